@@ -1,0 +1,73 @@
+"""The asyncio SDK for Prolific's Task Builder batches: duplicate, set up, await READY.
+
+::
+
+    async with ProlificClient() as client:
+        copy = await client.batches.duplicate(batch_id, name="Round 2")
+        await copy.setup(tasks_per_group=5)
+        ready = await copy.wait_until_ready(timeout=600)
+"""
+
+from prolific_async._version import __version__
+from prolific_async.client import ProlificClient
+from prolific_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    BatchFailedError,
+    BatchNotSetUpError,
+    ConfigurationError,
+    ConflictError,
+    ConnectError,
+    ConnectionLostError,
+    DecodeError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    ProlificError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+    ValidationError,
+    WaitError,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.models import Batch, BatchStatus, DatasetRef, TaskDetails
+from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.waiting import StatusEvent
+
+__all__ = [
+    "APIStatusError",
+    "AuthenticationError",
+    "BadRequestError",
+    "Batch",
+    "BatchFailedError",
+    "BatchNotSetUpError",
+    "BatchStatus",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectError",
+    "ConnectionLostError",
+    "DatasetRef",
+    "DecodeError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "PollPolicy",
+    "ProlificClient",
+    "ProlificError",
+    "RateLimitedError",
+    "RequestTimeoutError",
+    "RetryPolicy",
+    "ServerError",
+    "StatusEvent",
+    "TaskDetails",
+    "TransportError",
+    "ValidationError",
+    "WaitError",
+    "WaitFailedError",
+    "WaitTimeoutError",
+    "__version__",
+]

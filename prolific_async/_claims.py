@@ -1,0 +1,102 @@
+"""Which copies this client has handed out, and which calls still have none to show.
+
+A duplicate whose answer was lost is looked for by its name, and must never be taken for the copy of
+another call. What other clients do cannot be known here, hence the advice to use unique names.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
+
+_DEFAULT_SUFFIX = " (Copy)"
+
+
+def default_name(source_name: str) -> str:
+    """Return the name that the service gives a copy when the caller gave none.
+
+    Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
+    """
+    return source_name + _DEFAULT_SUFFIX
+
+
+@define(eq=False)
+class Claim:
+    """One call of ``duplicate``.
+
+    Attributes:
+        name: The name that its copy is to have, None for the default.
+        began: When it began.
+        copy: The id of its copy, once it is known.
+        may_have_run: Whether there may be a copy although none is known; a call that was
+            cancelled says so too.
+
+    """
+
+    name: str | None
+    began: float
+    copy: str | None = None
+    may_have_run: bool = True
+
+    def may_be_named(self, name: str) -> bool:
+        """Tell whether this call's copy may bear a name."""
+        return name.endswith(_DEFAULT_SUFFIX) if self.name is None else name == self.name
+
+
+@define
+class Claims:
+    """The ledger. Times are those of the event loop."""
+
+    _open: dict[Claim, None] = field(factory=dict)
+    _lost: dict[Claim, float] = field(factory=dict)
+    _given: dict[str, float] = field(factory=dict)
+
+    @contextmanager
+    def open(self, name: str | None, now: Callable[[], float]) -> Iterator[Claim]:
+        """Note a call for as long as it lasts, and for longer when its end left things open."""
+        claim = Claim(name, now())
+        oldest = next(iter(self._open), claim).began
+        for entries in (self._given, self._lost):
+            _forget(entries, oldest - _REMEMBERED)
+        self._open[claim] = None
+        try:
+            yield claim
+        finally:
+            del self._open[claim]
+            if claim.copy is not None:
+                self._given[claim.copy] = now()
+            elif claim.may_have_run:
+                self._lost[claim] = now()
+
+    def given_at(self, batch_id: str) -> float | None:
+        """Return when a batch was given out as a copy, None if it was not, or long ago."""
+        return self._given.get(batch_id)
+
+    def is_taken(self, batch_id: str) -> bool:
+        """Tell whether a batch is another call's copy."""
+        return batch_id in self._given or any(claim.copy == batch_id for claim in self._open)
+
+    def is_alone(self, claim: Claim) -> bool:
+        """Tell whether a new copy with the claim's name can be no other call's of this client.
+
+        It never is so with the default name, which anybody's copy bears.
+        """
+        if claim.name is None:
+            return False
+        return not any(
+            other is not claim and other.copy is None and other.may_be_named(claim.name)
+            for other in (*self._open, *self._lost)
+        )
+
+
+def _forget(entries: dict[Any, float], horizon: float) -> None:
+    """Drop what lies before the horizon from the front, where the oldest entries are."""
+    while entries and next(iter(entries.values())) < horizon:
+        del entries[next(iter(entries))]

@@ -1,0 +1,233 @@
+"""JSON to models and back: strict, tolerant of news, and exact about what is wrong.
+
+Nothing is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model does
+not know are kept in its ``extra``. Two converters share their hooks: a fast one, and one that finds
+every fault, which runs only when the fast one failed.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+
+from attrs import field, fields, frozen
+from cattrs import Converter, transform_error
+from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from prolific_async.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+IntOrDigits = Annotated[int, "a string of digits is read too"]
+"""An int that the service sends both as a number and as a string."""
+
+JsonObject = Mapping[str, Any]
+"""An object whose inside nobody here looks at."""
+
+_NOTHING: JsonObject = MappingProxyType({})
+_INTERNAL = ("extra", "_nulls")
+
+
+def _read_only(mapping: JsonObject) -> JsonObject:
+    return MappingProxyType(dict(mapping)) if mapping else _NOTHING
+
+
+@frozen
+class WireModel:
+    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+
+    extra: JsonObject = field(default=_NOTHING, converter=_read_only, kw_only=True)
+    """Keys of the answer that this release has no name for, read-only."""
+
+    _nulls: frozenset[str] = field(
+        default=frozenset(), init=False, eq=False, repr=False, kw_only=True
+    )
+    """Optional keys that were there and null, which ``to_dict`` tells from absent ones."""
+
+    @classmethod
+    def from_dict(cls, data: JsonObject) -> Self:
+        """Read a mapping in wire form, such as one from ``to_dict``.
+
+        Raises:
+            DecodeError: A key is missing or has a wrong type; it lists every such path.
+
+        """
+        return load(cls, copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the wire form: JSON values only, ``extra`` included, absent keys left out."""
+        wire: dict[str, Any] = _fast.unstructure(self)
+        return wire
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_dict, (self.to_dict(),)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+
+def load(cls: type[T], data: Any, method: str | None = None, path: str | None = None) -> T:
+    """Turn decoded JSON, perhaps the answer to a call, into a model.
+
+    Raises:
+        DecodeError: It does not fit; ``.problems`` has every bad path.
+
+    """
+    try:
+        return _fast.structure(data, cls)
+    except Exception:  # noqa: BLE001 - cattrs lets through what a hook or a constructor raises
+        problems = _problems(cls, data)
+    raise DecodeError(problems, data, method, path)
+
+
+def _problems(cls: type[Any], data: Any) -> tuple[str, ...]:
+    try:
+        _thorough.structure(data, cls)
+    except Exception as error:  # noqa: BLE001 - as above
+        found = transform_error(error, format_exception=_reason)
+        return tuple(f"{path}: {reason}" for reason, path in (f.rsplit(" @ ", 1) for f in found))
+    return ("$: unreadable",)
+
+
+def _reason(error: BaseException, _type: object) -> str:
+    return "it is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _named(value: Any) -> str:
+    """Name the JSON type of a value."""
+    if value is None:
+        return "null"
+    return {
+        bool: "a boolean",
+        dict: "an object",
+        float: "a number with a fraction",
+        int: "an integer",
+        list: "an array",
+        str: "a string",
+    }.get(type(value), type(value).__name__)
+
+
+def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
+    wanted = {bool: "a boolean", dict: "an object", int: "an integer", str: "a string"}[kind]
+
+    def hook(value: Any, _: Any) -> T:
+        if type(value) is kind:
+            return value
+        raise TypeError(f"{wanted} is needed, not {_named(value)}")
+
+    return hook
+
+
+_string = _exactly(str)
+_object = _exactly(dict)
+_integer = _exactly(int)
+
+
+def _int_or_digits(value: Any, _: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return _integer(value, int)
+
+
+def _datetime(value: Any, _: Any) -> datetime:
+    text = _string(value, str)
+    try:
+        moment = datetime.fromisoformat(text)
+        # The service's times are UTC, so one without an offset is too.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"an ISO 8601 time is needed, not {text[:40]!r}") from None
+
+
+def _enum(value: Any, kind: Any) -> Any:
+    return kind(_string(value, str))
+
+
+def _json_object(value: Any, _: Any) -> JsonObject:
+    return MappingProxyType(_object(value, dict))
+
+
+def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
+    inner = homogenous_tuple_structure_factory(cls, converter)
+
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            raise TypeError(f"an array is needed, not {_named(value)}")
+        items: tuple[Any, ...] = inner(value, cls)
+        return items
+
+    return hook
+
+
+def _is_model(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, WireModel)
+
+
+def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
+    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
+    known = frozenset(f.name for f in fields(cls) if f.init) - set(_INTERNAL)
+    nullable = frozenset(f.name for f in fields(cls) if f.name in known and f.default is None)
+
+    def hook(value: Any, _: Any) -> WireModel:
+        model: WireModel = inner(_object(value, dict), cls)
+        if not known.issuperset(value):
+            extra = {key: value[key] for key in value if key not in known}
+            object.__setattr__(model, "extra", MappingProxyType(extra))
+        nulls = [key for key in nullable if key in value and value[key] is None]
+        if nulls:
+            object.__setattr__(model, "_nulls", frozenset(nulls))
+        return model
+
+    return hook
+
+
+def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any], dict[str, Any]]:
+    inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
+    nullable = tuple(f.name for f in fields(cls) if f.init and f.default is None)
+
+    def unhook(model: WireModel) -> dict[str, Any]:
+        wire: dict[str, Any] = inner(model)
+        for key in nullable:
+            if wire[key] is None and key not in model._nulls:  # noqa: SLF001 - of this module
+                del wire[key]
+        return wire | copy.deepcopy(dict(model.extra))
+
+    return unhook
+
+
+def _converter(*, detailed: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
+    converter.register_structure_hook(str, _string)
+    converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(bool, _exactly(bool))
+    converter.register_structure_hook(datetime, _datetime)
+    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, _int_or_digits)
+    converter.register_structure_hook(StrEnum, _enum)
+    converter.register_structure_hook_func(lambda kind: kind == JsonObject, _json_object)
+    converter.register_structure_hook_factory(
+        lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple_hook
+    )
+    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_unstructure_hook(
+        datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")
+    )
+    converter.register_unstructure_hook_func(
+        lambda kind: kind == JsonObject, lambda value: copy.deepcopy(dict(value))
+    )
+    converter.register_unstructure_hook_factory(_is_model, _model_unhook)
+    return converter
+
+
+_fast = _converter(detailed=False)
+_thorough = _converter(detailed=True)

@@ -1,0 +1,235 @@
+"""The service's HTTP without any I/O: what to send, and what an answer means.
+
+Facts: https://docs.prolific.com/api-reference (API Fundamentals: errors, rate limits) and the
+pages of the single endpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote, urlencode, urlsplit
+from uuid import UUID
+
+from attrs import evolve, field, frozen
+from multidict import CIMultiDict
+
+from prolific_async import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ROOT = "/api/v1/data-collection"
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of an answer, decompressed, that are read at most."""
+
+_BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    422: errors.ValidationError,
+    429: errors.RateLimitedError,
+}
+
+
+@frozen
+class Request:
+    """One call, before it is sent.
+
+    Attributes:
+        method: HTTP method.
+        path: Percent-encoded path from the host's root.
+        query: Percent-encoded query, empty for none.
+        body: Object that is sent as JSON, None for no body.
+
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+@frozen
+class Answer:
+    """A success that was read: its headers and its decoded JSON, None for an empty body."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    data: Any
+
+
+def get(*segments: str, **query: str) -> Request:
+    """Build a GET of ``/a/b`` from already encoded segments."""
+    return Request("GET", "/".join((_ROOT, *segments)), urlencode(query, quote_via=quote))
+
+
+def post(*segments: str, body: Mapping[str, Any]) -> Request:
+    """Build a POST to ``/a/b``; keys whose value is None are left out, as nobody gave them."""
+    given = {key: value for key, value in body.items() if value is not None}
+    return Request("POST", "/".join((_ROOT, *segments)), body=given)
+
+
+def look(batch_id: object, *, whole: bool) -> Request:
+    """Build the GET of a batch's status, or of the whole batch."""
+    at = ("batches", segment(batch_id))
+    return get(*at) if whole else get(*at, "status")
+
+
+def segment(identifier: object) -> str:
+    """Encode an id as one path segment, so that none can reach another path.
+
+    Raises:
+        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds a control
+            character or half a surrogate pair.
+
+    """
+    text = checked_id(identifier)
+    return quote(text, safe="")
+
+
+def checked_id(identifier: object) -> str:
+    """Return an id as text.
+
+    Raises:
+        ValueError: As ``segment``.
+
+    """
+    text = str(identifier) if isinstance(identifier, UUID) else identifier
+    if not isinstance(text, str):
+        raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
+    if text in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+        raise ValueError(f"{text!r} cannot be an id")
+    return text
+
+
+def decode(request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """Turn an answer into its data.
+
+    Raises:
+        APIStatusError: The status is not 2xx.
+        DecodeError: A 2xx whose body is not JSON.
+
+    """
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+        raise _status_error(request, status, headers, body)
+    if not body.strip():
+        return Answer(headers, None)
+    try:
+        return Answer(headers, _json(body))
+    except (ValueError, RecursionError) as error:
+        kind = headers.get("Content-Type", "no content type")
+        undecodable(request, f"not JSON but {kind} ({error})", _text(body))
+
+
+def next_page(request: Request, data: Any) -> Request | None:
+    """Build the request of a list's next page, None after the last.
+
+    Only the link's query is followed: whatever host and path it names, the next request goes where
+    this one went, and so does the token.
+    """
+    following = data
+    for key in ("_links", "next", "href"):
+        following = following.get(key) if isinstance(following, dict) else None
+    if not isinstance(following, str) or not following:
+        return None
+    return evolve(request, query=urlsplit(following).query)
+
+
+def undecodable(request: Request, problem: str, body: Any = None) -> NoReturn:
+    """Raise the DecodeError of an answer that is bad as a whole."""
+    raise errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _json(body: bytes) -> Any:
+    return json.loads(body, parse_constant=_refuse_constant)
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
+
+
+def _status_error(
+    request: Request, status: int, headers: Mapping[str, str], raw: bytes
+) -> errors.APIStatusError:
+    server = errors.ServerError if status >= 500 else errors.APIStatusError  # noqa: PLR2004
+    try:
+        body = _json(raw)
+    except (ValueError, RecursionError):
+        body = _text(raw)
+    code, title, detail = _explanation(body)
+    return _BY_STATUS.get(status, server)(
+        status,
+        request.method,
+        request.path,
+        code,
+        title,
+        detail,
+        body,
+        retry_after(headers),
+        # A copy of the multidict that can be pickled, and no longer holds the connection's.
+        CIMultiDict(headers),
+    )
+
+
+def _explanation(body: Any) -> tuple[int | str | None, str | None, Any]:
+    """Find code, title and detail in the shapes that the service's errors come in.
+
+    Nested ``{"error": {…}}``, flat ``{"message", "detail"}``, either of the two alone, and the
+    layout validation's ``{"type", "message", "issues"}``, whose type serves as the code.
+    """
+    if not isinstance(body, dict):
+        return None, None, None
+    inner = body["error"] if isinstance(body.get("error"), dict) else body
+    code = inner.get("error_code", inner.get("type"))
+    code = code if isinstance(code, int | str) else None
+    title = inner.get("title")
+    message, detail = inner.get("message"), inner.get("detail")
+    if detail is None:
+        detail, message = message, None
+    if not isinstance(title, str):
+        title = message if isinstance(message, str) else None
+    return code, title, detail if isinstance(detail, str | list | dict) else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After``, as seconds or as an HTTP-date, in seconds from now.
+
+    A date is held against the answer's own ``Date``, so that a wrong clock here does no harm.
+
+    Returns:
+        Seconds, never negative; None when the header is absent or unreadable.
+
+    """
+    value = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        seconds = float(value)
+        return seconds if math.isfinite(seconds) else None
+    until = http_date(value)
+    if until is None:
+        return None
+    now = http_date(headers.get("Date", ""))
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def http_date(value: str) -> float | None:
+    """Read an HTTP-date as seconds since 1970, None when it is unreadable."""
+    try:
+        return parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

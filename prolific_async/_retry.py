@@ -1,0 +1,120 @@
+"""When a failure may be tried again, and after which pause; sole user of ``backoff``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import backoff
+
+from prolific_async.errors import (
+    APIStatusError,
+    ConnectError,
+    ConnectionLostError,
+    DecodeError,
+    ProlificError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from prolific_async.policies import RetryPolicy
+
+T = TypeVar("T")
+
+_log = logging.getLogger("prolific_async")
+
+_GET_AGAIN = frozenset({429, 500, 502, 503, 504})
+_LOOK_AGAIN = frozenset({408, 425, 429})
+_MAY_HAVE_RUN = frozenset({408})
+
+
+def get_again(error: ProlificError) -> bool:
+    """Tell whether a GET that failed so is worth another attempt at once."""
+    if isinstance(error, APIStatusError):
+        return error.status in _GET_AGAIN
+    return isinstance(error, TransportError)
+
+
+def look_again(error: ProlificError) -> bool:
+    """Tell whether a wait that failed to look may look again later."""
+    if isinstance(error, APIStatusError):
+        return isinstance(error, ServerError) or error.status in _LOOK_AGAIN
+    return isinstance(error, TransportError | DecodeError)
+
+
+def did_not_run(error: ProlificError) -> bool:
+    """Tell whether a POST that failed so surely changed nothing, so that it may be sent again."""
+    return isinstance(error, ConnectError | RateLimitedError)
+
+
+def may_have_run(error: ProlificError) -> bool:
+    """Tell whether a POST that failed so may have changed something all the same."""
+    if isinstance(error, APIStatusError):
+        return isinstance(error, ServerError) or error.status in _MAY_HAVE_RUN
+    return isinstance(error, ConnectionLostError | RequestTimeoutError | DecodeError)
+
+
+def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
+    """Generate the seconds before each further attempt; each failure is sent in.
+
+    Full jitter lies between nothing and the exponential bound, so it is applied here, before the
+    service's own hint: that one is a floor which no jitter may undercut.
+    """
+    bounds = backoff.expo(
+        factor=policy.initial,
+        # Nothing times two is still nothing, for which backoff would count on without end.
+        max_value=policy.maximum if policy.initial else 0,
+    )
+    next(bounds)
+    failure = yield 0.0
+    while True:
+        failure = yield max(backoff.full_jitter(next(bounds)), hint(failure, policy))
+
+
+def hint(failure: ProlificError | None, policy: RetryPolicy) -> float:
+    """Return the seconds that the service asked to wait, capped by the policy, 0 if it did not."""
+    asked = failure.retry_after if isinstance(failure, APIStatusError) else None
+    return min(asked or 0.0, policy.retry_after_cap)
+
+
+def retrying(
+    call: Callable[..., Awaitable[T]],
+    policy: RetryPolicy,
+    again: Callable[[Any], bool],
+) -> Callable[..., Awaitable[T]]:
+    """Wrap a coroutine function so that a ProlificError of which ``again`` is true repeats it.
+
+    An answer that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
+    how long, and holding the caller for it would be a hang.
+    """
+
+    def give_up(error: Exception) -> bool:
+        asked = error.retry_after if isinstance(error, APIStatusError) else None
+        return not again(error) or (asked or 0.0) > policy.retry_after_cap
+
+    async def log_pause(details: Any) -> None:
+        _log.info(
+            "attempt %d of %d: %s; next in %.2f s",
+            details["tries"],
+            policy.max_attempts,
+            details["exception"],
+            details["wait"],
+        )
+
+    # backoff would by default jitter below a hint, log what it retries and count wall-clock time.
+    wrap = backoff.on_exception(
+        lambda: pauses(policy),
+        ProlificError,
+        max_tries=policy.max_attempts,
+        giveup=give_up,
+        on_backoff=log_pause,
+        jitter=None,
+        logger=None,
+    )
+    wrapped: Callable[..., Awaitable[T]] = wrap(call)
+    return wrapped

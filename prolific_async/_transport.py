@@ -1,0 +1,219 @@
+"""One attempt of one call over aiohttp, whose errors end here."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import urllib.request
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, NoReturn
+
+import aiohttp
+from attrs import frozen
+from yarl import URL
+
+from prolific_async import _protocol, errors
+from prolific_async._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prolific_async._protocol import Answer, Request
+
+_USER_AGENT = (
+    f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
+    f"aiohttp/{aiohttp.__version__}"
+)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address is this machine."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+@frozen
+class _Connected:
+    """What belongs to one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    session: aiohttp.ClientSession
+    free: asyncio.Semaphore
+
+
+class Transport:
+    """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
+
+    def __init__(
+        self,
+        token: str,
+        base_url: str,
+        *,
+        session: aiohttp.ClientSession | None,
+        request_timeout: float,
+        max_connections: int,
+        trace_configs: Sequence[aiohttp.TraceConfig],
+    ) -> None:
+        self._base_url = base_url
+        self._headers = {"Authorization": f"Token {token}", "User-Agent": _USER_AGENT}
+        self._borrowed = session
+        self._max_connections = max_connections
+        self._trace_configs = list(trace_configs)
+        self._request_timeout = request_timeout
+        self._timeout = aiohttp.ClientTimeout(
+            total=request_timeout,
+            # A little earlier than the total, to know a connection that was never made for one.
+            sock_connect=request_timeout * 0.95,
+            # aiohttp rounds longer time-outs up to whole seconds otherwise.
+            ceil_threshold=math.inf,
+        )
+        self._connected: _Connected | None = None
+        self._closed = False
+
+    def check_usable(self) -> None:
+        """Raise ConfigurationError if the client was closed, or its loop is another's."""
+        if self._closed:
+            raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
+        connected = self._connected
+        if (
+            connected is not None
+            and connected.loop is not asyncio.get_running_loop()
+            and not connected.loop.is_closed()
+        ):
+            raise errors.ConfigurationError(
+                "this ProlificClient is in use by another event loop that still runs; "
+                "make one client for each loop"
+            )
+        if self._borrowed is not None and self._borrowed.closed:
+            raise errors.ConfigurationError(
+                "the aiohttp session given to this ProlificClient is closed; give an open one"
+            )
+
+    async def close(self) -> None:
+        """Close the session if it is ours. Idempotent."""
+        if self._closed:
+            return
+        self.check_usable()
+        self._closed = True
+        if self._connected is not None and self._borrowed is None:
+            await self._connected.session.close()
+
+    async def send(self, request: Request) -> Answer:
+        """Send once and read the answer.
+
+        Raises:
+            ConfigurationError: Closed, or in use by another loop.
+            TransportError: There was no whole answer.
+            APIStatusError: The status is not 2xx.
+            DecodeError: The body is too large or not JSON.
+
+        """
+        connected = self._connected
+        if connected is None or connected.loop is not asyncio.get_running_loop() or self._closed:
+            connected = await self._connect()
+        failure: errors.ProlificError
+        # A place is taken before the clock of request_timeout starts, so that a full pool is
+        # never mistaken for a slow service.
+        async with connected.free:
+            if connected.session.closed:
+                self.check_usable()
+            try:
+                async with connected.session.request(
+                    request.method,
+                    URL(self._base_url + request.target, encoded=True),
+                    json=request.body,
+                    headers=None if self._borrowed is None else self._headers,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=self._timeout,
+                ) as response:
+                    body = await _read(request, response)
+            except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
+                failure = self._translated(request, error)
+            else:
+                return _protocol.decode(request, response.status, response.headers, body)
+        raise failure
+
+    async def _connect(self) -> _Connected:
+        self.check_usable()
+        previous, self._connected = self._connected, None
+        limit = self._max_connections
+        session = self._borrowed
+        if session is None:
+            if previous is not None:
+                await previous.session.close()
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=limit),
+                # A load balancer's cookie must not tie a thousand waits to one machine.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                proxy=_proxy_for(URL(self._base_url)),
+                trace_configs=self._trace_configs,
+            )
+        elif session.connector is not None:
+            limit = min(limit, session.connector.limit or limit)
+        connected = _Connected(asyncio.get_running_loop(), session, asyncio.Semaphore(limit))
+        self._connected = connected
+        return connected
+
+    def _translated(self, request: Request, error: Exception) -> errors.ProlificError:
+        call = (request.method, request.path)
+        translated: errors.ProlificError
+        match error:
+            case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
+                translated = errors.ConnectError(*call, str(error))
+            case aiohttp.ClientHttpProxyError():
+                translated = errors.ConnectError(*call, f"the proxy said {error.status}")
+            case aiohttp.ConnectionTimeoutError():
+                translated = errors.ConnectError(*call, "no connection in time")
+            case TimeoutError():
+                limit = f"request_timeout is {self._request_timeout:g} s"
+                translated = errors.RequestTimeoutError(*call, limit)
+            case aiohttp.ClientResponseError():
+                translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
+            case OSError() | aiohttp.ClientError():
+                translated = errors.ConnectionLostError(*call, str(error) or type(error).__name__)
+            case _:
+                translated = errors.ConfigurationError(
+                    f"{request.method} {request.path} cannot be sent by the session given: {error}"
+                )
+        # aiohttp's response errors carry the request's headers, and those the token.
+        if not isinstance(error, aiohttp.ClientResponseError):
+            translated.__cause__ = error
+        return translated
+
+
+async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or 0) > _protocol.MAX_BODY:
+        response.close()
+        _too_large(request)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > _protocol.MAX_BODY:
+            response.close()
+            _too_large(request)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(request: Request) -> NoReturn:
+    _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
+
+
+def _proxy_for(url: URL) -> str | None:
+    """Read from the environment which proxy leads to ``url``; none ever does to loopback."""
+    host = url.host or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{url.port}"):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy is not None and URL(proxy).scheme not in ("http", "https"):
+        raise errors.ConfigurationError(
+            f"{url.scheme}_proxy names a proxy that is not http or https; "
+            "unset it, or put the host into no_proxy"
+        )
+    return proxy

@@ -1,0 +1,395 @@
+"""``client.batches``: the verbs of Prolific's Task Builder batches."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, overload
+from uuid import UUID
+
+from attrs import frozen
+
+from prolific_async import _protocol, _writes
+from prolific_async._claims import Claims
+from prolific_async._converter import WireModel, load
+from prolific_async._retry import did_not_run, get_again, retrying
+from prolific_async.errors import ConfigurationError, ProlificError, WaitError
+from prolific_async.models import Batch, BatchStatus
+from prolific_async.policies import is_number, is_whole
+from prolific_async.polling import Poller
+from prolific_async.waiting import Look, StatusEvent, Wait
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from types import EllipsisType
+
+    from prolific_async._protocol import Answer, Request
+    from prolific_async._transport import Transport
+    from prolific_async.policies import PollPolicy, RetryPolicy
+
+T = TypeVar("T")
+
+BatchOrId: TypeAlias = Batch | str | UUID
+
+
+@frozen
+class _StatusAnswer(WireModel):
+    status: BatchStatus | None = None
+
+
+@frozen
+class _Meta(WireModel):
+    count: int | None = None
+
+
+@frozen
+class _BatchPage(WireModel):
+    results: tuple[Batch, ...] | None = None
+    meta: _Meta | None = None
+
+
+class Batches:
+    """Duplicates batches, sets them up, reads them and waits for them.
+
+    Wherever a batch is asked for, a ``Batch``, its id as text, or a ``uuid.UUID`` will do.
+
+    Every verb may raise ConfigurationError (the client is closed, or used from a second loop),
+    TransportError, APIStatusError and DecodeError, and ValueError before any I/O for an argument
+    that makes no sense; below, only what a verb adds is listed.
+    """
+
+    def __init__(self, transport: Transport, retry: RetryPolicy, poll: PollPolicy) -> None:
+        self._check_usable = transport.check_usable
+        self._send = transport.send
+        self._get = retrying(transport.send, retry, get_again)
+        self._post = retrying(transport.send, retry, did_not_run)
+        self._retry = retry
+        self._poll = poll
+        self._claims = Claims()
+        self._poller = Poller(self._look)
+
+    async def duplicate(
+        self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
+    ) -> Batch:
+        """Make a copy of a batch and return it, UNINITIALISED; call ``setup`` on it next.
+
+        The POST is sent again only when it surely did not run. When its answer is lost, the copy
+        is looked for instead: **with a unique name, a lost copy is found and returned**; with the
+        default name it cannot be told from somebody else's.
+
+        Args:
+            batch: The batch to copy; its dataset may be in any state.
+            name: Name of the copy; by default the service takes "<name of the batch> (Copy)".
+            upload_new_dataset: Whether the copy has no dataset, for one to be uploaded; by
+                default it shares the batch's own.
+
+        Returns:
+            The copy, bound to this client.
+
+        Raises:
+            OutcomeUnknownError: The POST may have run, and no copy is surely its own; the
+                candidates are named. Two calls are never given the same copy.
+
+        Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
+
+        """
+        batch_id = _id_of(batch)
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"name must be text: {name!r}")
+        if not isinstance(upload_new_dataset, bool):
+            raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
+        body = {"name": name, "upload_new_dataset": upload_new_dataset or None}
+        request = _protocol.post("batches", _protocol.segment(batch_id), "duplicate", body=body)
+
+        async def get_source() -> tuple[Batch, Answer]:
+            return await self._fetch(self._get, _protocol.look(batch_id, whole=True), Batch)
+
+        copy = await _writes.duplicate(
+            request,
+            name,
+            post=self._post,
+            claims=self._claims,
+            get_source=get_source,
+            list_batches=self.list,
+        )
+        return copy.bind(self)
+
+    async def setup(
+        self,
+        batch: BatchOrId,
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+    ) -> None:
+        """Have a batch's tasks built in the background; ``wait_until_ready`` awaits the end.
+
+        When the answer is lost, the batch's status is read: PROCESSING or READY means that the
+        setup was accepted, UNINITIALISED that it may be sent again.
+
+        Args:
+            batch: The batch to set up; its dataset must be READY.
+            dataset_id: The dataset to use; not needed if one was attached before.
+            tasks_per_group: Tasks in each group, 1 by default. A ``META_TASK_GROUP_ID`` column of
+                the dataset takes precedence.
+
+        Raises:
+            OutcomeUnknownError: The POST may have run, and the status does not tell.
+
+        Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
+
+        """
+        batch_id = _id_of(batch)
+        if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
+            raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
+        body = {
+            "dataset_id": None if dataset_id is None else _protocol.checked_id(dataset_id),
+            "tasks_per_group": tasks_per_group,
+        }
+        await _writes.set_up(
+            _protocol.post("batches", _protocol.segment(batch_id), "setup", body=body),
+            send=self._send,
+            retry=self._retry,
+            get_status=lambda: self.get_status(batch_id),
+        )
+
+    async def get_status(self, batch: BatchOrId) -> BatchStatus | None:
+        """Return a batch's status, None when the service gave none.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
+        """
+        answer, _ = await self._fetch(
+            self._get, _protocol.look(_id_of(batch), whole=False), _StatusAnswer
+        )
+        return answer.status
+
+    async def get(self, batch: BatchOrId) -> Batch:
+        """Return a batch as it is now, bound to this client."""
+        found, _ = await self._fetch(self._get, _protocol.look(_id_of(batch), whole=True), Batch)
+        return found.bind(self)
+
+    async def list(self, workspace_id: str) -> builtins.list[Batch]:
+        """Return every batch of a workspace, in the service's order, bound to this client.
+
+        The answer holds whole batches, so it may be large. The service documents no pages; where
+        it links to a next one, that is read too.
+
+        Raises:
+            DecodeError: Among others, when fewer batches come than the service counts.
+
+        """
+        request: Request | None = _protocol.get(
+            "batches", workspace_id=_protocol.checked_id(workspace_id)
+        )
+        found: builtins.list[Batch] = []
+        asked: set[str] = set()
+        while request is not None:
+            asked.add(request.query)
+            page, answer = await self._fetch(self._get, request, _BatchPage)
+            found += page.results or ()
+            following = _protocol.next_page(request, answer.data)
+            count = page.meta.count if page.meta else None
+            if following is None and count is not None and len(found) < count:
+                _protocol.undecodable(
+                    request, f"{len(found)} of {count} batches, and no link to more", answer.data
+                )
+            if following is not None and following.query in asked:
+                _protocol.undecodable(request, "the links lead in a circle", answer.data)
+            request = following
+        return [batch.bind(self) for batch in found]
+
+    async def wait_until_ready(
+        self,
+        batch: BatchOrId,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Batch:
+        """Return a batch once it is READY.
+
+        Failures that pass (lost connections, time-outs, 408, 425, 429, 5xx, unreadable answers)
+        are survived. Cancelling ends this wait alone and never touches the batch.
+
+        Args:
+            batch: The batch to wait for.
+            timeout: Seconds for everything, the request in flight included; by default the
+                policy's, None for no limit, 0 for one look.
+            poll: Gaps and graces, by default the client's.
+            on_event: A plain function that is told of every look; what it raises is logged.
+
+        Returns:
+            The batch as it is when READY, bound to this client.
+
+        Raises:
+            BatchFailedError: It ended in ERROR.
+            BatchNotSetUpError: It stayed UNINITIALISED for ``uninitialised_grace``.
+            WaitFailedError: Looking failed for good, or the client was closed.
+            WaitTimeoutError: The time is over.
+
+        """
+        return await self._poller.run(self._wait(batch, timeout, poll), _checked(on_event))
+
+    @overload
+    async def wait_all(
+        self,
+        batches: Iterable[BatchOrId],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> builtins.list[Batch]: ...
+    @overload
+    async def wait_all(
+        self,
+        batches: Iterable[BatchOrId],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool,
+    ) -> builtins.list[Batch | WaitError]: ...
+    async def wait_all(
+        self,
+        batches: Iterable[BatchOrId],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool = False,
+    ) -> builtins.list[Batch] | builtins.list[Batch | WaitError]:
+        """Return many batches once all are READY, in the order given; one may be given twice.
+
+        Args:
+            batches: The batches to wait for, any number.
+            timeout: Seconds for each wait, as in ``wait_until_ready``.
+            poll: Gaps and graces, by default the client's.
+            on_event: A plain function that is told of every look of every wait.
+            return_exceptions: Whether a wait's error takes its batch's place in the list; by
+                default the first error ends the other waits and is raised.
+
+        Raises:
+            WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
+
+        """
+        tell = _checked(on_event)
+        waits = [self._wait(batch, timeout, poll) for batch in batches]
+        tasks = [asyncio.create_task(self._poller.run(wait, tell)) for wait in waits]
+        try:
+            return await asyncio.gather(*tasks, return_exceptions=return_exceptions)  # type: ignore[return-value]  # only WaitErrors end a wait
+        finally:
+            await _cancel(tasks)
+
+    def as_ready(
+        self,
+        batches: Iterable[BatchOrId],
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+    ) -> AsyncGenerator[Batch | WaitError]:
+        """Yield each batch when it is READY, or its WaitError when its wait ends otherwise.
+
+        One failure never ends the other waits. Leaving the loop early ends them; close the
+        generator (``contextlib.aclosing``) to have that happen at once.
+
+        Args:
+            batches: The batches to wait for, any number; one may be given twice.
+            timeout: Seconds for each wait, as in ``wait_until_ready``.
+            poll: Gaps and graces, by default the client's.
+
+        """
+        return self._as_ready([self._wait(batch, timeout, poll) for batch in batches])
+
+    def watch(
+        self,
+        batch: BatchOrId,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+    ) -> AsyncGenerator[StatusEvent]:
+        """Yield each look at a batch, the one that shows READY last.
+
+        Looks are made while the next event is awaited, so a slow consumer delays them.
+
+        Args:
+            batch: The batch to wait for.
+            timeout: Seconds, as in ``wait_until_ready``.
+            poll: Gaps and graces, by default the client's.
+
+        Raises:
+            WaitError: As ``wait_until_ready`` would, after the last event.
+
+        """
+        return self._poller.watch(self._wait(batch, timeout, poll))
+
+    def close(self, reason: ConfigurationError) -> None:
+        """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
+        self._poller.close(reason)
+
+    async def _fetch(
+        self, send: Callable[[Request], Awaitable[Answer]], request: Request, model: type[T]
+    ) -> tuple[T, Answer]:
+        answer = await send(request)
+        return load(model, answer.data, request.method, request.path), answer
+
+    async def _look(self, batch_id: str, whole: bool) -> Look:  # noqa: FBT001 - Poller's call
+        request = _protocol.look(batch_id, whole=whole)
+        try:
+            if whole:
+                batch, _ = await self._fetch(self._send, request, Batch)
+                return Look(batch.status, batch.bind(self))
+            answer, _ = await self._fetch(self._send, request, _StatusAnswer)
+            return Look(answer.status)
+        except ProlificError as error:
+            return Look(error=error)
+
+    def _wait(
+        self, batch: BatchOrId, timeout: float | EllipsisType | None, poll: PollPolicy | None
+    ) -> Wait:
+        batch_id = _id_of(batch)
+        policy = poll or self._poll
+        limit = policy.timeout if timeout is ... else timeout
+        if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
+            raise ValueError(f"timeout must be seconds from 0, or None: {limit!r}")
+        self._check_usable()
+        return Wait(
+            batch_id,
+            poll=policy,
+            retry=self._retry,
+            timeout=None if limit == math.inf else limit,
+            now=asyncio.get_running_loop().time(),
+            made_at=self._claims.given_at(batch_id),
+        )
+
+    async def _as_ready(self, waits: builtins.list[Wait]) -> AsyncGenerator[Batch | WaitError]:
+        tasks = [asyncio.create_task(self._poller.run(wait, None)) for wait in waits]
+        try:
+            for done in asyncio.as_completed(tasks):
+                try:
+                    outcome: Batch | WaitError = await done
+                except WaitError as error:
+                    outcome = error
+                yield outcome
+        finally:
+            await _cancel(tasks)
+
+
+def _id_of(batch: BatchOrId) -> str:
+    return _protocol.checked_id(batch.id if isinstance(batch, Batch) else batch)
+
+
+def _checked(
+    on_event: Callable[[StatusEvent], object] | None,
+) -> Callable[[StatusEvent], object] | None:
+    if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
+        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
+    return on_event
+
+
+async def _cancel(tasks: builtins.list[asyncio.Task[Batch]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)

@@ -1,0 +1,145 @@
+"""``ProlificClient``: what the caller sets up once, and the resources that use it."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from yarl import URL
+
+from prolific_async._transport import Transport, is_loopback
+from prolific_async.batches import Batches
+from prolific_async.errors import ConfigurationError
+from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    import aiohttp
+
+_DEFAULT_BASE_URL = "https://api.prolific.com"
+
+
+class ProlificClient:
+    """Entry point: one client for each event loop, used by any number of tasks at once.
+
+    ``async with`` closes it at the end, as ``await client.close()`` does. Making one does no I/O
+    and needs no running loop.
+
+    Attributes:
+        batches: The verbs of Task Builder batches.
+
+    """
+
+    batches: Batches
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        base_url: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        request_timeout: float = 30.0,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+        max_connections: int = 100,
+        trace_configs: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        """Check and keep the settings.
+
+        Args:
+            token: API token; by default ``PROLIFIC_TOKEN`` of the environment. It has all of its
+                account's rights, and is sent to ``base_url`` alone.
+            base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
+                https://api.prolific.com. https, or http to a loopback host.
+            session: An aiohttp session to borrow: never closed and never changed, and its own
+                settings rule. By default one is made at the first request, with the proxy that
+                the environment names then.
+            request_timeout: Seconds for one attempt, from when a connection is free.
+            retry: How single calls are tried again.
+            poll: How waits look, unless one brings its own.
+            max_connections: Connections that are open at most.
+            trace_configs: aiohttp's tracing, for the session that this client makes.
+
+        Raises:
+            ConfigurationError: No token, or one that no header can hold; a ``base_url`` that the
+                token must not be sent to.
+            ValueError: A number out of range, or ``trace_configs`` beside a ``session``.
+
+        """
+        if not is_number(request_timeout) or request_timeout <= 0:
+            raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
+        if not is_whole(max_connections) or max_connections < 1:
+            raise ValueError(f"max_connections must be a whole number from 1: {max_connections!r}")
+        if session is not None and trace_configs:
+            raise ValueError("trace_configs belong to the session given: set them there")
+        self._base_url = _checked_base_url(base_url)
+        self._transport = Transport(
+            _checked_token(token),
+            self._base_url,
+            session=session,
+            request_timeout=request_timeout,
+            max_connections=max_connections,
+            trace_configs=trace_configs,
+        )
+        self.batches = Batches(self._transport, retry, poll)
+
+    async def close(self) -> None:
+        """End pending waits with WaitFailedError and close the session if it is ours. Idempotent.
+
+        Raises:
+            ConfigurationError: The client is in use by another event loop that still runs.
+
+        """
+        await self._transport.close()
+        self.batches.close(ConfigurationError("the ProlificClient was closed during the wait"))
+
+    async def __aenter__(self) -> Self:
+        self._transport.check_usable()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<ProlificClient {self._base_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a ProlificClient cannot be pickled: make one in each process")
+
+
+def _checked_token(given: str | None) -> str:
+    token = os.environ.get("PROLIFIC_TOKEN") if given is None else given
+    if not token:
+        raise ConfigurationError("no token: set PROLIFIC_TOKEN, or pass token=")
+    if not isinstance(token, str) or re.search(r"[\s\x00-\x1f\x7f-\x9f]", token):
+        raise ConfigurationError(
+            "the token holds white space or control characters: copy it again, without line ends"
+        )
+    return token
+
+
+def _checked_base_url(given: str | None) -> str:
+    text = given or os.environ.get("PROLIFIC_URL") or _DEFAULT_BASE_URL
+    try:
+        url = URL(text)
+    except (TypeError, ValueError):
+        raise ConfigurationError("base_url is no URL") from None
+    if url.user is not None or url.password is not None:
+        raise ConfigurationError("base_url must hold no user and password: the token does that")
+    if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ConfigurationError(f"base_url must be a plain address: {text!r}")
+    if not (
+        url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
+    ):
+        raise ConfigurationError(
+            f"base_url must be https, or http to a loopback host, to keep the token safe: {text!r}"
+        )
+    return str(url).rstrip("/")

@@ -1,0 +1,325 @@
+"""Every error that this package raises.
+
+::
+
+    ProlificError
+    ├── ConfigurationError
+    ├── TransportError
+    │   ├── ConnectError            (also ConnectionError)
+    │   ├── ConnectionLostError     (also ConnectionError)
+    │   └── RequestTimeoutError     (also TimeoutError)
+    ├── APIStatusError
+    │   ├── BadRequestError 400, AuthenticationError 401, PermissionDeniedError 403,
+    │   │   NotFoundError 404, ConflictError 409, ValidationError 422, RateLimitedError 429
+    │   └── ServerError 5xx
+    ├── DecodeError
+    ├── OutcomeUnknownError
+    └── WaitError
+        ├── BatchFailedError
+        ├── BatchNotSetUpError
+        ├── WaitFailedError
+        └── WaitTimeoutError        (also TimeoutError)
+
+Policies and arguments that make no sense are a plain ``ValueError``. Cancellation is never turned
+into an error. Every error survives pickle with its attributes, and so does a ``__cause__`` that is
+a ``ProlificError`` itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import define
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prolific_async.models import Batch, BatchStatus
+    from prolific_async.waiting import StatusEvent
+
+_SHOWN = 500
+"""Characters of the service's own words in a message: a detail can be very long."""
+
+
+class ProlificError(Exception):
+    """Root of every error of this package; its text is one sentence for a person."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without this, pickle drops the cause, which for some errors is half of what they say.
+        cause = self.__cause__
+        state = dict(self.__dict__)
+        if isinstance(cause, ProlificError):
+            state["__cause__"] = cause
+        return type(self), self.args, state
+
+
+class ConfigurationError(ProlificError):
+    """The client cannot work as it was set up: token, ``base_url``, session, loop, or closed."""
+
+
+@define(slots=False, repr=False)
+class TransportError(ProlificError):
+    """The call got no whole answer.
+
+    Attributes:
+        method: HTTP method of the call.
+        path: Path of the call, from the host's root.
+        reason: What went wrong underneath, as the system or the peer put it.
+
+    """
+
+    method: str
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} failed ({self.reason}); try again"
+
+
+class ConnectError(TransportError, ConnectionError):
+    """The connection was never made, so the request was not sent."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.path} was not sent, no connection could be made "
+            f"({self.reason}); check the network and base_url, then try again"
+        )
+
+
+class ConnectionLostError(TransportError, ConnectionError):
+    """The connection broke after the request had begun: it may have run."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.path} lost its connection before the whole answer had come "
+            f"({self.reason}); it may have run, so look before you send it again"
+        )
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """No whole answer came in time: the request may have run."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.method} {self.path} got no whole answer in time ({self.reason}); "
+            "it may have run, so look before you send it again, or raise request_timeout"
+        )
+
+
+@define(slots=False, repr=False)
+class APIStatusError(ProlificError):
+    """The service answered with a status that is not a success.
+
+    Attributes:
+        status: HTTP status code.
+        method: HTTP method of the call.
+        path: Path of the call, from the host's root.
+        error_code: The service's own code, or None.
+        title: The service's headline, or None.
+        detail: What the service sent as detail: text, list or mapping; its message when that is
+            all there was; else None.
+        body: The decoded JSON, or the text when it was not JSON.
+        retry_after: Seconds that the service asked to wait (``Retry-After``), never negative and
+            not capped; None when absent or unreadable.
+        headers: Headers of the answer; look-ups ignore case.
+
+    """
+
+    advice: ClassVar[str] = "see .body for what the service said"
+
+    status: int
+    method: str
+    path: str
+    error_code: int | str | None
+    title: str | None
+    detail: Any
+    body: Any
+    retry_after: float | None
+    headers: Mapping[str, str]
+
+    def __str__(self) -> str:
+        said = [str(part) for part in (self.error_code, self.title, self._said()) if part]
+        told = f" ({': '.join(said)})" if said else ""
+        return f"{self.method} {self.path} was answered with {self.status}{told}; {self.advice}"
+
+    def _said(self) -> str:
+        words = str(self.detail or "")
+        if not words and isinstance(self.body, str) and not self.body.lstrip().startswith("<"):
+            words = " ".join(self.body.split())
+        if isinstance(self.body, dict) and isinstance(issues := self.body.get("issues"), list):
+            words += "".join(f"; {issue}" for issue in issues)
+        return words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+
+
+class BadRequestError(APIStatusError):
+    """400: the service refuses the request as it stands."""
+
+    advice = "correct the request: the same one will be refused again"
+
+
+class AuthenticationError(APIStatusError):
+    """401: the service does not know the token."""
+
+    advice = "check the token (PROLIFIC_TOKEN)"
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the token's account may not do this."""
+
+    advice = "check what the token's account may do in this workspace"
+
+
+class NotFoundError(APIStatusError):
+    """404: nothing with this id that the token's account can see."""
+
+    advice = "check the id, and that the token's account can see it"
+
+
+class ConflictError(APIStatusError):
+    """409: something else is at work on the same thing."""
+
+    advice = "wait for what is at work there to end, then try again"
+
+
+class ValidationError(APIStatusError):
+    """422: the service understood the request and finds fault with its content."""
+
+    advice = "correct what it names: the same request will be refused again"
+
+
+class RateLimitedError(APIStatusError):
+    """429: too many requests; the service did not run this one."""
+
+    @property
+    def advice(self) -> str:  # type: ignore[override]
+        """What to do: wait, for as long as the service asked, if it did."""
+        if self.retry_after is None:
+            return "send fewer requests, and try again later"
+        return f"send fewer requests, and try again in {self.retry_after:g} s"
+
+
+class ServerError(APIStatusError):
+    """5xx: the service, or a gateway before it, failed."""
+
+    advice = "the service failed: a request that changes something may have run, so look first"
+
+
+@define(slots=False, repr=False)
+class DecodeError(ProlificError):
+    """An answer, or a mapping given to ``from_dict``, is not what it should be.
+
+    Attributes:
+        problems: Every fault found, each as "path: reason", such as
+            "$.datasets[1].id: a string is needed, not null".
+        body: The decoded JSON, or the text when it was not JSON; None when it was too large.
+        method: HTTP method of the call, None when there was none.
+        path: Path of the call, None when there was none.
+
+    """
+
+    problems: tuple[str, ...]
+    body: Any
+    method: str | None = None
+    path: str | None = None
+
+    def __str__(self) -> str:
+        where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
+        what = "; ".join(self.problems)
+        what = what if len(what) <= _SHOWN else what[:_SHOWN] + "…"
+        return f"{where} cannot be read ({what}); see .problems and .body"
+
+
+@define(slots=False, repr=False)
+class OutcomeUnknownError(ProlificError):
+    """A POST may or may not have run, and looking did not tell; ``__cause__`` is its failure.
+
+    It is never sent again: that could make a second copy or a second setup.
+
+    Attributes:
+        method: HTTP method of the call.
+        path: Path of the call, from the host's root.
+        candidates: Batches that may be what the call made; empty when none was seen, which
+            does not prove that there is none.
+
+    """
+
+    method: str
+    path: str
+    candidates: tuple[Batch, ...] = ()
+
+    def __str__(self) -> str:
+        found = ", ".join(batch.id for batch in self.candidates) or "none was seen"
+        return (
+            f"{self.method} {self.path} may or may not have run; look at the workspace's batches "
+            f"before you send it again (candidates: {found})"
+        )
+
+
+@define(slots=False, repr=False)
+class WaitError(ProlificError):
+    """A wait ended without READY.
+
+    Attributes:
+        batch_id: The batch that was waited for.
+        last_status: The newest status known, None when none was ever seen.
+        elapsed: Seconds from the start of the wait.
+        polls: Looks made by this wait.
+        events: The last 20 looks, oldest first.
+
+    """
+
+    batch_id: str
+    last_status: BatchStatus | None
+    elapsed: float
+    polls: int
+    events: tuple[StatusEvent, ...]
+
+    def __str__(self) -> str:
+        seen = self.last_status or "no status seen"
+        looks = "1 look" if self.polls == 1 else f"{self.polls} looks"
+        return (
+            f"waiting for batch {self.batch_id} {self._ending()} "
+            f"({seen}, {looks} in {self.elapsed:.1f} s)"
+        )
+
+    def _ending(self) -> str:
+        return "ended without READY"
+
+
+@define(slots=False, repr=False)
+class BatchFailedError(WaitError):
+    """The batch ended in ERROR; its data may be unusable.
+
+    Attributes:
+        batch: The batch as it was read then, None when that could not be read.
+
+    """
+
+    batch: Batch | None = None
+
+    def _ending(self) -> str:
+        return "found ERROR: the setup failed, so duplicate the batch or mend its dataset"
+
+
+class BatchNotSetUpError(WaitError):
+    """The batch stayed UNINITIALISED: nobody has called setup, and it would never end."""
+
+    def _ending(self) -> str:
+        return "found UNINITIALISED for too long: call setup first"
+
+
+class WaitFailedError(WaitError):
+    """Looking failed for good; ``__cause__`` is the failure."""
+
+    def _ending(self) -> str:
+        return f"failed: {self.__cause__}"
+
+
+class WaitTimeoutError(WaitError, TimeoutError):
+    """The wait's time is over; ``__cause__`` is the newest look's failure, if it failed."""
+
+    def _ending(self) -> str:
+        return "timed out: wait again, or longer"

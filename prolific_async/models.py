@@ -1,0 +1,153 @@
+"""What the service sends: frozen, slotted values, named as on the wire.
+
+Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get, create and
+duplicate a batch). Fields that newer answers add are optional, and keys that no release knows yet
+are kept in ``extra``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003 - cattrs reads the annotations
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import field, frozen
+
+from prolific_async._converter import IntOrDigits, JsonObject, WireModel
+from prolific_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from types import EllipsisType
+    from uuid import UUID
+
+    from prolific_async.batches import Batches
+    from prolific_async.policies import PollPolicy
+    from prolific_async.waiting import StatusEvent
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands.
+
+    The enum is open: a value that no release has seen yet is kept as it came, and equals its
+    string. Source: https://docs.prolific.com/api-reference/ai-task-builder (batch status).
+    """
+
+    UNINITIALISED = "UNINITIALISED"
+    """It has no tasks: setup was not called, or was so just now."""
+    PROCESSING = "PROCESSING"
+    """Its tasks are being built."""
+    READY = "READY"
+    """It can be attached to a study."""
+    ERROR = "ERROR"
+    """Its setup failed; the data may be unusable."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        # Not registered with the enum: unseen values must not pile up in a long-lived process.
+        unseen = str.__new__(cls, value)
+        unseen._name_ = unseen._value_ = value
+        return unseen
+
+
+@frozen
+class DatasetRef(WireModel):
+    """A dataset as a batch names it."""
+
+    id: str
+    total_datapoint_count: int
+    filename: str | None = None
+
+
+@frozen
+class TaskDetails(WireModel):
+    """What participants are told; introduction and steps are basic HTML."""
+
+    task_name: str
+    task_introduction: str | None = None
+    task_steps: str | None = None
+
+
+@frozen(hash=False)
+class Batch(WireModel):
+    """A snapshot of one batch.
+
+    It compares by value and hashes by ``id``. One that came from a client is bound to it and has
+    the verbs below; its client takes no part in comparing, pickling or ``to_dict``. On one that was
+    built by hand, or unpickled, each verb raises ConfigurationError.
+    """
+
+    id: str
+    created_at: datetime
+    created_by: str
+    datasets: tuple[DatasetRef, ...]
+    name: str
+    status: BatchStatus
+    total_task_count: int
+    total_instruction_count: int
+    workspace_id: str
+    task_details: TaskDetails | None = None
+    schema_version: IntOrDigits | None = None
+    total_task_groups: int | None = None
+    batch_items: tuple[JsonObject, ...] | None = None
+    auto_sync_enabled: bool | None = None
+    tasks_per_group: int | None = None
+    # Any, as cattrs resolves every annotation and Batches is not to be imported here.
+    _batches: Any = field(default=None, init=False, eq=False, repr=False)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def bind(self, batches: Batches) -> Self:
+        """Give the verbs a client; the client does this itself with what it returns."""
+        object.__setattr__(self, "_batches", batches)
+        return self
+
+    @property
+    def _bound(self) -> Batches:
+        if self._batches is None:
+            raise ConfigurationError(
+                f"batch {self.id} came from no client; call client.batches with its id instead"
+            )
+        batches: Batches = self._batches
+        return batches
+
+    async def duplicate(
+        self, *, name: str | None = None, upload_new_dataset: bool = False
+    ) -> Batch:
+        """Make a copy of this batch: see ``Batches.duplicate``."""
+        return await self._bound.duplicate(self, name=name, upload_new_dataset=upload_new_dataset)
+
+    async def setup(
+        self, *, dataset_id: str | UUID | None = None, tasks_per_group: int | None = None
+    ) -> None:
+        """Have this batch's tasks built: see ``Batches.setup``."""
+        await self._bound.setup(self, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
+
+    async def refresh(self) -> Batch:
+        """Return this batch as it is now: see ``Batches.get``."""
+        return await self._bound.get(self)
+
+    async def get_status(self) -> BatchStatus | None:
+        """Return this batch's status as it is now: see ``Batches.get_status``."""
+        return await self._bound.get_status(self)
+
+    async def wait_until_ready(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Batch:
+        """Return this batch once it is READY: see ``Batches.wait_until_ready``."""
+        return await self._bound.wait_until_ready(
+            self, timeout=timeout, poll=poll, on_event=on_event
+        )
+
+    def watch(
+        self, *, timeout: float | EllipsisType | None = ..., poll: PollPolicy | None = None
+    ) -> AsyncGenerator[StatusEvent]:
+        """Yield each look at this batch until READY: see ``Batches.watch``."""
+        return self._bound.watch(self, timeout=timeout, poll=poll)
