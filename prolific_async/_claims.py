@@ -6,13 +6,9 @@ another call. What other clients do cannot be known here, hence the advice to us
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
 
@@ -58,22 +54,22 @@ class Claims:
     _lost: dict[Claim, float] = field(factory=dict)
     _given: dict[str, float] = field(factory=dict)
 
-    @contextmanager
-    def open(self, name: str | None, now: Callable[[], float]) -> Iterator[Claim]:
-        """Note a call for as long as it lasts, and for longer when its end left things open."""
-        claim = Claim(name, now())
+    def open(self, name: str | None, now: float) -> Claim:
+        """Note that a call begins; it must be closed."""
+        claim = Claim(name, now)
         oldest = next(iter(self._open), claim).began
         for entries in (self._given, self._lost):
             _forget(entries, oldest - _REMEMBERED)
         self._open[claim] = None
-        try:
-            yield claim
-        finally:
-            del self._open[claim]
-            if claim.copy is not None:
-                self._given[claim.copy] = now()
-            elif claim.may_have_run:
-                self._lost[claim] = now()
+        return claim
+
+    def close(self, claim: Claim, now: float) -> None:
+        """Note that a call ended, and remember its copy, or that one may be about."""
+        del self._open[claim]
+        if claim.copy is not None:
+            self._given[claim.copy] = now
+        elif claim.may_have_run:
+            self._lost[claim] = now
 
     def given_at(self, batch_id: str) -> float | None:
         """Return when a batch was given out as a copy, None if it was not, or long ago."""

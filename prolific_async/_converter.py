@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
@@ -119,7 +119,7 @@ def _named(value: Any) -> str:
 
 
 def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
-    wanted = {bool: "a boolean", dict: "an object", int: "an integer", str: "a string"}[kind]
+    wanted = {bool: "a boolean", dict: "an object", int: "an integer"}[kind]
 
     def hook(value: Any, _: Any) -> T:
         if type(value) is kind:
@@ -129,7 +129,12 @@ def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
     return hook
 
 
-_string = _exactly(str)
+def _string(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"a string is needed, not {_named(value)}")
+
+
 _object = _exactly(dict)
 _integer = _exactly(int)
 
@@ -170,6 +175,22 @@ def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[An
     return hook
 
 
+def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
+    (kind,) = (arg for arg in get_args(cls) if arg is not type(None))
+    inner = converter.get_structure_hook(kind)
+
+    def hook(value: Any, _: Any) -> Any:
+        return None if value is None else inner(value, kind)
+
+    return hook
+
+
+def _is_or_none(cls: Any) -> bool:
+    arguments = get_args(cls)
+    return len(arguments) == 2 and type(None) in arguments  # noqa: PLR2004 - X and None
+
+
 def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
 
@@ -184,9 +205,9 @@ def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, An
         if not known.issuperset(value):
             extra = {key: value[key] for key in value if key not in known}
             object.__setattr__(model, "extra", MappingProxyType(extra))
-        nulls = [key for key in nullable if key in value and value[key] is None]
-        if nulls:
-            object.__setattr__(model, "_nulls", frozenset(nulls))
+        if None in value.values():
+            nulls = frozenset(key for key in nullable if value.get(key, key) is None)
+            object.__setattr__(model, "_nulls", nulls)
         return model
 
     return hook
@@ -218,6 +239,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple_hook
     )
+    converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)
     converter.register_unstructure_hook(
         datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")

@@ -11,11 +11,10 @@ import math
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
-from attrs import evolve, field, frozen
 from multidict import CIMultiDict
 
 from prolific_async import errors
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ROOT = "/api/v1/data-collection"
+
+# The ids of the service, UUIDs and hexadecimal strings, need no further look.
+_PLAIN = re.compile(r"[0-9A-Za-z_-]+")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
@@ -39,8 +42,7 @@ _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
 }
 
 
-@frozen
-class Request:
+class Request(NamedTuple):
     """One call, before it is sent.
 
     Attributes:
@@ -62,17 +64,17 @@ class Request:
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-@frozen
-class Answer:
+class Answer(NamedTuple):
     """A success that was read: its headers and its decoded JSON, None for an empty body."""
 
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     data: Any
 
 
 def get(*segments: str, **query: str) -> Request:
     """Build a GET of ``/a/b`` from already encoded segments."""
-    return Request("GET", "/".join((_ROOT, *segments)), urlencode(query, quote_via=quote))
+    encoded = urlencode(query, quote_via=quote) if query else ""
+    return Request("GET", "/".join((_ROOT, *segments)), encoded)
 
 
 def post(*segments: str, body: Mapping[str, Any]) -> Request:
@@ -96,7 +98,7 @@ def segment(identifier: object) -> str:
 
     """
     text = checked_id(identifier)
-    return quote(text, safe="")
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def checked_id(identifier: object) -> str:
@@ -109,7 +111,7 @@ def checked_id(identifier: object) -> str:
     text = str(identifier) if isinstance(identifier, UUID) else identifier
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if text in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+    if not _PLAIN.fullmatch(text) and (text in ("", ".", "..") or _UNFIT.search(text)):
         raise ValueError(f"{text!r} cannot be an id")
     return text
 
@@ -144,7 +146,7 @@ def next_page(request: Request, data: Any) -> Request | None:
         following = following.get(key) if isinstance(following, dict) else None
     if not isinstance(following, str) or not following:
         return None
-    return evolve(request, query=urlsplit(following).query)
+    return request._replace(query=urlsplit(following).query)
 
 
 def undecodable(request: Request, problem: str, body: Any = None) -> NoReturn:
@@ -156,8 +158,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+# Made once: json.loads would make one at each call that wants its own parse_constant.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def _json(body: bytes) -> Any:
-    return json.loads(body, parse_constant=_refuse_constant)
+    return _DECODER.decode(
+        body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8")
+    )
 
 
 def _text(body: bytes) -> str:

@@ -118,7 +118,8 @@ async def duplicate(
         )
         return candidates, len(candidates) == 1 and date is not None and claims.is_alone(claim)
 
-    with claims.open(name, now) as claim:
+    claim = claims.open(name, now())
+    try:
         try:
             answer = await post(request)
             copy = load(Batch, answer.data, request.method, request.path)
@@ -132,3 +133,5 @@ async def duplicate(
             (copy,) = candidates
         claim.copy = copy.id
         return copy
+    finally:
+        claims.close(claim, now())

@@ -30,7 +30,7 @@ def _finite(_owner: object, attribute: Attribute[Any], value: object) -> None:
         raise ValueError(f"'{attribute.name}' must be a finite number: {value!r}")
 
 
-def _finite_or_none(owner: object, attribute: Attribute[Any], value: object) -> None:
+def _finite_or_none(owner: object, attribute: Attribute[Any], value: Any) -> None:
     if value is not None:
         _finite(owner, attribute, value)
         ge(0)(owner, attribute, value)

@@ -147,7 +147,6 @@ class Wait:
         if look.error is not None:
             return [self._failed(event, look.error, now)]
         self._failures = 0
-        self._pauses = pauses(self._retry)
         if look.status in _TERMINAL:
             if look.batch is None:
                 self._ending = event
@@ -216,6 +215,9 @@ class Wait:
     def _failed(self, event: StatusEvent, error: ProlificError, now: float) -> StatusEvent:
         if isinstance(error, NotFoundError) and now < self._found_by:
             return self._go_on(event, now)
+        if self._failures == 0:
+            self._pauses = pauses(self._retry)
+            next(self._pauses)
         self._failures += 1
         if not look_again(error) or self._failures > self._poll.max_consecutive_failures:
             return self._end(event, WaitFailedError(*self._story(now)), error)

@@ -1,0 +1,37 @@
+"""What many tests share: a simulated service, and a client of it that is quick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prolific_async import PollPolicy, ProlificClient, RetryPolicy
+from prolific_async.simulator import AfterLooks, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
+QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+async def sim() -> AsyncIterator[Simulator]:
+    async with Simulator(setup=AfterLooks(2)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
+    async with ProlificClient(
+        sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY, request_timeout=2
+    ) as quick:
+        yield quick

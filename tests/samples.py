@@ -1,0 +1,31 @@
+"""Values that tests need where no server is at hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prolific_async import APIStatusError, Batch, errors
+
+
+def batch(status: str = "READY", batch_id: str = "b1", **more: Any) -> Batch:
+    return Batch.from_dict(
+        {
+            "id": batch_id,
+            "created_at": "2026-03-04T05:06:07Z",
+            "created_by": "u1",
+            "datasets": [],
+            "name": "Round 1",
+            "status": status,
+            "total_task_count": 4,
+            "total_instruction_count": 2,
+            "workspace_id": "w1",
+            "task_details": {"task_name": "Rate"},
+        }
+        | more
+    )
+
+
+def status_error(status: int, retry_after: float | None = None) -> APIStatusError:
+    kinds = {404: errors.NotFoundError, 429: errors.RateLimitedError, 400: errors.BadRequestError}
+    kind = errors.ServerError if status >= 500 else kinds.get(status, errors.APIStatusError)
+    return kind(status, "GET", "/x", None, None, None, "", retry_after, {})

@@ -1,0 +1,433 @@
+"""The rules of one wait, as pure functions of what was seen and when."""
+
+from __future__ import annotations
+
+import logging
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prolific_async import (
+    Batch,
+    BatchFailedError,
+    BatchNotSetUpError,
+    BatchStatus,
+    ConfigurationError,
+    DecodeError,
+    PollPolicy,
+    ProlificError,
+    RetryPolicy,
+    StatusEvent,
+    WaitError,
+    WaitFailedError,
+    WaitTimeoutError,
+    errors,
+)
+from prolific_async.waiting import Look, Wait
+
+from .samples import batch, status_error
+
+PROCESSING, READY = Look(BatchStatus.PROCESSING), Look(BatchStatus.READY)
+FAILED, UNINITIALISED = Look(BatchStatus.ERROR), Look(BatchStatus.UNINITIALISED)
+NULL = Look()
+
+
+def waiting(
+    timeout: float | None = 100.0,
+    *,
+    now: float = 0.0,
+    made_at: float | None = None,
+    retry: RetryPolicy = RetryPolicy(initial=0, maximum=0),  # noqa: B008 - frozen
+    **poll: float,
+) -> Wait:
+    policy = PollPolicy(**({"jitter": 0.0} | poll))  # type: ignore[arg-type]
+    return Wait("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
+
+
+def failing(error: ProlificError) -> Look:
+    return Look(error=error)
+
+
+def see(wait: Wait, look: Look, now: float) -> StatusEvent:
+    (event,) = wait.observe(look, now)
+    return event
+
+
+def outcome(wait: Wait) -> WaitError:
+    assert isinstance(wait.outcome, WaitError)
+    return wait.outcome
+
+
+def test_first_look_is_immediate() -> None:
+    assert waiting(now=7.0).due == 7.0
+
+
+def test_gaps_grow_from_the_answer_on() -> None:
+    wait = waiting(initial=1, factor=2, maximum=3)
+    gaps = []
+    now = 0.0
+    for _ in range(4):
+        event = see(wait, PROCESSING, now)
+        assert wait.due is not None
+        assert event.next_in == wait.due - now
+        gaps.append(event.next_in)
+        now = wait.due + 0.25
+    assert gaps == [1, 2, 3, 3]
+
+
+def test_ready_is_followed_by_a_get_that_is_part_of_the_look() -> None:
+    wait = waiting()
+    see(wait, PROCESSING, 1)
+    assert not wait.wants_batch
+    assert wait.observe(READY, 2) == []
+    assert (wait.wants_batch, wait.due, wait.outcome) == (True, 2, None)
+    event = see(wait, Look(BatchStatus.READY, batch()), 3)
+    assert event == StatusEvent("b1", BatchStatus.READY, BatchStatus.PROCESSING, 2, 2, None)
+    assert wait.outcome == batch()
+    assert wait.due is None
+
+
+def test_a_list_look_that_shows_ready_needs_no_get() -> None:
+    wait = waiting()
+    assert see(wait, Look(BatchStatus.READY, batch()), 3).next_in is None
+    assert wait.outcome == batch()
+
+
+@pytest.mark.parametrize(
+    "second", [Look(BatchStatus.PROCESSING, batch("PROCESSING")), failing(status_error(503))]
+)
+def test_a_get_that_denies_ready_is_the_newest_look_and_gets_follow(second: Look) -> None:
+    wait = waiting()
+    wait.observe(READY, 2)
+    ready, denied = wait.observe(second, 3)
+    assert (ready.polls, ready.status, ready.next_in) == (1, BatchStatus.READY, 0.0)
+    assert (denied.polls, denied.previous, denied.next_in) == (2, BatchStatus.READY, 1.0)
+    assert denied.error is second.error
+    assert wait.outcome is None
+    assert wait.wants_batch
+    see(wait, Look(BatchStatus.READY, batch()), 4)
+    assert wait.outcome == batch()
+
+
+def test_error_is_followed_by_a_get_for_its_batch() -> None:
+    wait = waiting()
+    assert wait.observe(FAILED, 2) == []
+    assert wait.wants_batch
+    event = see(wait, Look(BatchStatus.ERROR, batch("ERROR")), 3)
+    assert (event.polls, event.status, event.next_in) == (1, BatchStatus.ERROR, None)
+    error = outcome(wait)
+    assert isinstance(error, BatchFailedError)
+    assert error.batch == batch("ERROR")
+    assert error.events == (event,)
+
+
+def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
+    wait = waiting()
+    wait.observe(FAILED, 2)
+    see(wait, failing(status_error(503)), 3)
+    error = outcome(wait)
+    assert isinstance(error, BatchFailedError)
+    assert error.batch is None
+
+
+def test_error_whose_get_hangs_is_raised_at_the_deadline() -> None:
+    wait = waiting(10)
+    wait.observe(FAILED, 2)
+    (event,) = wait.expire(10, looking=True)
+    assert (event.status, event.elapsed) == (BatchStatus.ERROR, 2)
+    error = outcome(wait)
+    assert isinstance(error, BatchFailedError)
+    assert (error.batch, error.polls) == (None, 1)
+
+
+def test_ready_whose_get_hangs_is_no_ready() -> None:
+    wait = waiting(10)
+    wait.observe(READY, 2)
+    ready, cut = wait.expire(10, looking=True)
+    assert (ready.polls, ready.next_in, ready.error) == (1, 0.0, None)
+    assert (cut.polls, cut.next_in) == (2, None)
+    assert isinstance(cut.error, errors.RequestTimeoutError)
+    assert cut.error.path.endswith("/batches/b1")
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.last_status is BatchStatus.READY
+
+
+def test_null_leaves_the_status_as_it_was_and_resets_the_failures() -> None:
+    wait = waiting(max_consecutive_failures=1)
+    see(wait, PROCESSING, 1)
+    see(wait, failing(status_error(500)), 2)
+    event = see(wait, NULL, 3)
+    assert (event.status, event.previous) == (BatchStatus.PROCESSING, BatchStatus.PROCESSING)
+    see(wait, failing(status_error(500)), 4)
+    assert wait.outcome is None
+
+
+def test_unseen_and_null_are_pending_and_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    wait = waiting()
+    for now, status in enumerate(["SYNCING", None, "SYNCING", None, "PAUSED", "PROCESSING"]):
+        assert see(wait, Look(BatchStatus(status) if status else None), now).next_in is not None
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 3
+    assert ["SYNCING" in text for text in warned] == [True, False, False]
+    see(waiting(), NULL, 0)
+    assert len(caplog.records) == 4  # another wait says it once more
+
+
+def test_uninitialised_is_pending_for_its_grace() -> None:
+    wait = waiting(uninitialised_grace=60)
+    see(wait, UNINITIALISED, 0)
+    see(wait, failing(status_error(500)), 30)
+    see(wait, NULL, 40)
+    see(wait, UNINITIALISED, 59.9)
+    assert wait.outcome is None
+    assert see(wait, UNINITIALISED, 60).next_in is None
+    assert isinstance(wait.outcome, BatchNotSetUpError)
+    assert wait.outcome.last_status is BatchStatus.UNINITIALISED
+
+
+def test_another_status_starts_the_grace_anew() -> None:
+    wait = waiting(uninitialised_grace=60)
+    see(wait, UNINITIALISED, 0)
+    see(wait, PROCESSING, 50)
+    see(wait, UNINITIALISED, 70)
+    see(wait, UNINITIALISED, 129)
+    assert wait.outcome is None
+
+
+def test_null_looks_cannot_outlast_the_grace_of_a_known_uninitialised() -> None:
+    wait = waiting(uninitialised_grace=60)
+    see(wait, UNINITIALISED, 0)
+    see(wait, NULL, 61)
+    assert isinstance(wait.outcome, BatchNotSetUpError)
+
+
+def test_no_grace_at_all() -> None:
+    wait = waiting(uninitialised_grace=0)
+    see(wait, UNINITIALISED, 0)
+    assert isinstance(wait.outcome, BatchNotSetUpError)
+
+
+def test_early_404_is_pending_and_a_later_one_fatal() -> None:
+    wait = waiting(now=103, made_at=100, not_found_grace=5, max_consecutive_failures=0)
+    event = see(wait, failing(status_error(404)), 104.9)
+    assert isinstance(event.error, errors.NotFoundError)
+    assert event.next_in is not None
+    assert see(wait, failing(status_error(404)), 105).next_in is None
+    assert isinstance(wait.outcome, WaitFailedError)
+
+
+def test_404_of_a_batch_that_this_client_did_not_make_is_fatal_at_once() -> None:
+    wait = waiting()
+    see(wait, failing(status_error(404)), 0)
+    assert isinstance(wait.outcome, WaitFailedError)
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 405, 409, 422])
+def test_fatal_statuses_end_the_wait_at_once(status: int) -> None:
+    wait = waiting()
+    event = see(wait, failing(error := status_error(status)), 3)
+    assert (event.error, event.next_in) == (error, None)
+    assert isinstance(wait.outcome, WaitFailedError)
+    assert wait.outcome.__cause__ is error
+    assert wait.outcome.events == (event,)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *map(status_error, (408, 425, 429, 500, 501, 502, 503, 504, 599)),
+        errors.ConnectError("GET", "/x", "refused"),
+        errors.ConnectionLostError("GET", "/x", "reset"),
+        errors.RequestTimeoutError("GET", "/x", "30 s"),
+        DecodeError(("$: not JSON",), ""),
+    ],
+)
+def test_transient_failures_are_survived_up_to_the_budget(error: ProlificError) -> None:
+    wait = waiting(max_consecutive_failures=2)
+    for now in (1, 2):
+        event = see(wait, failing(error), now)
+        assert event.error is error
+        assert event.next_in is not None
+    assert see(wait, failing(error), 3).next_in is None
+    assert isinstance(wait.outcome, WaitFailedError)
+    assert wait.outcome.__cause__ is error
+
+
+def test_after_a_failure_the_longer_of_gap_and_backoff_counts() -> None:
+    retry = RetryPolicy(initial=1000, maximum=4000)
+    pauses = [
+        see(waiting(None, retry=retry), failing(status_error(500)), 0).next_in for _ in range(50)
+    ]
+    assert all(1 <= (pause or 0) <= 1000 for pause in pauses)
+    assert max(pause or 0 for pause in pauses) > 10
+
+
+@pytest.mark.parametrize(("asked", "next_in"), [(0.5, 1.0), (7, 7), (86400 * 365, 60)])
+def test_retry_after_is_a_capped_floor(asked: float, next_in: float) -> None:
+    event = see(waiting(None), failing(status_error(429, asked)), 0)
+    assert event.next_in == next_in
+
+
+@pytest.mark.parametrize(("timeout", "before"), [(100, 1.0), (10, 0.5), (0.1, 0.005)])
+def test_last_sleep_is_shortened_for_one_more_look(timeout: float, before: float) -> None:
+    wait = waiting(timeout, initial=90 * timeout / 100, maximum=1000, factor=1)
+    see(wait, PROCESSING, timeout / 2)
+    assert wait.due == pytest.approx(timeout - before)
+    assert see(wait, PROCESSING, timeout - before).next_in is None
+    assert wait.due is None
+    assert wait.outcome is None  # until the deadline
+
+
+def test_no_look_comes_before_the_floor_even_for_the_last_one() -> None:
+    wait = waiting(10)
+    event = see(wait, failing(status_error(429, 9.8)), 0)
+    assert event.next_in == 9.8
+    wait = waiting(10)
+    event = see(wait, failing(status_error(429, 11)), 0)
+    assert event.next_in is None
+    assert wait.due is None
+
+
+def test_time_out_says_what_was_seen_last() -> None:
+    wait = waiting(10)
+    see(wait, PROCESSING, 1)
+    see(wait, failing(error := status_error(503)), 9.9)
+    assert wait.expire(10, looking=False) == []
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.__cause__ is error
+    assert (wait.outcome.last_status, wait.outcome.polls) == (BatchStatus.PROCESSING, 2)
+    assert wait.outcome.elapsed == 10
+
+
+def test_a_look_cut_at_the_deadline_counts() -> None:
+    wait = waiting(10)
+    (event,) = wait.expire(10, looking=True)
+    assert (event.polls, event.next_in) == (1, None)
+    assert isinstance(event.error, errors.RequestTimeoutError)
+    assert event.error.path.endswith("/batches/b1/status")
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.__cause__ is event.error
+
+
+@pytest.mark.parametrize("look", [PROCESSING, NULL, UNINITIALISED, failing(status_error(503))])
+def test_no_time_is_one_look(look: Look) -> None:
+    wait = waiting(0)
+    assert wait.deadline is None
+    assert see(wait, look, 5).next_in is None
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert len(wait.outcome.events) == 1
+
+
+def test_no_time_is_one_look_with_its_follow_up() -> None:
+    wait = waiting(0)
+    wait.observe(READY, 5)
+    see(wait, Look(BatchStatus.READY, batch()), 6)
+    assert wait.outcome == batch()
+    wait = waiting(0)
+    wait.observe(READY, 5)
+    assert len(wait.observe(failing(status_error(503)), 6)) == 2
+    assert isinstance(wait.outcome, WaitTimeoutError)
+
+
+def test_no_limit() -> None:
+    wait = waiting(None)
+    assert wait.deadline is None
+    assert see(wait, PROCESSING, 1e9).next_in == 1
+
+
+def test_fail_ends_it() -> None:
+    wait = waiting()
+    see(wait, PROCESSING, 1)
+    wait.fail(reason := ConfigurationError("closed"), 2)
+    assert isinstance(wait.outcome, WaitFailedError)
+    assert wait.outcome.__cause__ is reason
+    assert len(wait.outcome.events) == 1
+
+
+def test_the_last_20_events_are_kept() -> None:
+    wait = waiting(None)
+    for now in range(30):
+        see(wait, PROCESSING, now)
+    see(wait, failing(status_error(401)), 31)
+    assert [event.polls for event in outcome(wait).events] == list(range(12, 32))
+
+
+LOOKS = st.sampled_from(
+    [
+        PROCESSING,
+        READY,
+        FAILED,
+        UNINITIALISED,
+        NULL,
+        Look(BatchStatus.READY, batch()),
+        Look(BatchStatus.ERROR, batch("ERROR")),
+        Look(BatchStatus.PROCESSING, batch("PROCESSING")),
+        failing(status_error(503)),
+        failing(status_error(429, 5.0)),
+        failing(status_error(404)),
+        failing(DecodeError(("$: ?",), "")),
+    ]
+)
+
+
+@given(
+    looks=st.lists(LOOKS, max_size=60),
+    latency=st.floats(0, 3),
+    timeout=st.none() | st.floats(0, 60),
+    seed=st.integers(0, 100),
+)
+def test_whatever_is_seen_a_wait_keeps_its_promises(
+    looks: list[Look], latency: float, timeout: float | None, seed: int
+) -> None:
+    wait = Wait(
+        "b1",
+        poll=PollPolicy(max_consecutive_failures=3, uninitialised_grace=20),
+        retry=RetryPolicy(),
+        timeout=timeout,
+        now=0.0,
+        made_at=0.0,
+        rng=random.Random(seed),
+    )
+    events: list[StatusEvent] = []
+    now = 0.0
+    for look in looks:
+        if wait.outcome is not None:
+            break
+        if wait.due is None or (wait.deadline is not None and wait.due >= wait.deadline):
+            assert wait.deadline is not None
+            events += wait.expire(wait.deadline, looking=False)
+            break
+        now = max(now, wait.due)
+        if wait.deadline is not None and now + latency >= wait.deadline:
+            events += wait.expire(wait.deadline, looking=True)
+            break
+        now += latency
+        # Only a look that reads the whole batch shows one.
+        whole = look.batch is not None or look.error is not None
+        if wait.wants_batch and not whole:
+            status = look.status or BatchStatus.READY
+            events += wait.observe(Look(status, batch(status)), now)
+        else:
+            events += wait.observe(look, now)
+        if wait.outcome is None and wait.due is not None and not wait.wants_batch:
+            assert wait.due >= now
+    assert [event.polls for event in events] == list(range(1, len(events) + 1))
+    for before, after in pairwise(events):
+        assert after.previous == before.status
+        assert before.next_in is not None or after.error is not None
+        assert after.elapsed >= before.elapsed
+    if wait.outcome is not None:
+        assert wait.due is None
+        if events:
+            assert events[-1].next_in is None
+    if isinstance(wait.outcome, Batch):
+        assert wait.outcome.status is BatchStatus.READY
+        assert events[-1].status is BatchStatus.READY
+    if isinstance(wait.outcome, WaitError):
+        assert wait.outcome.events == tuple(events[-20:])
+        assert wait.outcome.polls == len(events)
+        if timeout:
+            assert wait.outcome.elapsed <= timeout
