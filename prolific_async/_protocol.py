@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
-from multidict import CIMultiDict
-
 from prolific_async import errors
 
 if TYPE_CHECKING:
@@ -190,8 +188,7 @@ def _status_error(
         detail,
         body,
         retry_after(headers),
-        # A copy of the multidict that can be pickled, and no longer holds the connection's.
-        CIMultiDict(headers),
+        headers,
     )
 
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import aiohttp
 from attrs import frozen
+from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import _protocol, errors
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from prolific_async._protocol import Answer, Request
 
@@ -41,6 +42,7 @@ class _Connected:
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
+    headers: Mapping[str, str] | None  # of each request; None where the session sends them itself
     free: asyncio.Semaphore
 
 
@@ -58,6 +60,7 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self._base_url = base_url
+        self._token = token
         self._headers = {"Authorization": f"Token {token}", "User-Agent": _USER_AGENT}
         self._borrowed = session
         self._max_connections = max_connections
@@ -74,9 +77,16 @@ class Transport:
         self._closed = False
 
     def check_usable(self) -> None:
-        """Raise ConfigurationError if the client was closed, or its loop is another's."""
+        """Raise ConfigurationError if the client or its session is closed, or the loop is wrong."""
         if self._closed:
             raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
+        self._check_loop()
+        if self._borrowed is not None and self._borrowed.closed:
+            raise errors.ConfigurationError(
+                "the aiohttp session given to this ProlificClient is closed; give an open one"
+            )
+
+    def _check_loop(self) -> None:
         connected = self._connected
         if (
             connected is not None
@@ -87,16 +97,12 @@ class Transport:
                 "this ProlificClient is in use by another event loop that still runs; "
                 "make one client for each loop"
             )
-        if self._borrowed is not None and self._borrowed.closed:
-            raise errors.ConfigurationError(
-                "the aiohttp session given to this ProlificClient is closed; give an open one"
-            )
 
     async def close(self) -> None:
         """Close the session if it is ours. Idempotent."""
         if self._closed:
             return
-        self.check_usable()
+        self._check_loop()
         self._closed = True
         if self._connected is not None and self._borrowed is None:
             await self._connected.session.close()
@@ -125,7 +131,7 @@ class Transport:
                     request.method,
                     URL(self._base_url + request.target, encoded=True),
                     json=request.body,
-                    headers=None if self._borrowed is None else self._headers,
+                    headers=connected.headers,
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout,
@@ -134,30 +140,51 @@ class Transport:
             except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
                 failure = self._translated(request, error)
             else:
-                return _protocol.decode(request, response.status, response.headers, body)
+                return _protocol.decode(request, response.status, *self._redacted(response, body))
         raise failure
 
     async def _connect(self) -> _Connected:
         self.check_usable()
         previous, self._connected = self._connected, None
         limit = self._max_connections
+        headers: Mapping[str, str] | None = self._headers
         session = self._borrowed
         if session is None:
             if previous is not None:
                 await previous.session.close()
+            proxy = proxy_for(self._base_url)
+            if proxy is None:
+                # Quicker than with each request, but aiohttp would show them to a proxy, too.
+                headers = None
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=limit),
                 # A load balancer's cookie must not tie a thousand waits to one machine.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
-                proxy=_proxy_for(URL(self._base_url)),
+                headers=self._headers if headers is None else None,
+                proxy=proxy,
                 trace_configs=self._trace_configs,
             )
         elif session.connector is not None:
             limit = min(limit, session.connector.limit or limit)
-        connected = _Connected(asyncio.get_running_loop(), session, asyncio.Semaphore(limit))
+        connected = _Connected(
+            asyncio.get_running_loop(), session, headers, asyncio.Semaphore(limit)
+        )
         self._connected = connected
         return connected
+
+    def _redacted(
+        self, response: aiohttp.ClientResponse, body: bytes
+    ) -> tuple[Mapping[str, str], bytes]:
+        """Take out the token where the answer echoes it: errors show what they were answered."""
+        secret, hidden = self._token, "[token]"
+        if secret.encode() in body:
+            body = body.replace(secret.encode(), hidden.encode())
+        headers: Mapping[str, str] = response.headers
+        if not response.ok:
+            headers = CIMultiDict(
+                (name, value.replace(secret, hidden)) for name, value in headers.items()
+            )
+        return headers, body
 
     def _translated(self, request: Request, error: Exception) -> errors.ProlificError:
         call = (request.method, request.path)
@@ -205,8 +232,14 @@ def _too_large(request: Request) -> NoReturn:
     _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
 
 
-def _proxy_for(url: URL) -> str | None:
-    """Read from the environment which proxy leads to ``url``; none ever does to loopback."""
+def proxy_for(base_url: str) -> str | None:
+    """Read from the environment which proxy leads to the service; none ever does to loopback.
+
+    Raises:
+        ConfigurationError: It names one of a kind that aiohttp cannot use.
+
+    """
+    url = URL(base_url)
     host = url.host or ""
     if is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{url.port}"):
         return None

@@ -1,0 +1,459 @@
+"""One attempt over real sockets: what is sent, what comes back, and what each failure becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import pickle
+import socket
+import traceback
+import warnings
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from prolific_async import (
+    APIStatusError,
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DecodeError,
+    ProlificError,
+    RequestTimeoutError,
+    __version__,
+)
+from prolific_async import _protocol as protocol
+from prolific_async._transport import Transport, is_loopback, proxy_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from prolific_async.simulator import Simulator
+
+TOKEN = "secret-of-the-account"
+REQUEST = protocol.look("b1", whole=False)
+
+
+def transport(url: str, **settings: Any) -> Transport:
+    return Transport(
+        TOKEN,
+        url,
+        **(
+            {
+                "session": None,
+                "request_timeout": 2.0,
+                "max_connections": 10,
+                "trace_configs": (),
+            }
+            | settings
+        ),
+    )
+
+
+@asynccontextmanager
+async def serving(
+    answer: bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    **listen: Any,
+) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Answer every connection's request so; yields the address and the request heads seen."""
+    heads: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head)
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, **listen)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}", heads
+    finally:
+        server.close()
+
+
+def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Length: {len(body) if length is None else length}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def failure(url: str, request: protocol.Request = REQUEST, **settings: Any) -> ProlificError:
+    sender = transport(url, **settings)
+    try:
+        with pytest.raises(ProlificError) as caught:
+            await sender.send(request)
+        return caught.value
+    finally:
+        await sender.close()
+
+
+async def test_the_request_is_what_the_service_documents() -> None:
+    async with serving(plain(b'{"status": "READY"}')) as (url, heads):
+        sender = transport(url)
+        answer = await sender.send(REQUEST)
+        await sender.close()
+    assert answer.data == {"status": "READY"}
+    line, *headers = heads[0].decode().strip().split("\r\n")
+    sent = dict(header.split(": ", 1) for header in headers)
+    assert line == "GET /api/v1/data-collection/batches/b1/status HTTP/1.1"
+    assert sent["Authorization"] == f"Token {TOKEN}"
+    assert sent["User-Agent"].startswith(f"prolific-async/{__version__} python/3.")
+    assert sent["User-Agent"].endswith(f" aiohttp/{aiohttp.__version__}")
+    assert "Cookie" not in sent
+
+
+async def test_a_post_sends_its_keys_as_json() -> None:
+    bodies: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        bodies.append(await reader.readexactly(2))
+        writer.write(plain(b"{}", status="202 Accepted"))
+
+    async with serving(answer) as (url, heads):
+        sender = transport(url)
+        await sender.send(protocol.post("batches", "b1", "setup", body={"dataset_id": None}))
+        await sender.close()
+    assert b"\r\nContent-Type: application/json\r\n" in heads[0]
+    assert bodies == [b"{}"]
+
+
+async def test_cookies_are_not_kept(sim: Simulator) -> None:
+    async with serving(plain(b"{}", "Set-Cookie: machine=7; Path=/")) as (url, heads):
+        sender = transport(url)
+        await sender.send(REQUEST)
+        await sender.send(REQUEST)
+        await sender.close()
+    assert b"Cookie" not in heads[1]
+
+
+async def test_refused() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        error = await failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
+    assert isinstance(error, ConnectError)
+    assert error.method == "GET"
+    assert error.path.endswith("/b1/status")
+
+
+async def test_no_such_host() -> None:
+    error = await failure("https://nothing.invalid")
+    assert isinstance(error, ConnectError)
+
+
+async def test_no_tls_there() -> None:
+    async with serving(plain(b"{}")) as (url, _):
+        error = await failure(url.replace("http:", "https:"))
+    assert isinstance(error, ConnectError)
+
+
+async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def test_reset() -> None:
+    async with serving(reset) as (url, _):
+        assert isinstance(await failure(url), ConnectionLostError)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (plain(b'{"status": "REA', length=100), ConnectionLostError),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", ConnectionLostError),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", ConnectionLostError),
+        (b"", ConnectionLostError),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", DecodeError),
+        (b"HTTP/1.1 200 OK\r\nX: \x00\r\nContent-Length: 2\r\n\r\n{}", DecodeError),
+        (plain(b'{"status": "REA'), DecodeError),
+        (plain(b"<html>log in</html>", "Content-Type: text/html"), DecodeError),
+        (plain(b"\xff\xfe"), DecodeError),
+        (plain(b"[" * 100_000), DecodeError),
+        (plain(b'{"n": NaN}'), DecodeError),
+        (plain(b"not gzip", "Content-Encoding: gzip"), ConnectionLostError),
+        (plain(b"{}", "Location: https://elsewhere.invalid/", status="302 Found"), APIStatusError),
+        (plain(b"{}", "Location: /status", status="307 Temporary Redirect"), APIStatusError),
+        (plain(b"", status="304 Not Modified"), APIStatusError),
+        (plain(b"", status="401 Unauthorized"), AuthenticationError),
+    ],
+)
+async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
+    async with serving(answer) as (url, heads):
+        error = await failure(url, protocol.post("batches", "b1", "setup", body={}))
+    assert type(error) is kind
+    assert "POST" in str(error)
+    assert "/b1/setup" in str(error)
+    assert len(heads) == 1
+
+
+async def test_empty_success_has_no_data() -> None:
+    async with serving(plain(b"", status="202 Accepted")) as (url, _):
+        sender = transport(url)
+        assert (await sender.send(REQUEST)).data is None
+        await sender.close()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_of_2_gb_is_refused_while_it_is_read(announced: bool) -> None:  # noqa: FBT001
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        size = 2 * 1024**3
+        length = f"Content-Length: {size}" if announced else "Connection: close"
+        writer.write(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode())
+        piece = b" " * 2**20
+        while sent < size:
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+
+    async with serving(flood) as (url, _):
+        error = await failure(url, request_timeout=20)
+    assert isinstance(error, DecodeError)
+    assert error.body is None
+    assert sent < 100 * 2**20
+
+
+async def test_a_body_that_unpacks_to_too_much_is_refused() -> None:
+    bomb = gzip.compress(b" " * 2**20) * 80
+    async with serving(plain(bomb, "Content-Encoding: gzip")) as (url, _):
+        error = await failure(url, request_timeout=20)
+    assert isinstance(error, DecodeError | ConnectionLostError)
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    for byte in plain(b"{}" + b" " * 1000):
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("answer", [silent, drip])
+async def test_an_attempt_is_bounded(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    async with serving(answer) as (url, _):
+        error = await failure(url, request_timeout=0.05)
+    assert isinstance(error, RequestTimeoutError)
+    assert "0.05 s" in str(error)
+
+
+async def test_a_connection_that_never_comes_about_was_not_sent() -> None:
+    # A full backlog that nobody accepts from leaves further connections hanging.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        loop = asyncio.get_running_loop()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.settimeout(0)
+            filler.connect_ex(address)
+        await asyncio.sleep(0.01)
+        try:
+            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=0.1)
+        finally:
+            for filler in fillers:
+                filler.close()
+        assert loop.is_running()
+    assert isinstance(error, ConnectError)
+
+
+async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.04)
+        writer.write(plain(b"{}"))
+
+    async with serving(slow) as (url, _):
+        sender = transport(url, max_connections=1, request_timeout=0.15)
+        answers = await asyncio.gather(*(sender.send(REQUEST) for _ in range(8)))
+        await sender.close()
+    assert len(answers) == 8
+
+
+async def test_connections_are_bounded() -> None:
+    at_once = most = 0
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        writer.write(plain(b"{}"))
+
+    async with serving(count) as (url, _):
+        sender = transport(url, max_connections=3)
+        await asyncio.gather(*(sender.send(REQUEST) for _ in range(12)))
+        await sender.close()
+    assert most == 3
+
+
+async def test_cancelling_gives_the_place_back() -> None:
+    async with serving(silent) as (url, _):
+        sender = transport(url, max_connections=1)
+        for _ in range(3):
+            task = asyncio.create_task(sender.send(REQUEST))
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await sender.close()
+
+
+def everything(error: BaseException) -> str:
+    """All that somebody could print of an error, its chain included."""
+    chain: list[BaseException | None] = [error, error.__cause__, error.__context__]
+    told = [str(link) + repr(link) + repr(vars(link)) for link in chain if link is not None]
+    told.append("".join(traceback.TracebackException.from_exception(error).format()))
+    told.append(repr(pickle.dumps(error)))
+    return "".join(told)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"SSH-2.0\r\n",
+        plain(b"<html>"),
+        plain(b'{"detail": "?"}', status="403 Forbidden"),
+        plain(b"{", length=9),
+        plain(f'{{"detail": "you sent Token {TOKEN}"}}'.encode(), status="400 Bad Request"),
+        plain(f"you sent {TOKEN}".encode(), f"X-Echo: {TOKEN}", status="500 Oops"),
+        plain(f"you sent {TOKEN}".encode()),
+    ],
+)
+async def test_no_error_tells_the_token(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(answer) as (url, _):
+        error = await failure(url)
+    assert TOKEN not in everything(error)
+    assert TOKEN not in caplog.text
+
+
+async def test_a_borrowed_session_is_neither_closed_nor_changed() -> None:
+    async with (
+        serving(plain(b"{}")) as (url, heads),
+        aiohttp.ClientSession(headers={"User-Agent": "theirs", "X-Mine": "1"}) as session,
+    ):
+        before = dict(session.headers)
+        sender = transport(url, session=session)
+        await sender.send(REQUEST)
+        await sender.close()
+        assert not session.closed
+        assert dict(session.headers) == before
+    assert f"Authorization: Token {TOKEN}".encode() in heads[0]
+    assert b"X-Mine: 1" in heads[0]
+
+
+async def test_a_borrowed_session_that_raises_for_status_or_has_a_base_url() -> None:
+    async with (
+        serving(plain(b"{}", status="404 Not Found")) as (url, _),
+        aiohttp.ClientSession("http://elsewhere.invalid", raise_for_status=True) as session,
+    ):
+        error = await failure(url, session=session)
+    assert isinstance(error, APIStatusError)
+
+
+async def test_a_borrowed_session_with_its_own_authorization_is_told_so() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp 3.14 has news about auth
+        session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "mine"))
+    async with serving(plain(b"{}")) as (url, heads), session:
+        error = await failure(url, session=session)
+    assert isinstance(error, ConfigurationError)
+    assert not heads
+
+
+async def test_a_borrowed_session_that_is_closed() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    assert isinstance(await failure("http://localhost:1", session=session), ConfigurationError)
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example", False),
+        ("10.0.0.1", False),
+        ("2130706433", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_loopback(host: str | None, here: bool) -> None:  # noqa: FBT001
+    assert is_loopback(host) is here
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "proxy"),
+    [
+        ({}, "https://api.prolific.com", None),
+        ({"https_proxy": "http://p:1"}, "https://api.prolific.com", "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1"}, "https://api.prolific.com", "http://p:1"),
+        ({"http_proxy": "http://p:1"}, "https://api.prolific.com", None),
+        ({"http_proxy": "http://p:1"}, "http://127.0.0.1:8000", None),
+        ({"http_proxy": "http://p:1"}, "http://localhost:8000", None),
+        (
+            {"https_proxy": "http://p:1", "no_proxy": ".prolific.com"},
+            "https://api.prolific.com",
+            None,
+        ),
+        ({"https_proxy": "http://p:1", "no_proxy": "*"}, "https://api.prolific.com", None),
+        (
+            {"https_proxy": "http://p:1", "no_proxy": "example.com"},
+            "https://api.prolific.com",
+            "http://p:1",
+        ),
+    ],
+)
+def test_proxies(
+    environment: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for(url) == proxy
+
+
+def test_a_proxy_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://user:word@p:1")
+    with pytest.raises(ConfigurationError, match="https_proxy") as caught:
+        proxy_for("https://api.prolific.com")
+    assert "word" not in str(caught.value)
+
+
+async def test_a_proxy_that_refuses_the_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = plain(b"", status="407 Proxy Authentication Required")
+    async with serving(refusal) as (proxy, heads):
+        monkeypatch.setenv("https_proxy", proxy)
+        error = await failure("https://api.prolific.invalid")
+    assert isinstance(error, ConnectError)
+    assert heads[0].startswith(b"CONNECT api.prolific.invalid:443 ")
+    assert TOKEN.encode() not in heads[0]
+    assert TOKEN not in everything(error)
