@@ -1,0 +1,90 @@
+"""Batches as the service writes them in JSON.
+
+Sources: "Duplicate a Batch" of beta-docs.prolific.com for the ten fields that every answer has; for
+the newer ones "get", "list" and "duplicate" under
+https://docs.prolific.com/api-reference/task-builder.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from prolific_async.simulator.records import Batch, Dataset
+
+__all__ = ["batch_json", "created_json", "list_json"]
+
+
+def list_json(batches: Iterable[Batch]) -> bytes:
+    """Write what list shows of some batches."""
+    results = [batch_json(batch) for batch in batches]
+    count = str(len(results)).encode()
+    return b'{"results": [' + b", ".join(results) + b'], "meta": {"count": ' + count + b"}}"
+
+
+def batch_json(batch: Batch) -> bytes:
+    """Write what get and list show of a batch.
+
+    A list of thousands is written again and again while hardly any of them changes, and a layout
+    can be heavy: so each is encoded once for every change.
+    """
+    changing = (batch.status, batch.tasks_per_group, batch.dataset)
+    if batch.written is None or batch.written[0] != changing:
+        batch.written = changing, json.dumps(_batch(batch)).encode()
+    return batch.written[1]
+
+
+def created_json(batch: Batch) -> bytes:
+    """Write what duplicate answers: the ten fields, and newer ones but fewer than get."""
+    document = {
+        **_required_fields(batch),
+        "auto_sync_enabled": batch.auto_sync_enabled,
+        "total_task_groups": batch.total_task_groups,
+    }
+    if batch.batch_items is not None:
+        document["batch_items"] = batch.batch_items
+    return json.dumps(document).encode()
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    document = {
+        **_required_fields(batch),
+        "datasets": [
+            {**_dataset(dataset), "filename": dataset.filename} for dataset in _datasets(batch)
+        ],
+        # The generation whose datasets have a status; those of 4 have import jobs instead.
+        "schema_version": 3,
+        "total_task_groups": batch.total_task_groups,
+        "batch_items": batch.batch_items,
+        "auto_sync_enabled": batch.auto_sync_enabled,
+    }
+    if batch.tasks_per_group is not None:
+        document["tasks_per_group"] = batch.tasks_per_group
+    return {**document, **batch.extra}
+
+
+def _required_fields(batch: Batch) -> dict[str, Any]:
+    return {
+        "id": batch.id,
+        "created_at": _timestamp(batch.created_at),
+        "created_by": batch.created_by,
+        "datasets": [_dataset(dataset) for dataset in _datasets(batch)],
+        "name": batch.name,
+        "status": batch.status,
+        "total_task_count": batch.total_task_count,
+        "total_instruction_count": batch.instructions,
+        "workspace_id": batch.workspace_id,
+        "task_details": batch.task_details,
+    }
+
+
+def _datasets(batch: Batch) -> list[Dataset]:
+    return [] if batch.dataset is None else [batch.dataset]
+
+
+def _dataset(dataset: Dataset) -> dict[str, Any]:
+    return {"id": dataset.id, "total_datapoint_count": dataset.datapoints}
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

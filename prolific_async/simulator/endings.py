@@ -1,0 +1,69 @@
+"""When a set-up is over: what a test can choose from."""
+
+import math
+from typing import Any
+
+import attrs
+
+__all__ = ["AfterLooks", "AfterSeconds", "Ending", "Immediately", "is_over"]
+
+
+def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{attribute.name} must be 0 or more, not {value!r}")
+
+
+@attrs.frozen
+class Immediately:
+    """A set-up is over as soon as it is accepted: PROCESSING is never seen."""
+
+
+@attrs.frozen
+class AfterSeconds:
+    """A set-up is over after so many seconds of the loop's clock.
+
+    Args:
+        seconds: Zero or more.
+
+    Raises:
+        ValueError: `seconds` is negative or infinite.
+        TypeError: It is no number.
+    """
+
+    seconds: float = attrs.field(validator=_not_negative)
+
+
+@attrs.frozen
+class AfterLooks:
+    """So many looks show PROCESSING, the next one shows the end.
+
+    A look is any answer that shows the batch's status: its status, the batch itself, or the list
+    that holds it. No clock is involved, so a test runs as fast as its client looks.
+
+    Args:
+        looks: Zero or more.
+
+    Raises:
+        ValueError: `looks` is negative.
+        TypeError: It is no whole number.
+    """
+
+    looks: int = attrs.field(validator=[attrs.validators.instance_of(int), _not_negative])
+
+
+Ending = Immediately | AfterSeconds | AfterLooks
+
+
+def is_over(ending: Ending, *, elapsed: float, looks: int) -> bool:
+    """Tell whether a set-up has ended.
+
+    Args:
+        ending: When it ends.
+        elapsed: Seconds since it was accepted.
+        looks: Looks at the batch since then, the present one among them.
+    """
+    if isinstance(ending, AfterSeconds):
+        return elapsed >= ending.seconds
+    if isinstance(ending, AfterLooks):
+        return looks > ending.looks
+    return True

@@ -1,0 +1,148 @@
+"""The service on a loopback port: reads requests, applies faults, sends answers."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+
+from aiohttp import web
+
+from prolific_async.simulator.answers import Answer, error_answer
+from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.log import Arrival, RequestLog, shown_body
+from prolific_async.simulator.service import Call, Service
+
+__all__ = ["HOST", "Server"]
+
+HOST = "127.0.0.1"
+_BACKLOG = 4096  # a thousand clients may connect at once
+_SHUTDOWN = 0.01  # seconds that an answer under way is still given when the server closes
+_NO_FAULT = Fault()
+
+
+class Server:
+    """Serves one service.
+
+    Args:
+        service: What answers the requests.
+        script: The faults that requests meet.
+        log: Where requests are noted.
+    """
+
+    def __init__(self, service: Service, script: FaultScript, log: RequestLog) -> None:
+        self._service = service
+        self._script = script
+        self._log = log
+        self._runner: web.ServerRunner | None = None
+
+    async def start(self, port: int) -> int:
+        """Listen; returns the port, which is a free one for 0. Raises OSError if it is taken."""
+        # A handler whose client has gone is cancelled: its request is over at that moment.
+        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        site = web.TCPSite(runner, HOST, port, backlog=_BACKLOG)
+        try:
+            await site.start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        return int(runner.addresses[0][1])
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection, answered or not."""
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+            # Transports close their sockets in the next turn of the loop, which may be the last.
+            await asyncio.sleep(0)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        arrival = self._log.arrive(
+            method=request.method,
+            path=request.rel_url.raw_path,
+            query=request.query,
+            headers=request.headers,
+            at=asyncio.get_running_loop().time(),
+        )
+        try:
+            # Not `request.read`: that refuses large bodies, about which nothing is documented.
+            raw = await request.content.read()
+            arrival.note(body=shown_body(raw))
+            return await self._answer(request, arrival, raw)
+        except web.RequestPayloadError:
+            return _as_response(arrival, error_answer(400, "The body is broken."))
+        except Exception:
+            # A `setup=` function raised: aiohttp logs the traceback and answers.
+            arrival.note(status=500)
+            raise
+        finally:
+            arrival.over = True
+
+    async def _answer(
+        self, request: web.BaseRequest, arrival: Arrival, raw: bytes
+    ) -> web.StreamResponse:
+        seen = arrival.seen
+        fault = self._script.take(seen.method, seen.path) or _NO_FAULT
+        answer = fault.answer
+        if fault.reset != "before" and (answer is None or fault.applied):
+            real = self._service.answer(
+                Call(
+                    method=seen.method,
+                    path=seen.path,
+                    query=seen.query,
+                    authorization=request.headers.get("Authorization"),
+                    body=raw,
+                )
+            )
+            answer = answer or real.with_headers(fault.headers)
+        if fault.delay:
+            await asyncio.sleep(fault.delay)
+        if answer is None or fault.reset:
+            return _reset(request)
+        if fault.cut is None and fault.drip is None:
+            return _as_response(arrival, answer)
+        arrival.note(status=answer.status)
+        return await _spoil(request, answer, fault)
+
+
+def _as_response(arrival: Arrival, answer: Answer) -> web.StreamResponse:
+    # Noted before it is sent: a client that has the answer finds its request in the log.
+    arrival.note(status=answer.status)
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+
+def _reset(request: web.BaseRequest) -> web.StreamResponse:
+    """Reset the connection. What is returned can't be sent any more; aiohttp drops it silently."""
+    if request.transport is not None:
+        # Without lingering, closing sends RST instead of FIN.
+        linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        sock = request.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        request.transport.abort()
+    return web.Response()
+
+
+async def _spoil(request: web.BaseRequest, answer: Answer, fault: Fault) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body)
+    body = answer.body[: fault.cut]
+    with contextlib.suppress(ConnectionError):  # the client has gone
+        await response.prepare(request)
+        if fault.drip is None:
+            await response.write(body)
+        else:
+            await _drip(response, body, fault.drip)
+        # An orderly end, so that the client surely gets the bytes before it.
+        if fault.cut is not None and request.transport is not None:
+            request.transport.close()
+    return response
+
+
+async def _drip(response: web.StreamResponse, body: bytes, gap: float) -> None:
+    for index in range(len(body)):
+        if index:
+            await asyncio.sleep(gap)
+        await response.write(body[index : index + 1])

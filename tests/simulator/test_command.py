@@ -1,0 +1,145 @@
+"""The `simulate` command."""
+
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import pytest
+
+from prolific_async.simulator import AfterLooks, AfterSeconds, Immediately, Simulator
+from prolific_async.simulator.command import _ending, main
+
+PROGRAM = """
+import sys
+from prolific_async.simulator.command import main
+sys.exit(main(["--port=0"]))
+"""
+NAMES = ["PROLIFIC_URL", "PROLIFIC_TOKEN", "WORKSPACE_ID", "BATCH_ID"]
+
+
+class Screen(io.StringIO):
+    """A standard output that asks the command to stop once it is flushed."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__()
+        self.number = number
+
+    def flush(self) -> None:
+        super().flush()
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_four_lines_and_stops_when_told_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    screen = Screen(number)
+    monkeypatch.setattr(sys, "stdout", screen)
+    assert main(["--port", "0", "--setup", "immediately"]) == 0
+    assert [line.partition("=")[0] for line in screen.getvalue().splitlines()] == NAMES
+    assert screen.getvalue().endswith("\n")
+    assert capsys.readouterr().err == ""
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_another_program_finds_a_ready_batch_and_ctrl_c_leaves_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        printed = dict(process.stdout.readline().rstrip("\n").split("=", 1) for _ in NAMES)
+        url = f"{printed['PROLIFIC_URL']}/api/v1/data-collection/batches/{printed['BATCH_ID']}"
+        request = urllib.request.Request(url)
+        request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            batch = json.load(answer)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=5)
+    assert list(printed) == NAMES
+    assert (batch["status"], batch["total_task_count"]) == ("READY", 200)
+    assert batch["workspace_id"] == printed["WORKSPACE_ID"]
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_a_taken_port_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([f"--port={port}"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.count("\n") == 1
+    assert f"cannot listen on port {port} (" in shown.err
+    assert "--port" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 0), (OSError("without a number"), 2)]
+)
+def test_what_can_happen_before_it_listens(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    async def start(_: Simulator) -> None:
+        raise error
+
+    monkeypatch.setattr(Simulator, "start", start)
+    assert main([]) == code
+    assert ("without a number" in capsys.readouterr().err) == bool(code)
+
+
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        ("immediately", Immediately()),
+        ("seconds:0.5", AfterSeconds(0.5)),
+        ("looks:3", AfterLooks(3)),
+    ],
+)
+def test_endings_can_be_written(text: str, ending: Any) -> None:
+    assert _ending(text) == ending
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--port", "65536"],
+        ["--port", "-1"],
+        ["--port", "http"],
+        ["--port", ""],
+        ["--setup", "seconds"],
+        ["--setup", "seconds:-1"],
+        ["--setup", "seconds:inf"],
+        ["--setup", "looks:1.5"],
+        ["--setup", "immediately:1"],
+        ["--setup", "never"],
+        ["--host", "0.0.0.0"],
+        ["here"],
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert argv[0] in capsys.readouterr().err
+
+
+def test_help_tells_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    assert "8765" in shown
+    assert "seconds:5" in shown

@@ -1,0 +1,170 @@
+"""Faults and the script of faults."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from prolific_async.simulator.faults import Fault, FaultScript
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"status": 99},
+        {"status": 199},
+        {"status": 600},
+        {"status": True},
+        {"status": "500"},
+        {"delay": -0.1},
+        {"delay": math.inf},
+        {"delay": math.nan},
+        {"drip": -1},
+        {"cut": -1},
+        {"cut": 1.5},
+        {"reset": "during"},
+        {"reset": "before", "status": 500},
+        {"reset": "after", "body": {}},
+        {"reset": "after", "cut": 0},
+        {"reset": "after", "drip": 0},
+        {"reset": "after", "headers": {"A": "b"}},
+        {"reset": "after", "applied": True},
+        {"applied": True},
+        {"applied": True, "cut": 3},
+        {"headers": {"Content-Length": "3"}},
+        {"headers": {"transfer-encoding": "chunked"}},
+        {"headers": {"A": "b\r\nC: d"}},
+        {"headers": {"A b": "c"}},
+        {"headers": {"": "c"}},
+        {"headers": {"Retry-After": 1}},
+    ],
+)
+def test_nonsense_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^Fault: "):
+        Fault(**options)
+
+
+def test_a_body_that_is_no_json_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Fault(body=object())
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"delay": 1}, {"cut": 0}, {"drip": 0}, {"headers": {"A": "b"}}]
+)
+def test_without_status_and_body_there_is_no_scripted_answer(options: dict[str, Any]) -> None:
+    assert Fault(**options).answer is None
+
+
+@pytest.mark.parametrize(
+    ("body", "sent", "content_type"),
+    [
+        (b"{", b"{", "application/json"),
+        (b"", b"", "application/json"),
+        ("é", "é".encode(), "text/plain; charset=utf-8"),
+        ({"a": [1]}, b'{"a": [1]}', "application/json"),
+        (0, b"0", "application/json"),
+        (False, b"false", "application/json"),
+    ],
+)
+def test_a_body_is_sent_as_what_it_is(body: Any, sent: bytes, content_type: str) -> None:
+    answer = Fault(body=body).answer
+    assert answer
+    assert (answer.status, answer.body) == (200, sent)
+    assert answer.headers == {"Content-Type": content_type}
+
+
+def test_a_header_in_any_case_replaces_the_computed_one() -> None:
+    answer = Fault(502, body="<h1>", headers={"content-type": "text/html"}).answer
+    assert answer
+    assert answer.headers == {"content-type": "text/html"}
+
+
+def test_an_error_status_alone_has_the_services_error_body() -> None:
+    answer = Fault(429, headers={"Retry-After": "1"}).answer
+    assert answer
+    error = json.loads(answer.body)["error"]
+    assert (error["status"], error["title"]) == (429, "Too Many Requests")
+    assert answer.headers == {"Content-Type": "application/json", "Retry-After": "1"}
+
+
+@pytest.mark.parametrize("status", [200, 204, 302])
+def test_another_status_alone_has_no_body(status: int) -> None:
+    answer = Fault(status).answer
+    assert answer
+    assert answer.body == b""
+
+
+def test_an_unassigned_status_has_a_title_too() -> None:
+    answer = Fault(599).answer
+    assert answer
+    assert json.loads(answer.body)["error"]["title"] == "Error"
+
+
+def test_a_fault_keeps_its_own_headers() -> None:
+    headers = {"A": "b"}
+    fault = Fault(headers=headers)
+    headers["C"] = "d"
+    assert fault.headers == {"A": "b"}
+    assert fault == Fault(headers={"A": "b"})
+
+
+ONE, TWO, THREE = Fault(501), Fault(502), Fault(503)
+
+
+def test_faults_are_used_first_in_first_out_and_only_so_often() -> None:
+    script = FaultScript()
+    script.add("GET", "/status", ONE, 1)
+    script.add("GET", "/status", TWO, 2)
+    taken = [script.take("GET", "/batches/x/status") for _ in range(4)]
+    assert taken == [ONE, TWO, TWO, None]
+
+
+def test_the_oldest_fitting_one_is_used_whatever_its_route() -> None:
+    script = FaultScript()
+    script.add("GET", "/a/status", ONE, 1)
+    script.add("GET", "/status", TWO, 1)
+    script.add("GET", "/a/status", THREE, 1)
+    assert [script.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
+
+
+def test_for_ever_lasts_until_it_is_cleared() -> None:
+    script = FaultScript()
+    script.add("GET", "/status", ONE, None)
+    assert [script.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
+    script.clear()
+    assert script.take("GET", "/x/status") is None
+
+
+def test_the_method_counts_and_case_does_not() -> None:
+    script = FaultScript()
+    script.add("post", "/setup", ONE, 1)
+    assert script.take("GET", "/x/setup") is None
+    assert script.take("POST", "/x/setup") is ONE
+
+
+@pytest.mark.parametrize(("route", "path"), [("/batches", "/v1/batches/"), ("/x/", "/batches/x")])
+def test_a_slash_at_the_end_does_not_matter(route: str, path: str) -> None:
+    script = FaultScript()
+    script.add("GET", route, ONE, 1)
+    assert script.take("GET", path) is ONE
+
+
+@pytest.mark.parametrize("path", ["/batches/x", "/my-batches", "/batches/batches2"])
+def test_a_route_is_whole_segments_at_the_end(path: str) -> None:
+    script = FaultScript()
+    script.add("GET", "/batches", ONE, 1)
+    assert script.take("GET", path) is None
+
+
+@pytest.mark.parametrize("route", ["", "/", "//", "status", "*"])
+def test_a_route_must_name_something(route: str) -> None:
+    with pytest.raises(ValueError, match="inject"):
+        FaultScript().add("GET", route, ONE, 1)
+
+
+@pytest.mark.parametrize("times", [0, -1, True, 1.5])
+def test_times_must_be_a_number_from_one_on(times: Any) -> None:
+    with pytest.raises(ValueError, match="times"):
+        FaultScript().add("GET", "/status", ONE, times)

@@ -1,0 +1,374 @@
+"""What the service answers, request by request and without a socket."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.endings import AfterLooks, Ending
+from prolific_async.simulator.service import Call, Service
+from prolific_async.simulator.state import State
+
+BATCHES = "/api/v1/data-collection/batches"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+# The fields that the endpoint document of "duplicate" requires.
+REQUIRED_FIELDS = {
+    "id",
+    "created_at",
+    "created_by",
+    "datasets",
+    "name",
+    "status",
+    "total_task_count",
+    "total_instruction_count",
+    "workspace_id",
+    "task_details",
+}
+
+
+class World(Backstage):
+    """A service and what stands behind it."""
+
+    def __init__(self, setup: Ending = AfterLooks(1)) -> None:  # noqa: B008 - frozen
+        state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=setup)
+        super().__init__(state)
+        self.service = Service(state, "right")
+        self.allow: str | None = None
+
+    def ask(self, method: str, path: str, body: Any = b"", **options: Any) -> tuple[int, Any]:
+        call = Call(
+            method=method,
+            path=options.get("root", BATCHES) + path,
+            query=options.get("query", {}),
+            authorization=options.get("authorization", "Token right"),
+            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+        )
+        answer = self.service.answer(call)
+        self.allow = answer.headers.get("Allow")
+        assert answer.headers["Content-Type"] == "application/json"
+        return answer.status, json.loads(answer.body)
+
+    def listed(self, workspace_id: str | None = None) -> Any:
+        workspace_id = workspace_id or self.workspace_id
+        status, document = self.ask("GET", "", query={"workspace_id": workspace_id})
+        assert status == 200
+        return document
+
+
+def detail(answer: tuple[int, Any], status: int) -> Any:
+    """Check the shape of an error and return its detail."""
+    assert answer[0] == status
+    error = answer[1].pop("error")
+    assert answer[1] == {}
+    assert error["status"] == status
+    assert isinstance(error["error_code"], int)
+    assert isinstance(error["title"], str)
+    return error["detail"]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Token ",
+        "right",
+        "Token wrong",
+        "token right",
+        "Bearer right",
+        "Token  right",
+        "Token right ",
+        "Token right, Token right",
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/x", "/x/status", "/x/elsewhere"])
+def test_nothing_without_the_token(authorization: str | None, path: str) -> None:
+    assert detail(World().ask("GET", path, authorization=authorization), 401)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_routes_with_and_without_a_slash_at_the_end(slash: str) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    query = {"workspace_id": world.workspace_id}
+    assert world.ask("GET", slash, query=query)[0] == 200
+    assert world.ask("GET", f"/{batch_id}{slash}")[0] == 200
+    assert world.ask("GET", f"/{batch_id}/status{slash}")[0] == 200
+    assert world.ask("POST", f"/{batch_id}/duplicate{slash}", {})[0] == 201
+    assert world.ask("POST", f"/{batch_id}/setup{slash}", {})[0] == 202
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//", "/ID//", "/ID/status//", "//status", "/ID/Status", "/ID/setup/x", "/ID/report/", "x"],
+)
+def test_other_paths_are_not_found(path: str) -> None:
+    world = World()
+    path = path.replace("ID", world.add_batch())
+    assert "such" in detail(world.ask("GET", path), 404)
+
+
+@pytest.mark.parametrize("root", ["", "/", "/api/v2/data-collection/batches", "/x" + BATCHES])
+def test_other_roots_are_not_found(root: str) -> None:
+    assert "no such page" in detail(World().ask("GET", "", root=root), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "", "GET"),
+        ("DELETE", "/ID", "GET"),
+        ("HEAD", "/ID/status", "GET"),
+        ("get", "/ID/status", "GET"),
+        ("GET", "/ID/setup", "POST"),
+        ("PUT", "/ID/duplicate", "POST"),
+    ],
+)
+def test_another_method_is_not_allowed(method: str, path: str, allowed: str) -> None:
+    world = World()
+    path = path.replace("ID", world.add_batch())
+    assert method in detail(world.ask(method, path), 405)
+    assert world.allow == allowed
+
+
+@pytest.mark.parametrize("verb", ["", "/status"])
+def test_a_batch_that_is_not_there_is_not_found(verb: str) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    assert world.ask("GET", f"/{batch_id}{verb}")[0] == 200
+    world.remove(batch_id)
+    assert detail(world.ask("GET", f"/{batch_id}{verb}"), 404) == "There is no such batch."
+    assert world.listed() == {"results": [], "meta": {"count": 0}}
+
+
+@pytest.mark.parametrize("batch_id", ["a/b", "a%2Fb", "..", "é ?#", "status", "a/status", "%"])
+def test_an_id_is_decoded_exactly_once_and_is_never_a_route(batch_id: str) -> None:
+    world = World()
+    world.add_batch(batch_id=batch_id, status="READY")
+    world.add_batch(batch_id="a")
+    encoded = quote(batch_id, safe="")
+    assert world.ask("GET", f"/{encoded}")[1]["id"] == batch_id
+    assert world.ask("GET", f"/{encoded}/status") == (200, {"status": "READY"})
+
+
+def test_a_plus_in_a_path_is_a_plus() -> None:
+    world = World()
+    world.add_batch(batch_id="a+b")
+    assert world.ask("GET", "/a+b")[0] == 200
+
+
+def test_get_shows_the_newer_fields_too() -> None:
+    world = World()
+    batch_id = world.add_batch("Mine", instructions=2, created_at=NOON, auto_sync_enabled=True)
+    status, document = world.ask("GET", f"/{batch_id}")
+    assert status == 200
+    assert document.keys() - REQUIRED_FIELDS == {
+        "schema_version",
+        "total_task_groups",
+        "batch_items",
+        "auto_sync_enabled",
+    }
+    assert document["created_at"] == "2026-05-04T12:00:00.000000Z"
+    assert document["datasets"] == [
+        {
+            "id": world.batches[batch_id].dataset_id,
+            "total_datapoint_count": 200,
+            "filename": "datapoints.csv",
+        }
+    ]
+    assert (document["name"], document["status"]) == ("Mine", "UNINITIALISED")
+    assert (document["total_task_count"], document["total_instruction_count"]) == (0, 2)
+    assert (document["batch_items"], document["auto_sync_enabled"]) == (None, True)
+    assert set(document["task_details"]) == {"task_name", "task_introduction", "task_steps"}
+
+
+def test_a_test_can_show_what_the_service_might_show_one_day() -> None:
+    world = World()
+    batch_id = world.add_batch(
+        status=None, task_details=None, batch_items=[{"rows": []}], schema_version="4", colour="red"
+    )
+    document = world.ask("GET", f"/{batch_id}")[1]
+    assert (document["status"], document["task_details"]) == (None, None)
+    assert (document["schema_version"], document["colour"]) == ("4", "red")
+    assert document["batch_items"] == [{"rows": []}]
+    assert world.ask("GET", f"/{batch_id}/status") == (200, {"status": None})
+
+
+def test_a_set_up_from_beginning_to_end() -> None:
+    world = World(AfterLooks(1))
+    batch_id = world.add_batch(datapoints=10, instructions=2)
+    assert world.ask("POST", f"/{batch_id}/setup", {"tasks_per_group": 6}) == (202, {})
+    processing = world.ask("GET", f"/{batch_id}")[1]
+    assert (processing["status"], processing["total_task_count"]) == ("PROCESSING", 0)
+    ready = world.ask("GET", f"/{batch_id}")[1]
+    assert ready["status"] == "READY"
+    assert (ready["total_task_count"], ready["total_task_groups"]) == (20, 4)
+    assert ready["tasks_per_group"] == 6
+    assert world.listed()["results"] == [ready]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"newer": 1}', b'{"tasks_per_group": 1}'])
+def test_every_field_of_a_set_up_can_be_left_out(body: bytes) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    assert world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
+    assert world.batches[batch_id].tasks_per_group == 1
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda world, batch_id: world.ask("GET", f"/{batch_id}")[1]["status"],
+        lambda world, batch_id: world.ask("GET", f"/{batch_id}/status")[1]["status"],
+        lambda world, _: world.listed()["results"][0]["status"],
+    ],
+    ids=["get", "status", "list"],
+)
+def test_every_answer_that_shows_the_status_is_a_look(look: Any) -> None:
+    world = World(AfterLooks(2))
+    batch_id = world.add_batch()
+    world.ask("POST", f"/{batch_id}/setup", {})
+    world.ask("POST", f"/{batch_id}/setup", {})  # 400, and no look
+    world.ask("POST", f"/{batch_id}/duplicate", {})  # shows the copy's status
+    world.listed(world.add_workspace())
+    assert [look(world, batch_id) for _ in range(3)] == ["PROCESSING", "PROCESSING", "READY"]
+
+
+BROKEN = [b"{", b"[]", b"null", b'"x"', b"3", b"\xff", b"{'a': 1}", b"[" * 100_000, b"{} {}"]
+
+
+@pytest.mark.parametrize("verb", ["setup", "duplicate"])
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_body_that_is_no_json_object_is_refused(verb: str, body: bytes) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    assert "JSON" in detail(world.ask("POST", f"/{batch_id}/{verb}", body), 400)
+    assert len(world.batches) == 1
+    assert world.batches[batch_id].status == "UNINITIALISED"
+
+
+WRONG_KINDS: dict[tuple[str, str], list[Any]] = {
+    ("setup", "tasks_per_group"): [0, -1, True, "2", 2.0, None, []],
+    ("setup", "dataset_id"): [1, None, {}, True, "", "unknown"],
+    ("duplicate", "name"): [1, None, ["x"], False],
+    ("duplicate", "upload_new_dataset"): [1, 0, "true", None, {}],
+}
+
+
+@pytest.mark.parametrize(
+    ("verb", "field", "value"),
+    [(*where, value) for where, values in WRONG_KINDS.items() for value in values],
+)
+def test_a_field_of_the_wrong_kind_is_refused_by_name(verb: str, field: str, value: Any) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    complaints = detail(world.ask("POST", f"/{batch_id}/{verb}", {field: value}), 400)
+    assert list(complaints) == [field]
+    assert all(isinstance(text, str) for text in complaints[field])
+    assert len(world.batches) == 1
+    assert world.batches[batch_id].status == "UNINITIALISED"
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"datapoints": None}, "dataset_id"),
+        ({"dataset_status": "PROCESSING"}, "dataset_id"),
+        ({"status": "PROCESSING"}, "status"),
+        ({"status": "READY"}, "status"),
+    ],
+)
+def test_a_set_up_that_cannot_be_is_refused(options: dict[str, Any], field: str) -> None:
+    world = World()
+    batch_id = world.add_batch(**options)
+    before = world.batches[batch_id]
+    assert list(detail(world.ask("POST", f"/{batch_id}/setup", {}), 400)) == [field]
+    assert world.batches[batch_id] == before
+
+
+def test_a_duplicate_has_the_required_fields_and_the_additive_ones() -> None:
+    world = World()
+    source = world.add_batch("Original", colour="red", dataset_status="ERROR")
+    status, copy = world.ask("POST", f"/{source}/duplicate", {})
+    assert status == 201
+    assert copy.keys() - REQUIRED_FIELDS == {"auto_sync_enabled", "total_task_groups"}
+    assert copy.keys() >= REQUIRED_FIELDS
+    original = world.ask("GET", f"/{source}")[1]
+    same = ("workspace_id", "created_by", "task_details", "total_instruction_count")
+    assert all(copy[key] == original[key] for key in same)
+    assert copy["datasets"] == [{"id": original["datasets"][0]["id"], "total_datapoint_count": 200}]
+    assert (copy["name"], copy["status"]) == ("Original (Copy)", "UNINITIALISED")
+    assert copy["created_at"] == "2026-05-04T12:00:00.000000Z"
+    assert world.batches[copy["id"]].source_id == source
+    shown = world.ask("GET", f"/{copy['id']}")[1]
+    assert all(shown[key] == copy[key] for key in copy.keys() - {"datasets"})
+    assert "colour" not in shown
+    assert [batch["id"] for batch in world.listed()["results"]] == [source, copy["id"]]
+
+
+def test_a_duplicate_takes_a_name_and_can_leave_the_dataset_out() -> None:
+    world = World()
+    source = world.add_batch(batch_items=[{"rows": []}])
+    body = {"name": "Zweite Runde é", "upload_new_dataset": True, "newer": 1}
+    status, copy = world.ask("POST", f"/{source}/duplicate", body)
+    assert (status, copy["name"], copy["datasets"]) == (201, "Zweite Runde é", [])
+    assert copy["batch_items"] == [{"rows": []}]
+    assert world.ask("POST", f"/{source}/duplicate", {"upload_new_dataset": False})[1]["datasets"]
+
+
+def test_every_duplicate_is_another_batch() -> None:
+    world = World()
+    source = world.add_batch()
+    copies = [world.ask("POST", f"/{source}/duplicate", {"name": "Same"})[1] for _ in range(3)]
+    assert len({copy["id"] for copy in copies}) == 3
+    assert len(world.batches) == 4
+
+
+def test_a_list_shows_one_workspace_whole() -> None:
+    world = World()
+    other = world.add_workspace()
+    here = [world.add_batch(str(number)) for number in range(3)]
+    there = world.add_batch(workspace_id=other)
+    assert [batch["id"] for batch in world.listed()["results"]] == here
+    assert world.listed()["meta"] == {"count": 3}
+    assert [batch["id"] for batch in world.listed(other)["results"]] == [there]
+    assert world.listed()["results"][1] == world.ask("GET", f"/{here[1]}")[1]
+
+
+@pytest.mark.parametrize("query", [{}, {"workspace_id": ""}, {"workspace": "x"}])
+def test_a_list_needs_its_workspace(query: dict[str, str]) -> None:
+    assert list(detail(World().ask("GET", "", query=query), 400)) == ["workspace_id"]
+
+
+def test_a_list_of_an_unknown_workspace_is_not_found() -> None:
+    assert detail(World().ask("GET", "", query={"workspace_id": "0" * 24}), 404)
+
+
+def test_what_is_shown_follows_every_change() -> None:
+    world = World(AfterLooks(0))
+    batch_id = world.add_batch(datapoints=None)
+    seen = []
+    for change in (
+        lambda: None,
+        lambda: world.set_status(batch_id, None),
+        lambda: world.set_status(batch_id, "ERROR"),
+        lambda: world.ask("POST", f"/{batch_id}/setup", {"dataset_id": world.add_dataset()}),
+    ):
+        change()
+        shown = world.ask("GET", f"/{batch_id}")[1]
+        assert world.listed()["results"] == [shown]
+        seen.append((shown["status"], len(shown["datasets"]), shown.get("tasks_per_group")))
+    assert seen == [
+        ("UNINITIALISED", 0, None),
+        (None, 0, None),
+        ("ERROR", 0, None),
+        ("READY", 1, 1),
+    ]
+
+
+def test_a_call_does_not_show_its_token() -> None:
+    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=b"")
+    assert "hush" not in repr(call)
