@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 from uuid import UUID
 
+from multidict import CIMultiDict
+
 from prolific_async import errors
 
 if TYPE_CHECKING:
@@ -114,8 +116,12 @@ def checked_id(identifier: object) -> str:
     return text
 
 
-def decode(request: Request, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+def decode(
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, secret: str = ""
+) -> Answer:
     """Turn an answer into its data.
+
+    Errors show what was answered, so ``secret`` is taken out where the answer echoes it.
 
     Raises:
         APIStatusError: The status is not 2xx.
@@ -123,14 +129,16 @@ def decode(request: Request, status: int, headers: Mapping[str, str], body: byte
 
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
-        raise _status_error(request, status, headers, body)
+        hidden = CIMultiDict((name, _hide(value, secret)) for name, value in headers.items())
+        raise _status_error(request, status, hidden, _hide(_text(body), secret))
     if not body.strip():
         return Answer(headers, None)
     try:
         return Answer(headers, _json(body))
     except (ValueError, RecursionError) as error:
-        kind = headers.get("Content-Type", "no content type")
-        undecodable(request, f"not JSON but {kind} ({error})", _text(body))
+        problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({error})"
+    # Raised here, since the parser's own error holds the whole text.
+    raise undecodable(request, problem, _hide(_text(body), secret))
 
 
 def next_page(request: Request, data: Any) -> Request | None:
@@ -147,9 +155,9 @@ def next_page(request: Request, data: Any) -> Request | None:
     return request._replace(query=urlsplit(following).query)
 
 
-def undecodable(request: Request, problem: str, body: Any = None) -> NoReturn:
-    """Raise the DecodeError of an answer that is bad as a whole."""
-    raise errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
+def undecodable(request: Request, problem: str, body: Any = None) -> errors.DecodeError:
+    """Return the error of an answer that is bad as a whole."""
+    return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -170,14 +178,18 @@ def _text(body: bytes) -> str:
     return body.decode("utf-8", "replace")
 
 
+def _hide(text: str, secret: str) -> str:
+    return text.replace(secret, "[token]") if secret else text
+
+
 def _status_error(
-    request: Request, status: int, headers: Mapping[str, str], raw: bytes
+    request: Request, status: int, headers: Mapping[str, str], text: str
 ) -> errors.APIStatusError:
     server = errors.ServerError if status >= 500 else errors.APIStatusError  # noqa: PLR2004
     try:
-        body = _json(raw)
+        body = _DECODER.decode(text)
     except (ValueError, RecursionError):
-        body = _text(raw)
+        body = text
     code, title, detail = _explanation(body)
     return _BY_STATUS.get(status, server)(
         status,

@@ -7,11 +7,10 @@ import math
 import sys
 import urllib.request
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import aiohttp
 from attrs import frozen
-from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import _protocol, errors
@@ -140,18 +139,18 @@ class Transport:
             except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
                 failure = self._translated(request, error)
             else:
-                return _protocol.decode(request, response.status, *self._redacted(response, body))
+                return _protocol.decode(
+                    request, response.status, response.headers, body, secret=self._token
+                )
         raise failure
 
     async def _connect(self) -> _Connected:
         self.check_usable()
-        previous, self._connected = self._connected, None
+        previous = self._connected
         limit = self._max_connections
         headers: Mapping[str, str] | None = self._headers
         session = self._borrowed
         if session is None:
-            if previous is not None:
-                await previous.session.close()
             proxy = proxy_for(self._base_url)
             if proxy is None:
                 # Quicker than with each request, but aiohttp would show them to a proxy, too.
@@ -170,21 +169,9 @@ class Transport:
             asyncio.get_running_loop(), session, headers, asyncio.Semaphore(limit)
         )
         self._connected = connected
+        if previous is not None and self._borrowed is None:
+            await previous.session.close()
         return connected
-
-    def _redacted(
-        self, response: aiohttp.ClientResponse, body: bytes
-    ) -> tuple[Mapping[str, str], bytes]:
-        """Take out the token where the answer echoes it: errors show what they were answered."""
-        secret, hidden = self._token, "[token]"
-        if secret.encode() in body:
-            body = body.replace(secret.encode(), hidden.encode())
-        headers: Mapping[str, str] = response.headers
-        if not response.ok:
-            headers = CIMultiDict(
-                (name, value.replace(secret, hidden)) for name, value in headers.items()
-            )
-        return headers, body
 
     def _translated(self, request: Request, error: Exception) -> errors.ProlificError:
         call = (request.method, request.path)
@@ -215,21 +202,20 @@ class Transport:
 
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     if (response.content_length or 0) > _protocol.MAX_BODY:
-        response.close()
-        _too_large(request)
+        raise _too_large(request, response)
     chunks: list[bytes] = []
     size = 0
     while chunk := await response.content.readany():
         size += len(chunk)
         if size > _protocol.MAX_BODY:
-            response.close()
-            _too_large(request)
+            raise _too_large(request, response)
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def _too_large(request: Request) -> NoReturn:
-    _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
+def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
+    response.close()
+    return _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
 
 
 def proxy_for(base_url: str) -> str | None:

@@ -191,11 +191,11 @@ class Batches:
             following = _protocol.next_page(request, answer.data)
             count = page.meta.count if page.meta else None
             if following is None and count is not None and len(found) < count:
-                _protocol.undecodable(
+                raise _protocol.undecodable(
                     request, f"{len(found)} of {count} batches, and no link to more", answer.data
                 )
             if following is not None and following.query in asked:
-                _protocol.undecodable(request, "the links lead in a circle", answer.data)
+                raise _protocol.undecodable(request, "the links lead in a circle", answer.data)
             request = following
         return [batch.bind(self) for batch in found]
 

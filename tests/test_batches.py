@@ -1,0 +1,650 @@
+"""The verbs, against the simulated service over loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import (
+    APIStatusError,
+    BadRequestError,
+    Batch,
+    BatchFailedError,
+    BatchNotSetUpError,
+    BatchStatus,
+    DecodeError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PollPolicy,
+    ProlificClient,
+    RateLimitedError,
+    RequestTimeoutError,
+    RetryPolicy,
+    ServerError,
+    StatusEvent,
+    WaitError,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.simulator import (
+    AfterLooks,
+    AfterSeconds,
+    Ending,
+    Fault,
+    Immediately,
+    Simulator,
+)
+
+from .conftest import QUICK_POLL, QUICK_RETRY
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ROOT = "/api/v1/data-collection"
+
+
+def seen(sim: Simulator) -> list[tuple[str, str, Any]]:
+    return [(one.method, one.path.removeprefix(ROOT), one.body) for one in sim.requests]
+
+
+def tasks() -> set[asyncio.Task[Any] | None]:
+    """Every task but the simulator's own, which live in the same loop."""
+    return {task for task in asyncio.all_tasks() if "aiohttp/web" not in repr(task)}
+
+
+async def test_the_three_steps(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(name="Original", datapoints=30)
+    copy = await client.batches.duplicate(batch_id, name="Round 2")
+    assert (copy.name, copy.status) == ("Round 2", BatchStatus.UNINITIALISED)
+    await copy.setup(tasks_per_group=5)
+    ready = await copy.wait_until_ready(timeout=5)
+    assert (ready.status, ready.total_task_count) == (BatchStatus.READY, 30)
+    assert ready.tasks_per_group == 5
+    assert seen(sim) == [
+        ("POST", f"/batches/{batch_id}/duplicate", {"name": "Round 2"}),
+        ("POST", f"/batches/{copy.id}/setup", {"tasks_per_group": 5}),
+        *[("GET", f"/batches/{copy.id}/status", None)] * 3,
+        ("GET", f"/batches/{copy.id}", None),
+    ]
+    assert [one.status for one in sim.requests] == [201, 202, 200, 200, 200, 200]
+
+
+async def test_only_given_keys_are_sent(sim: Simulator, client: ProlificClient) -> None:
+    batch_id, dataset_id = sim.add_batch(), sim.add_dataset()
+    await client.batches.duplicate(batch_id)
+    bare = await client.batches.duplicate(batch_id, name="", upload_new_dataset=True)
+    await bare.setup(dataset_id=uuid.UUID(dataset_id))
+    await client.batches.setup(batch_id)
+    assert [body for method, _, body in seen(sim) if method == "POST"] == [
+        {},
+        {"name": "", "upload_new_dataset": True},
+        {"dataset_id": dataset_id},
+        {},
+    ]
+
+
+async def test_a_batch_an_id_and_a_uuid_are_the_same(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch(status="READY")
+    batch = await client.batches.get(batch_id)
+    for one in (batch, batch_id, uuid.UUID(batch_id)):
+        assert await client.batches.get(one) == batch
+        assert await client.batches.wait_until_ready(one) == batch
+    assert await batch.refresh() == batch
+    assert await batch.get_status() is BatchStatus.READY
+    assert (await batch.duplicate()).name == "Original (Copy)"
+
+
+async def test_null_status_is_none(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    sim.set_status(batch_id, None)
+    assert await client.batches.get_status(batch_id) is None
+    sim.inject("GET", "/status", Fault(body={}))
+    assert await client.batches.get_status(batch_id) is None
+    sim.set_status(batch_id, "SYNCING")
+    assert await client.batches.get_status(batch_id) == "SYNCING"
+
+
+BAD_IDS = ["", ".", "..", "a\nb", "\x00", "a\x85b", "\ud800", None, 7, b"b1"]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+async def test_ids_that_cannot_be(bad: Any, sim: Simulator, client: ProlificClient) -> None:
+    batches = client.batches
+    verbs: list[Callable[[], Awaitable[object]]] = [
+        lambda: batches.duplicate(bad),
+        lambda: batches.setup(bad),
+        lambda: batches.get(bad),
+        lambda: batches.get_status(bad),
+        lambda: batches.list(bad),
+        lambda: batches.wait_until_ready(bad),
+        lambda: batches.wait_all(["fine", bad]),
+    ]
+    for verb in verbs:
+        with pytest.raises(ValueError, match="id"):
+            await verb()
+    with pytest.raises(ValueError, match="id"):
+        batches.watch(bad)
+    with pytest.raises(ValueError, match="id"):
+        batches.as_ready(["fine", bad])
+    assert sim.requests == ()
+
+
+@pytest.mark.parametrize(
+    "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä ö", "a;b", "..."]
+)
+async def test_odd_ids_stay_in_their_segment(
+    odd: str, sim: Simulator, client: ProlificClient
+) -> None:
+    with pytest.raises(NotFoundError):
+        await client.batches.get_status(odd)
+    (request,) = sim.requests
+    assert request.status == 404
+    batch_id = sim.add_batch(status="READY")
+    assert (await client.batches.get(batch_id)).id == batch_id
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"tasks_per_group": 0},
+        {"tasks_per_group": -1},
+        {"tasks_per_group": 1.5},
+        {"tasks_per_group": True},
+        {"tasks_per_group": "5"},
+        {"dataset_id": ""},
+        {"dataset_id": 5},
+    ],
+)
+async def test_setups_that_make_no_sense(
+    arguments: dict[str, Any], sim: Simulator, client: ProlificClient
+) -> None:
+    with pytest.raises(ValueError, match=r"tasks_per_group|id"):
+        await client.batches.setup("b1", **arguments)
+    assert sim.requests == ()
+
+
+@pytest.mark.parametrize("arguments", [{"name": 5}, {"upload_new_dataset": "yes"}])
+async def test_duplicates_that_make_no_sense(
+    arguments: dict[str, Any], sim: Simulator, client: ProlificClient
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        await client.batches.duplicate("b1", **arguments)
+    assert sim.requests == ()
+
+
+@pytest.mark.parametrize("timeout", [-1, -0.001, float("nan"), True, "5"])
+async def test_time_outs_that_make_no_sense(
+    timeout: Any, sim: Simulator, client: ProlificClient
+) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        await client.batches.wait_until_ready("b1", timeout=timeout)
+    with pytest.raises(ValueError, match="timeout"):
+        client.batches.watch("b1", timeout=timeout)
+    assert sim.requests == ()
+
+
+async def test_on_event_must_be_a_plain_function(client: ProlificClient) -> None:
+    async def late(event: StatusEvent) -> None: ...
+
+    for bad in (late, 5):
+        with pytest.raises(ValueError, match="on_event"):
+            await client.batches.wait_until_ready("b1", on_event=bad)  # type: ignore[arg-type]
+
+
+# --- duplicate -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(reset="after"),
+        Fault(reset="before"),
+        Fault(delay=5),
+        Fault(cut=0),
+        Fault(cut=40),
+        *(Fault(status=status, applied=True) for status in (408, 500, 502, 503, 504)),
+        Fault(status=201, body="<html>", applied=True),
+        Fault(status=201, body=b"", applied=True),
+        Fault(status=201, body={"id": 5}, applied=True),
+    ],
+    ids=repr,
+)
+async def test_a_lost_copy_is_found_or_told(fault: Fault, sim: Simulator) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", fault)
+    async with ProlificClient(
+        sim.token, base_url=sim.url, retry=QUICK_RETRY, request_timeout=0.05
+    ) as client:
+        if fault.reset == "before":
+            with pytest.raises(OutcomeUnknownError) as caught:
+                await client.batches.duplicate(batch_id, name="Round 2")
+            assert caught.value.candidates == ()
+        else:
+            copy = await client.batches.duplicate(batch_id, name="Round 2")
+            assert sim.batches[copy.id].name == "Round 2"
+            await copy.setup()  # it is bound
+    posts = [one for one in sim.requests if one.path.endswith("/duplicate")]
+    assert len(posts) == 1
+    assert len(sim.batches) == (1 if fault.reset == "before" else 2)
+
+
+async def test_with_the_default_name_a_lost_copy_is_only_named(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.duplicate(batch_id)
+    (copy,) = caught.value.candidates
+    assert copy.name == "Original (Copy)"
+    assert copy.id in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+async def test_older_namesakes_are_no_candidates(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    older = await client.batches.duplicate(batch_id, name="Round 2")
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    copy = await client.batches.duplicate(batch_id, name="Round 2")
+    assert copy.id != older.id
+
+
+async def test_two_at_once_are_never_given_one_copy(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    for fault in (Fault(reset="after"), Fault(reset="before"), Fault(reset="after")):
+        sim.inject("POST", "/duplicate", fault)
+    outcomes = await asyncio.gather(
+        *(client.batches.duplicate(batch_id, name="Round 2") for _ in range(6)),
+        return_exceptions=True,
+    )
+    copies = [one.id for one in outcomes if isinstance(one, Batch)]
+    assert len(copies) == len(set(copies)) == 3
+    told = [one for one in outcomes if isinstance(one, OutcomeUnknownError)]
+    assert len(told) == 3
+    named = {batch.id for error in told for batch in error.candidates}
+    assert set(copies) | named == set(sim.batches) - {batch_id}
+
+
+async def test_a_duplicate_is_sent_again_when_it_did_not_run(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(status=429), times=3)
+    await client.batches.duplicate(batch_id)
+    assert len(sim.requests) == 4
+    sim.inject("POST", "/duplicate", Fault(status=429), times=4)
+    with pytest.raises(RateLimitedError):
+        await client.batches.duplicate(batch_id)
+    assert len(sim.batches) == 2
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 422, 425])
+async def test_a_plain_refusal_is_raised_as_it_is(
+    status: int, sim: Simulator, client: ProlificClient
+) -> None:
+    fault = Fault(status=status, headers={"Location": "/elsewhere"})
+    sim.inject("POST", "/duplicate", fault)
+    with pytest.raises(APIStatusError) as caught:
+        await client.batches.duplicate(sim.add_batch(), name="Round 2")
+    assert caught.value.status == status
+    assert len(sim.requests) == 1
+
+
+# --- setup -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(reset="after"),
+        Fault(reset="before"),
+        Fault(delay=5),
+        Fault(status=503),
+        *(Fault(status=status, applied=True) for status in (408, 500, 502, 503, 504)),
+        Fault(status=202, body="<html>", applied=True),
+    ],
+    ids=repr,
+)
+async def test_a_setup_is_accepted_once(fault: Fault, sim: Simulator) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/setup", fault)
+    async with ProlificClient(
+        sim.token, base_url=sim.url, retry=QUICK_RETRY, request_timeout=0.05
+    ) as client:
+        await client.batches.setup(batch_id)
+    accepted = fault.reset != "before" and (fault.status != 503 or fault.applied)
+    posts = [one for one in sim.requests if one.method == "POST"]
+    assert len(posts) == (1 if accepted else 2)
+    assert sim.batches[batch_id].status in ("PROCESSING", "READY")
+
+
+@pytest.mark.parametrize("body", [b"", {}, [], {"anything": 1}])
+async def test_any_json_accepts_a_setup(body: Any, sim: Simulator, client: ProlificClient) -> None:
+    sim.inject("POST", "/setup", Fault(status=202, body=body, applied=True))
+    await client.batches.setup(sim.add_batch())
+    assert len(sim.requests) == 1
+
+
+async def test_a_repeat_that_is_refused_was_accepted_before(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(body={"status": "UNINITIALISED"}))  # reads lag behind
+    await client.batches.setup(batch_id)
+    assert [one.status for one in sim.requests if one.method == "POST"] == [None, 400]
+
+
+async def test_a_setup_that_never_gets_through(sim: Simulator, client: ProlificClient) -> None:
+    sim.inject("POST", "/setup", Fault(status=503), times=9)
+    with pytest.raises(ServerError):
+        await client.batches.setup(sim.add_batch())
+    assert len([one for one in sim.requests if one.method == "POST"]) == 4
+
+
+@pytest.mark.parametrize("status", ["ERROR", "SYNCING", None])
+async def test_a_setup_whose_fate_does_not_show(
+    status: str | None, sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(body={"status": status}))
+    with pytest.raises(OutcomeUnknownError):
+        await client.batches.setup(batch_id)
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(status=403))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.setup(batch_id)
+    assert not isinstance(caught.value.__cause__, APIStatusError)
+
+
+async def test_a_refused_setup(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(dataset_status="PROCESSING")
+    with pytest.raises(BadRequestError):
+        await client.batches.setup(batch_id)
+    assert len(sim.requests) == 1
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+async def test_a_get_is_tried_again(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    for fault in (Fault(status=503), Fault(reset="before"), Fault(status=429)):
+        sim.inject("GET", f"/{batch_id}", fault)
+    assert (await client.batches.get(batch_id)).id == batch_id
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 422, 425, 501])
+async def test_a_get_is_not_tried_again(
+    status: int, sim: Simulator, client: ProlificClient
+) -> None:
+    sim.inject("GET", "/status", Fault(status=status))
+    with pytest.raises(APIStatusError):
+        await client.batches.get_status("b1")
+    assert len(sim.requests) == 1
+
+
+async def test_a_retry_after_of_a_year_is_raised_at_once(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    year = 365 * 86400
+    for verb in (client.batches.get_status, client.batches.duplicate, client.batches.setup):
+        sim.clear_faults()
+        sim.inject("GET", "/status", Fault(status=429, headers={"Retry-After": str(year)}))
+        for post in ("/duplicate", "/setup"):
+            sim.inject("POST", post, Fault(status=429, headers={"Retry-After": str(year)}))
+        with pytest.raises(RateLimitedError) as caught:
+            await verb(sim.add_batch())
+        assert caught.value.retry_after == year
+    assert len(sim.requests) == 3
+
+
+async def test_list(sim: Simulator, client: ProlificClient) -> None:
+    ids = [sim.add_batch(name=f"Batch {n}") for n in range(3)]
+    other = sim.add_workspace()
+    sim.add_batch(workspace_id=other)
+    found = await client.batches.list(sim.workspace_id)
+    assert sorted(batch.id for batch in found) == sorted(ids)
+    await found[0].refresh()
+    assert sim.requests[0].query == {"workspace_id": sim.workspace_id}
+
+
+async def test_list_follows_links_but_leads_the_token_nowhere(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    one, two = [(await client.batches.get(sim.add_batch())).to_dict() for _ in range(2)]
+    link = f"https://elsewhere.invalid/x?workspace_id={sim.workspace_id}&offset=1"
+    first = {"results": [one], "meta": {"count": 2}, "_links": {"next": {"href": link}}}
+    last = {"results": [two], "meta": {"count": 2}, "_links": {"next": {"href": None}}}
+    sim.inject("GET", "/batches", Fault(body=first))
+    sim.inject("GET", "/batches", Fault(body=last))
+    found = await client.batches.list(sim.workspace_id)
+    assert [batch.id for batch in found] == [one["id"], two["id"]]
+    assert "offset" in str(sim.requests[-1].query)
+
+
+async def test_list_tells_of_what_is_missing(sim: Simulator, client: ProlificClient) -> None:
+    link = {"next": {"href": f"?workspace_id={sim.workspace_id}"}}
+    for body, told in (
+        ({"results": [], "meta": {"count": 1}}, "0 of 1"),
+        ({"results": [], "_links": link}, "circle"),
+        ({"results": [{"id": 5}]}, r"\$\.results\[0\]\.id"),
+        ({"results": {}}, r"\$\.results"),
+        ([], "object"),
+    ):
+        sim.clear_faults()
+        sim.inject("GET", "/batches", Fault(body=body), times=2)
+        with pytest.raises(DecodeError, match=told):
+            await client.batches.list(sim.workspace_id)
+    empties: list[dict[str, Any]] = [{}, {"results": None}, {"results": [], "meta": None}]
+    for empty in empties:
+        sim.clear_faults()
+        sim.inject("GET", "/batches", Fault(body=empty))
+        assert await client.batches.list(sim.workspace_id) == []
+
+
+# --- waiting ---------------------------------------------------------------------------------
+
+
+async def test_a_failed_batch(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    sim.fail(batch_id)
+    await client.batches.setup(batch_id)
+    with pytest.raises(BatchFailedError) as caught:
+        await client.batches.wait_until_ready(batch_id)
+    assert caught.value.batch is not None
+    assert caught.value.batch.id == batch_id
+    await caught.value.batch.refresh()
+
+
+async def test_a_batch_that_nobody_set_up(sim: Simulator, client: ProlificClient) -> None:
+    poll = PollPolicy(initial=0.01, uninitialised_grace=0.03)
+    with pytest.raises(BatchNotSetUpError):
+        await client.batches.wait_until_ready(sim.add_batch(), poll=poll)
+
+
+async def test_an_early_404_is_survived_by_who_made_the_batch(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    copy = await client.batches.duplicate(sim.add_batch())
+    await copy.setup()
+    sim.inject("GET", "/status", Fault(status=404), times=2)
+    assert (await copy.wait_until_ready()).status is BatchStatus.READY
+    sim.inject("GET", "/status", Fault(status=404))
+    with pytest.raises(WaitFailedError) as caught:
+        await client.batches.wait_until_ready(sim.add_batch())
+    assert isinstance(caught.value.__cause__, NotFoundError)
+
+
+async def test_ready_that_goes_back(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(status="PROCESSING")
+    sim.inject("GET", "/status", Fault(body={"status": "READY"}))
+    events: list[StatusEvent] = []
+    await client.batches.wait_until_ready(batch_id, on_event=events.append)
+    assert [event.status for event in events] == ["READY", *["PROCESSING"] * 2, "READY"]
+    assert [event.next_in == 0 for event in events] == [True, False, False, False]
+    looks = [one.path.endswith("/status") for one in sim.requests]
+    assert looks == [True, False, False, False]
+
+
+async def test_faults_on_the_way(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    await client.batches.setup(batch_id)
+    for fault in (
+        Fault(status=503),
+        *[Fault(reset="before")] * 2,  # aiohttp itself repeats the first, on a kept connection
+        Fault(status=429, headers={"Retry-After": "0.02"}),
+        Fault(body="<html>"),
+        Fault(cut=5),
+        Fault(body={"status": None}),
+        Fault(body={"status": "SYNCING"}),
+    ):
+        sim.inject("GET", "/status", fault)
+    events: list[StatusEvent] = []
+    ready = await client.batches.wait_until_ready(batch_id, on_event=events.append)
+    assert ready.status is BatchStatus.READY
+    assert [event.error is not None for event in events[:7]] == [True] * 5 + [False] * 2
+    # A look is one attempt: the request layer does not multiply what the wait repeats.
+    looks = [one for one in sim.requests if one.path.endswith("/status")]
+    assert len(looks) - 1 == len(events) == events[-1].polls
+
+
+async def test_a_hanging_request_is_cut_at_the_deadline() -> None:
+    async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:
+        sim.inject("GET", "/status", Fault(delay=30))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with pytest.raises(WaitTimeoutError) as caught:
+            await client.batches.wait_until_ready(sim.add_batch(), timeout=0.05)
+        assert 0.04 < loop.time() - began < 1
+        assert isinstance(caught.value.__cause__, RequestTimeoutError)
+        assert caught.value.polls == 1
+
+
+async def test_no_time_is_one_look(sim: Simulator, client: ProlificClient) -> None:
+    with pytest.raises(WaitTimeoutError):
+        await client.batches.wait_until_ready(sim.add_batch(status="PROCESSING"), timeout=0)
+    assert len(sim.requests) == 1
+    batch_id = sim.add_batch(status="READY")
+    assert (await client.batches.wait_until_ready(batch_id, timeout=0)).id == batch_id
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf")])
+async def test_no_limit(timeout: float | None, sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    await client.batches.setup(batch_id)
+    assert (await client.batches.wait_until_ready(batch_id, timeout=timeout)).id == batch_id
+
+
+async def test_watch(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    await client.batches.setup(batch_id)
+    statuses = [event.status async for event in client.batches.watch(batch_id)]
+    assert statuses == ["PROCESSING", "PROCESSING", "READY"]
+
+
+async def test_wait_all(sim: Simulator, client: ProlificClient) -> None:
+    ids = [sim.add_batch() for _ in range(5)]
+    for batch_id in ids:
+        await client.batches.setup(batch_id)
+    events: list[StatusEvent] = []
+    asked = [*ids, ids[0]]
+    ready = await client.batches.wait_all(asked, on_event=events.append)
+    assert [batch.id for batch in ready] == asked
+    assert {event.batch_id for event in events} == set(ids)
+    assert await client.batches.wait_all([]) == []
+
+
+async def test_wait_all_stops_at_the_first_failure() -> None:
+    async with (
+        Simulator(setup=AfterSeconds(60)) as sim,
+        ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
+    ):
+        slow, bad = sim.add_batch(status="PROCESSING"), sim.add_batch(status="ERROR")
+        with pytest.raises(BatchFailedError):
+            await client.batches.wait_all([slow, bad])
+        count = len(sim.requests)
+        await asyncio.sleep(0.03)
+        assert len(sim.requests) == count
+        assert tasks() == {asyncio.current_task()}
+
+
+async def test_wait_all_can_put_errors_in_their_place(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    good, bad = sim.add_batch(status="READY"), sim.add_batch(status="ERROR")
+    outcomes = await client.batches.wait_all([bad, good, bad], return_exceptions=True)
+    assert [type(one) for one in outcomes] == [BatchFailedError, Batch, BatchFailedError]
+
+
+async def test_as_ready_yields_in_the_order_of_readiness() -> None:
+    endings: dict[str, Ending] = {
+        "late": AfterLooks(6),
+        "early": Immediately(),
+        "middle": AfterLooks(2),
+    }
+    async with (
+        Simulator(setup=lambda batch: endings[batch.name]) as sim,
+        ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
+    ):
+        ids = {name: sim.add_batch(name=name) for name in endings}
+        for batch_id in ids.values():
+            await client.batches.setup(batch_id)
+        bad = sim.add_batch(status="ERROR")
+        outcomes = [one async for one in client.batches.as_ready([*ids.values(), bad])]
+        assert [one.name for one in outcomes if isinstance(one, Batch)] == [
+            "early",
+            "middle",
+            "late",
+        ]
+        (error,) = (one for one in outcomes if isinstance(one, WaitError))
+        assert error.batch_id == bad
+
+
+async def test_leaving_as_ready_ends_its_waits() -> None:
+    async with (
+        Simulator(setup=AfterSeconds(60)) as sim,
+        ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
+    ):
+        ids = [sim.add_batch(status="READY"), sim.add_batch(status="PROCESSING")]
+        async with aclosing(client.batches.as_ready(ids)) as outcomes:
+            async for one in outcomes:
+                assert isinstance(one, Batch)
+                break
+        assert tasks() == {asyncio.current_task()}
+
+
+async def test_cancelling_a_wait_touches_nothing_else(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    first, second = (
+        asyncio.create_task(client.batches.wait_until_ready(batch_id)) for _ in range(2)
+    )
+    await asyncio.sleep(0.02)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await client.batches.setup(batch_id)
+    assert (await second).status is BatchStatus.READY
+    assert tasks() == {asyncio.current_task()}
+    assert all(one.method == "GET" or one.status == 202 for one in sim.requests)
+
+
+async def test_a_wait_has_a_policy_of_its_own(sim: Simulator) -> None:
+    batch_id = sim.add_batch()
+    async with ProlificClient(
+        sim.token, base_url=sim.url, retry=RetryPolicy(), poll=PollPolicy(timeout=0)
+    ) as client:
+        with pytest.raises(WaitTimeoutError):
+            await client.batches.wait_until_ready(batch_id)
+        with pytest.raises(WaitTimeoutError):
+            await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.02)
+        assert len(sim.requests) > 2

@@ -1,0 +1,272 @@
+"""What the caller sets up, and the life of the session behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from prolific_async import (
+    AuthenticationError,
+    BatchStatus,
+    ConfigurationError,
+    PollPolicy,
+    ProlificClient,
+    RetryPolicy,
+    StatusEvent,
+    WaitFailedError,
+)
+from prolific_async.simulator import AfterSeconds, Fault, Simulator
+
+from .conftest import QUICK_POLL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE = "http://127.0.0.1:1"
+
+
+def test_constructing_needs_no_loop() -> None:
+    client = ProlificClient("t")
+    assert repr(client) == "<ProlificClient https://api.prolific.com>"
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\n", "\ta", "a\x00b", "a\x7f", "a\u2028b"])
+def test_a_token_that_no_header_can_hold(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="token") as caught:
+        ProlificClient(token)
+    assert not token.strip() or token not in str(caught.value)
+    monkeypatch.setenv("PROLIFIC_TOKEN", token.replace("\x00", "\x01"))
+    with pytest.raises(ConfigurationError, match="token"):
+        ProlificClient()
+
+
+def test_no_token() -> None:
+    with pytest.raises(ConfigurationError, match="PROLIFIC_TOKEN"):
+        ProlificClient()
+
+
+async def test_settings_come_from_the_environment(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url + "/")
+    async with ProlificClient() as client:
+        assert await client.batches.list(sim.workspace_id) == []
+
+
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", "https://environment.example")
+    assert "argument.example" in repr(ProlificClient("t", base_url="https://argument.example/"))
+    assert "environment.example" in repr(ProlificClient("t"))
+    monkeypatch.setenv("PROLIFIC_URL", "")
+    assert "api.prolific.com" in repr(ProlificClient("t"))
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "http://api.prolific.com",
+        "http://10.0.0.1",
+        "http://127.0.0.1.evil.example",
+        "http://localhost.evil.example",
+        "ftp://api.prolific.com",
+        "api.prolific.com",
+        "https://",
+        "https://user:w0rd@api.prolific.com",
+        "https://t@api.prolific.com",
+        "https://api.prolific.com?x=1",
+        "https://api.prolific.com#x",
+        "https://api.prolific.com/ x",
+        "https://api.prolific.com\n",
+        "https://[::1",
+        "http://[::1].evil.example",
+    ],
+)
+def test_where_the_token_must_not_go(base_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        ProlificClient("t", base_url=base_url)
+    assert "w0rd" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.prolific.com",
+        "https://gateway.example/prolific/",
+        "http://localhost:8765",
+        "http://127.0.0.1:8765",
+        "http://[::1]:8765",
+    ],
+)
+def test_where_the_token_may_go(base_url: str) -> None:
+    ProlificClient("t", base_url=base_url)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"request_timeout": 0},
+        {"request_timeout": -1},
+        {"request_timeout": float("nan")},
+        {"request_timeout": None},
+        {"request_timeout": True},
+        {"max_connections": 0},
+        {"max_connections": 2.5},
+        {"max_connections": True},
+    ],
+)
+def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        ProlificClient("t", **settings)
+
+
+async def test_trace_configs_are_for_the_own_session(sim: Simulator) -> None:
+    seen = []
+
+    async def started(session: object, context: object, params: Any) -> None:
+        seen.append(params.method)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(started)
+    async with ProlificClient(sim.token, base_url=sim.url, trace_configs=[trace]) as client:
+        await client.batches.list(sim.workspace_id)
+    assert seen == ["GET"]
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ValueError, match="trace_configs"):
+            ProlificClient("t", session=session, trace_configs=[trace])
+
+
+def test_no_pickle() -> None:
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(ProlificClient("t"))
+
+
+async def test_close_is_idempotent_and_use_after_it_is_told(sim: Simulator) -> None:
+    client = ProlificClient(sim.token, base_url=sim.url)
+    batch_id = sim.add_batch(status="READY")
+    batch = await client.batches.get(batch_id)
+    await client.close()
+    await client.close()
+    uses: list[Callable[[], Any]] = [
+        client.__aenter__,
+        lambda: client.batches.get(batch_id),
+        lambda: client.batches.duplicate(batch_id),
+        lambda: client.batches.setup(batch_id),
+        lambda: client.batches.wait_until_ready(batch_id),
+        lambda: client.batches.wait_all([batch_id]),
+        batch.refresh,
+    ]
+    for use in uses:
+        with pytest.raises(ConfigurationError, match="closed"):
+            await use()
+    for look in (client.batches.watch, lambda one: client.batches.as_ready([one])):
+        with pytest.raises(ConfigurationError, match="closed"):
+            look(batch_id)
+
+
+async def test_close_before_any_use() -> None:
+    client = ProlificClient("t")
+    await client.close()
+
+
+async def test_close_ends_pending_waits() -> None:
+    async with Simulator(setup=AfterSeconds(60)) as sim:
+        batch_id = sim.add_batch(status="PROCESSING")
+        poll = PollPolicy(initial=10)
+        client = ProlificClient(sim.token, base_url=sim.url, poll=poll)
+        waits = [asyncio.create_task(client.batches.wait_until_ready(batch_id)) for _ in range(3)]
+        while len(sim.requests) < 3:
+            await asyncio.sleep(0.001)
+        await client.close()
+        for wait in waits:
+            with pytest.raises(WaitFailedError) as caught:
+                await wait
+            assert isinstance(caught.value.__cause__, ConfigurationError)
+
+
+async def test_close_during_a_request() -> None:
+    async with Simulator() as sim:
+        batch_id = sim.add_batch(status="READY")
+        sim.inject("GET", "/status", Fault(delay=5))
+        client = ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL)
+        wait = asyncio.create_task(client.batches.wait_until_ready(batch_id))
+        while not sim.in_flight:
+            await asyncio.sleep(0.001)
+        await client.close()
+        with pytest.raises(WaitFailedError):
+            await wait
+
+
+def test_one_client_for_one_loop_after_the_other() -> None:
+    async def once(client: ProlificClient) -> BatchStatus | None:
+        # The service of the first loop is gone in the second, but the client does not mind.
+        async with Simulator(token="t", port=port) as sim:
+            return await client.batches.get_status(sim.add_batch(status="READY"))
+
+    async def free_port() -> int:
+        async with Simulator() as sim:
+            return int(sim.url.rsplit(":", 1)[1])
+
+    port = asyncio.run(free_port())
+    client = ProlificClient("t", base_url=f"http://127.0.0.1:{port}")
+    for _ in range(3):
+        assert asyncio.run(once(client)) is BatchStatus.READY
+    asyncio.run(client.close())
+    gc.collect()
+
+
+def test_two_loops_at_once_are_refused() -> None:
+    async def outer() -> None:
+        async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:
+            batch_id = sim.add_batch(status="READY")
+            await client.batches.get(batch_id)
+            inner: list[Callable[[], Any]] = [lambda: client.batches.get(batch_id), client.close]
+            for use in inner:
+                with pytest.raises(ConfigurationError, match="loop"):
+                    await asyncio.to_thread(asyncio.run, use())
+            await client.batches.get(batch_id)
+
+    asyncio.run(outer())
+
+
+async def test_a_borrowed_session_serves_many_clients() -> None:
+    async with Simulator() as sim, aiohttp.ClientSession() as session:
+        batch_id = sim.add_batch(status="READY")
+        for token in (sim.token, "another"):
+            async with ProlificClient(token, base_url=sim.url, session=session) as client:
+                if token == sim.token:
+                    await client.batches.get(batch_id)
+                else:
+                    with pytest.raises(AuthenticationError):
+                        await client.batches.get(batch_id)
+        assert not session.closed
+
+
+async def test_the_token_shows_nowhere(
+    sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    events: list[StatusEvent] = []
+    batch_id = sim.add_batch()
+    sim.inject("GET", "/status", Fault(status=503))
+    copy = await client.batches.duplicate(batch_id, name="Round 2")
+    await copy.setup()
+    await copy.wait_until_ready(on_event=events.append)
+    shown = (client, client.batches, copy, events, sim.requests, sim, caplog.text)
+    assert sim.token not in repr(shown) + str(shown)
+
+
+async def test_policies_are_the_clients(sim: Simulator) -> None:
+    batch_id = sim.add_batch(status="READY")
+    sim.inject("GET", "/status", Fault(status=503), times=9)
+    retry = RetryPolicy(max_attempts=2, initial=0, maximum=0)
+    async with ProlificClient(sim.token, base_url=sim.url, retry=retry) as client:
+        with pytest.raises(Exception, match="503"):
+            await client.batches.get_status(batch_id)
+    assert len(sim.requests) == 2
