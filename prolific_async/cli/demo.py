@@ -1,0 +1,98 @@
+"""``prolific-async demo``: one batch, twenty copies, and one of them fails."""
+
+import asyncio
+import random
+import time
+from typing import Annotated
+
+import typer
+
+from prolific_async.batches import Batches
+from prolific_async.cli import exits
+from prolific_async.cli.board import Board
+from prolific_async.cli.exits import ExitCode
+from prolific_async.cli.lines import Lines
+from prolific_async.cli.live import LiveTable
+from prolific_async.cli.output import is_terminal, print_line
+from prolific_async.client import ProlificClient
+from prolific_async.errors import BatchFailedError, WaitError
+from prolific_async.models import Batch
+from prolific_async.policies import PollPolicy
+from prolific_async.simulator import AfterSeconds, BatchSnapshot, Simulator
+
+__all__ = ["demo"]
+
+_QUICK = PollPolicy(initial=0.25, maximum=1.0, timeout=60.0)
+_SETUP = (1.0, 5.0)  # seconds, the shortest and the longest
+
+
+def demo(
+    copies: Annotated[
+        int,
+        typer.Option(
+            "--copies", min=2, max=1000, metavar="N", help="How often the batch is duplicated."
+        ),
+    ] = 20,
+) -> None:
+    """Watch a batch being duplicated and its copies become READY, on a simulated Prolific.
+
+    One of them is made to fail. It needs no token and touches nothing but this machine.
+
+    Example: prolific-async demo --copies 50
+    """
+    exits.run(_demo(copies))
+
+
+async def _demo(count: int) -> ExitCode:
+    chance = random.Random(count)  # noqa: S311 - a demo's pace, the same each time
+
+    def setup(_batch: BatchSnapshot) -> AfterSeconds:
+        return AfterSeconds(chance.uniform(*_SETUP))
+
+    began = time.monotonic()
+    async with (
+        Simulator(setup=setup) as sim,
+        ProlificClient(sim.token, base_url=sim.url, poll=_QUICK) as client,
+    ):
+        source = sim.add_batch("Original", status="READY")
+        names = [f"Round {n}" for n in range(1, count + 1)]
+        copies = await asyncio.gather(
+            *(client.batches.duplicate(source, name=name) for name in names)
+        )
+        print_line(f"A simulated Prolific: {count} copies of one batch, and one of them will fail.")
+
+        doomed = chance.choice(copies)
+        sim.fail(doomed.id)
+        board = _board(copies)
+        ends = await board.during(_bring_up(client.batches, copies, board))
+        requests = len(sim.requests)
+    return _tell(ends, doomed, f"{time.monotonic() - began:.1f} s and {requests} requests")
+
+
+async def _bring_up(batches: Batches, copies: list[Batch], board: Board) -> list[Batch | WaitError]:
+    for copy in copies:
+        await copy.setup(tasks_per_group=5)
+    ends = await batches.wait_all(copies, on_event=board.saw, return_exceptions=True)
+    for copy, end in zip(copies, ends, strict=True):
+        board.ended(copy.id, end)
+    return ends
+
+
+def _board(copies: list[Batch]) -> Board:
+    names = {copy.id: copy.name for copy in copies}
+    return LiveTable(names, heading="copy", note=_note) if is_terminal() else Lines(names)
+
+
+def _note(error: WaitError) -> str:
+    return f"raises {type(error).__name__}"
+
+
+def _tell(ends: list[Batch | WaitError], doomed: Batch, effort: str) -> ExitCode:
+    ready = [end for end in ends if isinstance(end, Batch)]
+    failed = [end for end in ends if isinstance(end, BatchFailedError)]
+    for error in failed:
+        print_line(f"{type(error).__name__}: {error}")
+    is_well = len(ready) == len(ends) - 1 and [error.batch_id for error in failed] == [doomed.id]
+    verdict = "As it was meant to be" if is_well else "Not as it was meant to be"
+    print_line(f"{verdict}: {len(ready)} READY, {len(failed)} failed, in {effort}.")
+    return ExitCode.OK if is_well else ExitCode.FAILED

@@ -1,0 +1,118 @@
+"""Waits as a table that is drawn again and again: for a person at a terminal."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from attrs import define
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from prolific_async.cli.board import Board, Ended, in_words
+from prolific_async.cli.tables import cut_text, status_text
+from prolific_async.errors import WaitError
+from prolific_async.models import Batch, BatchStatus
+from prolific_async.waiting import StatusEvent
+
+__all__ = ["LiveTable"]
+
+_AROUND_ROWS = 2  # lines: the header and the counts
+
+
+@define
+class _Row:
+    name: str
+    status: BatchStatus | None = None
+    polls: int = 0
+    began: float | None = None
+    elapsed: float | None = None
+    note: str = ""
+
+    def see(self, event: StatusEvent, now: float) -> None:
+        self.status, self.polls = event.status, event.polls
+        self.began = now - event.elapsed
+        self.elapsed = event.elapsed if event.next_in is None else None
+        self.note = "retrying" if event.error and event.next_in is not None else ""
+
+    def fail(self, error: WaitError, note: str) -> None:
+        self.elapsed, self.polls, self.note = error.elapsed, error.polls, note
+
+    def cells(self, now: float) -> tuple[Text, ...]:
+        elapsed = self.elapsed
+        if elapsed is None and self.began is not None:
+            elapsed = now - self.began
+        return (
+            cut_text(self.name),
+            status_text(self.status),
+            Text(str(self.polls)),
+            Text("" if elapsed is None else f"{elapsed:.1f} s"),
+            cut_text(self.note),
+        )
+
+
+class LiveTable(Board):
+    """A table that is drawn again and again, with the counts below it.
+
+    What does not fit the screen is left out while it runs, READY batches first; the table that
+    stays is whole.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[str, str],
+        *,
+        heading: str = "batch",
+        note: Callable[[WaitError], str] = in_words,
+    ) -> None:
+        """Take how each batch is called, by id, and how its end is noted."""
+        super().__init__()
+        self._rows = {batch_id: _Row(name) for batch_id, name in names.items()}
+        self._heading = heading
+        self._note = note
+        self._is_whole = False
+        self._console = Console()
+        self._live = Live(get_renderable=self._render, console=self._console, auto_refresh=False)
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        with self._live:
+            yield
+            self._is_whole = True
+
+    def _show(self, news: Iterable[StatusEvent | Ended]) -> None:
+        for item in news:
+            row = self._rows[item.batch_id]
+            if isinstance(item, StatusEvent):
+                row.see(item, time.monotonic())
+            elif isinstance(item.outcome, Batch):
+                row.note = f"{item.outcome.total_task_count} tasks"
+            else:
+                row.fail(item.outcome, self._note(item.outcome))
+        self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column(self._heading)
+        table.add_column("status", no_wrap=True, min_width=10)
+        table.add_column("looks", no_wrap=True, justify="right")
+        table.add_column("elapsed", no_wrap=True, justify="right", min_width=7)
+        table.add_column("")
+        rows = list(self._rows.values())
+        room = self._console.height - _AROUND_ROWS
+        if not self._is_whole and len(rows) > room:
+            rows = sorted(rows, key=lambda row: row.status is BatchStatus.READY)[:room]
+        now = time.monotonic()
+        for row in rows:
+            table.add_row(*row.cells(now))
+        return Group(table, self._counts())
+
+    def _counts(self) -> Text:
+        counts = Counter(row.status for row in self._rows.values())
+        parts = [
+            Text.assemble(f"{n} ", status_text(status) if status else "without a status")
+            for status, n in counts.items()
+        ]
+        return Text(", ").join(parts)

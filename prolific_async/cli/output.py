@@ -1,0 +1,46 @@
+"""What the commands write: text as it is, lines, JSON, and errors."""
+
+import json
+import os
+import sys
+
+import typer
+
+__all__ = ["complain", "error_document", "is_terminal", "literal", "print_json", "print_line"]
+
+
+def literal(value: object) -> str:
+    """Return text that a terminal shows as it is: what could steer it is spelled out."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def is_terminal() -> bool:
+    """Tell whether stdout is a terminal that can redraw, so that a person is likely to watch."""
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def print_line(*cells: object) -> None:
+    """Write one line, its cells parted by tabs."""
+    typer.echo("\t".join(literal(cell) for cell in cells))
+
+
+def print_json(document: object) -> None:
+    """Write one JSON document in one line."""
+    typer.echo(json.dumps(document))
+
+
+def complain(sentence: object) -> None:
+    """Write a sentence, such as an error's, to stderr."""
+    typer.echo(literal(sentence), err=True)
+
+
+def error_document(error: Exception | None) -> dict[str, str] | None:
+    """Return an error for JSON, None when there is none."""
+    if error is None:
+        return None
+    return {"type": type(error).__name__, "message": str(error)}

@@ -1,0 +1,105 @@
+"""A simulator in a thread of its own, and the command line run against it in this process."""
+
+import asyncio
+import contextlib
+import io
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from prolific_async.__main__ import main
+from prolific_async.simulator import Simulator
+
+_CURSOR_UP = re.compile(r"\x1b\[\d*A")
+_CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+@frozen
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def screen(self) -> str:
+        """Everything that a terminal was sent, without colours and cursor movements."""
+        return _CONTROLS.sub("", _CURSOR_UP.sub("\n", self.out))
+
+
+class Screen(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    simulator = Simulator()
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        runner.run(simulator.start())
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        yield simulator
+        asyncio.run_coroutine_threadsafe(simulator.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("LINES", "24")
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def account(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
+    """Let the environment lead to the simulator."""
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url)
+    return sim
+
+
+def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> Ran:
+    out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(argv)
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        raw = stream.buffer
+        assert isinstance(raw, io.BytesIO)
+        texts.append(raw.getvalue().decode(stream.encoding))
+    return Ran(code, *texts)
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Run a command with its output on a pipe."""
+    return lambda *argv, encoding="utf-8": _run(io.TextIOWrapper, argv, encoding)
+
+
+@pytest.fixture
+def terminal() -> Cli:
+    """Run a command on a terminal of 80 columns and 24 lines."""
+    return lambda *argv, encoding="utf-8": _run(Screen, argv, encoding)

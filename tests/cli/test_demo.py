@@ -1,0 +1,54 @@
+"""The demo, with set-ups that take no time."""
+
+import re
+from typing import Any
+
+import pytest
+
+from prolific_async import PollPolicy
+from prolific_async.cli import demo
+from prolific_async.simulator import Simulator
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_QUICK", PollPolicy(initial=0.03, maximum=0.03, timeout=5.0))
+    monkeypatch.setattr(demo, "_SETUP", (0.03, 0.06))
+
+
+def test_on_a_pipe_it_writes_plain_lines(cli: Any) -> None:
+    ran = cli("demo", "--copies", "4")
+    assert (ran.code, ran.err) == (0, "")
+    assert "\x1b" not in ran.out
+    statuses = [line.split("\t")[1:] for line in ran.lines if "\t" in line]
+    for number in range(1, 5):
+        seen = [status for name, status in statuses if name == f"Round {number}"]
+        assert seen in (["PROCESSING", "READY"], ["PROCESSING", "ERROR"])
+    assert [status for _, status in statuses].count("ERROR") == 1
+    assert ran.lines[-2].startswith("BatchFailedError: waiting for batch")
+    last = r"As it was meant to be: 3 READY, 1 failed, in \d\.\d s and \d+ requests\."
+    assert re.fullmatch(last, ran.lines[-1])
+
+
+def test_on_a_terminal_it_draws_a_table(terminal: Any) -> None:
+    ran = terminal("demo")
+    assert ran.code == 0
+    assert re.search(r"Round \d+ +ERROR +\d +0\.\d s  raises BatchFailedError", ran.screen)
+    assert "19 READY, 1 ERROR" in ran.screen
+    assert max(map(len, ran.screen.splitlines()[:-2])) <= 80
+
+
+def test_it_needs_no_account(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", "https://nowhere.invalid")
+    assert cli("demo", "--copies", "2").code == 0
+
+
+def test_a_lost_copy_is_told(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Simulator, "fail", lambda _sim, _batch_id: None)
+    ran = cli("demo", "--copies", "2")
+    assert ran.code == 1
+    assert ran.lines[-1].startswith("Not as it was meant to be: 2 READY, 0 failed")
+
+
+def test_the_count_of_copies_is_bounded(cli: Any) -> None:
+    assert cli("demo", "--copies", "1").code == 2

@@ -1,0 +1,161 @@
+"""The process itself: the extra, pipes, signals, help."""
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from prolific_async import __version__
+from prolific_async.__main__ import main
+from prolific_async.cli import run
+from prolific_async.simulator import Simulator
+
+COMMAND = [sys.executable, "-W", "error", "-m", "prolific_async"]
+FULL = Path("/dev/full")
+# What is None in sys.modules cannot be imported.
+CORE_ONLY = """
+import sys
+sys.modules["{missing}"] = None
+from prolific_async.__main__ import main
+sys.exit(main({argv}))
+"""
+
+
+def core_only(*argv: str, missing: str = "typer") -> subprocess.Popen[str]:
+    program = CORE_ONLY.format(missing=missing, argv=list(argv))
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def closed_pipe() -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+@pytest.fixture
+def serving() -> Iterator[subprocess.Popen[str]]:
+    with core_only("simulate", "--port", "0") as process:
+        yield process
+        process.kill()
+
+
+def test_simulate_works_with_the_core_alone(serving: subprocess.Popen[str]) -> None:
+    assert serving.stdout is not None
+    lines = [serving.stdout.readline() for _ in range(4)]
+    names = [line.partition("=")[0] for line in lines]
+    assert names == ["PROLIFIC_URL", "PROLIFIC_TOKEN", "WORKSPACE_ID", "BATCH_ID"]
+    serving.send_signal(signal.SIGINT)
+    assert serving.communicate() == ("", "")
+    assert serving.returncode == 0
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich.table"])
+def test_without_the_extra_it_says_what_is_missing(missing: str) -> None:
+    out, err = (process := core_only("demo", missing=missing)).communicate()
+    assert (process.returncode, out) == (2, "")
+    assert err == "the command line needs the extra: pip install 'prolific-async[cli]'\n"
+
+
+def test_another_missing_module_is_not_hidden() -> None:
+    _, err = core_only("demo", missing="prolific_async.cli.demo").communicate()
+    assert "ModuleNotFoundError" in err
+
+
+def test_importing_the_package_imports_nothing_of_the_command_line() -> None:
+    program = "import sys, prolific_async; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    modules = ran.stdout.decode().split()
+    assert "prolific_async.client" in modules
+    assert not {"typer", "rich", "click", "prolific_async.cli"} & set(modules)
+
+
+def test_a_closed_pipe_ends_it_quietly(account: Simulator) -> None:
+    account.add_batch()
+    with open(closed_pipe(), "wb") as out:
+        ran = subprocess.run(
+            [*COMMAND, "batch", "list", account.workspace_id],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_a_closed_pipe_ends_a_wait(
+    account: Simulator, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [account.add_batch(), account.add_batch(status="READY")]
+    with open(closed_pipe(), "w", encoding="utf-8") as out, contextlib.redirect_stdout(out):
+        assert main(["batch", "wait", *ids]) == 141
+    assert (capsys.readouterr().err, caplog.records) == ("", [])
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="Linux has it")
+def test_a_full_disk_is_told_in_one_line(
+    account: Simulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FULL.open("w", encoding="utf-8") as out, contextlib.redirect_stdout(out):
+        assert main(["batch", "list", account.workspace_id, "--json"]) == 2
+    told = "the output cannot be written (No space left on device)\n"
+    assert capsys.readouterr().err == told
+
+
+def test_ctrl_c_ends_it_quietly(account: Simulator) -> None:
+    batch_id = account.add_batch()
+    with subprocess.Popen(
+        [*COMMAND, "batch", "wait", batch_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert b"UNINITIALISED" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate() == (b"", b"")
+    assert process.returncode == 130
+
+
+def test_ctrl_c_while_it_starts_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ModuleType):
+        def __getattr__(self, _name: str) -> object:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "prolific_async.cli", Interrupted("cli"))
+    assert main(["demo"]) == 130
+
+
+def test_version(cli: Any) -> None:
+    assert cli("--version").out == f"prolific-async {__version__}\n"
+
+
+def test_help_lists_every_command_and_the_exit_codes(cli: Any) -> None:
+    ran = cli("--help")
+    assert ran.code == 0
+    for word in ("demo", "simulate", "batch", "Exit codes", "timed out"):
+        assert word in ran.out
+    verbs = cli("batch", "--help")
+    for verb in ("duplicate", "setup", "status", "list", "show", "wait"):
+        assert f"│ {verb} " in verbs.out
+        assert "Example: " in cli("batch", verb, "--help").out
+    assert "Example: " in cli("demo", "--help").out
+
+
+def test_simulate_is_a_command_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", "--port", "none"]) == 2
+    assert "prolific-async simulate: error" in capsys.readouterr().err
+
+
+def test_any_kind_of_output_will_do() -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["--version"]) == 0
+    assert out.getvalue()

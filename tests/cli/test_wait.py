@@ -1,0 +1,130 @@
+"""``batch wait``: ends, exit codes, and what is shown of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from prolific_async.simulator import Fault, Simulator
+
+LOOK = {"kind", "batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"}
+END = {"kind", "batch_id", "outcome", "status", "polls", "elapsed", "batch", "error"}
+
+
+@pytest.fixture
+def ready(account: Simulator) -> str:
+    return account.add_batch(status="READY")
+
+
+@pytest.fixture
+def failed(account: Simulator) -> str:
+    return account.add_batch(status="ERROR")
+
+
+@pytest.fixture
+def pending(account: Simulator) -> str:
+    return account.add_batch()
+
+
+def test_ready_is_0(ready: str, cli: Any) -> None:
+    ran = cli("batch", "wait", ready)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.lines == [f"0.0 s\t{ready}\tREADY"]
+
+
+def test_failed_is_1(failed: str, cli: Any) -> None:
+    ran = cli("batch", "wait", failed)
+    assert (ran.code, ran.lines) == (1, [f"0.0 s\t{failed}\tERROR"])
+    assert ran.err.startswith(f"waiting for batch {failed} found ERROR")
+
+
+def test_timed_out_is_3(pending: str, cli: Any) -> None:
+    ran = cli("batch", "wait", pending, "--timeout", "0")
+    assert ran.code == 3
+    assert ran.lines == [f"0.0 s\t{pending}\tUNINITIALISED", f"0.0 s\t{pending}\ttimed out"]
+    assert "timed out" in ran.err
+
+
+def test_not_there_is_4(account: Simulator, cli: Any) -> None:
+    ran = cli("batch", "wait", "nothing", "--url", account.url)
+    assert ran.code == 4
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_all_are_awaited_and_the_worst_decides(
+    ready: str, failed: str, pending: str, cli: Any
+) -> None:
+    everything = (pending, "nothing", failed, ready)
+    assert cli("batch", "wait", pending, ready, "--timeout", "0").code == 3
+    assert cli("batch", "wait", pending, "nothing", "--timeout", "0").code == 4
+    ran = cli("batch", "wait", *everything, "--timeout", "0")
+    assert ran.code == 1
+    assert f"0.0 s\t{ready}\tREADY" in ran.lines
+    assert len(ran.err.splitlines()) == 3
+
+
+def test_an_id_given_twice_is_awaited_once(account: Simulator, ready: str, cli: Any) -> None:
+    assert cli("batch", "wait", ready, ready).lines == [f"0.0 s\t{ready}\tREADY"]
+    assert sum(request.path.endswith("/status") for request in account.requests) <= 1
+
+
+def test_json_tells_every_look_and_every_end(
+    ready: str, failed: str, pending: str, cli: Any
+) -> None:
+    ran = cli("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0", "--json")
+    documents = [json.loads(line) for line in ran.lines]
+    assert {frozenset(each) for each in documents} == {frozenset(LOOK), frozenset(END)}
+
+    ends = {each["batch_id"]: each for each in documents if each["kind"] == "end"}
+    assert {id_: end["outcome"] for id_, end in ends.items()} == {
+        ready: "ready",
+        failed: "failed",
+        pending: "timed_out",
+        "nothing": "gave_up",
+    }
+    assert ends[ready]["batch"]["id"] == ready
+    assert ends[ready]["error"] is None
+    assert (ends[ready]["status"], ends[ready]["polls"]) == ("READY", 1)
+    assert ends[failed]["batch"]["status"] == "ERROR"
+    assert ends[failed]["error"]["type"] == "BatchFailedError"
+    assert (ends[pending]["batch"], ends[pending]["status"]) == (None, "UNINITIALISED")
+
+    (look,) = [each for each in documents if each["kind"] == "look" and each["batch_id"] == pending]
+    assert look["status"] == "UNINITIALISED"
+    assert (look["polls"], look["previous"], look["error"]) == (1, None, None)
+
+
+def test_json_names_the_failure_of_a_look(account: Simulator, ready: str, cli: Any) -> None:
+    account.inject("GET", "/status", Fault(503), times=None)
+    account.inject("GET", f"/{ready}", Fault(503), times=None)
+    ran = cli("batch", "wait", ready, "--timeout", "0", "--json")
+    look, end = (json.loads(line) for line in ran.lines)
+    assert look["error"]["type"] == "ServerError"
+    assert (ran.code, end["outcome"]) == (3, "timed_out")
+
+
+def test_a_terminal_gets_a_table(ready: str, failed: str, pending: str, terminal: Any) -> None:
+    ran = terminal("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0")
+    assert ran.code == 1
+    table = ran.screen.splitlines()[-6:]
+    assert table[0].split() == ["batch", "status", "looks", "elapsed"]
+    assert table[1].split() == [ready, "READY", "1", "0.0", "s", "200", "tasks"]
+    assert table[2].split() == [failed, "ERROR", "1", "0.0", "s", "failed"]
+    assert table[3].split() == [pending, "UNINITIALISED", "1", "0.0", "s", "timed", "out"]
+    assert table[4].split() == ["nothing", "-", "1", "0.0", "s", "gave", "up"]
+    assert table[5] == "1 READY, 1 ERROR, 1 UNINITIALISED, 1 without a status"
+    assert max(map(len, ran.screen.splitlines())) <= 80
+    assert len(ran.err.splitlines()) == 3
+
+
+def test_the_table_that_stays_is_whole(account: Simulator, terminal: Any) -> None:
+    ids = [account.add_batch(status="READY") for _ in range(40)]
+    ran = terminal("batch", "wait", *ids)
+    assert [line.split()[0] for line in ran.screen.splitlines()[-41:-1]] == ids
+
+
+def test_a_dumb_terminal_gets_lines(
+    ready: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert terminal("batch", "wait", ready).out == f"0.0 s\t{ready}\tREADY\n"
