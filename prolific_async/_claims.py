@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
+_FEW = 1000  # entries that may stay for ever
 
 _DEFAULT_SUFFIX = " (Copy)"
 
@@ -46,21 +47,22 @@ class Claim:
         return name.endswith(_DEFAULT_SUFFIX) if self.name is None else name == self.name
 
 
-@define
 class Claims:
     """The ledger. Times are those of the event loop."""
 
-    _open: dict[Claim, None] = field(factory=dict)
-    _lost: dict[Claim, float] = field(factory=dict)
-    _given: dict[str, float] = field(factory=dict)
+    def __init__(self) -> None:
+        self._open: dict[Claim, None] = {}
+        self._lost: dict[Claim, float] = {}
+        self._given: dict[str, float] = {}
 
     def open(self, name: str | None, now: float) -> Claim:
         """Note that a call begins; it must be closed."""
         claim = Claim(name, now)
-        oldest = next(iter(self._open), claim).began
-        for entries in (self._given, self._lost):
-            _forget(entries, oldest - _REMEMBERED)
         self._open[claim] = None
+        if len(self._given) + len(self._lost) > _FEW:
+            oldest = next(iter(self._open))
+            for entries in (self._given, self._lost):
+                _forget(entries, oldest.began - _REMEMBERED)
         return claim
 
     def close(self, claim: Claim, now: float) -> None:

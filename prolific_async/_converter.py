@@ -8,6 +8,7 @@ every fault, which runs only when the fast one failed.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -64,7 +65,7 @@ class WireModel:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form: JSON values only, ``extra`` included, absent keys left out."""
-        wire: dict[str, Any] = _fast.unstructure(self)
+        wire: dict[str, Any] = _converter(detailed=False).unstructure(self)
         return wire
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -77,27 +78,34 @@ class WireModel:
         return self
 
 
-def load(cls: type[T], data: Any, method: str | None = None, path: str | None = None) -> T:
-    """Turn decoded JSON, perhaps the answer to a call, into a model.
+def load(
+    cls: type[T],
+    data: Any,
+    method: str | None = None,
+    path: str | None = None,
+    *,
+    at: str = "$",
+) -> T:
+    """Turn decoded JSON, perhaps a part ``at`` somewhere in the answer to a call, into a model.
 
     Raises:
         DecodeError: It does not fit; ``.problems`` has every bad path.
 
     """
     try:
-        return _fast.structure(data, cls)
+        return _converter(detailed=False).structure(data, cls)
     except Exception:  # noqa: BLE001 - cattrs lets through what a hook or a constructor raises
-        problems = _problems(cls, data)
+        problems = _problems(cls, data, at)
     raise DecodeError(problems, data, method, path)
 
 
-def _problems(cls: type[Any], data: Any) -> tuple[str, ...]:
+def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
     try:
-        _thorough.structure(data, cls)
+        _converter(detailed=True).structure(data, cls)
     except Exception as error:  # noqa: BLE001 - as above
-        found = transform_error(error, format_exception=_reason)
+        found = transform_error(error, at, _reason)
         return tuple(f"{path}: {reason}" for reason, path in (f.rsplit(" @ ", 1) for f in found))
-    return ("$: unreadable",)
+    return (f"{at}: unreadable",)
 
 
 def _reason(error: BaseException, _type: object) -> str:
@@ -149,6 +157,8 @@ def _datetime(value: Any, _: Any) -> datetime:
     text = _string(value, str)
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is UTC:
+            return moment
         # The service's times are UTC, so one without an offset is too.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
@@ -156,7 +166,7 @@ def _datetime(value: Any, _: Any) -> datetime:
 
 
 def _enum(value: Any, kind: Any) -> Any:
-    return kind(_string(value, str))
+    return kind(value if type(value) is str else _string(value, str))
 
 
 def _json_object(value: Any, _: Any) -> JsonObject:
@@ -164,13 +174,18 @@ def _json_object(value: Any, _: Any) -> JsonObject:
 
 
 def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
-    inner = homogenous_tuple_structure_factory(cls, converter)
+    kind, _ = get_args(cls)
+    item = converter.get_structure_hook(kind)
+    # cattrs' own takes anything that can be iterated, but it knows where an item is at fault.
+    thorough = homogenous_tuple_structure_factory(cls, converter)
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise TypeError(f"an array is needed, not {_named(value)}")
-        items: tuple[Any, ...] = inner(value, cls)
-        return items
+        if converter.detailed_validation:
+            items: tuple[Any, ...] = thorough(value, cls)
+            return items
+        return tuple([item(one, kind) for one in value])
 
     return hook
 
@@ -201,7 +216,9 @@ def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, An
     nullable = frozenset(f.name for f in fields(cls) if f.name in known and f.default is None)
 
     def hook(value: Any, _: Any) -> WireModel:
-        model: WireModel = inner(_object(value, dict), cls)
+        if type(value) is not dict:
+            _object(value, dict)
+        model: WireModel = inner(value, cls)
         if not known.issuperset(value):
             extra = {key: value[key] for key in value if key not in known}
             object.__setattr__(model, "extra", MappingProxyType(extra))
@@ -227,11 +244,13 @@ def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any],
     return unhook
 
 
+@functools.cache
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(bool, _exactly(bool))
+    converter.register_structure_hook(dict, _object)
     converter.register_structure_hook(datetime, _datetime)
     converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, _int_or_digits)
     converter.register_structure_hook(StrEnum, _enum)
@@ -249,7 +268,3 @@ def _converter(*, detailed: bool) -> Converter:
     )
     converter.register_unstructure_hook_factory(_is_model, _model_unhook)
     return converter
-
-
-_fast = _converter(detailed=False)
-_thorough = _converter(detailed=True)

@@ -10,26 +10,25 @@ import json
 import math
 import re
 import time
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 from multidict import CIMultiDict
 
 from prolific_async import errors
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _ROOT = "/api/v1/data-collection"
 
-# The ids of the service, UUIDs and hexadecimal strings, need no further look.
+# The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
+
+_ENCODER = json.JSONEncoder()
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
     400: errors.BadRequestError,
@@ -49,14 +48,14 @@ class Request(NamedTuple):
         method: HTTP method.
         path: Percent-encoded path from the host's root.
         query: Percent-encoded query, empty for none.
-        body: Object that is sent as JSON, None for no body.
+        body: JSON, None for no body.
 
     """
 
     method: str
     path: str
     query: str = ""
-    body: Mapping[str, Any] | None = None
+    body: bytes | None = None
 
     @property
     def target(self) -> str:
@@ -71,22 +70,23 @@ class Answer(NamedTuple):
     data: Any
 
 
-def get(*segments: str, **query: str) -> Request:
-    """Build a GET of ``/a/b`` from already encoded segments."""
-    encoded = urlencode(query, quote_via=quote) if query else ""
-    return Request("GET", "/".join((_ROOT, *segments)), encoded)
+def list_batches(workspace_id: object) -> Request:
+    """Build the GET of all batches of a workspace."""
+    query = f"workspace_id={quote(checked_id(workspace_id), safe='')}"
+    return Request("GET", f"{_ROOT}/batches", query)
 
 
-def post(*segments: str, body: Mapping[str, Any]) -> Request:
-    """Build a POST to ``/a/b``; keys whose value is None are left out, as nobody gave them."""
+def change(batch_id: object, verb: str, **body: Any) -> Request:
+    """Build the POST of a verb; keys whose value is None are left out, as nobody gave them."""
     given = {key: value for key, value in body.items() if value is not None}
-    return Request("POST", "/".join((_ROOT, *segments)), body=given)
+    path = f"{_ROOT}/batches/{segment(batch_id)}/{verb}"
+    return Request("POST", path, "", _ENCODER.encode(given).encode())
 
 
 def look(batch_id: object, *, whole: bool) -> Request:
     """Build the GET of a batch's status, or of the whole batch."""
-    at = ("batches", segment(batch_id))
-    return get(*at) if whole else get(*at, "status")
+    path = f"{_ROOT}/batches/{segment(batch_id)}"
+    return Request("GET", path if whole else path + "/status")
 
 
 def segment(identifier: object) -> str:
@@ -97,8 +97,9 @@ def segment(identifier: object) -> str:
             character or half a surrogate pair.
 
     """
-    text = checked_id(identifier)
-    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
+    if type(identifier) is str and _PLAIN.fullmatch(identifier):
+        return identifier
+    return quote(checked_id(identifier), safe="")
 
 
 def checked_id(identifier: object) -> str:
@@ -111,7 +112,7 @@ def checked_id(identifier: object) -> str:
     text = str(identifier) if isinstance(identifier, UUID) else identifier
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if not _PLAIN.fullmatch(text) and (text in ("", ".", "..") or _UNFIT.search(text)):
+    if text in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
         raise ValueError(f"{text!r} cannot be an id")
     return text
 
@@ -141,18 +142,29 @@ def decode(
     raise undecodable(request, problem, _hide(_text(body), secret))
 
 
-def next_page(request: Request, data: Any) -> Request | None:
+def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
     """Build the request of a list's next page, None after the last.
 
     Only the link's query is followed: whatever host and path it names, the next request goes where
     this one went, and so does the token.
     """
-    following = data
-    for key in ("_links", "next", "href"):
-        following = following.get(key) if isinstance(following, dict) else None
-    if not isinstance(following, str) or not following:
+    href = _within(page, "_links", "next", "href")
+    if not isinstance(href, str) or not href:
         return None
-    return request._replace(query=urlsplit(following).query)
+    return request._replace(query=urlsplit(href).query)
+
+
+def count(page: Mapping[str, Any]) -> int:
+    """Return how many elements a list has in all its pages, 0 when it does not say."""
+    counted = _within(page, "meta", "count")
+    return counted if isinstance(counted, int) else 0
+
+
+def _within(page: Mapping[str, Any], *keys: str) -> Any:
+    value: Any = page
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def undecodable(request: Request, problem: str, body: Any = None) -> errors.DecodeError:

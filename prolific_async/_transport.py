@@ -14,6 +14,7 @@ from attrs import frozen
 from yarl import URL
 
 from prolific_async import _protocol, errors
+from prolific_async._time_limit import TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ class _Connected:
 
     loop: asyncio.AbstractEventLoop
     session: aiohttp.ClientSession
-    headers: Mapping[str, str] | None  # of each request; None where the session sends them itself
+    # Of each request; empty where the session sends them itself.
+    headers: Mapping[str, str]
+    headers_with_body: Mapping[str, str]
     free: asyncio.Semaphore
+    limit: TimeLimit
 
 
 class Transport:
@@ -66,8 +70,8 @@ class Transport:
         self._trace_configs = list(trace_configs)
         self._request_timeout = request_timeout
         self._timeout = aiohttp.ClientTimeout(
-            total=request_timeout,
-            # A little earlier than the total, to know a connection that was never made for one.
+            total=None,  # see _time_limit
+            # A little earlier than the whole, to know a connection that was never made for one.
             sock_connect=request_timeout * 0.95,
             # aiohttp rounds longer time-outs up to whole seconds otherwise.
             ceil_threshold=math.inf,
@@ -103,8 +107,7 @@ class Transport:
             return
         self._check_loop()
         self._closed = True
-        if self._connected is not None and self._borrowed is None:
-            await self._connected.session.close()
+        await self._let_go(self._connected)
 
     async def send(self, request: Request) -> Answer:
         """Send once and read the answer.
@@ -126,16 +129,19 @@ class Transport:
             if connected.session.closed:
                 self.check_usable()
             try:
-                async with connected.session.request(
-                    request.method,
-                    URL(self._base_url + request.target, encoded=True),
-                    json=request.body,
-                    headers=connected.headers,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=self._timeout,
-                ) as response:
-                    body = await _read(request, response)
+                with connected.limit.attempt():
+                    async with connected.session.request(
+                        request.method,
+                        URL(self._base_url + request.target, encoded=True),
+                        data=request.body,
+                        headers=connected.headers
+                        if request.body is None
+                        else connected.headers_with_body,
+                        allow_redirects=False,
+                        raise_for_status=False,
+                        timeout=self._timeout,
+                    ) as response:
+                        body = await _read(request, response)
             except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
                 failure = self._translated(request, error)
             else:
@@ -148,30 +154,40 @@ class Transport:
         self.check_usable()
         previous = self._connected
         limit = self._max_connections
-        headers: Mapping[str, str] | None = self._headers
+        headers: Mapping[str, str] = self._headers
         session = self._borrowed
         if session is None:
             proxy = proxy_for(self._base_url)
             if proxy is None:
                 # Quicker than with each request, but aiohttp would show them to a proxy, too.
-                headers = None
+                headers = {}
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=limit),
                 # A load balancer's cookie must not tie a thousand waits to one machine.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers if headers is None else None,
+                headers=None if headers else self._headers,
                 proxy=proxy,
                 trace_configs=self._trace_configs,
             )
         elif session.connector is not None:
             limit = min(limit, session.connector.limit or limit)
-        connected = _Connected(
-            asyncio.get_running_loop(), session, headers, asyncio.Semaphore(limit)
+        loop = asyncio.get_running_loop()
+        connected = self._connected = _Connected(
+            loop=loop,
+            session=session,
+            headers=headers,
+            headers_with_body={**headers, "Content-Type": "application/json"},
+            free=asyncio.Semaphore(limit),
+            limit=TimeLimit(self._request_timeout, loop),
         )
-        self._connected = connected
-        if previous is not None and self._borrowed is None:
-            await previous.session.close()
+        await self._let_go(previous)
         return connected
+
+    async def _let_go(self, connected: _Connected | None) -> None:
+        if connected is not None:
+            connected.limit.close()
+            if self._borrowed is None:
+                await connected.session.close()
 
     def _translated(self, request: Request, error: Exception) -> errors.ProlificError:
         call = (request.method, request.path)
@@ -201,6 +217,8 @@ class Transport:
 
 
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    if response.content.is_eof():  # the usual case: all of a small body came with the headers
+        return response.content.read_nowait()
     if (response.content_length or 0) > _protocol.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []

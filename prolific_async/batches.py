@@ -8,11 +8,9 @@ import math
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, overload
 from uuid import UUID
 
-from attrs import frozen
-
 from prolific_async import _protocol, _writes
 from prolific_async._claims import Claims
-from prolific_async._converter import WireModel, load
+from prolific_async._converter import load
 from prolific_async._retry import did_not_run, get_again, retrying
 from prolific_async.errors import ConfigurationError, ProlificError, WaitError
 from prolific_async.models import Batch, BatchStatus
@@ -22,7 +20,7 @@ from prolific_async.waiting import Look, StatusEvent, Wait
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from types import EllipsisType
 
     from prolific_async._protocol import Answer, Request
@@ -32,22 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BatchOrId: TypeAlias = Batch | str | UUID
-
-
-@frozen
-class _StatusAnswer(WireModel):
-    status: BatchStatus | None = None
-
-
-@frozen
-class _Meta(WireModel):
-    count: int | None = None
-
-
-@frozen
-class _BatchPage(WireModel):
-    results: tuple[Batch, ...] | None = None
-    meta: _Meta | None = None
 
 
 class Batches:
@@ -95,16 +77,19 @@ class Batches:
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
 
         """
-        batch_id = _id_of(batch)
+        batch_id = _given_id(batch)
         if name is not None and not isinstance(name, str):
             raise ValueError(f"name must be text: {name!r}")
         if not isinstance(upload_new_dataset, bool):
             raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
-        body = {"name": name, "upload_new_dataset": upload_new_dataset or None}
-        request = _protocol.post("batches", _protocol.segment(batch_id), "duplicate", body=body)
+        request = _protocol.change(
+            batch_id, "duplicate", name=name, upload_new_dataset=upload_new_dataset or None
+        )
 
         async def get_source() -> tuple[Batch, Answer]:
-            return await self._fetch(self._get, _protocol.look(batch_id, whole=True), Batch)
+            request = _protocol.look(batch_id, whole=True)
+            answer = await self._get(request)
+            return _batch(request, answer), answer
 
         copy = await _writes.duplicate(
             request,
@@ -140,15 +125,17 @@ class Batches:
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
 
         """
-        batch_id = _id_of(batch)
+        batch_id = _given_id(batch)
         if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
             raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-        body = {
-            "dataset_id": None if dataset_id is None else _protocol.checked_id(dataset_id),
-            "tasks_per_group": tasks_per_group,
-        }
+        request = _protocol.change(
+            batch_id,
+            "setup",
+            dataset_id=None if dataset_id is None else _protocol.checked_id(dataset_id),
+            tasks_per_group=tasks_per_group,
+        )
         await _writes.set_up(
-            _protocol.post("batches", _protocol.segment(batch_id), "setup", body=body),
+            request,
             send=self._send,
             retry=self._retry,
             get_status=lambda: self.get_status(batch_id),
@@ -159,15 +146,13 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        answer, _ = await self._fetch(
-            self._get, _protocol.look(_id_of(batch), whole=False), _StatusAnswer
-        )
-        return answer.status
+        request = _protocol.look(_given_id(batch), whole=False)
+        return _status(request, await self._get(request))
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        found, _ = await self._fetch(self._get, _protocol.look(_id_of(batch), whole=True), Batch)
-        return found.bind(self)
+        request = _protocol.look(_given_id(batch), whole=True)
+        return _batch(request, await self._get(request)).bind(self)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
         """Return every batch of a workspace, in the service's order, bound to this client.
@@ -179,18 +164,20 @@ class Batches:
             DecodeError: Among others, when fewer batches come than the service counts.
 
         """
-        request: Request | None = _protocol.get(
-            "batches", workspace_id=_protocol.checked_id(workspace_id)
-        )
+        request: Request | None = _protocol.list_batches(workspace_id)
         found: builtins.list[Batch] = []
         asked: set[str] = set()
         while request is not None:
             asked.add(request.query)
-            page, answer = await self._fetch(self._get, request, _BatchPage)
-            found += page.results or ()
-            following = _protocol.next_page(request, answer.data)
-            count = page.meta.count if page.meta else None
-            if following is None and count is not None and len(found) < count:
+            answer = await self._get(request)
+            call = (request.method, request.path)
+            page = load(dict, answer.data, *call)
+            results = page.get("results")
+            if results is not None:
+                found += load(tuple[Batch, ...], results, *call, at="$.results")
+            following = _protocol.next_page(request, page)
+            count = _protocol.count(page)
+            if following is None and len(found) < count:
                 raise _protocol.undecodable(
                     request, f"{len(found)} of {count} batches, and no link to more", answer.data
                 )
@@ -328,27 +315,21 @@ class Batches:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
         self._poller.close(reason)
 
-    async def _fetch(
-        self, send: Callable[[Request], Awaitable[Answer]], request: Request, model: type[T]
-    ) -> tuple[T, Answer]:
-        answer = await send(request)
-        return load(model, answer.data, request.method, request.path), answer
-
     async def _look(self, batch_id: str, whole: bool) -> Look:  # noqa: FBT001 - Poller's call
         request = _protocol.look(batch_id, whole=whole)
         try:
+            answer = await self._send(request)
             if whole:
-                batch, _ = await self._fetch(self._send, request, Batch)
-                return Look(batch.status, batch.bind(self))
-            answer, _ = await self._fetch(self._send, request, _StatusAnswer)
-            return Look(answer.status)
+                batch = _batch(request, answer).bind(self)
+                return Look(batch.status, batch)
+            return Look(_status(request, answer))
         except ProlificError as error:
             return Look(error=error)
 
     def _wait(
         self, batch: BatchOrId, timeout: float | EllipsisType | None, poll: PollPolicy | None
     ) -> Wait:
-        batch_id = _id_of(batch)
+        batch_id = _protocol.checked_id(_given_id(batch))
         policy = poll or self._poll
         limit = policy.timeout if timeout is ... else timeout
         if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
@@ -376,8 +357,21 @@ class Batches:
             await _cancel(tasks)
 
 
-def _id_of(batch: BatchOrId) -> str:
-    return _protocol.checked_id(batch.id if isinstance(batch, Batch) else batch)
+def _given_id(batch: BatchOrId) -> str | UUID:
+    return batch.id if isinstance(batch, Batch) else batch
+
+
+def _batch(request: Request, answer: Answer) -> Batch:
+    return load(Batch, answer.data, request.method, request.path)
+
+
+def _status(request: Request, answer: Answer) -> BatchStatus | None:
+    data = answer.data
+    if type(data) is dict and type(data.get("status")) is str:
+        return BatchStatus(data["status"])
+    call = (request.method, request.path)
+    status = load(dict, data, *call).get("status")
+    return None if status is None else load(BatchStatus, status, *call, at="$.status")
 
 
 def _checked(

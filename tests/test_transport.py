@@ -128,7 +128,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(protocol.post("batches", "b1", "setup", body={"dataset_id": None}))
+        await sender.send(protocol.change("b1", "setup", dataset_id=None))
         await sender.close()
     assert b"\r\nContent-Type: application/json\r\n" in heads[0]
     assert bodies == [b"{}"]
@@ -195,7 +195,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, protocol.post("batches", "b1", "setup", body={}))
+        error = await failure(url, protocol.change("b1", "setup"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)

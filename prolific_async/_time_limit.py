@@ -1,0 +1,93 @@
+"""Bounds attempts in time with one timer for all of them.
+
+Each attempt is given the same number of seconds, so their deadlines come in the order in which they
+began, and a dict keeps that order. A timer for each, as aiohttp and asyncio set, costs about a
+tenth of a whole request (``benchmarks/README.md``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class TimeLimit:
+    """So many seconds for each attempt, in one event loop."""
+
+    def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._seconds = seconds
+        self._loop = loop
+        self._deadlines: dict[Attempt, float] = {}
+        # Stays armed when the last attempt has ended: mostly another one begins at once.
+        self._timer: asyncio.TimerHandle | None = None
+
+    def attempt(self) -> Attempt:
+        """Return a context manager that raises TimeoutError in its task when time is over."""
+        return Attempt(self)
+
+    def close(self) -> None:
+        """Disarm the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def begin(self, attempt: Attempt) -> None:
+        """Start an attempt's time."""
+        deadline = self._deadlines[attempt] = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._fire, deadline)
+
+    def end(self, attempt: Attempt) -> None:
+        """Stop an attempt's time."""
+        self._deadlines.pop(attempt, None)
+
+    def _fire(self, due: float) -> None:
+        self._timer = None
+        # The loop calls a little early, within its clock's resolution.
+        now = max(due, self._loop.time())
+        for attempt, deadline in list(self._deadlines.items()):
+            if deadline > now:
+                self._timer = self._loop.call_at(deadline, self._fire, deadline)
+                return
+            del self._deadlines[attempt]
+            attempt.expire()
+
+
+class Attempt:
+    """One stretch of a task's time, with the cancellation rules of ``asyncio.timeout``."""
+
+    __slots__ = ("_cancelling", "_expired", "_limit", "_task")
+
+    _task: asyncio.Task[object]
+
+    def __init__(self, limit: TimeLimit) -> None:
+        self._limit = limit
+        self._expired = False
+
+    def expire(self) -> None:
+        """Interrupt the task."""
+        self._expired = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an attempt needs a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._limit.begin(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._expired:
+            self._limit.end(self)
+        # Somebody else's cancellation that came at the same time must not be swallowed.
+        elif self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
