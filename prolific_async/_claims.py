@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
-_FEW = 1000  # entries that may stay for ever
+_FEW = 1000  # copies given out, which may be remembered for longer
 
 _DEFAULT_SUFFIX = " (Copy)"
 
@@ -59,7 +59,7 @@ class Claims:
         """Note that a call begins; it must be closed."""
         claim = Claim(name, now)
         self._open[claim] = None
-        if len(self._given) + len(self._lost) > _FEW:
+        if self._lost or len(self._given) > _FEW:
             oldest = next(iter(self._open))
             for entries in (self._given, self._lost):
                 _forget(entries, oldest.began - _REMEMBERED)

@@ -38,14 +38,14 @@ _INTERNAL = ("extra", "_nulls")
 
 
 def _read_only(mapping: JsonObject) -> JsonObject:
-    return MappingProxyType(dict(mapping)) if mapping else _NOTHING
+    return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
 
 
 @frozen
 class WireModel:
     """A value that comes from the wire, keeps what it does not know, and can be sent back."""
 
-    extra: JsonObject = field(default=_NOTHING, converter=_read_only, kw_only=True)
+    extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
     """Keys of the answer that this release has no name for, read-only."""
 
     _nulls: frozenset[str] = field(
@@ -61,7 +61,12 @@ class WireModel:
             DecodeError: A key is missing or has a wrong type; it lists every such path.
 
         """
-        return load(cls, copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data)
+        try:
+            # The model must not change with the caller's mapping.
+            own = copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
+        except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
+            raise DecodeError((f"$: not JSON ({type(error).__name__})",), data) from None
+        return load(cls, own)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form: JSON values only, ``extra`` included, absent keys left out."""
@@ -85,8 +90,9 @@ def load(
     path: str | None = None,
     *,
     at: str = "$",
+    within: Any = None,
 ) -> T:
-    """Turn decoded JSON, perhaps a part ``at`` somewhere in the answer to a call, into a model.
+    """Turn decoded JSON into a model: an answer to a call, or what is ``at`` a path ``within`` it.
 
     Raises:
         DecodeError: It does not fit; ``.problems`` has every bad path.
@@ -96,7 +102,7 @@ def load(
         return _converter(detailed=False).structure(data, cls)
     except Exception:  # noqa: BLE001 - cattrs lets through what a hook or a constructor raises
         problems = _problems(cls, data, at)
-    raise DecodeError(problems, data, method, path)
+    raise DecodeError(problems, data if within is None else within, method, path)
 
 
 def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
@@ -162,7 +168,7 @@ def _datetime(value: Any, _: Any) -> datetime:
         # The service's times are UTC, so one without an offset is too.
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"an ISO 8601 time is needed, not {text[:40]!r}") from None
+        raise ValueError("an ISO 8601 time is needed") from None
 
 
 def _enum(value: Any, kind: Any) -> Any:
@@ -260,6 +266,7 @@ def _converter(*, detailed: bool) -> Converter:
     )
     converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_unstructure_hook(StrEnum, lambda member: str(member.value))
     converter.register_unstructure_hook(
         datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")
     )

@@ -11,12 +11,14 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from uuid import UUID
 
 from multidict import CIMultiDict
+from yarl import URL
 
 from prolific_async import errors
 
@@ -139,7 +141,7 @@ def decode(
     except (ValueError, RecursionError) as error:
         problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({error})"
     # Raised here, since the parser's own error holds the whole text.
-    raise undecodable(request, problem, _hide(_text(body), secret))
+    raise undecodable(request, _hide(problem, secret), _hide(_text(body), secret))
 
 
 def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
@@ -151,7 +153,11 @@ def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
     href = _within(page, "_links", "next", "href")
     if not isinstance(href, str) or not href:
         return None
-    return request._replace(query=urlsplit(href).query)
+    try:
+        query = URL(href).raw_query_string
+    except ValueError:
+        raise undecodable(request, "the link to the next page is no URL", page) from None
+    return request._replace(query=query)
 
 
 def count(page: Mapping[str, Any]) -> int:
@@ -187,11 +193,15 @@ def _json(body: bytes) -> Any:
 
 
 def _text(body: bytes) -> str:
-    return body.decode("utf-8", "replace")
+    return body.decode("utf-8-sig", "replace")
 
 
 def _hide(text: str, secret: str) -> str:
-    return text.replace(secret, "[token]") if secret else text
+    """Take a secret out of a text, also where JSON escapes some of its characters."""
+    if not secret:
+        return text
+    characters = (rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret)
+    return re.sub("".join(characters), "[token]", text)
 
 
 def _status_error(
@@ -259,6 +269,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def http_date(value: str) -> float | None:
     """Read an HTTP-date as seconds since 1970, None when it is unreadable."""
     try:
-        return parsedate_to_datetime(value).timestamp()
+        moment = parsedate_to_datetime(value)
+        # An HTTP-date is UTC, also in the old form that does not say so.
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

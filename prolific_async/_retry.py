@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import backoff
@@ -66,13 +67,10 @@ def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
     Full jitter lies between nothing and the exponential bound, so it is applied here, before the
     service's own hint: that one is a floor which no jitter may undercut.
     """
-    bounds = backoff.expo(
-        factor=policy.initial,
-        # Nothing times two is still nothing, for which backoff would count on without end.
-        max_value=policy.maximum if policy.initial else 0,
-    )
-    next(bounds)
     failure = yield 0.0
+    # backoff doubles without end what never comes to the maximum, until it overflows.
+    growing = backoff.expo(factor=policy.initial, max_value=policy.maximum)
+    bounds = chain(islice(growing, 1, 1000), repeat(policy.maximum if policy.initial else 0.0))
     while True:
         failure = yield max(backoff.full_jitter(next(bounds)), hint(failure, policy))
 

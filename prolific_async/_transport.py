@@ -14,6 +14,7 @@ from attrs import frozen
 from yarl import URL
 
 from prolific_async import _protocol, errors
+from prolific_async._places import Places
 from prolific_async._time_limit import TimeLimit
 from prolific_async._version import __version__
 
@@ -45,7 +46,7 @@ class _Connected:
     # Of each request; empty where the session sends them itself.
     headers: Mapping[str, str]
     headers_with_body: Mapping[str, str]
-    free: asyncio.Semaphore
+    places: Places
     limit: TimeLimit
 
 
@@ -122,32 +123,35 @@ class Transport:
         connected = self._connected
         if connected is None or connected.loop is not asyncio.get_running_loop() or self._closed:
             connected = await self._connect()
-        failure: errors.ProlificError
         # A place is taken before the clock of request_timeout starts, so that a full pool is
         # never mistaken for a slow service.
-        async with connected.free:
+        if not connected.places.take_free():
+            await connected.places.wait()
+        failure: errors.ProlificError
+        try:
             if connected.session.closed:
                 self.check_usable()
-            try:
-                with connected.limit.attempt():
-                    async with connected.session.request(
-                        request.method,
-                        URL(self._base_url + request.target, encoded=True),
-                        data=request.body,
-                        headers=connected.headers
-                        if request.body is None
-                        else connected.headers_with_body,
-                        allow_redirects=False,
-                        raise_for_status=False,
-                        timeout=self._timeout,
-                    ) as response:
-                        body = await _read(request, response)
-            except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
-                failure = self._translated(request, error)
-            else:
-                return _protocol.decode(
-                    request, response.status, response.headers, body, secret=self._token
-                )
+            with connected.limit.attempt():
+                async with connected.session.request(
+                    request.method,
+                    URL(self._base_url + request.target, encoded=True),
+                    data=request.body,
+                    headers=connected.headers
+                    if request.body is None
+                    else connected.headers_with_body,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    timeout=self._timeout,
+                ) as response:
+                    body = await _read(request, response)
+        except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
+            failure = self._translated(request, error)
+        else:
+            return _protocol.decode(
+                request, response.status, response.headers, body, secret=self._token
+            )
+        finally:
+            connected.places.give_back()
         raise failure
 
     async def _connect(self) -> _Connected:
@@ -177,7 +181,7 @@ class Transport:
             session=session,
             headers=headers,
             headers_with_body={**headers, "Content-Type": "application/json"},
-            free=asyncio.Semaphore(limit),
+            places=Places(limit),
             limit=TimeLimit(self._request_timeout, loop),
         )
         await self._let_go(previous)

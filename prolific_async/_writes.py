@@ -6,6 +6,7 @@ Neither is sent again while it may have run: the service knows no idempotency ke
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 from prolific_async import _protocol
@@ -106,14 +107,15 @@ async def duplicate(
             batches = await list_batches(source.workspace_id)
         except ProlificError:
             return (), False
-        # Both times are the service's, so that its clock and ours need not agree.
+        # Both times are the service's, so that its clock and ours need not agree. Either may be
+        # given in whole seconds.
         date = _protocol.http_date(answer.headers.get("Date", ""))
         candidates = tuple(
             batch
             for batch in batches
             if batch.id != source.id
             and batch.name == (default_name(source.name) if name is None else name)
-            and (date is None or batch.created_at.timestamp() >= date - age)
+            and (date is None or batch.created_at.timestamp() >= math.floor(date - age))
             and not claims.is_taken(batch.id)
         )
         return candidates, len(candidates) == 1 and date is not None and claims.is_alone(claim)

@@ -174,7 +174,7 @@ class Batches:
             page = load(dict, answer.data, *call)
             results = page.get("results")
             if results is not None:
-                found += load(tuple[Batch, ...], results, *call, at="$.results")
+                found += load(tuple[Batch, ...], results, *call, at="$.results", within=page)
             following = _protocol.next_page(request, page)
             count = _protocol.count(page)
             if following is None and len(found) < count:
@@ -371,7 +371,7 @@ def _status(request: Request, answer: Answer) -> BatchStatus | None:
         return BatchStatus(data["status"])
     call = (request.method, request.path)
     status = load(dict, data, *call).get("status")
-    return None if status is None else load(BatchStatus, status, *call, at="$.status")
+    return None if status is None else load(BatchStatus, status, *call, at="$.status", within=data)
 
 
 def _checked(

@@ -37,8 +37,14 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.waiting import StatusEvent
 
-_SHOWN = 500
-"""Characters of the service's own words in a message: a detail can be very long."""
+_SHOWN = 500  # characters of the service's own words in a message: a detail can be very long
+_NAMED = 10  # candidates in a message
+
+
+def _brief(words: str) -> str:
+    """Fit somebody else's words into one sentence: one line, printable, not too long."""
+    cut = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+    return " ".join("".join(one if one.isprintable() else " " for one in cut).split())
 
 
 class ProlificError(Exception):
@@ -141,17 +147,18 @@ class APIStatusError(ProlificError):
     headers: Mapping[str, str]
 
     def __str__(self) -> str:
-        said = [str(part) for part in (self.error_code, self.title, self._said()) if part]
-        told = f" ({': '.join(said)})" if said else ""
+        said = (self.error_code, self.title, self._said())
+        told = _brief(": ".join(str(part) for part in said if part))
+        told = f" ({told})" if told else ""
         return f"{self.method} {self.path} was answered with {self.status}{told}; {self.advice}"
 
     def _said(self) -> str:
         words = str(self.detail or "")
         if not words and isinstance(self.body, str) and not self.body.lstrip().startswith("<"):
-            words = " ".join(self.body.split())
+            words = self.body
         if isinstance(self.body, dict) and isinstance(issues := self.body.get("issues"), list):
             words += "".join(f"; {issue}" for issue in issues)
-        return words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+        return words
 
 
 class BadRequestError(APIStatusError):
@@ -227,8 +234,7 @@ class DecodeError(ProlificError):
 
     def __str__(self) -> str:
         where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
-        what = "; ".join(self.problems)
-        what = what if len(what) <= _SHOWN else what[:_SHOWN] + "…"
+        what = _brief("; ".join(self.problems))
         return f"{where} cannot be read ({what}); see .problems and .body"
 
 
@@ -251,7 +257,9 @@ class OutcomeUnknownError(ProlificError):
     candidates: tuple[Batch, ...] = ()
 
     def __str__(self) -> str:
-        found = ", ".join(batch.id for batch in self.candidates) or "none was seen"
+        found = ", ".join(batch.id for batch in self.candidates[:_NAMED]) or "none was seen"
+        if len(self.candidates) > _NAMED:
+            found += f" and {len(self.candidates) - _NAMED} more"
         return (
             f"{self.method} {self.path} may or may not have run; look at the workspace's batches "
             f"before you send it again (candidates: {found})"

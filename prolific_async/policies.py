@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def is_number(value: object) -> bool:
     """Tell a finite number from everything else, booleans included."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def is_whole(value: object) -> bool:

@@ -84,7 +84,7 @@ def batch_id(sim: Simulator) -> str:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 - the log is a record and has no event
+    while not condition():
         await asyncio.sleep(0.001)
 
 

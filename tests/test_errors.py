@@ -1,0 +1,367 @@
+"""What every error is, holds and says, for each class that there is."""
+
+import copy
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from prolific_async import Batch, BatchStatus, DatasetRef, StatusEvent, errors
+from prolific_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    BatchFailedError,
+    BatchNotSetUpError,
+    ConfigurationError,
+    ConflictError,
+    ConnectError,
+    ConnectionLostError,
+    DecodeError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    ProlificError,
+    RateLimitedError,
+    RequestTimeoutError,
+    ServerError,
+    TransportError,
+    ValidationError,
+    WaitError,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+
+PATH = "/api/v1/data-collection/batches/b-1/setup"
+
+CLASSES = sorted(
+    (
+        thing
+        for thing in vars(errors).values()
+        if isinstance(thing, type) and issubclass(thing, ProlificError)
+    ),
+    key=lambda cls: cls.__name__,
+)
+
+PARENTS: dict[type[ProlificError], tuple[type[BaseException], ...]] = {
+    ProlificError: (Exception,),
+    ConfigurationError: (ProlificError,),
+    TransportError: (ProlificError,),
+    ConnectError: (TransportError, ConnectionError),
+    ConnectionLostError: (TransportError, ConnectionError),
+    RequestTimeoutError: (TransportError, TimeoutError),
+    APIStatusError: (ProlificError,),
+    BadRequestError: (APIStatusError,),
+    AuthenticationError: (APIStatusError,),
+    PermissionDeniedError: (APIStatusError,),
+    NotFoundError: (APIStatusError,),
+    ConflictError: (APIStatusError,),
+    ValidationError: (APIStatusError,),
+    RateLimitedError: (APIStatusError,),
+    ServerError: (APIStatusError,),
+    DecodeError: (ProlificError,),
+    OutcomeUnknownError: (ProlificError,),
+    WaitError: (ProlificError,),
+    BatchFailedError: (WaitError,),
+    BatchNotSetUpError: (WaitError,),
+    WaitFailedError: (WaitError,),
+    WaitTimeoutError: (WaitError, TimeoutError),
+}
+
+ATTRIBUTES: dict[type[ProlificError], tuple[str, ...]] = {
+    APIStatusError: (
+        "status",
+        "method",
+        "path",
+        "error_code",
+        "title",
+        "detail",
+        "body",
+        "retry_after",
+        "headers",
+    ),
+    DecodeError: ("problems", "body"),
+    OutcomeUnknownError: ("candidates",),
+    WaitError: ("batch_id", "last_status", "elapsed", "polls", "events"),
+    BatchFailedError: ("batch",),
+}
+
+
+def a_batch() -> Batch:
+    made = Batch(
+        id="b-1",
+        created_at=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+        created_by="user",
+        datasets=(DatasetRef(id="d-1", total_datapoint_count=2, extra={"new": [1]}),),
+        name="Round 2",
+        status=BatchStatus("SYNCING"),
+        total_task_count=0,
+        total_instruction_count=1,
+        workspace_id="w-1",
+        extra={"unknown": {"deep": [None]}},
+    )
+    return made.bind(Unpicklable())  # type: ignore[arg-type]  # stands for a client's session
+
+
+class Unpicklable(Exception):  # noqa: N818 - a foreign thing that no process can send away
+    def __reduce__(self) -> Any:
+        raise TypeError("not this one")
+
+
+def status_error(cls: type[APIStatusError], status: int) -> APIStatusError:
+    return cls(
+        status,
+        "POST",
+        PATH,
+        140003,
+        "Bad thing",
+        {"name": ["too long", "too odd"]},
+        {"error": {"title": "Bad thing", "detail": {"name": ["too long", "too odd"]}}},
+        1.5,
+        CIMultiDict({"Retry-After": "1.5", "X-Request-Id": "r-1"}),
+    )
+
+
+def events() -> tuple[StatusEvent, ...]:
+    lost = ConnectionLostError("GET", PATH, "reset by peer")
+    return (
+        StatusEvent("b-1", None, None, 1, 0.1, 1.0, lost),
+        StatusEvent("b-1", BatchStatus("SYNCING"), None, 2, 1.2, None, None),
+    )
+
+
+STORY = ("b-1", BatchStatus("SYNCING"), 12.34, 2, events())
+
+SAMPLES: dict[type[ProlificError], ProlificError] = {
+    ProlificError: ProlificError("something is wrong"),
+    ConfigurationError: ConfigurationError("no token: set PROLIFIC_TOKEN, or pass token="),
+    TransportError: TransportError("POST", PATH, "no route to host"),
+    ConnectError: ConnectError("POST", PATH, "no route to host"),
+    ConnectionLostError: ConnectionLostError("POST", PATH, "reset by peer"),
+    RequestTimeoutError: RequestTimeoutError("POST", PATH, "request_timeout is 30 s"),
+    APIStatusError: status_error(APIStatusError, 302),
+    BadRequestError: status_error(BadRequestError, 400),
+    AuthenticationError: status_error(AuthenticationError, 401),
+    PermissionDeniedError: status_error(PermissionDeniedError, 403),
+    NotFoundError: status_error(NotFoundError, 404),
+    ConflictError: status_error(ConflictError, 409),
+    ValidationError: status_error(ValidationError, 422),
+    RateLimitedError: status_error(RateLimitedError, 429),
+    ServerError: status_error(ServerError, 503),
+    DecodeError: DecodeError(("$.id: it is missing",), {"name": "x"}, "POST", PATH),
+    OutcomeUnknownError: OutcomeUnknownError("POST", PATH, (a_batch(), a_batch())),
+    WaitError: WaitError(*STORY),
+    BatchFailedError: BatchFailedError(*STORY, a_batch()),
+    BatchNotSetUpError: BatchNotSetUpError(*STORY),
+    WaitFailedError: WaitFailedError(*STORY),
+    WaitTimeoutError: WaitTimeoutError(*STORY),
+}
+
+every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+
+
+def fresh(cls: type[ProlificError]) -> ProlificError:
+    """A sample whose cause may be set."""
+    return copy.copy(SAMPLES[cls])
+
+
+def contents(thing: Any) -> Any:
+    """A value that compares equal when two errors, however deep, hold the same."""
+    if isinstance(thing, BaseException):
+        own = {key: contents(value) for key, value in vars(thing).items()}
+        return type(thing), str(thing), thing.args and len(thing.args), own
+    if isinstance(thing, StatusEvent):
+        names = ("batch_id", "status", "previous", "polls", "elapsed", "next_in")
+        return [getattr(thing, name) for name in names], contents(thing.error)
+    if isinstance(thing, tuple):
+        return tuple(contents(item) for item in thing)
+    return type(thing), thing
+
+
+def named_attributes(cls: type[ProlificError]) -> Iterator[str]:
+    for base in cls.__mro__:
+        yield from ATTRIBUTES.get(base, ())
+
+
+def test_every_class_has_a_sample_and_its_place_in_the_tree() -> None:
+    assert set(CLASSES) == set(SAMPLES) == set(PARENTS)
+    assert [type(sample) for sample in SAMPLES.values()] == list(SAMPLES)
+
+
+@every_class
+def test_parents_are_those_of_the_tree_and_no_others(cls: type[ProlificError]) -> None:
+    assert issubclass(cls, PARENTS[cls])
+    own = {base for base in cls.__mro__ if base in CLASSES} - {cls}
+    named = {base for parent in PARENTS[cls] for base in parent.__mro__ if base in CLASSES}
+    assert own == named
+    for builtin in (ConnectionError, TimeoutError, OSError, ValueError):
+        expected = any(issubclass(parent, builtin) for parent in PARENTS[cls])
+        assert issubclass(cls, builtin) is expected
+
+
+@every_class
+def test_every_class_tells_its_effect(cls: type[ProlificError]) -> None:
+    assert cls.__doc__
+    assert cls.__name__.endswith("Error")
+
+
+@every_class
+def test_pickle_keeps_type_text_and_attributes(cls: type[ProlificError]) -> None:
+    error = SAMPLES[cls]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        again = pickle.loads(pickle.dumps(error, protocol))
+        assert contents(again) == contents(error)
+        assert repr(again) == repr(error)
+        for name in named_attributes(cls):
+            assert contents(getattr(again, name)) == contents(getattr(error, name))
+        # What came out can be sent on.
+        assert contents(pickle.loads(pickle.dumps(again, protocol))) == contents(error)
+
+
+@every_class
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
+def test_copies_hold_the_same(cls: type[ProlificError], copied: Any) -> None:
+    again = copied(SAMPLES[cls])
+    assert again is not SAMPLES[cls]
+    assert contents(again) == contents(SAMPLES[cls])
+
+
+@every_class
+def test_pickle_keeps_a_cause_of_ours(cls: type[ProlificError]) -> None:
+    for cause_cls in CLASSES:
+        error, cause, root = fresh(cls), fresh(cause_cls), fresh(ConnectError)
+        error.__cause__, cause.__cause__ = cause, root
+        for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert contents(again) == contents(error)
+            assert contents(again.__cause__) == contents(cause)
+            assert again.__suppress_context__
+            assert isinstance(again.__cause__, ProlificError)
+            assert contents(again.__cause__.__cause__) == contents(root)
+
+
+@every_class
+def test_a_foreign_cause_does_not_hinder_pickle(cls: type[ProlificError]) -> None:
+    error = fresh(cls)
+    error.__cause__ = Unpicklable()
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is cls
+    for name in named_attributes(cls):
+        assert contents(getattr(again, name)) == contents(getattr(error, name))
+
+
+@every_class
+def test_attributes_set_later_survive_too(cls: type[ProlificError]) -> None:
+    error = fresh(cls)
+    for name in named_attributes(cls):
+        setattr(error, name, ())
+    again = pickle.loads(pickle.dumps(error))
+    assert [getattr(again, name) for name in named_attributes(cls)] == [
+        () for _ in named_attributes(cls)
+    ]
+
+
+@every_class
+def test_the_text_is_one_sentence_that_names_the_call(cls: type[ProlificError]) -> None:
+    error = SAMPLES[cls]
+    text = str(error)
+    assert text
+    assert len(text.splitlines()) == 1
+    assert text == text.strip()
+    assert not text.endswith(".")
+    assert cls.__name__ in repr(error)
+    assert len(repr(error).splitlines()) == 1
+    if isinstance(error, WaitError):
+        assert "b-1" in text
+    elif cls not in (ProlificError, ConfigurationError):
+        assert f"POST {PATH}" in text
+
+
+@every_class
+def test_an_error_can_be_raised_caught_and_kept_in_a_set(cls: type[ProlificError]) -> None:
+    error = fresh(cls)
+    with pytest.raises(PARENTS[cls][-1]) as caught:
+        raise error from ValueError("below")
+    assert caught.value is error
+    assert {error: 1}[error] == 1
+
+
+def test_a_status_error_tells_status_code_title_and_detail() -> None:
+    text = str(SAMPLES[BadRequestError])
+    for part in ("400", "140003", "Bad thing", "too long", "too odd"):
+        assert part in text
+
+
+def test_header_look_ups_ignore_case_after_pickle_too() -> None:
+    error = SAMPLES[RateLimitedError]
+    assert isinstance(error, RateLimitedError)
+    again: RateLimitedError = pickle.loads(pickle.dumps(error))
+    for one in (error, again):
+        assert one.headers["x-request-id"] == one.headers["X-REQUEST-ID"] == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("cls", "advice"),
+    [
+        (ConnectError, "check the network"),
+        (ConnectionLostError, "look before you send it again"),
+        (RequestTimeoutError, "request_timeout"),
+        (BadRequestError, "correct"),
+        (AuthenticationError, "token"),
+        (PermissionDeniedError, "account"),
+        (NotFoundError, "check the id"),
+        (ConflictError, "try again"),
+        (ValidationError, "correct"),
+        (RateLimitedError, "1.5 s"),
+        (DecodeError, ".problems"),
+        (OutcomeUnknownError, "look"),
+        (BatchFailedError, "ERROR"),
+        (BatchNotSetUpError, "setup"),
+        (WaitTimeoutError, "longer"),
+    ],
+)
+def test_the_text_says_what_to_do(cls: type[ProlificError], advice: str) -> None:
+    assert advice in str(SAMPLES[cls])
+
+
+def test_a_429_without_a_hint_says_what_to_do_as_well() -> None:
+    error = fresh(RateLimitedError)
+    assert isinstance(error, RateLimitedError)
+    error.retry_after = None
+    assert "try again" in str(error)
+    assert "None" not in str(error)
+
+
+def test_a_wait_that_failed_tells_why() -> None:
+    error = fresh(WaitFailedError)
+    error.__cause__ = fresh(AuthenticationError)
+    assert "401" in str(error)
+    assert "token" in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_wait_that_never_saw_a_status_says_so() -> None:
+    text = str(WaitTimeoutError("b-1", None, 0.5, 1, ()))
+    assert "None" not in text
+    assert "1 look " in text
+
+
+def test_a_lost_duplicate_names_its_candidates() -> None:
+    assert "b-1" in str(SAMPLES[OutcomeUnknownError])
+    assert "none" in str(OutcomeUnknownError("POST", PATH))
+
+
+def test_a_decode_error_without_a_call_names_none() -> None:
+    text = str(DecodeError(("$.id: it is missing",), None))
+    assert "None" not in text
+    assert "$.id" in text
+
+
+def test_texts_are_short_however_much_an_error_holds() -> None:
+    many = tuple(f"$.results[{index}].id: it is missing" for index in range(10_000))
+    assert len(str(DecodeError(many, None, "GET", PATH))) < 900
+    wait = WaitFailedError(*STORY)
+    wait.__cause__ = DecodeError(many, None, "GET", PATH)
+    assert len(str(wait)) < 1_200

@@ -1,0 +1,703 @@
+"""What is sent, and what an answer means, without any I/O."""
+
+import json
+import pickle
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from prolific_async import _protocol, errors
+from prolific_async._protocol import Answer, decode, http_date, retry_after, segment
+from prolific_async.errors import APIStatusError, DecodeError, ServerError
+
+ROOT = "/api/v1/data-collection"
+SETUP = _protocol.change("b-1", "setup", tasks_per_group=5)
+CALL = f"POST {ROOT}/batches/b-1/setup"
+NOTHING: Mapping[str, str] = CIMultiDict()
+
+BY_STATUS = {
+    400: errors.BadRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    409: errors.ConflictError,
+    422: errors.ValidationError,
+    429: errors.RateLimitedError,
+}
+
+quickly = settings(deadline=None, max_examples=120)
+
+
+def headers(**values: str) -> Mapping[str, str]:
+    return CIMultiDict({name.replace("_", "-"): value for name, value in values.items()})
+
+
+def failure(body: Any, status: int = 400, **values: str) -> APIStatusError:
+    """The error that an answer becomes; its body is bytes, or else is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(APIStatusError) as caught:
+        decode(SETUP, status, headers(**values), raw)
+    return caught.value
+
+
+def nested(**inner: Any) -> dict[str, Any]:
+    return {"error": {"status": 400, "error_code": 140003, "title": "Bad", **inner}}
+
+
+# --- What is sent -----------------------------------------------------------------------------
+
+
+def sent(request: _protocol.Request) -> Any:
+    """The body of a request, as the service reads it."""
+    body: Any = request.body
+    return json.loads(body) if isinstance(body, bytes) else body
+
+
+def test_requests_of_the_endpoints() -> None:
+    look = _protocol.look("b-1", whole=False)
+    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
+    look = _protocol.look("b-1", whole=True)
+    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1", None)
+    listed = _protocol.list_batches("w 1&x=é/")
+    assert listed.target == f"{ROOT}/batches?workspace_id=w%201%26x%3D%C3%A9%2F"
+    assert SETUP.target == f"{ROOT}/batches/b-1/setup"
+    assert sent(SETUP) == {"tasks_per_group": 5}
+
+
+def test_only_what_was_given_is_sent() -> None:
+    body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
+    request = _protocol.change("b-1", "duplicate", **body)
+    assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
+    assert sent(_protocol.change("b-1", "duplicate", name=None)) == {}
+
+
+@given(name=st.text())
+@example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
+@quickly
+def test_any_text_is_sent_as_it_is(name: str) -> None:
+    assert sent(_protocol.change("b-1", "duplicate", name=name)) == {"name": name}
+
+
+FIT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
+    lambda text: text not in (".", "..")
+)
+
+
+@given(text=FIT)
+@example(text="a/b")
+@example(text="../../users/me")
+@example(text="%2e%2e")
+@example(text="...")
+@example(text="?x=1#y")
+@example(text="a b+c")
+@example(text="\\..\\")
+@example(text="caf\u00e9")
+@example(text="\U0001f600")
+@example(text="\u2028")
+@example(text="-_~")
+@quickly
+def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
+    encoded = segment(text)
+    assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
+    assert unquote(encoded, errors="strict") == text
+    assert encoded not in (".", "..")
+    assert _protocol.look(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
+
+
+@given(
+    before=st.text(max_size=3),
+    bad=st.characters(categories=("Cs", "Cc")),
+    after=st.text(max_size=3),
+)
+@example(before="b-1", bad="\n", after="")
+@example(before="b-1", bad="\x7f", after="")
+@example(before="b-1", bad="\x85", after="")
+@example(before="b-1", bad="\ud800", after="\udc00")
+@example(before="", bad="\x00", after="")
+@quickly
+def test_control_characters_and_lone_surrogates_are_refused(
+    before: str, bad: str, after: str
+) -> None:
+    for refuse in (segment, _protocol.checked_id):
+        with pytest.raises(ValueError, match="id"):
+            refuse(before + bad + after)
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
+def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
+    for refuse in (segment, _protocol.checked_id):
+        with pytest.raises(ValueError, match="id"):
+            refuse(identifier)
+
+
+def test_a_uuid_is_its_text() -> None:
+    text = "6f0c1d2e-0000-4000-8000-0000000000ff"
+    assert segment(UUID(text)) == segment(text) == _protocol.checked_id(UUID(text)) == text
+
+
+# --- Success ----------------------------------------------------------------------------------
+
+
+def test_any_2xx_is_success() -> None:
+    for status in range(200, 300):
+        answer = decode(SETUP, status, headers(Date="x"), b'{"status": "READY"}')
+        assert answer.data == {"status": "READY"}
+        assert answer.headers["date"] == "x"
+
+
+@pytest.mark.parametrize("raw", [b"", b" ", b"\r\n\t "])
+def test_an_empty_body_is_none(raw: bytes) -> None:
+    assert decode(SETUP, 202, NOTHING, raw).data is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "data"),
+    [
+        (b"{}", {}),
+        (b" [1] ", [1]),
+        (b"null", None),
+        (b"0", 0),
+        (b'""', ""),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        ('{"name": "\u00e9\U0001f600"}'.encode(), {"name": "\u00e9\U0001f600"}),
+        (b'"\\u00e9"', "\u00e9"),
+    ],
+)
+def test_json_is_decoded(raw: bytes, data: Any) -> None:
+    assert decode(SETUP, 200, NOTHING, raw).data == data
+
+
+NO_JSON = {
+    "html": b"<html><body>Bad gateway</body></html>",
+    "text": b"OK",
+    "half": b'{"id": "b-1", "na',
+    "two": b"{} {}",
+    "nan": b'{"a": NaN}',
+    "infinity": b"[Infinity]",
+    "minus infinity": b"-Infinity",
+    "single quotes": b"{'a': 1}",
+    "trailing comma": b"[1,]",
+    "invalid utf-8": b'{"name": "\xff\xfe"}',
+    "overlong utf-8": b'"\xc0\xaf"',
+    "surrogate in utf-8": b'"\xed\xa0\x80"',
+    "nul": b"\x00",
+    "deep arrays": b"[" * 100_000 + b"]" * 100_000,
+    "deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "open arrays": b"[" * 100_000,
+    "many digits": b"9" * 100_000,
+}
+
+
+@pytest.mark.parametrize("raw", NO_JSON.values(), ids=NO_JSON)
+def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
+    with pytest.raises(DecodeError) as caught:
+        decode(SETUP, 200, headers(Content_Type="text/html"), raw)
+    error = caught.value
+    assert (error.method, error.path) == ("POST", f"{ROOT}/batches/b-1/setup")
+    assert len(error.problems) == 1
+    assert error.problems[0].startswith("$: ")
+    assert error.body == raw.decode("utf-8", "replace")
+    assert CALL in str(error)
+    assert len(str(error)) < 900
+    assert pickle.loads(pickle.dumps(error)).body == error.body
+
+
+@given(raw=st.binary() | st.text().map(str.encode), status=st.integers(200, 599))
+@quickly
+def test_any_body_is_data_or_an_error_of_ours(raw: bytes, status: int) -> None:
+    try:
+        answer = decode(SETUP, status, NOTHING, raw)
+    except (APIStatusError, DecodeError) as error:
+        text = str(error)
+        assert CALL in text
+        assert len(text) < 900
+    else:
+        assert isinstance(answer, Answer)
+
+
+# --- Errors -----------------------------------------------------------------------------------
+
+
+def test_each_status_has_its_class() -> None:
+    for status in (*range(100, 200), *range(300, 600)):
+        error = failure({"detail": "no"}, status)
+        expected = BY_STATUS.get(status, ServerError if status >= 500 else APIStatusError)
+        assert type(error) is expected
+        assert error.status == status
+        assert (error.method, error.path) == ("POST", f"{ROOT}/batches/b-1/setup")
+        assert str(status) in str(error)
+        assert CALL in str(error)
+
+
+SHAPES: dict[str, tuple[Any, Any, Any, Any]] = {
+    # body, error_code, title, detail
+    "A text": (nested(detail="not ready"), 140003, "Bad", "not ready"),
+    "A list": (nested(detail=["one", "two"]), 140003, "Bad", ["one", "two"]),
+    "A mapping": (nested(detail={"name": ["long"]}), 140003, "Bad", {"name": ["long"]}),
+    "A with more": (
+        nested(detail="no", additional_information="x", traceback="y", interactive=False),
+        140003,
+        "Bad",
+        "no",
+    ),
+    "A without detail": (nested(), 140003, "Bad", None),
+    "A null detail": (nested(detail=None), 140003, "Bad", None),
+    "A empty": ({"error": {}}, None, None, None),
+    "C text": ({"detail": "not found"}, None, None, "not found"),
+    "C list": ({"detail": ["not", "found"]}, None, None, ["not", "found"]),
+    "C mapping": ({"detail": {"id": ["odd"]}}, None, None, {"id": ["odd"]}),
+    "message only": ({"message": "too soon"}, None, None, "too soon"),
+    "D": (
+        {
+            "type": "INVALID_BATCH_ITEMS",
+            "message": "The layout is invalid",
+            "issues": [
+                {"page": 0, "row": 1, "column": 0, "item": 2, "type": "missing", "message": "huh"}
+            ],
+        },
+        "INVALID_BATCH_ITEMS",
+        None,
+        "The layout is invalid",
+    ),
+    "E object": ({"anything": [1]}, None, None, None),
+    "E empty object": ({}, None, None, None),
+    "E error text": ({"error": "denied"}, None, None, None),
+    "E error list": ({"error": ["denied"]}, None, None, None),
+    "E array": (["no", {"detail": "x"}], None, None, None),
+    "E string": ("no", None, None, None),
+    "E number": (5, None, None, None),
+    "E null": (None, None, None, None),
+    "E true": (True, None, None, None),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_error(shape: str) -> None:
+    body, code, title, detail = SHAPES[shape]
+    for status in (302, 400, 404, 422, 429, 503):
+        error = failure(body, status)
+        assert CALL in str(error)
+        for one in (error, pickle.loads(pickle.dumps(error))):
+            assert (one.error_code, one.title, one.detail) == (code, title, detail)
+            assert one.body == body
+            assert type(one.body) is type(body)
+
+
+def test_a_flat_error_keeps_message_and_detail() -> None:
+    error = failure({"message": "Setup failed", "detail": "dataset is not ready"})
+    assert error.detail == "dataset is not ready"
+    assert error.title in (None, "Setup failed")
+    assert "Setup failed" in str(error)
+    assert "dataset is not ready" in str(error)
+
+
+@pytest.mark.parametrize("other", [5, True, 1.5, [], ["x"], {"x": 1}, ""])
+def test_a_title_is_text_or_none_and_a_code_no_container(other: Any) -> None:
+    error = failure({"error": {"title": other, "error_code": other, "detail": other}})
+    assert error.title is None or isinstance(error.title, str)
+    assert error.error_code is None or isinstance(error.error_code, int | str)
+    assert error.detail is None or isinstance(error.detail, str | list | dict)
+    assert str(error)
+
+
+def test_the_issues_of_a_layout_are_told() -> None:
+    text = str(failure(SHAPES["D"][0], 422))
+    assert "The layout is invalid" in text
+    assert "huh" in text
+    assert "INVALID_BATCH_ITEMS" in text
+
+
+@pytest.mark.parametrize("raw", [b"", b"  \r\n"])
+def test_an_error_without_a_body(raw: bytes) -> None:
+    error = failure(raw)
+    assert (error.error_code, error.title, error.detail) == (None, None, None)
+    assert not (error.body or "").strip()
+    assert CALL in str(error)
+    assert "()" not in str(error)
+    assert "None" not in str(error)
+
+
+@pytest.mark.parametrize("raw", NO_JSON.values(), ids=NO_JSON)
+def test_an_error_that_is_no_json_keeps_its_text(raw: bytes) -> None:
+    error = failure(raw, 502)
+    assert type(error) is ServerError
+    text = raw.decode("utf-8", "replace")
+    # What is JSON but for its encoding may be read as well.
+    assert text in (error.body, json.dumps(error.body, ensure_ascii=False))
+    assert (error.error_code, error.title, error.detail) == (None, None, None)
+    assert CALL in str(error)
+    assert len(str(error)) < 900
+    assert pickle.loads(pickle.dumps(error)).body == error.body
+
+
+def test_an_error_with_a_byte_order_mark_is_read() -> None:
+    assert failure(b'\xef\xbb\xbf{"detail": "not found"}', 404).detail == "not found"
+
+
+TOKEN = "s3cret/t0ken"
+
+
+@pytest.mark.parametrize(
+    ("status", "raw"),
+    [
+        (401, b'{"detail": "unknown token s3cret/t0ken"}'),
+        (401, b'{"detail": ["unknown"], "s3cret/t0ken": {"token": "s3cret/t0ken"}}'),
+        (403, b"unknown token s3cret/t0ken"),
+        (502, b"<html>Authorization: Token s3cret/t0ken</html>"),
+        (302, b""),
+        (400, rb'{"detail": "unknown token s3cret\/t0ken"}'),
+        (400, rb'{"detail": "unknown token \u00733cret/t0ken"}'),
+        (200, b"not JSON: s3cret/t0ken"),
+        (200, b'{"half": "s3cret/t0ken"'),
+    ],
+)
+def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> None:
+    echoes = headers(Location=f"/?t={TOKEN}", Content_Type=f"text/{TOKEN}")
+    with pytest.raises((APIStatusError, DecodeError)) as caught:
+        decode(SETUP, status, echoes, raw, secret=TOKEN)
+    error: BaseException | None = caught.value
+    while error is not None:
+        shown = [str(error), repr(error), repr(error.args), repr(vars(error))]
+        assert not any(TOKEN in text for text in shown)
+        error = error.__cause__ or error.__context__
+
+
+def test_hiding_a_token_changes_nothing_else() -> None:
+    for token in ("1", "e", "{", "name", '"'):
+        raw = b'{"name": "one", "count": 11}'
+        assert decode(SETUP, 200, NOTHING, raw, secret=token).data == {"name": "one", "count": 11}
+
+
+def test_plain_text_is_told_and_html_is_not() -> None:
+    assert "upstream connect error" in str(failure(b"upstream connect error", 503))
+    for raw in (b"<html><h1>Bad gateway</h1></html>", b"\n  <!DOCTYPE html><p>Bad gateway</p>"):
+        assert "Bad gateway" not in str(failure(raw, 502))
+
+
+LONG = "long words " * 10_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(detail=LONG),
+        nested(detail=[LONG] * 3),
+        nested(detail={"name": [LONG]}),
+        nested(title=LONG, detail="x"),
+        nested(error_code=LONG, detail="x"),
+        {"message": LONG, "detail": LONG},
+        {"message": LONG},
+        {"detail": LONG},
+        {"type": LONG, "message": "x"},
+        {"type": "INVALID_BATCH_ITEMS", "message": LONG, "issues": [{"message": LONG}] * 9},
+        {"type": "INVALID_BATCH_ITEMS", "message": "x", "issues": [{"message": "y"}] * 9999},
+        LONG.encode(),
+    ],
+    ids=[
+        "detail",
+        "list",
+        "mapping",
+        "title",
+        "code",
+        "message and detail",
+        "message",
+        "detail alone",
+        "type",
+        "layout",
+        "issues",
+        "text",
+    ],
+)
+def test_the_text_is_short_however_much_the_service_says(body: Any) -> None:
+    error = failure(body, 422)
+    assert CALL in str(error)
+    assert len(str(error)) < 900
+    assert len(repr(error)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(detail="one\ntwo\r\nthree"),
+        nested(title="one\ntwo", detail="x"),
+        {"message": "one\n\ntwo", "detail": "three\nfour"},
+        {"type": "one\ntwo", "message": "x"},
+        b"one\ntwo\x0bthree\x0cfour\x1cfive\xc2\x85six\xe2\x80\xa8seven",
+    ],
+    ids=["detail", "title", "message", "type", "text"],
+)
+def test_the_text_is_one_line_whatever_the_service_says(body: Any) -> None:
+    error = failure(body)
+    assert len(str(error).splitlines()) == 1
+    assert "one" in str(error)
+
+
+def depths() -> Iterator[int]:
+    yield from (1, 10, 100)
+    yield from range(850, 1000, 10)
+
+
+def test_a_deep_detail_can_be_told() -> None:
+    for depth in depths():
+        for opening, closing in (("[", "]"), ('{"a":', "}")):
+            deep = opening * depth + "1" + closing * depth
+            error = failure(b'{"error": {"detail": ' + deep.encode() + b"}}")
+            assert CALL in str(error)
+            assert repr(error)
+
+
+@pytest.mark.parametrize("status", [302, 404, 429, 503])
+def test_headers_ignore_case_and_are_a_copy_that_can_be_pickled(status: int) -> None:
+    # aiohttp's are a proxy, which cannot.
+    live = CIMultiDict({"X-Request-Id": "r-1", "Retry-After": "2"})
+    with pytest.raises(APIStatusError) as caught:
+        decode(SETUP, status, CIMultiDictProxy(live), b"")
+    live.clear()
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        assert error.headers["x-request-id"] == error.headers["X-REQUEST-ID"] == "r-1"
+        assert error.headers.get("absent") is None
+        assert error.retry_after == 2.0
+
+
+def test_the_request_is_not_told() -> None:
+    request = _protocol.change("b-1", "duplicate", name="a-secret-name")
+    with pytest.raises(APIStatusError) as caught:
+        decode(request, 500, NOTHING, b"")
+    assert "a-secret-name" not in repr(caught.value)
+
+
+# --- Retry-After ------------------------------------------------------------------------------
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+
+
+def http(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("1", 1.0),
+        ("1.5", 1.5),
+        ("007", 7.0),
+        ("  3 ", 3.0),
+        ("120", 120.0),
+        ("86400000", 86_400_000.0),
+    ],
+)
+def test_retry_after_in_seconds(value: str, seconds: float) -> None:
+    read = retry_after(headers(Retry_After=value))
+    assert read == seconds
+    assert type(read) is float
+    error = failure(b"", 429, Retry_After=value)
+    assert error.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "-1",
+        "+1",
+        "-0",
+        "1e3",
+        "1.",
+        ".5",
+        "1,5",
+        "1 2",
+        "0x10",
+        "1_000",
+        "nan",
+        "inf",
+        "Infinity",
+        "-inf",
+        "soon",
+        "\u0665",
+        "\u00b2",
+        "\uff11",
+        "1s",
+        "Mon, 99 Foo 2026 99:99:99 GMT",
+        "Mon,",
+        "GMT",
+        "2026-05-04T03:02:01Z",
+        "Mon, 04 May 99999999999 03:02:01 GMT",
+        "Mon, 04 May 2026 03:02:01 +99999999",
+        "\ud800",
+    ],
+)
+def test_an_unreadable_retry_after_is_none(value: str) -> None:
+    assert retry_after(headers(Retry_After=value)) is None
+    assert failure(b"", 503, Retry_After=value).retry_after is None
+
+
+def test_no_retry_after_is_none() -> None:
+    assert retry_after(NOTHING) is None
+    assert failure(b"", 429).retry_after is None
+
+
+@pytest.mark.parametrize("digits", [18, 100, 308, 309, 400, 5_000, 100_000])
+def test_a_retry_after_of_many_digits_is_finite_or_none(digits: int) -> None:
+    read = retry_after(headers(Retry_After="9" * digits))
+    assert read is None or 1e17 <= read < float("inf")
+
+
+@given(
+    ahead=st.integers(-(10**7), 10**7),
+    wrong=st.integers(-(10**8), 10**8),
+)
+@quickly
+def test_a_date_is_held_against_the_date_of_the_answer(ahead: int, wrong: int) -> None:
+    theirs = NOW + timedelta(seconds=wrong)
+    read = retry_after(
+        headers(Retry_After=http(theirs + timedelta(seconds=ahead)), Date=http(theirs))
+    )
+    assert read == max(0.0, float(ahead))
+
+
+def test_a_date_without_the_answers_date_is_held_against_this_clock() -> None:
+    now = datetime.now(UTC)
+    read = retry_after(headers(Retry_After=http(now + timedelta(seconds=30))))
+    assert read is not None
+    assert 27 <= read <= 31
+    assert retry_after(headers(Retry_After=http(now - timedelta(seconds=30)))) == 0.0
+    garbled = headers(Retry_After=http(now + timedelta(seconds=30)), Date="yesterday")
+    assert 27 <= (retry_after(garbled) or 0) <= 31
+
+
+# RFC 9110 names three forms; a recipient must accept them all, and each is in UTC.
+FORMS = [
+    "Mon, 04 May 2026 03:02:01 GMT",
+    "Monday, 04-May-26 03:02:01 GMT",
+    "Mon May  4 03:02:01 2026",
+]
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Kolkata"])
+def local_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("local_zone")
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_http_date_is_utc_wherever_we_are(form: str) -> None:
+    assert http_date(form) == NOW.timestamp()
+    later = http(NOW + timedelta(seconds=10))
+    assert retry_after(headers(Retry_After=later, Date=form)) == 10.0
+
+
+@given(
+    moment=st.datetimes(datetime(1970, 1, 1), datetime(9000, 1, 1)),  # noqa: DTZ001 - bounds
+    offset=st.sampled_from([0, 3600, -5 * 3600]),
+)
+@quickly
+def test_http_dates_are_read(moment: datetime, offset: int) -> None:
+    aware = moment.replace(microsecond=0, tzinfo=timezone(timedelta(seconds=offset)))
+    assert http_date(format_datetime(aware)) == aware.timestamp()
+
+
+words = st.sampled_from(
+    ["Mon,", "Monday,", "04", "May", "2026", "03:02:01", "GMT", "-0000", "+9999", "99", "", "-1"]
+)
+
+
+@given(
+    value=st.text() | st.lists(words, max_size=8).map(" ".join) | st.floats().map(str),
+    date=st.none() | st.text() | st.lists(words, max_size=8).map(" ".join),
+)
+@example(value="Mon, 01 Jan 0001 00:00:00 -0000", date=None)
+@example(value="Fri, 31 Dec 9999 23:59:59 -2359", date="Mon, 01 Jan 0001 00:00:00 +2359")
+@example(value="1" + "0" * 10_000 + " May 2026 03:02:01 GMT", date=None)
+@settings(deadline=None, max_examples=250)
+def test_whatever_retry_after_holds_it_is_seconds_or_none(value: str, date: str | None) -> None:
+    given_headers = {"Retry_After": value} | ({} if date is None else {"Date": date})
+    read = retry_after(headers(**given_headers))
+    assert read is None or 0 <= read < float("inf")
+
+
+# --- Lists ------------------------------------------------------------------------------------
+
+
+def link(href: Any) -> dict[str, Any]:
+    return {"results": [], "_links": {"next": {"href": href, "title": "Next"}}}
+
+
+def test_the_next_page_is_asked_where_this_one_was() -> None:
+    first = _protocol.list_batches("w-1")
+    for href in (
+        "https://api.prolific.com/api/v1/data-collection/batches?workspace_id=w-1&offset=200",
+        "https://evil.example/steal?workspace_id=w-1&offset=200",
+        "//evil.example/steal?workspace_id=w-1&offset=200",
+        "?workspace_id=w-1&offset=200",
+    ):
+        following = _protocol.next_page(first, link(href))
+        assert following is not None
+        assert following.method == "GET"
+        assert following.target == f"{ROOT}/batches?workspace_id=w-1&offset=200"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        [],
+        "x",
+        5,
+        {},
+        {"_links": None},
+        {"_links": []},
+        {"_links": {}},
+        {"_links": {"next": None}},
+        {"_links": {"next": "x"}},
+        {"_links": {"next": {}}},
+        link(None),
+        link(""),
+        link(5),
+        link(["x"]),
+    ],
+)
+def test_without_a_link_there_is_no_next_page(data: Any) -> None:
+    assert _protocol.next_page(_protocol.list_batches("w-1"), data) is None
+
+
+def following_target(href: str) -> str | None:
+    first = _protocol.list_batches("w-1")
+    try:
+        following = _protocol.next_page(first, link(href))
+    except DecodeError:
+        return None
+    return following and following.target
+
+
+@pytest.mark.parametrize("href", ["http://[", "//[::1", "http://[v.]/?a", "https://[x]/?offset=2"])
+def test_a_link_that_is_no_url_is_no_error_of_python(href: str) -> None:
+    target = following_target(href)
+    assert target is None or target.startswith(f"{ROOT}/batches")
+
+
+@given(query=st.text())
+@example(query="workspace_id=a b")
+@example(query="workspace_id=caf\u00e9")
+@example(query="a=\r\nX-Other: 1")
+@example(query="a=\x00\x7f")
+@example(query="a=\ud800")
+@quickly
+def test_any_link_leads_to_a_target_that_can_be_sent(query: str) -> None:
+    target = following_target("https://api.prolific.com/batches?" + query)
+    assert target is None or re.fullmatch(re.escape(f"{ROOT}/batches") + r"(\?[!-~]*)?", target)

@@ -1,0 +1,291 @@
+"""What the package shows, and what importing it brings in."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+
+import prolific_async
+from prolific_async import errors
+
+PACKAGE = Path(prolific_async.__file__).parent
+
+# Section 1 of the design, and the tree of section 5.
+NAMES = {
+    "ProlificClient",
+    "Batch",
+    "BatchStatus",
+    "DatasetRef",
+    "TaskDetails",
+    "StatusEvent",
+    "RetryPolicy",
+    "PollPolicy",
+    "ProlificError",
+    "ConfigurationError",
+    "TransportError",
+    "ConnectError",
+    "ConnectionLostError",
+    "RequestTimeoutError",
+    "APIStatusError",
+    "BadRequestError",
+    "AuthenticationError",
+    "PermissionDeniedError",
+    "NotFoundError",
+    "ConflictError",
+    "ValidationError",
+    "RateLimitedError",
+    "ServerError",
+    "DecodeError",
+    "OutcomeUnknownError",
+    "WaitError",
+    "BatchFailedError",
+    "BatchNotSetUpError",
+    "WaitFailedError",
+    "WaitTimeoutError",
+    "__version__",
+}
+
+DEPENDENCIES = {"aiohttp", "attrs", "backoff", "cattrs"}
+# What aiohttp takes in when it happens to be there.
+TAKEN_IN = {"aiodns", "brotli", "brotlicffi", "backports-zstd"}
+
+CLIENT = {
+    "token": None,
+    "base_url": None,
+    "session": None,
+    "request_timeout": 30.0,
+    "retry": prolific_async.RetryPolicy(),
+    "poll": prolific_async.PollPolicy(),
+    "max_connections": 100,
+    "trace_configs": (),
+}
+NEEDED = inspect.Parameter.empty
+WAITING = {"timeout": ..., "poll": None}
+VERBS: dict[str, dict[str, Any]] = {
+    "duplicate": {"name": None, "upload_new_dataset": False},
+    "setup": {"dataset_id": None, "tasks_per_group": None},
+    "get_status": {},
+    "get": {},
+    "list": {},
+    "wait_until_ready": WAITING | {"on_event": None},
+    "wait_all": WAITING | {"on_event": None, "return_exceptions": False},
+    "as_ready": WAITING,
+    "watch": WAITING,
+}
+BOUND_VERBS = {
+    "duplicate": "duplicate",
+    "setup": "setup",
+    "refresh": "get",
+    "get_status": "get_status",
+    "wait_until_ready": "wait_until_ready",
+    "watch": "watch",
+}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def needs(distributions: set[str]) -> set[str]:
+    """Distributions and all that they need on this Python, without their extras."""
+    found: set[str] = set()
+    waiting = {canonical(name) for name in distributions}
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        try:
+            requirements = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # for another platform
+            continue
+        plain = [line for line in requirements if "extra ==" not in line]
+        names = (re.match(r"[A-Za-z0-9._-]+", line) for line in plain)
+        waiting |= {canonical(match[0]) for match in names if match} - found
+    return found
+
+
+def imported_by(code: str) -> set[str]:
+    """The modules that a fresh interpreter has more of after some code."""
+    script = (
+        f"import json, sys; before = set(sys.modules)\n{code}\n"
+        # Compiled modules register names that were never imported, and have no spec.
+        "real = {name for name, module in sys.modules.items() if getattr(module, '__spec__', 0)}\n"
+        "print(json.dumps(sorted(real - before)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return set(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    return imported_by("import prolific_async")
+
+
+def defaults(function: Any) -> dict[str, Any]:
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
+    }
+
+
+def test_all_is_what_the_design_names() -> None:
+    assert set(prolific_async.__all__) == NAMES
+    assert sorted(prolific_async.__all__) == prolific_async.__all__
+    assert len(set(prolific_async.__all__)) == len(prolific_async.__all__)
+
+
+def test_the_module_has_all_and_nothing_else() -> None:
+    shown = {
+        name
+        for name, value in vars(prolific_async).items()
+        if not isinstance(value, ModuleType) and (name == "__version__" or not name.startswith("_"))
+    }
+    assert shown == set(prolific_async.__all__)
+
+
+def test_a_star_import_brings_all() -> None:
+    space: dict[str, Any] = {}
+    exec("from prolific_async import *", space)
+    assert set(space) - {"__builtins__"} == set(prolific_async.__all__)
+
+
+def test_every_error_is_public() -> None:
+    public = {
+        name
+        for name, thing in vars(errors).items()
+        if isinstance(thing, type) and issubclass(thing, errors.ProlificError)
+    }
+    assert public <= set(prolific_async.__all__)
+    assert public == {name for name in prolific_async.__all__ if name.endswith("Error")}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - {"__version__"}))
+def test_every_public_name_says_what_it_does(name: str) -> None:
+    thing = getattr(prolific_async, name)
+    assert thing.__name__ == name
+    assert (inspect.getdoc(thing) or "").strip()
+    for member, value in vars(thing).items():
+        if not member.startswith("_") and inspect.isfunction(value):
+            assert inspect.getdoc(value), member
+
+
+def test_the_client_takes_what_the_design_says() -> None:
+    assert defaults(prolific_async.ProlificClient) == CLIENT
+    kinds = inspect.signature(prolific_async.ProlificClient).parameters
+    positional = [name for name, item in kinds.items() if item.kind is not item.KEYWORD_ONLY]
+    assert positional == ["token"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_takes_what_the_design_says(verb: str) -> None:
+    function = getattr(type(prolific_async.ProlificClient("t").batches), verb)
+    (_, first), *others = defaults(function).items()
+    assert first is NEEDED
+    assert dict(others) == VERBS[verb]
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    assert all(item.kind is item.KEYWORD_ONLY for item in parameters)
+    assert inspect.getdoc(function)
+
+
+@pytest.mark.parametrize(("verb", "resource_verb"), BOUND_VERBS.items())
+def test_each_bound_verb_takes_the_same_without_the_id(verb: str, resource_verb: str) -> None:
+    function = getattr(prolific_async.Batch, verb)
+    assert defaults(function) == VERBS[resource_verb]
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    assert all(item.kind is item.KEYWORD_ONLY for item in parameters)
+
+
+def test_the_resource_has_no_other_verbs() -> None:
+    batches = type(prolific_async.ProlificClient("t").batches)
+    shown = {name for name, thing in vars(batches).items() if inspect.isfunction(thing)}
+    # The client closes its resources.
+    assert {name for name in shown if not name.startswith("_")} - {"close"} == set(VERBS)
+
+
+def test_an_event_has_the_fields_of_the_design() -> None:
+    names = [field.name for field in attrs.fields(prolific_async.StatusEvent)]
+    assert names == ["batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"]
+
+
+def test_the_version_is_one() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(a|b|rc|dev)\d+)?", prolific_async.__version__)
+
+
+def test_the_package_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def test_importing_takes_in_nothing_but_the_dependencies(imported: set[str]) -> None:
+    packages = {name.partition(".")[0] for name in imported} - {"prolific_async"}
+    foreign = packages - sys.stdlib_module_names
+    owners = metadata.packages_distributions()
+    found = {canonical(owner) for package in foreign for owner in owners.get(package, [package])}
+    assert found - needs(DEPENDENCIES) - needs(TAKEN_IN) == set()
+    assert {canonical(name) for name in DEPENDENCIES} <= found
+
+
+def test_importing_takes_in_no_extra_and_no_part_that_is_run(imported: set[str]) -> None:
+    assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
+    ours = {name for name in imported if name.startswith("prolific_async.")}
+    for part in ("simulator", "cli", "__main__"):
+        assert not [name for name in ours if name.split(".")[1] == part]
+
+
+def test_the_simulator_needs_no_extra() -> None:
+    taken_in = imported_by("import prolific_async.simulator")
+    assert taken_in.isdisjoint({"typer", "rich", "click"})
+
+
+def test_the_dependencies_declared_are_those() -> None:
+    lines = metadata.requires("prolific-async") or []
+    plain = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in lines if "extra ==" not in line}
+    assert plain == DEPENDENCIES
+
+
+def modules_imported_in(path: Path) -> set[str]:
+    """The top-level packages that a file's import statements name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_backoff_is_imported_in_one_module_only() -> None:
+    users = [path for path in PACKAGE.rglob("*.py") if "backoff" in modules_imported_in(path)]
+    assert [path.name for path in users] == ["_retry.py"]
+
+
+def test_the_simulator_shares_no_code_with_the_client() -> None:
+    inside = {
+        name
+        for path in (PACKAGE / "simulator").rglob("*.py")
+        for name in modules_imported_in(path)
+        if name.startswith("prolific_async")
+    }
+    assert all(name.startswith("prolific_async.simulator") for name in inside)
+
+
+def test_no_module_of_the_client_reaches_for_the_simulator() -> None:
+    for path in PACKAGE.glob("*.py"):
+        if path.name != "__main__.py":
+            assert not [name for name in modules_imported_in(path) if "simulator" in name], path

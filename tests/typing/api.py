@@ -1,0 +1,260 @@
+"""The public surface as a caller's type checker sees it: never run, only checked.
+
+Lines that must be refused say so with an ignore, which the checker wants to be needed.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, assert_type
+from uuid import UUID
+
+import aiohttp
+
+import prolific_async
+from prolific_async import (
+    APIStatusError,
+    Batch,
+    BatchFailedError,
+    BatchStatus,
+    ConnectError,
+    DatasetRef,
+    DecodeError,
+    OutcomeUnknownError,
+    PollPolicy,
+    ProlificClient,
+    ProlificError,
+    RateLimitedError,
+    RetryPolicy,
+    ServerError,
+    StatusEvent,
+    TaskDetails,
+    TransportError,
+    WaitError,
+    WaitTimeoutError,
+)
+
+assert_type(prolific_async.__version__, str)
+
+
+# --- The client -------------------------------------------------------------------------------
+
+ProlificClient()
+ProlificClient("token")
+ProlificClient(
+    token=None,
+    base_url="https://api.prolific.com",
+    session=None,
+    request_timeout=30,
+    retry=RetryPolicy(max_attempts=1),
+    poll=PollPolicy(timeout=None),
+    max_connections=10,
+    trace_configs=[aiohttp.TraceConfig()],
+)
+ProlificClient("token", "https://api.prolific.com")  # type: ignore[call-arg]
+ProlificClient(token=5)  # type: ignore[arg-type]
+
+
+async def client_as_context(session: aiohttp.ClientSession) -> None:
+    async with ProlificClient(session=session) as client:
+        assert_type(client, ProlificClient)
+        assert_type(await client.batches.get("b-1"), Batch)
+    assert_type(await client.close(), None)
+
+
+# --- The verbs --------------------------------------------------------------------------------
+
+
+async def verbs(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    batches = client.batches
+    for identifier in ("b-1", batch, uuid):
+        assert_type(await batches.duplicate(identifier), Batch)
+        assert_type(await batches.get(identifier), Batch)
+    assert_type(await batches.duplicate(batch, name="Round 2", upload_new_dataset=True), Batch)
+    assert_type(await batches.setup(batch), None)
+    assert_type(await batches.setup(batch, dataset_id=uuid, tasks_per_group=5), None)
+    assert_type(await batches.setup(batch, dataset_id="d-1"), None)
+    assert_type(await batches.get_status(batch), BatchStatus | None)
+    assert_type(await batches.list("w-1"), list[Batch])
+    await batches.duplicate(batch, "Round 2")  # type: ignore[call-arg]
+    await batches.get(5)  # type: ignore[arg-type]
+    await batches.setup(batch, tasks_per_group="5")  # type: ignore[arg-type]
+
+
+def on_event(event: StatusEvent) -> None:
+    assert_type(event.batch_id, str)
+    assert_type(event.status, BatchStatus | None)
+    assert_type(event.previous, BatchStatus | None)
+    assert_type(event.polls, int)
+    assert_type(event.elapsed, float)
+    assert_type(event.next_in, float | None)
+    assert_type(event.error, ProlificError | None)
+    event.polls = 2  # type: ignore[misc]
+
+
+async def waits(client: ProlificClient, batch: Batch, uuid: UUID, flag: bool) -> None:  # noqa: FBT001
+    batches = client.batches
+    assert_type(await batches.wait_until_ready(batch), Batch)
+    assert_type(await batches.wait_until_ready("b-1", timeout=600), Batch)
+    assert_type(await batches.wait_until_ready(uuid, timeout=None, poll=PollPolicy()), Batch)
+    assert_type(await batches.wait_until_ready(batch, on_event=on_event), Batch)
+    seen: list[StatusEvent] = []
+    assert_type(await batches.wait_until_ready(batch, on_event=seen.append), Batch)
+
+    assert_type(await batches.wait_all([batch, "b-1", uuid]), list[Batch])
+    assert_type(await batches.wait_all((one for one in ("b-1", "b-2")), timeout=1.5), list[Batch])
+    assert_type(await batches.wait_all({batch}, return_exceptions=False), list[Batch])
+    both = list[Batch | WaitError]
+    assert_type(await batches.wait_all(["b-1"], return_exceptions=True), both)
+    assert_type(await batches.wait_all(["b-1"], return_exceptions=flag), both)
+
+    async for outcome in batches.as_ready([batch, "b-1"], timeout=10, poll=PollPolicy()):
+        assert_type(outcome, Batch | WaitError)
+    ready: AsyncIterator[Batch | WaitError] = batches.as_ready(["b-1"])
+    async for event in batches.watch(batch, timeout=None):
+        assert_type(event, StatusEvent)
+    watched: AsyncIterator[StatusEvent] = batches.watch("b-1")
+    assert_type(await anext(ready), Batch | WaitError)
+    assert_type(await anext(watched), StatusEvent)
+    await batches.wait_until_ready(batch, timeout="10")  # type: ignore[arg-type]
+    await batches.wait_until_ready(batch, 10)  # type: ignore[call-arg]
+
+
+async def bound_verbs(batch: Batch, uuid: UUID) -> None:
+    copy = await batch.duplicate(name="Round 2", upload_new_dataset=False)
+    assert_type(copy, Batch)
+    assert_type(await copy.setup(dataset_id=uuid, tasks_per_group=5), None)
+    assert_type(await copy.refresh(), Batch)
+    assert_type(await copy.get_status(), BatchStatus | None)
+    assert_type(await copy.wait_until_ready(timeout=600, on_event=on_event), Batch)
+    async for event in copy.watch(timeout=None, poll=PollPolicy()):
+        assert_type(event, StatusEvent)
+
+
+# --- The models -------------------------------------------------------------------------------
+
+
+def models(batch: Batch) -> None:
+    assert_type(batch.id, str)
+    assert_type(batch.created_at, datetime)
+    assert_type(batch.created_by, str)
+    assert_type(batch.datasets, tuple[DatasetRef, ...])
+    assert_type(batch.name, str)
+    assert_type(batch.status, BatchStatus)
+    assert_type(batch.total_task_count, int)
+    assert_type(batch.total_instruction_count, int)
+    assert_type(batch.workspace_id, str)
+    assert_type(batch.task_details, TaskDetails | None)
+    assert_type(batch.schema_version, int | None)
+    assert_type(batch.total_task_groups, int | None)
+    assert_type(batch.batch_items, tuple[Mapping[str, Any], ...] | None)
+    assert_type(batch.auto_sync_enabled, bool | None)
+    assert_type(batch.tasks_per_group, int | None)
+    assert_type(batch.extra, Mapping[str, Any])
+    assert_type(batch.to_dict(), dict[str, Any])
+    assert_type(Batch.from_dict(batch.to_dict()), Batch)
+    assert_type({batch: 1}, dict[Batch, int])
+    batch.name = "other"  # type: ignore[misc]
+    batch.extra["more"] = 1  # type: ignore[index]
+
+    (dataset,) = batch.datasets
+    assert_type(dataset.id, str)
+    assert_type(dataset.total_datapoint_count, int)
+    assert_type(dataset.extra, Mapping[str, Any])
+    assert_type(DatasetRef.from_dict({}), DatasetRef)
+    if batch.task_details is not None:
+        assert_type(batch.task_details.task_name, str)
+        assert_type(batch.task_details.task_introduction, str | None)
+        assert_type(batch.task_details.task_steps, str | None)
+        assert_type(batch.task_details.extra, Mapping[str, Any])
+        assert_type(TaskDetails.from_dict({}), TaskDetails)
+
+
+def by_hand(created_at: datetime) -> Batch:
+    return Batch(
+        id="b-1",
+        created_at=created_at,
+        created_by="u-1",
+        datasets=(DatasetRef("d-1", 3, extra={"later": 1}),),
+        name="Original",
+        status=BatchStatus.READY,
+        total_task_count=3,
+        total_instruction_count=1,
+        workspace_id="w-1",
+        task_details=TaskDetails("Look"),
+        extra={"new": 1},
+    )
+
+
+def statuses(batch: Batch) -> str:
+    text: str = batch.status
+    assert_type(BatchStatus("SYNCING"), BatchStatus)
+    if batch.status is BatchStatus.READY or batch.status == "ERROR":
+        return batch.status
+    return text
+
+
+# --- Policies ---------------------------------------------------------------------------------
+
+
+def policies(retry: RetryPolicy, poll: PollPolicy) -> None:
+    assert_type(retry.max_attempts, int)
+    assert_type(retry.initial, float)
+    assert_type(retry.maximum, float)
+    assert_type(retry.retry_after_cap, float)
+    assert_type(poll.initial, float)
+    assert_type(poll.factor, float)
+    assert_type(poll.maximum, float)
+    assert_type(poll.jitter, float)
+    assert_type(poll.timeout, float | None)
+    assert_type(poll.uninitialised_grace, float)
+    assert_type(poll.not_found_grace, float)
+    assert_type(poll.max_consecutive_failures, int)
+    retry.initial = 1  # type: ignore[misc]
+    poll.initial = 1  # type: ignore[misc]
+    PollPolicy(initial="1")  # type: ignore[arg-type]
+    RetryPolicy(unknown=1)  # type: ignore[call-arg]
+
+
+# --- Errors -----------------------------------------------------------------------------------
+
+
+async def failures(client: ProlificClient) -> None:
+    try:
+        await client.batches.wait_until_ready("b-1")
+    except BatchFailedError as error:
+        assert_type(error.batch, Batch | None)
+    except WaitTimeoutError as error:
+        timed_out: TimeoutError = error
+        raise timed_out from None
+    except WaitError as error:
+        assert_type(error.batch_id, str)
+        assert_type(error.last_status, BatchStatus | None)
+        assert_type(error.elapsed, float)
+        assert_type(error.polls, int)
+        assert_type(error.events, tuple[StatusEvent, ...])
+    try:
+        await client.batches.duplicate("b-1")
+    except OutcomeUnknownError as error:
+        assert_type(error.candidates, tuple[Batch, ...])
+    except DecodeError as error:
+        assert_type(error.problems, tuple[str, ...])
+        assert_type(error.body, Any)
+    except ConnectError as error:
+        refused: ConnectionError = error
+        raise refused from None
+    except TransportError as error:
+        assert_type(str(error), str)
+    except (RateLimitedError, ServerError) as error:
+        assert_type(error.retry_after, float | None)
+    except APIStatusError as error:
+        assert_type(error.status, int)
+        assert_type(error.method, str)
+        assert_type(error.path, str)
+        assert_type(error.error_code, int | str | None)
+        assert_type(error.title, str | None)
+        assert_type(error.detail, Any)
+        assert_type(error.body, Any)
+        assert_type(error.headers, Mapping[str, str])
+    except ProlificError as error:
+        caught: Exception = error
+        raise caught from None
