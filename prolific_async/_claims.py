@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define
-
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
 _FEW = 1000  # copies given out, which may be remembered for longer
 
@@ -24,7 +22,6 @@ def default_name(source_name: str) -> str:
     return source_name + _DEFAULT_SUFFIX
 
 
-@define(eq=False)
 class Claim:
     """One call of ``duplicate``.
 
@@ -37,10 +34,11 @@ class Claim:
 
     """
 
-    name: str | None
-    began: float
-    copy: str | None = None
-    may_have_run: bool = True
+    def __init__(self, name: str | None, began: float) -> None:
+        self.name = name
+        self.began = began
+        self.copy: str | None = None
+        self.may_have_run = True
 
     def may_be_named(self, name: str) -> bool:
         """Tell whether this call's copy may bear a name."""

@@ -41,7 +41,7 @@ def _read_only(mapping: JsonObject) -> JsonObject:
     return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
 
 
-@frozen
+@frozen(eq=False, repr=False)  # each model brings its own
 class WireModel:
     """A value that comes from the wire, keeps what it does not know, and can be sent back."""
 

@@ -7,10 +7,9 @@ import math
 import sys
 import urllib.request
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
-from attrs import frozen
 from yarl import URL
 
 from prolific_async import _protocol, errors
@@ -37,8 +36,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-@frozen
-class _Connected:
+class _Connected(NamedTuple):
     """What belongs to one event loop."""
 
     loop: asyncio.AbstractEventLoop

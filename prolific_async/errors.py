@@ -29,8 +29,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import define
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,6 +48,10 @@ def _brief(words: str) -> str:
 class ProlificError(Exception):
     """Root of every error of this package; its text is one sentence for a person."""
 
+    def __init__(self, *args: object) -> None:
+        # Not by Exception: those that are an OSError, too, would take three for errno and so on.
+        self.args = args
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
@@ -66,7 +68,6 @@ class ConfigurationError(ProlificError):
     """The client cannot work as it was set up: token, ``base_url``, session, loop, or closed."""
 
 
-@define(slots=False, repr=False)
 class TransportError(ProlificError):
     """The call got no whole answer.
 
@@ -77,9 +78,11 @@ class TransportError(ProlificError):
 
     """
 
-    method: str
-    path: str
-    reason: str
+    def __init__(self, method: str, path: str, reason: str) -> None:
+        super().__init__(method, path, reason)
+        self.method = method
+        self.path = path
+        self.reason = reason
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} failed ({self.reason}); try again"
@@ -115,7 +118,6 @@ class RequestTimeoutError(TransportError, TimeoutError):
         )
 
 
-@define(slots=False, repr=False)
 class APIStatusError(ProlificError):
     """The service answered with a status that is not a success.
 
@@ -136,15 +138,30 @@ class APIStatusError(ProlificError):
 
     advice: ClassVar[str] = "see .body for what the service said"
 
-    status: int
-    method: str
-    path: str
-    error_code: int | str | None
-    title: str | None
-    detail: Any
-    body: Any
-    retry_after: float | None
-    headers: Mapping[str, str]
+    def __init__(
+        self,
+        status: int,
+        method: str,
+        path: str,
+        error_code: int | str | None,
+        title: str | None,
+        detail: Any,
+        body: Any,
+        retry_after: float | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__(
+            status, method, path, error_code, title, detail, body, retry_after, headers
+        )
+        self.status = status
+        self.method = method
+        self.path = path
+        self.error_code = error_code
+        self.title = title
+        self.detail = detail
+        self.body = body
+        self.retry_after = retry_after
+        self.headers = headers
 
     def __str__(self) -> str:
         said = (self.error_code, self.title, self._said())
@@ -214,7 +231,6 @@ class ServerError(APIStatusError):
     advice = "the service failed: a request that changes something may have run, so look first"
 
 
-@define(slots=False, repr=False)
 class DecodeError(ProlificError):
     """An answer, or a mapping given to ``from_dict``, is not what it should be.
 
@@ -227,10 +243,18 @@ class DecodeError(ProlificError):
 
     """
 
-    problems: tuple[str, ...]
-    body: Any
-    method: str | None = None
-    path: str | None = None
+    def __init__(
+        self,
+        problems: tuple[str, ...],
+        body: Any,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(problems, body, method, path)
+        self.problems = problems
+        self.body = body
+        self.method = method
+        self.path = path
 
     def __str__(self) -> str:
         where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
@@ -238,7 +262,6 @@ class DecodeError(ProlificError):
         return f"{where} cannot be read ({what}); see .problems and .body"
 
 
-@define(slots=False, repr=False)
 class OutcomeUnknownError(ProlificError):
     """A POST may or may not have run, and looking did not tell; ``__cause__`` is its failure.
 
@@ -252,9 +275,11 @@ class OutcomeUnknownError(ProlificError):
 
     """
 
-    method: str
-    path: str
-    candidates: tuple[Batch, ...] = ()
+    def __init__(self, method: str, path: str, candidates: tuple[Batch, ...] = ()) -> None:
+        super().__init__(method, path, candidates)
+        self.method = method
+        self.path = path
+        self.candidates = candidates
 
     def __str__(self) -> str:
         found = ", ".join(batch.id for batch in self.candidates[:_NAMED]) or "none was seen"
@@ -266,7 +291,6 @@ class OutcomeUnknownError(ProlificError):
         )
 
 
-@define(slots=False, repr=False)
 class WaitError(ProlificError):
     """A wait ended without READY.
 
@@ -279,11 +303,20 @@ class WaitError(ProlificError):
 
     """
 
-    batch_id: str
-    last_status: BatchStatus | None
-    elapsed: float
-    polls: int
-    events: tuple[StatusEvent, ...]
+    def __init__(
+        self,
+        batch_id: str,
+        last_status: BatchStatus | None,
+        elapsed: float,
+        polls: int,
+        events: tuple[StatusEvent, ...],
+    ) -> None:
+        super().__init__(batch_id, last_status, elapsed, polls, events)
+        self.batch_id = batch_id
+        self.last_status = last_status
+        self.elapsed = elapsed
+        self.polls = polls
+        self.events = events
 
     def __str__(self) -> str:
         seen = self.last_status or "no status seen"
@@ -297,7 +330,6 @@ class WaitError(ProlificError):
         return "ended without READY"
 
 
-@define(slots=False, repr=False)
 class BatchFailedError(WaitError):
     """The batch ended in ERROR; its data may be unusable.
 
@@ -306,7 +338,18 @@ class BatchFailedError(WaitError):
 
     """
 
-    batch: Batch | None = None
+    def __init__(
+        self,
+        batch_id: str,
+        last_status: BatchStatus | None,
+        elapsed: float,
+        polls: int,
+        events: tuple[StatusEvent, ...],
+        batch: Batch | None = None,
+    ) -> None:
+        super().__init__(batch_id, last_status, elapsed, polls, events)
+        self.args = (*self.args, batch)
+        self.batch = batch
 
     def _ending(self) -> str:
         return "found ERROR: the setup failed, so duplicate the batch or mend its dataset"

@@ -10,7 +10,7 @@ import logging
 import math
 import random
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from attrs import evolve, frozen
 
@@ -65,8 +65,7 @@ class StatusEvent:
     error: ProlificError | None = None
 
 
-@frozen
-class Look:
+class Look(NamedTuple):
     """What one look saw: a status, perhaps with the whole batch, or why it saw nothing."""
 
     status: BatchStatus | None = None
