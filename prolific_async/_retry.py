@@ -6,8 +6,6 @@ import logging
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import backoff
-
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
@@ -67,6 +65,8 @@ def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
     Full jitter lies between nothing and the exponential bound, so it is applied here, before the
     service's own hint: that one is a floor which no jitter may undercut.
     """
+    import backoff  # noqa: PLC0415 - as in retrying
+
     failure = yield 0.0
     # backoff doubles without end what never comes to the maximum, until it overflows.
     growing = backoff.expo(factor=policy.initial, max_value=policy.maximum)
@@ -91,6 +91,7 @@ def retrying(
     An answer that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
     how long, and holding the caller for it would be a hang.
     """
+    import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a client pays
 
     def give_up(error: Exception) -> bool:
         asked = error.retry_after if isinstance(error, APIStatusError) else None

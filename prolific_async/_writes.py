@@ -98,28 +98,6 @@ async def duplicate(
 
     """
     now = asyncio.get_running_loop().time
-
-    async def look_for(claim: Claim) -> tuple[tuple[Batch, ...], bool]:
-        """Return what may be the copy, and whether it surely is."""
-        try:
-            source, answer = await get_source()
-            age = now() - claim.began
-            batches = await list_batches(source.workspace_id)
-        except ProlificError:
-            return (), False
-        # Both times are the service's, so that its clock and ours need not agree. Either may be
-        # given in whole seconds.
-        date = _protocol.http_date(answer.headers.get("Date", ""))
-        candidates = tuple(
-            batch
-            for batch in batches
-            if batch.id != source.id
-            and batch.name == (default_name(source.name) if name is None else name)
-            and (date is None or batch.created_at.timestamp() >= math.floor(date - age))
-            and not claims.is_taken(batch.id)
-        )
-        return candidates, len(candidates) == 1 and date is not None and claims.is_alone(claim)
-
     claim = claims.open(name, now())
     try:
         try:
@@ -129,7 +107,7 @@ async def duplicate(
             claim.may_have_run = may_have_run(failure)
             if not claim.may_have_run:
                 raise
-            candidates, surely = await look_for(claim)
+            candidates, surely = await _look_for(claim, claims, get_source, list_batches)
             if not surely:
                 raise OutcomeUnknownError(request.method, request.path, candidates) from failure
             (copy,) = candidates
@@ -137,3 +115,31 @@ async def duplicate(
         return copy
     finally:
         claims.close(claim, now())
+
+
+async def _look_for(
+    claim: Claim,
+    claims: Claims,
+    get_source: Callable[[], Awaitable[tuple[Batch, Answer]]],
+    list_batches: Callable[[str], Awaitable[list[Batch]]],
+) -> tuple[tuple[Batch, ...], bool]:
+    """Return what may be a call's copy, and whether it surely is."""
+    try:
+        source, answer = await get_source()
+        age = asyncio.get_running_loop().time() - claim.began
+        batches = await list_batches(source.workspace_id)
+    except ProlificError:
+        return (), False
+    # Both times are the service's, so that its clock and ours need not agree. Either may be
+    # given in whole seconds.
+    date = _protocol.http_date(answer.headers.get("Date", ""))
+    name = default_name(source.name) if claim.name is None else claim.name
+    candidates = tuple(
+        batch
+        for batch in batches
+        if batch.id != source.id
+        and batch.name == name
+        and (date is None or batch.created_at.timestamp() >= math.floor(date - age))
+        and not claims.is_taken(batch.id)
+    )
+    return candidates, len(candidates) == 1 and date is not None and claims.is_alone(claim)
