@@ -77,8 +77,12 @@ def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
 
 def hint(failure: ProlificError | None, policy: RetryPolicy) -> float:
     """Return the seconds that the service asked to wait, capped by the policy, 0 if it did not."""
-    asked = failure.retry_after if isinstance(failure, APIStatusError) else None
-    return min(asked or 0.0, policy.retry_after_cap)
+    return min(_asked(failure), policy.retry_after_cap)
+
+
+def _asked(failure: object) -> float:
+    """Return the seconds that the service asked to wait, 0 if it did not."""
+    return (failure.retry_after or 0.0) if isinstance(failure, APIStatusError) else 0.0
 
 
 def retrying(
@@ -94,8 +98,7 @@ def retrying(
     import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a client pays
 
     def give_up(error: Exception) -> bool:
-        asked = error.retry_after if isinstance(error, APIStatusError) else None
-        return not again(cast("ProlificError", error)) or (asked or 0.0) > policy.retry_after_cap
+        return not again(cast("ProlificError", error)) or _asked(error) > policy.retry_after_cap
 
     async def log_pause(details: Any) -> None:
         _log.info(

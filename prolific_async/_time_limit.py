@@ -2,7 +2,7 @@
 
 Each attempt is given the same number of seconds, so their deadlines come in the order in which they
 began, and a dict keeps that order. A timer for each, as aiohttp and asyncio set, costs about a
-tenth of a whole request (``benchmarks/README.md``).
+tenth of a whole request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class TimeLimit:
         return Attempt(self)
 
     def close(self) -> None:
-        """Disarm the timer."""
+        """Interrupt every attempt, and disarm the timer."""
+        for attempt in self._deadlines:
+            attempt.expire()
+        self._deadlines.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-import urllib.request
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple
 
 import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
 from yarl import URL
 
 from prolific_async import _protocol, errors
+from prolific_async._addresses import proxy_for
 from prolific_async._places import Places
 from prolific_async._time_limit import TimeLimit
 from prolific_async._version import __version__
@@ -28,14 +28,6 @@ _USER_AGENT = (
 )
 
 
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine."""
-    try:
-        return host == "localhost" or ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
 class _Connected(NamedTuple):
     """What belongs to one event loop."""
 
@@ -46,6 +38,9 @@ class _Connected(NamedTuple):
     headers_with_body: Mapping[str, str]
     places: Places
     limit: TimeLimit
+
+    def __repr__(self) -> str:
+        return "<_Connected>"  # the headers hold the token
 
 
 class Transport:
@@ -71,24 +66,30 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(
             total=None,  # see _time_limit
             # A little earlier than the whole, to know a connection that was never made for one.
-            sock_connect=request_timeout * 0.95,
+            connect=request_timeout * 0.95,
             # aiohttp rounds longer time-outs up to whole seconds otherwise.
             ceil_threshold=math.inf,
         )
         self._connected: _Connected | None = None
         self._closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
     def check_usable(self) -> None:
         """Raise ConfigurationError if the client or its session is closed, or the loop is wrong."""
         if self._closed:
             raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
-        self._check_loop()
+        self.check_loop()
         if self._borrowed is not None and self._borrowed.closed:
             raise errors.ConfigurationError(
                 "the aiohttp session given to this ProlificClient is closed; give an open one"
             )
 
-    def _check_loop(self) -> None:
+    def check_loop(self) -> None:
+        """Raise ConfigurationError if another loop is using it."""
         connected = self._connected
         if (
             connected is not None
@@ -104,7 +105,7 @@ class Transport:
         """Close the session if it is ours. Idempotent."""
         if self._closed:
             return
-        self._check_loop()
+        self.check_loop()
         self._closed = True
         await self._let_go(self._connected)
 
@@ -127,7 +128,7 @@ class Transport:
             await connected.places.wait()
         failure: errors.ProlificError
         try:
-            if connected.session.closed:
+            if self._closed or connected.session.closed:
                 self.check_usable()
             with connected.limit.attempt():
                 async with connected.session.request(
@@ -142,7 +143,7 @@ class Transport:
                     timeout=self._timeout,
                 ) as response:
                     body = await _read(request, response)
-        except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
+        except (TimeoutError, OSError, aiohttp.ClientError) as error:
             failure = self._translated(request, error)
         else:
             return _protocol.decode(
@@ -171,6 +172,11 @@ class Transport:
                 proxy=proxy,
                 trace_configs=self._trace_configs,
             )
+        elif session.auth is not None:
+            raise errors.ConfigurationError(
+                "the aiohttp session given to this ProlificClient has an auth of its own, "
+                "which cannot stand beside the token; give one without"
+            )
         elif session.connector is not None:
             limit = min(limit, session.connector.limit or limit)
         loop = asyncio.get_running_loop()
@@ -195,6 +201,8 @@ class Transport:
         call = (request.method, request.path)
         translated: errors.ProlificError
         match error:
+            case _ if self._closed:
+                translated = errors.ConnectionLostError(*call, "the ProlificClient was closed")
             case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
                 translated = errors.ConnectError(*call, str(error))
             case aiohttp.ClientHttpProxyError():
@@ -206,12 +214,10 @@ class Transport:
                 translated = errors.RequestTimeoutError(*call, limit)
             case aiohttp.ClientResponseError():
                 translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
-            case OSError() | aiohttp.ClientError():
-                translated = errors.ConnectionLostError(*call, str(error) or type(error).__name__)
+            case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
+                translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:
-                translated = errors.ConfigurationError(
-                    f"{request.method} {request.path} cannot be sent by the session given: {error}"
-                )
+                translated = errors.ConnectionLostError(*call, str(error) or type(error).__name__)
         # aiohttp's response errors carry the request's headers, and those the token.
         if not isinstance(error, aiohttp.ClientResponseError):
             translated.__cause__ = error
@@ -220,7 +226,10 @@ class Transport:
 
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     if response.content.is_eof():  # the usual case: all of a small body came with the headers
-        return response.content.read_nowait()
+        body = response.content.read_nowait()
+        if len(body) > _protocol.MAX_BODY:
+            raise _too_large(request, response)
+        return body
     if (response.content_length or 0) > _protocol.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []
@@ -236,23 +245,3 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
     return _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
-
-
-def proxy_for(base_url: str) -> str | None:
-    """Read from the environment which proxy leads to the service; none ever does to loopback.
-
-    Raises:
-        ConfigurationError: It names one of a kind that aiohttp cannot use.
-
-    """
-    url = URL(base_url)
-    host = url.host or ""
-    if is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{url.port}"):
-        return None
-    proxy = urllib.request.getproxies().get(url.scheme)
-    if proxy is not None and URL(proxy).scheme not in ("http", "https"):
-        raise errors.ConfigurationError(
-            f"{url.scheme}_proxy names a proxy that is not http or https; "
-            "unset it, or put the host into no_proxy"
-        )
-    return proxy

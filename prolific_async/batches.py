@@ -14,7 +14,7 @@ from prolific_async._converter import load
 from prolific_async._retry import did_not_run, get_again, retrying
 from prolific_async.errors import ConfigurationError, ProlificError, WaitError
 from prolific_async.models import Batch, BatchStatus
-from prolific_async.policies import is_number, is_whole
+from prolific_async.policies import PollPolicy, is_number, is_whole
 from prolific_async.polling import Poller
 from prolific_async.waiting import Look, StatusEvent, Wait
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from prolific_async._protocol import Answer, Request
     from prolific_async._transport import Transport
-    from prolific_async.policies import PollPolicy, RetryPolicy
+    from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
@@ -262,7 +262,7 @@ class Batches:
 
         """
         tell = _checked(on_event)
-        waits = [self._wait(batch, timeout, poll) for batch in batches]
+        waits = self._waits(batches, timeout, poll)
         tasks = [asyncio.create_task(self._poller.run(wait, tell)) for wait in waits]
         try:
             return await asyncio.gather(*tasks, return_exceptions=return_exceptions)  # type: ignore[return-value]  # only WaitErrors end a wait
@@ -287,7 +287,7 @@ class Batches:
             poll: Gaps and graces, by default the client's.
 
         """
-        return self._as_ready([self._wait(batch, timeout, poll) for batch in batches])
+        return self._as_ready(self._waits(batches, timeout, poll))
 
     def watch(
         self,
@@ -330,7 +330,9 @@ class Batches:
         self, batch: BatchOrId, timeout: float | EllipsisType | None, poll: PollPolicy | None
     ) -> Wait:
         batch_id = _protocol.checked_id(_given_id(batch))
-        policy = poll or self._poll
+        policy = self._poll if poll is None else poll
+        if not isinstance(policy, PollPolicy):
+            raise ValueError(f"poll must be a PollPolicy: {poll!r}")  # noqa: TRY004 - by design
         limit = policy.timeout if timeout is ... else timeout
         if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
             raise ValueError(f"timeout must be seconds from 0, or None: {limit!r}")
@@ -343,6 +345,16 @@ class Batches:
             now=asyncio.get_running_loop().time(),
             made_at=self._claims.given_at(batch_id),
         )
+
+    def _waits(
+        self,
+        batches: Iterable[BatchOrId],
+        timeout: float | EllipsisType | None,
+        poll: PollPolicy | None,
+    ) -> builtins.list[Wait]:
+        if isinstance(batches, str):
+            raise ValueError(f"an iterable of batches is needed, not one id: {batches!r}")  # noqa: TRY004 - by design
+        return [self._wait(batch, timeout, poll) for batch in batches]
 
     async def _as_ready(self, waits: builtins.list[Wait]) -> AsyncGenerator[Batch | WaitError]:
         tasks = [asyncio.create_task(self._poller.run(wait, None)) for wait in waits]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from yarl import URL
 
-from prolific_async._transport import Transport, is_loopback
+from prolific_async._addresses import is_loopback
+from prolific_async._transport import Transport
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
@@ -73,6 +74,8 @@ class ProlificClient:
             raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
         if not is_whole(max_connections) or max_connections < 1:
             raise ValueError(f"max_connections must be a whole number from 1: {max_connections!r}")
+        if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
+            raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")  # noqa: TRY004 - by design
         if session is not None and trace_configs:
             raise ValueError("trace_configs belong to the session given: set them there")
         self._base_url = _checked_base_url(base_url)
@@ -93,8 +96,10 @@ class ProlificClient:
             ConfigurationError: The client is in use by another event loop that still runs.
 
         """
-        await self._transport.close()
-        self.batches.close(ConfigurationError("the ProlificClient was closed during the wait"))
+        if not self._transport.is_closed:
+            self._transport.check_loop()
+            self.batches.close(ConfigurationError("the ProlificClient was closed during the wait"))
+            await self._transport.close()
 
     async def __aenter__(self) -> Self:
         self._transport.check_usable()
@@ -118,8 +123,10 @@ class ProlificClient:
 def _checked_token(given: str | None) -> str:
     token = os.environ.get("PROLIFIC_TOKEN") if given is None else given
     if not token:
-        raise ConfigurationError("no token: set PROLIFIC_TOKEN, or pass token=")
-    if not isinstance(token, str) or re.search(r"[\s\x00-\x1f\x7f-\x9f]", token):
+        raise ConfigurationError("no token: set PROLIFIC_TOKEN, or give one")
+    if not isinstance(token, str):
+        raise ConfigurationError(f"the token must be text, not {type(token).__name__}")
+    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", token):
         raise ConfigurationError(
             "the token holds white space or control characters: copy it again, without line ends"
         )

@@ -85,7 +85,12 @@ class TransportError(ProlificError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} failed ({self.reason}); try again"
+        return f"{self.method} {self.path} failed ({_brief(self.reason)}); {self._advice()}"
+
+    def _advice(self) -> str:
+        if self.method == "GET":
+            return "try again"
+        return "it may have run, so look before you send it again"
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -94,7 +99,7 @@ class ConnectError(TransportError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.path} was not sent, no connection could be made "
-            f"({self.reason}); check the network and base_url, then try again"
+            f"({_brief(self.reason)}); check the network and base_url, then try again"
         )
 
 
@@ -104,7 +109,7 @@ class ConnectionLostError(TransportError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.path} lost its connection before the whole answer had come "
-            f"({self.reason}); it may have run, so look before you send it again"
+            f"({_brief(self.reason)}); {self._advice()}"
         )
 
 
@@ -113,8 +118,8 @@ class RequestTimeoutError(TransportError, TimeoutError):
 
     def __str__(self) -> str:
         return (
-            f"{self.method} {self.path} got no whole answer in time ({self.reason}); "
-            "it may have run, so look before you send it again, or raise request_timeout"
+            f"{self.method} {self.path} got no whole answer in time ({_brief(self.reason)}); "
+            f"{self._advice()}"
         )
 
 
@@ -167,7 +172,12 @@ class APIStatusError(ProlificError):
         said = (self.error_code, self.title, self._said())
         told = _brief(": ".join(str(part) for part in said if part))
         told = f" ({told})" if told else ""
-        return f"{self.method} {self.path} was answered with {self.status}{told}; {self.advice}"
+        return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
+
+    def _advice(self) -> str:
+        if self.status < 400:  # noqa: PLR2004 - HTTP's own classes
+            return "redirects are not followed, so check base_url"
+        return self.advice
 
     def _said(self) -> str:
         words = str(self.detail or "")
@@ -217,18 +227,18 @@ class ValidationError(APIStatusError):
 class RateLimitedError(APIStatusError):
     """429: too many requests; the service did not run this one."""
 
-    @property
-    def advice(self) -> str:  # type: ignore[override]
-        """What to do: wait, for as long as the service asked, if it did."""
-        if self.retry_after is None:
-            return "send fewer requests, and try again later"
-        return f"send fewer requests, and try again in {self.retry_after:g} s"
+    def _advice(self) -> str:
+        when = "later" if self.retry_after is None else f"in {round(self.retry_after, 1)} s"
+        return f"send fewer requests, and try again {when}"
 
 
 class ServerError(APIStatusError):
     """5xx: the service, or a gateway before it, failed."""
 
-    advice = "the service failed: a request that changes something may have run, so look first"
+    def _advice(self) -> str:
+        if self.method == "GET":
+            return "the service failed, so try again later"
+        return "the service failed, but it may have run, so look before you send it again"
 
 
 class DecodeError(ProlificError):

@@ -56,7 +56,8 @@ class Poller:
             async with asyncio.timeout_at(wait.deadline) as step:
                 self._steps.add(step)
                 try:
-                    await _sleep_until(wait.due)
+                    if self._closed_by is None:
+                        await _sleep_until(wait.due)
                     if self._closed_by is None:
                         looking = True
                         look = await self._look(wait.batch_id, wait.wants_batch)

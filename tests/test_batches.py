@@ -135,6 +135,15 @@ async def test_ids_that_cannot_be(bad: Any, sim: Simulator, client: ProlificClie
     assert sim.requests == ()
 
 
+async def test_one_id_is_no_iterable_of_ids(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(status="READY")
+    with pytest.raises(ValueError, match="iterable"):
+        await client.batches.wait_all(batch_id)
+    with pytest.raises(ValueError, match="iterable"):
+        client.batches.as_ready(batch_id)
+    assert sim.requests == ()
+
+
 @pytest.mark.parametrize(
     "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä ö", "a;b", "..."]
 )

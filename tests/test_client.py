@@ -119,6 +119,8 @@ def test_where_the_token_may_go(base_url: str) -> None:
         {"max_connections": 0},
         {"max_connections": 2.5},
         {"max_connections": True},
+        {"retry": None},
+        {"poll": {}},
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:

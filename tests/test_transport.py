@@ -27,7 +27,8 @@ from prolific_async import (
     __version__,
 )
 from prolific_async import _protocol as protocol
-from prolific_async._transport import Transport, is_loopback, proxy_for
+from prolific_async._addresses import is_loopback, proxy_for
+from prolific_async._transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -186,7 +187,7 @@ async def test_reset() -> None:
         (plain(b"\xff\xfe"), DecodeError),
         (plain(b"[" * 100_000), DecodeError),
         (plain(b'{"n": NaN}'), DecodeError),
-        (plain(b"not gzip", "Content-Encoding: gzip"), ConnectionLostError),
+        (plain(b"not gzip", "Content-Encoding: gzip"), DecodeError),
         (plain(b"{}", "Location: https://elsewhere.invalid/", status="302 Found"), APIStatusError),
         (plain(b"{}", "Location: /status", status="307 Temporary Redirect"), APIStatusError),
         (plain(b"", status="304 Not Modified"), APIStatusError),
@@ -441,8 +442,16 @@ def test_proxies(
     assert proxy_for(url) == proxy
 
 
-def test_a_proxy_of_another_kind_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "socks5://user:word@p:1")
+def test_a_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    assert proxy_for("https://api.prolific.com") == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:word@p:1", "http://word:99999", "http://[::1", "http://"]
+)
+def test_a_proxy_that_cannot_be_is_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ConfigurationError, match="https_proxy") as caught:
         proxy_for("https://api.prolific.com")
     assert "word" not in str(caught.value)
@@ -457,3 +466,87 @@ async def test_a_proxy_that_refuses_the_tunnel(monkeypatch: pytest.MonkeyPatch) 
     assert heads[0].startswith(b"CONNECT api.prolific.invalid:443 ")
     assert TOKEN.encode() not in heads[0]
     assert TOKEN not in everything(error)
+
+
+@pytest.mark.parametrize("borrowed", [True, False])
+async def test_closing_ends_what_is_under_way_and_lets_nothing_queued_out(
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    session = aiohttp.ClientSession() if borrowed else None
+    async with serving(silent) as (url, heads):
+        sender = transport(url, session=session, max_connections=1, request_timeout=30)
+        first, second = (asyncio.create_task(sender.send(REQUEST)) for _ in range(2))
+        while not heads:
+            await asyncio.sleep(0.001)
+        await sender.close()
+        with pytest.raises(ConnectionLostError, match="closed"):
+            await first
+        with pytest.raises(ConfigurationError, match="closed"):
+            await second
+        assert len(heads) == 1
+    if session is not None:
+        assert not session.closed
+        await session.close()
+
+
+async def test_closing_while_a_name_is_looked_up_cancels_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    async def never(*args: object, **more: object) -> list[Any]:
+        asked.set()
+        await asyncio.sleep(30)
+        return []
+
+    monkeypatch.setattr(loop, "getaddrinfo", never)
+    sender = transport("https://slow.invalid", request_timeout=30)
+    calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
+    await asked.wait()
+    await sender.close()
+    for call in calls:
+        with pytest.raises(ConnectionLostError):
+            await call
+
+
+async def test_a_name_that_is_looked_up_for_too_long_was_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*args: object, **more: object) -> list[Any]:
+        await asyncio.sleep(30)
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    error = await failure("https://slow.invalid", request_timeout=0.05)
+    assert isinstance(error, ConnectError)
+
+
+async def test_what_a_trace_raises_is_its_own() -> None:
+    async def broken(*args: object) -> None:
+        raise ValueError("of the trace")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_end.append(broken)
+    async with serving(plain(b"{}")) as (url, _):
+        sender = transport(url, trace_configs=[trace])
+        with pytest.raises(ValueError, match="of the trace"):
+            await sender.send(REQUEST)
+        await sender.close()
+
+
+async def test_no_local_of_ours_shows_the_token() -> None:
+    session = aiohttp.ClientSession()
+    async with serving(silent) as (url, _):
+        sender = transport(url, session=session, request_timeout=0.05)
+        with pytest.raises(RequestTimeoutError) as caught:
+            await sender.send(REQUEST)
+        frames = [
+            frame
+            for frame, _ in traceback.walk_tb(caught.tb)
+            if "prolific_async" in frame.f_code.co_filename
+        ]
+        assert frames
+        assert TOKEN not in repr([dict(frame.f_locals) for frame in frames])
+        await sender.close()
+    await session.close()

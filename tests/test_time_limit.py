@@ -1,0 +1,118 @@
+"""One timer for many attempts, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from prolific_async._time_limit import TimeLimit
+
+from .virtual_time import run
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def limit(seconds: float) -> TimeLimit:
+    return TimeLimit(seconds, asyncio.get_running_loop())
+
+
+async def attempt(within: TimeLimit, seconds: float) -> float:
+    began = asyncio.get_running_loop().time()
+    with within.attempt():
+        await asyncio.sleep(seconds)
+    return asyncio.get_running_loop().time() - began
+
+
+def test_each_attempt_has_its_own_time() -> None:
+    async def main() -> tuple[float, ...]:
+        within = limit(10)
+
+        async def later(start: float, seconds: float) -> float:
+            await asyncio.sleep(start)
+            began = asyncio.get_running_loop().time()
+            try:
+                return await attempt(within, seconds)
+            except TimeoutError:
+                return -(asyncio.get_running_loop().time() - began)
+
+        return tuple(await asyncio.gather(later(0, 99), later(3, 9), later(4, 99), later(20, 99)))
+
+    assert run(main()) == (-10, 9, -10, -10)
+
+
+def test_the_timer_rests_when_there_is_nothing_to_do() -> None:
+    async def main() -> None:
+        within = limit(10)
+        await attempt(within, 1)
+        await asyncio.sleep(20)
+        assert within._timer is None
+        await attempt(within, 1)
+        within.close()
+        assert within._timer is None
+
+    run(main())
+
+
+def test_closing_interrupts() -> None:
+    async def main() -> None:
+        within = limit(10)
+        task = asyncio.create_task(attempt(within, 99))
+        await asyncio.sleep(1)
+        within.close()
+        with pytest.raises(TimeoutError):
+            await task
+        assert task.cancelling() == 0
+
+    run(main())
+
+
+def both_at(moment: float, *, nested: bool) -> Coroutine[None, None, None]:
+    """Cancel an attempt from outside in the very moment in which its time is over."""
+
+    async def main() -> None:
+        within = limit(moment)
+        loop = asyncio.get_running_loop()
+
+        async def work() -> None:
+            if nested:
+                async with asyncio.timeout(moment):
+                    await attempt(within, 99)
+            else:
+                await attempt(within, 99)
+
+        task = asyncio.create_task(work())
+        if not nested:
+            loop.call_later(moment, task.cancel)
+        await asyncio.wait([task])
+        if nested:
+            assert isinstance(task.exception(), TimeoutError)
+        else:
+            assert task.cancelled()
+
+    return main()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_somebody_elses_cancellation_is_not_swallowed(nested: bool) -> None:  # noqa: FBT001
+    run(both_at(5, nested=nested))
+
+
+def test_an_attempt_needs_a_task() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        failed = loop.create_future()
+
+        def outside() -> None:
+            try:
+                with limit(1).attempt():
+                    pass
+            except RuntimeError as error:
+                failed.set_result(str(error))
+
+        loop.call_soon(outside)
+        assert "task" in await failed
+
+    run(main())
