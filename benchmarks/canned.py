@@ -9,12 +9,12 @@ import gc
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
-from typing import cast
+from typing import IO, NamedTuple, cast
 
 Routes = Mapping[tuple[str, str], tuple[int, bytes]]
 """Method and the end of the path (the query left out), to the status and the JSON body."""
@@ -88,8 +88,10 @@ def _content_length(head: bytes) -> int:
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    """Answers each request line as `answer_to` says, in order."""
+
+    def __init__(self, answer_to: Callable[[bytes], bytes]) -> None:
+        self._answer_to = answer_to
         self._requests = Requests()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,29 +99,45 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if lines := self._requests.feed(data):
-            self._transport.write(b"".join(map(self._answers.to, lines)))
+            self._transport.write(b"".join(map(self._answer_to, lines)))
+
+
+class Served(NamedTuple):
+    """A server in another process: where it is, and the pipes to and from it."""
+
+    url: str
+    to: IO[bytes]
+    back: IO[bytes]
 
 
 @contextmanager
-def serving(routes: Routes) -> Iterator[str]:
-    """Serve `routes` from another process on a free loopback port; gives the base URL."""
+def server_process(module: str, given: object) -> Iterator[Served]:
+    """Run a module that reads `given` as a pickle and prints the loopback port that it serves."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.canned"],
+        [sys.executable, "-m", module],
         cwd=Path(__file__).parent.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        pickle.dump(dict(routes), process.stdin)
+        pickle.dump(given, process.stdin)
         process.stdin.flush()
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        url = f"http://127.0.0.1:{int(process.stdout.readline())}"
+        yield Served(url, process.stdin, process.stdout)
+
+
+@contextmanager
+def serving(routes: Routes) -> Iterator[str]:
+    """Serve `routes` from another process on a free loopback port; gives the base URL."""
+    with server_process("benchmarks.canned", dict(routes)) as served:
+        yield served.url
 
 
 async def main() -> None:
     answers = Answers(pickle.load(sys.stdin.buffer))
     loop = asyncio.get_running_loop()
-    async with await loop.create_server(lambda: Connection(answers), "127.0.0.1", 0) as server:
+    async with await loop.create_server(lambda: Connection(answers.to), "127.0.0.1", 0) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         # Whoever started this holds the other end: it ends with them, however they end.
         await asyncio.to_thread(sys.stdin.buffer.read)

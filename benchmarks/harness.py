@@ -100,7 +100,7 @@ class Race:
             times = (self.time(subject, measure).median * per_second for measure in measures)
             ratios = (self.ratio(subject, measure, base) for measure, base in self.ratios)
             rows.append([subject, *(f"{time:.0f}" for time in times), *map(str, ratios)])
-        return _markdown(rows)
+        return markdown(rows)
 
     def summary(self) -> Summary:
         """The race for a program: seconds, ratios, and the rounds that they come from."""
@@ -122,7 +122,8 @@ class Race:
         }
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of text cells, the head first, all but the first column to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows

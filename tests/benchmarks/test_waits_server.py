@@ -30,10 +30,10 @@ def asked(service: Service, path: str) -> tuple[int, dict[str, object]]:
 @pytest.mark.parametrize("size", [0, 400, 2_000, 20_000])
 def test_a_batch_is_one_for_the_client_and_of_about_the_size(size: int) -> None:
     front, back = batch_halves("a", "one", size)
-    written = front + b"READY" + back
+    written = front + b"PROCESSING" + back
     batch = Batch.from_dict(json.loads(written))
-    assert (batch.id, batch.workspace_id, batch.status) == ("a", "one", "READY")
-    assert max(size, 400) * 0.6 < len(written) < max(size, 400) * 1.1
+    assert (batch.id, batch.workspace_id, batch.status) == ("a", "one", "PROCESSING")
+    assert size <= len(written) <= max(size + 50, 400)
 
 
 @pytest.mark.parametrize(("age", "ready"), [(0.5, ""), (1.5, "a"), (2.5, "ab"), (4, "abc")])
