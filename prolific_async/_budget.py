@@ -1,0 +1,141 @@
+"""How fast a client may send: one limit for everything, and a slow-down after 429 for all."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+_LEAST = 5.0  # requests a second that a slow-down never goes below
+_DECREASE = 0.5  # of the rate it had, at each 429
+_RECOVERY = 30.0  # seconds from the last 429 until the rate that it had is back
+_DOUBLING = 30.0  # seconds in which the rate doubles once that is back
+_SPARE = 4.0  # times the rate there is use for: a limit that high holds nobody up
+_BURST = 0.2  # of a second's worth may go at once, so that no second carries more than 1.2 of it
+
+
+class Budget:
+    """Lets requests go in turn, looks and plain calls alternately where both wait.
+
+    Without a limit and without a 429 it only counts. After a 429 the rate that there was is halved,
+    grows back evenly, and then faster, until it no longer holds anything up.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        """Take the requests a second that are allowed, None for no limit."""
+        self._limit = math.inf if limit is None else limit
+        self._slowed_at: float | None = None
+        self._slowed_to = math.inf
+        self._growth = 0.0
+        self._second = -math.inf  # when the second that is being counted began
+        self._count = 0
+        self._last_count = 0
+        self._used = 0  # in the last second in which there was any
+        self._free_at = -math.inf
+        self._looks_from = -math.inf
+        # In order of arrival; a dict, so that one that is cancelled costs no search.
+        self._calls: dict[asyncio.Future[None], None] = {}
+        self._looks: dict[asyncio.Future[None], None] = {}
+        self._looked = False  # whether the last turn was a look's
+        self._timer: asyncio.TimerHandle | None = None
+
+    def take_free(self, now: float, *, look: bool) -> bool:
+        """Take a turn if one is free, and tell whether it was."""
+        if self._calls or self._looks or (look and now < self._looks_from):
+            return False
+        if self._slowed_at is None and self._limit == math.inf:
+            self._note(now)
+            return True
+        return self._take(now)
+
+    async def wait(self, *, look: bool) -> None:
+        """Wait for a turn, and take it."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        queue = self._looks if look else self._calls
+        queue[turn] = None
+        self._serve(loop)
+        try:
+            await turn
+        finally:
+            if queue.pop(turn, turn) is None:  # cancelled before its turn
+                self._serve(loop)
+
+    def slow_down(self, sent_at: float, now: float) -> None:
+        """Take in a 429. One to a request from before the last slow-down is no news."""
+        if self._slowed_at is not None and sent_at <= self._slowed_at:
+            return
+        had = self._rate(now)
+        if self._slowed_at is None:
+            had = min(had, max(self._last_count, self._count, _LEAST))
+        self._slowed_to = min(max(had * _DECREASE, _LEAST), self._limit)
+        self._growth = max(had - self._slowed_to, _LEAST * _DECREASE) / _RECOVERY
+        self._slowed_at = now
+        self._free_at = max(self._free_at, now + 1 / self._slowed_to)
+
+    def pause_looks(self, until: float) -> None:
+        """Hold all looks back until a time."""
+        self._looks_from = max(self._looks_from, until)
+
+    def close(self) -> None:
+        """Disarm the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rate(self, now: float) -> float:
+        """Return the requests a second that may go now."""
+        if self._slowed_at is None:
+            return self._limit
+        age = now - self._slowed_at
+        rate = self._slowed_to + self._growth * min(age, _RECOVERY)
+        # Beyond the rate that it had it grows faster, but never by a leap: a crowd that was held
+        # back would go at once, and be refused as one.
+        rate *= 2 ** (max(age - _RECOVERY, 0.0) / _DOUBLING)
+        if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
+            self._slowed_at = None
+            return self._limit
+        return rate
+
+    def _take(self, now: float) -> bool:
+        rate = self._rate(now)
+        if rate != math.inf:
+            ahead = max(_BURST - 1 / rate, 0.0)
+            if self._free_at > now + ahead + 1e-9:
+                return False
+            self._free_at = max(self._free_at, now) + 1 / rate
+        self._note(now)
+        return True
+
+    def _note(self, now: float) -> None:
+        """Count a request, second by second."""
+        if now - self._second >= 1:
+            self._used = self._count
+            self._last_count = self._count if now - self._second < 2 else 0  # noqa: PLR2004
+            self._second, self._count = now, 0
+        self._count += 1
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give turns to those who wait, and arm a timer for the next one."""
+        now = loop.time()
+        while queue := self._next_queue(now):
+            turn = next(iter(queue))
+            if not turn.done():  # else it was cancelled, and takes no turn
+                if not self._take(now):
+                    break
+                turn.set_result(None)
+                self._looked = queue is self._looks
+            del queue[turn]
+        self.close()
+        if not (self._calls or self._looks):
+            return
+        rate = self._rate(now)
+        due = now if rate == math.inf else self._free_at - max(_BURST - 1 / rate, 0.0)
+        if not self._calls:
+            due = max(due, self._looks_from)
+        self._timer = loop.call_at(max(due, now + 1e-4), self._serve, loop)
+
+    def _next_queue(self, now: float) -> dict[asyncio.Future[None], None] | None:
+        looks = self._looks if self._looks and now >= self._looks_from else None
+        if self._calls and (looks is None or self._looked):
+            return self._calls
+        return looks or self._calls or None

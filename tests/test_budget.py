@@ -1,0 +1,443 @@
+"""How fast a client may send, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_left
+from collections import deque
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from prolific_async._budget import Budget
+
+from .virtual_time import run
+
+START = 1000.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def take(budget: Budget, *, look: bool = True) -> float:
+    """Take a turn as the transport does, and tell when."""
+    if not budget.take_free(now(), look=look):
+        await budget.wait(look=look)
+    return now()
+
+
+async def take_many(budget: Budget, count: int, *, look: bool = True) -> list[float]:
+    return sorted(await asyncio.gather(*(take(budget, look=look) for _ in range(count))))
+
+
+def in_any_second(times: list[float]) -> int:
+    """Return the most turns within any second, its end excluded."""
+    return max(bisect_left(times, began + 1 - 1e-6) - place for place, began in enumerate(times))
+
+
+def nothing_armed() -> None:
+    loop: Any = asyncio.get_running_loop()
+    assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
+
+
+# --- the limit -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3.5, 5, 7, 10, 20, 33, 100, 1000])
+def test_no_second_carries_more_than_allowed(rate: float) -> None:
+    async def main() -> None:
+        budget = Budget(rate)
+        times = await take_many(budget, 3000)
+        assert times[0] == START
+        assert in_any_second(times) <= max(1.2 * rate, 1)
+        assert (3000 - 0.2 * rate - 1) / rate <= times[-1] - START <= 3000 / rate + 1
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("rate", [2, 20, 100])
+def test_no_second_carries_more_when_demand_comes_and_goes(rate: float) -> None:
+    async def main() -> None:
+        budget = Budget(rate)
+        chance = random.Random(1)
+        times: list[float] = []
+        for _ in range(60):
+            times += await take_many(budget, chance.randrange(1, 100), look=chance.random() < 0.5)
+            await asyncio.sleep(chance.choice((0, 0.01, 0.3, 3)))
+        assert in_any_second(sorted(times)) <= 1.2 * rate
+        nothing_armed()
+
+    run(main())
+
+
+def test_without_a_limit_all_go_at_once() -> None:
+    async def main() -> None:
+        assert set(await take_many(Budget(), 1000)) == {START}
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_low_limit_starts_at_once() -> None:
+    async def main() -> None:
+        assert await take_many(Budget(0.1), 3) == [START, START + 10, START + 20]
+
+    run(main())
+
+
+# --- turns -----------------------------------------------------------------------------------
+
+
+def test_a_plain_call_goes_within_two_turns_of_a_crowd_of_looks() -> None:
+    async def main() -> None:
+        budget = Budget(10)
+        looks = asyncio.gather(*(take(budget) for _ in range(1000)))
+        await asyncio.sleep(5.05)
+        for _ in range(20):
+            began = now()
+            assert await take(budget, look=False) <= began + 0.2 + 1e-6
+        await looks
+        nothing_armed()
+
+    run(main())
+
+
+def test_looks_and_calls_alternate() -> None:
+    async def main() -> None:
+        budget = Budget(5)
+        order: list[bool] = []
+
+        async def one(*, look: bool) -> None:
+            await take(budget, look=look)
+            order.append(look)
+
+        kinds = [True] * 20 + [False] * 20
+        await asyncio.gather(*(one(look=look) for look in kinds))
+        assert all(one != other for one, other in pairwise(order[1:-1]))
+
+    run(main())
+
+
+def test_turns_of_a_kind_are_given_in_order() -> None:
+    async def main() -> None:
+        budget = Budget(5)
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            await take(budget)
+            order.append(number)
+
+        await asyncio.gather(*(one(number) for number in range(30)))
+        assert order == list(range(30))
+
+    run(main())
+
+
+def test_paused_looks_let_calls_go() -> None:
+    async def main() -> None:
+        budget = Budget()
+        budget.pause_looks(now() + 7)
+        looks = asyncio.gather(*(take(budget) for _ in range(10)))
+        await asyncio.sleep(1)
+        assert await take(budget, look=False) == START + 1
+        budget.pause_looks(now() + 2)  # does not shorten it
+        assert set(await looks) == {START + 7}
+        assert await take(budget) == START + 7
+        nothing_armed()
+
+    run(main())
+
+
+def test_paused_looks_let_calls_go_at_their_rate() -> None:
+    async def main() -> None:
+        budget = Budget(10)
+        budget.pause_looks(now() + 60)
+        looks = asyncio.gather(*(take(budget) for _ in range(10)))
+        calls = await take_many(budget, 100, look=False)
+        assert calls[-1] - START < 10
+        assert min(await looks) == START + 60
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_pause_that_is_made_longer_is_kept() -> None:
+    async def main() -> None:
+        budget = Budget()
+        budget.pause_looks(now() + 3)
+        look = asyncio.ensure_future(take(budget))
+        await asyncio.sleep(1)
+        budget.pause_looks(now() + 9)
+        assert await look == START + 10
+        nothing_armed()
+
+    run(main())
+
+
+# --- cancelled -------------------------------------------------------------------------------
+
+
+def test_cancelled_waits_lose_no_turn() -> None:
+    async def main() -> None:
+        budget = Budget(5)
+        tasks = [asyncio.ensure_future(take(budget)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        for task in tasks[1:99]:
+            task.cancel()
+        assert await tasks[99] == pytest.approx(START + 0.2)
+        nothing_armed()
+
+    run(main())
+
+
+def test_waits_that_are_cancelled_when_a_turn_is_due_lose_it_not() -> None:
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        budget = Budget(5)
+        tasks = [asyncio.ensure_future(take(budget)) for _ in range(100)]
+        await asyncio.sleep(0.1)
+        for task in tasks[1:99]:
+            task.cancel()
+        loop.now += 0.15  # the loop is blocked until after the next turn is due
+        assert await tasks[99] == pytest.approx(START + 0.25)
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_wait_that_is_cancelled_with_its_turn_in_hand_stalls_nobody() -> None:
+    async def main() -> None:
+        budget = Budget(5)
+        tasks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        await asyncio.sleep(0)
+        inside: Any = budget
+        turn = next(iter(inside._looks))
+        turn.add_done_callback(lambda _: tasks[1].cancel())
+        assert await tasks[2] <= START + 0.4 + 1e-6
+        assert tasks[1].cancelled() or tasks[1].done()
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
+    async def main() -> None:
+        budget = Budget(1)
+        await take(budget)
+        tasks = [asyncio.ensure_future(take(budget, look=bool(n % 2))) for n in range(count)]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        nothing_armed()
+        assert not budget._looks
+        assert not budget._calls
+
+    run(main())
+
+
+def test_a_closed_budget_is_disarmed() -> None:
+    async def main() -> None:
+        budget = Budget(1)
+        tasks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        budget.close()
+        nothing_armed()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        nothing_armed()
+
+    run(main())
+
+
+# --- the slow-down ---------------------------------------------------------------------------
+
+
+def rate_now(budget: Budget) -> float:
+    return budget._rate(now())
+
+
+async def send_for(budget: Budget, seconds: float, rate: float) -> None:
+    """Ask for as many turns a second as given, evenly."""
+    for _ in range(round(seconds * rate)):
+        await take(budget)
+        await asyncio.sleep(1 / rate)
+
+
+@pytest.mark.parametrize("limit", [None, 40.0, 1000.0])
+def test_a_429_halves_the_rate_there_was(limit: float | None) -> None:
+    async def main() -> None:
+        budget = Budget(limit)
+        await send_for(budget, 5, 40)
+        budget.slow_down(now(), now())
+        assert rate_now(budget) == pytest.approx(20, rel=0.06)
+        began = now()
+        times = await take_many(budget, 100)
+        assert times[0] >= began
+        assert times[20] - times[0] == pytest.approx(1, abs=0.3)
+
+    run(main())
+
+
+def test_a_burst_of_429s_is_one_decrease() -> None:
+    async def main() -> None:
+        budget = Budget()
+        await send_for(budget, 5, 40)
+        sent_at = now()
+        await asyncio.sleep(0.1)
+        budget.slow_down(sent_at, now())
+        slowed = rate_now(budget)
+        for _ in range(100):
+            budget.slow_down(sent_at, now())
+        assert rate_now(budget) == slowed
+        await asyncio.sleep(1)
+        budget.slow_down(sent_at, now())
+        assert rate_now(budget) >= slowed
+        faster = rate_now(budget)
+        budget.slow_down(now(), now())
+        assert rate_now(budget) < faster
+
+    run(main())
+
+
+def test_it_is_never_slower_than_five_a_second() -> None:
+    async def main() -> None:
+        budget = Budget()
+        for _ in range(10):
+            await take(budget)
+            budget.slow_down(now(), now())
+            assert rate_now(budget) >= 5
+            await asyncio.sleep(0.01)
+        times = await take_many(budget, 50)
+        assert times[-1] - times[0] <= 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [1.0, 3.0])
+def test_a_limit_below_that_stays(limit: float) -> None:
+    async def main() -> None:
+        budget = Budget(limit)
+        await take(budget)
+        budget.slow_down(now(), now())
+        times = await take_many(budget, 50)
+        assert in_any_second(times) <= max(1.2 * limit, 1)
+        nothing_armed()
+
+    run(main())
+
+
+def test_the_rate_grows_evenly_and_is_back_within_thirty_seconds() -> None:
+    async def main() -> None:
+        budget = Budget()
+        await send_for(budget, 5, 100)
+        had = 100
+        began = now()
+        budget.slow_down(began, began)
+        times = await take_many(budget, 6000)
+        seconds = [0] * 60
+        for when in times:
+            if when < began + 60:
+                seconds[int(when - began)] += 1
+        assert seconds[0] == pytest.approx(had / 2, rel=0.3)
+        assert seconds[29] >= 0.95 * had
+        assert all(-3 <= after - before <= 0.05 * had for before, after in pairwise(seconds[1:40]))
+        nothing_armed()
+
+    run(main())
+
+
+def test_there_is_no_cliff_once_it_is_back() -> None:
+    async def main() -> None:
+        budget = Budget()
+        await send_for(budget, 5, 100)
+        budget.slow_down(now(), now())
+        began = now()
+        times = await take_many(budget, 30_000)
+        counts = [0] * (int(times[-1] - began) + 1)
+        for when in times:
+            counts[int(when - began)] += 1
+        assert all(after <= 1.5 * max(before, 10) for before, after in pairwise(counts[1:]))
+
+    run(main())
+
+
+def test_an_idle_while_after_a_slow_down_makes_no_cliff() -> None:
+    async def main() -> None:
+        budget = Budget()
+        await send_for(budget, 5, 20)
+        budget.slow_down(now(), now())
+        await send_for(budget, 31, 15)
+        await asyncio.sleep(3)  # all waits have looked, and none is due
+        began = now()
+        times = await take_many(budget, 500)
+        assert bisect_left(times, began + 1) <= 2 * 20
+
+    run(main())
+
+
+def test_what_holds_nobody_up_ends() -> None:
+    async def main() -> None:
+        budget = Budget()
+        await send_for(budget, 3, 10)
+        budget.slow_down(now(), now())
+        await send_for(budget, 120, 2)
+        assert budget._slowed_at is None
+        nothing_armed()
+
+    run(main())
+
+
+class Server:
+    """Allows so many requests a second, by a bucket, and answers the others with 429."""
+
+    def __init__(self, rate: float, bucket: float) -> None:
+        self.rate = rate
+        self.bucket = self.tokens = bucket
+        self.at = now()
+        self.answers: deque[tuple[float, bool]] = deque()
+
+    def allows(self) -> bool:
+        self.tokens = min(self.bucket, self.tokens + (now() - self.at) * self.rate)
+        self.at = now()
+        allowed = self.tokens >= 1
+        self.tokens -= allowed
+        self.answers.append((now(), allowed))
+        return allowed
+
+
+@pytest.mark.parametrize("trip", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("bucket", [1, 5, 20])
+@pytest.mark.parametrize("rate", [20, 50])
+def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: float) -> None:
+    async def main() -> None:
+        budget = Budget()
+        server = Server(rate, bucket)
+
+        async def demand() -> None:
+            while True:
+                sent_at = await take(budget)
+                await asyncio.sleep(trip / 2)
+                allowed = server.allows()
+                await asyncio.sleep(trip / 2)
+                if not allowed:
+                    budget.slow_down(sent_at, now())
+
+        tasks = [asyncio.ensure_future(demand()) for _ in range(50)]
+        await asyncio.sleep(330)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        later = [allowed for when, allowed in server.answers if when > START + 30]
+        refused = later.count(False) / len(later)
+        assert refused < 0.01
+        assert later.count(True) > 0.6 * rate * 300
+        nothing_armed()
+
+    run(main())
