@@ -120,9 +120,15 @@ def checked_id(identifier: object) -> str:
 
 
 def decode(
-    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, secret: str = ""
+    request: Request,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    secret: str = "",
+    raw: bool = False,
 ) -> Answer:
-    """Turn an answer into its data.
+    """Turn an answer into its data, which for ``raw`` is the body itself.
 
     Errors show what was answered, so ``secret`` is taken out where the answer echoes it.
 
@@ -134,6 +140,8 @@ def decode(
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
         hidden = CIMultiDict((name, _hide(value, secret)) for name, value in headers.items())
         raise _status_error(request, status, hidden, _hide(_text(body), secret))
+    if raw:
+        return Answer(headers, body)
     if not body.strip():
         return Answer(headers, None)
     try:

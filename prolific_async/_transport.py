@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
@@ -13,6 +14,7 @@ from yarl import URL
 
 from prolific_async import _protocol, errors
 from prolific_async._addresses import proxy_for
+from prolific_async._budget import Budget
 from prolific_async._places import Places
 from prolific_async._time_limit import TimeLimit
 from prolific_async._version import __version__
@@ -28,19 +30,27 @@ _USER_AGENT = (
 )
 
 
-class _Connected(NamedTuple):
+class _Connected:
     """What belongs to one event loop."""
 
-    loop: asyncio.AbstractEventLoop
-    session: aiohttp.ClientSession
-    # Of each request; empty where the session sends them itself.
-    headers: Mapping[str, str]
-    headers_with_body: Mapping[str, str]
-    places: Places
-    limit: TimeLimit
-
-    def __repr__(self) -> str:
-        return "<_Connected>"  # the headers hold the token
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        session: aiohttp.ClientSession,
+        headers: Mapping[str, str],
+        *,
+        connections: int,
+        request_timeout: float,
+        max_requests_per_second: float | None,
+    ) -> None:
+        self.loop = loop
+        self.session = session
+        # Of each request; empty where the session sends them itself.
+        self.headers = headers
+        self.headers_with_body = {**headers, "Content-Type": "application/json"}
+        self.budget = Budget(max_requests_per_second)
+        self.places = Places(connections)
+        self.limit = TimeLimit(request_timeout, loop)
 
 
 class Transport:
@@ -54,6 +64,8 @@ class Transport:
         session: aiohttp.ClientSession | None,
         request_timeout: float,
         max_connections: int,
+        max_requests_per_second: float | None,
+        retry_after_cap: float,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self._base_url = base_url
@@ -61,6 +73,8 @@ class Transport:
         self._headers = {"Authorization": f"Token {token}", "User-Agent": _USER_AGENT}
         self._borrowed = session
         self._max_connections = max_connections
+        self._max_requests_per_second = max_requests_per_second
+        self._retry_after_cap = retry_after_cap
         self._trace_configs = list(trace_configs)
         self._request_timeout = request_timeout
         self._timeout = aiohttp.ClientTimeout(
@@ -72,6 +86,16 @@ class Transport:
         )
         self._connected: _Connected | None = None
         self._closed = False
+
+    @property
+    def looks_at_once(self) -> int:
+        """Looks that may be under way: half of the connections, so that plain calls find one."""
+        return max(1, self._connection_limit() // 2)
+
+    def _connection_limit(self) -> int:
+        connector = self._borrowed.connector if self._borrowed is not None else None
+        theirs = connector.limit if connector is not None else 0
+        return min(self._max_connections, theirs or self._max_connections)
 
     @property
     def is_closed(self) -> bool:
@@ -109,8 +133,21 @@ class Transport:
         self._closed = True
         await self._let_go(self._connected)
 
-    async def send(self, request: Request) -> Answer:
+    async def send(
+        self,
+        request: Request,
+        *,
+        look: bool = False,
+        raw: bool = False,
+        within: float | None = None,
+    ) -> Answer:
         """Send once and read the answer.
+
+        Args:
+            request: What to send.
+            look: Whether a wait wants it; looks give way to each other and to a Retry-After.
+            raw: Whether a success is given as it came, as bytes.
+            within: Seconds, where they are fewer than request_timeout.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
@@ -122,12 +159,16 @@ class Transport:
         connected = self._connected
         if connected is None or connected.loop is not asyncio.get_running_loop() or self._closed:
             connected = await self._connect()
-        # A place is taken before the clock of request_timeout starts, so that a full pool is
-        # never mistaken for a slow service.
+        # Place and turn are taken before the clock of request_timeout starts, so that neither is
+        # ever mistaken for a slow service; the turn last, so that whoever has it goes at once.
         if not connected.places.take_free():
             await connected.places.wait()
         failure: errors.ProlificError
         try:
+            sent_at = connected.loop.time()
+            if not connected.budget.take_free(sent_at, look=look):
+                await connected.budget.wait(look=look)
+                sent_at = connected.loop.time()
             if self._closed or connected.session.closed:
                 self.check_usable()
             with connected.limit.attempt():
@@ -140,23 +181,38 @@ class Transport:
                     else connected.headers_with_body,
                     allow_redirects=False,
                     raise_for_status=False,
-                    timeout=self._timeout,
+                    timeout=self._timeout
+                    if within is None
+                    else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
                 ) as response:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            failure = self._translated(request, error)
+            failure = self._translated(request, error, within or self._request_timeout)
         else:
+            if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
+                self._heed(connected, response, sent_at, look=look)
             return _protocol.decode(
-                request, response.status, response.headers, body, secret=self._token
+                request, response.status, response.headers, body, secret=self._token, raw=raw
             )
         finally:
             connected.places.give_back()
         raise failure
 
+    def _heed(
+        self, connected: _Connected, response: aiohttp.ClientResponse, sent_at: float, *, look: bool
+    ) -> None:
+        """Slow down, or hold looks back, as an answer asks for."""
+        now = connected.loop.time()
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            connected.budget.slow_down(sent_at, now)
+        asked = _protocol.retry_after(response.headers) if look else None
+        if asked:
+            connected.budget.pause_looks(now + min(asked, self._retry_after_cap))
+
     async def _connect(self) -> _Connected:
         self.check_usable()
         previous = self._connected
-        limit = self._max_connections
+        limit = self._connection_limit()
         headers: Mapping[str, str] = self._headers
         session = self._borrowed
         if session is None:
@@ -177,27 +233,27 @@ class Transport:
                 "the aiohttp session given to this ProlificClient has an auth of its own, "
                 "which cannot stand beside the token; give one without"
             )
-        elif session.connector is not None:
-            limit = min(limit, session.connector.limit or limit)
-        loop = asyncio.get_running_loop()
         connected = self._connected = _Connected(
-            loop=loop,
-            session=session,
-            headers=headers,
-            headers_with_body={**headers, "Content-Type": "application/json"},
-            places=Places(limit),
-            limit=TimeLimit(self._request_timeout, loop),
+            asyncio.get_running_loop(),
+            session,
+            headers,
+            connections=limit,
+            request_timeout=self._request_timeout,
+            max_requests_per_second=self._max_requests_per_second,
         )
         await self._let_go(previous)
         return connected
 
     async def _let_go(self, connected: _Connected | None) -> None:
         if connected is not None:
+            connected.budget.close()
             connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()
 
-    def _translated(self, request: Request, error: Exception) -> errors.ProlificError:
+    def _translated(
+        self, request: Request, error: Exception, seconds: float
+    ) -> errors.ProlificError:
         call = (request.method, request.path)
         translated: errors.ProlificError
         match error:
@@ -210,8 +266,7 @@ class Transport:
             case aiohttp.ConnectionTimeoutError():
                 translated = errors.ConnectError(*call, "no connection in time")
             case TimeoutError():
-                limit = f"request_timeout is {self._request_timeout:g} s"
-                translated = errors.RequestTimeoutError(*call, limit)
+                translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
                 translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):

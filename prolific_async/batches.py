@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar, overload
+from collections.abc import AsyncIterable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
 from prolific_async import _protocol, _writes
 from prolific_async._claims import Claims
 from prolific_async._converter import load
+from prolific_async._looks import Looks
 from prolific_async._retry import did_not_run, get_again, retrying
-from prolific_async.errors import ConfigurationError, ProlificError, WaitError
+from prolific_async._waits import Waits
 from prolific_async.models import Batch, BatchStatus
 from prolific_async.policies import PollPolicy, is_number, is_whole
-from prolific_async.polling import Poller
-from prolific_async.waiting import Look, StatusEvent, Wait
+from prolific_async.waiting import StatusEvent, Wait
 
 if TYPE_CHECKING:
     import builtins
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
 
     from prolific_async._protocol import Answer, Request
     from prolific_async._transport import Transport
+    from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.policies import RetryPolicy
 
-T = TypeVar("T")
 
 BatchOrId: TypeAlias = Batch | str | UUID
 
@@ -42,7 +44,9 @@ class Batches:
     that makes no sense; below, only what a verb adds is listed.
     """
 
-    def __init__(self, transport: Transport, retry: RetryPolicy, poll: PollPolicy) -> None:
+    def __init__(
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, few: float
+    ) -> None:
         self._check_usable = transport.check_usable
         self._send = transport.send
         self._get = retrying(transport.send, retry, get_again)
@@ -50,7 +54,8 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
-        self._poller = Poller(self._look)
+        self._looks = Looks(transport, retry, self._read, _status)
+        self._waits = Waits(self._looks, few, transport.looks_at_once)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -89,7 +94,7 @@ class Batches:
         async def get_source() -> tuple[Batch, Answer]:
             request = _protocol.look(batch_id, whole=True)
             answer = await self._get(request)
-            return _batch(request, answer), answer
+            return self._read(request, answer.data), answer
 
         copy = await _writes.duplicate(
             request,
@@ -99,7 +104,7 @@ class Batches:
             get_source=get_source,
             list_batches=self.list,
         )
-        return copy.bind(self)
+        return self._known(copy)
 
     async def setup(
         self,
@@ -147,12 +152,12 @@ class Batches:
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
         request = _protocol.look(_given_id(batch), whole=False)
-        return _status(request, await self._get(request))
+        return _status(request, (await self._get(request)).data)
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
         request = _protocol.look(_given_id(batch), whole=True)
-        return _batch(request, await self._get(request)).bind(self)
+        return self._read(request, (await self._get(request)).data)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
         """Return every batch of a workspace, in the service's order, bound to this client.
@@ -184,7 +189,7 @@ class Batches:
             if following is not None and following.query in asked:
                 raise _protocol.undecodable(request, "the links lead in a circle", answer.data)
             request = following
-        return [batch.bind(self) for batch in found]
+        return [self._known(batch) for batch in found]
 
     async def wait_until_ready(
         self,
@@ -216,7 +221,7 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        return await self._poller.run(self._wait(batch, timeout, poll), _checked(on_event))
+        return await self._waits.run(self._wait(batch, timeout, poll, _checked(on_event)))
 
     @overload
     async def wait_all(
@@ -262,16 +267,17 @@ class Batches:
 
         """
         tell = _checked(on_event)
-        waits = self._waits(batches, timeout, poll)
-        tasks = [asyncio.create_task(self._poller.run(wait, tell)) for wait in waits]
-        try:
-            return await asyncio.gather(*tasks, return_exceptions=return_exceptions)  # type: ignore[return-value]  # only WaitErrors end a wait
-        finally:
-            await _cancel(tasks)
+        waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
+        async with aclosing(self._waits.ended(waits)) as ended:
+            async for wait in ended:
+                if not return_exceptions:
+                    wait.result()
+        outcomes: Any = [wait.outcome for wait in waits]
+        return cast("builtins.list[Batch]", outcomes)
 
     def as_ready(
         self,
-        batches: Iterable[BatchOrId],
+        batches: Iterable[BatchOrId] | AsyncIterable[BatchOrId],
         *,
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
@@ -282,12 +288,18 @@ class Batches:
         generator (``contextlib.aclosing``) to have that happen at once.
 
         Args:
-            batches: The batches to wait for, any number; one may be given twice.
-            timeout: Seconds for each wait, as in ``wait_until_ready``.
+            batches: The batches to wait for, any number; one may be given twice. An async iterable
+                is read as it goes, never far ahead, so it may have no end.
+            timeout: Seconds for each wait, as in ``wait_until_ready``, from this call or from when
+                the async iterable brought the batch.
             poll: Gaps and graces, by default the client's.
 
         """
-        return self._as_ready(self._waits(batches, timeout, poll))
+        if isinstance(batches, AsyncIterable):
+            stream = (self._wait(batch, timeout, poll) async for batch in batches)
+            return self._outcomes(self._waits.ended_of_stream(stream))
+        waits = [self._wait(batch, timeout, poll) for batch in _iterable(batches)]
+        return self._outcomes(self._waits.ended(waits))
 
     def watch(
         self,
@@ -298,7 +310,7 @@ class Batches:
     ) -> AsyncGenerator[StatusEvent]:
         """Yield each look at a batch, the one that shows READY last.
 
-        Looks are made while the next event is awaited, so a slow consumer delays them.
+        The wait goes on while an event is worked on, so none is lost on a slow consumer.
 
         Args:
             batch: The batch to wait for.
@@ -309,25 +321,46 @@ class Batches:
             WaitError: As ``wait_until_ready`` would, after the last event.
 
         """
-        return self._poller.watch(self._wait(batch, timeout, poll))
+        events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
+        wait = self._wait(batch, timeout, poll, events.put_nowait)
+        return self._waits.watch(wait, events)
 
-    def close(self, reason: ConfigurationError) -> None:
+    def look_now(self, batch: BatchOrId) -> None:
+        """Make the next look at a batch due now, because something says that it may be READY.
+
+        A webhook of yours, a button: the look keeps to the budget and to the service's pauses, and
+        many calls before it make one look. Does nothing when nobody waits for the batch.
+
+        Args:
+            batch: The batch to look at.
+
+        """
+        self._check_usable()
+        self._waits.look_now(_protocol.checked_id(_given_id(batch)))
+
+    async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
-        self._poller.close(reason)
+        await self._waits.close(reason)
 
-    async def _look(self, batch_id: str, whole: bool) -> Look:  # noqa: FBT001 - Poller's call
-        request = _protocol.look(batch_id, whole=whole)
-        try:
-            answer = await self._send(request)
-            if whole:
-                batch = _batch(request, answer).bind(self)
-                return Look(batch.status, batch)
-            return Look(_status(request, answer))
-        except ProlificError as error:
-            return Look(error=error)
+    def _known(self, batch: Batch) -> Batch:
+        self._looks.learn(batch.id, batch.workspace_id)
+        return batch.bind(self)
+
+    def _read(self, request: Request, data: Any) -> Batch:
+        return self._known(load(Batch, data, request.method, request.path))
+
+    async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
+        async with aclosing(ended):
+            async for wait in ended:
+                if wait.outcome is not None:
+                    yield wait.outcome
 
     def _wait(
-        self, batch: BatchOrId, timeout: float | EllipsisType | None, poll: PollPolicy | None
+        self,
+        batch: BatchOrId,
+        timeout: float | EllipsisType | None,
+        poll: PollPolicy | None,
+        on_event: Callable[[StatusEvent], object] | None = None,
     ) -> Wait:
         batch_id = _protocol.checked_id(_given_id(batch))
         policy = self._poll if poll is None else poll
@@ -337,6 +370,8 @@ class Batches:
         if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
             raise ValueError(f"timeout must be seconds from 0, or None: {limit!r}")
         self._check_usable()
+        if isinstance(batch, Batch):
+            self._looks.learn(batch_id, batch.workspace_id)
         return Wait(
             batch_id,
             poll=policy,
@@ -344,46 +379,26 @@ class Batches:
             timeout=None if limit == math.inf else limit,
             now=asyncio.get_running_loop().time(),
             made_at=self._claims.given_at(batch_id),
+            on_event=on_event,
         )
-
-    def _waits(
-        self,
-        batches: Iterable[BatchOrId],
-        timeout: float | EllipsisType | None,
-        poll: PollPolicy | None,
-    ) -> builtins.list[Wait]:
-        if isinstance(batches, str):
-            raise ValueError(f"an iterable of batches is needed, not one id: {batches!r}")  # noqa: TRY004 - by design
-        return [self._wait(batch, timeout, poll) for batch in batches]
-
-    async def _as_ready(self, waits: builtins.list[Wait]) -> AsyncGenerator[Batch | WaitError]:
-        tasks = [asyncio.create_task(self._poller.run(wait, None)) for wait in waits]
-        try:
-            for done in asyncio.as_completed(tasks):
-                try:
-                    outcome: Batch | WaitError = await done
-                except WaitError as error:
-                    outcome = error
-                yield outcome
-        finally:
-            await _cancel(tasks)
 
 
 def _given_id(batch: BatchOrId) -> str | UUID:
     return batch.id if isinstance(batch, Batch) else batch
 
 
-def _batch(request: Request, answer: Answer) -> Batch:
-    return load(Batch, answer.data, request.method, request.path)
-
-
-def _status(request: Request, answer: Answer) -> BatchStatus | None:
-    data = answer.data
+def _status(request: Request, data: Any) -> BatchStatus | None:
     if type(data) is dict and type(data.get("status")) is str:
         return BatchStatus(data["status"])
     call = (request.method, request.path)
     status = load(dict, data, *call).get("status")
     return None if status is None else load(BatchStatus, status, *call, at="$.status", within=data)
+
+
+def _iterable(batches: Iterable[BatchOrId]) -> Iterable[BatchOrId]:
+    if isinstance(batches, str):
+        raise ValueError(f"an iterable of batches is needed, not one id: {batches!r}")  # noqa: TRY004 - by design
+    return batches
 
 
 def _checked(
@@ -392,10 +407,3 @@ def _checked(
     if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
         raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
     return on_event
-
-
-async def _cancel(tasks: builtins.list[asyncio.Task[Batch]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from yarl import URL
 
 from prolific_async._addresses import is_loopback
+from prolific_async._looks import FEW
 from prolific_async._transport import Transport
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
@@ -45,6 +46,8 @@ class ProlificClient:
         request_timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
         poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+        strategy: Literal["auto", "status", "list"] = "auto",
+        max_requests_per_second: float | None = None,
         max_connections: int = 100,
         trace_configs: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
@@ -61,7 +64,14 @@ class ProlificClient:
             request_timeout: Seconds for one attempt, from when a connection is free.
             retry: How single calls are tried again.
             poll: How waits look, unless one brings its own.
-            max_connections: Connections that are open at most.
+            strategy: How crowds of waits look. "auto": a workspace of which eight batches or more
+                wait is looked at with its list, as often as its most eager wait asks; where the
+                list fails, misses a batch, is too heavy or too slow for what it serves, single
+                looks go on, and the list is tried again a minute later. "status": always single
+                looks. "list": the list from the first batch on.
+            max_requests_per_second: One budget for everything this client sends, None for no
+                limit. After a 429 the whole client slows down, and recovers within 30 s.
+            max_connections: Connections that are open at most; waits use up to half of them.
             trace_configs: aiohttp's tracing, for the session that this client makes.
 
         Raises:
@@ -74,6 +84,14 @@ class ProlificClient:
             raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
         if not is_whole(max_connections) or max_connections < 1:
             raise ValueError(f"max_connections must be a whole number from 1: {max_connections!r}")
+        if max_requests_per_second is not None and (
+            not is_number(max_requests_per_second) or max_requests_per_second <= 0
+        ):
+            raise ValueError(
+                f"max_requests_per_second must be above 0, or None: {max_requests_per_second!r}"
+            )
+        if strategy not in FEW:
+            raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
         if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
             raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")  # noqa: TRY004 - by design
         if session is not None and trace_configs:
@@ -85,9 +103,11 @@ class ProlificClient:
             session=session,
             request_timeout=request_timeout,
             max_connections=max_connections,
+            max_requests_per_second=max_requests_per_second,
+            retry_after_cap=retry.retry_after_cap,
             trace_configs=trace_configs,
         )
-        self.batches = Batches(self._transport, retry, poll)
+        self.batches = Batches(self._transport, retry, poll, FEW[strategy])
 
     async def close(self) -> None:
         """End pending waits with WaitFailedError and close the session if it is ours. Idempotent.
@@ -98,7 +118,8 @@ class ProlificClient:
         """
         if not self._transport.is_closed:
             self._transport.check_loop()
-            self.batches.close(ConfigurationError("the ProlificClient was closed during the wait"))
+            reason = ConfigurationError("the ProlificClient was closed during the wait")
+            await self.batches.close(reason)
             await self._transport.close()
 
     async def __aenter__(self) -> Self:

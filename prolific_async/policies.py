@@ -9,9 +9,6 @@ from attrs import field, frozen
 from attrs.validators import ge, gt
 
 if TYPE_CHECKING:
-    import random
-    from collections.abc import Iterator
-
     from attrs import Attribute
 
 
@@ -112,9 +109,10 @@ class PollPolicy:
     def __attrs_post_init__(self) -> None:
         _maximum_not_below_initial(self)
 
-    def gaps(self, rng: random.Random) -> Iterator[float]:
-        """Yield the seconds between one look and the next, without end."""
-        gap = self.initial
-        while True:
-            yield gap * (1 + self.jitter * rng.random())
-            gap = min(gap * self.factor, self.maximum)
+    def jittered(self, gap: float, share: float) -> float:
+        """Return a gap with a share, from 0 to 1, of the jitter added."""
+        return gap * (1 + self.jitter * share)
+
+    def following(self, gap: float) -> float:
+        """Return the gap, before jitter, that comes after one."""
+        return min(gap * self.factor, self.maximum)

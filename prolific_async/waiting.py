@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from prolific_async import _protocol
 from prolific_async._retry import hint, look_again, pauses
@@ -29,6 +28,8 @@ from prolific_async.errors import (
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _log = logging.getLogger("prolific_async")
@@ -37,7 +38,9 @@ _KEPT_EVENTS = 20
 _LAST_LOOK = 1.0  # seconds before the deadline, at most
 _LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
 
-_TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
+# By name and by identity, for the sake of the many looks that show nothing new: an enum's own
+# attributes, hash and equality cost several times as much.
+_UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
 
 
 @frozen
@@ -65,6 +68,13 @@ class StatusEvent:
     error: ProlificError | None = None
 
 
+# A StatusEvent without its batch: a plain tuple costs a tenth of one, and mostly nobody asks.
+_Event: TypeAlias = tuple[
+    "BatchStatus | None", "BatchStatus | None", int, float, "float | None", "ProlificError | None"
+]
+_Told: TypeAlias = tuple["BatchStatus | None", float]  # of a look: previous and elapsed
+
+
 class Look(NamedTuple):
     """What one look saw: a status, perhaps with the whole batch, or why it saw nothing."""
 
@@ -77,38 +87,66 @@ class Wait:
     """One wait for one batch, from its first look to its outcome.
 
     Attributes:
-        batch_id: The batch that is waited for.
+        key: The batch that is waited for.
         deadline: When the wait is over whatever it does, None for never.
         due: When it wants its next look, None when it wants no more.
-        wants_batch: Whether that look must read the whole batch and not just its status.
+        fresh: Seconds for which what another wait saw serves as its first look.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
 
     """
 
+    # Thousands of them wait at once, so each holds only what it needs.
+    __slots__ = (
+        "_by_get",
+        "_ending",
+        "_events",
+        "_failures",
+        "_found_by",
+        "_gap",
+        "_last_look",
+        "_on_event",
+        "_one_look",
+        "_pauses",
+        "_poll",
+        "_polls",
+        "_random",
+        "_retry",
+        "_started",
+        "_status",
+        "_uninitialised_since",
+        "_warned",
+        "deadline",
+        "due",
+        "key",
+        "outcome",
+    )
+
     def __init__(
         self,
-        batch_id: str,
+        key: str,
         *,
         poll: PollPolicy,
         retry: RetryPolicy,
         timeout: float | None,
         now: float,
         made_at: float | None = None,
-        rng: random.Random | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        random: Callable[[], float] = random.random,
     ) -> None:
         """Start a wait.
 
         Args:
-            batch_id: The batch to wait for.
+            key: The id of the batch to wait for.
             poll: Gaps, graces and the failure budget.
             retry: Pauses after failures, and the cap of the service's hints.
             timeout: Seconds, None for no limit, 0 for one look.
             now: The time.
             made_at: When this client made the batch, None if it did not.
-            rng: Source of jitter.
+            on_event: Is told of every look; what it raises is logged.
+            random: Source of jitter, from 0 to 1.
 
         """
-        self.batch_id = batch_id
+        self.key = key
         # A wait of one look is bounded by that look's own request_timeout.
         self.deadline = now + timeout if timeout else None
         self.due: float | None = now
@@ -121,152 +159,196 @@ class Wait:
         self._retry = retry
         self._started = now
         self._found_by = -math.inf if made_at is None else made_at + poll.not_found_grace
-        self._gaps = poll.gaps(rng or random.Random())  # noqa: S311 - jitter, not a secret
-        self._pauses = pauses(retry)
+        self._gap = poll.initial
+        self._random = random
+        self._on_event = on_event
+        self._pauses: Generator[float, ProlificError | None] | None = None
         self._status: BatchStatus | None = None
         self._polls = 0
         self._failures = 0
         self._uninitialised_since: float | None = None
-        self._warned: set[BatchStatus | None] = set()
-        self._events: deque[StatusEvent] = deque(maxlen=_KEPT_EVENTS)
+        self._warned: set[BatchStatus | None] | None = None
+        self._events: list[_Event] | None = None
         self._by_get = False
         # A look that showed an end, while the batch itself is still being read for it.
-        self._ending: StatusEvent | None = None
+        self._ending: _Told | None = None
 
     @property
-    def wants_batch(self) -> bool:
+    def fresh(self) -> float:
+        """Seconds for which what another wait saw serves as its first look."""
+        return self._poll.initial
+
+    @property
+    def wants_whole(self) -> bool:
         """Whether the next look must read the whole batch."""
         return self._by_get or self._ending is not None
 
-    def observe(self, look: Look, now: float) -> list[StatusEvent]:
-        """Take in what a look saw and return the events to tell: none, one or two."""
+    @property
+    def is_over(self) -> bool:
+        """Whether it has its outcome."""
+        return self.outcome is not None
+
+    def observe(self, seen: Look, now: float) -> None:
+        """Take in what a look saw."""
         if self._ending is not None:
-            return self._follow_up(self._ending, look, now)
-        event = self._counted(look, now)
-        if look.error is not None:
-            return [self._failed(event, look.error, now)]
+            self._follow_up(self._ending, seen, now)
+            return
+        told = self._count(seen, now)
+        if seen.error is not None:
+            self._fail_look(told, seen.error, now)
+            return
         self._failures = 0
-        if look.status in _TERMINAL:
-            if look.batch is None:
-                self._ending = event
+        status = seen.status
+        if status is _READY or status is _ERROR:
+            if seen.batch is None:
+                self._ending = told
                 self.due = now
-                return []
-            return [self._end(event, self._terminal(look, now))]
-        if self._status is BatchStatus.UNINITIALISED:
+            elif status is _READY:
+                self._end(told, seen.batch)
+            else:
+                self._end(told, BatchFailedError(*self._story(now), seen.batch))
+            return
+        if self._status is _UNINITIALISED:
             if self._uninitialised_since is None:
                 self._uninitialised_since = now
             if now - self._uninitialised_since >= self._poll.uninitialised_grace:
-                return [self._end(event, BatchNotSetUpError(*self._story(now)))]
+                self._end(told, BatchNotSetUpError(*self._story(now)))
+                return
         else:
             self._uninitialised_since = None
-        self._warn_unless_known(look.status)
-        return [self._go_on(event, now)]
+        if status is not _PROCESSING and status is not _UNINITIALISED:
+            self._warn(status)
+        self._go_on(told, now)
 
-    def expire(self, now: float, *, looking: bool) -> list[StatusEvent]:
+    def expire(self, now: float, *, looking: bool) -> None:
         """End the wait because its time is over, perhaps in the middle of a look."""
         ending, self._ending = self._ending, None
-        events: list[StatusEvent] = []
         if ending is not None:
-            if ending.status is BatchStatus.ERROR:
-                return [self._end(ending, BatchFailedError(*self._story(now)))]
-            events.append(self._told(ending, 0.0))
+            if self._status is _ERROR:
+                self._end(ending, BatchFailedError(*self._story(now)))
+                return
+            self._tell(ending, 0.0)
         if looking:
-            request = _protocol.look(self.batch_id, whole=self._by_get or ending is not None)
+            request = _protocol.look(self.key, whole=self._by_get or ending is not None)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
-            events.append(self._told(self._counted(Look(error=cut), now), None))
+            self._tell(self._count(Look(error=cut), now), None, cut)
         self._time_out(now)
-        return events
 
     def fail(self, error: ProlificError, now: float) -> None:
         """End the wait because nobody will look any more."""
+        if self._ending is not None:
+            ending, self._ending = self._ending, None
+            self._tell(ending, None)
         self._set(WaitFailedError(*self._story(now)), error)
 
-    def _follow_up(self, ending: StatusEvent, look: Look, now: float) -> list[StatusEvent]:
+    def result(self) -> Batch:
+        """Return the READY batch of a wait that is over, or raise its error."""
+        if isinstance(self.outcome, Batch):
+            return self.outcome
+        assert self.outcome is not None  # noqa: S101 - for the type checker
+        raise self.outcome
+
+    def _follow_up(self, ending: _Told, seen: Look, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
         self._ending = None
-        if ending.status is BatchStatus.ERROR:
-            return [self._end(ending, BatchFailedError(*self._story(now), look.batch))]
-        if look.batch is not None and look.status is BatchStatus.READY:
-            return [self._end(ending, look.batch)]
-        self._by_get = True
-        return [self._told(ending, 0.0), *self.observe(look, now)]
+        if self._status is _ERROR:
+            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
+        elif seen.batch is not None and seen.status is _READY:
+            self._end(ending, seen.batch)
+        else:
+            self._by_get = True
+            self._tell(ending, 0.0)
+            self.observe(seen, now)
 
-    def _counted(self, look: Look, now: float) -> StatusEvent:
+    def _count(self, seen: Look, now: float) -> _Told:
         self._polls += 1
         previous = self._status
-        if look.status is not None:
-            self._status = look.status
-        return StatusEvent(
-            self.batch_id,
-            self._status,
-            previous,
-            self._polls,
-            now - self._started,
-            None,
-            look.error,
-        )
+        if seen.status is not None:
+            self._status = seen.status
+        return previous, now - self._started
 
-    def _terminal(self, look: Look, now: float) -> Batch | WaitError:
-        if look.status is BatchStatus.READY and look.batch is not None:
-            return look.batch
-        return BatchFailedError(*self._story(now), look.batch)
-
-    def _failed(self, event: StatusEvent, error: ProlificError, now: float) -> StatusEvent:
+    def _fail_look(self, told: _Told, error: ProlificError, now: float) -> None:
         if isinstance(error, NotFoundError) and now < self._found_by:
-            return self._go_on(event, now)
-        if self._failures == 0:
+            self._go_on(told, now, error)
+            return
+        if self._failures == 0 or self._pauses is None:
             self._pauses = pauses(self._retry)
             next(self._pauses)
         self._failures += 1
         if not look_again(error) or self._failures > self._poll.max_consecutive_failures:
-            return self._end(event, WaitFailedError(*self._story(now)), error)
-        return self._go_on(event, now, self._pauses.send(error), hint(error, self._retry))
+            self._end(told, WaitFailedError(*self._story(now)), error)
+            return
+        self._go_on(told, now, error, self._pauses.send(error), hint(error, self._retry))
 
     def _go_on(
-        self, event: StatusEvent, now: float, pause: float = 0.0, floor: float = 0.0
-    ) -> StatusEvent:
+        self,
+        told: _Told,
+        now: float,
+        error: ProlificError | None = None,
+        pause: float = 0.0,
+        floor: float = 0.0,
+    ) -> None:
         """Plan the next look: after the gap, shortened for the last one, never below the floor."""
-        gap = max(next(self._gaps), pause)
-        due = max(min(now + gap, self._last_look), now + floor)
         if self._one_look:
-            self.due = None
-            event = self._told(event, None)
+            self._tell(told, None, error)
             self._time_out(now)
-            return event
-        over = now >= self._last_look or (self.deadline is not None and due >= self.deadline)
-        self.due = None if over else due
-        return self._told(event, None if over else due - now)
+            return
+        gap = self._poll.jittered(self._gap, self._random())
+        self._gap = self._poll.following(self._gap)
+        due = min(now + gap, self._last_look)
+        if error is not None:
+            due = max(min(now + max(gap, pause), self._last_look), now + floor)
+        if now >= self._last_look or (self.deadline is not None and due >= self.deadline):
+            self.due = None
+            self._tell(told, None, error)
+        else:
+            self.due = due
+            self._tell(told, due - now, error)
 
     def _end(
-        self, event: StatusEvent, outcome: Batch | WaitError, cause: ProlificError | None = None
-    ) -> StatusEvent:
-        event = self._told(event, None)
+        self, told: _Told, outcome: Batch | WaitError, cause: ProlificError | None = None
+    ) -> None:
+        event = self._note(told, None, cause)
         self._set(outcome, cause)
-        return event
+        self._call(event)
 
     def _set(self, outcome: Batch | WaitError, cause: ProlificError | None = None) -> None:
         self.due = None
         self.outcome = outcome
         if isinstance(outcome, WaitError):
-            outcome.events = tuple(self._events)
+            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events or ())
             outcome.__cause__ = cause
 
     def _time_out(self, now: float) -> None:
-        newest = self._events[-1].error if self._events else None
+        newest = self._events[-1][-1] if self._events else None
         self._set(WaitTimeoutError(*self._story(now)), newest)
 
-    def _told(self, event: StatusEvent, next_in: float | None) -> StatusEvent:
-        event = evolve(event, next_in=next_in)
+    def _tell(self, told: _Told, next_in: float | None, error: ProlificError | None = None) -> None:
+        self._call(self._note(told, next_in, error))
+
+    def _note(self, told: _Told, next_in: float | None, error: ProlificError | None) -> _Event:
+        event = (self._status, told[0], self._polls, told[1], next_in, error)
+        if self._events is None:
+            self._events = []  # a bounded deque would take 700 bytes at once
+        elif len(self._events) == _KEPT_EVENTS:
+            del self._events[0]
         self._events.append(event)
         return event
 
+    def _call(self, event: _Event) -> None:
+        if self._on_event is not None:
+            try:
+                self._on_event(StatusEvent(self.key, *event))
+            except Exception:  # noqa: BLE001 - whatever it is, the wait is not its place
+                _log.exception("on_event raised for batch %s; the wait goes on", self.key)
+
     def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
         """Return what every WaitError tells; the events are added when it is settled."""
-        return self.batch_id, self._status, now - self._started, self._polls, ()
+        return self.key, self._status, now - self._started, self._polls, ()
 
-    def _warn_unless_known(self, status: BatchStatus | None) -> None:
-        if status in BatchStatus.__members__.values() or status in self._warned:
-            return
-        self._warned.add(status)
-        shown = "no status" if status is None else f"the unseen status {status!r}"
-        _log.warning("batch %s shows %s, which counts as pending", self.batch_id, shown)
+    def _warn(self, status: BatchStatus | None) -> None:
+        self._warned = self._warned or set()
+        if status not in self._warned:
+            self._warned.add(status)
+            shown = "no status" if status is None else f"the unseen status {status!r}"
+            _log.warning("batch %s shows %s, which counts as pending", self.key, shown)

@@ -183,7 +183,7 @@ async def test_close_ends_pending_waits() -> None:
         poll = PollPolicy(initial=10)
         client = ProlificClient(sim.token, base_url=sim.url, poll=poll)
         waits = [asyncio.create_task(client.batches.wait_until_ready(batch_id)) for _ in range(3)]
-        while len(sim.requests) < 3:
+        while not sim.requests:
             await asyncio.sleep(0.001)
         await client.close()
         for wait in waits:

@@ -63,6 +63,8 @@ CLIENT = {
     "base_url": None,
     "session": None,
     "request_timeout": 30.0,
+    "strategy": "auto",
+    "max_requests_per_second": None,
     "retry": prolific_async.RetryPolicy(),
     "poll": prolific_async.PollPolicy(),
     "max_connections": 100,
@@ -80,6 +82,7 @@ VERBS: dict[str, dict[str, Any]] = {
     "wait_all": WAITING | {"on_event": None, "return_exceptions": False},
     "as_ready": WAITING,
     "watch": WAITING,
+    "look_now": {},
 }
 BOUND_VERBS = {
     "duplicate": "duplicate",

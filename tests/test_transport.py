@@ -48,6 +48,8 @@ def transport(url: str, **settings: Any) -> Transport:
                 "session": None,
                 "request_timeout": 2.0,
                 "max_connections": 10,
+                "max_requests_per_second": None,
+                "retry_after_cap": 60.0,
                 "trace_configs": (),
             }
             | settings
@@ -257,7 +259,7 @@ async def test_an_attempt_is_bounded(
     async with serving(answer) as (url, _):
         error = await failure(url, request_timeout=0.05)
     assert isinstance(error, RequestTimeoutError)
-    assert "0.05 s" in str(error)
+    assert "0.05 s were allowed" in str(error)
 
 
 async def test_a_connection_that_never_comes_about_was_not_sent() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,26 @@ FAILED, UNINITIALISED = Look(BatchStatus.ERROR), Look(BatchStatus.UNINITIALISED)
 NULL = Look()
 
 
+class Told(Wait):
+    """A wait that returns the events that it tells."""
+
+    __slots__ = ("told",)
+
+    def __init__(self, key: str, **settings: Any) -> None:
+        self.told: list[StatusEvent] = []
+        super().__init__(key, on_event=self.told.append, **settings)
+
+    def observe(self, seen: Look, now: float) -> list[StatusEvent]:  # type: ignore[override]
+        before = len(self.told)
+        super().observe(seen, now)
+        return self.told[before:]
+
+    def expire(self, now: float, *, looking: bool) -> list[StatusEvent]:  # type: ignore[override]
+        before = len(self.told)
+        super().expire(now, looking=looking)
+        return self.told[before:]
+
+
 def waiting(
     timeout: float | None = 100.0,
     *,
@@ -42,16 +63,16 @@ def waiting(
     made_at: float | None = None,
     retry: RetryPolicy = RetryPolicy(initial=0, maximum=0),  # noqa: B008 - frozen
     **poll: float,
-) -> Wait:
+) -> Told:
     policy = PollPolicy(**({"jitter": 0.0} | poll))  # type: ignore[arg-type]
-    return Wait("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
+    return Told("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
 
 
 def failing(error: ProlificError) -> Look:
     return Look(error=error)
 
 
-def see(wait: Wait, look: Look, now: float) -> StatusEvent:
+def see(wait: Told, look: Look, now: float) -> StatusEvent:
     (event,) = wait.observe(look, now)
     return event
 
@@ -81,9 +102,9 @@ def test_gaps_grow_from_the_answer_on() -> None:
 def test_ready_is_followed_by_a_get_that_is_part_of_the_look() -> None:
     wait = waiting()
     see(wait, PROCESSING, 1)
-    assert not wait.wants_batch
+    assert not wait.wants_whole
     assert wait.observe(READY, 2) == []
-    assert (wait.wants_batch, wait.due, wait.outcome) == (True, 2, None)
+    assert (wait.wants_whole, wait.due, wait.outcome) == (True, 2, None)
     event = see(wait, Look(BatchStatus.READY, batch()), 3)
     assert event == StatusEvent("b1", BatchStatus.READY, BatchStatus.PROCESSING, 2, 2, None)
     assert wait.outcome == batch()
@@ -107,7 +128,7 @@ def test_a_get_that_denies_ready_is_the_newest_look_and_gets_follow(second: Look
     assert (denied.polls, denied.previous, denied.next_in) == (2, BatchStatus.READY, 1.0)
     assert denied.error is second.error
     assert wait.outcome is None
-    assert wait.wants_batch
+    assert wait.wants_whole
     see(wait, Look(BatchStatus.READY, batch()), 4)
     assert wait.outcome == batch()
 
@@ -115,7 +136,7 @@ def test_a_get_that_denies_ready_is_the_newest_look_and_gets_follow(second: Look
 def test_error_is_followed_by_a_get_for_its_batch() -> None:
     wait = waiting()
     assert wait.observe(FAILED, 2) == []
-    assert wait.wants_batch
+    assert wait.wants_whole
     event = see(wait, Look(BatchStatus.ERROR, batch("ERROR")), 3)
     assert (event.polls, event.status, event.next_in) == (1, BatchStatus.ERROR, None)
     error = outcome(wait)
@@ -382,14 +403,14 @@ LOOKS = st.sampled_from(
 def test_whatever_is_seen_a_wait_keeps_its_promises(
     looks: list[Look], latency: float, timeout: float | None, seed: int
 ) -> None:
-    wait = Wait(
+    wait = Told(
         "b1",
         poll=PollPolicy(max_consecutive_failures=3, uninitialised_grace=20),
         retry=RetryPolicy(),
         timeout=timeout,
         now=0.0,
         made_at=0.0,
-        rng=random.Random(seed),
+        random=random.Random(seed).random,
     )
     events: list[StatusEvent] = []
     now = 0.0
@@ -407,12 +428,12 @@ def test_whatever_is_seen_a_wait_keeps_its_promises(
         now += latency
         # Only a look that reads the whole batch shows one.
         whole = look.batch is not None or look.error is not None
-        if wait.wants_batch and not whole:
+        if wait.wants_whole and not whole:
             status = look.status or BatchStatus.READY
             events += wait.observe(Look(status, batch(status)), now)
         else:
             events += wait.observe(look, now)
-        if wait.outcome is None and wait.due is not None and not wait.wants_batch:
+        if wait.outcome is None and wait.due is not None and not wait.wants_whole:
             assert wait.due >= now
     assert [event.polls for event in events] == list(range(1, len(events) + 1))
     for before, after in pairwise(events):

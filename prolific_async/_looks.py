@@ -1,0 +1,134 @@
+"""The looks that the engine asks for: at one batch, at a workspace's list, or into the unknown."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from prolific_async import _listing, _protocol
+from prolific_async._entries import GroupLook
+from prolific_async._retry import hint
+from prolific_async.errors import ProlificError, RateLimitedError, TransportError
+from prolific_async.waiting import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prolific_async._listing import Listing
+    from prolific_async._protocol import Request
+    from prolific_async._transport import Transport
+    from prolific_async.models import Batch, BatchStatus
+    from prolific_async.policies import RetryPolicy
+
+FEW = {"auto": 8, "status": math.inf, "list": 1}
+"""By strategy: batches of a workspace that wait, from which on its list is looked at."""
+
+_UNKNOWN = ""  # the group of batches whose workspace is still unknown
+_KNOWN_AT_MOST = 100_000  # batches whose workspace is remembered
+_LISTS_AT_MOST = 64  # lists that are held against the next ones
+_SCOUTS = 3  # unknown batches in a row whose lists may know no other before that is given up
+_REFUSED = 1.0  # seconds at least until a list that was refused is asked for again
+
+
+class Looks:
+    """Makes looks, and learns from all of them which workspace a batch belongs to."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        retry: RetryPolicy,
+        read_batch: Callable[[Request, Any], Batch],
+        read_status: Callable[[Request, Any], BatchStatus | None],
+    ) -> None:
+        self._send = transport.send
+        self._retry = retry
+        self._read_batch = read_batch
+        self._read_status = read_status
+        self._workspaces: dict[str, str] = {}
+        self._lists: dict[str, Listing] = {}
+
+    def learn(self, batch_id: str, workspace_id: str) -> None:
+        """Remember a batch's workspace."""
+        self._workspaces[batch_id] = workspace_id
+        if len(self._workspaces) > _KNOWN_AT_MOST:
+            del self._workspaces[next(iter(self._workspaces))]
+
+    def workspace_of(self, batch_id: str) -> str:
+        """Return a batch's workspace as far as it is known."""
+        return self._workspaces.get(batch_id, _UNKNOWN)
+
+    async def at(
+        self,
+        batch_id: str,
+        whole: bool,  # noqa: FBT001 - the engine's call
+        patience: float | None = None,
+    ) -> Look:
+        """Look at one batch, in one attempt."""
+        request = _protocol.look(batch_id, whole=whole)
+        try:
+            answer = await self._send(request, look=True, within=patience)
+            if whole:
+                batch = self._read_batch(request, answer.data)
+                return Look(batch.status, batch)
+            return Look(self._read_status(request, answer.data))
+        except ProlificError as error:
+            return Look(error=error)
+
+    async def at_all(
+        self,
+        workspace_id: str,
+        batch_ids: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+    ) -> GroupLook:
+        """Look at a workspace's list, or find out the workspace of one of many unknown batches."""
+        if workspace_id != _UNKNOWN:
+            return await self._at_list(workspace_id, wanted, patience)
+        found: dict[str, Look] = {}
+        size = 0
+        for scout in batch_ids[:_SCOUTS]:
+            if scout in found:
+                continue
+            found[scout] = seen = await self.at(scout, True, patience)  # noqa: FBT003 - the engine's call
+            if isinstance(seen.error, TransportError):
+                break
+            if seen.batch is None:
+                continue
+            look = await self._at_list(seen.batch.workspace_id, wanted, patience)
+            if look.refused_for is not None:
+                return GroupLook(
+                    found, failure=look.failure, refused_for=look.refused_for, regroup=True
+                )
+            if look.failure is not None:
+                break
+            size += look.size
+            others = {one: look.found[one] for one in batch_ids if one in look.found}
+            found |= others | {scout: seen}
+            if len(others) > 1:
+                return GroupLook(found, size, again=True, regroup=True)
+        return GroupLook(found, size, regroup=True)
+
+    async def _at_list(
+        self, workspace_id: str, wanted: Callable[[str], bool], patience: float
+    ) -> GroupLook:
+        request = _protocol.list_batches(workspace_id)
+        before = self._lists.pop(workspace_id, None)
+        try:
+            answer = await self._send(request, look=True, raw=True, within=patience)
+            read_batch = partial(self._read_batch, request)
+            listing = await _listing.read(answer.data, wanted, read_batch, before)
+        except RateLimitedError as error:
+            wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
+            return GroupLook(failure="the list was answered with 429", refused_for=wait)
+        except (ProlificError, ValueError, RecursionError) as error:
+            return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
+        if listing.body:
+            self._lists[workspace_id] = listing
+            if len(self._lists) > _LISTS_AT_MOST:
+                del self._lists[next(iter(self._lists))]
+        if listing is not before:
+            for batch_id in listing.looks:
+                if wanted(batch_id):
+                    self.learn(batch_id, workspace_id)
+        return GroupLook(listing.looks, len(answer.data))

@@ -1,0 +1,147 @@
+"""Many waits at once, on one engine for each event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+
+    from prolific_async._looks import Looks
+    from prolific_async.engine import Engine
+    from prolific_async.errors import ConfigurationError
+    from prolific_async.models import Batch
+    from prolific_async.waiting import StatusEvent, Wait
+
+_AT_A_TIME = 1000  # waits that are started before the loop gets its turn
+_STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
+
+
+class Waits:
+    """Starts waits, and tells of their ends."""
+
+    def __init__(self, looks: Looks, few: float, at_once: int) -> None:
+        self._looks = looks
+        self._few = few
+        self._at_once = at_once
+        self._engine: Engine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, wait: Wait) -> Batch:
+        """Return the READY batch of a wait, or raise its error."""
+        engine = self._here()
+        try:
+            await engine.start(wait)
+        finally:
+            if not wait.is_over:
+                engine.leave(wait)
+                await engine.settled()
+        return wait.result()
+
+    async def watch(
+        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
+    ) -> AsyncGenerator[StatusEvent]:
+        """Yield the events that a wait puts into the queue, and raise its error at the end."""
+        engine = self._here()
+        try:
+            engine.start(wait).add_done_callback(lambda _: events.put_nowait(None))
+            while (event := await events.get()) is not None:
+                yield event
+        finally:
+            engine.leave(wait)
+            await engine.settled()
+        wait.result()
+
+    async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
+        """Start waits, and yield each when it is over."""
+        engine = self._here()
+        ended: asyncio.Queue[Wait] = asyncio.Queue()
+        going = dict.fromkeys(waits)
+        try:
+            for number, wait in enumerate(going):
+                engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                if number % _AT_A_TIME == 0:
+                    await asyncio.sleep(0)  # the loop must not starve of a crowd
+            while going:
+                wait = await ended.get()
+                del going[wait]
+                yield wait
+        finally:
+            for wait in going:
+                engine.leave(wait)
+            await engine.settled()
+
+    async def ended_of_stream(self, waits: AsyncIterator[Wait]) -> AsyncGenerator[Wait]:
+        """Start the waits of a stream as it brings them, and yield each when it is over.
+
+        The stream is read ahead of its consumer by a bounded number of waits only.
+        """
+        engine = self._here()
+        ended: asyncio.Queue[Wait | None] = asyncio.Queue()
+        going: dict[Wait, None] = {}
+        room = asyncio.Semaphore(_STREAMED)
+
+        async def feed() -> None:
+            try:
+                async for wait in waits:
+                    await room.acquire()
+                    going[wait] = None
+                    engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                    # The stream may never wait for anything; the loop must not starve of it.
+                    await asyncio.sleep(0)
+            finally:
+                ended.put_nowait(None)
+
+        feeding = asyncio.create_task(feed())
+        try:
+            fed = False
+            while going or not fed:
+                over = await ended.get()
+                if over is None:
+                    fed = True
+                    await feeding
+                else:
+                    del going[over]
+                    yield over
+                    room.release()
+        finally:
+            feeding.cancel()
+            await asyncio.wait([feeding])
+            for wait in going:
+                engine.leave(wait)
+            await engine.settled()
+
+    def look_now(self, batch_id: str) -> None:
+        """Make the next look at a batch due now."""
+        if self._engine is not None:
+            self._engine.look_now(batch_id)
+
+    async def close(self, reason: ConfigurationError) -> None:
+        """End every wait."""
+        if self._engine is not None:
+            self._engine.close(reason)
+            await self._engine.settled()
+
+    def _here(self) -> Engine:
+        """Return the engine of this loop; one of a loop that has ended has nothing left to do."""
+        loop = asyncio.get_running_loop()
+        if self._engine is None or self._loop is not loop:
+            # With the first wait: what never waits need not import it.
+            from prolific_async.engine import Engine  # noqa: PLC0415
+
+            looks = self._looks
+            self._engine = Engine(
+                looks.at,
+                looks.at_all,
+                looks.workspace_of,
+                few=self._few,
+                at_once=self._at_once,
+            )
+            self._loop = loop
+        return self._engine
+
+
+def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:
+    ended.put_nowait(wait)
