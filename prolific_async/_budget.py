@@ -43,7 +43,10 @@ class Budget:
         if self._calls or self._looks or (look and now < self._looks_from):
             return False
         if self._slowed_at is None and self._limit == math.inf:
-            self._note(now)
+            if now - self._second < 1:
+                self._count += 1
+            else:
+                self._note(now)
             return True
         return self._take(now)
 

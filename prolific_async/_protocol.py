@@ -142,7 +142,7 @@ def decode(
         raise _status_error(request, status, hidden, _hide(_text(body), secret))
     if raw:
         return Answer(headers, body)
-    if not body.strip():
+    if not body or body.isspace():
         return Answer(headers, None)
     try:
         return Answer(headers, _json(body))
@@ -195,9 +195,13 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _json(body: bytes) -> Any:
-    return _DECODER.decode(
-        body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8")
-    )
+    text = body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8")
+    if text.startswith(("{", "[")):
+        # Most answers begin and end with their JSON, and need no look for space around it.
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return _DECODER.decode(text)
 
 
 def _text(body: bytes) -> str:

@@ -275,7 +275,7 @@ async def test_a_connection_that_never_comes_about_was_not_sent() -> None:
             filler.connect_ex(address)
         await asyncio.sleep(0.01)
         try:
-            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=0.1)
+            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=0.3)
         finally:
             for filler in fillers:
                 filler.close()
@@ -520,7 +520,7 @@ async def test_a_name_that_is_looked_up_for_too_long_was_not_sent(
         return []
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-    error = await failure("https://slow.invalid", request_timeout=0.05)
+    error = await failure("https://slow.invalid", request_timeout=0.3)
     assert isinstance(error, ConnectError)
 
 
