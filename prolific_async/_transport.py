@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
+from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import _protocol, errors
@@ -47,7 +48,8 @@ class _Connected:
         self.session = session
         # Of each request; empty where the session sends them itself.
         self.headers = headers
-        self.headers_with_body = {**headers, "Content-Type": "application/json"}
+        # Of aiohttp's own kind, which it would make of a plain dict at each request.
+        self.headers_with_body = CIMultiDict({**headers, "Content-Type": "application/json"})
         self.budget = Budget(max_requests_per_second)
         self.places = Places(connections)
         self.limit = TimeLimit(request_timeout, loop)
