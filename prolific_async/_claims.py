@@ -34,6 +34,8 @@ class Claim:
 
     """
 
+    __slots__ = ("began", "copy", "may_have_run", "name")
+
     def __init__(self, name: str | None, began: float) -> None:
         self.name = name
         self.began = began

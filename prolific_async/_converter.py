@@ -99,10 +99,21 @@ def load(
 
     """
     try:
-        return _converter(detailed=False).structure(data, cls)
+        model: T = (_HOOKS.get(cls) or _hook(cls))(data, cls)
     except Exception:  # noqa: BLE001 - cattrs lets through what a hook or a constructor raises
         problems = _problems(cls, data, at)
+    else:
+        return model
     raise DecodeError(problems, data if within is None else within, method, path)
+
+
+_HOOKS: dict[Any, Callable[[Any, Any], Any]] = {}
+
+
+def _hook(cls: Any) -> Callable[[Any, Any], Any]:
+    """Look the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
+    hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
+    return hook
 
 
 def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
