@@ -217,9 +217,9 @@ async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
     async def tick() -> None:
         nonlocal longest
         while True:
-            before = time.perf_counter()
+            before = time.thread_time()
             await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - before)
+            longest = max(longest, time.thread_time() - before)
 
     whole = body(items)
     ticker = asyncio.create_task(tick())
