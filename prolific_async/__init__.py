@@ -34,9 +34,8 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus, DatasetRef, TaskDetails
+from prolific_async.models import Batch, BatchStatus, DatasetRef, StatusEvent, TaskDetails
 from prolific_async.policies import PollPolicy, RetryPolicy
-from prolific_async.waiting import StatusEvent
 
 __all__ = [
     "APIStatusError",

@@ -10,23 +10,25 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async import _protocol, _writes
-from prolific_async._claims import Claims
 from prolific_async._converter import load
-from prolific_async._looks import Looks
-from prolific_async._retry import did_not_run, get_again, retrying
-from prolific_async._waits import Waits
-from prolific_async.models import Batch, BatchStatus
+from prolific_async._http import protocol
+from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._posts.claims import Claims
+from prolific_async._posts.duplicate import duplicate_once
+from prolific_async._posts.setup import set_up_once
+from prolific_async._waiting.looks import Looks
+from prolific_async._waiting.wait import Wait
+from prolific_async._waiting.waits import Waits
+from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, is_number, is_whole
-from prolific_async.waiting import StatusEvent, Wait
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncGenerator, Callable, Iterable
     from types import EllipsisType
 
-    from prolific_async._protocol import Answer, Request
-    from prolific_async._transport import Transport
+    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.transport import Transport
     from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.policies import RetryPolicy
 
@@ -87,16 +89,16 @@ class Batches:
             raise ValueError(f"name must be text: {name!r}")
         if not isinstance(upload_new_dataset, bool):
             raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
-        request = _protocol.change(
+        request = protocol.change(
             batch_id, "duplicate", name=name, upload_new_dataset=upload_new_dataset or None
         )
 
         async def get_source() -> tuple[Batch, Answer]:
-            request = _protocol.look(batch_id, whole=True)
+            request = protocol.look(batch_id, whole=True)
             answer = await self._get(request)
             return self._read(request, answer.data), answer
 
-        copy = await _writes.duplicate(
+        copy = await duplicate_once(
             request,
             name,
             post=self._post,
@@ -133,13 +135,13 @@ class Batches:
         batch_id = _given_id(batch)
         if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
             raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-        request = _protocol.change(
+        request = protocol.change(
             batch_id,
             "setup",
-            dataset_id=None if dataset_id is None else _protocol.checked_id(dataset_id),
+            dataset_id=None if dataset_id is None else protocol.checked_id(dataset_id),
             tasks_per_group=tasks_per_group,
         )
-        await _writes.set_up(
+        await set_up_once(
             request,
             send=self._send,
             retry=self._retry,
@@ -151,12 +153,12 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        request = _protocol.look(_given_id(batch), whole=False)
+        request = protocol.look(_given_id(batch), whole=False)
         return _status(request, (await self._get(request)).data)
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        request = _protocol.look(_given_id(batch), whole=True)
+        request = protocol.look(_given_id(batch), whole=True)
         return self._read(request, (await self._get(request)).data)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
@@ -169,7 +171,7 @@ class Batches:
             DecodeError: Among others, when fewer batches come than the service counts.
 
         """
-        request: Request | None = _protocol.list_batches(workspace_id)
+        request: Request | None = protocol.list_batches(workspace_id)
         found: builtins.list[Batch] = []
         asked: set[str] = set()
         while request is not None:
@@ -180,14 +182,14 @@ class Batches:
             results = page.get("results")
             if results is not None:
                 found += load(tuple[Batch, ...], results, *call, at="$.results", within=page)
-            following = _protocol.next_page(request, page)
-            count = _protocol.count(page)
+            following = protocol.next_page(request, page)
+            count = protocol.count(page)
             if following is None and len(found) < count:
-                raise _protocol.undecodable(
+                raise protocol.undecodable(
                     request, f"{len(found)} of {count} batches, and no link to more", answer.data
                 )
             if following is not None and following.query in asked:
-                raise _protocol.undecodable(request, "the links lead in a circle", answer.data)
+                raise protocol.undecodable(request, "the links lead in a circle", answer.data)
             request = following
         return [self._known(batch) for batch in found]
 
@@ -336,7 +338,7 @@ class Batches:
 
         """
         self._check_usable()
-        self._waits.look_now(_protocol.checked_id(_given_id(batch)))
+        self._waits.look_now(protocol.checked_id(_given_id(batch)))
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
@@ -362,7 +364,7 @@ class Batches:
         poll: PollPolicy | None,
         on_event: Callable[[StatusEvent], object] | None = None,
     ) -> Wait:
-        batch_id = _protocol.checked_id(_given_id(batch))
+        batch_id = protocol.checked_id(_given_id(batch))
         policy = self._poll if poll is None else poll
         if not isinstance(policy, PollPolicy):
             raise ValueError(f"poll must be a PollPolicy: {poll!r}")  # noqa: TRY004 - by design

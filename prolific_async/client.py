@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from yarl import URL
 
-from prolific_async._addresses import is_loopback
-from prolific_async._looks import FEW
-from prolific_async._transport import Transport
+from prolific_async._http.addresses import is_loopback
+from prolific_async._http.transport import Transport
+from prolific_async._waiting.looks import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole

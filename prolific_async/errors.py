@@ -32,8 +32,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prolific_async.models import Batch, BatchStatus
-    from prolific_async.waiting import StatusEvent
+    from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 _SHOWN = 500  # characters of the service's own words in a message: a detail can be very long
 _NAMED = 10  # candidates in a message

@@ -1,4 +1,4 @@
-"""What the service sends: frozen, slotted values, named as on the wire.
+"""What the service sends, and what a wait saw of it: frozen, slotted values, named as on the wire.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get, create and
 duplicate a batch). Fields that newer answers add are optional, and keys that no release knows yet
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from prolific_async.batches import Batches
+    from prolific_async.errors import ProlificError
     from prolific_async.policies import PollPolicy
-    from prolific_async.waiting import StatusEvent
 
 
 class BatchStatus(StrEnum):
@@ -151,3 +151,28 @@ class Batch(WireModel):
     ) -> AsyncGenerator[StatusEvent]:
         """Yield each look at this batch until READY: see ``Batches.watch``."""
         return self._bound.watch(self, timeout=timeout, poll=poll)
+
+
+@frozen
+class StatusEvent:
+    """One look of a wait.
+
+    Attributes:
+        batch_id: The batch that was looked at.
+        status: The newest status known, None when there is none yet; a look that fails, or that
+            the service answers without a status, leaves it as it was.
+        previous: The newest status known before this look.
+        polls: Looks of this wait so far, this one included.
+        elapsed: Seconds from the start of the wait to this look's answer.
+        next_in: Seconds from then to this wait's next look, None when this was the last.
+        error: Why the look failed, survived or fatal; None when it did not.
+
+    """
+
+    batch_id: str
+    status: BatchStatus | None
+    previous: BatchStatus | None
+    polls: int
+    elapsed: float
+    next_in: float | None
+    error: ProlificError | None = None

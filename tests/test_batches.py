@@ -38,8 +38,7 @@ from prolific_async.simulator import (
     Immediately,
     Simulator,
 )
-
-from .conftest import QUICK_POLL, QUICK_RETRY
+from tests.conftest import QUICK_POLL, QUICK_RETRY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -22,8 +22,7 @@ from prolific_async import (
     WaitFailedError,
 )
 from prolific_async.simulator import AfterSeconds, Fault, Simulator
-
-from .conftest import QUICK_POLL
+from tests.conftest import QUICK_POLL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

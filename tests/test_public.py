@@ -274,7 +274,7 @@ def modules_imported_in(path: Path) -> set[str]:
 
 def test_backoff_is_imported_in_one_module_only() -> None:
     users = [path for path in PACKAGE.rglob("*.py") if "backoff" in modules_imported_in(path)]
-    assert [path.name for path in users] == ["_retry.py"]
+    assert [path.name for path in users] == ["retry.py"]
 
 
 def test_the_simulator_shares_no_code_with_the_client() -> None:

@@ -14,8 +14,7 @@ from prolific_async.errors import (
     WaitError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch
-from prolific_async.waiting import StatusEvent
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["Board", "Ended", "ending", "in_words"]
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 from prolific_async.cli.board import Board, Ended, ending, in_words
 from prolific_async.cli.output import error_document, print_json, print_line
 from prolific_async.errors import BatchFailedError, WaitError
-from prolific_async.models import Batch
-from prolific_async.waiting import StatusEvent
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["JsonLines", "Lines"]
 

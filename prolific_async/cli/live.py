@@ -14,8 +14,7 @@ from rich.text import Text
 from prolific_async.cli.board import Board, Ended, in_words
 from prolific_async.cli.tables import cut_text, status_text
 from prolific_async.errors import WaitError
-from prolific_async.models import Batch, BatchStatus
-from prolific_async.waiting import StatusEvent
+from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 __all__ = ["LiveTable"]
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from prolific_async._places import Places
+from prolific_async._http.places import Places
 
 
 async def test_free_places_are_taken_until_there_are_none() -> None:

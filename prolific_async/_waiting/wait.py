@@ -11,10 +11,8 @@ import math
 import random
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from attrs import frozen
-
-from prolific_async import _protocol
-from prolific_async._retry import hint, look_again, pauses
+from prolific_async._http import protocol
+from prolific_async._http.retry import hint, look_again, pauses
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -25,7 +23,7 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus
+from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -41,31 +39,6 @@ _LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
 # By name and by identity, for the sake of the many looks that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
-
-
-@frozen
-class StatusEvent:
-    """One look of a wait.
-
-    Attributes:
-        batch_id: The batch that was looked at.
-        status: The newest status known, None when there is none yet; a look that fails, or that
-            the service answers without a status, leaves it as it was.
-        previous: The newest status known before this look.
-        polls: Looks of this wait so far, this one included.
-        elapsed: Seconds from the start of the wait to this look's answer.
-        next_in: Seconds from then to this wait's next look, None when this was the last.
-        error: Why the look failed, survived or fatal; None when it did not.
-
-    """
-
-    batch_id: str
-    status: BatchStatus | None
-    previous: BatchStatus | None
-    polls: int
-    elapsed: float
-    next_in: float | None
-    error: ProlificError | None = None
 
 
 # A StatusEvent without its batch: a plain tuple costs a tenth of one, and mostly nobody asks.
@@ -229,7 +202,7 @@ class Wait:
                 return
             self._tell(ending, 0.0)
         if looking:
-            request = _protocol.look(self.key, whole=self._by_get or ending is not None)
+            request = protocol.look(self.key, whole=self._by_get or ending is not None)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
             self._tell(self._count(Look(error=cut), now), None, cut)
         self._time_out(now)

@@ -26,9 +26,9 @@ from prolific_async import (
     RequestTimeoutError,
     __version__,
 )
-from prolific_async import _protocol as protocol
-from prolific_async._addresses import is_loopback, proxy_for
-from prolific_async._transport import Transport
+from prolific_async._http import protocol
+from prolific_async._http.addresses import is_loopback, proxy_for
+from prolific_async._http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

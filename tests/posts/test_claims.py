@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from prolific_async._claims import Claim, Claims, default_name
+from prolific_async._posts.claims import Claim, Claims, default_name
 
 HOUR = 3600.0
 NAMES = ["Round 2", "Original (Copy)", "Other"]

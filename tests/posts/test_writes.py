@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from prolific_async import Batch, BatchStatus, RetryPolicy, _protocol, _writes, errors
-from prolific_async._claims import Claims
-from prolific_async._protocol import Answer, Request
-from prolific_async._retry import did_not_run, retrying
+from prolific_async import Batch, BatchStatus, RetryPolicy, errors
+from prolific_async._http import protocol
+from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.retry import did_not_run, retrying
+from prolific_async._posts.claims import Claims
+from prolific_async._posts.duplicate import duplicate_once
+from prolific_async._posts.setup import set_up_once
 from prolific_async.errors import (
     APIStatusError,
     BadRequestError,
@@ -43,7 +46,7 @@ ACCEPTED = Answer({}, {})
 def answered(status: int, retry_after: str | None = None) -> APIStatusError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(APIStatusError) as caught:
-        _protocol.decode(SETUP, status, headers, b"")
+        protocol.decode(SETUP, status, headers, b"")
     return caught.value
 
 
@@ -118,7 +121,7 @@ class SetUp:
 
     def __call__(self, retry: RetryPolicy = AT_ONCE) -> ProlificError | None:
         """Run one setup, and hold that the script was used up."""
-        work = _writes.set_up(SETUP, send=self.send, retry=retry, get_status=self.get_status)
+        work = set_up_once(SETUP, send=self.send, retry=retry, get_status=self.get_status)
         outcome = run(outcome_of(work))
         assert (self.sends, self.statuses) == ([], [])
         return outcome
@@ -310,7 +313,7 @@ def test_cancelling_a_setup_sends_no_more(late: bool) -> None:  # noqa: FBT001 -
             return status
 
         task = asyncio.ensure_future(
-            _writes.set_up(SETUP, send=send, retry=AT_ONCE, get_status=get_status)
+            set_up_once(SETUP, send=send, retry=AT_ONCE, get_status=get_status)
         )
         await stuck.wait()
         task.cancel()
@@ -389,7 +392,7 @@ class Service:
         return batches
 
     async def duplicate(self, name: str | None, post: Post) -> Batch:
-        return await _writes.duplicate(
+        return await duplicate_once(
             DUPLICATE,
             name,
             post=post,
@@ -693,7 +696,7 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
             await asyncio.sleep(1000)
 
         task = asyncio.ensure_future(
-            _writes.duplicate(
+            duplicate_once(
                 DUPLICATE,
                 "Round 2",
                 post=hang if where == "post" else service.losing("Round 2"),

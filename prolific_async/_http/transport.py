@@ -13,17 +13,18 @@ from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
-from prolific_async import _protocol, errors
-from prolific_async._addresses import proxy_for
-from prolific_async._budget import Budget
-from prolific_async._places import Places
-from prolific_async._time_limit import TimeLimit
+from prolific_async import errors
+from prolific_async._http import protocol
+from prolific_async._http.addresses import proxy_for
+from prolific_async._http.budget import Budget
+from prolific_async._http.places import Places
+from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from prolific_async._protocol import Answer, Request
+    from prolific_async._http.protocol import Answer, Request
 
 _USER_AGENT = (
     f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
@@ -193,7 +194,7 @@ class Transport:
         else:
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
-            return _protocol.decode(
+            return protocol.decode(
                 request, response.status, response.headers, body, secret=self._token, raw=raw
             )
         finally:
@@ -207,7 +208,7 @@ class Transport:
         now = connected.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             connected.budget.slow_down(sent_at, now)
-        asked = _protocol.retry_after(response.headers) if look else None
+        asked = protocol.retry_after(response.headers) if look else None
         if asked:
             connected.budget.pause_looks(now + min(asked, self._retry_after_cap))
 
@@ -284,16 +285,16 @@ class Transport:
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     if response.content.is_eof():  # the usual case: all of a small body came with the headers
         body = response.content.read_nowait()
-        if len(body) > _protocol.MAX_BODY:
+        if len(body) > protocol.MAX_BODY:
             raise _too_large(request, response)
         return body
-    if (response.content_length or 0) > _protocol.MAX_BODY:
+    if (response.content_length or 0) > protocol.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []
     size = 0
     while chunk := await response.content.readany():
         size += len(chunk)
-        if size > _protocol.MAX_BODY:
+        if size > protocol.MAX_BODY:
             raise _too_large(request, response)
         chunks.append(chunk)
     return b"".join(chunks)
@@ -301,4 +302,4 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
-    return _protocol.undecodable(request, f"more than {_protocol.MAX_BODY} bytes")
+    return protocol.undecodable(request, f"more than {protocol.MAX_BODY} bytes")

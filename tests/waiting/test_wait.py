@@ -27,9 +27,8 @@ from prolific_async import (
     WaitTimeoutError,
     errors,
 )
-from prolific_async.waiting import Look, Wait
-
-from .samples import batch, status_error
+from prolific_async._waiting.wait import Look, Wait
+from tests.samples import batch, status_error
 
 PROCESSING, READY = Look(BatchStatus.PROCESSING), Look(BatchStatus.READY)
 FAILED, UNINITIALISED = Look(BatchStatus.ERROR), Look(BatchStatus.UNINITIALISED)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prolific_async import Batch, BatchStatus, DecodeError, _listing
+from prolific_async import Batch, BatchStatus, DecodeError
 from prolific_async._converter import load
-from prolific_async._listing import elements
+from prolific_async._waiting import listing as reading
+from prolific_async._waiting.listing import elements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -189,7 +190,7 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
         item("nothing", None),
     ]
     wanted = {"pending", "ready", "error", "unseen", "nothing"}.__contains__
-    listing = await _listing.read(body(items), wanted, reader)
+    listing = await reading.read(body(items), wanted, reader)
     assert reader.ids == ["ready", "error"]
     assert {batch_id: look.status for batch_id, look in listing.looks.items()} == {
         "pending": "PROCESSING",
@@ -224,7 +225,7 @@ async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
     whole = body(items)
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(0)
-    listing = await _listing.read(whole, {"b1", "b2", "b999"}.__contains__, reader)
+    listing = await reading.read(whole, {"b1", "b2", "b999"}.__contains__, reader)
     ticker.cancel()
     assert reader.ids == ["b1", "b999"]
     assert len(listing.looks) == 502
@@ -235,26 +236,26 @@ async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
 async def test_the_same_bytes_are_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader()
     whole = body([item("a"), item("b", "READY"), item("c", "READY")])
-    first = await _listing.read(whole, {"a", "b"}.__contains__, reader)
+    first = await reading.read(whole, {"a", "b"}.__contains__, reader)
     decoded: list[str] = []
-    real = _listing.elements
+    real = reading.elements
 
     def noting(text: str) -> Iterator[Any]:
         decoded.append(text)
         return real(text)
 
-    monkeypatch.setattr(_listing, "elements", noting)
-    again = await _listing.read(bytes(bytearray(whole)), {"a", "b"}.__contains__, reader, first)
+    monkeypatch.setattr(reading, "elements", noting)
+    again = await reading.read(bytes(bytearray(whole)), {"a", "b"}.__contains__, reader, first)
     assert again is first
     assert (decoded, reader.ids) == ([], ["b"])
     # One that was not read is wanted now.
-    later = await _listing.read(whole, {"a", "c"}.__contains__, reader, again)
+    later = await reading.read(whole, {"a", "c"}.__contains__, reader, again)
     batch = later.looks["c"].batch
     assert batch is not None
     assert batch.id == "c"
     assert len(decoded) == 1
     # One more byte is another list.
-    await _listing.read(whole + b" ", {"a", "c"}.__contains__, reader, later)
+    await reading.read(whole + b" ", {"a", "c"}.__contains__, reader, later)
     assert len(decoded) == 2
 
 
@@ -262,10 +263,10 @@ async def test_big_lists_are_not_remembered() -> None:
     reader = Reader()
     for size, kept in ((900_000, True), (1_100_000, False)):
         whole = body([item("a", name="x" * size)])
-        listing = await _listing.read(whole, {"a"}.__contains__, reader)
+        listing = await reading.read(whole, {"a"}.__contains__, reader)
         assert bool(listing.body) is kept
         assert set(listing.looks) == {"a"}
-        again = await _listing.read(whole, {"a"}.__contains__, reader, listing)
+        again = await reading.read(whole, {"a"}.__contains__, reader, listing)
         assert (again is listing) is kept
 
 
@@ -293,7 +294,7 @@ async def test_big_lists_are_not_remembered() -> None:
 )
 async def test_malformed_elements_are_left_out(element: Any) -> None:
     whole = body([item("a", "READY"), element, item("b")])
-    listing = await _listing.read(whole, {"a", "b", "x"}.__contains__, Reader())
+    listing = await reading.read(whole, {"a", "b", "x"}.__contains__, Reader())
     assert set(listing.looks) == {"a", "b"}
 
 
@@ -301,14 +302,14 @@ async def test_a_reader_that_refuses_leaves_one_out() -> None:
     def refuse(element: Any) -> Batch:
         raise DecodeError(("$: no",), element, "GET", "/batches")
 
-    listing = await _listing.read(body([item("a", "READY")]), {"a"}.__contains__, refuse)
+    listing = await reading.read(body([item("a", "READY")]), {"a"}.__contains__, refuse)
     assert (listing.looks, listing.unread) == ({}, frozenset())
 
 
 async def test_no_status_and_an_empty_one_are_told_apart() -> None:
     for statuses in ((None, ""), ("", None)):
         whole = body(item(f"b{index}", status) for index, status in enumerate(statuses))
-        listing = await _listing.read(whole, {"b0", "b1"}.__contains__, Reader())
+        listing = await reading.read(whole, {"b0", "b1"}.__contains__, Reader())
         assert tuple(listing.looks[f"b{index}"].status for index in range(2)) == statuses
 
 
@@ -319,11 +320,11 @@ async def test_no_status_and_an_empty_one_are_told_apart() -> None:
 )
 async def test_what_is_no_list_raises(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
-        await _listing.read(whole, {"a"}.__contains__, Reader())
+        await reading.read(whole, {"a"}.__contains__, Reader())
 
 
 async def test_every_truncation_of_a_list_raises() -> None:
     whole = body([item("a"), item("b", "READY")])
     for end in range(len(whole)):
         with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
-            await _listing.read(whole[:end], {"a", "b"}.__contains__, Reader())
+            await reading.read(whole[:end], {"a", "b"}.__contains__, Reader())

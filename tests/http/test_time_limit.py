@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prolific_async._time_limit import TimeLimit
-
-from .virtual_time import run
+from prolific_async._http.time_limit import TimeLimit
+from tests.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -21,12 +21,12 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._entries import Entry, Group, GroupLook
+from prolific_async._waiting.entries import Entry, Group, GroupLook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from prolific_async._entries import Waiter
+    from prolific_async._waiting.entries import Waiter
 
 _log = logging.getLogger("prolific_async")
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from prolific_async._budget import Budget
-
-from .virtual_time import run
+from prolific_async._http.budget import Budget
+from tests.virtual_time import run
 
 START = 1000.0
 

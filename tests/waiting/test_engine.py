@@ -11,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._entries import GroupLook
-from prolific_async.engine import APART, HEAVY, REFUSALS, Engine
+from prolific_async._waiting.engine import APART, HEAVY, REFUSALS, Engine
+from prolific_async._waiting.entries import GroupLook
+from prolific_async._waiting.wait import Look, Wait
 from prolific_async.models import BatchStatus
-from prolific_async.waiting import Look, Wait
-
-from .virtual_time import VirtualLoop, run
+from tests.virtual_time import VirtualLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -11,9 +11,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._waiting.wait import Look
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
-from prolific_async.waiting import Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

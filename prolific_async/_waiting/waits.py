@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
-    from prolific_async._looks import Looks
-    from prolific_async.engine import Engine
+    from prolific_async._waiting.engine import Engine
+    from prolific_async._waiting.looks import Looks
+    from prolific_async._waiting.wait import Wait
     from prolific_async.errors import ConfigurationError
-    from prolific_async.models import Batch
-    from prolific_async.waiting import StatusEvent, Wait
+    from prolific_async.models import Batch, StatusEvent
 
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
@@ -129,7 +129,7 @@ class Waits:
         loop = asyncio.get_running_loop()
         if self._engine is None or self._loop is not loop:
             # With the first wait: what never waits need not import it.
-            from prolific_async.engine import Engine  # noqa: PLC0415
+            from prolific_async._waiting.engine import Engine  # noqa: PLC0415
 
             looks = self._looks
             self._engine = Engine(

@@ -16,12 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from prolific_async import _protocol, errors
-from prolific_async._protocol import Answer, decode, http_date, retry_after, segment
+from prolific_async import errors
+from prolific_async._http import protocol
+from prolific_async._http.protocol import Answer, decode, http_date, retry_after, segment
 from prolific_async.errors import APIStatusError, DecodeError, ServerError
 
 ROOT = "/api/v1/data-collection"
-SETUP = _protocol.change("b-1", "setup", tasks_per_group=5)
+SETUP = protocol.change("b-1", "setup", tasks_per_group=5)
 CALL = f"POST {ROOT}/batches/b-1/setup"
 NOTHING: Mapping[str, str] = CIMultiDict()
 
@@ -57,18 +58,18 @@ def nested(**inner: Any) -> dict[str, Any]:
 # --- What is sent -----------------------------------------------------------------------------
 
 
-def sent(request: _protocol.Request) -> Any:
+def sent(request: protocol.Request) -> Any:
     """The body of a request, as the service reads it."""
     body: Any = request.body
     return json.loads(body) if isinstance(body, bytes) else body
 
 
 def test_requests_of_the_endpoints() -> None:
-    look = _protocol.look("b-1", whole=False)
+    look = protocol.look("b-1", whole=False)
     assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
-    look = _protocol.look("b-1", whole=True)
+    look = protocol.look("b-1", whole=True)
     assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1", None)
-    listed = _protocol.list_batches("w 1&x=é/")
+    listed = protocol.list_batches("w 1&x=é/")
     assert listed.target == f"{ROOT}/batches?workspace_id=w%201%26x%3D%C3%A9%2F"
     assert SETUP.target == f"{ROOT}/batches/b-1/setup"
     assert sent(SETUP) == {"tasks_per_group": 5}
@@ -76,16 +77,16 @@ def test_requests_of_the_endpoints() -> None:
 
 def test_only_what_was_given_is_sent() -> None:
     body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
-    request = _protocol.change("b-1", "duplicate", **body)
+    request = protocol.change("b-1", "duplicate", **body)
     assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
-    assert sent(_protocol.change("b-1", "duplicate", name=None)) == {}
+    assert sent(protocol.change("b-1", "duplicate", name=None)) == {}
 
 
 @given(name=st.text())
 @example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
 @quickly
 def test_any_text_is_sent_as_it_is(name: str) -> None:
-    assert sent(_protocol.change("b-1", "duplicate", name=name)) == {"name": name}
+    assert sent(protocol.change("b-1", "duplicate", name=name)) == {"name": name}
 
 
 FIT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
@@ -111,7 +112,7 @@ def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
     assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
     assert unquote(encoded, errors="strict") == text
     assert encoded not in (".", "..")
-    assert _protocol.look(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
+    assert protocol.look(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
 
 
 @given(
@@ -128,21 +129,21 @@ def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
 def test_control_characters_and_lone_surrogates_are_refused(
     before: str, bad: str, after: str
 ) -> None:
-    for refuse in (segment, _protocol.checked_id):
+    for refuse in (segment, protocol.checked_id):
         with pytest.raises(ValueError, match="id"):
             refuse(before + bad + after)
 
 
 @pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
 def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
-    for refuse in (segment, _protocol.checked_id):
+    for refuse in (segment, protocol.checked_id):
         with pytest.raises(ValueError, match="id"):
             refuse(identifier)
 
 
 def test_a_uuid_is_its_text() -> None:
     text = "6f0c1d2e-0000-4000-8000-0000000000ff"
-    assert segment(UUID(text)) == segment(text) == _protocol.checked_id(UUID(text)) == text
+    assert segment(UUID(text)) == segment(text) == protocol.checked_id(UUID(text)) == text
 
 
 # --- Success ----------------------------------------------------------------------------------
@@ -470,7 +471,7 @@ def test_headers_ignore_case_and_are_a_copy_that_can_be_pickled(status: int) -> 
 
 
 def test_the_request_is_not_told() -> None:
-    request = _protocol.change("b-1", "duplicate", name="a-secret-name")
+    request = protocol.change("b-1", "duplicate", name="a-secret-name")
     with pytest.raises(APIStatusError) as caught:
         decode(request, 500, NOTHING, b"")
     assert "a-secret-name" not in repr(caught.value)
@@ -639,14 +640,14 @@ def link(href: Any) -> dict[str, Any]:
 
 
 def test_the_next_page_is_asked_where_this_one_was() -> None:
-    first = _protocol.list_batches("w-1")
+    first = protocol.list_batches("w-1")
     for href in (
         "https://api.prolific.com/api/v1/data-collection/batches?workspace_id=w-1&offset=200",
         "https://evil.example/steal?workspace_id=w-1&offset=200",
         "//evil.example/steal?workspace_id=w-1&offset=200",
         "?workspace_id=w-1&offset=200",
     ):
-        following = _protocol.next_page(first, link(href))
+        following = protocol.next_page(first, link(href))
         assert following is not None
         assert following.method == "GET"
         assert following.target == f"{ROOT}/batches?workspace_id=w-1&offset=200"
@@ -673,13 +674,13 @@ def test_the_next_page_is_asked_where_this_one_was() -> None:
     ],
 )
 def test_without_a_link_there_is_no_next_page(data: Any) -> None:
-    assert _protocol.next_page(_protocol.list_batches("w-1"), data) is None
+    assert protocol.next_page(protocol.list_batches("w-1"), data) is None
 
 
 def following_target(href: str) -> str | None:
-    first = _protocol.list_batches("w-1")
+    first = protocol.list_batches("w-1")
     try:
-        following = _protocol.next_page(first, link(href))
+        following = protocol.next_page(first, link(href))
     except DecodeError:
         return None
     return following and following.target

@@ -27,8 +27,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.simulator import AfterLooks, AfterSeconds, Fault, SeenRequest, Simulator
-
-from .conftest import QUICK_RETRY
+from tests.conftest import QUICK_RETRY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

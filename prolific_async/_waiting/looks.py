@@ -6,18 +6,19 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async import _listing, _protocol
-from prolific_async._entries import GroupLook
-from prolific_async._retry import hint
+from prolific_async._http import protocol
+from prolific_async._http.retry import hint
+from prolific_async._waiting import listing as lists
+from prolific_async._waiting.entries import GroupLook
+from prolific_async._waiting.wait import Look
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
-from prolific_async.waiting import Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prolific_async._listing import Listing
-    from prolific_async._protocol import Request
-    from prolific_async._transport import Transport
+    from prolific_async._http.protocol import Request
+    from prolific_async._http.transport import Transport
+    from prolific_async._waiting.listing import Listing
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
 
@@ -65,7 +66,7 @@ class Looks:
         patience: float | None = None,
     ) -> Look:
         """Look at one batch, in one attempt."""
-        request = _protocol.look(batch_id, whole=whole)
+        request = protocol.look(batch_id, whole=whole)
         try:
             answer = await self._send(request, look=True, within=patience)
             if whole:
@@ -112,12 +113,12 @@ class Looks:
     async def _at_list(
         self, workspace_id: str, wanted: Callable[[str], bool], patience: float
     ) -> GroupLook:
-        request = _protocol.list_batches(workspace_id)
+        request = protocol.list_batches(workspace_id)
         before = self._lists.pop(workspace_id, None)
         try:
             answer = await self._send(request, look=True, raw=True, within=patience)
             read_batch = partial(self._read_batch, request)
-            listing = await _listing.read(answer.data, wanted, read_batch, before)
+            listing = await lists.read(answer.data, wanted, read_batch, before)
         except RateLimitedError as error:
             wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
             return GroupLook(failure="the list was answered with 429", refused_for=wait)

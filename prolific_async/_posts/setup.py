@@ -1,0 +1,70 @@
+"""One setup, and how to find out what became of it when its answer was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._http.retry import did_not_run, may_have_run, retrying
+from prolific_async.errors import BadRequestError, OutcomeUnknownError, ProlificError
+from prolific_async.models import BatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from prolific_async._http.protocol import Answer, Request
+    from prolific_async.policies import RetryPolicy
+
+_ACCEPTED = (BatchStatus.PROCESSING, BatchStatus.READY)
+
+
+async def set_up_once(
+    request: Request,
+    *,
+    send: Callable[[Request], Awaitable[Answer]],
+    retry: RetryPolicy,
+    get_status: Callable[[], Awaitable[BatchStatus | None]],
+) -> None:
+    """Send a setup until the service has accepted it once.
+
+    Raises:
+        OutcomeUnknownError: It may have run, and the status does not tell whether it did.
+        ProlificError: It failed and was not accepted.
+
+    """
+    not_accepted: ProlificError | None = None
+
+    async def attempt(request: Request) -> None:
+        nonlocal not_accepted
+        try:
+            await send(request)
+        except ProlificError as failure:
+            # A repeat is refused when the one before it was accepted after all.
+            refused_repeat = not_accepted is not None and isinstance(failure, BadRequestError)
+            if not (may_have_run(failure) or refused_repeat):
+                raise
+            if await _was_accepted(request, failure, get_status):
+                return
+            not_accepted = failure
+            raise
+
+    def again(failure: Any) -> bool:
+        return failure is not_accepted or did_not_run(failure)
+
+    await retrying(attempt, retry, again)(request)
+
+
+async def _was_accepted(
+    request: Request,
+    failure: ProlificError,
+    get_status: Callable[[], Awaitable[BatchStatus | None]],
+) -> bool:
+    unknown = OutcomeUnknownError(request.method, request.path)
+    try:
+        status = await get_status()
+    except ProlificError:
+        raise unknown from failure
+    if status in _ACCEPTED:
+        return True
+    if status is BatchStatus.UNINITIALISED:
+        return False
+    raise unknown from failure
