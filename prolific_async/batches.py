@@ -57,6 +57,7 @@ class Batches:
         self._poll = poll
         self._claims = Claims()
         self._looks = Looks(transport, retry, self._read, _status)
+        self._request_timeout = transport.request_timeout
         self._waits = Waits(self._looks, few, transport.looks_at_once)
 
     async def duplicate(
@@ -209,7 +210,7 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look.
+                policy's, None for no limit, 0 for one look within ``request_timeout``.
             poll: Gaps and graces, by default the client's.
             on_event: A plain function that is told of every look; what it raises is logged.
 
@@ -378,7 +379,8 @@ class Batches:
             batch_id,
             poll=policy,
             retry=self._retry,
-            timeout=None if limit == math.inf else limit,
+            timeout=limit,
+            request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time(),
             made_at=self._claims.given_at(batch_id),
             on_event=on_event,

@@ -79,7 +79,7 @@ class Transport:
         self._max_requests_per_second = max_requests_per_second
         self._retry_after_cap = retry_after_cap
         self._trace_configs = list(trace_configs)
-        self._request_timeout = request_timeout
+        self.request_timeout = request_timeout
         self._timeout = aiohttp.ClientTimeout(
             total=None,  # see _time_limit
             # A little earlier than the whole, to know a connection that was never made for one.
@@ -190,7 +190,7 @@ class Transport:
                 ) as response:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            failure = self._translated(request, error, within or self._request_timeout)
+            failure = self._translated(request, error, within or self.request_timeout)
         else:
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
@@ -241,7 +241,7 @@ class Transport:
             session,
             headers,
             connections=limit,
-            request_timeout=self._request_timeout,
+            request_timeout=self.request_timeout,
             max_requests_per_second=self._max_requests_per_second,
         )
         await self._let_go(previous)

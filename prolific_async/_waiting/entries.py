@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
 
+APART = 60.0
+"""Seconds until what was not looked at as one is tried so again."""
+HEAVY = 100_000
+"""Bytes of a group look for each entry that it serves, above which it is too heavy."""
+REFUSALS = 3
+"""Refused group looks in a row after which the group is looked at singly."""
+
 
 class Waiter(Protocol):
     """What the engine asks of a waiter. Times are those of the event loop."""
@@ -59,7 +66,6 @@ class GroupLook:
         failure: str | None = None,
         refused_for: float | None = None,
         again: bool = False,
-        regroup: bool = False,
     ) -> None:
         """Take what was found.
 
@@ -69,7 +75,6 @@ class GroupLook:
             failure: Why nothing was seen, None when it was.
             refused_for: Seconds to hold back after the service refused the look as one too many.
             again: Whether another look at once may show what this one did not.
-            regroup: Whether keys may belong to other groups by now.
 
         """
         self.found = found
@@ -77,7 +82,6 @@ class GroupLook:
         self.failure = failure
         self.refused_for = refused_for
         self.again = again
-        self.regroup = regroup
 
 
 class Entry:
@@ -91,7 +95,6 @@ class Entry:
         "key",
         "seen",
         "seen_at",
-        "single",
         "task",
         "waiters",
         "when",
@@ -100,39 +103,29 @@ class Entry:
     def __init__(self, key: str) -> None:
         self.key = key
         self.waiters: dict[Waiter, asyncio.Future[None]] = {}
-        self.when = math.inf  # its place in the heap; other places are stale
-        self.busy = False  # a look at it, or at its group, is queued or under way
-        self.single = False  # and it is one at it alone
-        self.task: asyncio.Task[None] | None = None  # a single look under way
+        self.when = math.inf
+        self.busy = False  # a look at it alone is queued or under way
+        self.task: asyncio.Task[None] | None = None
+        self.asked = False  # for a look now
         self.seen: Any = None
         self.seen_at = -math.inf
         self.group: Group | None = None
-        self.alone_until = -math.inf
-        self.asked = False  # for a look now
+        self.alone_until = -math.inf  # as looks at its group did not show it
 
-    def free(self) -> None:
-        """Note that no look is queued or under way any more."""
-        self.busy = self.single = False
+    def wants(self) -> tuple[float, float, bool]:
+        """Return when its waiters want a look, and to be expired, and if that look is a whole one.
 
-    @property
-    def due(self) -> float:
-        """When one of its waiters wants a look."""
-        if self.asked:
-            return -math.inf
-        first = math.inf
+        Each is that of the most eager one.
+        """
+        due = deadline = math.inf
+        whole = False
         for waiter in self.waiters:
-            if (due := waiter.due) is not None and due < first:
-                first = due
-        return first
-
-    @property
-    def deadline(self) -> float:
-        """When one of its waiters is to be expired."""
-        first = math.inf
-        for waiter in self.waiters:
-            if (deadline := waiter.deadline) is not None and deadline < first:
-                first = deadline
-        return first
+            if (theirs := waiter.due) is not None and theirs < due:
+                due = theirs
+            if (theirs := waiter.deadline) is not None and theirs < deadline:
+                deadline = theirs
+            whole = whole or waiter.wants_whole
+        return -math.inf if self.asked else due, deadline, whole
 
     @property
     def wants_whole(self) -> bool:
@@ -142,33 +135,80 @@ class Entry:
                 return True
         return False
 
+    def fits_group(self, now: float) -> bool:
+        """Tell whether a look at its group would do for it."""
+        return self.alone_until <= now and not self.wants_whole
+
+    def is_looked_at(self, now: float) -> bool:
+        """Tell whether a look that it will see is queued or under way."""
+        return self.busy or (self.group is not None and self.group.busy and self.fits_group(now))
+
 
 class Group:
-    """Entries that can be looked at as one."""
+    """Entries that can be looked at as one, and whether they are.
+
+    They are while they are ``few`` or more, and a look at them as one works: not for ``APART``
+    seconds after one that failed, that was refused for the ``REFUSALS``-th time in a row, or that
+    was too heavy for what it served.
+    """
 
     __slots__ = (
         "apart_until",
         "busy",
         "entries",
+        "few",
+        "first",
         "held_until",
-        "looked_at",
         "name",
         "refusals",
         "task",
         "told",
+        "when",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str | None, few: float) -> None:
+        """Take the name, None for the group of those of which nothing is known."""
         self.name = name
+        self.few = few
         self.entries: dict[Entry, None] = {}
-        self.busy = False
+        self.when = math.inf
+        self.first: Entry | None = None  # whose time that is
+        self.busy = False  # a look at it is queued or under way
         self.task: asyncio.Task[None] | None = None
-        self.looked_at = -math.inf
         self.apart_until = -math.inf
-        self.held_until = -math.inf
+        self.held_until = -math.inf  # after a refusal
         self.refusals = 0
-        self.told = False
+        self.told = ""
 
-    def covered(self) -> list[Entry]:
-        """Return the entries that a look at the group is for."""
-        return [entry for entry in self.entries if entry.busy and not entry.single]
+    def is_one(self, now: float) -> bool:
+        """Tell whether its entries are looked at as one."""
+        return len(self.entries) >= self.few and now >= self.apart_until
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether the look that it was placed for is still wanted."""
+        first = self.first
+        return first in self.entries and not first.busy and first.wants()[0] <= now
+
+    def keys(self, now: float) -> list[str]:
+        """Return the keys that a look at the group is for."""
+        return [one.key for one in self.entries if not one.busy and one.alone_until <= now]
+
+    def judge(self, look: GroupLook, served: int, now: float) -> str | None:
+        """Decide how to go on after a look, and return what is news about that."""
+        reason = look.failure
+        if look.refused_for is not None:
+            self.refusals += 1
+            if self.refusals < REFUSALS:
+                self.held_until = now + look.refused_for
+                return self._news(f"are held back for {look.refused_for:.3g} s: {reason}")
+        elif reason is None and look.size > HEAVY * max(served, 1):
+            reason = f"{look.size} bytes for {served} are too heavy"
+        self.refusals = 0
+        if reason is None:
+            return self._news("are looked at as one")
+        self.apart_until = now + APART
+        return self._news(f"are looked at singly for {APART:g} s: {reason}")
+
+    def _news(self, text: str) -> str | None:
+        told, self.told = self.told, text
+        return None if text == told else text

@@ -1,161 +1,167 @@
 """Reads a list of batches for a few of them: in slices, and no more of each than is needed.
 
-A list holds whole batches, so it can be megabytes; decoding it at once would block the loop.
+A list holds whole batches, so it can be megabytes; decoding it at once would block the loop. And
+from one look to the next hardly any of them changes: an element whose text is the same as the last
+time, by its hash, is not decoded again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._http.results import KNOWN, elements
 from prolific_async._waiting.wait import Look
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable
 
     from prolific_async.models import Batch
 
 _SLICE = 0.005  # seconds of decoding after which the loop gets its turn
-_REMEMBERED = 1 << 20  # bytes of a list up to which it is held against the next one
 
-_DECODER = json.JSONDecoder()
-_SPACE = re.compile(r"[ \t\r\n]*")
 _TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
 
 
-class Listing:
-    """What a list showed.
+class Memory:
+    """The elements of a list in their order, as far as they help to read the next one.
 
     Attributes:
-        body: Its bytes, empty when they were too many to be remembered.
-        looks: What it shows, by id, with the batch itself where it was wanted at its end.
-        unread: Ids of batches at their end that nobody wanted, so that they were not read.
+        ids: Of the batches.
+        pending: What each shows, None for one at its end.
+        lengths: Of their texts.
+        hashes: Of their texts.
 
     """
 
-    def __init__(self, body: bytes, looks: dict[str, Look], unread: frozenset[str]) -> None:
-        self.body = body
-        self.looks = looks
-        self.unread = unread
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.pending: list[Look | None] = []
+        self.lengths = array("L")
+        self.hashes = array("q")
+
+
+class Listing:
+    """What a list shows.
+
+    Attributes:
+        looks: By id, with the batch itself where it is at its end; one at its end that nobody
+            wants is left out, as its batch is not read.
+        news: Ids that the list before did not show.
+        memory: What helps to read the next list.
+
+    """
+
+    def __init__(
+        self,
+        text: str,
+        wanted: Callable[[str], bool],
+        read_batch: Callable[[Any], Batch],
+        before: Memory,
+    ) -> None:
+        self.looks: dict[str, Look] = {}
+        self.news: list[str] = []
+        self.memory = Memory()
+        self._text = text
+        self._wanted = wanted
+        self._read_batch = read_batch
+        self._before = before
+        self._next = 0  # of the list before, if nothing was added or taken away
+        self._places: dict[str, int] | None = None
+        self._shared: dict[str | None, Look] = {}
+
+    async def fill(self) -> None:
+        """Read the text, and let the loop have its turns meanwhile."""
+        pause = time.perf_counter() + _SLICE
+        for start, end, element in elements(self._text, self._end_of_known):
+            if element is KNOWN:
+                at = self._next
+                self._next += 1
+                before = self._before
+                self._note(before.ids[at], before.pending[at], end - start, before.hashes[at])
+            elif (glance := _glance(element)) is not None:
+                self._take(*glance, element, self._text[start:end])
+            if time.perf_counter() > pause:
+                await asyncio.sleep(0)
+                pause = time.perf_counter() + _SLICE
+
+    def _end_of_known(self, start: int) -> int | None:
+        """Return where the element ends that starts here, None if it must be decoded."""
+        before, at = self._before, self._next
+        if at == len(before.ids) or (before.pending[at] is None and self._wanted(before.ids[at])):
+            return None
+        end = start + before.lengths[at]
+        return end if hash(self._text[start:end]) == before.hashes[at] else None
+
+    def _take(self, batch_id: str, status: str | None, element: Any, text: str) -> None:
+        self._find_place(batch_id)
+        look: Look | None = None
+        if status not in _TERMINAL:
+            # One look for all that show the same.
+            look = self._shared.get(status)
+            if look is None:
+                look = Look(None if status is None else BatchStatus(status))
+                self._shared[status] = look
+        elif self._wanted(batch_id):
+            try:
+                batch = self._read_batch(element)
+            except DecodeError:
+                pass
+            else:
+                self.looks[batch_id] = Look(batch.status, batch)
+        self._note(batch_id, look, len(text), hash(text))
+
+    def _note(self, batch_id: str, look: Look | None, length: int, hashed: int) -> None:
+        if look is not None:
+            self.looks[batch_id] = look
+        memory = self.memory
+        memory.ids.append(batch_id)
+        memory.pending.append(look)
+        memory.lengths.append(length)
+        memory.hashes.append(hashed)
+
+    def _find_place(self, batch_id: str) -> None:
+        """Go on in the list before with what comes after a batch, if that was there."""
+        ids = self._before.ids
+        if self._next == len(ids) or ids[self._next] != batch_id:
+            if self._places is None:
+                self._places = {one: place for place, one in enumerate(ids)}
+            place = self._places.get(batch_id)
+            if place is None:
+                self.news.append(batch_id)
+                return
+            self._next = place
+        self._next += 1
 
 
 async def read(
     body: bytes,
     wanted: Callable[[str], bool],
     read_batch: Callable[[Any], Batch],
-    before: Listing | None = None,
+    before: Memory | None = None,
 ) -> Listing:
-    """Read a list's body.
+    """Read a list's body, with the help of what was read of the one before.
 
-    Most of the time nothing has changed since the last look: the same bytes are not decoded again.
     A malformed batch is left out, as one that the list does not show.
 
     Raises:
         ValueError: It is no list of batches.
 
     """
-    if before is not None and before.body == body and not any(map(wanted, before.unread)):
-        return before
-    looks: dict[str, Look] = {}
-    unread: list[str] = []
-    pending: dict[str | None, Look] = {}
-    pause = time.perf_counter() + _SLICE
-    for element in elements(body.decode()):
-        if time.perf_counter() > pause:
-            await asyncio.sleep(0)
-            pause = time.perf_counter() + _SLICE
-        batch_id, status = _glance(element)
-        if batch_id is None:
-            continue
-        if status not in _TERMINAL:
-            # One look for all that show the same.
-            looks[batch_id] = pending.get(status) or pending.setdefault(
-                status, Look(None if status is None else BatchStatus(status))
-            )
-        elif not wanted(batch_id):
-            unread.append(batch_id)
-        else:
-            try:
-                batch = read_batch(element)
-            except DecodeError:
-                continue
-            looks[batch_id] = Look(batch.status, batch)
-    return Listing(body if len(body) <= _REMEMBERED else b"", looks, frozenset(unread))
+    listing = Listing(body.decode(), wanted, read_batch, before or Memory())
+    await listing.fill()
+    return listing
 
 
-def _glance(element: Any) -> tuple[str | None, str | None]:
-    """Return id and status of an element, the id None when the element is malformed."""
+def _glance(element: Any) -> tuple[str, str | None] | None:
+    """Return id and status of an element, None when it is malformed."""
     if not isinstance(element, dict):
-        return None, None
+        return None
     batch_id, status = element.get("id"), element.get("status")
     if not isinstance(batch_id, str) or not isinstance(status, str | None):
-        return None, None
+        return None
     return batch_id, status
-
-
-def elements(text: str) -> Iterator[Any]:
-    """Yield the elements of ``results``, each decoded when it is asked for.
-
-    Raises:
-        ValueError: The text is not an object of JSON, or ``results`` no array.
-
-    """
-    at = _expect(text, 0, "{")
-    if _peek(text, at) == "}":
-        return
-    while True:
-        key, at = _value(text, at)
-        if not isinstance(key, str):
-            raise ValueError(f"a key is missing at {at}")  # noqa: TRY004 - as for all that is no JSON
-        at = _expect(text, at, ":")
-        if key == "results" and _peek(text, at) == "[":
-            at = yield from _array(text, at)
-        else:
-            value, at = _value(text, at)
-            if key == "results" and value is not None:
-                raise ValueError("results is no array")
-        if _peek(text, at) != ",":
-            break
-        at = _expect(text, at, ",")
-    at = _expect(text, at, "}")
-    if _skip(text, at) != len(text):
-        raise ValueError("more than one value")
-
-
-def _array(text: str, at: int) -> Generator[Any, None, int]:
-    """Yield the elements of an array, and return where it ends."""
-    at = _expect(text, at, "[")
-    if _peek(text, at) == "]":
-        return _expect(text, at, "]")
-    while True:
-        element, at = _value(text, at)
-        yield element
-        if _peek(text, at) != ",":
-            return _expect(text, at, "]")
-        at = _expect(text, at, ",")
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return space.end() if space else at
-
-
-def _peek(text: str, at: int) -> str:
-    at = _skip(text, at)
-    return text[at : at + 1]
-
-
-def _expect(text: str, at: int, what: str) -> int:
-    at = _skip(text, at)
-    if text[at : at + 1] != what:
-        raise ValueError(f"{what} is missing at {at}")
-    return at + 1
-
-
-def _value(text: str, at: int) -> tuple[Any, int]:
-    return _DECODER.raw_decode(text, _skip(text, at))

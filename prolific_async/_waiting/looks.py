@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async._http import protocol
 from prolific_async._http.retry import hint
-from prolific_async._waiting import listing as lists
 from prolific_async._waiting.entries import GroupLook
+from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 
     from prolific_async._http.protocol import Request
     from prolific_async._http.transport import Transport
-    from prolific_async._waiting.listing import Listing
+    from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is looked at."""
 
-_UNKNOWN = ""  # the group of batches whose workspace is still unknown
 _KNOWN_AT_MOST = 100_000  # batches whose workspace is remembered
 _LISTS_AT_MOST = 64  # lists that are held against the next ones
 _SCOUTS = 3  # unknown batches in a row whose lists may know no other before that is given up
@@ -47,7 +46,7 @@ class Looks:
         self._read_batch = read_batch
         self._read_status = read_status
         self._workspaces: dict[str, str] = {}
-        self._lists: dict[str, Listing] = {}
+        self._lists: dict[str, Memory] = {}
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
         """Remember a batch's workspace."""
@@ -55,9 +54,9 @@ class Looks:
         if len(self._workspaces) > _KNOWN_AT_MOST:
             del self._workspaces[next(iter(self._workspaces))]
 
-    def workspace_of(self, batch_id: str) -> str:
-        """Return a batch's workspace as far as it is known."""
-        return self._workspaces.get(batch_id, _UNKNOWN)
+    def workspace_of(self, batch_id: str) -> str | None:
+        """Return a batch's workspace, None as long as it is unknown."""
+        return self._workspaces.get(batch_id)
 
     async def at(
         self,
@@ -78,13 +77,13 @@ class Looks:
 
     async def at_all(
         self,
-        workspace_id: str,
+        workspace_id: str | None,
         batch_ids: list[str],
         wanted: Callable[[str], bool],
         patience: float,
     ) -> GroupLook:
         """Look at a workspace's list, or find out the workspace of one of many unknown batches."""
-        if workspace_id != _UNKNOWN:
+        if workspace_id is not None:
             return await self._at_list(workspace_id, wanted, patience)
         found: dict[str, Look] = {}
         size = 0
@@ -98,38 +97,36 @@ class Looks:
                 continue
             look = await self._at_list(seen.batch.workspace_id, wanted, patience)
             if look.refused_for is not None:
-                return GroupLook(
-                    found, failure=look.failure, refused_for=look.refused_for, regroup=True
-                )
+                return GroupLook(found, failure=look.failure, refused_for=look.refused_for)
             if look.failure is not None:
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
             found |= others | {scout: seen}
             if len(others) > 1:
-                return GroupLook(found, size, again=True, regroup=True)
-        return GroupLook(found, size, regroup=True)
+                return GroupLook(found, size, again=True)
+        return GroupLook(found, size)
 
     async def _at_list(
         self, workspace_id: str, wanted: Callable[[str], bool], patience: float
     ) -> GroupLook:
         request = protocol.list_batches(workspace_id)
-        before = self._lists.pop(workspace_id, None)
         try:
             answer = await self._send(request, look=True, raw=True, within=patience)
-            read_batch = partial(self._read_batch, request)
-            listing = await lists.read(answer.data, wanted, read_batch, before)
+            listing = await read(
+                answer.data,
+                wanted,
+                partial(self._read_batch, request),
+                self._lists.pop(workspace_id, None),
+            )
         except RateLimitedError as error:
             wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
             return GroupLook(failure="the list was answered with 429", refused_for=wait)
         except (ProlificError, ValueError, RecursionError) as error:
             return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
-        if listing.body:
-            self._lists[workspace_id] = listing
-            if len(self._lists) > _LISTS_AT_MOST:
-                del self._lists[next(iter(self._lists))]
-        if listing is not before:
-            for batch_id in listing.looks:
-                if wanted(batch_id):
-                    self.learn(batch_id, workspace_id)
+        self._lists[workspace_id] = listing.memory
+        if len(self._lists) > _LISTS_AT_MOST:
+            del self._lists[next(iter(self._lists))]
+        for batch_id in listing.news:
+            self.learn(batch_id, workspace_id)
         return GroupLook(listing.looks, len(answer.data))

@@ -76,7 +76,6 @@ class Wait:
         "_failures",
         "_found_by",
         "_gap",
-        "_last_look",
         "_on_event",
         "_one_look",
         "_pauses",
@@ -101,6 +100,7 @@ class Wait:
         poll: PollPolicy,
         retry: RetryPolicy,
         timeout: float | None,
+        request_timeout: float = math.inf,
         now: float,
         made_at: float | None = None,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -113,6 +113,7 @@ class Wait:
             poll: Gaps, graces and the failure budget.
             retry: Pauses after failures, and the cap of the service's hints.
             timeout: Seconds, None for no limit, 0 for one look.
+            request_timeout: Seconds that a wait of one look may last.
             now: The time.
             made_at: When this client made the batch, None if it did not.
             on_event: Is told of every look; what it raises is logged.
@@ -120,14 +121,12 @@ class Wait:
 
         """
         self.key = key
-        # A wait of one look is bounded by that look's own request_timeout.
-        self.deadline = now + timeout if timeout else None
+        self._one_look = timeout == 0
+        if self._one_look:
+            timeout = request_timeout
+        self.deadline = None if timeout in (None, math.inf) else now + timeout
         self.due: float | None = now
         self.outcome: Batch | WaitError | None = None
-        self._one_look = timeout == 0
-        self._last_look = (
-            now + timeout - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE) if timeout else math.inf
-        )
         self._poll = poll
         self._retry = retry
         self._started = now
@@ -266,17 +265,29 @@ class Wait:
             self._tell(told, None, error)
             self._time_out(now)
             return
-        gap = self._poll.jittered(self._gap, self._random())
-        self._gap = self._poll.following(self._gap)
-        due = min(now + gap, self._last_look)
-        if error is not None:
-            due = max(min(now + max(gap, pause), self._last_look), now + floor)
-        if now >= self._last_look or (self.deadline is not None and due >= self.deadline):
+        poll, gap = self._poll, self._gap
+        if gap < poll.maximum:
+            self._gap = poll.following(gap)
+        gap = poll.jittered(gap, self._random())
+        last_look = self._last_look()
+        if error is None:
+            due = now + gap
+            due = min(due, last_look)
+        else:
+            due = max(min(now + max(gap, pause), last_look), now + floor)
+        if now >= last_look or (self.deadline is not None and due >= self.deadline):
             self.due = None
             self._tell(told, None, error)
         else:
             self.due = due
             self._tell(told, due - now, error)
+
+    def _last_look(self) -> float:
+        """Return when to look once more before the deadline."""
+        if self.deadline is None:
+            return math.inf
+        timeout = self.deadline - self._started
+        return self.deadline - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE)
 
     def _end(
         self, told: _Told, outcome: Batch | WaitError, cause: ProlificError | None = None

@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DecodeError
 from prolific_async._converter import load
+from prolific_async._http import results
 from prolific_async._waiting import listing as reading
-from prolific_async._waiting.listing import elements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
 ITEM = {
     "id": "b1",
@@ -31,38 +30,6 @@ ITEM = {
     "workspace_id": "w1",
     "task_details": {"task_name": "Rate"},
 }
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
-DOCUMENTS = st.builds(
-    lambda before, results, after: {**before, "results": results, **after},
-    st.dictionaries(st.text().filter(lambda key: key != "results"), VALUES, max_size=3),
-    st.lists(VALUES, max_size=5),
-    st.dictionaries(st.text().filter(lambda key: key != "results"), VALUES, max_size=3),
-)
-SPACES = st.text(" \t\r\n", max_size=3)
-
-
-def written(value: Any, space: Callable[[], str]) -> str:
-    """Write a value as JSON with white space wherever it may stand."""
-    if isinstance(value, dict):
-        pairs = (f"{written(key, space)}:{written(one, space)}" for key, one in value.items())
-        text = f"{{{','.join(pairs) or space()}}}"
-    elif isinstance(value, list):
-        text = f"[{','.join(written(one, space) for one in value) or space()}]"
-    else:
-        text = json.dumps(value)
-    return f"{space()}{text}{space()}"
-
-
-def of(text: str) -> list[Any] | type[ValueError]:
-    try:
-        return list(elements(text))
-    except ValueError:
-        return ValueError
 
 
 def item(batch_id: str, status: Any = "PROCESSING", **changes: Any) -> dict[str, Any]:
@@ -82,97 +49,6 @@ class Reader:
     def __call__(self, element: Any) -> Batch:
         self.ids.append(element["id"])
         return load(Batch, element, "GET", "/batches")
-
-
-# --- elements --------------------------------------------------------------------------------
-
-
-@given(DOCUMENTS, st.data())
-def test_elements_are_those_of_the_json_module(document: Any, data: st.DataObject) -> None:
-    text = written(document, lambda: data.draw(SPACES))
-    assert json.loads(text) == document
-    assert list(elements(text)) == document["results"]
-
-
-@given(DOCUMENTS)
-def test_every_truncation_is_a_value_error(document: Any) -> None:
-    text = json.dumps(document, indent=1)
-    assert {str(of(text[:end])) for end in range(len(text))} <= {str(ValueError)}
-
-
-@given(DOCUMENTS, st.data())
-def test_whatever_json_refuses_is_a_value_error(document: Any, data: st.DataObject) -> None:
-    text = json.dumps(document)
-    at = data.draw(st.integers(0, len(text)))
-    gone = data.draw(st.integers(0, 2))
-    put = data.draw(st.text('{}[]",:.-e0 \\\nnul\ufeff\x00', max_size=2))
-    text = text[:at] + put + text[at + gone :]
-    try:
-        expected = json.loads(text)
-    except ValueError:
-        assert of(text) is ValueError
-        return
-    # The last of several equal keys counts for the json module.
-    if isinstance(expected, dict) and text.count('"results"') == 1 and "results" in expected:
-        assert of(text) == (ValueError if expected["results"] is None else expected["results"]) or (
-            expected["results"] is None and of(text) == []
-        )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "[]",
-        "null",
-        "5",
-        '"results"',
-        "<html>",
-        "{",
-        '{"results": 5}',
-        '{"results": {}}',
-        '{"results": "[]"}',
-        '{"results": [1,]}',
-        '{"results": [,1]}',
-        '{"results": [1 2]}',
-        '{"results": [1], }',
-        '{"results": [1]} x',
-        '{"results": [1]}{}',
-        '{"results" [1]}',
-        "{results: [1]}",
-        '{"results": [' + "9" * 5000 + "]}",
-        '{5: 6, "results": [1]}',
-        '{[]: 6, "results": [1]}',
-        '{null: 6, "results": [1]}',
-    ],
-    ids=lambda text: text[:30],
-)
-def test_what_is_no_list_of_results(text: str) -> None:
-    assert of(text) is ValueError
-
-
-@pytest.mark.parametrize("text", ["{}", ' { "a" : 1 } ', '{"results": null}', '{"results": [ ]}'])
-def test_lists_of_nothing(text: str) -> None:
-    assert of(text) == []
-
-
-def test_results_further_inside_are_none() -> None:
-    assert of('{"meta": {"results": [1]}, "results": [2], "x": [{"results": [3]}]}') == [2]
-
-
-def test_elements_are_decoded_one_by_one() -> None:
-    reading = elements('{"results": [1, {"a": 2}, oops]}')
-    assert [next(reading), next(reading)] == [1, {"a": 2}]
-    with pytest.raises(ValueError, match="Expecting value"):
-        next(reading)
-
-
-@pytest.mark.parametrize("opening", ["[", '{"a":'])
-@pytest.mark.parametrize("before", ['{"results": ', '{"x": '])
-def test_deep_nesting_is_an_error_that_callers_handle(before: str, opening: str) -> None:
-    with pytest.raises((ValueError, RecursionError)):
-        list(elements(before + opening * 200_000))
 
 
 # --- read ------------------------------------------------------------------------------------
@@ -203,7 +79,7 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
     with_batch = {batch_id for batch_id, look in listing.looks.items() if look.batch}
     assert with_batch == {"ready", "error"}
     assert listing.looks["ready"].batch == load(Batch, items[1], "GET", "/batches")
-    assert listing.unread == {"others", "other error"}
+    assert listing.news == [element["id"] for element in items]
 
 
 async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
@@ -230,44 +106,86 @@ async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
     assert reader.ids == ["b1", "b999"]
     assert len(listing.looks) == 502
     assert longest < 0.1
-    assert listing.body == b""  # too big to be remembered
 
 
-async def test_the_same_bytes_are_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = Reader()
-    whole = body([item("a"), item("b", "READY"), item("c", "READY")])
-    first = await reading.read(whole, {"a", "b"}.__contains__, reader)
-    decoded: list[str] = []
-    real = reading.elements
+class Decoder:
+    """Counts what the json module decodes."""
 
-    def noting(text: str) -> Iterator[Any]:
-        decoded.append(text)
-        return real(text)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.texts: list[str] = []
+        real = results._DECODER
 
-    monkeypatch.setattr(reading, "elements", noting)
-    again = await reading.read(bytes(bytearray(whole)), {"a", "b"}.__contains__, reader, first)
-    assert again is first
-    assert (decoded, reader.ids) == ([], ["b"])
-    # One that was not read is wanted now.
-    later = await reading.read(whole, {"a", "c"}.__contains__, reader, again)
-    batch = later.looks["c"].batch
-    assert batch is not None
-    assert batch.id == "c"
-    assert len(decoded) == 1
-    # One more byte is another list.
-    await reading.read(whole + b" ", {"a", "c"}.__contains__, reader, later)
-    assert len(decoded) == 2
+        def raw_decode(text: str, at: int) -> tuple[Any, int]:
+            value, end = real.raw_decode(text, at)
+            self.texts.append(text[at:end])
+            return value, end
+
+        monkeypatch.setattr(results, "_DECODER", SimpleNamespace(raw_decode=raw_decode))
+
+    def ids(self) -> list[str]:
+        """Return the ids of the batches that were decoded since the last call."""
+        decoded = [json.loads(text) for text in self.texts]
+        self.texts.clear()
+        return [one["id"] for one in decoded if isinstance(one, dict) and "id" in one]
 
 
-async def test_big_lists_are_not_remembered() -> None:
-    reader = Reader()
-    for size, kept in ((900_000, True), (1_100_000, False)):
-        whole = body([item("a", name="x" * size)])
-        listing = await reading.read(whole, {"a"}.__contains__, reader)
-        assert bool(listing.body) is kept
-        assert set(listing.looks) == {"a"}
-        again = await reading.read(whole, {"a"}.__contains__, reader, listing)
-        assert (again is listing) is kept
+@pytest.mark.parametrize("space", [None, 1])
+async def test_only_what_has_changed_is_decoded_again(
+    monkeypatch: pytest.MonkeyPatch, space: int | None
+) -> None:
+    decoder = Decoder(monkeypatch)
+    wanted = {"a", "b", "c", "new", "last"}.__contains__
+    memory = None
+
+    async def decoded(items: list[Any]) -> list[str]:
+        nonlocal memory
+        whole = json.dumps({"results": items, "meta": {"count": 0}}, indent=space).encode()
+        listing = await reading.read(whole, wanted, Reader(), memory)
+        memory = listing.memory
+        fresh = await reading.read(whole, wanted, Reader())
+        assert listing.looks == fresh.looks
+        ids = decoder.ids()
+        return ids[: len(ids) - len(items)]
+
+    a, b, c = item("a"), item("b"), item("c")
+    assert await decoded([a, b, c]) == ["a", "b", "c"]
+    assert await decoded([a, b, c]) == []
+    assert await decoded([a, b | {"name": "Changed"}, c]) == ["b"]
+    assert await decoded([a, b, c]) == ["b"]
+    assert await decoded([item("new"), a, b, c]) == ["new"]
+    assert await decoded([a, b, c, item("last")]) == ["a", "last"]  # what is gone shows by decoding
+    assert await decoded([a, c]) == ["c"]
+    assert await decoded([c, a, b]) == ["c", "a", "b"]
+    assert await decoded([]) == []
+    assert await decoded([a]) == ["a"]
+
+
+async def test_one_at_its_end_is_decoded_while_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = Decoder(monkeypatch)
+    whole = body([item("a", "READY"), item("b", "ERROR"), item("c", "READY")])
+    wanted: set[str] = set()
+    listing = await reading.read(whole, wanted.__contains__, Reader())
+    assert (listing.looks, listing.news) == ({}, ["a", "b", "c"])
+    decoder.ids()
+    wanted.add("b")
+    for _ in range(2):
+        listing = await reading.read(whole, wanted.__contains__, Reader(), listing.memory)
+        assert decoder.ids() == ["b"]
+        assert {key: look.status for key, look in listing.looks.items()} == {"b": "ERROR"}
+        assert listing.news == []
+    wanted.clear()
+    listing = await reading.read(whole, wanted.__contains__, Reader(), listing.memory)
+    assert decoder.ids() == []
+    assert listing.looks == {}
+
+
+async def test_a_list_that_is_read_again_tells_only_news() -> None:
+    wanted = {"a", "b"}.__contains__
+    first = await reading.read(body([item("a")]), wanted, Reader())
+    again = await reading.read(body([item("b"), item("a")]), wanted, Reader(), first.memory)
+    assert (first.news, again.news) == (["a"], ["b"])
 
 
 @pytest.mark.parametrize(
@@ -303,7 +221,7 @@ async def test_a_reader_that_refuses_leaves_one_out() -> None:
         raise DecodeError(("$: no",), element, "GET", "/batches")
 
     listing = await reading.read(body([item("a", "READY")]), {"a"}.__contains__, refuse)
-    assert (listing.looks, listing.unread) == ({}, frozenset())
+    assert listing.looks == {}
 
 
 async def test_no_status_and_an_empty_one_are_told_apart() -> None:

@@ -1,0 +1,162 @@
+"""A list's elements, one by one: as the json module reads them, or a ValueError."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prolific_async._http.results import KNOWN, elements
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+DOCUMENTS = st.builds(
+    lambda before, results, after: {**before, "results": results, **after},
+    st.dictionaries(st.text().filter(lambda key: key != "results"), VALUES, max_size=3),
+    st.lists(VALUES, max_size=5),
+    st.dictionaries(st.text().filter(lambda key: key != "results"), VALUES, max_size=3),
+)
+SPACES = st.text(" \t\r\n", max_size=3)
+
+
+def written(value: Any, space: Callable[[], str]) -> str:
+    """Write a value as JSON with white space wherever it may stand."""
+    if isinstance(value, dict):
+        pairs = (f"{written(key, space)}:{written(one, space)}" for key, one in value.items())
+        text = f"{{{','.join(pairs) or space()}}}"
+    elif isinstance(value, list):
+        text = f"[{','.join(written(one, space) for one in value) or space()}]"
+    else:
+        text = json.dumps(value)
+    return f"{space()}{text}{space()}"
+
+
+def values(text: str) -> list[Any]:
+    return [value for _, _, value in elements(text)]
+
+
+def of(text: str) -> list[Any] | type[ValueError]:
+    try:
+        return values(text)
+    except ValueError:
+        return ValueError
+
+
+@given(DOCUMENTS, st.data())
+def test_elements_are_those_of_the_json_module(document: Any, data: st.DataObject) -> None:
+    text = written(document, lambda: data.draw(SPACES))
+    assert json.loads(text) == document
+    assert values(text) == document["results"]
+
+
+@given(DOCUMENTS)
+def test_every_truncation_is_a_value_error(document: Any) -> None:
+    text = json.dumps(document, indent=1)
+    assert {str(of(text[:end])) for end in range(len(text))} <= {str(ValueError)}
+
+
+@given(DOCUMENTS, st.data())
+def test_whatever_json_refuses_is_a_value_error(document: Any, data: st.DataObject) -> None:
+    text = json.dumps(document)
+    at = data.draw(st.integers(0, len(text)))
+    gone = data.draw(st.integers(0, 2))
+    put = data.draw(st.text('{}[]",:.-e0 \\\nnul\ufeff\x00', max_size=2))
+    text = text[:at] + put + text[at + gone :]
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        assert of(text) is ValueError
+        return
+    # The last of several equal keys counts for the json module.
+    if isinstance(expected, dict) and text.count('"results"') == 1 and "results" in expected:
+        assert of(text) == (ValueError if expected["results"] is None else expected["results"]) or (
+            expected["results"] is None and of(text) == []
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "[]",
+        "null",
+        "5",
+        '"results"',
+        "<html>",
+        "{",
+        '{"results": 5}',
+        '{"results": {}}',
+        '{"results": "[]"}',
+        '{"results": [1,]}',
+        '{"results": [,1]}',
+        '{"results": [1 2]}',
+        '{"results": [1], }',
+        '{"results": [1]} x',
+        '{"results": [1]}{}',
+        '{"results" [1]}',
+        "{results: [1]}",
+        '{"results": [' + "9" * 5000 + "]}",
+        '{5: 6, "results": [1]}',
+        '{[]: 6, "results": [1]}',
+        '{null: 6, "results": [1]}',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_what_is_no_list_of_results(text: str) -> None:
+    assert of(text) is ValueError
+
+
+@pytest.mark.parametrize("text", ["{}", ' { "a" : 1 } ', '{"results": null}', '{"results": [ ]}'])
+def test_lists_of_nothing(text: str) -> None:
+    assert of(text) == []
+
+
+def test_results_further_inside_are_none() -> None:
+    assert of('{"meta": {"results": [1]}, "results": [2], "x": [{"results": [3]}]}') == [2]
+
+
+def test_elements_are_decoded_one_by_one() -> None:
+    reading = elements('{"results": [1, {"a": 2}, oops]}')
+    assert [next(reading), next(reading)] == [(13, 14, 1), (16, 24, {"a": 2})]
+    with pytest.raises(ValueError, match="Expecting value"):
+        next(reading)
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("before", ['{"results": ', '{"x": '])
+def test_deep_nesting_is_an_error_that_callers_handle(before: str, opening: str) -> None:
+    with pytest.raises((ValueError, RecursionError)):
+        list(elements(before + opening * 200_000))
+
+
+@given(DOCUMENTS, st.data())
+def test_each_is_told_where_it_is(document: Any, data: st.DataObject) -> None:
+    text = written(document, lambda: data.draw(SPACES))
+    for start, end, value in elements(text):
+        assert json.loads(text[start:end]) == value
+        assert text[start:end].strip() == text[start:end]
+
+
+@given(DOCUMENTS, st.data())
+def test_what_is_known_is_not_decoded(document: Any, data: st.DataObject) -> None:
+    text = written(document, lambda: data.draw(SPACES))
+    ends = {start: end for start, end, _ in elements(text) if data.draw(st.booleans())}
+    spoilt = "".join(
+        "?" if any(s <= at < e for s, e in ends.items()) else c for at, c in enumerate(text)
+    )
+    seen = [value for _, _, value in elements(spoilt, ends.get)]
+    places = [start for start, _, _ in elements(text)]
+    assert seen == [
+        KNOWN if at in ends else value
+        for at, value in zip(places, document["results"], strict=True)
+    ]
