@@ -180,7 +180,7 @@ class Engine:
                 when = min(when, due)
             elif group.busy:
                 pass
-            elif entry.asked or not group.is_one(now):
+            elif not group.is_one(now) or (entry.asked and now >= group.held_until):
                 when = min(when, due)
             elif due < group.when:
                 group.first = entry
@@ -209,8 +209,8 @@ class Engine:
         """Have entries that are due by themselves looked at: a few singly, many as their group."""
         together = [entry for entry in due if group.is_one(now) and entry.fits_group(now)]
         if len(together) >= self._few:
+            self._look_together(group, now)
             for entry in together:
-                entry.asked = False
                 self._plan(entry, now)
             due = [entry for entry in due if not entry.fits_group(now)]
         for entry in due:
@@ -219,19 +219,21 @@ class Engine:
             self._queue.append(entry)
 
     def _ready_group(self, group: Group, now: float) -> None:
-        """Queue a look at a group that is due, unless it is no more to be looked at as one."""
-        if group.busy:
-            return
+        """Have a group that is due looked at, if that is still wanted."""
         if group.name is None:
             entries = list(group.entries)
             for entry in [one for one in entries if self._grouped(one) is not group]:
                 self._plan(entry, now)
-        if not group.is_one(now) or not group.is_due(now):
+        if group.is_one(now) and group.is_due(now):
+            self._look_together(group, now)
+        else:
             for entry in group.entries:
                 self._plan(entry, now)
-        elif now < group.held_until:
+
+    def _look_together(self, group: Group, now: float) -> None:
+        if now < group.held_until:
             self._timetable.place(group, group.held_until)
-        else:
+        elif not group.busy:
             group.busy = True
             self._queue.append(group)
 

@@ -473,13 +473,12 @@ async def test_a_refused_group_is_held() -> None:
     waiters = service.start(10)
     newcomer = service.start(1, first=10)[0]
     await asyncio.sleep(3)
-    service.start(1, first=11)  # its first look is its own, and so is one that is asked for
-    service.engine.look_now("k1")
+    service.start(1, first=11)  # its first look is its own
+    service.engine.look_now("k1")  # but this one is held, too
     await asyncio.sleep(11)
-    assert service.singles == [(3, "k1"), (3, "k11")]
+    assert service.singles == [(3, "k11")]
     assert service.as_one_at == [0, 5.1, 12.2]
     assert waiters[0].seen == newcomer.seen == [(12.3, PENDING)]
-    assert waiters[1].seen == [(3.1, PENDING), (12.3, PENDING)]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -695,6 +694,69 @@ async def test_look_now_during_a_look_causes_another() -> None:
         service.engine.look_now("k0")
     await asyncio.sleep(5)
     assert service.at("k0") == [0, 0.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize(("count", "singles"), [(1, 1), (7, 7), (8, 0), (20, 0)])
+def test_look_now_at_a_few_of_a_group_is_a_look_at_each(count: int, singles: int) -> None:
+    async def main() -> None:
+        service = Service()
+        waiters = service.start(20, gap=10)
+        await asyncio.sleep(1)
+        for waiter in waiters[:count] * 3:
+            service.engine.look_now(waiter.key)
+        await asyncio.sleep(1)
+        assert [when for when, _ in service.singles] == [1] * singles
+        assert service.as_one_at == ([0] if singles else [0, 1])
+        await asyncio.sleep(7)
+        assert len(service.as_ones) == (1 if singles else 2)  # the group keeps its own time
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_look_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
+    service = Service()
+    service.groups = [refused(5)]
+    waiters = service.start(20, gap=50)
+    await asyncio.sleep(1)
+    for waiter in waiters:
+        service.engine.look_now(waiter.key)
+    await asyncio.sleep(20)
+    assert service.singles == []
+    assert service.as_one_at == [0, 5.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_group_is_not_looked_at_for_one_that_left() -> None:
+    service = Service()
+    service.group_seconds = 0
+    service.start(20, gap=10)
+    (eager,) = service.start(1, first=20, gap=1)
+    await asyncio.sleep(1.5)
+    service.engine.leave(eager)
+    await asyncio.sleep(9)
+    assert service.as_one_at == [0, 1]
+    await asyncio.sleep(1)
+    assert service.as_one_at == [0, 1, 11]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_many_that_end_leave_no_places_behind() -> None:
+    service = Service()
+    service.start(10)
+    for first in range(10, 5000, 10):
+        waiters = service.start(10, first=first, timeout=1000)
+        await asyncio.sleep(0.5)
+        service.leave(waiters)
+    assert len(service.engine._timetable._heap) < 200
     service.engine.close("closed")
     await nothing_left(service.engine)
 
