@@ -7,12 +7,11 @@ time, by its hash, is not decoded again.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prolific_async._http.results import KNOWN, elements
+from prolific_async._http.turns import Turns, hashes, text_of
 from prolific_async._waiting.wait import Look
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
@@ -22,30 +21,32 @@ if TYPE_CHECKING:
 
     from prolific_async.models import Batch
 
-_SLICE = 0.005  # seconds of decoding after which the loop gets its turn
-
 _TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
 
 
 class Memory:
-    """The elements of a list in their order, as far as they help to read the next one.
+    """What is kept of a list to read the next one.
 
     Attributes:
-        ids: Of the batches.
-        pending: What each shows, None for one at its end.
-        lengths: Of their texts.
-        hashes: Of their texts.
+        pending: What it showed of batches that were not at their end, by id.
+        ended: Ids of the others.
+        body_hashes: Of its whole text.
+        ids: Of all, in their order.
+        lengths: Of their texts, likewise.
+        hashes: Of their texts, likewise.
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, body_hashes: list[int]) -> None:
+        self.pending: dict[str, Look] = {}
+        self.ended: list[str] = []
+        self.body_hashes = body_hashes
         self.ids: list[str] = []
-        self.pending: list[Look | None] = []
         self.lengths = array("L")
         self.hashes = array("q")
 
 
-class Listing:
+class Listing(NamedTuple):
     """What a list shows.
 
     Attributes:
@@ -56,73 +57,112 @@ class Listing:
 
     """
 
+    looks: dict[str, Look]
+    news: list[str]
+    memory: Memory
+
+
+async def read(
+    body: bytes,
+    wanted: Callable[[str], bool],
+    read_batch: Callable[[Any], Batch],
+    before: Memory | None = None,
+) -> Listing:
+    """Read a list's body, with the help of what was kept of the one before.
+
+    A malformed batch is left out, as one that the list does not show.
+
+    Raises:
+        ValueError: It is no list of batches.
+
+    """
+    turns = Turns()
+    body_hashes = await hashes(body, turns)
+    if before is None:
+        before = Memory([])
+    elif body_hashes == before.body_hashes and not any(map(wanted, before.ended)):
+        return Listing(before.pending, [], before)
+    reading = _Reading(await text_of(body, turns), wanted, read_batch, before, Memory(body_hashes))
+    for element in elements(reading.text, reading.end_of_known):
+        reading.take(*element)
+        await turns.give()
+    memory = reading.memory
+    looks = memory.pending | reading.ended if reading.ended else memory.pending
+    return Listing(looks, reading.news, memory)
+
+
+class _Reading:
+    """A list on its way, beside what was kept of the one before."""
+
     def __init__(
         self,
         text: str,
         wanted: Callable[[str], bool],
         read_batch: Callable[[Any], Batch],
         before: Memory,
+        memory: Memory,
     ) -> None:
-        self.looks: dict[str, Look] = {}
+        self.text = text
+        self.ended: dict[str, Look] = {}
         self.news: list[str] = []
-        self.memory = Memory()
-        self._text = text
+        self.memory = memory
         self._wanted = wanted
         self._read_batch = read_batch
         self._before = before
-        self._next = 0  # of the list before, if nothing was added or taken away
+        self._next = 0  # of those before, if none was added or taken away
         self._places: dict[str, int] | None = None
-        self._shared: dict[str | None, Look] = {}
+        self._shared: dict[str | None, Look] = {}  # one look for all that show the same
 
-    async def fill(self) -> None:
-        """Read the text, and let the loop have its turns meanwhile."""
-        pause = time.perf_counter() + _SLICE
-        for start, end, element in elements(self._text, self._end_of_known):
-            if element is KNOWN:
-                at = self._next
-                self._next += 1
-                before = self._before
-                self._note(before.ids[at], before.pending[at], end - start, before.hashes[at])
-            elif (glance := _glance(element)) is not None:
-                self._take(*glance, element, self._text[start:end])
-            if time.perf_counter() > pause:
-                await asyncio.sleep(0)
-                pause = time.perf_counter() + _SLICE
-
-    def _end_of_known(self, start: int) -> int | None:
+    def end_of_known(self, start: int) -> int | None:
         """Return where the element ends that starts here, None if it must be decoded."""
         before, at = self._before, self._next
-        if at == len(before.ids) or (before.pending[at] is None and self._wanted(before.ids[at])):
+        if at == len(before.ids):
             return None
         end = start + before.lengths[at]
-        return end if hash(self._text[start:end]) == before.hashes[at] else None
+        if hash(self.text[start:end]) != before.hashes[at]:
+            return None
+        batch_id = before.ids[at]
+        return end if batch_id in before.pending or not self._wanted(batch_id) else None
 
-    def _take(self, batch_id: str, status: str | None, element: Any, text: str) -> None:
-        self._find_place(batch_id)
-        look: Look | None = None
-        if status not in _TERMINAL:
-            # One look for all that show the same.
-            look = self._shared.get(status)
-            if look is None:
-                look = Look(None if status is None else BatchStatus(status))
-                self._shared[status] = look
-        elif self._wanted(batch_id):
-            try:
-                batch = self._read_batch(element)
-            except DecodeError:
-                pass
-            else:
-                self.looks[batch_id] = Look(batch.status, batch)
-        self._note(batch_id, look, len(text), hash(text))
-
-    def _note(self, batch_id: str, look: Look | None, length: int, hashed: int) -> None:
-        if look is not None:
-            self.looks[batch_id] = look
+    def take(self, start: int, end: int, element: Any) -> None:
+        """Take in an element, or that it is the same as before."""
+        if element is KNOWN:
+            batch_id = self._before.ids[self._next]
+            hashed = self._before.hashes[self._next]
+            self._next += 1
+            look = self._before.pending.get(batch_id)
+        else:
+            glance = _glance(element)
+            if glance is None:
+                return
+            batch_id, status = glance
+            hashed = hash(self.text[start:end])
+            self._find_place(batch_id)
+            look = None if status in _TERMINAL else self._pending(status)
+            if look is None and self._wanted(batch_id):
+                self._read_ended(batch_id, element)
         memory = self.memory
+        if look is None:
+            memory.ended.append(batch_id)
+        else:
+            memory.pending[batch_id] = look
         memory.ids.append(batch_id)
-        memory.pending.append(look)
-        memory.lengths.append(length)
+        memory.lengths.append(end - start)
         memory.hashes.append(hashed)
+
+    def _pending(self, status: str | None) -> Look:
+        look = self._shared.get(status)
+        if look is None:
+            look = Look(None if status is None else BatchStatus(status))
+            self._shared[status] = look
+        return look
+
+    def _read_ended(self, batch_id: str, element: Any) -> None:
+        try:
+            batch = self._read_batch(element)
+        except DecodeError:
+            return
+        self.ended[batch_id] = Look(batch.status, batch)
 
     def _find_place(self, batch_id: str) -> None:
         """Go on in the list before with what comes after a batch, if that was there."""
@@ -136,25 +176,6 @@ class Listing:
                 return
             self._next = place
         self._next += 1
-
-
-async def read(
-    body: bytes,
-    wanted: Callable[[str], bool],
-    read_batch: Callable[[Any], Batch],
-    before: Memory | None = None,
-) -> Listing:
-    """Read a list's body, with the help of what was read of the one before.
-
-    A malformed batch is left out, as one that the list does not show.
-
-    Raises:
-        ValueError: It is no list of batches.
-
-    """
-    listing = Listing(body.decode(), wanted, read_batch, before or Memory())
-    await listing.fill()
-    return listing
 
 
 def _glance(element: Any) -> tuple[str, str | None] | None:

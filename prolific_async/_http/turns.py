@@ -1,0 +1,48 @@
+"""Long work on bodies, done in slices so that the event loop gets its turns."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import time
+
+_SLICE = 0.005  # seconds of work after which the loop gets its turn
+_PIECE = 1 << 20  # bytes that are handled in one go; less than a slice's work
+
+
+class Turns:
+    """Gives the event loop its turn whenever a slice of work is done."""
+
+    def __init__(self) -> None:
+        self._until = time.perf_counter() + _SLICE
+
+    async def give(self) -> None:
+        """Let the loop run, if it is time; to be called between short steps of work."""
+        if time.perf_counter() > self._until:
+            await asyncio.sleep(0)
+            self._until = time.perf_counter() + _SLICE
+
+
+async def hashes(body: bytes, turns: Turns) -> list[int]:
+    """Return what tells a body from others: the hashes of its pieces."""
+    found = []
+    for start in range(0, len(body), _PIECE):
+        found.append(hash(body[start : start + _PIECE]))
+        await turns.give()
+    return found
+
+
+async def text_of(body: bytes, turns: Turns) -> str:
+    """Decode UTF-8.
+
+    Raises:
+        UnicodeDecodeError: It is none.
+
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces = []
+    for start in range(0, len(body), _PIECE):
+        pieces.append(decoder.decode(body[start : start + _PIECE]))
+        await turns.give()
+    decoder.decode(b"", final=True)
+    return "".join(pieces)
