@@ -428,6 +428,21 @@ async def test_what_the_group_look_misses_is_looked_at_singly_for_a_while() -> N
     await nothing_left(service.engine)
 
 
+@engine_test
+async def test_what_a_group_look_shows_again_is_looked_at_with_it_again() -> None:
+    service = Service()
+    service.missing = {"k3"}
+    service.start(10)
+    await asyncio.sleep(5)
+    service.missing = set()
+    await asyncio.sleep(3)
+    so_far = service.at("k3")
+    await asyncio.sleep(20)
+    assert service.at("k3") == so_far
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
 @pytest.mark.parametrize("why", ["failed", "heavy"])
 def test_a_group_is_apart_for_a_while(why: str) -> None:
     async def main() -> None:
