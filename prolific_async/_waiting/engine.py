@@ -324,25 +324,27 @@ class Engine:
         now = loop.time()
         group.task = None
         group.busy = False
-        # Those that came meanwhile are shown, too, unless a look of their own is under way.
-        shown = [entry for entry in group.entries if not entry.busy and not entry.wants_whole]
-        news = group.judge(look, len(shown), now)
+        entries = list(group.entries)  # those that came meanwhile, too
+        news = group.judge(look, len(entries), now)
         if news is not None:
-            _log.info("%s: %d %s", group.name or "unknown", len(shown), news)
+            _log.info("%s: %d %s", group.name or "unknown", len(entries), news)
         if group.name is None:
-            for entry in shown:
+            for entry in entries:
                 self._grouped(entry)
-        for entry in shown:
+        for entry in entries:
             if self._entries.get(entry.key) is not entry:  # ended by what a waiter did
                 continue
             seen = look.found.get(entry.key)
             if seen is not None:
                 entry.alone_until = -math.inf
-                self._show(entry, seen, now)
-                continue
-            if look.failure is None and not look.again:
+            elif look.failure is None and not look.again:
                 entry.alone_until = now + APART
-            self._plan(entry, now)
+            if entry.busy or entry.wants_whole:  # it has a look of its own
+                continue
+            if seen is None:
+                self._plan(entry, now)
+            else:
+                self._show(entry, seen, now)
         self._timetable.arm()
 
     def _patience(self, served: int) -> float:
