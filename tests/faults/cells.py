@@ -105,13 +105,15 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
 
 
 async def _batches(stage: Stage, count: int) -> list[Batch]:
-    """Return batches that this client has made and set up."""
-    duplicate = stage.client.batches.duplicate
-    source = stage.sim.add_batch()
-    copies = [await duplicate(source, name=f"Copy {number}") for number in range(count)]
-    for copy in copies:
-        await copy.setup()
-    return copies
+    """Return batches that are being set up, one of them a copy that this client made."""
+    source, *others = (
+        stage.sim.add_batch(status="PROCESSING" if number else "READY") for number in range(count)
+    )
+    copy = await stage.client.batches.duplicate(source)
+    await copy.setup()
+    going = {copy.id, *others}
+    listed = await stage.client.batches.list(stage.sim.workspace_id)
+    return [batch for batch in listed if batch.id in going]
 
 
 async def _outcome(call: Awaitable[T]) -> T | ProlificError:
