@@ -24,7 +24,7 @@ T = TypeVar("T")
 _EVERY = range(1, 1_000_000)
 _TOLD = 5.0  # seconds too late or too early from which on a wait's end is told to be so
 _WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
-_LONGER = 10 * SET_UP
+_LONGER = 10 * SET_UP  # than anything here takes
 
 
 def seen(name: str, column: Column) -> str:
@@ -89,12 +89,14 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
             *(
                 _outcome(
                     batch.wait_until_ready(
-                        timeout=DEADLINE if last else None, on_event=events.append
+                        timeout=DEADLINE if last else _LONGER, on_event=events.append
                     )
                 )
                 for batch in awaited
             )
         )
+        _method, path = stage.requests[position.value - 1]
+        assert path.endswith("/batches" if sharing is Sharing.GROUP else "/status")
         late = loop.time() - began - (DEADLINE if last else 3 * GAP)
         when = "" if last and abs(late) < _TOLD else _when(late)
         told = " / ".join(sorted({_end(outcome, when, events) for outcome in outcomes}))

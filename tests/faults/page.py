@@ -30,7 +30,7 @@ How to read it:
 - "READY on time" is when it would come without the fault. "After …" names a failure that the wait
   survived and told of as an event.
 - "X from Y": X is raised, and Y is its `__cause__`.
-- "—": the fault cannot hit so.
+- "The same": as the cell to its left, the number too. "—": the fault cannot hit so.
 
 What the faults are:
 

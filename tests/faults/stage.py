@@ -8,7 +8,7 @@ import socket
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import trustme
@@ -197,7 +197,7 @@ def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext, ssl.SSLContext]:
     ours, theirs = trustme.CA(), trustme.CA()
     trust = ssl.create_default_context()
     ours.configure_trust(trust)
-    servers: list[Any] = []
+    servers: list[ssl.SSLContext] = []
     for authority in (ours, theirs):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(context)
