@@ -1,0 +1,27 @@
+"""Plays every cell of the fault matrix and writes the page that shows it.
+
+python -m tests.faults
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import product
+
+from tests.faults.cells import seen
+from tests.faults.columns import COLUMNS, title
+from tests.faults.faults import FAULTS
+from tests.faults.page import PAGE, written
+from tests.faults.rules import expected
+
+logging.disable()  # the client warns of statuses that it does not know
+cells = {cell: seen(*cell) for cell in product(FAULTS, COLUMNS)}
+wrong = [
+    f"{fault}; {title(column)}: seen: {outcome}, expected: {expected(fault, column)}\n"
+    for (fault, column), outcome in cells.items()
+    if outcome != expected(fault, column)
+]
+if wrong:
+    sys.exit("".join(wrong) + f"{PAGE.name} is left as it was")
+PAGE.write_text(written(lambda fault, column: cells[fault, column]), encoding="utf-8")

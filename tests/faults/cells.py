@@ -1,0 +1,154 @@
+"""Plays each cell of the matrix with the real client, and says in a few words what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from prolific_async import Batch, ProlificError, StatusEvent
+from tests.faults.columns import DEADLINE, GAP, NEVER, SET_UP, Call, Position, Sharing
+from tests.faults.faults import FAULTS
+from tests.faults.stage import staged
+from tests.virtual_time import LoopbackLoop, RunningLoop, run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from prolific_async.simulator import Fault
+    from tests.faults.columns import Column
+    from tests.faults.faults import Row
+    from tests.faults.stage import Stage
+
+T = TypeVar("T")
+
+_EVERY = range(1, 1_000_000)
+_TOLD = 5.0  # seconds too late or too early from which on a wait's end is told to be so
+_WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
+_LONGER = 10 * SET_UP  # than anything here takes
+
+
+def seen(name: str, column: Column) -> str:
+    """Play a cell and return its outcome."""
+    row = FAULTS[name]
+    match column:
+        case Call.ONCE | Call.ALWAYS:
+            return run(_get_status(row, column), LoopbackLoop)
+        case Call():
+            applied = column in (Call.DUPLICATE_APPLIED, Call.SETUP_APPLIED)
+            fault = row.applied if applied else row.lost
+            if fault is None:
+                return NEVER
+            duplicate = column in (Call.DUPLICATE_LOST, Call.DUPLICATE_APPLIED)
+            # A copy is told from older ones by the service's clock.
+            return run((_duplicate if duplicate else _setup)(row, fault), RunningLoop)
+        case (position, sharing):
+            return run(_wait(row, position, sharing), LoopbackLoop)
+
+
+async def _get_status(row: Row, column: Call) -> str:
+    async with staged(row, row.fault, seconds=_LONGER) as stage:
+        (batch,) = await _batches(stage, 1)
+        stage.hit({1} if column is Call.ONCE else _EVERY)
+        outcome = await _outcome(batch.get_status())
+        return f"{_name(outcome)} ({len(stage.requests)})"
+
+
+async def _duplicate(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER) as stage:
+        source = stage.sim.add_batch()
+        stage.hit({1})
+        outcome = await _outcome(stage.client.batches.duplicate(source, name="Round 2"))
+        made = set(stage.sim.batches) - {source}
+        told = f"{_name(outcome)} ({_posts(stage)})"
+        if isinstance(outcome, Batch):
+            return told if made == {outcome.id} else f"{told}, but {len(made)} copies"
+        return f"{told}, but a copy" if made else told
+
+
+async def _setup(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER) as stage:
+        batch = await stage.client.batches.get(stage.sim.add_batch())
+        stage.hit({1})
+        outcome = await _outcome(batch.setup())
+        status = stage.sim.batches[batch.id].status
+        told = f"{_name(outcome) if outcome else 'accepted'} ({_posts(stage)})"
+        return told if (outcome is None) == (status == "PROCESSING") else f"{told}, but {status}"
+
+
+async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
+    last = position is Position.LAST
+    seconds = _LONGER if last else SET_UP
+    async with staged(row, row.fault, seconds=seconds) as stage:
+        batches, waits = _WAITS[sharing]
+        awaited = await _batches(stage, batches) * waits
+        stage.hit({position.value})
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        events: list[StatusEvent] = []
+        outcomes = await asyncio.gather(
+            *(
+                _outcome(
+                    batch.wait_until_ready(
+                        timeout=DEADLINE if last else _LONGER, on_event=events.append
+                    )
+                )
+                for batch in awaited
+            )
+        )
+        _method, path = stage.requests[position.value - 1]
+        assert path.endswith("/batches" if sharing is Sharing.GROUP else "/status")
+        late = loop.time() - began - (DEADLINE if last else 3 * GAP)
+        when = "" if last and abs(late) < _TOLD else _when(late)
+        told = " / ".join(sorted({_end(outcome, when, events) for outcome in outcomes}))
+        if sharing is Sharing.GROUP:
+            singly = any(path.endswith("/status") for _, path in stage.requests)
+            return f"{told}, {'singly' if singly else 'by the list'}"
+        return f"{told} ({len(stage.requests)})"
+
+
+async def _batches(stage: Stage, count: int) -> list[Batch]:
+    """Return batches that are being set up, one of them a copy that this client made."""
+    source, *others = (
+        stage.sim.add_batch(status="PROCESSING" if number else "READY") for number in range(count)
+    )
+    copy = await stage.client.batches.duplicate(source)
+    await copy.setup()
+    going = {copy.id, *others}
+    listed = await stage.client.batches.list(stage.sim.workspace_id)
+    return [batch for batch in listed if batch.id in going]
+
+
+async def _outcome(call: Awaitable[T]) -> T | ProlificError:
+    try:
+        return await call
+    except ProlificError as error:
+        return error
+
+
+def _when(late: float) -> str:
+    if abs(late) < _TOLD:
+        return " on time"
+    return f" {abs(late):.0f} s {'late' if late > 0 else 'early'}"
+
+
+def _end(outcome: Batch | ProlificError, when: str, events: list[StatusEvent]) -> str:
+    """Say how a wait ended."""
+    if isinstance(outcome, ProlificError):
+        cause = outcome.__cause__
+        return _name(outcome) + (f" from {_name(cause)}" if cause else "")
+    survived = sorted({_name(event.error) for event in events if event.error})
+    return outcome.status + when + "".join(f" after {name}" for name in survived)
+
+
+def _name(outcome: object) -> str:
+    match outcome:
+        case BaseException():
+            return type(outcome).__name__
+        case Batch():
+            return "the copy"
+        case _:
+            return str(outcome)
+
+
+def _posts(stage: Stage) -> int:
+    return sum(method == "POST" for method, _ in stage.requests)

@@ -1,0 +1,63 @@
+"""What a fault hits: the columns of the matrix, and the times that they have in common."""
+
+from __future__ import annotations
+
+from enum import Enum
+from itertools import product
+from typing import TypeAlias
+
+GAP = 10.0
+"""Seconds between looks."""
+SET_UP = 25.0
+"""Seconds from setup to READY: the looks come at 0, 10, 20 and 30 s, and the fourth shows it."""
+DEADLINE = 25.0
+"""Seconds that a wait may last whose last look is hit: looks at 0, 10, 20 and 24 s, no READY."""
+
+
+class Call(Enum):
+    """A single call."""
+
+    ONCE = "get_status, hit once"
+    ALWAYS = "get_status, hit each time"
+    DUPLICATE_LOST = "duplicate, not applied"
+    DUPLICATE_APPLIED = "duplicate, applied"
+    SETUP_LOST = "setup, not applied"
+    SETUP_APPLIED = "setup, applied"
+
+
+class Position(Enum):
+    """The number of the look that is hit."""
+
+    FIRST = 1
+    MIDDLE = 2
+    LAST = 4
+
+
+class Sharing(Enum):
+    """Who waits."""
+
+    ALONE = "one wait"
+    TEN = "ten waits for one batch"
+    GROUP = "eight batches, by their list"
+
+
+Column: TypeAlias = Call | tuple[Position, Sharing]
+
+COLUMNS: tuple[Column, ...] = (*Call, *product(Position, Sharing))
+
+NEVER = "—"
+"""In the place of an outcome: the fault cannot hit so."""
+
+
+def shown(column: Column) -> str:
+    """Return what stands above a column."""
+    return str((column if isinstance(column, Call) else column[1]).value)
+
+
+def title(column: Column) -> str:
+    """Return a column's name among all."""
+    return (
+        shown(column)
+        if isinstance(column, Call)
+        else f"{column[0].name.lower()} look, {shown(column)}"
+    )

@@ -1,0 +1,129 @@
+"""The faults of the matrix: what the service, or the way to it, does to the request that it hits.
+
+The simulator answers wrongly where it can. What lies below its answers is done by the way that the
+connection takes, or by a change of the answer's bytes: see ``stage``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from enum import Enum, auto
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from prolific_async.simulator import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LATER = 1e6  # seconds: the client has long given up
+_MEBIBYTE = 1024 * 1024
+
+
+class Way(Enum):
+    """Where the connection of a request that is hit leads."""
+
+    THROUGH = auto()
+    UNRESOLVED = auto()
+    REFUSED = auto()
+    UNTRUSTED = auto()  # to a server whose certificate nobody trusts
+
+
+@frozen(kw_only=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        lost: How the simulator answers without applying the request; None when it always applies.
+        applied: How it answers after it has applied the request; None when it never does.
+        way: Where the connection leads.
+        change: Changes the bytes of the answer, head and body, on its way back.
+        grace: Seconds for which a 404 counts as "not yet".
+
+    """
+
+    lost: Fault | None = None
+    applied: Fault | None = None
+    way: Way = Way.THROUGH
+    change: Callable[[bytes], bytes] | None = None
+    grace: float = 0.0
+
+    @property
+    def fault(self) -> Fault:
+        """What the simulator does where nothing can be applied."""
+        return self.lost or self.applied or Fault()
+
+    @property
+    def hangs(self) -> bool:
+        return self.applied is not None and self.applied.delay > 0
+
+
+def _refusal(status: int, retry_after: str | None = None, **more: str) -> Row:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return Row(lost=Fault(status, headers=headers | more))
+
+
+def _riddle(status: int, body: object = None, **headers: str) -> Row:
+    """Answer so that nobody can tell whether the request was applied."""
+    spoilt = partial(Fault, status, body=body, headers=headers)
+    return Row(lost=spoilt(), applied=spoilt(applied=True))
+
+
+def _shown(status: bytes) -> Row:
+    """Show another status, in as many bytes, so that the answer's length stays what it says."""
+    pattern = re.compile(rb'"(PROCESSING|UNINITIALISED)"')
+    return Row(
+        applied=Fault(),
+        change=lambda answer: pattern.sub(lambda match: status.ljust(len(match[0])), answer),
+    )
+
+
+@cache
+def _bomb() -> bytes:
+    """Return 70 KiB that decompress to more than the 64 MiB that a client reads."""
+    return gzip.compress(bytes(_MEBIBYTE) * 65, compresslevel=9)
+
+
+DATE = "Wed, 01 Jul 2026 12:00:{:02} GMT"
+
+FAULTS: dict[str, Row] = {
+    "401": _refusal(401),
+    "403": _refusal(403),
+    "404, early": Row(lost=Fault(404), grace=1000.0),
+    "404, late": Row(lost=Fault(404)),
+    "408": _riddle(408),
+    "409": _refusal(409),
+    "425": _refusal(425),
+    "429, Retry-After 40": _refusal(429, "40"),
+    "429, Retry-After a date": _refusal(429, DATE.format(40), Date=DATE.format(0)),
+    "429, Retry-After a past date": _refusal(429, DATE.format(0), Date=DATE.format(40)),
+    "429, Retry-After a day": _refusal(429, "86400"),
+    "429, Retry-After garbage": _refusal(429, "soon"),
+    "429": _refusal(429),
+    "500": _riddle(500),
+    "502": _riddle(502),
+    "503": _riddle(503),
+    "504": _riddle(504),
+    "host name unknown": Row(lost=Fault(), way=Way.UNRESOLVED),
+    "connection refused": Row(lost=Fault(), way=Way.REFUSED),
+    "TLS certificate untrusted": Row(lost=Fault(), way=Way.UNTRUSTED),
+    "connection reset": Row(lost=Fault(reset="before"), applied=Fault(reset="after")),
+    "no answer in time": Row(lost=Fault(503, delay=_LATER), applied=Fault(delay=_LATER)),
+    "header cut": Row(lost=Fault(503), applied=Fault(), change=lambda answer: answer[:30]),
+    "body cut": Row(
+        lost=Fault(body={"status": "PROCESSING"}),
+        applied=Fault(),
+        change=lambda answer: answer[:-1],
+    ),
+    "HTML with 200": _riddle(200, "<html>Welcome</html>", **{"Content-Type": "text/html"}),
+    "wrong content type": Row(applied=Fault(headers={"Content-Type": "text/html"})),
+    "gzip bomb": _riddle(200, _bomb(), **{"Content-Encoding": "gzip"}),
+    "null status": _shown(b"null"),
+    "unseen status": _shown(b'"SYNCING"'),
+    "READY, then PROCESSING": _shown(b'"READY"'),
+    "redirect": _refusal(302, Location="https://elsewhere.example/"),
+}
+"""By the name that the tables show, in their order."""

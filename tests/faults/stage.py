@@ -1,0 +1,205 @@
+"""A client, the simulator that it talks to, and a fault that hits chosen requests between them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+import aiohttp
+import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from prolific_async import PollPolicy, ProlificClient
+from prolific_async.simulator import AfterSeconds, Simulator
+from tests.faults.columns import GAP
+from tests.faults.faults import Way
+from tests.virtual_time import LoopbackLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Container
+    from types import SimpleNamespace
+
+    from prolific_async.simulator import Fault
+    from tests.faults.faults import Row
+
+HOST = "127.0.0.1"
+
+
+class Stage:
+    """One play: what the client did, and whether its next request is hit.
+
+    Requests are counted as the client sends them; one that aiohttp itself repeats, which it does
+    once with a GET whose connection broke, is still the same and is hit again.
+    """
+
+    client: ProlificClient
+
+    def __init__(self, row: Row, fault: Fault, sim: Simulator) -> None:
+        self.sim = sim
+        self.requests: list[tuple[str, str]] = []
+        self.ports: dict[Way, int] = {}
+        self._row = row
+        self._fault = fault
+        self._hits: Container[int] = ()
+        self._under_way = 0
+        self._hit_now = 0
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the request under way is hit."""
+        return self._hit_now > 0
+
+    def hit(self, numbers: Container[int]) -> None:
+        """Let the fault hit the requests with these numbers, the next one being number 1."""
+        self.requests.clear()
+        self._hits = numbers
+
+    def may_jump(self) -> bool:
+        """Tell whether no answer is outstanding but one that never comes."""
+        hangs = self._row.hangs and self.is_hit and self.sim.in_flight
+        return self._under_way == 0 or bool(hangs)
+
+    def port(self) -> int:
+        """Return where the connection of the present request leads."""
+        way = self._row.way if self.is_hit else Way.THROUGH
+        if way is Way.UNRESOLVED:
+            raise OSError("no such host")
+        return self.ports[way]
+
+    def change(self, answer: bytes) -> bytes:
+        """Change an answer if its request is hit."""
+        return self._row.change(answer) if self.is_hit and self._row.change else answer
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """Return what tells of each request's begin and end."""
+
+        async def begin(
+            _session: object, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
+        ) -> None:
+            self._under_way += 1
+            self.requests.append((params.method, params.url.path))
+            context.is_hit = len(self.requests) in self._hits
+            if context.is_hit:
+                self._hit_now += 1
+                self.sim.inject(params.method, params.url.path, self._fault, times=None)
+
+        async def end(_session: object, context: SimpleNamespace, _params: object) -> None:
+            self._under_way -= 1
+            if context.is_hit:
+                self._hit_now -= 1
+                self.sim.clear_faults()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(begin)
+        trace.on_request_end.append(end)
+        trace.on_request_exception.append(end)
+        return trace
+
+
+class _Resolver(AbstractResolver):
+    def __init__(self, port: Callable[[], int]) -> None:
+        self._port = port
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=HOST,
+                port=self._port(),
+                family=socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Stage]:
+    """Open a stage on which a set-up takes so many seconds."""
+    async with AsyncExitStack() as stack:
+        sim = await stack.enter_async_context(Simulator(setup=AfterSeconds(seconds)))
+        stage = Stage(row, fault, sim)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LoopbackLoop)
+        loop.may_jump = stage.may_jump
+        free = stack.enter_context(socket.socket())
+        free.bind((HOST, 0))  # and nobody listens
+        stage.ports[Way.REFUSED] = free.getsockname()[1]
+        trust: ssl.SSLContext | bool = True
+        scheme = "http"
+        if row.way is Way.UNTRUSTED:
+            scheme = "https"
+            trust, ours, theirs = _tls()
+            stage.ports[Way.UNTRUSTED] = await _relay(stack, stage, theirs)
+            stage.ports[Way.THROUGH] = await _relay(stack, stage, ours)
+        elif row.change is not None:
+            stage.ports[Way.THROUGH] = await _relay(stack, stage)
+        else:
+            stage.ports[Way.THROUGH] = int(sim.url.rpartition(":")[2])
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=_Resolver(stage.port),
+                use_dns_cache=False,
+                force_close=True,  # so that each request takes its own way
+                ssl=trust,
+            ),
+            trace_configs=[stage.trace()],
+        )
+        await stack.enter_async_context(session)
+        stage.client = await stack.enter_async_context(
+            ProlificClient(
+                sim.token,
+                base_url=f"{scheme}://localhost",
+                session=session,
+                poll=PollPolicy(
+                    initial=GAP,
+                    maximum=GAP,
+                    factor=1.0,
+                    jitter=0.0,
+                    not_found_grace=row.grace,
+                ),
+            )
+        )
+        yield stage
+
+
+async def _relay(stack: AsyncExitStack, stage: Stage, tls: ssl.SSLContext | None = None) -> int:
+    """Serve by handing each request to the simulator and its answer back; returns the port."""
+    up = int(stage.sim.url.rpartition(":")[2])
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(HOST, up)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        up_writer.write(head + await reader.readexactly(int(length[1]) if length else 0))
+        writer.write(stage.change(await up_reader.read()))
+        for end in (up_writer, writer):
+            end.close()
+
+    server = await asyncio.start_server(handle, HOST, 0, ssl=tls)
+    stack.callback(server.close)
+    return int(server.sockets[0].getsockname()[1])
+
+
+@cache
+def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext, ssl.SSLContext]:
+    """Return what a client trusts, a server that it trusts and one that it does not."""
+    ours, theirs = trustme.CA(), trustme.CA()
+    trust = ssl.create_default_context()
+    ours.configure_trust(trust)
+    servers: list[ssl.SSLContext] = []
+    for authority in (ours, theirs):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        servers.append(context)
+    return trust, servers[0], servers[1]
