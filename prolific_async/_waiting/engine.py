@@ -321,9 +321,13 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - as in _look_at
             _log.error("the look at %s as one is broken", group.name, exc_info=error)
             look = GroupLook(failure=repr(error))
-        now = loop.time()
         group.task = None
         group.busy = False
+        self._show_group(group, look, loop.time())
+        self._timetable.arm()
+
+    def _show_group(self, group: Group, look: GroupLook, now: float) -> None:
+        """Let a group see what a look at it saw, and decide how to go on with it."""
         entries = list(group.entries)  # those that came meanwhile, too
         news = group.judge(look, len(entries), now)
         if news is not None:
@@ -345,7 +349,6 @@ class Engine:
                 self._plan(entry, now)
             else:
                 self._show(entry, seen, now)
-        self._timetable.arm()
 
     def _patience(self, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""
