@@ -16,7 +16,7 @@ from prolific_async._http.protocol import Answer, Request
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async.errors import OutcomeUnknownError, ProlificError
-from tests.posts.failures import DUPLICATE, LOST
+from tests.posts.failures import AT_ONCE, DUPLICATE, LOST
 
 # The service's clock, which is years ahead of ours.
 THEIR_START = datetime(2031, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC)
@@ -44,13 +44,30 @@ def a_batch(batch_id: str, name: str, created_at: datetime, workspace_id: str = 
 
 @define
 class Service:
-    """One workspace, with the batch b-1 that is duplicated, and one client's ledger."""
+    """One workspace, with the batch b-1 that is duplicated, and one client's ledger.
+
+    Attributes:
+        source_name: The name of b-1.
+        claims: The ledger.
+        batches: What is in the workspace, oldest first.
+        unread: What reading the source or the list fails with, by either word.
+        failures: What the next reads fail with, each once.
+        dated: Whether answers say when they were given.
+        ahead: Seconds that the clock of answers is ahead of the one of batches.
+        hides: How many lists still leave out what was made.
+        slowness: Seconds that a read takes.
+        seen: What was read.
+
+    """
 
     source_name: str = "Original"
     claims: Claims = field(factory=Claims)
     batches: list[Batch] = field(factory=list)
     unread: dict[str, ProlificError] = field(factory=dict)
+    failures: list[ProlificError] = field(factory=list)
     dated: bool = True
+    ahead: float = 0.0
+    hides: int = 0
     slowness: float = 0.0
     seen: list[str] = field(factory=list)
 
@@ -66,22 +83,30 @@ class Service:
     async def get_source(self) -> tuple[Batch, Answer]:
         self.seen.append("source")
         await asyncio.sleep(self.slowness)
-        if "source" in self.unread:
-            raise self.unread["source"]
+        self._fail("source")
         headers = CIMultiDict[str]()
         if self.dated:
             # HTTP knows whole seconds, and cuts off the rest.
-            headers["date"] = format_datetime(their_now().replace(microsecond=0), usegmt=True)
+            now = their_now() + timedelta(seconds=self.ahead)
+            headers["date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
         return self.batches[0], Answer(headers, None)
 
     async def list_batches(self, workspace_id: str) -> list[Batch]:
         self.seen.append(workspace_id)
         await asyncio.sleep(self.slowness / 2)
-        if "list" in self.unread:
-            raise self.unread["list"]
+        self._fail("list")
         batches = list(self.batches)
+        if self.hides > 0:
+            self.hides -= 1
+            del batches[1:]
         await asyncio.sleep(self.slowness / 2)
         return batches
+
+    def _fail(self, read: str) -> None:
+        if read in self.unread:
+            raise self.unread[read]
+        if self.failures:
+            raise self.failures.pop(0)
 
     async def duplicate(self, name: str | None, post: Post) -> Batch:
         return await duplicate_once(
@@ -89,6 +114,7 @@ class Service:
             name,
             post=post,
             claims=self.claims,
+            retry=AT_ONCE,
             get_source=self.get_source,
             list_batches=self.list_batches,
         )

@@ -153,11 +153,106 @@ async def test_the_default_name_is_the_sources_with_copy(service: Service) -> No
 
 
 @in_virtual_time
-async def test_what_is_older_than_the_call_is_no_candidate(service: Service) -> None:
+async def test_what_is_older_than_the_call_is_not_given_back(service: Service) -> None:
     service.make("Round 2", age=3600)
-    service.make("Round 2", age=5)
+    service.make("Round 2", age=65)
     unknown(await outcome_of(service.duplicate("Round 2", service.losing(takes=30))))
     assert given_back(await service.duplicate("Round 3", service.losing("Round 3"))) == "c-3"
+
+
+@pytest.mark.parametrize("skew", [2.5, 30.0, 58.0])
+@pytest.mark.parametrize("name", ["Round 2", None])
+def test_a_copy_that_looks_a_little_older_than_the_call_is_named(
+    skew: float, name: str | None
+) -> None:
+    # Who dates answers need not be who dates batches, and their clocks may differ.
+    async def main() -> None:
+        service = Service(ahead=skew)
+        work = service.duplicate(name, service.losing(name or "Original (Copy)"))
+        unknown(await outcome_of(work), "c-1")
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_little_older_namesake_does_not_hide_the_copy(service: Service) -> None:
+    service.make("Round 2", age=5)
+    service.hides = 2
+    assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-2"
+
+
+@pytest.mark.parametrize(("hides", "looks"), [(1, 2), (3, 4), (4, 4)])
+@pytest.mark.parametrize("name", ["Round 2", None])
+def test_a_copy_that_the_list_shows_late_is_looked_for_again(
+    hides: int, looks: int, name: str | None
+) -> None:
+    async def main() -> None:
+        service = Service(hides=hides)
+        outcome = await outcome_of(
+            service.duplicate(name, service.losing(name or "Original (Copy)"))
+        )
+        assert service.seen == ["source", "w-1"] * looks
+        if hides == 4:
+            unknown(outcome)
+        elif name is None:
+            unknown(outcome, "c-1")
+        else:
+            assert given_back(outcome) == "c-1"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("failures", "found"),
+    [
+        ([GARBLED], True),
+        ([GARBLED] * 3, True),
+        ([GARBLED] * 4, False),
+        ([answered(408), GARBLED, answered(425)], True),
+        # These were repeated by the GET itself, or repeating them is no use.
+        ([LOST], False),
+        ([answered(503)], False),
+        ([answered(404)], False),
+        ([answered(401)], False),
+    ],
+)
+def test_a_look_that_could_not_be_read_is_made_again(
+    failures: list[ProlificError],
+    found: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def main() -> None:
+        service = Service(failures=failures)
+        outcome = await outcome_of(service.duplicate("Round 2", service.losing("Round 2")))
+        if found:
+            assert given_back(outcome) == "c-1"
+        else:
+            unknown(outcome)
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_copy_that_is_listed_twice_is_one(service: Service) -> None:
+    # Pages shift when a batch is made between two of them.
+    async def post(request: Request) -> Answer:
+        copy = service.make("Round 2")
+        service.batches.append(copy)
+        raise LOST
+
+    assert given_back(await service.duplicate("Round 2", post)) == "c-1"
+
+
+@pytest.mark.parametrize("name", ["Round 2 ", "\tRound 2", " Round 2\u00a0"])
+def test_a_name_may_lose_the_space_around_it(name: str) -> None:
+    async def main() -> None:
+        service = Service()
+        assert given_back(await service.duplicate(name, service.losing("Round 2"))) == "c-1"
+        # So both may mean the same copy.
+        lost = await outcome_of(service.duplicate(name, service.losing()))
+        unknown(lost)
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))), "c-2")
+
+    run(main())
 
 
 @pytest.mark.parametrize("takes", [0.0, 0.01, 0.9, 1.0, 30.0, 120.0])
@@ -292,6 +387,7 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
                 "Round 2",
                 post=hang if where == "post" else service.losing("Round 2"),
                 claims=service.claims,
+                retry=AT_ONCE,
                 get_source=hang if where == "source" else service.get_source,
                 list_batches=hang if where == "list" else service.list_batches,
             )
@@ -300,7 +396,7 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(10)
+        await asyncio.sleep(100)
         copy = service.make("Round 2").id
         service.batches.pop()
         work = service.duplicate("Round 2", service.losing("Round 2"))
