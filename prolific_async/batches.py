@@ -124,6 +124,8 @@ class Batches:
         When the answer is lost, the batch's status is read: PROCESSING or READY means that the
         setup was accepted, UNINITIALISED that it may be sent again.
 
+        Cancelling it leaves open whether it was accepted: the status tells.
+
         Args:
             batch: The batch to set up; its dataset must be READY.
             dataset_id: The dataset to use; not needed if one was attached before.
