@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -17,6 +17,7 @@ from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from tests.posts.failures import AT_ONCE, DUPLICATE, LOST
+from tests.virtual_time import run
 
 # The service's clock, which is years ahead of ours.
 THEIR_START = datetime(2031, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC)
@@ -154,3 +155,13 @@ def unknown(outcome: Batch | ProlificError, *candidates: str, cause: Any = LOST)
 def given_back(outcome: Batch | ProlificError) -> str:
     assert isinstance(outcome, Batch), repr(outcome)
     return outcome.id
+
+
+def in_virtual_time(
+    test: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[[], None]:
+    def sync() -> None:
+        run(test(Service()))
+
+    sync.__name__ = test.__name__
+    return sync
