@@ -66,8 +66,11 @@ class Batches:
         """Make a copy of a batch and return it, UNINITIALISED; call ``setup`` on it next.
 
         The POST is sent again only when it surely did not run. When its answer is lost, the copy
-        is looked for instead: **with a unique name, a lost copy is found and returned**; with the
-        default name it cannot be told from somebody else's.
+        is looked for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
+        is found and returned**; with the default name it cannot be told from somebody else's.
+
+        Cancelling it leaves open whether there is a copy, and nobody looks for one: look yourself,
+        by its name. A later call with that name says so when its own answer is lost, for an hour.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.
@@ -104,6 +107,7 @@ class Batches:
             name,
             post=self._post,
             claims=self._claims,
+            retry=self._retry,
             get_source=get_source,
             list_batches=self.list,
         )
@@ -120,6 +124,8 @@ class Batches:
 
         When the answer is lost, the batch's status is read: PROCESSING or READY means that the
         setup was accepted, UNINITIALISED that it may be sent again.
+
+        Cancelling it leaves open whether it was accepted: the status tells.
 
         Args:
             batch: The batch to set up; its dataset must be READY.

@@ -26,9 +26,10 @@ class Claim:
     """One call of ``duplicate``.
 
     Attributes:
-        name: The name that its copy is to have, None for the default.
+        name: The name that its copy is to have, without space around it, which a service may
+            take away; None for the default.
         began: When it began.
-        copy: The id of its copy, once it is known.
+        copy: The id of its copy; it ends as soon as that is known.
         may_have_run: Whether there may be a copy although none is known; a call that was
             cancelled says so too.
 
@@ -37,13 +38,14 @@ class Claim:
     __slots__ = ("began", "copy", "may_have_run", "name")
 
     def __init__(self, name: str | None, began: float) -> None:
-        self.name = name
+        self.name = None if name is None else name.strip()
         self.began = began
         self.copy: str | None = None
         self.may_have_run = True
 
     def may_be_named(self, name: str) -> bool:
         """Tell whether this call's copy may bear a name."""
+        name = name.strip()
         return name.endswith(_DEFAULT_SUFFIX) if self.name is None else name == self.name
 
 
@@ -78,8 +80,8 @@ class Claims:
         return self._given.get(batch_id)
 
     def is_taken(self, batch_id: str) -> bool:
-        """Tell whether a batch is another call's copy."""
-        return batch_id in self._given or any(claim.copy == batch_id for claim in self._open)
+        """Tell whether a batch was given out as a call's copy, and not long ago."""
+        return batch_id in self._given
 
     def is_alone(self, claim: Claim) -> bool:
         """Tell whether a new copy with the claim's name can be no other call's of this client.
@@ -89,7 +91,7 @@ class Claims:
         if claim.name is None:
             return False
         return not any(
-            other is not claim and other.copy is None and other.may_be_named(claim.name)
+            other is not claim and other.may_be_named(claim.name)
             for other in (*self._open, *self._lost)
         )
 

@@ -43,8 +43,11 @@ def test_a_call_with_the_default_name_is_never_alone() -> None:
         ("Round 2", "Round 2", False),
         ("Round 2", "Round 3", True),
         ("Round 2", "round 2", True),
+        ("Round 2", " Round 2\n", False),
+        (" Round 2", "Round 2", False),
         ("Round 2", None, True),
         ("Original (Copy)", None, False),
+        ("Original (Copy) ", None, False),
         ("Original (Copy)", "Original (Copy)", False),
         ("Original (Copy)", "Other (Copy)", True),
     ],
@@ -89,10 +92,7 @@ def test_a_call_that_has_its_copy_is_no_rival_but_its_copy_is_taken() -> None:
     claims = Claims()
     other = opened(claims, "Round 2")
     mine = opened(claims, "Round 2")
-    other.copy = "b-2"
-    assert claims.is_alone(mine)
-    assert claims.is_taken("b-2")
-    ended(claims, other)
+    ended(claims, other, copy="b-2")
     assert claims.is_alone(mine)
     assert claims.is_taken("b-2")
     assert not claims.is_taken("b-3")

@@ -1,0 +1,167 @@
+"""A service of one workspace, without HTTP: the rules of a duplicate run on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from attrs import define, field
+from multidict import CIMultiDict
+
+from prolific_async import Batch, BatchStatus
+from prolific_async._http.protocol import Answer, Request
+from prolific_async._posts.claims import Claims
+from prolific_async._posts.duplicate import duplicate_once
+from prolific_async.errors import OutcomeUnknownError, ProlificError
+from tests.posts.failures import AT_ONCE, DUPLICATE, LOST
+from tests.virtual_time import run
+
+# The service's clock, which is years ahead of ours.
+THEIR_START = datetime(2031, 1, 2, 3, 4, 5, 250_000, tzinfo=UTC)
+
+Post = Callable[[Request], Awaitable[Answer]]
+
+
+def their_now() -> datetime:
+    return THEIR_START + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+def a_batch(batch_id: str, name: str, created_at: datetime, workspace_id: str = "w-1") -> Batch:
+    return Batch(
+        id=batch_id,
+        created_at=created_at,
+        created_by="u-1",
+        datasets=(),
+        name=name,
+        status=BatchStatus.UNINITIALISED,
+        total_task_count=0,
+        total_instruction_count=1,
+        workspace_id=workspace_id,
+    )
+
+
+@define
+class Service:
+    """One workspace, with the batch b-1 that is duplicated, and one client's ledger.
+
+    Attributes:
+        source_name: The name of b-1.
+        claims: The ledger.
+        batches: What is in the workspace, oldest first.
+        unread: What reading the source or the list fails with, by either word.
+        failures: What the next reads fail with, each once.
+        dated: Whether answers say when they were given.
+        ahead: Seconds that the clock of answers is ahead of the one of batches.
+        hides: How many lists still leave out what was made.
+        slowness: Seconds that a read takes.
+        seen: What was read.
+
+    """
+
+    source_name: str = "Original"
+    claims: Claims = field(factory=Claims)
+    batches: list[Batch] = field(factory=list)
+    unread: dict[str, ProlificError] = field(factory=dict)
+    failures: list[ProlificError] = field(factory=list)
+    dated: bool = True
+    ahead: float = 0.0
+    hides: int = 0
+    slowness: float = 0.0
+    seen: list[str] = field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.batches.append(a_batch("b-1", self.source_name, THEIR_START - timedelta(days=9)))
+
+    def make(self, name: str, *, age: float = 0.0) -> Batch:
+        created = their_now() - timedelta(seconds=age)
+        batch = a_batch(f"c-{len(self.batches)}", name, created)
+        self.batches.append(batch)
+        return batch
+
+    async def get_source(self) -> tuple[Batch, Answer]:
+        self.seen.append("source")
+        await asyncio.sleep(self.slowness)
+        self._fail("source")
+        headers = CIMultiDict[str]()
+        if self.dated:
+            # HTTP knows whole seconds, and cuts off the rest.
+            now = their_now() + timedelta(seconds=self.ahead)
+            headers["date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
+        return self.batches[0], Answer(headers, None)
+
+    async def list_batches(self, workspace_id: str) -> list[Batch]:
+        self.seen.append(workspace_id)
+        await asyncio.sleep(self.slowness / 2)
+        self._fail("list")
+        batches = list(self.batches)
+        if self.hides > 0:
+            self.hides -= 1
+            del batches[1:]
+        await asyncio.sleep(self.slowness / 2)
+        return batches
+
+    def _fail(self, read: str) -> None:
+        if read in self.unread:
+            raise self.unread[read]
+        if self.failures:
+            raise self.failures.pop(0)
+
+    async def duplicate(self, name: str | None, post: Post) -> Batch:
+        return await duplicate_once(
+            DUPLICATE,
+            name,
+            post=post,
+            claims=self.claims,
+            retry=AT_ONCE,
+            get_source=self.get_source,
+            list_batches=self.list_batches,
+        )
+
+    def answering(self, name: str) -> Post:
+        async def post(request: Request) -> Answer:
+            assert request is DUPLICATE
+            await asyncio.sleep(0.1)
+            return Answer({}, self.make(name).to_dict())
+
+        return post
+
+    def losing(self, *names: str, error: ProlificError = LOST, takes: float = 0.1) -> Post:
+        """A POST whose answer is lost, after so many batches of these names came to be."""
+
+        async def post(request: Request) -> Answer:
+            assert request is DUPLICATE
+            await asyncio.sleep(takes / 2)
+            for name in names:
+                self.make(name)
+            await asyncio.sleep(takes / 2)
+            raise error
+
+        return post
+
+
+def unknown(outcome: Batch | ProlificError, *candidates: str, cause: Any = LOST) -> None:
+    assert isinstance(outcome, OutcomeUnknownError)
+    assert [batch.id for batch in outcome.candidates] == list(candidates)
+    assert isinstance(outcome.candidates, tuple)
+    assert outcome.__cause__ is cause
+    assert (outcome.method, outcome.path) == ("POST", DUPLICATE.path)
+    for batch_id in candidates:
+        assert batch_id in str(outcome)
+
+
+def given_back(outcome: Batch | ProlificError) -> str:
+    assert isinstance(outcome, Batch), repr(outcome)
+    return outcome.id
+
+
+def in_virtual_time(
+    test: Callable[..., Coroutine[Any, Any, None]],
+) -> Callable[[], None]:
+    def sync() -> None:
+        run(test(Service()))
+
+    sync.__name__ = test.__name__
+    return sync

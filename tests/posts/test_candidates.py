@@ -1,0 +1,183 @@
+"""Which batches may be a lost copy: by name, by time, and how often one looks."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from prolific_async._http.protocol import Answer, Request
+from prolific_async.errors import ProlificError
+from tests.posts.failures import (
+    GARBLED,
+    LOST,
+    answered,
+    outcome_of,
+)
+from tests.posts.service import (
+    THEIR_START,
+    Service,
+    a_batch,
+    given_back,
+    in_virtual_time,
+    their_now,
+    unknown,
+)
+from tests.virtual_time import run
+
+
+@in_virtual_time
+async def test_the_source_is_no_candidate_whatever_its_name(service: Service) -> None:
+    service.batches[0] = a_batch("b-1", "Round 2", their_now() + timedelta(seconds=1))
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing())))
+
+
+@in_virtual_time
+async def test_the_default_name_is_the_sources_with_copy(service: Service) -> None:
+    service.batches[0] = a_batch("b-1", "Original (Copy)", THEIR_START)
+    outcome = await outcome_of(
+        service.duplicate(None, service.losing("Original (Copy)", "Original (Copy) (Copy)"))
+    )
+    unknown(outcome, "c-2")
+
+
+@in_virtual_time
+async def test_what_is_older_than_the_call_is_not_given_back(service: Service) -> None:
+    service.make("Round 2", age=3600)
+    service.make("Round 2", age=65)
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing(takes=30))))
+    assert given_back(await service.duplicate("Round 3", service.losing("Round 3"))) == "c-3"
+
+
+@pytest.mark.parametrize("skew", [2.5, 30.0, 58.0])
+@pytest.mark.parametrize("name", ["Round 2", None])
+def test_a_copy_that_looks_a_little_older_than_the_call_is_named(
+    skew: float, name: str | None
+) -> None:
+    # Who dates answers need not be who dates batches, and their clocks may differ.
+    async def main() -> None:
+        service = Service(ahead=skew)
+        work = service.duplicate(name, service.losing(name or "Original (Copy)"))
+        unknown(await outcome_of(work), "c-1")
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_little_older_namesake_does_not_hide_the_copy(service: Service) -> None:
+    service.make("Round 2", age=5)
+    service.hides = 2
+    assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-2"
+
+
+@pytest.mark.parametrize(("hides", "looks"), [(1, 2), (3, 4), (4, 4)])
+@pytest.mark.parametrize("name", ["Round 2", None])
+def test_a_copy_that_the_list_shows_late_is_looked_for_again(
+    hides: int, looks: int, name: str | None
+) -> None:
+    async def main() -> None:
+        service = Service(hides=hides)
+        outcome = await outcome_of(
+            service.duplicate(name, service.losing(name or "Original (Copy)"))
+        )
+        assert service.seen == ["source", "w-1"] * looks
+        if hides == 4:
+            unknown(outcome)
+        elif name is None:
+            unknown(outcome, "c-1")
+        else:
+            assert given_back(outcome) == "c-1"
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("failures", "found"),
+    [
+        ([GARBLED], True),
+        ([GARBLED] * 3, True),
+        ([GARBLED] * 4, False),
+        ([answered(408), GARBLED, answered(425)], True),
+        # These were repeated by the GET itself, or repeating them is no use.
+        ([LOST], False),
+        ([answered(503)], False),
+        ([answered(404)], False),
+        ([answered(401)], False),
+    ],
+)
+def test_a_look_that_could_not_be_read_is_made_again(
+    failures: list[ProlificError],
+    found: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def main() -> None:
+        service = Service(failures=failures)
+        outcome = await outcome_of(service.duplicate("Round 2", service.losing("Round 2")))
+        if found:
+            assert given_back(outcome) == "c-1"
+        else:
+            unknown(outcome)
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_copy_that_is_listed_twice_is_one(service: Service) -> None:
+    # Pages shift when a batch is made between two of them.
+    async def post(request: Request) -> Answer:
+        copy = service.make("Round 2")
+        service.batches.append(copy)
+        raise LOST
+
+    assert given_back(await service.duplicate("Round 2", post)) == "c-1"
+
+
+@pytest.mark.parametrize("name", ["Round 2 ", "\tRound 2", " Round 2\u00a0"])
+def test_a_name_may_lose_the_space_around_it(name: str) -> None:
+    async def main() -> None:
+        service = Service()
+        assert given_back(await service.duplicate(name, service.losing("Round 2"))) == "c-1"
+        # So both may mean the same copy.
+        lost = await outcome_of(service.duplicate(name, service.losing()))
+        unknown(lost)
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))), "c-2")
+
+    run(main())
+
+
+@pytest.mark.parametrize("takes", [0.0, 0.01, 0.9, 1.0, 30.0, 120.0])
+@pytest.mark.parametrize("slowness", [0.0, 0.01, 1.9, 120.0])
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.7, 0.75, 0.999])
+def test_the_own_copy_is_found_however_long_all_takes(
+    takes: float, slowness: float, fraction: float
+) -> None:
+    async def main() -> None:
+        await asyncio.sleep(fraction)
+        service = Service(slowness=slowness)
+        work = service.duplicate("Round 2", service.losing("Round 2", takes=takes))
+        assert given_back(await work) == "c-1"
+
+    run(main())
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.7, 0.75, 0.999])
+def test_a_copy_whose_time_has_no_fraction_is_not_overlooked(fraction: float) -> None:
+    # The service may leave the fraction of created_at out, so that a copy looks up to a second
+    # older than it is. One that is overlooked is a copy that nobody is told of.
+    async def main() -> None:
+        await asyncio.sleep(fraction)
+        service = Service()
+
+        async def post(request: Request) -> Answer:
+            created = their_now().replace(microsecond=0)
+            service.batches.append(a_batch("c-1", "Round 2", created))
+            await asyncio.sleep(0.8)
+            raise LOST
+
+        assert given_back(await service.duplicate("Round 2", post)) == "c-1"
+
+    run(main())
+
+
+@in_virtual_time
+async def test_without_the_services_time_nothing_is_sure(service: Service) -> None:
+    service.dated = False
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))), "c-1")
