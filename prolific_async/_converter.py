@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
-from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from prolific_async._json import TOO_DEEP, is_deep
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ IntOrDigits = Annotated[int, "a string of digits is read too"]
 
 JsonObject = Mapping[str, Any]
 """An object whose inside nobody here looks at."""
+
+MAX_PROBLEMS = 100
+"""Faults in an array after which the rest of it is not looked at: each takes 0.1 ms to tell."""
 
 _NOTHING: JsonObject = MappingProxyType({})
 _INTERNAL = ("extra", "_nulls")
@@ -58,14 +62,20 @@ class WireModel:
         """Read a mapping in wire form, such as one from ``to_dict``.
 
         Raises:
-            DecodeError: A key is missing or has a wrong type; it lists every such path.
+            DecodeError: A key is missing or has a wrong type; it lists every such path, of an
+                array those of its first hundred faults.
 
         """
         try:
-            # The model must not change with the caller's mapping.
-            own = copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
+            own = dict(data) if isinstance(data, Mapping) else data
+            deep = is_deep(own)
+            if not deep:
+                # The model must not change with the caller's mapping.
+                own = copy.deepcopy(own)
         except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
             raise DecodeError((f"$: not JSON ({type(error).__name__})",), data) from None
+        if deep:
+            raise DecodeError((f"$: {TOO_DEEP}",), data)
         return load(cls, own)
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,18 +203,39 @@ def _json_object(value: Any, _: Any) -> JsonObject:
 def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
     kind, _ = get_args(cls)
     item = converter.get_structure_hook(kind)
-    # cattrs' own takes anything that can be iterated, but it knows where an item is at fault.
-    thorough = homogenous_tuple_structure_factory(cls, converter)
 
     def hook(value: Any, _: Any) -> tuple[Any, ...]:
         if type(value) is not list:
             raise TypeError(f"an array is needed, not {_named(value)}")
-        if converter.detailed_validation:
-            items: tuple[Any, ...] = thorough(value, cls)
-            return items
         return tuple([item(one, kind) for one in value])
 
-    return hook
+    def thorough(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            return hook(value, cls)
+        items: list[Any] = []
+        errors: list[Exception] = []
+        found = 0
+        for index, one in enumerate(value):
+            try:
+                items.append(item(one, kind))
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises
+                error.add_note(IterableValidationNote("", index, kind))
+                errors.append(error)
+                found += _weight(error)
+                if found >= MAX_PROBLEMS:
+                    break
+        if errors:
+            raise IterableValidationError("", errors, cls)
+        return tuple(items)
+
+    return thorough if converter.detailed_validation else hook
+
+
+def _weight(error: BaseException) -> int:
+    """Count the faults that an error holds."""
+    if isinstance(error, BaseExceptionGroup):
+        return sum(map(_weight, error.exceptions))
+    return 1
 
 
 def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
 from prolific_async._converter import load
+from prolific_async._json import MAX_DEPTH
 
 FULL: dict[str, Any] = {
     "id": "6f0c1d2e-0000-4000-8000-000000000001",
@@ -594,3 +596,30 @@ def test_deep_news_comes_back_whole() -> None:
         batch = Batch.from_dict(wire)
         assert batch.to_dict() == wire
         assert pickle.loads(pickle.dumps(batch)) == batch
+
+
+def test_what_is_nested_too_deep_is_one_fault() -> None:
+    for deep in nested(MAX_DEPTH):
+        assert faults_of({**FULL, "news": deep}) == {"$": "nested deeper than 128 levels"}
+    endless: list[Any] = []
+    endless += [endless, endless]
+    assert set(faults_of({**FULL, "news": endless})) == {"$"}
+
+
+@pytest.mark.parametrize("bad", [5, {}, {"id": 5, "total_datapoint_count": None}], ids=str)
+def test_a_million_faults_are_not_all_told(bad: Any) -> None:
+    before = time.thread_time()
+    with pytest.raises(DecodeError) as caught:
+        Batch.from_dict({**FULL, "datasets": [bad] * 1_000_000, "batch_items": [5] * 1000})
+    assert time.thread_time() - before < 5  # a minute and gigabytes, if all were
+    first = [one for one in caught.value.problems if one.startswith("$.datasets[")]
+    assert len(first) in (100, 200)
+    assert first[0].startswith("$.datasets[0]")
+    assert "$.batch_items[0]: an object is needed, not an integer" in caught.value.problems
+
+
+def test_faults_inside_faulty_items_count_too() -> None:
+    batches = [{**FULL, "datasets": [5] * 60}, FULL, *[{**FULL, "datasets": [5] * 60}] * 1000]
+    paths = faults(lambda: load(tuple[Batch, ...], batches))
+    assert len(paths) == 120
+    assert {"$[0].datasets[59]", "$[2].datasets[59]"} <= set(paths)
