@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import protocol
+from prolific_async._http import borrowed, protocol
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.budget import Budget
 from prolific_async._http.places import Places
@@ -30,6 +31,9 @@ _USER_AGENT = (
     f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
     f"aiohttp/{aiohttp.__version__}"
 )
+
+# What aiohttp's parser quotes of an answer: cut, so that half of an echoed token may be in it.
+_QUOTED = re.compile(r"(?<!\w)(bytearray\()?b?['\"].*", re.DOTALL)
 
 
 class _Connected:
@@ -231,11 +235,8 @@ class Transport:
                 proxy=proxy,
                 trace_configs=self._trace_configs,
             )
-        elif session.auth is not None:
-            raise errors.ConfigurationError(
-                "the aiohttp session given to this ProlificClient has an auth of its own, "
-                "which cannot stand beside the token; give one without"
-            )
+        else:
+            borrowed.check(session, self._base_url)
         connected = self._connected = _Connected(
             asyncio.get_running_loop(),
             session,
@@ -271,7 +272,8 @@ class Transport:
             case TimeoutError():
                 translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
-                translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
+                reason = protocol.hide(_QUOTED.sub("…", error.message), self._token)
+                translated = errors.DecodeError((f"$: not HTTP ({reason})",), None, *call)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:
