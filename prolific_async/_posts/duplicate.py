@@ -67,7 +67,7 @@ async def _look_for(
         source, answer = await get_source()
         age = asyncio.get_running_loop().time() - claim.began
         batches = await list_batches(source.workspace_id)
-    except ProlificError:
+    except (ProlificError, ValueError):  # a workspace's id may be no id at all
         return (), False
     # Both times are the service's, so that its clock and ours need not agree. Either may be
     # given in whole seconds.

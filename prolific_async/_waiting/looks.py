@@ -113,9 +113,9 @@ class Looks:
     async def _at_list(
         self, workspace_id: str, wanted: Callable[[str], bool], patience: float
     ) -> GroupLook:
-        request = protocol.list_batches(workspace_id)
         before = self._lists.pop(workspace_id, None)
         try:
+            request = protocol.list_batches(workspace_id)
             answer = await self._send(request, look=True, raw=True, within=patience)
             read_batch = partial(self._read_batch, request)
             listing = await lists.read(answer.data, wanted, read_batch, before)
