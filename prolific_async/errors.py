@@ -174,7 +174,7 @@ class APIStatusError(ProlificError):
         return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
 
     def _advice(self) -> str:
-        if self.status < 400:  # noqa: PLR2004 - HTTP's own classes
+        if 300 <= self.status < 400:  # noqa: PLR2004 - HTTP's own classes
             return "redirects are not followed, so check base_url"
         return self.advice
 
@@ -244,7 +244,7 @@ class DecodeError(ProlificError):
     """An answer, or a mapping given to ``from_dict``, is not what it should be.
 
     Attributes:
-        problems: Every fault found, each as "path: reason", such as
+        problems: Every fault, of an array the first hundred, each as "path: reason", such as
             "$.datasets[1].id: a string is needed, not null".
         body: The decoded JSON, or the text when it was not JSON; None when it was too large.
         method: HTTP method of the call, None when there was none.
@@ -291,7 +291,8 @@ class OutcomeUnknownError(ProlificError):
         self.candidates = candidates
 
     def __str__(self) -> str:
-        found = ", ".join(batch.id for batch in self.candidates[:_NAMED]) or "none was seen"
+        found = _brief(", ".join(batch.id for batch in self.candidates[:_NAMED]))
+        found = found or "none was seen"
         if len(self.candidates) > _NAMED:
             found += f" and {len(self.candidates) - _NAMED} more"
         return (
@@ -328,7 +329,7 @@ class WaitError(ProlificError):
         self.events = events
 
     def __str__(self) -> str:
-        seen = self.last_status or "no status seen"
+        seen = _brief(self.last_status or "no status seen")
         looks = "1 look" if self.polls == 1 else f"{self.polls} looks"
         return (
             f"waiting for batch {self.batch_id} {self._ending()} "
