@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
 from prolific_async._converter import load
 from prolific_async._json import MAX_DEPTH
+from tests.fuzz.strategies import batches, counts, json_values, texts, unknown_keys
 
 FULL: dict[str, Any] = {
     "id": "6f0c1d2e-0000-4000-8000-000000000001",
@@ -131,72 +132,6 @@ WRONG = [
 ]
 
 tried_often = settings(deadline=None, max_examples=50)
-
-texts = st.text(max_size=8)
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | texts
-    # NaN equals nothing, and JSON has no infinity.
-    | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-counts = st.integers(0, 2**40)
-
-
-def unknown_keys(known: set[str]) -> st.SearchStrategy[dict[str, Any]]:
-    # Names of our own inside are likely collisions, so they are tried.
-    ours = st.sampled_from(["extra", "_nulls", "nulls", "_batches", "batches", "self", "setup"])
-    names = (texts | ours).filter(lambda name: name not in known)
-    return st.dictionaries(names, json_values, max_size=3)
-
-
-@st.composite
-def wire_objects(
-    draw: st.DrawFn,
-    required: dict[str, st.SearchStrategy[Any]],
-    optional: dict[str, st.SearchStrategy[Any]],
-) -> dict[str, Any]:
-    """A mapping with any subset of the optional keys, some of them null, and unknown ones."""
-    wire = {key: draw(values) for key, values in required.items()}
-    for key, values in optional.items():
-        match draw(st.sampled_from(["absent", "null", "given"])):
-            case "null":
-                wire[key] = None
-            case "given":
-                wire[key] = draw(values)
-    wire |= draw(unknown_keys({*required, *optional}))
-    return dict(draw(st.permutations(list(wire.items()))))
-
-
-moments = st.datetimes(timezones=st.just(UTC)).map(
-    lambda moment: moment.isoformat().replace("+00:00", "Z")
-)
-datasets = wire_objects({"id": texts, "total_datapoint_count": counts}, {"filename": texts})
-task_details = wire_objects({"task_name": texts}, {"task_introduction": texts, "task_steps": texts})
-batches = wire_objects(
-    {
-        "id": texts,
-        "created_at": moments,
-        "created_by": texts,
-        "datasets": st.lists(datasets, max_size=3),
-        "name": texts,
-        "status": st.sampled_from(["UNINITIALISED", "PROCESSING", "READY", "ERROR"]) | texts,
-        "total_task_count": counts,
-        "total_instruction_count": counts,
-        "workspace_id": texts,
-    },
-    {
-        "task_details": task_details,
-        "schema_version": counts,
-        "total_task_groups": counts,
-        "batch_items": st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2),
-        "auto_sync_enabled": st.booleans(),
-        "tasks_per_group": counts,
-    },
-)
 
 
 def with_value(keys: Keys, value: Any) -> dict[str, Any]:
