@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
-from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from prolific_async._json import TOO_DEEP, is_deep
+from prolific_async._arrays import tuple_hook
+from prolific_async._json import TOO_DEEP, is_deep, named
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ IntOrDigits = Annotated[int, "a string of digits is read too"]
 
 JsonObject = Mapping[str, Any]
 """An object whose inside nobody here looks at."""
-
-MAX_PROBLEMS = 100
-"""Faults in an array after which the rest of it is not looked at: each takes 0.1 ms to tell."""
 
 _NOTHING: JsonObject = MappingProxyType({})
 _INTERNAL = ("extra", "_nulls")
@@ -139,27 +136,13 @@ def _reason(error: BaseException, _type: object) -> str:
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _named(value: Any) -> str:
-    """Name the JSON type of a value."""
-    if value is None:
-        return "null"
-    return {
-        bool: "a boolean",
-        dict: "an object",
-        float: "a number with a fraction",
-        int: "an integer",
-        list: "an array",
-        str: "a string",
-    }.get(type(value), type(value).__name__)
-
-
 def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
     wanted = {bool: "a boolean", dict: "an object", int: "an integer"}[kind]
 
     def hook(value: Any, _: Any) -> T:
         if type(value) is kind:
             return value
-        raise TypeError(f"{wanted} is needed, not {_named(value)}")
+        raise TypeError(f"{wanted} is needed, not {named(value)}")
 
     return hook
 
@@ -167,7 +150,7 @@ def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
 def _string(value: Any, _: Any) -> str:
     if isinstance(value, str):
         return value
-    raise TypeError(f"a string is needed, not {_named(value)}")
+    raise TypeError(f"a string is needed, not {named(value)}")
 
 
 _object = _exactly(dict)
@@ -198,44 +181,6 @@ def _enum(value: Any, kind: Any) -> Any:
 
 def _json_object(value: Any, _: Any) -> JsonObject:
     return MappingProxyType(_object(value, dict))
-
-
-def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
-    kind, _ = get_args(cls)
-    item = converter.get_structure_hook(kind)
-
-    def hook(value: Any, _: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
-            raise TypeError(f"an array is needed, not {_named(value)}")
-        return tuple([item(one, kind) for one in value])
-
-    def thorough(value: Any, _: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
-            return hook(value, cls)
-        items: list[Any] = []
-        errors: list[Exception] = []
-        found = 0
-        for index, one in enumerate(value):
-            try:
-                items.append(item(one, kind))
-            except Exception as error:  # noqa: BLE001 - whatever a hook raises
-                error.add_note(IterableValidationNote("", index, kind))
-                errors.append(error)
-                found += _weight(error)
-                if found >= MAX_PROBLEMS:
-                    break
-        if errors:
-            raise IterableValidationError("", errors, cls)
-        return tuple(items)
-
-    return thorough if converter.detailed_validation else hook
-
-
-def _weight(error: BaseException) -> int:
-    """Count the faults that an error holds."""
-    if isinstance(error, BaseExceptionGroup):
-        return sum(map(_weight, error.exceptions))
-    return 1
 
 
 def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -304,7 +249,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_func(lambda kind: kind == JsonObject, _json_object)
     converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple_hook
+        lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
     )
     converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)

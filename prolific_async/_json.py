@@ -50,6 +50,20 @@ def is_deep(value: Any) -> bool:
     return bool(level)
 
 
+def named(value: Any) -> str:
+    """Name the JSON type of a value."""
+    if value is None:
+        return "null"
+    return {
+        bool: "a boolean",
+        dict: "an object",
+        float: "a number with a fraction",
+        int: "an integer",
+        list: "an array",
+        str: "a string",
+    }.get(type(value), type(value).__name__)
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 

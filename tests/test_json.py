@@ -12,16 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prolific_async._json import MAX_DEPTH, decode, is_deep
+from tests.fuzz.strategies import json_values
 
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=12,
-)
 SHAPES = {"arrays": ("[", "1", "]"), "objects": ('{"a":', "1", "}"), "both": ('[{"a":', "1", "}]")}
 
 
@@ -36,7 +28,7 @@ def refused(text: str) -> str:
     return str(caught.value)
 
 
-@given(VALUES, st.sampled_from([None, 1]))
+@given(json_values, st.sampled_from([None, 1]))
 def test_every_value_comes_back(value: Any, indent: int | None) -> None:
     assert decode(json.dumps(value, indent=indent)) == value
     assert decode(" " + json.dumps(value, ensure_ascii=False) + "\n") == value

@@ -140,8 +140,8 @@ def decode(
 
     """
     if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
-        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
-        raise _status_error(request, status, hidden, hide(_text(body), secret))
+        hidden = CIMultiDict((name, _hide(value, secret)) for name, value in headers.items())
+        raise _status_error(request, status, hidden, _hide(_text(body), secret))
     if raw:
         return Answer(headers, body)
     if not body or body.isspace():
@@ -153,7 +153,7 @@ def decode(
     except ValueError as error:
         problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({error})"
     # Raised here, since the parser's own error holds the whole text.
-    raise undecodable(request, hide(problem, secret), hide(_text(body), secret))
+    raise undecodable(request, _hide(problem, secret), _hide(_text(body), secret))
 
 
 def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
@@ -190,11 +190,21 @@ def undecodable(request: Request, problem: str, body: Any = None) -> errors.Deco
     return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
+def malformed(request: Request, message: str, secret: str) -> errors.DecodeError:
+    """Return the error of an answer that is no HTTP, from what its parser says.
+
+    What the parser quotes of the answer is left out: it is cut, so that half of an echoed secret
+    may be in it.
+    """
+    reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
+    return undecodable(request, f"not HTTP ({_hide(reason, secret)})")
+
+
 def _text(body: bytes) -> str:
     return body.decode("utf-8-sig", "replace")
 
 
-def hide(text: str, secret: str) -> str:
+def _hide(text: str, secret: str) -> str:
     """Take a secret out of a text, also where JSON escapes some of its characters."""
     if not secret:
         return text

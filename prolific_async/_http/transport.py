@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -31,9 +30,6 @@ _USER_AGENT = (
     f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
     f"aiohttp/{aiohttp.__version__}"
 )
-
-# What aiohttp's parser quotes of an answer: cut, so that half of an echoed token may be in it.
-_QUOTED = re.compile(r"(?<!\w)(bytearray\()?b?['\"].*", re.DOTALL)
 
 
 class _Connected:
@@ -272,8 +268,7 @@ class Transport:
             case TimeoutError():
                 translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
-                reason = protocol.hide(_QUOTED.sub("…", error.message), self._token)
-                translated = errors.DecodeError((f"$: not HTTP ({reason})",), None, *call)
+                translated = protocol.malformed(request, error.message, self._token)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:

@@ -7,11 +7,9 @@ parsers behind a verb are met as they are used.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
-import pickle
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multidict import CIMultiDict
 
@@ -21,30 +19,22 @@ from prolific_async import (
     BatchStatus,
     DecodeError,
     OutcomeUnknownError,
-    PollPolicy,
     ProlificError,
-    RetryPolicy,
     WaitError,
 )
 from prolific_async._converter import load
 from prolific_async._http import protocol
 from prolific_async._json import decode
 from prolific_async._waiting import listing
-from prolific_async.batches import Batches
-from tests.virtual_time import VirtualLoop
+from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from prolific_async._http.protocol import Answer, Request
-    from prolific_async._http.transport import Transport
 
-T = TypeVar("T")
-
-TOKEN = "t0ken-of/nobody"
 BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
 STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
-NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
 
 BATCH = b"""{"id": "b1", "created_at": "2026-03-04T05:06:07.5Z", "created_by": "u1", "datasets":
 [{"id": "d1", "total_datapoint_count": 2, "filename": null, "x": [1.5e3]}], "name": "R\\u00e9 2",
@@ -64,81 +54,6 @@ ERRORS = (
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
     b"",
 )
-
-
-class Canned:
-    """A transport whose answers are given; it keeps what it was asked."""
-
-    looks_at_once = 1
-
-    def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:
-        self.asked: list[Request] = []
-        self._answers = answers
-        self._status = status
-
-    def check_usable(self) -> None:
-        """It always is."""
-
-    async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Answer:
-        self.asked.append(request)
-        await asyncio.sleep(0)
-        status = self._status if request.method == "POST" or len(self.asked) == 1 else 200
-        return protocol.decode(
-            request, status, {"Date": NOW}, next(self._answers), secret=TOKEN, raw=raw
-        )
-
-
-def verbs(canned: Canned) -> Batches:
-    at_once = RetryPolicy(max_attempts=2, initial=0, maximum=0)
-    return Batches(cast("Transport", canned), at_once, PollPolicy(), math.inf)
-
-
-_loop: list[VirtualLoop] = []
-
-
-def run(work: Awaitable[T]) -> T | ProlificError:
-    """Return what comes of it in virtual time: a result, or an error of ours that can be told."""
-    if not _loop:
-        _loop.append(VirtualLoop())
-
-    async def main() -> T | ProlificError:
-        try:
-            return await work
-        except ProlificError as error:
-            return error
-
-    result = _loop[0].run_until_complete(main())
-    if isinstance(result, ProlificError):
-        check_told(result)
-    return result
-
-
-def check_told(error: ProlificError) -> None:
-    text = str(error)
-    assert text.isprintable(), text
-    assert len(text) < 2000, len(text)
-    assert TOKEN not in text
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is type(error)
-    assert str(again) == text
-    if isinstance(error, APIStatusError):
-        assert TOKEN not in repr(vars(error))
-        assert error.retry_after is None or error.retry_after >= 0
-    if isinstance(error, DecodeError):
-        assert error.problems
-        assert len(error.problems) <= 2 * 100
-
-
-def check_whole(batch: Batch, sent: Mapping[str, Any]) -> None:
-    wire = batch.to_dict()
-    for key in wire.keys() | sent.keys():
-        if key == "schema_version":
-            assert str(wire[key]) == str(sent[key]).lstrip("0") or int(sent[key]) == wire[key]
-        elif key != "created_at":
-            assert wire[key] == sent[key]
-    assert decode(json.dumps(wire, allow_nan=False)) == wire
-    assert Batch.from_dict(wire) == batch
-    assert pickle.loads(pickle.dumps(batch)).to_dict() == wire
 
 
 def text_of(body: bytes) -> str:

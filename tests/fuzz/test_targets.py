@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzz import __main__ as command
 from tests.fuzz import strategies as sent
 from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import BATCH, BETWEEN, STATUSES, TARGETS
@@ -164,3 +165,22 @@ def test_the_stack_of_the_caller_is_not_what_bounds_depth() -> None:
         deep = b"[" * depth + b"]" * depth
         for document in (deep, BATCH.replace(b'"news": {}', b'"news": ' + deep)):
             below(sys.getrecursionlimit() // 3, document)
+
+
+# --- the command -----------------------------------------------------------------------------
+
+
+def test_a_target_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.main(["--target", "nothing"])
+    assert caught.value.code == 2
+    assert "looks" in capsys.readouterr().err
+
+
+def test_without_atheris_the_command_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "atheris", None)
+    with pytest.raises(SystemExit):
+        command.main(["--target", "looks"])
+    assert ".[fuzz]" in capsys.readouterr().err
