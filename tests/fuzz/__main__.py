@@ -36,16 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     names = given.target or list(TARGETS)
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
-    if not _is_installed("atheris"):
+    if importlib.util.find_spec("atheris") is None:
         parser.error("atheris is missing: pip install -e '.[fuzz]'")
     return sum(_broken(name, given.seconds, TARGETS[name].seeds) for name in names)
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ValueError:  # it is kept from being imported
-        return False
 
 
 def _broken(name: str, seconds: int, seeds: tuple[bytes, ...]) -> bool:
