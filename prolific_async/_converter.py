@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
 
 from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
-from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from prolific_async._arrays import tuple_hook
+from prolific_async._json import TOO_DEEP, is_deep, named
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -58,14 +59,20 @@ class WireModel:
         """Read a mapping in wire form, such as one from ``to_dict``.
 
         Raises:
-            DecodeError: A key is missing or has a wrong type; it lists every such path.
+            DecodeError: A key is missing or has a wrong type; it lists every such path, of an
+                array those of its first hundred faults.
 
         """
         try:
-            # The model must not change with the caller's mapping.
-            own = copy.deepcopy(dict(data)) if isinstance(data, Mapping) else data
+            own = dict(data) if isinstance(data, Mapping) else data
+            deep = is_deep(own)
+            if not deep:
+                # The model must not change with the caller's mapping.
+                own = copy.deepcopy(own)
         except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
             raise DecodeError((f"$: not JSON ({type(error).__name__})",), data) from None
+        if deep:
+            raise DecodeError((f"$: {TOO_DEEP}",), data)
         return load(cls, own)
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,27 +136,13 @@ def _reason(error: BaseException, _type: object) -> str:
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _named(value: Any) -> str:
-    """Name the JSON type of a value."""
-    if value is None:
-        return "null"
-    return {
-        bool: "a boolean",
-        dict: "an object",
-        float: "a number with a fraction",
-        int: "an integer",
-        list: "an array",
-        str: "a string",
-    }.get(type(value), type(value).__name__)
-
-
 def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
     wanted = {bool: "a boolean", dict: "an object", int: "an integer"}[kind]
 
     def hook(value: Any, _: Any) -> T:
         if type(value) is kind:
             return value
-        raise TypeError(f"{wanted} is needed, not {_named(value)}")
+        raise TypeError(f"{wanted} is needed, not {named(value)}")
 
     return hook
 
@@ -157,7 +150,7 @@ def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
 def _string(value: Any, _: Any) -> str:
     if isinstance(value, str):
         return value
-    raise TypeError(f"a string is needed, not {_named(value)}")
+    raise TypeError(f"a string is needed, not {named(value)}")
 
 
 _object = _exactly(dict)
@@ -188,23 +181,6 @@ def _enum(value: Any, kind: Any) -> Any:
 
 def _json_object(value: Any, _: Any) -> JsonObject:
     return MappingProxyType(_object(value, dict))
-
-
-def _tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:
-    kind, _ = get_args(cls)
-    item = converter.get_structure_hook(kind)
-    # cattrs' own takes anything that can be iterated, but it knows where an item is at fault.
-    thorough = homogenous_tuple_structure_factory(cls, converter)
-
-    def hook(value: Any, _: Any) -> tuple[Any, ...]:
-        if type(value) is not list:
-            raise TypeError(f"an array is needed, not {_named(value)}")
-        if converter.detailed_validation:
-            items: tuple[Any, ...] = thorough(value, cls)
-            return items
-        return tuple([item(one, kind) for one in value])
-
-    return hook
 
 
 def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -273,7 +249,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(StrEnum, _enum)
     converter.register_structure_hook_func(lambda kind: kind == JsonObject, _json_object)
     converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is tuple, _tuple_hook
+        lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
     )
     converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)

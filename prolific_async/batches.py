@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 BatchOrId: TypeAlias = Batch | str | UUID
 
+_MAX_PAGES = 1000  # of a list: links that never end must not
+
 
 class Batches:
     """Duplicates batches, sets them up, reads them and waits for them.
@@ -175,7 +177,8 @@ class Batches:
         it links to a next one, that is read too.
 
         Raises:
-            DecodeError: Among others, when fewer batches come than the service counts.
+            DecodeError: Among others, when fewer batches come than the service counts, or more
+                than a thousand pages.
 
         """
         request: Request | None = protocol.list_batches(workspace_id)
@@ -197,6 +200,8 @@ class Batches:
                 )
             if following is not None and following.query in asked:
                 raise protocol.undecodable(request, "the links lead in a circle", answer.data)
+            if following is not None and len(asked) == _MAX_PAGES:
+                raise protocol.undecodable(request, f"more than {_MAX_PAGES} pages", answer.data)
             request = following
         return [self._known(batch) for batch in found]
 

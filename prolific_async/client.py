@@ -59,8 +59,10 @@ class ProlificClient:
             base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
                 https://api.prolific.com. https, or http to a loopback host.
             session: An aiohttp session to borrow: never closed and never changed, and its own
-                settings rule. By default one is made at the first request, with the proxy that
-                the environment names then.
+                settings rule. One that verifies no certificates (``ssl=False``) or no host names
+                is refused at the first request, unless ``base_url`` is http. By default one is
+                made at the first request, with the proxy that the environment names then; it
+                verifies, and nothing here turns that off.
             request_timeout: Seconds for one attempt, from when a connection is free.
             retry: How single calls are tried again.
             poll: How waits look, unless one brings its own.

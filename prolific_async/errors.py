@@ -38,7 +38,7 @@ _SHOWN = 500  # characters of the service's own words in a message: a detail can
 _NAMED = 10  # candidates in a message
 
 
-def _brief(words: str) -> str:
+def brief(words: str) -> str:
     """Fit somebody else's words into one sentence: one line, printable, not too long."""
     cut = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
     return " ".join("".join(one if one.isprintable() else " " for one in cut).split())
@@ -84,7 +84,7 @@ class TransportError(ProlificError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} failed ({_brief(self.reason)}); {self._advice()}"
+        return f"{self.method} {self.path} failed ({brief(self.reason)}); {self._advice()}"
 
     def _advice(self) -> str:
         if self.method == "GET":
@@ -98,7 +98,7 @@ class ConnectError(TransportError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.path} was not sent, no connection could be made "
-            f"({_brief(self.reason)}); check the network and base_url, then try again"
+            f"({brief(self.reason)}); check the network and base_url, then try again"
         )
 
 
@@ -108,7 +108,7 @@ class ConnectionLostError(TransportError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.path} lost its connection before the whole answer had come "
-            f"({_brief(self.reason)}); {self._advice()}"
+            f"({brief(self.reason)}); {self._advice()}"
         )
 
 
@@ -117,7 +117,7 @@ class RequestTimeoutError(TransportError, TimeoutError):
 
     def __str__(self) -> str:
         return (
-            f"{self.method} {self.path} got no whole answer in time ({_brief(self.reason)}); "
+            f"{self.method} {self.path} got no whole answer in time ({brief(self.reason)}); "
             f"{self._advice()}"
         )
 
@@ -169,12 +169,12 @@ class APIStatusError(ProlificError):
 
     def __str__(self) -> str:
         said = (self.error_code, self.title, self._said())
-        told = _brief(": ".join(str(part) for part in said if part))
+        told = brief(": ".join(str(part) for part in said if part))
         told = f" ({told})" if told else ""
         return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
 
     def _advice(self) -> str:
-        if self.status < 400:  # noqa: PLR2004 - HTTP's own classes
+        if 300 <= self.status < 400:  # noqa: PLR2004 - HTTP's own classes
             return "redirects are not followed, so check base_url"
         return self.advice
 
@@ -244,7 +244,7 @@ class DecodeError(ProlificError):
     """An answer, or a mapping given to ``from_dict``, is not what it should be.
 
     Attributes:
-        problems: Every fault found, each as "path: reason", such as
+        problems: Every fault, of an array the first hundred, each as "path: reason", such as
             "$.datasets[1].id: a string is needed, not null".
         body: The decoded JSON, or the text when it was not JSON; None when it was too large.
         method: HTTP method of the call, None when there was none.
@@ -267,7 +267,7 @@ class DecodeError(ProlificError):
 
     def __str__(self) -> str:
         where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
-        what = _brief("; ".join(self.problems))
+        what = brief("; ".join(self.problems))
         return f"{where} cannot be read ({what}); see .problems and .body"
 
 
@@ -291,7 +291,8 @@ class OutcomeUnknownError(ProlificError):
         self.candidates = candidates
 
     def __str__(self) -> str:
-        found = ", ".join(batch.id for batch in self.candidates[:_NAMED]) or "none was seen"
+        found = brief(", ".join(batch.id for batch in self.candidates[:_NAMED]))
+        found = found or "none was seen"
         if len(self.candidates) > _NAMED:
             found += f" and {len(self.candidates) - _NAMED} more"
         return (
@@ -328,7 +329,7 @@ class WaitError(ProlificError):
         self.events = events
 
     def __str__(self) -> str:
-        seen = self.last_status or "no status seen"
+        seen = brief(self.last_status or "no status seen")
         looks = "1 look" if self.polls == 1 else f"{self.polls} looks"
         return (
             f"waiting for batch {self.batch_id} {self._ending()} "

@@ -458,6 +458,40 @@ async def test_list_tells_of_what_is_missing(sim: Simulator, client: ProlificCli
         assert await client.batches.list(sim.workspace_id) == []
 
 
+async def test_links_without_end_come_to_one(sim: Simulator, client: ProlificClient) -> None:
+    for page in range(1001):
+        link = {"next": {"href": f"?workspace_id={sim.workspace_id}&page={page}"}}
+        sim.inject("GET", "/batches", Fault(body={"results": [], "_links": link}))
+    with pytest.raises(DecodeError, match="more than 1000 pages"):
+        await client.batches.list(sim.workspace_id)
+    assert len(sim.requests) == 1000
+
+
+async def test_a_workspace_that_is_no_id_hides_no_copy(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    odd = (await client.batches.get(batch_id)).to_dict() | {"workspace_id": ".."}
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    sim.inject("GET", f"/batches/{batch_id}", Fault(body=odd))
+    with pytest.raises(OutcomeUnknownError):
+        await client.batches.duplicate(batch_id, name="Round 2")
+
+
+async def test_a_workspace_that_is_no_id_breaks_no_look(
+    sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [sim.add_batch() for _ in range(9)]
+    for batch_id in ids:
+        await client.batches.setup(batch_id)
+        odd = (await client.batches.get(batch_id)).to_dict() | {"workspace_id": ".."}
+        sim.inject("GET", f"/batches/{batch_id}", Fault(body=odd))
+    async with ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as another:
+        ready = await another.batches.wait_all(ids)
+    assert [batch.id for batch in ready] == ids
+    assert "broken" not in caplog.text
+
+
 # --- waiting ---------------------------------------------------------------------------------
 
 

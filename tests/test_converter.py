@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
 from prolific_async._converter import load
+from prolific_async._json import MAX_DEPTH
+from tests.fuzz.strategies import batches, counts, json_values, texts, unknown_keys
 
 FULL: dict[str, Any] = {
     "id": "6f0c1d2e-0000-4000-8000-000000000001",
@@ -129,72 +132,6 @@ WRONG = [
 ]
 
 tried_often = settings(deadline=None, max_examples=50)
-
-texts = st.text(max_size=8)
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | texts
-    # NaN equals nothing, and JSON has no infinity.
-    | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
-    max_leaves=6,
-)
-counts = st.integers(0, 2**40)
-
-
-def unknown_keys(known: set[str]) -> st.SearchStrategy[dict[str, Any]]:
-    # Names of our own inside are likely collisions, so they are tried.
-    ours = st.sampled_from(["extra", "_nulls", "nulls", "_batches", "batches", "self", "setup"])
-    names = (texts | ours).filter(lambda name: name not in known)
-    return st.dictionaries(names, json_values, max_size=3)
-
-
-@st.composite
-def wire_objects(
-    draw: st.DrawFn,
-    required: dict[str, st.SearchStrategy[Any]],
-    optional: dict[str, st.SearchStrategy[Any]],
-) -> dict[str, Any]:
-    """A mapping with any subset of the optional keys, some of them null, and unknown ones."""
-    wire = {key: draw(values) for key, values in required.items()}
-    for key, values in optional.items():
-        match draw(st.sampled_from(["absent", "null", "given"])):
-            case "null":
-                wire[key] = None
-            case "given":
-                wire[key] = draw(values)
-    wire |= draw(unknown_keys({*required, *optional}))
-    return dict(draw(st.permutations(list(wire.items()))))
-
-
-moments = st.datetimes(timezones=st.just(UTC)).map(
-    lambda moment: moment.isoformat().replace("+00:00", "Z")
-)
-datasets = wire_objects({"id": texts, "total_datapoint_count": counts}, {"filename": texts})
-task_details = wire_objects({"task_name": texts}, {"task_introduction": texts, "task_steps": texts})
-batches = wire_objects(
-    {
-        "id": texts,
-        "created_at": moments,
-        "created_by": texts,
-        "datasets": st.lists(datasets, max_size=3),
-        "name": texts,
-        "status": st.sampled_from(["UNINITIALISED", "PROCESSING", "READY", "ERROR"]) | texts,
-        "total_task_count": counts,
-        "total_instruction_count": counts,
-        "workspace_id": texts,
-    },
-    {
-        "task_details": task_details,
-        "schema_version": counts,
-        "total_task_groups": counts,
-        "batch_items": st.lists(st.dictionaries(texts, json_values, max_size=2), max_size=2),
-        "auto_sync_enabled": st.booleans(),
-        "tasks_per_group": counts,
-    },
-)
 
 
 def with_value(keys: Keys, value: Any) -> dict[str, Any]:
@@ -594,3 +531,30 @@ def test_deep_news_comes_back_whole() -> None:
         batch = Batch.from_dict(wire)
         assert batch.to_dict() == wire
         assert pickle.loads(pickle.dumps(batch)) == batch
+
+
+def test_what_is_nested_too_deep_is_one_fault() -> None:
+    for deep in nested(MAX_DEPTH):
+        assert faults_of({**FULL, "news": deep}) == {"$": "nested deeper than 128 levels"}
+    endless: list[Any] = []
+    endless += [endless, endless]
+    assert set(faults_of({**FULL, "news": endless})) == {"$"}
+
+
+@pytest.mark.parametrize("bad", [5, {}, {"id": 5, "total_datapoint_count": None}], ids=str)
+def test_a_million_faults_are_not_all_told(bad: Any) -> None:
+    before = time.thread_time()
+    with pytest.raises(DecodeError) as caught:
+        Batch.from_dict({**FULL, "datasets": [bad] * 1_000_000, "batch_items": [5] * 1000})
+    assert time.thread_time() - before < 5  # a minute and gigabytes, if all were
+    first = [one for one in caught.value.problems if one.startswith("$.datasets[")]
+    assert len(first) in (100, 200)
+    assert first[0].startswith("$.datasets[0]")
+    assert "$.batch_items[0]: an object is needed, not an integer" in caught.value.problems
+
+
+def test_faults_inside_faulty_items_count_too() -> None:
+    batches = [{**FULL, "datasets": [5] * 60}, FULL, *[{**FULL, "datasets": [5] * 60}] * 1000]
+    paths = faults(lambda: load(tuple[Batch, ...], batches))
+    assert len(paths) == 120
+    assert {"$[0].datasets[59]", "$[2].datasets[59]"} <= set(paths)

@@ -34,6 +34,7 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from tests import samples
 
 PATH = "/api/v1/data-collection/batches/b-1/setup"
 
@@ -365,3 +366,20 @@ def test_texts_are_short_however_much_an_error_holds() -> None:
     wait = WaitFailedError(*STORY)
     wait.__cause__ = DecodeError(many, None, "GET", PATH)
     assert len(str(wait)) < 1_200
+
+
+def test_what_the_service_calls_things_is_brief_and_printable() -> None:
+    long = "x\n\ud800" * 100_000
+    wait = WaitTimeoutError("b-1", BatchStatus(long), 1.0, 1, ())
+    unknown = OutcomeUnknownError("POST", PATH, (samples.batch(batch_id=long),))
+    for error in (wait, unknown):
+        assert len(str(error)) < 900
+        assert str(error).isprintable()
+
+
+def test_only_a_redirect_is_told_to_be_one() -> None:
+    plain: list[Any] = ["GET", PATH, None, None, None, "", None, {}]
+    told = {
+        status: "redirects" in str(APIStatusError(status, *plain)) for status in (0, 101, 302, 418)
+    }
+    assert told == {0: False, 101: False, 302: True, 418: False}

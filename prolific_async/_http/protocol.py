@@ -6,6 +6,7 @@ pages of the single endpoints.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
+from prolific_async._json import decode as decode_json
 
 _ROOT = "/api/v1/data-collection"
 
@@ -145,9 +147,11 @@ def decode(
     if not body or body.isspace():
         return Answer(headers, None)
     try:
-        return Answer(headers, _json(body))
-    except (ValueError, RecursionError) as error:
-        problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({error})"
+        # The codec that takes a byte order mark away costs eight times as much.
+        text = body.decode("utf-8-sig" if body.startswith(codecs.BOM_UTF8) else "utf-8")
+        return Answer(headers, decode_json(text))
+    except ValueError as error:
+        problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({error})"
     # Raised here, since the parser's own error holds the whole text.
     raise undecodable(request, _hide(problem, secret), _hide(_text(body), secret))
 
@@ -186,22 +190,14 @@ def undecodable(request: Request, problem: str, body: Any = None) -> errors.Deco
     return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+def malformed(request: Request, message: str, secret: str) -> errors.DecodeError:
+    """Return the error of an answer that is no HTTP, from what its parser says.
 
-
-# Made once: json.loads would make one at each call that wants its own parse_constant.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _json(body: bytes) -> Any:
-    text = body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8")
-    if text.startswith(("{", "[")):
-        # Most answers begin and end with their JSON, and need no look for space around it.
-        value, end = _DECODER.raw_decode(text)
-        if end == len(text):
-            return value
-    return _DECODER.decode(text)
+    What the parser quotes of the answer is left out: it is cut, so that half of an echoed secret
+    may be in it.
+    """
+    reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
+    return undecodable(request, f"not HTTP ({_hide(reason, secret)})")
 
 
 def _text(body: bytes) -> str:
@@ -212,7 +208,10 @@ def _hide(text: str, secret: str) -> str:
     """Take a secret out of a text, also where JSON escapes some of its characters."""
     if not secret:
         return text
-    characters = (rf"(?:\\?{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret)
+    # Each way to write a character begins with a literal: that makes the search three times faster.
+    characters = (
+        rf"(?:{re.escape(one)}|\\{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret
+    )
     return re.sub("".join(characters), "[token]", text)
 
 
@@ -221,8 +220,8 @@ def _status_error(
 ) -> errors.APIStatusError:
     server = errors.ServerError if status >= 500 else errors.APIStatusError  # noqa: PLR2004
     try:
-        body = _DECODER.decode(text)
-    except (ValueError, RecursionError):
+        body = decode_json(text)
+    except ValueError:
         body = text
     code, title, detail = _explanation(body)
     return _BY_STATUS.get(status, server)(

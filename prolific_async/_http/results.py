@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, Final
+
+from prolific_async._json import decode_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 KNOWN: Final = object()
 """Stands for an element that was not decoded, as the caller knows it."""
 
-_DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -27,16 +27,20 @@ def elements(
             for ``KNOWN`` instead of being decoded.
 
     Raises:
-        ValueError: The text is not an object of JSON, or ``results`` no array.
+        ValueError: The text is not an object of JSON, or ``results`` no array, or there twice.
 
     """
     at = _expect(text, 0, "{")
+    seen = False
     if _peek(text, at) != "}":
         while True:
             key, at = _value(text, at)
             if not isinstance(key, str):
                 raise ValueError(f"a key is missing at {at}")  # noqa: TRY004 - as for all that is no JSON
             at = _expect(text, at, ":")
+            if key == "results" and seen:
+                raise ValueError("results twice")
+            seen = seen or key == "results"
             if key == "results" and _peek(text, at) == "[":
                 at = yield from _array(text, at, known)
             else:
@@ -62,7 +66,7 @@ def _array(
         end = known(at)
         value = KNOWN
         if end is None:
-            value, end = _DECODER.raw_decode(text, at)
+            value, end = decode_at(text, at)
         yield at, end, value
         at = _skip(text, end)
         if text[at : at + 1] != ",":
@@ -88,4 +92,4 @@ def _expect(text: str, at: int, what: str) -> int:
 
 
 def _value(text: str, at: int) -> tuple[Any, int]:
-    return _DECODER.raw_decode(text, _skip(text, at))
+    return decode_at(text, _skip(text, at))

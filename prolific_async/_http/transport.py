@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import protocol
+from prolific_async._http import borrowed, protocol
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.budget import Budget
 from prolific_async._http.places import Places
@@ -231,11 +231,8 @@ class Transport:
                 proxy=proxy,
                 trace_configs=self._trace_configs,
             )
-        elif session.auth is not None:
-            raise errors.ConfigurationError(
-                "the aiohttp session given to this ProlificClient has an auth of its own, "
-                "which cannot stand beside the token; give one without"
-            )
+        else:
+            borrowed.check(session, self._base_url)
         connected = self._connected = _Connected(
             asyncio.get_running_loop(),
             session,
@@ -271,7 +268,7 @@ class Transport:
             case TimeoutError():
                 translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
-                translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
+                translated = protocol.malformed(request, error.message, self._token)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:

@@ -33,13 +33,13 @@ async def hashes(body: bytes, turns: Turns) -> list[int]:
 
 
 async def text_of(body: bytes, turns: Turns) -> str:
-    """Decode UTF-8.
+    """Decode UTF-8, without a byte order mark.
 
     Raises:
         UnicodeDecodeError: It is none.
 
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
     pieces = []
     for start in range(0, len(body), _PIECE):
         pieces.append(decoder.decode(body[start : start + _PIECE]))

@@ -83,6 +83,8 @@ async def _look_for(
             if look_again(failure) and not get_again(failure):  # else the GET itself was repeated
                 continue
             break
+        except ValueError:  # a workspace's id may be no id at all
+            break
         began = _service_time(answer, age)
         name = default_name(source.name).strip() if claim.name is None else claim.name
         candidates = tuple(

@@ -110,8 +110,8 @@ class Looks:
     async def _at_list(
         self, workspace_id: str, wanted: Callable[[str], bool], patience: float
     ) -> GroupLook:
-        request = protocol.list_batches(workspace_id)
         try:
+            request = protocol.list_batches(workspace_id)
             answer = await self._send(request, look=True, raw=True, within=patience)
             listing = await read(
                 answer.data,
@@ -122,7 +122,7 @@ class Looks:
         except RateLimitedError as error:
             wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
             return GroupLook(failure="the list was answered with 429", refused_for=wait)
-        except (ProlificError, ValueError, RecursionError) as error:
+        except (ProlificError, ValueError) as error:
             return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:

@@ -22,6 +22,7 @@ from prolific_async.errors import (
     WaitError,
     WaitFailedError,
     WaitTimeoutError,
+    brief,
 )
 from prolific_async.models import Batch, BatchStatus, StatusEvent
 
@@ -334,5 +335,5 @@ class Wait:
         self._warned = self._warned or set()
         if status not in self._warned:
             self._warned.add(status)
-            shown = "no status" if status is None else f"the unseen status {status!r}"
+            shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
             _log.warning("batch %s shows %s, which counts as pending", self.key, shown)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from prolific_async import Batch, BatchStatus, DecodeError
 from prolific_async._converter import load
 from prolific_async._http import results
+from prolific_async._json import decode_at
 from prolific_async._waiting import listing as reading
 
 if TYPE_CHECKING:
@@ -113,14 +113,14 @@ class Decoder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.texts: list[str] = []
-        real = results._DECODER
+        real = decode_at
 
-        def raw_decode(text: str, at: int) -> tuple[Any, int]:
-            value, end = real.raw_decode(text, at)
+        def noting(text: str, at: int) -> tuple[Any, int]:
+            value, end = real(text, at)
             self.texts.append(text[at:end])
             return value, end
 
-        monkeypatch.setattr(results, "_DECODER", SimpleNamespace(raw_decode=raw_decode))
+        monkeypatch.setattr(results, "decode_at", noting)
 
     def ids(self) -> list[str]:
         """Return the ids of the batches that were decoded since the last call."""
@@ -246,3 +246,38 @@ async def test_every_truncation_of_a_list_raises() -> None:
     for end in range(len(whole)):
         with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
             await reading.read(whole[:end], {"a", "b"}.__contains__, Reader())
+
+
+LISTED = b'{"results": [' + json.dumps(item("a", "READY")).encode()[:-1] + b', "news": %s}]}'
+
+
+async def shown(whole: bytes) -> dict[str, Any] | None:
+    try:
+        listing = await reading.read(whole, lambda _: True, Reader())
+    except ValueError:
+        return None
+    return {batch_id: look.status for batch_id, look in listing.looks.items()}
+
+
+async def test_a_byte_order_mark_is_no_fault() -> None:
+    assert await shown(b"\xef\xbb\xbf" + LISTED % b"1") == {"a": "READY"}
+
+
+@pytest.mark.parametrize("news", [b"NaN", b"1e999", b"[" * 400 + b"]" * 400])
+async def test_what_get_refuses_a_list_does_not_show(news: bytes) -> None:
+    # A batch that came so cannot be pickled, or not be written as JSON again.
+    assert not await shown(LISTED % news)
+
+
+async def test_results_that_are_there_twice_are_no_list() -> None:
+    assert await shown(b'{"results": [], ' + (LISTED % b"1")[1:]) is None
+
+
+@pytest.mark.parametrize("mark", ["x", "é", "€", "\U0001f600"])
+async def test_a_character_may_lie_across_pieces(mark: str) -> None:
+    for shift in range(4):
+        named = json.dumps(
+            {"results": [item("a", name="." * shift + mark * 600_000)]}, ensure_ascii=False
+        )
+        whole = named.encode()
+        assert await shown(whole) == {"a": "PROCESSING"}

@@ -1,0 +1,109 @@
+"""Verbs whose answers are given as bytes, and what must hold of whatever comes out of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import pickle
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from prolific_async import (
+    APIStatusError,
+    Batch,
+    DecodeError,
+    PollPolicy,
+    ProlificError,
+    RetryPolicy,
+)
+from prolific_async._http import protocol
+from prolific_async._json import decode
+from prolific_async.batches import Batches
+from tests.virtual_time import VirtualLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator, Mapping
+
+    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.transport import Transport
+
+T = TypeVar("T")
+
+TOKEN = "t0ken-of/nobody"
+NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
+
+
+class Canned:
+    """A transport whose answers are given; it keeps what it was asked."""
+
+    looks_at_once = 1
+    request_timeout = 30.0
+
+    def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:
+        self.asked: list[Request] = []
+        self._answers = answers
+        self._status = status
+
+    def check_usable(self) -> None:
+        """It always is."""
+
+    async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Answer:
+        self.asked.append(request)
+        await asyncio.sleep(0)
+        status = self._status if request.method == "POST" or len(self.asked) == 1 else 200
+        return protocol.decode(
+            request, status, {"Date": NOW}, next(self._answers), secret=TOKEN, raw=raw
+        )
+
+
+def verbs(canned: Canned) -> Batches:
+    at_once = RetryPolicy(max_attempts=2, initial=0, maximum=0)
+    return Batches(cast("Transport", canned), at_once, PollPolicy(), math.inf)
+
+
+_loop: list[VirtualLoop] = []
+
+
+def run(work: Awaitable[T]) -> T | ProlificError:
+    """Return what comes of it in virtual time: a result, or an error of ours that can be told."""
+    if not _loop:
+        _loop.append(VirtualLoop())
+
+    async def main() -> T | ProlificError:
+        try:
+            return await work
+        except ProlificError as error:
+            return error
+
+    result = _loop[0].run_until_complete(main())
+    if isinstance(result, ProlificError):
+        check_told(result)
+    return result
+
+
+def check_told(error: ProlificError) -> None:
+    text = str(error)
+    assert text.isprintable(), text
+    assert len(text) < 2000, len(text)
+    assert TOKEN not in text
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == text
+    if isinstance(error, APIStatusError):
+        assert TOKEN not in repr(vars(error))
+        assert error.retry_after is None or error.retry_after >= 0
+    if isinstance(error, DecodeError):
+        assert error.problems
+        assert len(error.problems) <= 2 * 100
+
+
+def check_whole(batch: Batch, sent: Mapping[str, Any]) -> None:
+    wire = batch.to_dict()
+    for key in wire.keys() | sent.keys():
+        if key == "schema_version":
+            assert str(wire[key]) == str(sent[key]).lstrip("0") or int(sent[key]) == wire[key]
+        elif key != "created_at":
+            assert wire[key] == sent[key]
+    assert decode(json.dumps(wire, allow_nan=False)) == wire
+    assert Batch.from_dict(wire) == batch
+    assert pickle.loads(pickle.dumps(batch)).to_dict() == wire

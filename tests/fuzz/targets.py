@@ -1,0 +1,254 @@
+"""What is fuzzed: each target takes bytes that the service may send, and holds a promise.
+
+Only our own errors come out, they can be told and pickled, and what is valid comes back whole. The
+targets go through the verbs, over a transport that answers with the bytes, so that all decoders and
+parsers behind a verb are met as they are used.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from multidict import CIMultiDict
+
+from prolific_async import (
+    APIStatusError,
+    Batch,
+    BatchStatus,
+    DecodeError,
+    OutcomeUnknownError,
+    ProlificError,
+    WaitError,
+)
+from prolific_async._converter import load
+from prolific_async._http import protocol
+from prolific_async._json import decode
+from prolific_async._waiting import listing
+from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prolific_async._http.protocol import Answer, Request
+
+BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
+STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
+
+BATCH = b"""{"id": "b1", "created_at": "2026-03-04T05:06:07.5Z", "created_by": "u1", "datasets":
+[{"id": "d1", "total_datapoint_count": 2, "filename": null, "x": [1.5e3]}], "name": "R\\u00e9 2",
+"status": "READY", "total_task_count": 4, "total_instruction_count": 2, "workspace_id": "w1",
+"task_details": {"task_name": "Rate", "task_steps": "<ol></ol>"}, "schema_version": "4",
+"batch_items": [{"rows": []}], "auto_sync_enabled": false, "tasks_per_group": 1, "news": {}}"""
+LIST = b'{"results": [' + BATCH + b', {"id": "b2", "status": "PROCESSING"}], "meta": {"count": 2}}'
+PAGE = b'{"results": [' + BATCH + b'], "_links": {"next": {"href": "https://x/?page=2&a=%20"}}}'
+LOST = BETWEEN.join([b"<", BATCH, LIST])
+ERRORS = (
+    b'{"error": {"status": 400, "error_code": 140003, "title": "Bad", "detail": "no"}}',
+    b'{"error": {"error_code": "x", "title": 5, "detail": {"name": ["long", "wrong"]}}}',
+    b'{"message": "m", "detail": "Token t0ken-of/nobody"}',
+    b'{"detail": ["a", "b"]}',
+    b'{"type": "INVALID_BATCH_ITEMS", "message": "m", "issues": [{"page": 0, "type": "t"}]}',
+    b"<html>t0ken-of\\/nobody</html>",
+    b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+    b"",
+)
+
+
+def text_of(body: bytes) -> str:
+    return body.decode("utf-8-sig")
+
+
+def parts(data: bytes, default: bytes) -> Iterator[bytes]:
+    yield from data.split(BETWEEN)
+    while True:
+        yield default
+
+
+async def from_dict(sent: Any) -> Batch:
+    return Batch.from_dict(sent)
+
+
+def get(data: bytes) -> None:
+    """The answer of ``get``, and the same document for ``Batch.from_dict``."""
+    result = run(verbs(Canned(iter([data]))).get("b1"))
+    try:
+        sent = decode(text_of(data))
+    except ValueError:
+        assert isinstance(result, DecodeError)
+        return
+    own = run(from_dict(sent))
+    if isinstance(own, Batch):
+        assert result == own
+        check_whole(own, sent)
+    else:
+        assert isinstance(own, DecodeError)
+        assert isinstance(result, DecodeError)
+        assert result.problems == own.problems
+
+
+def status(data: bytes) -> None:
+    """The answer of ``get_status``."""
+    result = run(verbs(Canned(iter([data]))).get_status("b1"))
+    if result is None or isinstance(result, BatchStatus):
+        assert decode(text_of(data)).get("status") == result
+    else:
+        assert isinstance(result, DecodeError)
+
+
+def pages(data: bytes) -> None:
+    """The answers of ``list``, page after page, by the links among them."""
+    canned = Canned(parts(data, b"{}"))
+    result = run(verbs(canned).list("w1"))
+    assert all(one.path == canned.asked[0].path for one in canned.asked)
+    assert all(one.target.isascii() and one.target.isprintable() for one in canned.asked)
+    if isinstance(result, ProlificError):
+        assert isinstance(result, DecodeError)
+        return
+    sent = [decode(text_of(page)) for page in data.split(BETWEEN)[: len(canned.asked)]]
+    assert [batch.id for batch in result] == [
+        batch["id"] for page in sent for batch in page.get("results") or []
+    ]
+
+
+def duplicate(data: bytes) -> None:
+    """The answer of ``duplicate``; when it is lost, the source and the list that are read."""
+    canned = Canned(parts(data, LIST), 201)
+    result = run(verbs(canned).duplicate("b0", name="R\u00e9 2"))
+    assert [one.method for one in canned.asked].count("POST") == 1
+    assert isinstance(result, Batch | OutcomeUnknownError)
+    if len(canned.asked) == 1:
+        assert isinstance(result, Batch)
+        check_whole(result, decode(text_of(data.split(BETWEEN)[0])))
+
+
+def setup(data: bytes) -> None:
+    """The answers of ``setup`` with any status, and of the look at what became of it."""
+    code, body = STATUSES[data[0] % len(STATUSES)] if data else 200, data[1:]
+    canned = Canned(parts(body, b'{"status": "READY"}'), code)
+    result = run(verbs(canned).setup("b1", tasks_per_group=2))
+    assert result is None or isinstance(result, ProlificError)
+    assert [one.method for one in canned.asked].count("POST") <= 2
+
+
+def error(data: bytes) -> None:
+    """The body of an error with any status."""
+    code, body = STATUSES[data[0] % len(STATUSES)] if data else 400, data[1:]
+    result = run(verbs(Canned(iter([body, body]), max(code, 300))).get("b1"))
+    if isinstance(result, APIStatusError):
+        assert result.title is None or isinstance(result.title, str)
+        assert result.error_code is None or isinstance(result.error_code, int | str)
+        assert result.detail is None or isinstance(result.detail, str | list | dict)
+
+
+def hints(data: bytes) -> None:
+    """``Retry-After`` and ``Date``, in headers as aiohttp decodes them."""
+    after, _, date = data.decode("utf-8", "surrogateescape").partition("\n")
+    seconds = protocol.retry_after(CIMultiDict({"Retry-After": after, "Date": date}))
+    assert seconds is None or 0 <= seconds < math.inf
+    if after.isascii() and after.isdigit() and len(after) < 300:
+        assert seconds == float(after)
+
+
+def wait(data: bytes) -> None:
+    """The looks of a wait, which then shows READY: whatever they show, the wait ends."""
+    ready = iter([b'{"status": "READY"}', BATCH] * 3)
+    looks = parts(data, b"")
+    canned = Canned(next(looks, b"") for _ in range(data.count(BETWEEN) + 1))
+
+    async def send(request: Request, **_: Any) -> Answer:
+        try:
+            return await Canned.send(canned, request)
+        except RuntimeError:  # no more looks
+            whole = not request.path.endswith("/status")
+            body = BATCH if whole else next(ready)
+            return protocol.decode(request, 200, {}, body)
+
+    canned.send = send  # type: ignore[method-assign]
+    result = run(verbs(canned).wait_until_ready("b1", timeout=60))
+    assert isinstance(result, Batch | WaitError)
+
+
+def looks(data: bytes) -> None:
+    """A workspace's list as waits read it, held against the json module."""
+
+    def wanted(batch_id: str) -> bool:
+        return len(batch_id) % 2 == 0
+
+    def read_batch(element: Any) -> Batch:
+        return load(Batch, element, "GET", "/batches")
+
+    async def read(memory: listing.Memory | None = None) -> listing.Listing | None:
+        try:
+            return await listing.read(data, wanted, read_batch, memory)
+        except ValueError:
+            return None
+
+    seen = run(read())
+    try:
+        sent = decode(data.decode("utf-8-sig"))
+    except ValueError:
+        return
+    results = sent.get("results") if type(sent) is dict else 5
+    if results is None:
+        results = []
+    elif type(results) is not list:
+        assert seen is None
+        return
+    pairs = json.loads(data, object_pairs_hook=list)
+    if [key for key, _ in pairs].count("results") > 1:
+        assert seen is None
+        return
+    assert isinstance(seen, listing.Listing)
+    expected: dict[str, str | None] = {}
+    for element in results:
+        if type(element) is not dict or type(element.get("id")) is not str:
+            continue
+        state = element.get("status")
+        if state in ("READY", "ERROR"):
+            if not wanted(element["id"]):
+                continue
+            try:
+                read_batch(element)
+            except DecodeError:
+                continue
+        if state is None or type(state) is str:
+            expected[element["id"]] = state
+    assert {key: look.status for key, look in seen.looks.items()} == expected
+    again = run(read(seen.memory))
+    assert isinstance(again, listing.Listing)
+    assert again.looks == seen.looks
+
+
+class Target(NamedTuple):
+    """What is called, and valid inputs to begin with."""
+
+    call: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+
+
+STATES = tuple(
+    b'{"status": %s}' % state
+    for state in (b'"READY"', b'"UNINITIALISED"', b'"ERROR"', b'"NEW"', b"null")
+)
+DATES = (
+    NOW.encode(),
+    b"Wednesday, 04-Mar-26 05:06:07 GMT",
+    b"Wed Mar  4 05:06:07 2026",
+    b"Wed, 04 Mar 2026 05:06:07 +0130",
+    b"Fri, 31 Dec 99999999999 23:59:59 GMT",
+)
+CODED = tuple(bytes([code]) + body for code, body in enumerate((*ERRORS, *STATES)))
+
+TARGETS: Mapping[str, Target] = {
+    "get": Target(get, (BATCH, BATCH.replace(b"1.5e3", b"1e999"), b'{"id": 5}', b"\xef\xbb\xbf{}")),
+    "status": Target(status, STATES),
+    "pages": Target(pages, (LIST, PAGE + BETWEEN + LIST, PAGE.replace(b"x/", b"["), b"{}")),
+    "duplicate": Target(duplicate, (BATCH, LOST, LOST.replace(b"w1", b".."))),
+    "setup": Target(setup, (b"\x02{}", b"\x0e" + BETWEEN.join([b"", *STATES]), *CODED)),
+    "error": Target(error, CODED),
+    "hints": Target(hints, (b"5", b"1.5", *(date + b"\n" + DATES[0] for date in DATES))),
+    "wait": Target(wait, (BETWEEN.join(STATES), BETWEEN.join(reversed(STATES)))),
+    "looks": Target(looks, (LIST, PAGE, b"{}", b'{"results": null}')),
+}

@@ -1,0 +1,87 @@
+"""A loopback server that answers with whatever bytes it is given, and a transport to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import ProlificError
+from prolific_async._http import protocol
+from prolific_async._http.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+TOKEN = "secret-of-the-account"
+REQUEST = protocol.look("b1", whole=False)
+
+
+def transport(url: str, **settings: Any) -> Transport:
+    return Transport(
+        TOKEN,
+        url,
+        **(
+            {
+                "session": None,
+                "request_timeout": 2.0,
+                "max_connections": 10,
+                "max_requests_per_second": None,
+                "retry_after_cap": 60.0,
+                "trace_configs": (),
+            }
+            | settings
+        ),
+    )
+
+
+@asynccontextmanager
+async def serving(
+    answer: bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    **listen: Any,
+) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Answer every connection's request so; yields the address and the request heads seen."""
+    heads: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            heads.append(head)
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, **listen)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}", heads
+    finally:
+        server.close()
+
+
+def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Length: {len(body) if length is None else length}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+async def failure(url: str, request: protocol.Request = REQUEST, **settings: Any) -> ProlificError:
+    sender = transport(url, **settings)
+    try:
+        with pytest.raises(ProlificError) as caught:
+            await sender.send(request)
+        return caught.value
+    finally:
+        await sender.close()
