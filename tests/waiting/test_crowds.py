@@ -487,6 +487,21 @@ async def test_a_refused_list_is_held_and_not_turned_into_single_looks(
     assert second.at - first.at >= (0.99 if headers else QUICK_RETRY.maximum)
 
 
+async def test_one_look_lasts_no_longer_than_a_request_whatever_is_held(sim: Simulator) -> None:
+    async with of_client(sim, request_timeout=0.1) as client:
+        ids = [sim.add_batch(status="PROCESSING") for _ in range(12)]
+        sim.inject("GET", "/batches", Fault(429, headers={"Retry-After": "60"}), times=1)
+        batches = await known(client, ids)
+        held = asyncio.create_task(client.batches.wait_all(batches))
+        await until(lambda: of_kind(sim, "list"))
+        for count in (1, 12):
+            outcomes = await asyncio.wait_for(
+                client.batches.wait_all(batches[:count], timeout=0, return_exceptions=True), 1
+            )
+            assert {type(outcome) for outcome in outcomes} == {WaitTimeoutError}
+        held.cancel()
+
+
 async def test_a_refused_list_is_held_for_bare_ids_too(
     sim: Simulator, client: ProlificClient
 ) -> None:

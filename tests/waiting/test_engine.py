@@ -667,6 +667,20 @@ async def test_one_whose_group_becomes_known_moves() -> None:
 
 
 @engine_test
+async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
+    names = {f"k{number}": "home" for number in range(8)}
+    service = Service(group_of=names.get)
+    service.start(8)
+    await asyncio.sleep(1)
+    names.clear()  # as when too many were to be remembered
+    await asyncio.sleep(8)
+    assert service.singles == []
+    assert {name for _, name, _ in service.as_ones} == {"home"}
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_look_is_never_made_for_nobody() -> None:
     service = Service(at_once=8)
     service.seconds = 10
