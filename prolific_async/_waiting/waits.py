@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
     from prolific_async._waiting.engine import Engine
     from prolific_async._waiting.looks import Looks
     from prolific_async._waiting.wait import Wait
     from prolific_async.errors import ConfigurationError
     from prolific_async.models import Batch, StatusEvent
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
@@ -33,7 +37,7 @@ class Waits:
         """Return the READY batch of a wait, or raise its error."""
         engine = self._here()
         try:
-            await engine.start(wait)
+            await _apart(engine.start, wait)
         finally:
             if not wait.is_over:
                 engine.leave(wait)
@@ -46,7 +50,7 @@ class Waits:
         """Yield the events that a wait puts into the queue, and raise its error at the end."""
         engine = self._here()
         try:
-            engine.start(wait).add_done_callback(lambda _: events.put_nowait(None))
+            _apart(engine.start, wait).add_done_callback(lambda _: events.put_nowait(None))
             while (event := await events.get()) is not None:
                 yield event
         finally:
@@ -61,7 +65,7 @@ class Waits:
         going = dict.fromkeys(waits)
         try:
             for number, wait in enumerate(going):
-                engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                _apart(engine.start, wait).add_done_callback(partial(_put, ended, wait))
                 if number % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the loop must not starve of a crowd
             while going:
@@ -88,7 +92,7 @@ class Waits:
                 async for wait in waits:
                     await room.acquire()
                     going[wait] = None
-                    engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                    _apart(engine.start, wait).add_done_callback(partial(_put, ended, wait))
                     # The stream may never wait for anything; the loop must not starve of it.
                     await asyncio.sleep(0)
             finally:
@@ -116,7 +120,7 @@ class Waits:
     def look_now(self, batch_id: str) -> None:
         """Make the next look at a batch due now."""
         if self._engine is not None:
-            self._engine.look_now(batch_id)
+            _apart(self._engine.look_now, batch_id)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every wait."""
@@ -141,6 +145,15 @@ class Waits:
             )
             self._loop = loop
         return self._engine
+
+
+def _apart(call: Callable[[A], T], argument: A) -> T:
+    """Call the engine in a context of its own.
+
+    It arms a timer for all who wait, and that would take along the context of whoever happens to be
+    first: each look would be traced and logged as a doing of theirs.
+    """
+    return Context().run(call, argument)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:
