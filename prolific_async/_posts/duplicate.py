@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from prolific_async._http.protocol import Answer, Request
     from prolific_async._posts.claims import Claim, Claims
+
+_log = logging.getLogger("prolific_async")
 
 
 async def duplicate_once(
@@ -50,6 +53,8 @@ async def duplicate_once(
             if not surely:
                 raise OutcomeUnknownError(request.method, request.path, candidates) from failure
             (copy,) = candidates
+            lost = type(failure).__name__
+            _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
         claim.copy = copy.id
         return copy
     finally:
