@@ -34,16 +34,6 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Given]:
         file.close()
 
 
-@pytest.fixture
-def ready(account: Simulator) -> str:
-    return account.add_batch(status="READY")
-
-
-@pytest.fixture
-def failed(account: Simulator) -> str:
-    return account.add_batch(status="ERROR")
-
-
 def test_the_first_word_of_each_line_is_an_id(
     account: Simulator, ready: str, failed: str, given: Given, cli: Any
 ) -> None:

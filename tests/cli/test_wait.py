@@ -12,16 +12,6 @@ END = {"kind", "batch_id", "outcome", "status", "polls", "elapsed", "batch", "er
 
 
 @pytest.fixture
-def ready(account: Simulator) -> str:
-    return account.add_batch(status="READY")
-
-
-@pytest.fixture
-def failed(account: Simulator) -> str:
-    return account.add_batch(status="ERROR")
-
-
-@pytest.fixture
 def pending(account: Simulator) -> str:
     return account.add_batch()
 
