@@ -6,6 +6,17 @@
         copy = await client.batches.duplicate(batch_id, name="Round 2")
         await copy.setup(tasks_per_group=5)
         ready = await copy.wait_until_ready(timeout=600)
+
+All of it logs to ``logging.getLogger("prolific_async")``, and never the token or a body:
+
+======== =========================================================================================
+DEBUG    every request: method, path, status or error, seconds
+INFO     a call or a look that failed and is made again; a POST whose answer was lost, and what had
+         become of it; that a workspace is looked at as one, or no longer is, and why; a further 429
+WARNING  a 429 at full speed, since all that the client sends slows down; a batch without a status,
+         or with an unseen one, once for each wait
+ERROR    what is a bug, with its traceback: in an ``on_event`` of yours, or of ours
+======== =========================================================================================
 """
 
 from prolific_async._version import __version__

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import AsyncIterable
 from contextlib import aclosing
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
@@ -235,7 +236,7 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        return await self._waits.run(self._wait(batch, timeout, poll, _checked(on_event)))
+        return await self._waits.run(self._wait(batch, timeout, poll, checked_on_event(on_event)))
 
     @overload
     async def wait_all(
@@ -280,7 +281,7 @@ class Batches:
             WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
 
         """
-        tell = _checked(on_event)
+        tell = checked_on_event(on_event)
         waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
@@ -295,6 +296,7 @@ class Batches:
         *,
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
     ) -> AsyncGenerator[Batch | WaitError]:
         """Yield each batch when it is READY, or its WaitError when its wait ends otherwise.
 
@@ -307,12 +309,14 @@ class Batches:
             timeout: Seconds for each wait, as in ``wait_until_ready``, from this call or from when
                 the async iterable brought the batch.
             poll: Gaps and graces, by default the client's.
+            on_event: A plain function that is told of every look of every wait.
 
         """
+        tell = checked_on_event(on_event)
         if isinstance(batches, AsyncIterable):
-            stream = (self._wait(batch, timeout, poll) async for batch in batches)
+            stream = (self._wait(batch, timeout, poll, tell) async for batch in batches)
             return self._outcomes(self._waits.ended_of_stream(stream))
-        waits = [self._wait(batch, timeout, poll) for batch in _iterable(batches)]
+        waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
         return self._outcomes(self._waits.ended(waits))
 
     def watch(
@@ -416,9 +420,19 @@ def _iterable(batches: Iterable[BatchOrId]) -> Iterable[BatchOrId]:
     return batches
 
 
-def _checked(
+def checked_on_event(
     on_event: Callable[[StatusEvent], object] | None,
 ) -> Callable[[StatusEvent], object] | None:
+    """Return a callback in the context that it was given in.
+
+    Raises:
+        ValueError: It is no plain function.
+
+    """
     if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
         raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
-    return on_event
+    if on_event is None:
+        return None
+    # What it logs or traces belongs to whoever waits, not to whatever makes the look.
+    context = copy_context()
+    return lambda event: context.run(on_event, event)

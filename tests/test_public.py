@@ -80,7 +80,7 @@ VERBS: dict[str, dict[str, Any]] = {
     "list": {},
     "wait_until_ready": WAITING | {"on_event": None},
     "wait_all": WAITING | {"on_event": None, "return_exceptions": False},
-    "as_ready": WAITING,
+    "as_ready": WAITING | {"on_event": None},
     "watch": WAITING,
     "look_now": {},
 }

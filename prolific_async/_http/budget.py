@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+
+_log = logging.getLogger("prolific_async")
 
 _LEAST = 5.0  # requests a second that a slow-down never goes below
 _DECREASE = 0.5  # of the rate it had, at each 429
@@ -71,6 +74,11 @@ class Budget:
         if self._slowed_at is None:
             had = min(had, max(self._last_count, self._count, _LEAST))
         self._slowed_to = min(max(had * _DECREASE, _LEAST), self._limit)
+        _log.log(
+            logging.INFO if self._slowed_at is not None else logging.WARNING,
+            "the service answered 429: at most %.3g requests a second from now, then more again",
+            self._slowed_to,
+        )
         self._growth = max(had - self._slowed_to, _LEAST * _DECREASE) / _RECOVERY
         self._slowed_at = now
         self._free_at = max(self._free_at, now + 1 / self._slowed_to)

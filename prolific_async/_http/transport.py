@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import sys
 from http import HTTPStatus
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from prolific_async._http.protocol import Answer, Request
+
+_log = logging.getLogger("prolific_async")
 
 _USER_AGENT = (
     f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
@@ -191,7 +194,9 @@ class Transport:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             failure = self._translated(request, error, within or self.request_timeout)
+            _log_end(connected, request, type(failure).__name__, sent_at)
         else:
+            _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
             return protocol.decode(
@@ -277,6 +282,12 @@ class Transport:
         if not isinstance(error, aiohttp.ClientResponseError):
             translated.__cause__ = error
         return translated
+
+
+def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: float) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        seconds = connected.loop.time() - sent_at
+        _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
 
 
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:

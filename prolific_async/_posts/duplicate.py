@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
+
+_log = logging.getLogger("prolific_async")
 
 
 async def duplicate_once(
@@ -55,6 +58,8 @@ async def duplicate_once(
             if not surely:
                 raise OutcomeUnknownError(request.method, request.path, candidates) from failure
             (copy,) = candidates
+            lost = type(failure).__name__
+            _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
         claim.copy = copy.id
         return copy
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from prolific_async._http.protocol import Answer, Request
     from prolific_async.policies import RetryPolicy
+
+_log = logging.getLogger("prolific_async")
 
 _ACCEPTED = (BatchStatus.PROCESSING, BatchStatus.READY)
 
@@ -64,6 +67,8 @@ async def _was_accepted(
     except ProlificError:
         raise unknown from failure
     if status in _ACCEPTED:
+        lost = type(failure).__name__
+        _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
         return True
     if status is BatchStatus.UNINITIALISED:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
+
+_log = logging.getLogger("prolific_async")
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is looked at."""
@@ -73,6 +76,7 @@ class Looks:
                 return Look(batch.status, batch)
             return Look(self._read_status(request, answer.data))
         except ProlificError as error:
+            _log.info("a look at batch %s failed: %s", batch_id, error)
             return Look(error=error)
 
     async def at_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
+from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -38,6 +39,9 @@ class Timetable(Generic[T]):
         self._order = count()
         self._placed = 0
         self._timer: asyncio.TimerHandle | None = None
+        # Else it would be that of whoever happened to be first, and what is done for all would be
+        # traced and logged as a doing of theirs.
+        self._context = Context()
 
     def place(self, thing: T, when: float) -> None:
         """Have a thing woken at a time instead of any it had, or never for inf."""
@@ -64,7 +68,7 @@ class Timetable(Generic[T]):
             self._timer = None
         if when != math.inf:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(when, self._ring, loop, when)
+            self._timer = loop.call_at(when, self._ring, loop, when, context=self._context)
 
     def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         self._timer = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prolific_async.errors import ConfigurationError
     from prolific_async.models import Batch, StatusEvent
 
+
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 

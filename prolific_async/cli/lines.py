@@ -13,14 +13,14 @@ __all__ = ["JsonLines", "Lines"]
 class Lines(Board):
     """One line when a batch changes its status, and when a wait ends without one."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        """Take how each batch is called, by id."""
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        """Take how batches are called, by id; others are called by their ids."""
         super().__init__()
-        self._names = names
+        self._names = names or {}
 
     def _show(self, news: Iterable[StatusEvent | Ended]) -> None:
         for item in news:
-            name = self._names[item.batch_id]
+            name = self._names.get(item.batch_id, item.batch_id)
             if isinstance(item, StatusEvent):
                 if item.status != item.previous:
                     print_line(f"{item.elapsed:.1f} s", name, item.status)
@@ -42,7 +42,7 @@ class JsonLines(Board):
                 self._newest[item.batch_id] = item
                 print_json(_look_document(item))
             else:
-                print_json(_end_document(item, self._newest.get(item.batch_id)))
+                print_json(_end_document(item, self._newest.pop(item.batch_id, None)))
 
 
 def _look_document(event: StatusEvent) -> dict[str, object]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from prolific_async.cli.board import Board, Ended, in_words
 from prolific_async.cli.tables import cut_text, status_text
 from prolific_async.errors import WaitError
-from prolific_async.models import Batch, BatchStatus, StatusEvent
+from prolific_async.models import BatchStatus, StatusEvent
 
 __all__ = ["LiveTable"]
 
@@ -39,6 +39,10 @@ class _Row:
     def fail(self, error: WaitError, note: str) -> None:
         self.elapsed, self.polls, self.note = error.elapsed, error.polls, note
 
+    def rank(self) -> int:
+        """Say how soon it may be left out: the higher, the sooner."""
+        return (self.status is BatchStatus.READY) + (self.elapsed is not None)
+
     def cells(self, now: float) -> tuple[Text, ...]:
         elapsed = self.elapsed
         if elapsed is None and self.began is not None:
@@ -55,8 +59,8 @@ class _Row:
 class LiveTable(Board):
     """A table that is drawn again and again, with the counts below it.
 
-    What does not fit the screen is left out while it runs, READY batches first; the table that
-    stays is whole.
+    What does not fit the screen is left out while it runs, READY batches first, then others that
+    have ended; the table that stays is whole.
     """
 
     def __init__(
@@ -65,12 +69,23 @@ class LiveTable(Board):
         *,
         heading: str = "batch",
         note: Callable[[WaitError], str] = in_words,
+        keeps_ready: bool = True,
     ) -> None:
-        """Take how each batch is called, by id, and how its end is noted."""
+        """Take what is shown.
+
+        Args:
+            names: How batches are called, by id; others are called by their ids.
+            heading: What the names are.
+            note: How a wait's error is noted.
+            keeps_ready: Whether READY batches keep their rows, or are only counted.
+
+        """
         super().__init__()
         self._rows = {batch_id: _Row(name) for batch_id, name in names.items()}
         self._heading = heading
         self._note = note
+        self._keeps_ready = keeps_ready
+        self._forgotten = 0
         self._is_whole = False
         self._console = Console()
         self._live = Live(get_renderable=self._render, console=self._console, auto_refresh=False)
@@ -83,16 +98,21 @@ class LiveTable(Board):
 
     def _show(self, news: Iterable[StatusEvent | Ended]) -> None:
         for item in news:
-            row = self._rows[item.batch_id]
+            row = self._rows.setdefault(item.batch_id, _Row(item.batch_id))
             if isinstance(item, StatusEvent):
                 row.see(item, time.monotonic())
-            elif isinstance(item.outcome, Batch):
+            elif isinstance(item.outcome, WaitError):
+                row.fail(item.outcome, self._note(item.outcome))
+            elif self._keeps_ready:
                 row.note = f"{item.outcome.total_task_count} tasks"
             else:
-                row.fail(item.outcome, self._note(item.outcome))
+                self._forgotten += 1
+                del self._rows[item.batch_id]
         self._live.refresh()
 
     def _render(self) -> RenderableType:
+        if not self._rows:
+            return self._counts(0)
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         table.add_column(self._heading)
         table.add_column("status", no_wrap=True, min_width=10)
@@ -101,17 +121,21 @@ class LiveTable(Board):
         table.add_column("")
         rows = list(self._rows.values())
         room = self._console.height - _AROUND_ROWS
-        if not self._is_whole and len(rows) > room:
-            rows = sorted(rows, key=lambda row: row.status is BatchStatus.READY)[:room]
+        hidden = 0 if self._is_whole else max(len(rows) - room, 0)
+        if hidden:
+            rows = sorted(rows, key=_Row.rank)[:room]
         now = time.monotonic()
         for row in rows:
             table.add_row(*row.cells(now))
-        return Group(table, self._counts())
+        return Group(table, self._counts(hidden))
 
-    def _counts(self) -> Text:
+    def _counts(self, hidden: int) -> Text:
         counts = Counter(row.status for row in self._rows.values())
+        if self._forgotten:
+            counts[BatchStatus.READY] += self._forgotten
         parts = [
             Text.assemble(f"{n} ", status_text(status) if status else "without a status")
             for status, n in counts.items()
         ]
-        return Text(", ").join(parts)
+        told = Text(", ").join(parts)
+        return told.append(f" ({hidden} not shown)", "dim") if hidden else told

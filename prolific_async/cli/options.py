@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "BatchId", "BatchIds", "Url"]
+__all__ = ["AsJson", "BatchId", "BatchIds", "BatchIdsOrStdin", "Url"]
 
 BatchId = Annotated[
     str, typer.Argument(metavar="BATCH_ID", help="The batch's id.", show_default=False)
@@ -12,6 +12,14 @@ BatchId = Annotated[
 BatchIds = Annotated[
     list[str],
     typer.Argument(metavar="BATCH_ID...", help="Ids of batches, any number.", show_default=False),
+]
+BatchIdsOrStdin = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="BATCH_ID...",
+        help="Ids of batches, any number; - reads more from standard input, a line each.",
+        show_default=False,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Url = Annotated[

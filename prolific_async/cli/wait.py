@@ -1,28 +1,30 @@
 """``prolific-async batch wait``."""
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from typing import Annotated
 
 import typer
 
-from prolific_async.batches import Batches
 from prolific_async.cli import exits
 from prolific_async.cli.board import Board
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.lines import JsonLines, Lines
 from prolific_async.cli.live import LiveTable
-from prolific_async.cli.options import AsJson, BatchIds, Url
+from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url
 from prolific_async.cli.output import complain, is_terminal
+from prolific_async.cli.stdin import first_words, is_typed
 from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
 __all__ = ["wait"]
 
+_STDIN = "-"
+
 
 def wait(
-    batch_ids: BatchIds,
+    batch_ids: BatchIdsOrStdin,
     *,
     timeout: Annotated[
         float,
@@ -38,39 +40,83 @@ def wait(
 ) -> None:
     """Wait until all batches are READY, whatever becomes of the others.
 
-    On a pipe it writes a line when a status changes; with --json one for
-    each look ("kind": "look") and one for each end ("kind": "end").
+    A terminal gets a live table. A pipe gets a line when a status changes:
+    seconds, id and status, parted by tabs.
+
+    With --json there is one object a line. For each look: kind ("look"),
+    batch_id, status, previous, polls, elapsed and next_in (in seconds), error
+    (null, or type and message). For each end: kind ("end"), batch_id, outcome
+    ("ready", "failed", "not_set_up", "timed_out" or "gave_up"), status, polls,
+    elapsed, batch (null, or all of it) and error.
+
+    Of standard input the first word of each line is an id. The lines may come
+    slowly, and be any number: at most 10,000 of them wait at once.
 
     Example: prolific-async batch wait "$copy" --timeout 600 && echo ready
+
+    Example: prolific-async batch list "$WORKSPACE" | prolific-async batch wait -
+
+    Example: prolific-async batch wait - --json < ids.txt > looks.jsonl
     """
 
     async def work() -> ExitCode:
-        board = _board(batch_ids, as_json=as_json)
-
-        async def end_of(batches: Batches, batch_id: str) -> Batch | WaitError:
-            try:
-                end: Batch | WaitError = await batches.wait_until_ready(
-                    batch_id, timeout=timeout, on_event=board.saw
-                )
-            except WaitError as error:
-                end = error
-            board.ended(batch_id, end)
-            return end
-
+        given = list(dict.fromkeys(batch_ids))
+        if reads_stdin := _STDIN in given:
+            given.remove(_STDIN)
+        board = _board(given, as_json=as_json, reads_stdin=reads_stdin)
+        ends = _Ends(board)
         async with ProlificClient(base_url=url) as client:
-            ends = await board.during(
-                asyncio.gather(*(end_of(client.batches, each) for each in dict.fromkeys(batch_ids)))
+            outcomes = client.batches.as_ready(
+                _with_stdin(given) if reads_stdin else given, timeout=timeout, on_event=board.saw
             )
-        errors = [end for end in ends if isinstance(end, WaitError)]
-        for error in errors:
-            complain(error)
-        return exits.worst(errors)
+            await board.during(ends.follow(outcomes))
+        return ends.tell()
 
     exits.run(work())
 
 
-def _board(batch_ids: Iterable[str], *, as_json: bool) -> Board:
+class _Ends:
+    """Follows waits to their ends, and keeps of them only what is told after a table."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._errors: dict[type[WaitError], WaitError] = {}
+        self._sentences: list[str] = []
+
+    async def follow(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                if isinstance(outcome, WaitError):
+                    self._board.ended(outcome.batch_id, outcome)
+                    self._complain(outcome)
+                else:
+                    self._board.ended(outcome.id, outcome)
+
+    def tell(self) -> ExitCode:
+        for sentence in self._sentences:
+            complain(sentence)
+        return exits.worst(self._errors.values())
+
+    def _complain(self, error: WaitError) -> None:
+        self._errors.setdefault(type(error), error)
+        if isinstance(self._board, LiveTable):
+            self._sentences.append(str(error))
+        else:
+            complain(error)
+
+
+async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:
+    for batch_id in given:
+        yield batch_id
+    async with aclosing(first_words()) as words:
+        async for word in words:
+            yield word
+
+
+def _board(batch_ids: Iterable[str], *, as_json: bool, reads_stdin: bool) -> Board:
     if as_json:
         return JsonLines()
-    names = {batch_id: batch_id for batch_id in batch_ids}
-    return LiveTable(names) if is_terminal() else Lines(names)
+    # What is typed would be written into a table.
+    if not is_terminal() or (reads_stdin and is_typed()):
+        return Lines()
+    return LiveTable({each: each for each in batch_ids}, keeps_ready=not reads_stdin)

@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prolific-async simulate",
         description="Serve a simulated Prolific on this machine until interrupted.",
+        epilog="Example: prolific-async simulate --port 0 --setup looks:3",
         allow_abbrev=False,
     )
     parser.add_argument(

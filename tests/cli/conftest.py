@@ -80,6 +80,16 @@ def account(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
     return sim
 
 
+@pytest.fixture
+def ready(account: Simulator) -> str:
+    return account.add_batch(status="READY")
+
+
+@pytest.fixture
+def failed(account: Simulator) -> str:
+    return account.add_batch(status="ERROR")
+
+
 def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> Ran:
     out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -17,6 +17,8 @@ from prolific_async import __version__
 from prolific_async.__main__ import main
 from prolific_async.cli import run
 from prolific_async.simulator import Simulator
+from prolific_async.simulator.command import main as run_simulate
+from tests.cli.test_wait import END, LOOK
 
 COMMAND = [sys.executable, "-W", "error", "-m", "prolific_async"]
 FULL = Path("/dev/full")
@@ -148,6 +150,14 @@ def test_help_lists_every_command_and_the_exit_codes(cli: Any) -> None:
         assert f"│ {verb} " in verbs.out
         assert "Example: " in cli("batch", verb, "--help").out
     assert "Example: " in cli("demo", "--help").out
+    told = cli("batch", "wait", "--help").out
+    assert not [field for field in LOOK | END if field not in told]
+
+
+def test_simulate_has_an_example_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_simulate(["--help"])
+    assert "Example: prolific-async simulate" in capsys.readouterr().out
 
 
 def test_simulate_is_a_command_like_any_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,7 +107,9 @@ async def waits(client: ProlificClient, batch: Batch, uuid: UUID, flag: bool) ->
     assert_type(await batches.wait_all(["b-1"], return_exceptions=True), both)
     assert_type(await batches.wait_all(["b-1"], return_exceptions=flag), both)
 
-    async for outcome in batches.as_ready([batch, "b-1"], timeout=10, poll=PollPolicy()):
+    async for outcome in batches.as_ready(
+        [batch, "b-1"], timeout=10, poll=PollPolicy(), on_event=print
+    ):
         assert_type(outcome, Batch | WaitError)
     ready: AsyncIterator[Batch | WaitError] = batches.as_ready(["b-1"])
     async for event in batches.watch(batch, timeout=None):

@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -1138,3 +1139,35 @@ async def test_a_scout_that_hangs_does_not_hold_anybody_up(
     took = time.perf_counter() - started
     await waits[0]
     assert took < 1.5
+
+
+async def test_on_event_runs_in_the_context_of_its_wait(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    batch_id = sim.add_batch()
+    seen: dict[str, set[str]] = {"first": set(), "second": set()}
+
+    async def wait(name: str) -> None:
+        whose.set(name)
+        await client.batches.wait_until_ready(
+            batch_id, on_event=lambda _: seen[name].add(whose.get())
+        )
+
+    waiting = [asyncio.create_task(wait(name)) for name in seen]
+    await client.batches.setup(batch_id)
+    await asyncio.gather(*waiting)
+    assert seen == {"first": {"first"}, "second": {"second"}}
+
+
+async def test_as_ready_tells_of_every_look(sim: Simulator, client: ProlificClient) -> None:
+    ids = [sim.add_batch(), sim.add_batch(status="READY")]
+    await client.batches.setup(ids[0])
+    told: list[StatusEvent] = []
+    async for _ in client.batches.as_ready(ids, on_event=told.append):
+        pass
+    looks = Counter(event.batch_id for event in told)
+    assert looks == {ids[0]: 3, ids[1]: 1}
+    wrong: Any = asyncio.sleep
+    with pytest.raises(ValueError, match="plain function"):
+        client.batches.as_ready(ids, on_event=wrong)

@@ -1,0 +1,142 @@
+"""``batch wait -``: ids that come in by standard input, at once, slowly or never."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prolific_async.simulator import Simulator
+
+COMMAND = [sys.executable, "-W", "error", "-m", "prolific_async", "batch", "wait", "-"]
+Given = Callable[[str | bytes], None]
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Given]:
+    """Have standard input be a file with some text."""
+    path = tmp_path / "ids"
+    opened: list[Any] = []
+
+    def give(text: str | bytes) -> None:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        opened.append(path.open(encoding="utf-8"))
+        monkeypatch.setattr(sys, "stdin", opened[-1])
+
+    yield give
+    for file in opened:
+        file.close()
+
+
+def test_the_first_word_of_each_line_is_an_id(
+    account: Simulator, ready: str, failed: str, given: Given, cli: Any
+) -> None:
+    last = account.add_batch(status="READY")
+    given(f"{ready}\tOriginal\tREADY\n\n  \n {failed} \r\n{last}")
+    ran = cli("batch", "wait", "-")
+    assert ran.code == 1
+    assert sorted(line.split("\t")[1] for line in ran.lines) == sorted([ready, failed, last])
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_ids_may_come_both_ways(account: Simulator, ready: str, given: Given, cli: Any) -> None:
+    other = account.add_batch(status="READY")
+    given(f"{other}\n")
+    ran = cli("batch", "wait", ready, "-", ready, "-")
+    assert (ran.code, ran.err) == (0, "")
+    assert {line.split("\t")[1] for line in ran.lines} == {ready, other}
+    assert len(ran.lines) == 2
+
+
+def test_no_ids_are_nothing_to_wait_for(account: Simulator, given: Given, cli: Any) -> None:
+    given("\n")
+    ran = cli("batch", "wait", "-")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def test_many_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -> None:
+    given("".join(f"unknown-{number}-{'x' * 90}\n" for number in range(1500)))
+    ran = cli("batch", "wait", "-", "--timeout", "0", "--json")
+    ends = [each for each in map(json.loads, ran.lines) if each["kind"] == "end"]
+    assert ran.code == 4
+    assert len({each["batch_id"] for each in ends}) == len(ends) == 1500
+    assert {(each["outcome"], each["polls"]) for each in ends} == {("gave_up", 1)}
+
+
+@pytest.mark.parametrize("text", ["a\x01b\n", b"\xff\xfe\n"])
+def test_what_can_be_no_id_is_wrong_usage(
+    account: Simulator, text: str | bytes, given: Given, cli: Any
+) -> None:
+    given(text)
+    ran = cli("batch", "wait", "-")
+    assert ran.code == 2
+    assert ran.err.endswith(" cannot be an id\n")
+
+
+@pytest.mark.parametrize(
+    ("stdin", "told"),
+    [
+        ("<&-", "standard input is closed"),
+        ("0>/dev/null", "standard input cannot be read (Bad file"),
+    ],
+)
+def test_input_that_cannot_be_read_is_told_in_one_line(
+    account: Simulator, stdin: str, told: str
+) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f'"$@" {stdin}', "sh", *COMMAND], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith(told)
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_line_is_taken_as_soon_as_it_comes_and_ctrl_c_ends_it(
+    account: Simulator, ready: str
+) -> None:
+    with subprocess.Popen(
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for batch_id in (ready, account.add_batch(status="READY")):
+            process.stdin.write(f"{batch_id}\n".encode())
+            assert batch_id.encode() in process.stdout.readline()
+        process.send_signal(signal.SIGINT)  # while it waits for a third
+        process.wait(10)
+        assert process.stdout.read() == b""
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 130
+
+
+def test_a_table_keeps_no_rows_of_ready_ones(
+    account: Simulator, ready: str, failed: str, given: Given, terminal: Any
+) -> None:
+    given(f"{ready}\n{failed}\n")
+    table = terminal("batch", "wait", "-").screen.splitlines()[-3:]
+    assert table[1].split() == [failed, "ERROR", "1", "0.0", "s", "failed"]
+    assert table[2] in ("1 READY, 1 ERROR", "1 ERROR, 1 READY")
+    given(f"{ready}\n")
+    assert terminal("batch", "wait", "-").screen.splitlines()[-1].endswith("1 READY")
+
+
+def test_what_is_typed_is_not_mixed_with_a_table(
+    ready: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyboard, typed = pty.openpty()
+    os.write(keyboard, f"{ready}\n\x04".encode())
+    with os.fdopen(typed, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert terminal("batch", "wait", "-").out == f"0.0 s\t{ready}\tREADY\n"
+    os.close(keyboard)

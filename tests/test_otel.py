@@ -1,0 +1,334 @@
+"""Spans of waits and of requests, as an application's own OpenTelemetry gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.instrumentation.aiohttp_client import create_trace_config
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from prolific_async import (
+    BatchFailedError,
+    PollPolicy,
+    ProlificClient,
+    RetryPolicy,
+    StatusEvent,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.otel import instrument
+from prolific_async.simulator import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prolific_async.simulator import Simulator
+
+
+class Traces:
+    """Where the spans end up."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        self.provider = TracerProvider()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = self.provider.get_tracer("application")
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._exporter.get_finished_spans()
+
+    @property
+    def waits(self) -> list[ReadableSpan]:
+        return [span for span in self.spans if span.name == "prolific wait"]
+
+    @property
+    def requests(self) -> list[ReadableSpan]:
+        return [span for span in self.spans if span.name in ("GET", "POST")]
+
+
+@pytest.fixture
+def traces() -> Traces:
+    return Traces()
+
+
+@pytest.fixture
+async def client(sim: Simulator, traces: Traces) -> AsyncIterator[ProlificClient]:
+    async with ProlificClient(
+        sim.token,
+        base_url=sim.url,
+        poll=PollPolicy(initial=0.01, maximum=0.02, timeout=5),
+        retry=RetryPolicy(initial=0.001, maximum=0.002),
+        trace_configs=[create_trace_config(tracer_provider=traces.provider)],
+    ) as quick:
+        yield instrument(quick, tracer_provider=traces.provider)
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def seconds(span: ReadableSpan) -> float:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return (span.end_time - span.start_time) / 1e9
+
+
+def looks(span: ReadableSpan) -> list[dict[str, Any]]:
+    return [dict(event.attributes or {}) for event in span.events if event.name == "look"]
+
+
+def names(span: ReadableSpan) -> list[str]:
+    return [event.name for event in span.events]
+
+
+def parents(spans: list[ReadableSpan]) -> list[int | None]:
+    return [None if span.parent is None else span.parent.span_id for span in spans]
+
+
+async def test_a_wait_is_a_span_and_its_looks_are_events(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("GET", "/status", Fault(503))
+    await client.batches.setup(batch_id)
+    told: list[StatusEvent] = []
+    with traces.tracer.start_as_current_span("caller") as caller:
+        await client.batches.wait_until_ready(batch_id, on_event=told.append)
+    (span,) = traces.waits
+    assert span.status.status_code is StatusCode.OK
+    assert attributes(span) == {
+        "prolific.batch.id": batch_id,
+        "prolific.batch.status": "READY",
+        "prolific.wait.polls": 4,
+    }
+    seen = looks(span)
+    assert [look["prolific.wait.polls"] for look in seen] == [1, 2, 3, 4]
+    statuses = [None, "PROCESSING", "PROCESSING", "READY"]
+    assert [look.get("prolific.batch.status") for look in seen] == statuses
+    assert [look.get("error.type") for look in seen] == ["ServerError", None, None, None]
+    assert [look["prolific.wait.elapsed"] for look in seen] == [event.elapsed for event in told]
+    assert [look.get("prolific.wait.next_in") for look in seen] == [event.next_in for event in told]
+    assert parents([span]) == [caller.get_span_context().span_id]
+    assert seconds(span) == pytest.approx(told[-1].elapsed, abs=1e-6)
+
+
+async def test_the_verbs_of_a_batch_are_traced_wherever_it_came_from(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    copy = await client.batches.duplicate(sim.add_batch(status="READY"))
+    await copy.setup()
+    ready = await copy.wait_until_ready()
+    await ready.wait_until_ready()
+    (again,) = await client.batches.wait_all([ready])
+    async for _ in again.watch():
+        pass
+    assert len(traces.waits) == 4
+    sim.set_status(copy.id, "ERROR")
+    with pytest.raises(BatchFailedError) as caught:
+        await ready.wait_until_ready()
+    assert caught.value.batch is not None
+    with pytest.raises(BatchFailedError):
+        await caught.value.batch.wait_until_ready()
+    assert len(traces.waits) == 6
+
+
+async def test_a_failed_wait_has_the_error(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    with pytest.raises(BatchFailedError) as caught:
+        await client.batches.wait_until_ready(sim.add_batch(status="ERROR"))
+    (span,) = traces.waits
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == str(caught.value)
+    assert attributes(span)["error.type"] == "BatchFailedError"
+    assert names(span) == ["look", "exception"]
+    recorded = dict(span.events[-1].attributes or {})
+    assert recorded["exception.type"] == "prolific_async.errors.BatchFailedError"
+
+
+async def test_a_wait_that_times_out_ends_when_it_did(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    (timed_out,) = await client.batches.wait_all(
+        [sim.add_batch()], timeout=0.03, return_exceptions=True
+    )
+    assert isinstance(timed_out, WaitTimeoutError)
+    (span,) = traces.waits
+    assert seconds(span) == pytest.approx(timed_out.elapsed, abs=1e-6)
+    assert span.status.status_code is StatusCode.ERROR
+
+
+async def test_a_cancelled_wait_has_no_status_but_says_that_it_was_left(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    waiting = asyncio.create_task(client.batches.wait_until_ready(sim.add_batch()))
+    while not sim.requests:
+        await asyncio.sleep(0.001)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    (span,) = traces.waits
+    assert span.status.status_code is StatusCode.UNSET
+    assert names(span)[-1] == "left"
+
+
+async def test_wait_all_has_a_span_for_each_batch(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    ready, failed, pending = (
+        sim.add_batch(status="READY"),
+        sim.add_batch(status="ERROR"),
+        sim.add_batch(),
+    )
+    sim.inject("GET", f"/{failed}/status", Fault(503), times=2)
+    with (
+        traces.tracer.start_as_current_span("caller") as caller,
+        pytest.raises(BatchFailedError),
+    ):
+        await client.batches.wait_all([pending, ready, failed, ready])
+    of = {attributes(span)["prolific.batch.id"]: span for span in traces.waits}
+    assert {batch_id: span.status.status_code for batch_id, span in of.items()} == {
+        ready: StatusCode.OK,
+        failed: StatusCode.ERROR,
+        pending: StatusCode.UNSET,
+    }
+    (look,) = looks(of[ready])  # of two waits, which ended long before the call
+    assert seconds(of[ready]) == pytest.approx(look["prolific.wait.elapsed"], abs=1e-6)
+    assert names(of[pending])[-1] == "left"
+    assert set(parents(traces.waits)) == {caller.get_span_context().span_id}
+    assert len(traces.waits) == 3
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_as_ready_has_a_span_for_each_batch(
+    client: ProlificClient, sim: Simulator, traces: Traces, *, streamed: bool
+) -> None:
+    ids = [sim.add_batch(status="READY"), sim.add_batch(status="ERROR"), sim.add_batch()]
+
+    async def stream() -> AsyncIterator[str]:
+        for batch_id in ids:
+            yield batch_id
+
+    told: list[StatusEvent] = []
+    with traces.tracer.start_as_current_span("caller") as caller:
+        outcomes = client.batches.as_ready(stream() if streamed else ids, on_event=told.append)
+        async with aclosing(outcomes):
+            ended = [(await anext(outcomes)).__class__.__name__ for _ in range(2)]
+            assert sorted(ended) == ["Batch", "BatchFailedError"]
+            assert len(traces.waits) == 2
+    of = {attributes(span)["prolific.batch.id"]: span for span in traces.waits}
+    codes = [of[batch_id].status.status_code for batch_id in ids]
+    assert codes == [StatusCode.OK, StatusCode.ERROR, StatusCode.UNSET]
+    assert {event.batch_id for event in told} == set(ids)
+    assert set(parents(traces.waits)) == {caller.get_span_context().span_id}
+
+
+async def test_a_slow_watcher_does_not_lengthen_the_span(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch(status="READY")
+    async for event in client.batches.watch(batch_id):
+        await asyncio.sleep(0.05)
+        elapsed = event.elapsed
+    (span,) = traces.waits
+    assert span.status.status_code is StatusCode.OK
+    assert seconds(span) == pytest.approx(elapsed, abs=1e-6)
+    assert len(looks(span)) == 1
+
+
+async def test_a_watch_that_is_left_says_so(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    async with aclosing(client.batches.watch(sim.add_batch())) as events:
+        await anext(events)
+    (span,) = traces.waits
+    assert names(span) == ["look", "left"]
+
+
+@pytest.mark.parametrize("wrong", [{"on_event": 1}, {"timeout": -1}])
+async def test_what_makes_no_sense_is_refused_as_ever(
+    client: ProlificClient, traces: Traces, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        client.batches.as_ready(["b1"], **wrong)
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        await client.batches.wait_all(["b1"], **wrong)
+    with pytest.raises(ValueError, match="not one id"):
+        await client.batches.wait_all("b1")
+    assert {span.status.status_code for span in traces.waits} <= {StatusCode.ERROR}
+
+
+async def test_instrumenting_again_changes_nothing(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batches = client.batches
+    assert instrument(client).batches is batches
+
+
+async def test_calls_are_children_of_their_caller_but_looks_of_nobody(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+
+    async def wait() -> None:
+        with traces.tracer.start_as_current_span("waiter"):
+            await client.batches.wait_until_ready(batch_id)
+
+    with traces.tracer.start_as_current_span("caller") as caller:
+        waiting = [asyncio.create_task(wait()) for _ in range(3)]
+        while not sim.requests:
+            await asyncio.sleep(0.001)
+        client.batches.look_now(batch_id)
+        await client.batches.setup(batch_id)
+    await asyncio.gather(*waiting)
+    of: dict[str, set[int | None]] = {"POST": set(), "GET": set()}
+    for span in traces.requests:
+        of[span.name].update(parents([span]))
+    assert of == {"POST": {caller.get_span_context().span_id}, "GET": {None}}
+    assert len(traces.requests) == len(sim.requests)
+
+
+async def test_a_trace_goes_on_in_the_request_s_headers(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch(status="READY")
+    for _ in range(2):
+        await client.batches.duplicate(batch_id)
+    sent = [seen.headers["traceparent"].split("-")[2] for seen in sim.requests]
+    made = [f"{span.context.span_id:016x}" for span in traces.requests if span.context]
+    assert sent == made
+    assert len(set(sent)) == 2
+
+
+async def test_no_span_shows_the_token(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(500, body={"detail": f"not {sim.token}"}))
+    sim.inject("GET", "/batches", Fault(503))
+    await client.batches.setup(batch_id)
+    sim.inject("GET", "/status", Fault(401, body={"detail": f"not {sim.token}"}))
+    with pytest.raises(WaitFailedError):
+        await client.batches.wait_until_ready(batch_id)
+    await client.batches.list(sim.workspace_id)
+    assert {span.status.status_code for span in traces.requests} >= {StatusCode.ERROR}
+    assert any(f"workspace_id={sim.workspace_id}" in span.to_json() for span in traces.requests)
+    for span in traces.spans:
+        assert sim.token not in span.to_json()
+
+
+def test_nothing_else_imports_opentelemetry() -> None:
+    program = "import sys, prolific_async, prolific_async.simulator; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert b"prolific_async.client" in ran.stdout
+    assert b"opentelemetry" not in ran.stdout
