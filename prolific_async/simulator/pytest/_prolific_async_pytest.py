@@ -14,7 +14,7 @@ later, both modes) and under anyio's own plugin with its backend asyncio. A proj
 ``prolific_client`` is then for.
 
 pytest imports this module whenever it starts, for projects too that never use it, and before
-coverage does. So it stands beside the package, and imports it with the first fixture.
+coverage does. So it is installed beside the package, and imports it with the first fixture.
 """
 
 from __future__ import annotations
