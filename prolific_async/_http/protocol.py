@@ -30,6 +30,11 @@ _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
 
+MAX_SHOWN = 256 * 1024
+"""Bytes of an answer that is no JSON, or no success, that its error shows at most."""
+
+_SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
+
 _ENCODER = json.JSONEncoder()
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
@@ -130,16 +135,19 @@ def decode(
 ) -> Answer:
     """Turn an answer into its data, which for ``raw`` is the body itself.
 
-    Errors show what was answered, so ``secret`` is taken out where the answer echoes it.
+    Errors show what was answered, so ``secret`` is taken out where the answer echoes it. A success
+    that echoes it is refused: taking it out would change what was answered.
 
     Raises:
         APIStatusError: The status is not 2xx.
-        DecodeError: A 2xx whose body is not JSON.
+        DecodeError: A 2xx whose body is not JSON, or holds the secret.
 
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
-        hidden = CIMultiDict((name, _hide(value, secret)) for name, value in headers.items())
-        raise _status_error(request, status, hidden, _hide(_text(body), secret))
+    if not is_success(status):
+        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
+        raise _status_error(request, status, hidden, _shown(body, secret))
+    if len(secret) >= _SECRET_FROM and secret.encode() in body:
+        raise undecodable(request, "it holds the token", _shown(body, secret))
     if raw:
         return Answer(headers, body)
     if not body or body.isspace():
@@ -149,7 +157,12 @@ def decode(
     except (ValueError, RecursionError) as error:
         problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({error})"
     # Raised here, since the parser's own error holds the whole text.
-    raise undecodable(request, _hide(problem, secret), _hide(_text(body), secret))
+    raise undecodable(request, hide(problem, secret), _shown(body, secret))
+
+
+def is_success(status: int) -> bool:
+    """Tell whether a status is 2xx."""
+    return 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
 
 
 def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
@@ -204,11 +217,16 @@ def _json(body: bytes) -> Any:
     return _DECODER.decode(text)
 
 
-def _text(body: bytes) -> str:
-    return body.decode("utf-8-sig", "replace")
+def _shown(body: bytes, secret: str) -> str:
+    """Return what an error shows of a body: the beginning of a long one."""
+    text = hide(body[:MAX_SHOWN].decode("utf-8-sig", "replace"), secret)
+    if len(body) > MAX_SHOWN and secret:
+        # The cut may go through the secret, of which each character may have been escaped as six.
+        text = text[: -6 * len(secret)]
+    return text
 
 
-def _hide(text: str, secret: str) -> str:
+def hide(text: str, secret: str) -> str:
     """Take a secret out of a text, also where JSON escapes some of its characters."""
     if not secret:
         return text

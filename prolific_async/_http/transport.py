@@ -258,12 +258,16 @@ class Transport:
         self, request: Request, error: Exception, seconds: float
     ) -> errors.ProlificError:
         call = (request.method, request.path)
+        reason = protocol.hide(
+            error.message if isinstance(error, aiohttp.ClientResponseError) else str(error),
+            self._token,
+        )
         translated: errors.ProlificError
         match error:
             case _ if self._closed:
                 translated = errors.ConnectionLostError(*call, "the ProlificClient was closed")
             case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-                translated = errors.ConnectError(*call, str(error))
+                translated = errors.ConnectError(*call, reason)
             case aiohttp.ClientHttpProxyError():
                 translated = errors.ConnectError(*call, f"the proxy said {error.status}")
             case aiohttp.ConnectionTimeoutError():
@@ -271,13 +275,14 @@ class Transport:
             case TimeoutError():
                 translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
-                translated = errors.DecodeError((f"$: not HTTP ({error.message})",), None, *call)
+                translated = errors.DecodeError((f"$: not HTTP ({reason})",), None, *call)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:
-                translated = errors.ConnectionLostError(*call, str(error) or type(error).__name__)
-        # aiohttp's response errors carry the request's headers, and those the token.
-        if not isinstance(error, aiohttp.ClientResponseError):
+                translated = errors.ConnectionLostError(*call, reason or type(error).__name__)
+        # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
+        # the answer, which may echo it.
+        if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
             translated.__cause__ = error
         return translated
 
@@ -297,6 +302,9 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
         if size > protocol.MAX_BODY:
             raise _too_large(request, response)
         chunks.append(chunk)
+        if size > protocol.MAX_SHOWN and not protocol.is_success(response.status):
+            response.close()  # its error shows no more
+            break
     return b"".join(chunks)
 
 
