@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import threading
 from contextlib import aclosing
 from functools import partial
 from itertools import count
@@ -24,39 +23,18 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.batches import Batches
-from prolific_async.simulator import AfterLooks, Fault, Simulator
+from prolific_async.simulator import Fault, Simulator
 from tests.samples import batch
 from tests.stepping import Manner, cancelled_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 MANNERS = get_args(Manner)
 SOON = 5.0  # seconds; what takes that long hangs
 POLL = PollPolicy(initial=0.001, maximum=0.001, jitter=0, timeout=SOON)
 RETRY = RetryPolicy(initial=0.0001, maximum=0.0001)
 LOST = Fault(reset="after")
-
-
-@pytest.fixture(scope="module")
-def far() -> Iterator[Simulator]:
-    """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
-    sim = Simulator(setup=AfterLooks(1), log_size=0)
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with sim:
-            loops.append(asyncio.get_running_loop())
-            started.set()
-            await stop.wait()
-
-    loops: list[asyncio.AbstractEventLoop] = []
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(SOON)
-    yield sim
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join(SOON)
 
 
 class Scene:

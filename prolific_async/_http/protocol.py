@@ -6,6 +6,7 @@ pages of the single endpoints.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -13,7 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
+from prolific_async._http import slices
+from prolific_async._http.slices import DECODER
 
 _ROOT = "/api/v1/data-collection"
 
@@ -30,7 +33,7 @@ _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
 
-MAX_SHOWN = 256 * 1024
+MAX_SHOWN = 64 * 1024
 """Bytes of an answer that is no JSON, or no success, that its error shows at most."""
 
 _SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
@@ -135,19 +138,12 @@ def decode(
 ) -> Answer:
     """Turn an answer into its data, which for ``raw`` is the body itself.
 
-    Errors show what was answered, so ``secret`` is taken out where the answer echoes it. A success
-    that echoes it is refused: taking it out would change what was answered.
-
     Raises:
         APIStatusError: The status is not 2xx.
         DecodeError: A 2xx whose body is not JSON, or holds the secret.
 
     """
-    if not is_success(status):
-        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
-        raise _status_error(request, status, hidden, _shown(body, secret))
-    if len(secret) >= _SECRET_FROM and secret.encode() in body:
-        raise undecodable(request, "it holds the token", _shown(body, secret))
+    _check(request, status, headers, body, secret)
     if raw:
         return Answer(headers, body)
     if not body or body.isspace():
@@ -155,9 +151,45 @@ def decode(
     try:
         return Answer(headers, _json(body))
     except (ValueError, RecursionError) as error:
-        problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({error})"
+        reason = str(error)
     # Raised here, since the parser's own error holds the whole text.
-    raise undecodable(request, hide(problem, secret), _shown(body, secret))
+    raise _no_json(request, headers, body, reason, secret)
+
+
+async def decode_long(
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, secret: str = ""
+) -> Answer:
+    """Do what ``decode`` does with a body that is long, and let the loop have its turns."""
+    await asyncio.sleep(0)  # to have put a body together takes its time, too
+    _check(request, status, headers, body, secret)
+    await asyncio.sleep(0)
+    try:
+        return Answer(headers, await slices.read(body))
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    raise _no_json(request, headers, body, reason, secret)
+
+
+def _check(
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: str
+) -> None:
+    """Raise the error of an answer that is not 2xx, or that echoes the secret.
+
+    Errors show what was answered, so the secret is taken out there. A success that echoes it is
+    refused: taking it out would change what was answered.
+    """
+    if not is_success(status):
+        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
+        raise _status_error(request, status, hidden, _shown(body, secret))
+    if len(secret) >= _SECRET_FROM and secret.encode() in body:
+        raise undecodable(request, "it holds the token", _shown(body, secret))
+
+
+def _no_json(
+    request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: str
+) -> errors.DecodeError:
+    problem = f"not JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
+    return undecodable(request, hide(problem, secret), _shown(body, secret))
 
 
 def is_success(status: int) -> bool:
@@ -199,22 +231,14 @@ def undecodable(request: Request, problem: str, body: Any = None) -> errors.Deco
     return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-# Made once: json.loads would make one at each call that wants its own parse_constant.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
 def _json(body: bytes) -> Any:
     text = body.decode("utf-8-sig" if body.startswith(b"\xef\xbb\xbf") else "utf-8")
     if text.startswith(("{", "[")):
         # Most answers begin and end with their JSON, and need no look for space around it.
-        value, end = _DECODER.raw_decode(text)
+        value, end = DECODER.raw_decode(text)
         if end == len(text):
             return value
-    return _DECODER.decode(text)
+    return DECODER.decode(text)
 
 
 def _shown(body: bytes, secret: str) -> str:
@@ -239,7 +263,7 @@ def _status_error(
 ) -> errors.APIStatusError:
     server = errors.ServerError if status >= 500 else errors.APIStatusError  # noqa: PLR2004
     try:
-        body = _DECODER.decode(text)
+        body = DECODER.decode(text)
     except (ValueError, RecursionError):
         body = text
     code, title, detail = _explanation(body)

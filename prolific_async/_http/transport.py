@@ -18,6 +18,7 @@ from prolific_async._http import protocol
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.budget import Budget
 from prolific_async._http.places import Places
+from prolific_async._http.slices import LONG
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 
@@ -194,6 +195,10 @@ class Transport:
         else:
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
+            if len(body) > LONG and not raw:
+                return await protocol.decode_long(
+                    request, response.status, response.headers, body, secret=self._token
+                )
             return protocol.decode(
                 request, response.status, response.headers, body, secret=self._token, raw=raw
             )
