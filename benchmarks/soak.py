@@ -208,8 +208,8 @@ async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> No
 async def soak(seconds: float, seed: int) -> Tally:
     draw = Random(seed)
     tally = Tally()
-    until = time.monotonic() + seconds
     with soaked(seed) as service:
+        until = time.monotonic() + seconds
         while not tally.samples or time.monotonic() < until:
             await epoch(service, draw, tally, until)
             tally.samples.append(await Sample.take())

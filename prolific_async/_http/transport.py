@@ -195,13 +195,10 @@ class Transport:
         else:
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
-            if len(body) > LONG and not raw:
-                return await protocol.decode_long(
-                    request, response.status, response.headers, body, secret=self._token
-                )
-            return protocol.decode(
-                request, response.status, response.headers, body, secret=self._token, raw=raw
-            )
+            answer = (request, response.status, response.headers, body)
+            if len(body) > LONG:
+                return await protocol.decode_long(*answer, secret=self._token, raw=raw)
+            return protocol.decode(*answer, secret=self._token, raw=raw)
         finally:
             connected.places.give_back()
         raise failure

@@ -163,7 +163,7 @@ def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     soak.main(["--minutes", "0.05", "--seed", "1", "--json"])
     said = json.loads(capsys.readouterr().out)
     assert said["problems"] == []
-    assert said["rounds"] > 20
+    assert said["rounds"] > 0
     assert said["copies made"] == sum(
         said[told]
         for told in (
