@@ -35,7 +35,7 @@ WARM_UP = 0.25  # share of the epochs at the beginning, in which caches are fill
 # Growth from the warm-up to the end that counts as none.
 OBJECTS = 1.01
 RSS = 1.05
-RSS_AT_LEAST = 4 * 2**20  # bytes, which the allocator may come to hold however short a run is
+RSS_AT_LEAST = 8 * 2**20  # bytes, which the allocator may come to hold however short a run is
 
 
 @attrs.frozen

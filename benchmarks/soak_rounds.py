@@ -165,7 +165,7 @@ class Rounds:
         await self._draw.choice(waits)(client, copy)
 
     async def _duplicate(self, client: ProlificClient) -> Batch | None:
-        source, name = self._source_and_name()
+        source, name = self._source_and_name(client)
         key = key_of(source, name)
         book = self._book
         book.calls[key] += 1
@@ -181,14 +181,17 @@ class Rounds:
                 book.unlisted[key] += 1
         return outcome.result
 
-    def _source_and_name(self) -> tuple[str, str | None]:
+    def _source_and_name(self, client: ProlificClient) -> tuple[str, str | None]:
         """Draw what to copy: alone, among others, or under a name that another call has too."""
         chance = self._draw.random()
         if chance < 0.2 and self._alone:
             return self._alone.pop(), None
         source = self._draw.choice(self._crowded)
         number = next(self._numbers)
-        return source, f"Pair {number // 4}" if chance > 0.9 else f"Round {number}"
+        if chance > 0.9:
+            # No client can tell its copy from one of the same name that another client made.
+            return source, f"Pair {number // 16} of {id(client)}"
+        return source, f"Round {number}"
 
     async def _setup(self, client: ProlificClient, copy: Batch) -> bool:
         tasks = self._draw.choice((None, 1, 5))
