@@ -137,7 +137,7 @@ def _reason(error: BaseException, _type: object) -> str:
 
 
 def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
-    wanted = {bool: "a boolean", dict: "an object", int: "an integer"}[kind]
+    wanted = {bool: "a boolean", dict: "an object", int: "an integer", list: "an array"}[kind]
 
     def hook(value: Any, _: Any) -> T:
         if type(value) is kind:
@@ -244,6 +244,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(bool, _exactly(bool))
     converter.register_structure_hook(dict, _object)
+    converter.register_structure_hook(list, _exactly(list))
     converter.register_structure_hook(datetime, _datetime)
     converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, _int_or_digits)
     converter.register_structure_hook(StrEnum, _enum)

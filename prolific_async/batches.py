@@ -11,15 +11,19 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
+from prolific_async._arrays import MAX_PROBLEMS
 from prolific_async._converter import load
 from prolific_async._http import protocol
+from prolific_async._http.pages import RESULTS
 from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.turns import Turns
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async._posts.setup import set_up_once
 from prolific_async._waiting.looks import Looks
 from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.waits import Waits
+from prolific_async.errors import DecodeError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, is_number, is_whole
 
@@ -188,11 +192,9 @@ class Batches:
         while request is not None:
             asked.add(request.query)
             answer = await self._get(request)
-            call = (request.method, request.path)
-            page = load(dict, answer.data, *call)
-            results = page.get("results")
-            if results is not None:
-                found += load(tuple[Batch, ...], results, *call, at="$.results", within=page)
+            page = load(dict, answer.data, request.method, request.path)
+            if page.get(RESULTS) is not None:
+                found += await self._read_all(request, page)
             following = protocol.next_page(request, page)
             count = protocol.count(page)
             if following is None and len(found) < count:
@@ -204,7 +206,7 @@ class Batches:
             if following is not None and len(asked) == _MAX_PAGES:
                 raise protocol.undecodable(request, f"more than {_MAX_PAGES} pages", answer.data)
             request = following
-        return [self._known(batch) for batch in found]
+        return found
 
     async def wait_until_ready(
         self,
@@ -366,6 +368,27 @@ class Batches:
 
     def _read(self, request: Request, data: Any) -> Batch:
         return self._known(load(Batch, data, request.method, request.path))
+
+    async def _read_all(self, request: Request, page: Any) -> builtins.list[Batch]:
+        """Read the batches of a list's page, which may be so many that they are read in slices."""
+        call = (request.method, request.path)
+        results = load(list, page[RESULTS], *call, at=f"$.{RESULTS}", within=page)
+        found: builtins.list[Batch] = []
+        problems: builtins.list[str] = []
+        turns = Turns()
+        for number, data in enumerate(results):
+            try:
+                batch = load(Batch, data, *call, at=f"$.{RESULTS}[{number}]")
+            except DecodeError as error:
+                problems += error.problems
+            else:
+                found.append(self._known(batch))
+            if len(problems) >= MAX_PROBLEMS:
+                break
+            await turns.give()
+        if problems:
+            raise DecodeError(tuple(problems), page, *call)
+        return found
 
     async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
         async with aclosing(ended):

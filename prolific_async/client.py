@@ -165,7 +165,10 @@ def _checked_base_url(given: str | None) -> str:
     if url.user is not None or url.password is not None:
         raise ConfigurationError("base_url must hold no user and password: the token does that")
     if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise ConfigurationError(f"base_url must be a plain address: {text!r}")
+        # Its text is not shown: somebody may have put the token there.
+        raise ConfigurationError(
+            "base_url must be a plain address, without query, fragment or white space"
+        )
     if not (
         url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
     ):

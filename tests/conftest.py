@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterLooks, Simulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
@@ -35,3 +37,24 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
         sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY, request_timeout=2
     ) as quick:
         yield quick
+
+
+@pytest.fixture(scope="module")
+def far() -> Iterator[Simulator]:
+    """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
+    sim = Simulator(setup=AfterLooks(1), log_size=0)
+    started, stop = threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with sim:
+            loops.append(asyncio.get_running_loop())
+            started.set()
+            await stop.wait()
+
+    loops: list[asyncio.AbstractEventLoop] = []
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert started.wait(5)
+    yield sim
+    loops[0].call_soon_threadsafe(stop.set)
+    thread.join(5)

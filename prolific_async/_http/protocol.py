@@ -6,6 +6,7 @@ pages of the single endpoints.
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import math
@@ -22,6 +23,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
+from prolific_async._http.pages import read_page
 from prolific_async._json import decode as decode_json
 
 _ROOT = "/api/v1/data-collection"
@@ -31,6 +33,11 @@ _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
+
+MAX_SHOWN = 64 * 1024
+"""Bytes of an answer that is no JSON, or no success, that its error shows at most."""
+
+_SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
 
 _ENCODER = json.JSONEncoder()
 
@@ -132,16 +139,12 @@ def decode(
 ) -> Answer:
     """Turn an answer into its data, which for ``raw`` is the body itself.
 
-    Errors show what was answered, so ``secret`` is taken out where the answer echoes it.
-
     Raises:
         APIStatusError: The status is not 2xx.
-        DecodeError: A 2xx whose body is not JSON.
+        DecodeError: A 2xx whose body is not JSON, or holds the secret.
 
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
-        hidden = CIMultiDict((name, _hide(value, secret)) for name, value in headers.items())
-        raise _status_error(request, status, hidden, _hide(_text(body), secret))
+    _check(request, status, headers, body, secret)
     if raw:
         return Answer(headers, body)
     if not body or body.isspace():
@@ -151,9 +154,58 @@ def decode(
         text = body.decode("utf-8-sig" if body.startswith(codecs.BOM_UTF8) else "utf-8")
         return Answer(headers, decode_json(text))
     except ValueError as error:
-        problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({error})"
+        reason = str(error)
     # Raised here, since the parser's own error holds the whole text.
-    raise undecodable(request, _hide(problem, secret), _hide(_text(body), secret))
+    raise _no_json(request, headers, body, reason, secret)
+
+
+async def decode_long(
+    request: Request,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    secret: str = "",
+    raw: bool = False,
+) -> Answer:
+    """Do what ``decode`` does with a body that is long, and let the loop have its turns."""
+    await asyncio.sleep(0)  # to have put a body together takes its time, too
+    _check(request, status, headers, body, secret)
+    await asyncio.sleep(0)
+    if raw:
+        return Answer(headers, body)
+    try:
+        return Answer(headers, await read_page(body))
+    except ValueError as error:
+        reason = str(error)
+    raise _no_json(request, headers, body, reason, secret)
+
+
+def _check(
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: str
+) -> None:
+    """Raise the error of an answer that is not 2xx, or that echoes the secret.
+
+    Errors show what was answered, so the secret is taken out there. A success that echoes it is
+    refused: taking it out would change what was answered.
+    """
+    if not is_success(status):
+        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
+        raise _status_error(request, status, hidden, _shown(body, secret))
+    if len(secret) >= _SECRET_FROM and secret.encode() in body:
+        raise undecodable(request, "it holds the token", _shown(body, secret))
+
+
+def _no_json(
+    request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: str
+) -> errors.DecodeError:
+    problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
+    return undecodable(request, hide(problem, secret), _shown(body, secret))
+
+
+def is_success(status: int) -> bool:
+    """Tell whether a status is 2xx."""
+    return 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
 
 
 def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
@@ -197,14 +249,19 @@ def malformed(request: Request, message: str, secret: str) -> errors.DecodeError
     may be in it.
     """
     reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
-    return undecodable(request, f"not HTTP ({_hide(reason, secret)})")
+    return undecodable(request, f"not HTTP ({hide(reason, secret)})")
 
 
-def _text(body: bytes) -> str:
-    return body.decode("utf-8-sig", "replace")
+def _shown(body: bytes, secret: str) -> str:
+    """Return what an error shows of a body: the beginning of a long one."""
+    text = hide(body[:MAX_SHOWN].decode("utf-8-sig", "replace"), secret)
+    if len(body) > MAX_SHOWN and secret:
+        # The cut may go through the secret, of which each character may have been escaped as six.
+        text = text[: -6 * len(secret)]
+    return text
 
 
-def _hide(text: str, secret: str) -> str:
+def hide(text: str, secret: str) -> str:
     """Take a secret out of a text, also where JSON escapes some of its characters."""
     if not secret:
         return text

@@ -20,6 +20,7 @@ from prolific_async._http.addresses import proxy_for
 from prolific_async._http.budget import Budget
 from prolific_async._http.places import Places
 from prolific_async._http.time_limit import TimeLimit
+from prolific_async._http.turns import LONG
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
@@ -199,9 +200,10 @@ class Transport:
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
-            return protocol.decode(
-                request, response.status, response.headers, body, secret=self._token, raw=raw
-            )
+            answer = (request, response.status, response.headers, body)
+            if len(body) > LONG:
+                return await protocol.decode_long(*answer, secret=self._token, raw=raw)
+            return protocol.decode(*answer, secret=self._token, raw=raw)
         finally:
             connected.places.give_back()
         raise failure
@@ -260,12 +262,13 @@ class Transport:
         self, request: Request, error: Exception, seconds: float
     ) -> errors.ProlificError:
         call = (request.method, request.path)
+        reason = protocol.hide(str(error), self._token)
         translated: errors.ProlificError
         match error:
             case _ if self._closed:
                 translated = errors.ConnectionLostError(*call, "the ProlificClient was closed")
             case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-                translated = errors.ConnectError(*call, str(error))
+                translated = errors.ConnectError(*call, reason)
             case aiohttp.ClientHttpProxyError():
                 translated = errors.ConnectError(*call, f"the proxy said {error.status}")
             case aiohttp.ConnectionTimeoutError():
@@ -277,9 +280,10 @@ class Transport:
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:
-                translated = errors.ConnectionLostError(*call, str(error) or type(error).__name__)
-        # aiohttp's response errors carry the request's headers, and those the token.
-        if not isinstance(error, aiohttp.ClientResponseError):
+                translated = errors.ConnectionLostError(*call, reason or type(error).__name__)
+        # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
+        # the answer, which may echo it.
+        if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
             translated.__cause__ = error
         return translated
 
@@ -296,7 +300,8 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
         if len(body) > protocol.MAX_BODY:
             raise _too_large(request, response)
         return body
-    if (response.content_length or 0) > protocol.MAX_BODY:
+    succeeded = protocol.is_success(response.status)
+    if succeeded and (response.content_length or 0) > protocol.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []
     size = 0
@@ -305,6 +310,9 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
         if size > protocol.MAX_BODY:
             raise _too_large(request, response)
         chunks.append(chunk)
+        if size > protocol.MAX_SHOWN and not succeeded:
+            response.close()  # its error shows no more
+            break
     return b"".join(chunks)
 
 

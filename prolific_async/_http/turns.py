@@ -6,6 +6,9 @@ import asyncio
 import codecs
 import time
 
+LONG = 256 * 1024
+"""Bytes from which on a body is worth slices."""
+
 _SLICE = 0.005  # seconds of work after which the loop gets its turn
 _PIECE = 1 << 20  # bytes that are handled in one go; less than a slice's work
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prolific_async._http.results import KNOWN, elements
+from prolific_async._http.pages import ARRAY, KNOWN, RESULTS, parts
 from prolific_async._http.turns import Turns, hashes, text_of
 from prolific_async._waiting.wait import Look
 from prolific_async.errors import DecodeError
@@ -83,8 +83,11 @@ async def read(
     elif body_hashes == before.body_hashes and not any(map(wanted, before.ended)):
         return Listing(before.pending, [], before)
     reading = _Reading(await text_of(body, turns), wanted, read_batch, before, Memory(body_hashes))
-    for element in elements(reading.text, reading.end_of_known):
-        reading.take(*element)
+    for key, start, end, value in parts(reading.text, reading.end_of_known):
+        if key is None:
+            reading.take(start, end, value)
+        elif key == RESULTS and value is not ARRAY and value is not None:
+            raise ValueError("results is no array")
         await turns.give()
     memory = reading.memory
     looks = memory.pending | reading.ended if reading.ended else memory.pending

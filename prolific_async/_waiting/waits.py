@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from prolific_async._waiting.engine import Engine
     from prolific_async._waiting.looks import Looks
@@ -74,7 +75,7 @@ class Waits:
                 engine.leave(wait)
             await engine.settled()
 
-    async def ended_of_stream(self, waits: AsyncIterator[Wait]) -> AsyncGenerator[Wait]:
+    async def ended_of_stream(self, waits: AsyncGenerator[Wait]) -> AsyncGenerator[Wait]:
         """Start the waits of a stream as it brings them, and yield each when it is over.
 
         The stream is read ahead of its consumer by a bounded number of waits only.
@@ -86,12 +87,13 @@ class Waits:
 
         async def feed() -> None:
             try:
-                async for wait in waits:
-                    await room.acquire()
-                    going[wait] = None
-                    engine.start(wait).add_done_callback(partial(_put, ended, wait))
-                    # The stream may never wait for anything; the loop must not starve of it.
-                    await asyncio.sleep(0)
+                async with aclosing(waits):
+                    async for wait in waits:
+                        await room.acquire()
+                        going[wait] = None
+                        engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                        # The stream may never wait for anything; the loop must not starve of it.
+                        await asyncio.sleep(0)
             finally:
                 ended.put_nowait(None)
 
@@ -109,10 +111,12 @@ class Waits:
                     room.release()
         finally:
             feeding.cancel()
-            await asyncio.wait([feeding])
-            for wait in going:
-                engine.leave(wait)
-            await engine.settled()
+            try:
+                await asyncio.wait([feeding])
+            finally:  # also when cancelled again
+                for wait in going:
+                    engine.leave(wait)
+                await engine.settled()
 
     def look_now(self, batch_id: str) -> None:
         """Make the next look at a batch due now."""

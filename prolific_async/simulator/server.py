@@ -34,28 +34,30 @@ class Server:
         self._service = service
         self._script = script
         self._log = log
-        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
+        self._listener: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:
         """Listen; returns the port, which is a free one for 0. Raises OSError if it is taken."""
         # A handler whose client has gone is cancelled: its request is over at that moment.
         server = web.Server(self._handle, access_log=None, handler_cancellation=True)
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN)
-        await runner.setup()
-        site = web.TCPSite(runner, HOST, port, backlog=_BACKLOG)
+        # Not a runner and a site of aiohttp's: those lose the socket of a start that is cancelled.
+        listener = await asyncio.get_running_loop().create_server(
+            server, HOST, port, backlog=_BACKLOG, start_serving=False
+        )
         try:
-            await site.start()
-        except OSError:
-            await runner.cleanup()
+            await listener.start_serving()
+        except BaseException:
+            listener.close()
             raise
-        self._runner = runner
-        return int(runner.addresses[0][1])
+        self._server, self._listener = server, listener
+        return int(listener.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening and drop every connection, answered or not."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        if self._server is not None and self._listener is not None:
+            self._listener.close()
+            await self._server.shutdown(_SHUTDOWN)
             # Transports close their sockets in the next turn of the loop, which may be the last.
             await asyncio.sleep(0)
 

@@ -207,7 +207,7 @@ def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
     assert (error.method, error.path) == ("POST", f"{ROOT}/batches/b-1/setup")
     assert len(error.problems) == 1
     assert error.problems[0].startswith("$: ")
-    assert error.body == raw.decode("utf-8", "replace")
+    assert error.body == raw.decode("utf-8", "replace")[: protocol.MAX_SHOWN]
     assert CALL in str(error)
     assert len(str(error)) < 900
     assert pickle.loads(pickle.dumps(error)).body == error.body
@@ -332,7 +332,7 @@ def test_an_error_without_a_body(raw: bytes) -> None:
 def test_an_error_that_is_no_json_keeps_its_text(raw: bytes) -> None:
     error = failure(raw, 502)
     assert type(error) is ServerError
-    text = raw.decode("utf-8", "replace")
+    text = raw.decode("utf-8", "replace")[: protocol.MAX_SHOWN]
     # What is JSON but for its encoding may be read as well.
     assert text in (error.body, json.dumps(error.body, ensure_ascii=False))
     assert (error.error_code, error.title, error.detail) == (None, None, None)
@@ -371,6 +371,27 @@ def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> N
         shown = [str(error), repr(error), repr(error.args), repr(vars(error))]
         assert not any(TOKEN in text for text in shown)
         error = error.__cause__ or error.__context__
+
+
+def test_a_success_that_echoes_the_token_is_refused_and_shows_it_not() -> None:
+    secret = TOKEN + "-of-16-or-more"
+    for raw in (False, True):
+        with pytest.raises(DecodeError, match="it holds the token") as caught:
+            decode(
+                SETUP, 200, NOTHING, b'{"name": "' + secret.encode() + b'"}', secret=secret, raw=raw
+            )
+        assert caught.value.body == '{"name": "[token]"}'
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_long_body_is_shown_in_part_and_no_token_by_halves(status: int) -> None:
+    for beyond in range(0, 80, 7):
+        body = b"x" * (protocol.MAX_SHOWN - beyond) + TOKEN.encode() * 9
+        with pytest.raises((DecodeError, ServerError)) as caught:
+            decode(SETUP, status, NOTHING, body, secret=TOKEN)
+        shown: str = vars(caught.value)["body"]
+        assert protocol.MAX_SHOWN - 200 < len(shown) <= protocol.MAX_SHOWN
+        assert shown.strip("x") in ("", "[token]", "[token]" * 2, "[token]" * 3)
 
 
 def test_hiding_a_token_changes_nothing_else() -> None:

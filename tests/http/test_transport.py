@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import pickle
 import socket
-import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -223,45 +220,6 @@ async def test_cancelling_gives_the_place_back() -> None:
         await sender.close()
 
 
-def everything(error: BaseException) -> str:
-    """All that somebody could print of an error, its chain included."""
-    chain: list[BaseException | None] = [error, error.__cause__, error.__context__]
-    told = [str(link) + repr(link) + repr(vars(link)) for link in chain if link is not None]
-    told.append("".join(traceback.TracebackException.from_exception(error).format()))
-    told.append(repr(pickle.dumps(error)))
-    return "".join(told)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"",
-        b"SSH-2.0\r\n",
-        plain(b"<html>"),
-        plain(b'{"detail": "?"}', status="403 Forbidden"),
-        plain(b"{", length=9),
-        plain(f'{{"detail": "you sent Token {TOKEN}"}}'.encode(), status="400 Bad Request"),
-        plain(f"you sent {TOKEN}".encode(), f"X-Echo: {TOKEN}", status="500 Oops"),
-        plain(f"you sent {TOKEN}".encode()),
-        f"Token {TOKEN}\r\n\r\n".encode(),
-        f"HTTP/9.x Token {TOKEN}\r\n\r\n".encode(),
-        f"HTTP/1.1 200 OK\r\nX-Echo: Token {TOKEN}\0\r\n\r\n".encode(),
-        f"HTTP/1.1 200 OK\r\nContent-Length: {TOKEN}\r\n\r\n".encode(),
-        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{TOKEN}\r\n".encode(),
-        plain(b"{}", f"X-Echo: {TOKEN}{'x' * 9000}"),
-        plain(b"{}", f"X-Echo: {'x' * 90}{TOKEN}{'x' * 9000}"),  # aiohttp tells the first 100
-        plain(b"{}", status=f"200 {TOKEN}{'x' * 9000}"),
-        plain(b"{}", f"{TOKEN}{'x' * 9000}: 1"),
-    ],
-)
-async def test_no_error_tells_the_token(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
-    async with serving(answer) as (url, _):
-        error = await failure(url)
-    assert TOKEN[:9] not in everything(error)
-    assert TOKEN not in caplog.text
-
-
 async def test_a_borrowed_session_is_neither_closed_nor_changed() -> None:
     async with (
         serving(plain(b"{}")) as (url, heads),
@@ -366,17 +324,6 @@ def test_a_proxy_that_cannot_be_is_told(proxy: str, monkeypatch: pytest.MonkeyPa
     assert "word" not in str(caught.value)
 
 
-async def test_a_proxy_that_refuses_the_tunnel(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = plain(b"", status="407 Proxy Authentication Required")
-    async with serving(refusal) as (proxy, heads):
-        monkeypatch.setenv("https_proxy", proxy)
-        error = await failure("https://api.prolific.invalid")
-    assert isinstance(error, ConnectError)
-    assert heads[0].startswith(b"CONNECT api.prolific.invalid:443 ")
-    assert TOKEN.encode() not in heads[0]
-    assert TOKEN not in everything(error)
-
-
 @pytest.mark.parametrize("borrowed", [True, False])
 async def test_closing_ends_what_is_under_way_and_lets_nothing_queued_out(
     borrowed: bool,  # noqa: FBT001
@@ -442,20 +389,3 @@ async def test_what_a_trace_raises_is_its_own() -> None:
         with pytest.raises(ValueError, match="of the trace"):
             await sender.send(REQUEST)
         await sender.close()
-
-
-async def test_no_local_of_ours_shows_the_token() -> None:
-    session = aiohttp.ClientSession()
-    async with serving(silent) as (url, _):
-        sender = transport(url, session=session, request_timeout=0.05)
-        with pytest.raises(RequestTimeoutError) as caught:
-            await sender.send(REQUEST)
-        frames = [
-            frame
-            for frame, _ in traceback.walk_tb(caught.tb)
-            if "prolific_async" in frame.f_code.co_filename
-        ]
-        assert frames
-        assert TOKEN not in repr([dict(frame.f_locals) for frame in frames])
-        await sender.close()
-    await session.close()

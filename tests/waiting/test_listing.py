@@ -11,7 +11,7 @@ import pytest
 
 from prolific_async import Batch, BatchStatus, DecodeError
 from prolific_async._converter import load
-from prolific_async._http import results
+from prolific_async._http import pages
 from prolific_async._json import decode_at
 from prolific_async._waiting import listing as reading
 
@@ -120,7 +120,7 @@ class Decoder:
             self.texts.append(text[at:end])
             return value, end
 
-        monkeypatch.setattr(results, "decode_at", noting)
+        monkeypatch.setattr(pages, "decode_at", noting)
 
     def ids(self) -> list[str]:
         """Return the ids of the batches that were decoded since the last call."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prolific_async._http.results import KNOWN, elements
+from prolific_async import DecodeError
+from prolific_async._http import protocol
+from prolific_async._http.pages import ARRAY, KNOWN, parts, read_page
 from prolific_async._json import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 VALUES = st.recursive(
     st.none()
@@ -43,6 +46,17 @@ def written(value: Any, space: Callable[[], str]) -> str:
     else:
         text = json.dumps(value)
     return f"{space()}{text}{space()}"
+
+
+def elements(
+    text: str, known: Callable[[int], int | None] = lambda _: None
+) -> Iterator[tuple[int, int, Any]]:
+    """Yield place and value of each element of ``results``, which must be an array or null."""
+    for key, start, end, value in parts(text, known):
+        if key is None:
+            yield start, end, value
+        elif key == "results" and value is not ARRAY and value is not None:
+            raise ValueError("results is no array")
 
 
 def values(text: str) -> list[Any]:
@@ -165,3 +179,67 @@ def test_what_is_known_is_not_decoded(document: Any, data: st.DataObject) -> Non
         KNOWN if at in ends else value
         for at, value in zip(places, document["results"], strict=True)
     ]
+
+
+# --- whole pages ---
+
+
+SMALL = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+PAGES = st.dictionaries(st.sampled_from(["results", "meta", "_links", "x"]), SMALL, max_size=4)
+
+
+def read(body: bytes) -> Any:
+    return asyncio.run(read_page(body))
+
+
+@given(page=PAGES, indent=st.sampled_from([None, 0, 2]), mark=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark: bool) -> None:
+    text = json.dumps(page, indent=indent, ensure_ascii=False)
+    whole = read(text.encode("utf-8-sig" if mark else "utf-8"))
+    assert whole == page
+
+
+@given(text=st.text(alphabet='{}[]",:results1nul \\\ufeffé', max_size=25))
+@example(text='{"results": [1,]}')
+@example(text='{"results": [1}')
+@example(text='{"results": [1]')
+@example(text='{"a": 1,}')
+@example(text="{5: 1}")
+@example(text='{"a" 1}')
+@example(text="{} {}")
+@example(text="{")
+@example(text="[1]")
+@example(text='{"a": NaN}')
+@settings(max_examples=300, deadline=None)
+def test_what_is_no_json_is_none_here_either(text: str) -> None:
+    try:
+        expected = protocol.decode(protocol.look("b1", whole=True), 200, {}, text.encode()).data
+    except DecodeError:
+        with pytest.raises(ValueError, match=r"."):
+            read(text.encode())
+    else:
+        if expected is not None:
+            assert read(text.encode()) == expected
+
+
+@pytest.mark.parametrize("second", ["5", "[1]", "null"])
+def test_results_are_there_once(second: str) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        read(f'{{"results": [1], "results": {second}}}'.encode())
+
+
+@pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a": "\xc3', b"\xff\xfe{}"])
+def test_what_is_no_utf_8_is_no_json(body: bytes) -> None:
+    with pytest.raises(ValueError, match="utf-8"):
+        read(body)
+
+
+def test_a_character_may_lie_on_the_border_of_two_pieces() -> None:
+    for shift in range(4):
+        page = {"x" * shift: "\U0001f600" * 400_000}
+        assert read(json.dumps(page, ensure_ascii=False).encode()) == page

@@ -1,0 +1,142 @@
+"""Pages of lists, decoded element by element, as they can be megabytes.
+
+``json`` would decode them at once and hold the event loop for that long, in another thread too: it
+keeps the interpreter to itself.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from prolific_async._http.turns import Turns, text_of
+from prolific_async._json import decode, decode_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+RESULTS = "results"
+"""The key of a page's elements."""
+
+KNOWN: Final = object()
+"""Stands for an element that was not decoded, as the caller knows it."""
+ARRAY: Final = object()
+"""Stands for the array of the elements that come next."""
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class Part(NamedTuple):
+    """A member of a page, or an element of its ``results``, whose key is None.
+
+    Attributes:
+        key: Of the member.
+        start: Where the value starts in the text.
+        end: Where it ends.
+        value: The value, ``ARRAY`` for ``results`` themselves.
+
+    """
+
+    key: str | None
+    start: int
+    end: int
+    value: Any
+
+
+async def read_page(body: bytes) -> Any:
+    """Decode a body as ``json`` would, and let the event loop have its turns.
+
+    Raises:
+        ValueError: It is not JSON.
+
+    """
+    turns = Turns()
+    text = await text_of(body, turns)
+    await turns.give()
+    if _peek(text, 0) != "{":
+        return decode(text)  # what is no page is no answer that is ever long
+    page: dict[str, Any] = {}
+    elements: list[Any] = []
+    for key, _, _, value in parts(text):
+        if key is None:
+            elements.append(value)
+        else:
+            page[key] = elements if value is ARRAY else value
+        await turns.give()
+    return page
+
+
+def parts(text: str, known: Callable[[int], int | None] = lambda _: None) -> Iterator[Part]:
+    """Yield a page's members, and the elements of its ``results``, each decoded when it is due.
+
+    Args:
+        text: An object of JSON.
+        known: Is asked at the start of each element; where it tells the end, the element is taken
+            for ``KNOWN`` instead of being decoded.
+
+    Raises:
+        ValueError: The text is not an object of JSON, or has ``results`` twice.
+
+    """
+    at = _expect(text, 0, "{")
+    if _peek(text, at) == "}":
+        at = _expect(text, at, "}")
+    else:
+        at = yield from _members(text, at, known)
+    if _skip(text, at) != len(text):
+        raise ValueError("more than one value")
+
+
+def _members(text: str, at: int, known: Callable[[int], int | None]) -> Generator[Part, None, int]:
+    seen = False
+    while True:
+        key, at = decode_at(text, _skip(text, at))
+        if not isinstance(key, str):
+            raise ValueError(f"a key is missing at {at}")  # noqa: TRY004 - as for all that is no JSON
+        start = _skip(text, _expect(text, at, ":"))
+        if key == RESULTS:
+            if seen:
+                raise ValueError(f"{RESULTS} twice")
+            seen = True
+        if key == RESULTS and text[start : start + 1] == "[":
+            yield Part(key, start, start, ARRAY)
+            at = yield from _elements(text, start, known)
+        else:
+            value, at = decode_at(text, start)
+            yield Part(key, start, at, value)
+        if _peek(text, at) != ",":
+            return _expect(text, at, "}")
+        at = _expect(text, at, ",")
+
+
+def _elements(text: str, at: int, known: Callable[[int], int | None]) -> Generator[Part, None, int]:
+    at = _skip(text, _expect(text, at, "["))
+    if text[at : at + 1] == "]":
+        return at + 1
+    while True:
+        value: Any = KNOWN
+        end = known(at)
+        if end is None:
+            value, end = decode_at(text, at)
+        yield Part(None, at, end, value)
+        at = _skip(text, end)
+        if text[at : at + 1] != ",":
+            return _expect(text, at, "]")
+        at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _peek(text: str, at: int) -> str:
+    at = _skip(text, at)
+    return text[at : at + 1]
+
+
+def _expect(text: str, at: int, what: str) -> int:
+    at = _skip(text, at)
+    if text[at : at + 1] != what:
+        raise ValueError(f"{what} is missing at {at}")
+    return at + 1

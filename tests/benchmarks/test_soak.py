@@ -1,0 +1,182 @@
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from benchmarks import soak
+from benchmarks.soak import Sample, audit, left_behind
+from benchmarks.soak_rounds import Book
+from benchmarks.soak_server import KINDS, MOODS, TOKEN, DrawnFaults, Mood, Soaked, key_of
+from prolific_async import ProlificClient, RateLimitedError, RetryPolicy
+from prolific_async.simulator import Fault
+
+KEY = key_of("source", "Round 1")
+HELD = Sample(rss=50 * 2**20, objects=40_000, fds=11, tasks=0, timers=0)
+
+
+def book(**told: Any) -> Book:
+    return Book(calls=Counter({KEY: 1}), **told)
+
+
+def truth(posts: str = "+", status: str = "READY", **more: Any) -> dict[str, Any]:
+    return {
+        "copies": {"c1": (KEY, status)},
+        "posts": {KEY: posts},
+        "setups": {"c1": 1},
+        "faults": {},
+        "requests": 9,
+    } | more
+
+
+GOOD = [
+    (book(returned=Counter({"c1": 1}), accepted={"c1"}, ends={"c1": "READY"}), truth("--+")),
+    (book(candidates={"c1"}), truth()),
+    (book(cancelled=Counter({KEY: 1})), truth()),
+    (book(unlisted=Counter({KEY: 1})), truth()),
+    (book(), truth("--", copies={})),
+]
+BAD = [
+    ("copies of source Round 1 that nobody was told of: 1", book(), truth()),
+    ("c1 was returned 2 times", book(returned=Counter({"c1": 2})), truth()),
+    ("c9 is no copy", book(candidates={"c1", "c9"}), truth()),
+    ("1 duplicates of source Round 1 sent +-", book(candidates={"c1"}), truth("+-")),
+    ("1 duplicates of source Round 1 sent ++", book(candidates={"c1"}), truth("++")),
+    ("c1 was set up 2 times", book(candidates={"c1"}), truth(setups={"c1": 2})),
+    (
+        "the setup of c1 was not accepted",
+        book(returned=Counter({"c1": 1}), accepted={"c1"}),
+        truth(status="UNINITIALISED"),
+    ),
+    (
+        "c1 was told to be READY, but is ERROR",
+        book(returned=Counter({"c1": 1}), ends={"c1": "READY"}),
+        truth(status="ERROR"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("told", "done"), GOOD)
+def test_what_is_told_as_it_is_passes(told: Book, done: dict[str, Any]) -> None:
+    assert audit(told, done) == []
+
+
+@pytest.mark.parametrize(("problem", "told", "done"), BAD)
+def test_what_is_amiss_is_found(problem: str, told: Book, done: dict[str, Any]) -> None:
+    assert audit(told, done) == [problem]
+
+
+def test_two_calls_of_one_name_send_two_posts_and_may_keep_one_copy_secret() -> None:
+    told = Book(calls=Counter({KEY: 2}), returned=Counter({"c1": 1}), cancelled=Counter({KEY: 1}))
+    copies = {"c1": (KEY, "READY"), "c2": (KEY, "UNINITIALISED")}
+    assert audit(told, truth("+-+", copies=copies)) == []
+    assert audit(told, truth("++-", copies=copies)) == [
+        "2 duplicates of source Round 1 sent ++-",
+    ]
+    copies["c3"] = (KEY, "UNINITIALISED")
+    assert audit(told, truth("++", copies=copies)) == [
+        "copies of source Round 1 that nobody was told of: 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"rss": 60 * 2**20}, "rss grew from 52428800 to 62914560"),
+        ({"objects": 41_000}, "objects grew from 40000 to 41000"),
+        ({"fds": 12}, "fds grew from 11 to 12"),
+    ],
+)
+def test_growth_after_the_warm_up_is_found(change: dict[str, int], problem: str) -> None:
+    grown = attrs.evolve(HELD, **change)
+    assert left_behind([grown] + [HELD] * 9) == []
+    assert left_behind([HELD] * 8 + [grown] * 2) == [problem]
+
+
+@pytest.mark.parametrize("what", ["tasks", "timers"])
+def test_what_is_left_once_is_found(what: str) -> None:
+    left = attrs.evolve(HELD, **{what: 2})
+    assert left_behind([HELD, left, HELD]) == [
+        f"2 {what} left with every client closed, after 2 epochs",
+    ]
+
+
+async def test_a_sample_sees_what_is_held(tmp_path: Path) -> None:
+    before = await Sample.take()
+    loop = asyncio.get_running_loop()
+    timer = loop.call_later(60, print)
+    task = asyncio.create_task(asyncio.Event().wait())
+    with (tmp_path / "open").open("w"):
+        held = await Sample.take()
+    timer.cancel()
+    task.cancel()
+    assert (held.fds - before.fds, held.tasks - before.tasks, held.timers - before.timers) == (
+        *(1, 1, 1),
+    )
+    assert held.objects > before.objects
+    assert held.rss > 2**20
+
+
+def test_every_kind_of_fault_is_drawn_and_counted() -> None:
+    faults = DrawnFaults(Random(1))
+    for mood in MOODS:
+        faults.mood = mood
+        drawn = [faults.take("POST", "/duplicate") for _ in range(2000)]
+        unspoilt = sum(fault == Fault(headers={"X-Unspoilt": "yes"}) for fault in drawn)
+        assert 1 - unspoilt / 2000 == pytest.approx(mood.share, abs=0.03)
+    assert faults.counts.keys() == KINDS.keys()
+    assert faults.requests == 2000 * len(MOODS)
+
+
+class Refusing(Mood):
+    def draw(self, draw: Random) -> str:
+        return "429"
+
+
+async def test_the_service_tells_of_an_epoch_and_forgets_it() -> None:
+    service = Soaked(seed=1)
+    url = f"http://127.0.0.1:{await service.server.start(0)}"
+    source = service.epoch()["alone"][0]
+    service.faults.mood = attrs.evolve(MOODS[0], share=0.0)
+    retry = RetryPolicy(max_attempts=1)
+    async with ProlificClient(TOKEN, base_url=url, retry=retry) as client:
+        copy = await client.batches.duplicate(source)
+        await copy.setup()
+        service.faults.mood = Refusing("refusing", 1.0)
+        with pytest.raises(RateLimitedError):
+            await client.batches.duplicate(source, name="Round 1")
+    truth = service.truth()
+    assert truth["posts"] == {key_of(source, None): "+", key_of(source, "Round 1"): "-"}
+    assert truth["copies"][copy.id][0] == key_of(source, None)
+    assert truth["setups"] == {copy.id: 1}
+    service.epoch()
+    after = service.truth()
+    assert (after["copies"], after["posts"], after["setups"]) == ({}, {}, {})
+    await service.server.close()
+
+
+def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    soak.main(["--minutes", "0.05", "--seed", "1", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert said["problems"] == []
+    assert said["rounds"] > 0
+    assert said["copies made"] == sum(
+        said[told]
+        for told in (
+            *("returned", "named as candidates"),
+            *("of cancelled calls", "of calls that saw no list"),
+        )
+    )
+
+
+def test_a_problem_makes_it_fail_and_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(soak, "audit", lambda book, truth: ["a copy is lost"])
+    with pytest.raises(SystemExit, match="1"):
+        soak.main(["--minutes", "0.001"])
+    assert "problems: ['a copy is lost'" in capsys.readouterr().out

@@ -1,0 +1,321 @@
+"""Cancelling any public coroutine at any point where it awaits leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+from contextlib import aclosing
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+import pytest
+
+from prolific_async import (
+    Batch,
+    BatchFailedError,
+    PollPolicy,
+    ProlificClient,
+    RetryPolicy,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.batches import Batches
+from prolific_async.simulator import Fault, Simulator
+from tests.samples import batch
+from tests.stepping import Manner, cancelled_at
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+MANNERS = get_args(Manner)
+SOON = 5.0  # seconds; what takes that long hangs
+POLL = PollPolicy(initial=0.001, maximum=0.001, jitter=0, timeout=SOON)
+RETRY = RetryPolicy(initial=0.0001, maximum=0.0001)
+LOST = Fault(reset="after")
+
+
+class Scene:
+    """A few batches, and a client of them with a single connection, which must not get lost."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self.sim = sim
+        self.workspace = sim.add_workspace()
+        self.source = sim.add_batch(workspace_id=self.workspace)
+        self.ids = [
+            sim.add_batch(status="PROCESSING", workspace_id=self.workspace) for _ in range(9)
+        ]
+        self.one = self.ids[0]
+        self.pending: list[asyncio.Task[Batch]] = []
+        self.client = ProlificClient(
+            sim.token,
+            base_url=sim.url,
+            poll=POLL,
+            retry=RETRY,
+            request_timeout=SOON,
+            max_connections=1,
+        )
+        self.verbs = self.client.batches
+        self.batch = batch("UNINITIALISED", self.source, workspace_id=self.workspace).bind(
+            self.verbs
+        )
+        self.ready = batch("PROCESSING", self.one, workspace_id=self.workspace).bind(self.verbs)
+
+    def meets(self, method: str, route: str, *faults: Fault) -> None:
+        for fault in faults:
+            self.sim.inject(method, route, fault)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def close(self) -> None:
+        await self.client.close()
+        for wait in self.pending:
+            with pytest.raises(WaitFailedError, match="closed"):
+                await wait
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+        self.sim.clear_faults()
+        for batch_id in [one.id for one in self.sim.batches.values()]:
+            self.sim.remove(batch_id)
+
+
+async def all_of(generator: AsyncGenerator[Any]) -> list[Any]:
+    async with aclosing(generator):
+        return [one async for one in generator]
+
+
+async def stream(ids: list[str]) -> AsyncGenerator[str]:
+    for one in ids:
+        yield one
+        await asyncio.sleep(0)
+
+
+async def entered(client: ProlificClient, batch_id: str) -> None:
+    async with client:
+        await client.batches.get_status(batch_id)
+
+
+async def _duplicate_lost(scene: Scene) -> None:
+    scene.meets("POST", "/duplicate", LOST)
+    await scene.verbs.duplicate(scene.source, name="unique")
+
+
+async def _setup_lost(scene: Scene) -> None:
+    scene.meets("POST", "/setup", Fault(reset="before"), LOST)
+    await scene.verbs.setup(scene.source)
+
+
+async def _retried(scene: Scene) -> None:
+    scene.meets("GET", "/status", Fault(503), Fault(cut=1), Fault(delay=0.002))
+    await scene.verbs.get_status(scene.source)
+
+
+async def _pages(scene: Scene) -> None:
+    link = {"next": {"href": f"/?workspace_id={scene.workspace}&page=2"}}
+    scene.meets("GET", "/batches", Fault(body={"results": [], "_links": link}))
+    await scene.verbs.list(scene.workspace)
+
+
+async def _dripping(scene: Scene) -> None:
+    scene.meets("GET", "/status", Fault(drip=0.0))
+    await scene.verbs.get_status(scene.source)
+
+
+async def _failing(scene: Scene) -> None:
+    scene.sim.fail(scene.one)
+    with pytest.raises(BatchFailedError):
+        await scene.verbs.wait_until_ready(scene.one)
+
+
+async def _late(scene: Scene) -> None:
+    scene.sim.set_status(scene.one, "UNINITIALISED")
+    with pytest.raises(WaitTimeoutError):
+        await scene.verbs.wait_until_ready(scene.one, timeout=0.005)
+
+
+async def _streamed(scene: Scene) -> None:
+    async with aclosing(stream(scene.ids[:3])) as ids:
+        await all_of(scene.verbs.as_ready(ids))
+
+
+async def _close(scene: Scene) -> None:
+    await scene.verbs.get_status(scene.source)
+    await scene.client.close()
+
+
+async def _close_with_waits(scene: Scene) -> None:
+    scene.sim.set_status(scene.one, "UNINITIALISED")
+    scene.pending = [asyncio.create_task(scene.verbs.wait_until_ready(scene.one)) for _ in range(3)]
+    await scene.verbs.get_status(scene.source)
+    await scene.client.close()
+
+
+CALLS: dict[str, Callable[[Scene], Awaitable[object]]] = {
+    "Batches.get_status": lambda scene: scene.verbs.get_status(scene.one),
+    "Batches.get_status, retried": _retried,
+    "Batches.get_status, dripping": _dripping,
+    "Batches.get": lambda scene: scene.verbs.get(scene.one),
+    "Batches.list": lambda scene: scene.verbs.list(scene.workspace),
+    "Batches.list, pages": _pages,
+    "Batches.duplicate": lambda scene: scene.verbs.duplicate(scene.source),
+    "Batches.duplicate, lost": _duplicate_lost,
+    "Batches.setup": lambda scene: scene.verbs.setup(scene.source),
+    "Batches.setup, lost": _setup_lost,
+    "Batches.wait_until_ready": lambda scene: scene.verbs.wait_until_ready(scene.one),
+    "Batches.wait_until_ready, ERROR": _failing,
+    "Batches.wait_until_ready, late": _late,
+    "Batches.wait_all": lambda scene: scene.verbs.wait_all(scene.ids[:3]),
+    "Batches.wait_all, list": lambda scene: scene.verbs.wait_all(scene.ids),
+    "Batches.as_ready": lambda scene: all_of(scene.verbs.as_ready(scene.ids[:3])),
+    "Batches.as_ready, stream": _streamed,
+    "Batches.watch": lambda scene: all_of(scene.verbs.watch(scene.one)),
+    "Batch.refresh": lambda scene: scene.batch.refresh(),
+    "Batch.get_status": lambda scene: scene.batch.get_status(),
+    "Batch.duplicate": lambda scene: scene.batch.duplicate(name="unique"),
+    "Batch.setup": lambda scene: scene.batch.setup(),
+    "Batch.wait_until_ready": lambda scene: scene.ready.wait_until_ready(),
+    "Batch.watch": lambda scene: all_of(scene.ready.watch()),
+    "ProlificClient.close": _close,
+    "ProlificClient.close, waits": _close_with_waits,
+    "ProlificClient.__aenter__ and __aexit__": lambda scene: entered(scene.client, scene.one),
+}
+ALONE = frozenset(
+    name
+    for name in CALLS
+    if name.endswith((" ERROR", " late")) or name.startswith("ProlificClient")
+)
+
+
+async def _started(sim: Simulator) -> None:
+    await sim.start()
+    await sim.close()
+
+
+async def _served(sim: Simulator) -> None:
+    async with sim:
+        await asyncio.sleep(0)
+
+
+SIMULATED: dict[str, Callable[[Simulator], Awaitable[object]]] = {
+    "Simulator.start and close": _started,
+    "Simulator.__aenter__ and __aexit__": _served,
+}
+
+
+def timers(*, but: tuple[str, ...] = ()) -> list[str]:
+    """Name the modules whose timers are armed."""
+    loop: Any = asyncio.get_running_loop()
+    armed = [timer._callback for timer in loop._scheduled if not timer.cancelled()]
+    modules = [inspect.unwrap(getattr(one, "func", one)).__module__ for one in armed]
+    return [module for module in modules if not module.startswith(but or ("-",))]
+
+
+def others() -> set[asyncio.Task[Any]]:
+    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
+
+
+async def nothing_runs(scene: Scene, manner: Manner) -> None:
+    if manner == "twice":  # who cannot wait for the end of what was cancelled is not waited for
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert not others()
+    # Of an idle connection, and of no attempt that is under way.
+    assert timers(but=("aiohttp", "prolific_async._http.time_limit")) == []
+    if not scene.client._transport.is_closed:
+        for batch_id in scene.ids:
+            scene.verbs.look_now(batch_id)
+        await asyncio.sleep(0)
+        assert not others(), "somebody still waits"
+
+
+async def next_call_works(scene: Scene) -> None:
+    if not scene.client._transport.is_closed:
+        async with asyncio.timeout(SOON):
+            assert await scene.verbs.get_status(scene.source) is not None
+            await scene.verbs.wait_until_ready(scene.ids[-1])
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("name", CALLS)
+async def test_nothing_is_left(far: Simulator, name: str, manner: Manner) -> None:
+    before = descriptors()
+    came_that_far, steps = True, count(1)
+    while came_that_far:
+        async with Scene(far) as scene:
+            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], scene))
+            if scene.pending:
+                await scene.close()
+            if "stream" in name:
+                gc.collect()  # a generator that nobody closed is closed now, in a task
+                await asyncio.sleep(0)
+            await nothing_runs(scene, manner)
+            far.clear_faults()
+            await next_call_works(scene)
+        assert timers() == []
+        assert not others()
+    assert next(steps) > 2
+    async with asyncio.timeout(SOON):
+        while descriptors() > before:  # of the server, which has yet to hear of it
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in ALONE])
+async def test_others_are_unharmed(far: Simulator, name: str, manner: Manner) -> None:
+    came_that_far, steps = True, count(1)
+    while came_that_far:
+        async with Scene(far) as scene:
+            shared = asyncio.gather(
+                scene.verbs.wait_until_ready(scene.one),
+                scene.verbs.get_status(scene.source),
+                scene.verbs.wait_until_ready(scene.one),
+            )
+            await asyncio.sleep(0)
+            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], scene))
+            async with asyncio.timeout(SOON):
+                await shared
+            await nothing_runs(scene, manner)
+        assert timers() == []
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("name", SIMULATED)
+async def test_nothing_is_left_of_a_simulator(name: str, manner: Manner) -> None:
+    before = descriptors()
+    came_that_far, steps = True, count(1)
+    while came_that_far:
+        sim = Simulator()
+        came_that_far = await cancelled_at(next(steps), manner, partial(SIMULATED[name], sim))
+        await sim.close()
+        await sim.close()
+        assert descriptors() == before
+        assert not others()
+        assert timers() == []
+    assert next(steps) > 2
+
+
+def test_every_public_coroutine_is_cancelled() -> None:
+    kinds = (Batch, Batches, ProlificClient, Simulator)
+    public = {
+        f"{kind.__name__}.{name}"
+        for kind in kinds
+        for name, member in inspect.getmembers(kind, inspect.isfunction)
+        if inspect.iscoroutinefunction(member)
+        or "AsyncGenerator" in str(inspect.signature(member).return_annotation)
+        if name in ("__aenter__", "__aexit__") or not name.startswith("_")
+    }
+    internal = {"Batches.close"}  # the client's own, whose close is cancelled
+    tried = {
+        f"{call.partition('.')[0]}.{name}"
+        for call in (*CALLS, *SIMULATED)
+        for name in call.partition(".")[2].partition(",")[0].split(" and ")
+    }
+    assert tried == public - internal

@@ -1,0 +1,44 @@
+"""The rules of the scripts in .ci."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+verdict = runpy.run_path(str(Path(__file__).parent.parent / ".ci" / "audit"))["verdict"]
+
+GOOD = {"name": "attrs", "version": "25.1.0", "vulns": []}
+FLAW = {"id": "GHSA-1", "fix_versions": ["3.14.1"]}
+BAD = {"name": "aiohttp", "version": "3.14.0", "vulns": [FLAW]}
+SKIPPED = {"name": "yarl", "skip_reason": "not found on PyPI"}
+OURS = {"name": "prolific-async", "skip_reason": "not found on PyPI"}
+SILENT = "not audited: the index does not answer"
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "passes", "words"),
+    [
+        ([GOOD, OURS], True, "no known vulnerability in 1 packages"),
+        ([GOOD, BAD, SKIPPED], False, "aiohttp 3.14.0: GHSA-1, mended in ['3.14.1']"),
+        ([SKIPPED, OURS], True, SILENT),
+        ([GOOD, SKIPPED], False, "not audited, though others were: yarl"),
+        ([OURS], False, "nothing was audited: no dependency is installed"),
+    ],
+)
+def test_the_audit_passes_without_an_answer_only_where_there_is_none(
+    dependencies: list[dict[str, Any]], *, passes: bool, words: str
+) -> None:
+    assert verdict(json.dumps({"dependencies": dependencies}), "") == (passes, words)
+
+
+def test_an_audit_that_fails_is_no_audit() -> None:
+    assert verdict("", "ERROR: Could not connect to PyPI's vulnerability feed") == (True, SILENT)
+    assert verdict("", "ERROR: no such option") == (
+        False,
+        "pip-audit failed:\nERROR: no such option",
+    )
+    assert not verdict("[]", "")[0]

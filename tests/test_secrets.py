@@ -1,0 +1,434 @@
+"""The token: shown by nothing, sent to the configured origin alone, and led astray by no id."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import logging
+import pickle
+import re
+import traceback
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import aiohttp
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from prolific_async import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    PollPolicy,
+    ProlificClient,
+    ProlificError,
+    RetryPolicy,
+    StatusEvent,
+    WaitError,
+)
+from prolific_async.simulator import AfterLooks, Fault, Simulator
+from tests.conftest import QUICK_POLL, QUICK_RETRY
+from tests.http.raw import plain, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+TOKEN = "s3cret-of-the-account"
+ONCE = RetryPolicy(max_attempts=1)
+BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=0.05)
+
+
+# --- what can be seen --------------------------------------------------------------------------
+
+
+def told_by(error: BaseException) -> str:
+    """All that anybody could print of an error, its chain and its pickle included."""
+    told = ["".join(traceback.format_exception(error))]
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is None:
+            continue
+        chain += [link.__cause__, link.__context__ if link.__cause__ is None else None]
+        told += [str(link), repr(link), repr(getattr(link, "__dict__", ""))]
+        if isinstance(link, ProlificError):
+            copy = pickle.loads(pickle.dumps(link))
+            told += [str(pickle.dumps(link)), str(copy), repr(copy), repr(vars(copy))]
+        if isinstance(link, WaitError):
+            told.append(repr(link.events))
+    return "\n".join(told)
+
+
+@pytest.fixture
+def shown(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """What a test was shown, which must not hold the token; every logger's records join it."""
+    caplog.set_level(logging.DEBUG)
+    loggers = (
+        "prolific_async",
+        "aiohttp",
+        "aiohttp.client",
+        "aiohttp.server",
+        "asyncio",
+        "backoff",
+    )
+    for name in loggers:
+        caplog.set_level(logging.DEBUG, name)
+    texts: list[str] = []
+    yield texts
+    texts += [caplog.text, *(repr(vars(record)) for record in caplog.records)]
+    leaks = re.findall(f".{{0,90}}{TOKEN}.{{0,30}}", "\n".join(texts))
+    if leaks:
+        pytest.fail("\n".join(leaks[:9]), pytrace=False)
+
+
+async def outcome(shown: list[str], call: Awaitable[object]) -> object:
+    """Await a call, and show what it gives or raises."""
+    try:
+        result = await call
+    except (ProlificError, ValueError) as error:
+        shown.append(told_by(error))
+        return error
+    shown.append(repr(result))
+    return result
+
+
+def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Every verb, for a service that does not answer well."""
+    verbs = client.batches
+
+    async def events() -> list[StatusEvent]:
+        return [event async for event in verbs.watch("b1")]
+
+    async def ends() -> list[object]:
+        return [end async for end in verbs.as_ready(["b1", "b2"])]
+
+    return {
+        "get_status": lambda: verbs.get_status("b1"),
+        "get": lambda: verbs.get("b1"),
+        "list": lambda: verbs.list("w1"),
+        "duplicate": lambda: verbs.duplicate("b1", name="Round 2"),
+        "setup": lambda: verbs.setup("b1"),
+        "wait_until_ready": lambda: verbs.wait_until_ready("b1"),
+        "wait_all": lambda: verbs.wait_all(["b1", "b2"], return_exceptions=True),
+        "as_ready": ends,
+        "watch": events,
+    }
+
+
+ECHO = TOKEN.encode()
+ESCAPED = rb"\u0073" + ECHO[1:]
+BAD_ANSWERS = {
+    "nothing": b"",
+    "another protocol": b"SSH-2.0 " + ECHO + b"\r\n",
+    "an echo for a status": b"HTTP/1.1 " + ECHO + b"\r\n\r\n",
+    "an echo for a reason": plain(b"{}", status=f"403 no {TOKEN}"),
+    "an echo for a version": ECHO + b"/1.1 200 OK\r\n\r\n",
+    "an echo for a header": b"HTTP/1.1 200 OK\r\n" + ECHO + b"\r\n\r\n",
+    "an echo in a header's name": b"HTTP/1.1 200 OK\r\n(" + ECHO + b"): 1\r\n\r\n",
+    "an echo in a header's value": b"HTTP/1.1 200 OK\r\nX: " + ECHO + b"\x00\r\n\r\n",
+    "an echo for a length": b"HTTP/1.1 200 OK\r\nContent-Length: " + ECHO + b"\r\n\r\n",
+    "an echo for a chunk's size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + ECHO
+    + b"\r\n",
+    "an echo for a coding": plain(b"{}", f"Content-Encoding: {TOKEN}"),
+    "an echo for gzip": plain(ECHO, "Content-Encoding: gzip"),
+    "an echo for a charset": plain(b"\xff", f"Content-Type: text/html; charset={TOKEN}"),
+    "an echo for a type": plain(b"<html>", f"Content-Type: text/{TOKEN}"),
+    "an echo that is cut": plain(ECHO, length=99),
+    "an echo with 200": plain(b"you sent " + ECHO),
+    "an echo in JSON with 200": plain(b'{"id": 1, "name": "' + ECHO + b'"}'),
+    "an echo for a status in JSON": plain(b'{"status": ["' + ECHO + b'"]}'),
+    "an echo for a key": plain(b'{"' + ECHO + b'": 1}'),
+    "an echo with 400": plain(b'{"detail": "' + ECHO + b'"}', status="400 Bad Request"),
+    "an escaped echo with 401": plain(b'{"error": {"title": "' + ESCAPED + b'"}}', status="401 No"),
+    "an echo in a header with 404": plain(b"", f"X-Echo: {TOKEN}", status="404 Not Found"),
+    "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many"),
+    "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
+    "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
+    "an echo in a link": plain(
+        json.dumps({"_links": {"next": {"href": f"http://[{TOKEN}"}}}).encode()
+    ),
+}
+
+
+async def late_chunk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+    await writer.drain()
+    await asyncio.sleep(0.01)
+    writer.write(ECHO + b"\r\n")
+    await writer.drain()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
+    for call in everything(client).values():
+        await outcome(shown, call())
+    shown += [repr(client), str(client), repr(client.batches), repr(vars(client.batches))]
+
+
+@pytest.mark.parametrize("bad", [*BAD_ANSWERS.values(), late_chunk], ids=[*BAD_ANSWERS, "late"])
+async def test_no_bad_answer_makes_anything_show_the_token(bad: Any, shown: list[str]) -> None:
+    async with (
+        serving(bad) as (url, heads),
+        ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.2) as client,
+    ):
+        await verbs_show_nothing(client, shown)
+        assert all(f"\r\nAuthorization: Token {TOKEN}\r\n".encode() in head for head in heads)
+        assert heads
+
+
+async def test_no_failure_to_connect_makes_anything_show_the_token(shown: list[str]) -> None:
+    async with serving(silent) as (url, _):
+        client = ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.01)
+        async with client:
+            await verbs_show_nothing(client, shown)
+    async with ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF) as client:
+        await verbs_show_nothing(client, shown)  # nobody listens there now
+
+
+async def test_no_use_after_close_makes_anything_show_the_token(shown: list[str]) -> None:
+    async with aiohttp.ClientSession() as session, serving(silent) as (url, _):
+        clients = [ProlificClient(TOKEN, base_url=url, session=one) for one in (session, None)]
+        for client in clients:
+            waiting = asyncio.gather(
+                client.batches.get("b1"),
+                client.batches.wait_until_ready("b1"),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(0.01)
+            await client.close()
+            for error in await waiting:
+                assert isinstance(error, ProlificError)
+                shown.append(told_by(error))
+            await verbs_show_nothing(client, shown)
+    closed = ProlificClient(TOKEN, base_url=url, session=session)
+    await verbs_show_nothing(closed, shown)
+
+
+async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list[str]) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # asyncio's log shows each callback
+    async with Simulator(setup=AfterLooks(1), token=TOKEN) as sim:
+        client = ProlificClient(TOKEN, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY)
+        async with client:
+            events: list[StatusEvent] = []
+            sim.inject("GET", "/status", Fault(503))
+            made = await client.batches.duplicate(sim.add_batch(), name="Round 2")
+            await made.setup()
+            await made.wait_until_ready(on_event=events.append)
+            shown += map(repr, (client, made, pickle.dumps(made), events, sim.requests, sim))
+        # What a wrong token is told, by a service that knows the right one.
+        async with ProlificClient(f"wrong-{TOKEN[::-1]}", base_url=sim.url, retry=ONCE) as client:
+            error = await outcome(shown, client.batches.get(made.id))
+        assert isinstance(error, AuthenticationError)
+        shown += [repr(one.headers) for one in sim.requests]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"token": TOKEN + "\n"},
+        {"token": [TOKEN]},
+        {"token": TOKEN, "base_url": f"https://{TOKEN}@api.prolific.com"},
+        {"token": TOKEN, "base_url": f"https://api.prolific.com/?token={TOKEN}"},
+        {"token": TOKEN, "base_url": f"https://api.prolific.com/#{TOKEN}"},
+        {"token": TOKEN, "base_url": f"https://[{TOKEN}"},
+        {"token": TOKEN, "request_timeout": -1},
+        {"token": TOKEN, "retry": None},
+        {"token": TOKEN, "strategy": "magic"},
+    ],
+)
+def test_no_setting_that_makes_no_sense_shows_the_token(
+    settings: dict[str, Any], shown: list[str]
+) -> None:
+    with pytest.raises((ConfigurationError, ValueError)) as caught:
+        ProlificClient(**settings)
+    shown.append(told_by(caught.value))
+
+
+async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str]) -> None:
+    client = ProlificClient(TOKEN)
+    verbs = client.batches
+    calls = [
+        verbs.get(""),
+        verbs.setup("b1", tasks_per_group=0),
+        verbs.duplicate("b1", name=5),  # type: ignore[arg-type]
+        verbs.wait_until_ready("b1", timeout=-1),
+        verbs.wait_all("b1"),
+    ]
+    for call in calls:
+        assert isinstance(await outcome(shown, call), ValueError)
+    copies: tuple[Callable[[object], object], ...] = (pickle.dumps, copy.copy)
+    for copied in copies:
+        with pytest.raises(TypeError) as caught:
+            copied(client)
+        shown.append(told_by(caught.value))
+    await client.close()
+
+
+async def test_no_local_of_ours_shows_the_token() -> None:
+    async with serving(silent) as (url, _):
+        client = ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.02)
+        async with client:
+            calls = everything(client)
+            for verb in calls.keys() - {"as_ready", "wait_all"}:  # which give errors, not raise
+                with pytest.raises(ProlificError) as caught:
+                    await calls[verb]()
+                frames = [
+                    frame
+                    for frame, _ in traceback.walk_tb(caught.tb)
+                    if "prolific_async" in frame.f_code.co_filename
+                ]
+                assert frames
+                assert TOKEN not in repr([dict(frame.f_locals) for frame in frames])
+
+
+# --- where it is sent --------------------------------------------------------------------------
+
+READY = {"status": "READY", "results": []}
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_leads_nowhere(status: int) -> None:
+    async with serving(plain(b"{}")) as (elsewhere, strayed):
+        away = [f"{header}: {elsewhere}/x" for header in ("Location", "Content-Location")]
+        away += [f'Refresh: 0; url="{elsewhere}"', f'Alt-Svc: h2="{elsewhere[7:]}"']
+        async with (
+            serving(plain(b"", *away, status=f"{status} Elsewhere")) as (url, heads),
+            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF) as client,
+        ):
+            await verbs_show_nothing(client, [])
+            assert heads
+    assert strayed == []
+
+
+async def test_a_link_to_the_next_page_leads_nowhere() -> None:
+    async with serving(plain(b"{}")) as (elsewhere, strayed):
+        answers = [
+            {"results": [], "_links": {"next": {"href": f"{elsewhere}/x?page={page}"}}}
+            for page in range(3)
+        ]
+        bodies = iter([*map(json.dumps, answers), "{}"])
+
+        async def pages(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(plain(next(bodies).encode()))
+            await writer.drain()
+
+        async with serving(pages) as (url, heads), ProlificClient(TOKEN, base_url=url) as client:
+            assert await client.batches.list("w1") == []
+    assert strayed == []
+    assert [head.split()[1].split(b"?")[1] for head in heads] == [
+        b"workspace_id=w1",
+        *(b"page=%d" % page for page in range(3)),
+    ]
+
+
+async def test_a_proxy_is_not_shown_the_token(
+    monkeypatch: pytest.MonkeyPatch, shown: list[str]
+) -> None:
+    refusal = plain(b"", status="407 Proxy Authentication Required")
+    async with serving(refusal) as (proxy, heads), serving(plain(b"{}")) as (url, direct):
+        for name in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, proxy)
+        async with ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF) as client:
+            await verbs_show_nothing(client, shown)
+        assert direct
+        assert heads == []  # loopback is never proxied
+        far = ProlificClient(TOKEN, base_url="https://api.prolific.invalid", retry=ONCE, poll=BRIEF)
+        async with far:
+            assert isinstance(await outcome(shown, far.batches.get("b1")), ConnectError)
+            await verbs_show_nothing(far, shown)
+    assert {head.split(b" HTTP/")[0] for head in heads} == {b"CONNECT api.prolific.invalid:443"}
+    assert TOKEN.encode() not in b"".join(heads)
+
+
+# --- ids ---------------------------------------------------------------------------------------
+
+
+class Wire:
+    """A client and a raw server for calls one at a time, which tells what was asked for."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._runner = runner
+        self._stack = AsyncExitStack()
+        runner.run(self._open())
+
+    async def _open(self) -> None:
+        url, self._heads = await self._stack.enter_async_context(
+            serving(plain(json.dumps(READY).encode()))
+        )
+        self._client = await self._stack.enter_async_context(
+            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF)
+        )
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+
+    def target_of(self, verb: str, identifier: str) -> str:
+        """Call a verb with an id and return the target of its request, as it was on the wire."""
+        self._heads.clear()
+
+        async def call() -> None:
+            with suppress(ProlificError):
+                await getattr(self._client.batches, verb)(identifier)
+
+        self._runner.run(call())
+        return self._heads[0].split(b"\r\n")[0].decode("ascii")
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    with asyncio.Runner() as runner:
+        wire = Wire(runner)
+        yield wire
+        wire.close()
+
+
+PIECES = [
+    *("..", "/", "\\", "%2e%2e", "%2F", "%252f", "..%00", "//evil.example", "a"),
+    *"?#;&=@: ~.",
+    *("\u2024\u2024", "\uff0f", "\u2215", "caf\u00e9", "\U0001f600"),  # dots and slashes of others
+]
+HOSTILE = st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join) | st.text(
+    st.characters(exclude_categories=("Cs", "Cc")), min_size=1
+)
+BATCHES = "/api/v1/data-collection/batches"
+
+
+@pytest.mark.parametrize(
+    ("verb", "line"),
+    [
+        ("get", f"GET {BATCHES}/ID HTTP/1.1"),
+        ("get_status", f"GET {BATCHES}/ID/status HTTP/1.1"),
+        ("wait_until_ready", f"GET {BATCHES}/ID/status HTTP/1.1"),
+        ("duplicate", f"POST {BATCHES}/ID/duplicate HTTP/1.1"),
+        ("setup", f"POST {BATCHES}/ID/setup HTTP/1.1"),
+        ("list", f"GET {BATCHES}?workspace_id=ID HTTP/1.1"),
+    ],
+)
+@given(identifier=HOSTILE.filter(lambda text: text not in (".", "..")))
+@example(identifier="../../users/me")
+@example(identifier="%2e%2e")
+@example(identifier="b1?x=1#y")
+@example(identifier="long" * 1500)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_id_leaves_its_place_on_the_wire(
+    wire: Wire, verb: str, line: str, identifier: str
+) -> None:
+    before, after = line.split("ID")
+    seen = wire.target_of(verb, identifier)
+    assert seen.startswith(before)
+    assert seen.endswith(after)
+    encoded = seen.removeprefix(before).removesuffix(after)
+    assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
+    assert encoded not in (".", "..")
+    assert unquote(encoded, errors="strict") == identifier
