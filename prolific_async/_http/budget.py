@@ -9,6 +9,7 @@ _LEAST = 5.0  # requests a second that a slow-down never goes below
 _DECREASE = 0.5  # of the rate it had, at each 429
 _RECOVERY = 30.0  # seconds from the last 429 until the rate that it had is back
 _DOUBLING = 30.0  # seconds in which the rate doubles once that is back
+_DOUBLINGS = 60  # after which no rate holds anything up; more would overflow
 _SPARE = 4.0  # times the rate there is use for: a limit that high holds nobody up
 _BURST = 0.2  # of a second's worth may go at once, so that no second carries more than 1.2 of it
 
@@ -93,7 +94,7 @@ class Budget:
         rate = self._slowed_to + self._growth * min(age, _RECOVERY)
         # Beyond the rate that it had it grows faster, but never by a leap: a crowd that was held
         # back would go at once, and be refused as one.
-        rate *= 2 ** (max(age - _RECOVERY, 0.0) / _DOUBLING)
+        rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None
             return self._limit

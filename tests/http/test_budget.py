@@ -393,6 +393,21 @@ def test_what_holds_nobody_up_ends() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("limit", [None, 100.0])
+@pytest.mark.parametrize("hours", [1, 9, 72])
+def test_a_client_that_slept_after_a_429_may_send_again(hours: float, limit: float | None) -> None:
+    async def main() -> None:
+        budget = Budget(limit)
+        await send_for(budget, 3, 50)
+        budget.slow_down(now(), now())
+        await asyncio.sleep(hours * 3600)
+        began = now()
+        assert await take(budget) == began
+        nothing_armed()
+
+    run(main())
+
+
 class Server:
     """Allows so many requests a second, by a bucket, and answers the others with 429."""
 
