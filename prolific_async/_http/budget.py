@@ -81,7 +81,18 @@ class Budget:
         self._looks_from = max(self._looks_from, until)
 
     def close(self) -> None:
-        """Disarm the timer."""
+        """Hold nobody up any more: who waits is to find out that all is over."""
+        self._limit = math.inf
+        self._slowed_at = None
+        self._looks_from = -math.inf
+        for queue in (self._calls, self._looks):
+            for turn in queue:
+                if not turn.done() and not turn.get_loop().is_closed():
+                    turn.set_result(None)
+            queue.clear()
+        self._disarm()
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -129,7 +140,7 @@ class Budget:
                 turn.set_result(None)
                 self._looked = queue is self._looks
             del queue[turn]
-        self.close()
+        self._disarm()
         if not (self._calls or self._looks):
             return
         rate = self._rate(now)

@@ -240,16 +240,18 @@ def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
     run(main())
 
 
-def test_a_closed_budget_is_disarmed() -> None:
+def test_a_closed_budget_holds_nobody_up() -> None:
     async def main() -> None:
         budget = Budget(1)
-        tasks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        budget.pause_looks(now() + 100)
+        tasks = [
+            asyncio.ensure_future(take(budget, look=number % 2 == 0)) for number in range(8)
+        ]
         await asyncio.sleep(0.01)
         budget.close()
         nothing_armed()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        assert set(await asyncio.gather(*tasks)) == {START, START + 0.01}
+        assert await take(budget) == START + 0.01
         nothing_armed()
 
     run(main())
