@@ -12,6 +12,7 @@ _LEAST = 5.0  # requests a second that a slow-down never goes below
 _DECREASE = 0.5  # of the rate it had, at each 429
 _RECOVERY = 30.0  # seconds from the last 429 until the rate that it had is back
 _DOUBLING = 30.0  # seconds in which the rate doubles once that is back
+_DOUBLINGS = 60  # after which no rate holds anything up; more would overflow
 _SPARE = 4.0  # times the rate there is use for: a limit that high holds nobody up
 _BURST = 0.2  # of a second's worth may go at once, so that no second carries more than 1.2 of it
 
@@ -88,7 +89,18 @@ class Budget:
         self._looks_from = max(self._looks_from, until)
 
     def close(self) -> None:
-        """Disarm the timer."""
+        """Hold nobody up any more: who waits is to find out that all is over."""
+        self._limit = math.inf
+        self._slowed_at = None
+        self._looks_from = -math.inf
+        for queue in (self._calls, self._looks):
+            for turn in queue:
+                if not turn.done() and not turn.get_loop().is_closed():
+                    turn.set_result(None)
+            queue.clear()
+        self._disarm()
+
+    def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -101,7 +113,7 @@ class Budget:
         rate = self._slowed_to + self._growth * min(age, _RECOVERY)
         # Beyond the rate that it had it grows faster, but never by a leap: a crowd that was held
         # back would go at once, and be refused as one.
-        rate *= 2 ** (max(age - _RECOVERY, 0.0) / _DOUBLING)
+        rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None
             return self._limit
@@ -136,7 +148,7 @@ class Budget:
                 turn.set_result(None)
                 self._looked = queue is self._looks
             del queue[turn]
-        self.close()
+        self._disarm()
         if not (self._calls or self._looks):
             return
         rate = self._rate(now)

@@ -240,16 +240,18 @@ def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
     run(main())
 
 
-def test_a_closed_budget_is_disarmed() -> None:
+def test_a_closed_budget_holds_nobody_up() -> None:
     async def main() -> None:
         budget = Budget(1)
-        tasks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        budget.pause_looks(now() + 100)
+        tasks = [
+            asyncio.ensure_future(take(budget, look=number % 2 == 0)) for number in range(8)
+        ]
         await asyncio.sleep(0.01)
         budget.close()
         nothing_armed()
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        assert set(await asyncio.gather(*tasks)) == {START, START + 0.01}
+        assert await take(budget) == START + 0.01
         nothing_armed()
 
     run(main())
@@ -388,6 +390,21 @@ def test_what_holds_nobody_up_ends() -> None:
         budget.slow_down(now(), now())
         await send_for(budget, 120, 2)
         assert budget._slowed_at is None
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [None, 100.0])
+@pytest.mark.parametrize("hours", [1, 9, 72])
+def test_a_client_that_slept_after_a_429_may_send_again(hours: float, limit: float | None) -> None:
+    async def main() -> None:
+        budget = Budget(limit)
+        await send_for(budget, 3, 50)
+        budget.slow_down(now(), now())
+        await asyncio.sleep(hours * 3600)
+        began = now()
+        assert await take(budget) == began
         nothing_armed()
 
     run(main())

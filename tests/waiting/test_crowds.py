@@ -1071,6 +1071,17 @@ def in_turn(sim: Simulator) -> Iterator[str]:
         yield sim.add_batch(status="UNINITIALISED")
 
 
+async def test_close_ends_calls_that_wait_for_their_turn(sim: Simulator) -> None:
+    batch_id = sim.add_batch(status="READY")
+    client = of_client(sim, max_requests_per_second=1, max_connections=5)
+    calls = [asyncio.create_task(client.batches.get(batch_id)) for _ in range(10)]
+    await until(lambda: any(call.done() for call in calls))
+    await client.close()
+    done, pending = await asyncio.wait(calls, timeout=0.05)
+    assert not pending
+    assert [type(call.exception()) for call in done].count(ConfigurationError) == 9
+
+
 @pytest.mark.parametrize("poll", [EVEN, SLOW])
 @pytest.mark.parametrize("delay", [0.0, 3.0])
 async def test_close_ends_every_wait(delay: float, poll: PollPolicy, sim: Simulator) -> None:
