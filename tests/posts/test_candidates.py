@@ -109,7 +109,7 @@ def test_a_look_that_could_not_be_read_is_made_again(
     found: bool,  # noqa: FBT001 - a case
 ) -> None:
     async def main() -> None:
-        service = Service(failures=failures)
+        service = Service(failures=list(failures))
         outcome = await outcome_of(service.duplicate("Round 2", service.losing("Round 2")))
         if found:
             assert given_back(outcome) == "c-1"
