@@ -367,6 +367,25 @@ def test_fail_ends_it() -> None:
     assert len(wait.outcome.events) == 1
 
 
+def test_fail_tells_of_a_look_whose_follow_up_it_ends() -> None:
+    wait = waiting()
+    wait.observe(READY, 2)
+    wait.fail(ConfigurationError("closed"), 3)
+    assert wait.told == [StatusEvent("b1", BatchStatus.READY, None, 1, 2, None)]
+    assert outcome(wait).events == tuple(wait.told)
+
+
+def test_the_result_is_the_batch_or_the_error() -> None:
+    wait = waiting()
+    see(wait, Look(BatchStatus.READY, batch()), 1)
+    assert wait.result() == batch()
+    wait = waiting()
+    see(wait, failing(status_error(404)), 1)
+    with pytest.raises(WaitFailedError) as raised:
+        wait.result()
+    assert raised.value is wait.outcome
+
+
 def test_the_last_20_events_are_kept() -> None:
     wait = waiting(None)
     for now in range(30):
