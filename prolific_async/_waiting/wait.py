@@ -204,7 +204,7 @@ class Wait:
         if looking:
             request = protocol.look(self.key, whole=self._by_get or ending is not None)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
-            self._tell(self._count(Look(error=cut), now), None, cut)
+            self._tell(self._count(Look(), now), None, cut)
         self._time_out(now)
 
     def fail(self, error: ProlificError, now: float) -> None:

@@ -170,6 +170,7 @@ def test_ready_whose_get_hangs_is_no_ready() -> None:
     assert (ready.polls, ready.next_in, ready.error) == (1, 0.0, None)
     assert (cut.polls, cut.next_in) == (2, None)
     assert isinstance(cut.error, errors.RequestTimeoutError)
+    assert (cut.error.method, cut.error.reason) == ("GET", "the wait's time was over")
     assert cut.error.path.endswith("/batches/b1")
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.last_status is BatchStatus.READY
@@ -192,6 +193,7 @@ def test_unseen_and_null_are_pending_and_warned_of_once(caplog: pytest.LogCaptur
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == 3
     assert ["SYNCING" in text for text in warned] == [True, False, False]
+    assert warned[1] == "batch b1 shows no status, which counts as pending"
     see(waiting(), NULL, 0)
     assert len(caplog.records) == 4  # another wait says it once more
 
@@ -237,6 +239,11 @@ def test_early_404_is_pending_and_a_later_one_fatal() -> None:
     assert event.next_in is not None
     assert see(wait, failing(status_error(404)), 105).next_in is None
     assert isinstance(wait.outcome, WaitFailedError)
+
+
+def test_an_early_404_holds_nothing_up() -> None:
+    wait = waiting(made_at=0, initial=0.1)
+    assert see(wait, failing(status_error(404)), 1).next_in == pytest.approx(0.1)
 
 
 def test_404_of_a_batch_that_this_client_did_not_make_is_fatal_at_once() -> None:
@@ -285,6 +292,21 @@ def test_after_a_failure_the_longer_of_gap_and_backoff_counts() -> None:
     assert max(pause or 0 for pause in pauses) > 10
 
 
+def test_the_backoff_grows_with_failures_in_a_row_and_begins_anew_after_a_good_look() -> None:
+    wait = waiting(
+        None,
+        retry=RetryPolicy(initial=1, maximum=2**30),
+        initial=0.001,
+        maximum=0.001,
+        max_consecutive_failures=30,
+    )
+    pauses = [see(wait, failing(status_error(500)), 0).next_in or 0.0 for _ in range(30)]
+    assert all(pause <= 2**number for number, pause in enumerate(pauses))
+    assert max(pauses) > 1000
+    see(wait, PROCESSING, 0)
+    assert (see(wait, failing(status_error(500)), 0).next_in or 0.0) <= 1
+
+
 @pytest.mark.parametrize(("asked", "next_in"), [(0.5, 1.0), (7, 7), (86400 * 365, 60)])
 def test_retry_after_is_a_capped_floor(asked: float, next_in: float) -> None:
     event = see(waiting(None), failing(status_error(429, asked)), 0)
@@ -306,20 +328,28 @@ def test_no_look_comes_before_the_floor_even_for_the_last_one() -> None:
     event = see(wait, failing(status_error(429, 9.8)), 0)
     assert event.next_in == 9.8
     wait = waiting(10)
-    event = see(wait, failing(status_error(429, 11)), 0)
+    event = see(wait, failing(status_error(429, 10)), 0)
     assert event.next_in is None
     assert wait.due is None
 
 
 def test_time_out_says_what_was_seen_last() -> None:
-    wait = waiting(10)
-    see(wait, PROCESSING, 1)
-    see(wait, failing(error := status_error(503)), 9.9)
-    assert wait.expire(10, looking=False) == []
+    wait = waiting(10, now=5)
+    see(wait, PROCESSING, 6)
+    see(wait, failing(error := status_error(503)), 14.9)
+    assert wait.expire(15, looking=False) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.__cause__ is error
     assert (wait.outcome.last_status, wait.outcome.polls) == (BatchStatus.PROCESSING, 2)
     assert wait.outcome.elapsed == 10
+
+
+def test_time_out_before_the_first_look() -> None:
+    wait = waiting(10)
+    assert wait.expire(10, looking=False) == []
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.__cause__ is None
+    assert (wait.outcome.polls, wait.outcome.events) == (0, ())
 
 
 def test_a_look_cut_at_the_deadline_counts() -> None:
@@ -336,9 +366,11 @@ def test_a_look_cut_at_the_deadline_counts() -> None:
 def test_no_time_is_one_look(look: Look) -> None:
     wait = waiting(0)
     assert wait.deadline is None
-    assert see(wait, look, 5).next_in is None
+    event = see(wait, look, 5)
+    assert (event.next_in, event.error) == (None, look.error)
     assert isinstance(wait.outcome, WaitTimeoutError)
-    assert len(wait.outcome.events) == 1
+    assert wait.outcome.events == (event,)
+    assert wait.outcome.__cause__ is look.error
 
 
 def test_no_time_is_one_look_with_its_follow_up() -> None:
