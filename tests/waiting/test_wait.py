@@ -144,6 +144,14 @@ def test_error_is_followed_by_a_get_for_its_batch() -> None:
     assert error.events == (event,)
 
 
+def test_a_list_look_that_shows_error_needs_no_get() -> None:
+    wait = waiting()
+    assert see(wait, Look(BatchStatus.ERROR, batch("ERROR")), 3).next_in is None
+    error = outcome(wait)
+    assert isinstance(error, BatchFailedError)
+    assert error.batch == batch("ERROR")
+
+
 def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
     wait = waiting()
     wait.observe(FAILED, 2)
