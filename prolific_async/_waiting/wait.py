@@ -171,6 +171,7 @@ class Wait:
             self._fail_look(told, seen.error, now)
             return
         self._failures = 0
+        self._pauses = None
         status = seen.status
         if status is _READY or status is _ERROR:
             if seen.batch is None:
@@ -244,7 +245,7 @@ class Wait:
         if isinstance(error, NotFoundError) and now < self._found_by:
             self._go_on(told, now, error)
             return
-        if self._failures == 0 or self._pauses is None:
+        if self._pauses is None:
             self._pauses = pauses(self._retry)
             next(self._pauses)
         self._failures += 1

@@ -343,7 +343,7 @@ def test_no_look_comes_before_the_floor_even_for_the_last_one() -> None:
 
 def test_time_out_says_what_was_seen_last() -> None:
     wait = waiting(10, now=5)
-    see(wait, PROCESSING, 6)
+    assert see(wait, PROCESSING, 6).elapsed == 1
     see(wait, failing(error := status_error(503)), 14.9)
     assert wait.expire(15, looking=False) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
@@ -379,6 +379,15 @@ def test_no_time_is_one_look(look: Look) -> None:
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.events == (event,)
     assert wait.outcome.__cause__ is look.error
+
+
+def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
+    wait = Wait(
+        "b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5
+    )
+    assert (wait.due, wait.deadline) == (5, 35)
+    wait.expire(35, looking=True)
+    assert isinstance(wait.outcome, WaitTimeoutError)
 
 
 def test_no_time_is_one_look_with_its_follow_up() -> None:
