@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterLooks, Simulator
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
+
+# The same few examples for every mutant.
+settings.register_profile(
+    "mutation", max_examples=10, derandomize=True, database=None, deadline=None
+)
 
 
 @pytest.fixture(autouse=True)

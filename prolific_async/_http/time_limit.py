@@ -45,7 +45,7 @@ class TimeLimit:
 
     def end(self, attempt: Attempt) -> None:
         """Stop an attempt's time."""
-        self._deadlines.pop(attempt, None)
+        del self._deadlines[attempt]
 
     def _fire(self, due: float) -> None:
         self._timer = None

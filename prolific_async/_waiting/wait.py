@@ -171,6 +171,7 @@ class Wait:
             self._fail_look(told, seen.error, now)
             return
         self._failures = 0
+        self._pauses = None
         status = seen.status
         if status is _READY or status is _ERROR:
             if seen.batch is None:
@@ -204,7 +205,7 @@ class Wait:
         if looking:
             request = protocol.look(self.key, whole=self._by_get or ending is not None)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
-            self._tell(self._count(Look(error=cut), now), None, cut)
+            self._tell(self._count(Look(), now), None, cut)
         self._time_out(now)
 
     def fail(self, error: ProlificError, now: float) -> None:
@@ -244,7 +245,7 @@ class Wait:
         if isinstance(error, NotFoundError) and now < self._found_by:
             self._go_on(told, now, error)
             return
-        if self._failures == 0 or self._pauses is None:
+        if self._pauses is None:
             self._pauses = pauses(self._retry)
             next(self._pauses)
         self._failures += 1

@@ -13,7 +13,8 @@ async def test_free_places_are_taken_until_there_are_none() -> None:
     places = Places(2)
     assert [places.take_free() for _ in range(3)] == [True, True, False]
     places.give_back()
-    assert places.take_free()
+    places.give_back()
+    assert [places.take_free() for _ in range(3)] == [True, True, False]
 
 
 async def test_who_waits_is_served_in_turn() -> None:

@@ -12,7 +12,7 @@ from attrs import define, field
 from multidict import CIMultiDict
 
 from prolific_async import Batch, BatchStatus
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.protocol import Answer, Request, checked_id
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async.errors import OutcomeUnknownError, ProlificError
@@ -93,7 +93,7 @@ class Service:
         return self.batches[0], Answer(headers, None)
 
     async def list_batches(self, workspace_id: str) -> list[Batch]:
-        self.seen.append(workspace_id)
+        self.seen.append(checked_id(workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")
         batches = list(self.batches)

@@ -62,6 +62,25 @@ def test_a_copy_that_looks_a_little_older_than_the_call_is_named(
     run(main())
 
 
+@pytest.mark.parametrize(("age", "candidates"), [(60, ["c-1"]), (61, [])])
+def test_what_looks_older_than_a_minute_before_the_call_is_no_candidate(
+    age: float, candidates: list[str]
+) -> None:
+    async def main() -> None:
+        service = Service()
+        created = their_now().replace(microsecond=0) - timedelta(seconds=age)
+        service.batches.append(a_batch("c-1", "Round 2", created))
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing(takes=0))), *candidates)
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_workspace_that_is_no_id_leaves_the_outcome_unknown(service: Service) -> None:
+    service.batches[0] = a_batch("b-1", "Original", THEIR_START, workspace_id="..")
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
+
+
 @in_virtual_time
 async def test_a_little_older_namesake_does_not_hide_the_copy(service: Service) -> None:
     service.make("Round 2", age=5)
@@ -109,7 +128,7 @@ def test_a_look_that_could_not_be_read_is_made_again(
     found: bool,  # noqa: FBT001 - a case
 ) -> None:
     async def main() -> None:
-        service = Service(failures=failures)
+        service = Service(failures=list(failures))
         outcome = await outcome_of(service.duplicate("Round 2", service.losing("Round 2")))
         if found:
             assert given_back(outcome) == "c-1"

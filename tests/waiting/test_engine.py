@@ -1135,7 +1135,11 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=10 * settings.default.max_examples,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(
     actions=ACTIONS,
     seed=st.integers(0, 2**16),

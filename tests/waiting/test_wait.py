@@ -144,6 +144,14 @@ def test_error_is_followed_by_a_get_for_its_batch() -> None:
     assert error.events == (event,)
 
 
+def test_a_list_look_that_shows_error_needs_no_get() -> None:
+    wait = waiting()
+    assert see(wait, Look(BatchStatus.ERROR, batch("ERROR")), 3).next_in is None
+    error = outcome(wait)
+    assert isinstance(error, BatchFailedError)
+    assert error.batch == batch("ERROR")
+
+
 def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
     wait = waiting()
     wait.observe(FAILED, 2)
@@ -170,6 +178,7 @@ def test_ready_whose_get_hangs_is_no_ready() -> None:
     assert (ready.polls, ready.next_in, ready.error) == (1, 0.0, None)
     assert (cut.polls, cut.next_in) == (2, None)
     assert isinstance(cut.error, errors.RequestTimeoutError)
+    assert (cut.error.method, cut.error.reason) == ("GET", "the wait's time was over")
     assert cut.error.path.endswith("/batches/b1")
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.last_status is BatchStatus.READY
@@ -192,6 +201,7 @@ def test_unseen_and_null_are_pending_and_warned_of_once(caplog: pytest.LogCaptur
     warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warned) == 3
     assert ["SYNCING" in text for text in warned] == [True, False, False]
+    assert warned[1] == "batch b1 shows no status, which counts as pending"
     see(waiting(), NULL, 0)
     assert len(caplog.records) == 4  # another wait says it once more
 
@@ -237,6 +247,11 @@ def test_early_404_is_pending_and_a_later_one_fatal() -> None:
     assert event.next_in is not None
     assert see(wait, failing(status_error(404)), 105).next_in is None
     assert isinstance(wait.outcome, WaitFailedError)
+
+
+def test_an_early_404_holds_nothing_up() -> None:
+    wait = waiting(made_at=0, initial=0.1)
+    assert see(wait, failing(status_error(404)), 1).next_in == pytest.approx(0.1)
 
 
 def test_404_of_a_batch_that_this_client_did_not_make_is_fatal_at_once() -> None:
@@ -285,6 +300,21 @@ def test_after_a_failure_the_longer_of_gap_and_backoff_counts() -> None:
     assert max(pause or 0 for pause in pauses) > 10
 
 
+def test_the_backoff_grows_with_failures_in_a_row_and_begins_anew_after_a_good_look() -> None:
+    wait = waiting(
+        None,
+        retry=RetryPolicy(initial=1, maximum=2**30),
+        initial=0.001,
+        maximum=0.001,
+        max_consecutive_failures=30,
+    )
+    pauses = [see(wait, failing(status_error(500)), 0).next_in or 0.0 for _ in range(30)]
+    assert all(pause <= 2**number for number, pause in enumerate(pauses))
+    assert max(pauses) > 1000
+    see(wait, PROCESSING, 0)
+    assert (see(wait, failing(status_error(500)), 0).next_in or 0.0) <= 1
+
+
 @pytest.mark.parametrize(("asked", "next_in"), [(0.5, 1.0), (7, 7), (86400 * 365, 60)])
 def test_retry_after_is_a_capped_floor(asked: float, next_in: float) -> None:
     event = see(waiting(None), failing(status_error(429, asked)), 0)
@@ -306,20 +336,28 @@ def test_no_look_comes_before_the_floor_even_for_the_last_one() -> None:
     event = see(wait, failing(status_error(429, 9.8)), 0)
     assert event.next_in == 9.8
     wait = waiting(10)
-    event = see(wait, failing(status_error(429, 11)), 0)
+    event = see(wait, failing(status_error(429, 10)), 0)
     assert event.next_in is None
     assert wait.due is None
 
 
 def test_time_out_says_what_was_seen_last() -> None:
-    wait = waiting(10)
-    see(wait, PROCESSING, 1)
-    see(wait, failing(error := status_error(503)), 9.9)
-    assert wait.expire(10, looking=False) == []
+    wait = waiting(10, now=5)
+    assert see(wait, PROCESSING, 6).elapsed == 1
+    see(wait, failing(error := status_error(503)), 14.9)
+    assert wait.expire(15, looking=False) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.__cause__ is error
     assert (wait.outcome.last_status, wait.outcome.polls) == (BatchStatus.PROCESSING, 2)
     assert wait.outcome.elapsed == 10
+
+
+def test_time_out_before_the_first_look() -> None:
+    wait = waiting(10)
+    assert wait.expire(10, looking=False) == []
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.__cause__ is None
+    assert (wait.outcome.polls, wait.outcome.events) == (0, ())
 
 
 def test_a_look_cut_at_the_deadline_counts() -> None:
@@ -336,9 +374,20 @@ def test_a_look_cut_at_the_deadline_counts() -> None:
 def test_no_time_is_one_look(look: Look) -> None:
     wait = waiting(0)
     assert wait.deadline is None
-    assert see(wait, look, 5).next_in is None
+    event = see(wait, look, 5)
+    assert (event.next_in, event.error) == (None, look.error)
     assert isinstance(wait.outcome, WaitTimeoutError)
-    assert len(wait.outcome.events) == 1
+    assert wait.outcome.events == (event,)
+    assert wait.outcome.__cause__ is look.error
+
+
+def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
+    wait = Wait(
+        "b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5
+    )
+    assert (wait.due, wait.deadline) == (5, 35)
+    wait.expire(35, looking=True)
+    assert isinstance(wait.outcome, WaitTimeoutError)
 
 
 def test_no_time_is_one_look_with_its_follow_up() -> None:
@@ -365,6 +414,25 @@ def test_fail_ends_it() -> None:
     assert isinstance(wait.outcome, WaitFailedError)
     assert wait.outcome.__cause__ is reason
     assert len(wait.outcome.events) == 1
+
+
+def test_fail_tells_of_a_look_whose_follow_up_it_ends() -> None:
+    wait = waiting()
+    wait.observe(READY, 2)
+    wait.fail(ConfigurationError("closed"), 3)
+    assert wait.told == [StatusEvent("b1", BatchStatus.READY, None, 1, 2, None)]
+    assert outcome(wait).events == tuple(wait.told)
+
+
+def test_the_result_is_the_batch_or_the_error() -> None:
+    wait = waiting()
+    see(wait, Look(BatchStatus.READY, batch()), 1)
+    assert wait.result() == batch()
+    wait = waiting()
+    see(wait, failing(status_error(404)), 1)
+    with pytest.raises(WaitFailedError) as raised:
+        wait.result()
+    assert raised.value is wait.outcome
 
 
 def test_the_last_20_events_are_kept() -> None:
