@@ -121,16 +121,17 @@ class Waits:
     def look_now(self, batch_id: str) -> None:
         """Make the next look at a batch due now."""
         if self._engine is not None:
-            self._engine.look_now(batch_id)
+            self._here().look_now(batch_id)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every wait."""
         if self._engine is not None:
-            self._engine.close(reason)
-            await self._engine.settled()
+            engine = self._here()
+            engine.close(reason)
+            await engine.settled()
 
     def _here(self) -> Engine:
-        """Return the engine of this loop; one of a loop that has ended has nothing left to do."""
+        """Return the engine of this loop; of one whose loop has ended nothing can be awaited."""
         loop = asyncio.get_running_loop()
         if self._engine is None or self._loop is not loop:
             # With the first wait: what never waits need not import it.

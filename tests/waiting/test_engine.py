@@ -14,6 +14,8 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import APART, HEAVY, REFUSALS, GroupLook
 from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.waits import Waits
+from prolific_async.errors import ConfigurationError
 from prolific_async.models import BatchStatus
 from tests.virtual_time import VirtualLoop, run
 
@@ -902,6 +904,27 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
         await nothing_left(service.engine)
 
     run(main())
+
+
+def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
+    looks: Any = Service()
+    looks.at, looks.at_all, looks.workspace_of = looks.look, looks.look_as_one, lambda _: None
+    waits = Waits(looks, few=8, at_once=5)
+
+    async def leave_behind() -> asyncio.Future[None]:
+        return waits._here().start(Waiter("k"))
+
+    async def go_on() -> None:
+        waits.look_now("k")
+        await asyncio.sleep(1)
+        assert looks.singles == []
+        await waits.close(ConfigurationError("closed"))
+
+    left = asyncio.new_event_loop()
+    done = left.run_until_complete(leave_behind())
+    done.add_done_callback(lambda _: None)
+    left.close()
+    run(go_on())
 
 
 @engine_test
