@@ -912,7 +912,9 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     waits = Waits(looks, few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
-        return waits._here().start(Waiter("k"))
+        waiter = Waiter("k")
+        waiter.due = asyncio.get_running_loop().time() + 10
+        return waits._here().start(waiter)
 
     async def go_on() -> None:
         waits.look_now("k")
