@@ -244,9 +244,7 @@ def test_a_closed_budget_holds_nobody_up() -> None:
     async def main() -> None:
         budget = Budget(1)
         budget.pause_looks(now() + 100)
-        tasks = [
-            asyncio.ensure_future(take(budget, look=number % 2 == 0)) for number in range(8)
-        ]
+        tasks = [asyncio.ensure_future(take(budget, look=number % 2 == 0)) for number in range(8)]
         await asyncio.sleep(0.01)
         budget.close()
         nothing_armed()

@@ -70,7 +70,9 @@ def test_what_looks_older_than_a_minute_before_the_call_is_no_candidate(
         service = Service()
         created = their_now().replace(microsecond=0) - timedelta(seconds=age)
         service.batches.append(a_batch("c-1", "Round 2", created))
-        unknown(await outcome_of(service.duplicate("Round 2", service.losing(takes=0))), *candidates)
+        unknown(
+            await outcome_of(service.duplicate("Round 2", service.losing(takes=0))), *candidates
+        )
 
     run(main())
 

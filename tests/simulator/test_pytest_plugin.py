@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -126,3 +127,8 @@ def test_it(request):
     assert not {"prolific_async", "aiohttp", "cattrs"} & set(sys.modules)
 """
     run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
+
+
+def test_readme_shows_the_test_that_is_run() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert documented() in readme

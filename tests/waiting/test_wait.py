@@ -382,9 +382,7 @@ def test_no_time_is_one_look(look: Look) -> None:
 
 
 def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
-    wait = Wait(
-        "b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5
-    )
+    wait = Wait("b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5)
     assert (wait.due, wait.deadline) == (5, 35)
     wait.expire(35, looking=True)
     assert isinstance(wait.outcome, WaitTimeoutError)
