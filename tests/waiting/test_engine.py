@@ -1161,7 +1161,7 @@ ACTIONS = st.lists(
 
 
 @settings(
-    max_examples=10 * settings.default.max_examples,
+    max_examples=10 * settings().max_examples,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
