@@ -63,9 +63,7 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
         409, "batch_failed", "Prolific could not build this batch's tasks."
     ),
     errors.BatchNotSetUpError: Problem(409, "not_set_up", "This batch has not been set up."),
-    errors.WaitTimeoutError: Problem(
-        504, "not_ready_in_time", "This batch was not ready in time: wait again."
-    ),
+    errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
 }
 
 

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, *, graceful: int = 1) -> AsyncIterator[str]:
+async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
     """Serve an application in this loop; gives its address."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=512)
-    config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=graceful)
+    listening = socket.create_server(("127.0.0.1", port), backlog=512)
+    config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     going = asyncio.create_task(server.serve(sockets=[listening]))
     try:

