@@ -2,11 +2,17 @@
 
 ::
 
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI, Response
+    from fastapi.sse import EventSourceResponse, ServerSentEvent
+    from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
+
     app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
     @app.post("/batches/{batch_id}/copies", status_code=202)
-    async def start(batch_id: BatchId, client: Client, response: Response) -> None:
-        copy = await client.batches.duplicate(batch_id, name=f"Round {uuid4()}")
+    async def start(batch_id: BatchId, name: str, client: Client, response: Response) -> None:
+        copy = await client.batches.duplicate(batch_id, name=name)
         await copy.setup()
         response.headers["Location"] = f"/copies/{copy.id}/events"
 

@@ -78,8 +78,9 @@ async def chromium(profile: Path) -> AsyncIterator[Page]:
     assert program, "there is no Chromium: apt-get update && apt-get install -y chromium, as root"
     process = await asyncio.create_subprocess_exec(
         program,
-        "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        "--no-first-run", "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+        "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+        "--hide-scrollbars", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+        "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from prolific_async import ConfigurationError, ProlificClient
 from prolific_async.fastapi import Client, exception_handlers, get_client, lifespan
 from prolific_async.simulator import Simulator
 from tests.fastapi.conftest import Make
-from tests.fastapi.serving import serving
+from tests.fastapi.serving import open_files, serving
 
 
 def usable(client: ProlificClient) -> bool:
@@ -108,11 +108,11 @@ async def test_no_token_fails_at_the_start() -> None:
 
 
 async def test_an_idle_client_costs_nothing(make_client: Make) -> None:
-    before = asyncio.all_tasks(), os.listdir("/proc/self/fd")
+    before = asyncio.all_tasks(), open_files()
     async with lifespan(client=make_client)(FastAPI()) as state:
         for _ in range(3):
             await asyncio.sleep(0)
-        assert (asyncio.all_tasks(), os.listdir("/proc/self/fd")) == before
+        assert (asyncio.all_tasks(), open_files()) == before
         assert state["prolific_client"]._transport._connected is None
 
 

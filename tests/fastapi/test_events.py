@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from typing import Any
 
 import aiohttp
@@ -14,7 +13,7 @@ from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
 from tests.fastapi.conftest import Make
 from tests.fastapi.example.app import create_app
-from tests.fastapi.serving import Browser, serving
+from tests.fastapi.serving import Browser, open_files, serving
 
 
 def processing(sim: Simulator) -> str:
@@ -160,11 +159,11 @@ async def test_nothing_is_left_of_the_last_browser(
     url = f"{backend}/copies/{batch_id}/events"
     await Browser(session, url).until("status")  # the client keeps a connection from now on
     await quiet(sim)
-    tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+    tasks, files = len(asyncio.all_tasks()), open_files()
     await asyncio.gather(*(Browser(session, url).until("status") for _ in range(9)))
     await quiet(sim)
     assert len(asyncio.all_tasks()) == tasks
-    assert len(os.listdir("/proc/self/fd")) == files
+    assert open_files() == files
 
 
 async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(

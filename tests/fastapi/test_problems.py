@@ -176,26 +176,34 @@ async def test_a_websocket_is_closed_with_the_reason(
     assert (told.data, told.extra) == (1011, "There is no such batch.")
 
 
-@pytest.mark.parametrize(("kind", "status"), [("accepted", 1013), ("refused", 503)])
-async def test_a_websocket_is_sent_away_when_prolific_is_busy(
-    session: aiohttp.ClientSession, kind: str, status: int
-) -> None:
+def busy(*, accepts: bool) -> FastAPI:
     app = FastAPI(exception_handlers=exception_handlers)
 
-    @app.websocket("/{kind}")
-    async def route(websocket: WebSocket, kind: str) -> None:
-        if kind == "accepted":
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        if accepts:
             await websocket.accept()
         raise api(errors.RateLimitedError, 429)
 
-    async with serving(app) as url:
-        try:
-            async with session.ws_connect(f"{url}/{kind}") as socket:
-                assert (await socket.receive()).data == status
-        except aiohttp.WSServerHandshakeError as refusal:
-            assert refusal.status == status
-            assert refusal.headers is not None
-            assert refusal.headers["Retry-After"] == "30"
+    return app
+
+
+async def test_a_websocket_is_sent_away_when_prolific_is_busy(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with serving(busy(accepts=True)) as url, session.ws_connect(url) as socket:
+        assert (await socket.receive()).data == 1013
+
+
+async def test_a_websocket_is_refused_when_prolific_is_busy(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with serving(busy(accepts=False)) as url:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(url)
+    assert refused.value.status == 503
+    assert refused.value.headers is not None
+    assert refused.value.headers["Retry-After"] == "30"
 
 
 async def test_a_websocket_that_has_gone_is_left_alone(
@@ -209,9 +217,8 @@ async def test_a_websocket_that_has_gone_is_left_alone(
         await websocket.close()
         raise errors.ConfigurationError("too late")
 
-    async with serving(app) as url:
-        async with session.ws_connect(url) as socket:
-            assert (await socket.receive()).data == 1000
+    async with serving(app) as url, session.ws_connect(url) as socket:
+        assert (await socket.receive()).data == 1000
     assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
         "prolific_async"
     ]
