@@ -37,6 +37,12 @@ def open_files() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
+def tasks() -> set[str]:
+    """Name the tasks of this loop, without those that aiohttp has for each connection it serves."""
+    going = ((task.get_name(), task.get_coro()) for task in asyncio.all_tasks())
+    return {name for name, coroutine in going if "RequestHandler" not in repr(coroutine)}
+
+
 @frozen
 class Event:
     """One server-sent event."""
