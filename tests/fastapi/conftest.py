@@ -15,6 +15,13 @@ from tests.fastapi.serving import serving
 Make = Callable[[], ProlificClient]
 
 
+def endless(sim: Simulator, name: str = "Round 2") -> str:
+    """Add a batch that is PROCESSING until a test says otherwise, and return its id."""
+    batch_id = sim.add_batch(name)
+    sim.set_status(batch_id, "PROCESSING")
+    return batch_id
+
+
 @pytest.fixture
 def make_client(sim: Simulator) -> Make:
     return partial(ProlificClient, sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY)

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import itertools
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,9 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import aiohttp
 import pytest
@@ -19,6 +22,7 @@ import pytest
 import prolific_async.fastapi
 from prolific_async import PollPolicy
 from prolific_async.simulator import Fault, Simulator
+from tests.fastapi.conftest import endless
 from tests.fastapi.serving import Browser, serving
 
 MANY = 200
@@ -45,12 +49,24 @@ async def until_answering(session: aiohttp.ClientSession, url: str) -> None:
                 await asyncio.sleep(0.02)
 
 
+async def until_all(browsers: list[Browser], *, answers: int) -> None:
+    """Return once every browser has seen a look, and so many connections answered."""
+    async with asyncio.timeout(20):
+        while not all(one.events and len(one.answers) >= answers for one in browsers):
+            await asyncio.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
 class Service:
     """The example in a process of its own, which can be stopped and started again."""
 
     def __init__(self, sim: Simulator) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | {"PROLIFIC_URL": sim.url, "PROLIFIC_TOKEN": sim.token}
         self._process: subprocess.Popen[bytes] | None = None
@@ -149,14 +165,10 @@ async def test_a_copy_whose_answer_was_lost_is_the_one_that_is_told(
 async def test_many_browsers_on_many_batches_cost_the_service_one_list_a_gap(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
-    batches = [sim.add_batch(f"Round {n}", status="PROCESSING") for n in range(MANY)]
-    for batch_id in batches:
-        sim.set_status(batch_id, "PROCESSING")
+    batches = [endless(sim, f"Round {n}") for n in range(MANY)]
     browsers = [Browser(session, f"{backend}/copies/{batch_id}/events") for batch_id in batches]
     watching = [asyncio.create_task(browser.watch()) for browser in browsers]
-    async with asyncio.timeout(20):
-        while not all(browser.events for browser in browsers):
-            await asyncio.sleep(0.02)
+    await until_all(browsers, answers=1)
     loop = asyncio.get_running_loop()
     started, began = len(sim.requests), loop.time()
     while loop.time() < began + 8 * GAP:
@@ -176,9 +188,7 @@ async def test_many_browsers_on_many_batches_cost_the_service_one_list_a_gap(
 async def test_a_restart_under_many_browsers_loses_none(
     source: str, sim: Simulator, session: aiohttp.ClientSession
 ) -> None:
-    batches = [sim.add_batch(f"Round {n}", status="PROCESSING") for n in range(MANY)]
-    for batch_id in batches:
-        sim.set_status(batch_id, "PROCESSING")
+    batches = [endless(sim, f"Round {n}") for n in range(MANY)]
     async with running(sim) as service:
         await until_answering(session, f"{service.url}/copies")
         browsers = [
@@ -186,16 +196,12 @@ async def test_a_restart_under_many_browsers_loses_none(
             for batch_id in batches
         ]
         watching = [asyncio.create_task(browser.watch()) for browser in browsers]
-        async with asyncio.timeout(20):
-            while not all(browser.events for browser in browsers):
-                await asyncio.sleep(0.02)
+        await until_all(browsers, answers=1)
         took = await service.stop()
         assert took < 5  # a second for the streams, and the rest for a busy machine
         assert not any(task.done() for task in watching)
         service.start()
-        async with asyncio.timeout(20):
-            while not all(len(browser.answers) > 1 for browser in browsers):
-                await asyncio.sleep(0.02)
+        await until_all(browsers, answers=2)
         before = len(sim.requests)
         for batch_id in batches:
             sim.set_status(batch_id, "READY")
@@ -203,3 +209,23 @@ async def test_a_restart_under_many_browsers_loses_none(
         assert len(sim.requests) - before <= MANY / 4
     assert {tuple(browser.answers) for browser in browsers} == {(200, 200, 204)}
     assert {browser.statuses[-1] for browser in browsers} == {"READY"}
+
+
+def test_it_is_opened_with_one_command() -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fastapi.example", str(port)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{port} " in process.stdout.readline()
+        with urlopen(f"http://127.0.0.1:{port}/copies") as answer:
+            assert len(json.load(answer)) == 4
+        with urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert b"<title>Copies of a batch</title>" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0

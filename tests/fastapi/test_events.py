@@ -11,7 +11,7 @@ import pytest
 from prolific_async import PollPolicy, ProlificClient
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
-from tests.fastapi.conftest import Make
+from tests.fastapi.conftest import Make, endless
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import Browser, open_files, serving, tasks
 
@@ -97,8 +97,7 @@ async def test_a_failure_is_told_without_the_services_words(
 async def test_a_time_out_is_an_end(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
-    batch_id = processing(sim)
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     browser = Browser(session, f"{backend}/copies/{batch_id}/events")
     await asyncio.wait_for(browser.watch(), 5)
     failed = browser.events[-2]
@@ -117,9 +116,8 @@ async def test_an_unknown_batch_is_told_as_such(
 async def test_many_batches_share_a_stream_and_each_end_is_told_when_it_comes(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
-    good, bad, last = (processing(sim) for _ in range(3))
+    good, bad, last = processing(sim), processing(sim), endless(sim)
     sim.fail(bad)
-    sim.set_status(last, "PROCESSING")
     browser = Browser(session, f"{backend}/copies/events?batch={good}&batch={bad}&batch={last}")
     watching = asyncio.create_task(browser.watch())
     while not any(event.kind == "failed" for event in browser.events):
@@ -135,8 +133,7 @@ async def test_many_batches_share_a_stream_and_each_end_is_told_when_it_comes(
 async def test_a_browser_that_goes_away_ends_only_its_own_wait(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
-    batch_id = processing(sim)
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     url = f"{backend}/copies/{batch_id}/events"
     leaving, staying = Browser(session, url), Browser(session, url)
     watching = asyncio.create_task(staying.watch())
@@ -154,8 +151,7 @@ async def test_a_browser_that_goes_away_ends_only_its_own_wait(
 async def test_nothing_is_left_of_the_last_browser(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
-    batch_id = processing(sim)
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     url = f"{backend}/copies/{batch_id}/events"
     await quiet(sim)
     before, files = tasks(), open_files()
@@ -168,8 +164,7 @@ async def test_nothing_is_left_of_the_last_browser(
 async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
     sim: Simulator, source: str, client: ProlificClient
 ) -> None:
-    batch_id = processing(sim)
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     gone, stuck = asyncio.Event(), asyncio.Event()
 
     async def receive() -> dict[str, Any]:
@@ -214,8 +209,7 @@ async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
 async def test_a_service_that_stops_ends_streams_without_an_end(
     sim: Simulator, source: str, make_client: Make, session: aiohttp.ClientSession
 ) -> None:
-    batch_id = processing(sim)
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     client = make_client()
     async with serving(create_app(client=lambda: client)) as url:
         browser = Browser(session, f"{url}/copies/{batch_id}/events", retry=60)

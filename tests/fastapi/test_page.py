@@ -9,7 +9,7 @@ import pytest
 from prolific_async import PollPolicy
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.chromium import Page, chromium
-from tests.fastapi.conftest import Make
+from tests.fastapi.conftest import Make, endless
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import serving
 
@@ -40,13 +40,12 @@ def pictures(tmp_path: Path) -> Path:
 
 def fill(sim: Simulator) -> dict[str, str]:
     """Add a copy for each end, and return their ids by name."""
-    added = {}
-    for name in ("Ready at once", "Ready soon", "Bound to fail", "Too slow"):
-        added[name] = sim.add_batch(name, status="PROCESSING", tasks_per_group=1)
-    sim.set_status(added["Ready at once"], "READY")
-    sim.set_status(added["Too slow"], "PROCESSING")
-    sim.set_status(added["Bound to fail"], "PROCESSING")
-    return added
+    return {
+        "Ready at once": sim.add_batch("Ready at once", status="READY", tasks_per_group=1),
+        "Ready soon": sim.add_batch("Ready soon", status="PROCESSING", tasks_per_group=1),
+        "Bound to fail": endless(sim, "Bound to fail"),
+        "Too slow": endless(sim, "Too slow"),
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -104,8 +103,7 @@ async def test_a_problem_is_shown(sim: Simulator, backend: str, page: Page, pict
 async def test_the_page_outlives_a_restart(
     sim: Simulator, source: str, make_client: Make, page: Page
 ) -> None:
-    batch_id = sim.add_batch("Round 1", status="PROCESSING")
-    sim.set_status(batch_id, "PROCESSING")
+    batch_id = endless(sim)
     poll = PollPolicy(initial=0.05, maximum=0.05)
     async with serving(create_app(poll, make_client)) as url:
         await page.open(url)

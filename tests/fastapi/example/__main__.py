@@ -1,8 +1,10 @@
 """The backend on a simulated Prolific: needs no token, and touches nothing but this machine."""
 
 import asyncio
+import contextlib
 import os
 import random
+import socket
 import sys
 
 import uvicorn
@@ -34,13 +36,16 @@ async def main(port: int) -> None:
             batch_id = sim.add_batch(name, status="PROCESSING")
             if "fail" in name:
                 sim.fail(batch_id)
+        # Streams that are open at the end are cut, of which uvicorn would tell at length.
         config = uvicorn.Config(
-            create_app(_POLL), port=port, timeout_graceful_shutdown=2, log_level="warning"
+            create_app(_POLL), timeout_graceful_shutdown=1, log_level="critical"
         )
-        sys.stdout.write(f"http://127.0.0.1:{port} shows copies of a batch; Ctrl+C ends it.\n")
-        sys.stdout.flush()
-        await uvicorn.Server(config).serve()
+        with socket.create_server(("127.0.0.1", port)) as listening:
+            sys.stdout.write(f"http://127.0.0.1:{port} shows copies of a batch; Ctrl+C ends it.\n")
+            sys.stdout.flush()
+            await uvicorn.Server(config).serve([listening])
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8000))
