@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,20 @@ async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     going = asyncio.create_task(server.serve(sockets=[listening]))
     try:
-        while not server.started:
-            assert not going.done(), "the application did not start"
-            await asyncio.sleep(0.005)
+        await until(lambda: server.started or going.done())
+        assert server.started, "the application did not start"
         yield "http://{}:{}".format(*listening.getsockname())
     finally:
         server.should_exit = True
         await going
         listening.close()
+
+
+async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Return once something is true."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def open_files() -> int:
@@ -85,9 +91,7 @@ class Browser:
         """Watch until the first event of a kind, and go away."""
         watching = asyncio.create_task(self.watch())
         try:
-            while kind not in (event.kind for event in self.events):
-                assert not watching.done(), self.answers
-                await asyncio.sleep(0.005)
+            await until(lambda: kind in [event.kind for event in self.events])
         finally:
             watching.cancel()
             await asyncio.wait([watching])

@@ -23,7 +23,7 @@ import prolific_async.fastapi
 from prolific_async import PollPolicy
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import endless
-from tests.fastapi.serving import Browser, serving
+from tests.fastapi.serving import Browser, serving, until
 
 MANY = 200
 GAP = 0.25
@@ -51,9 +51,7 @@ async def until_answering(session: aiohttp.ClientSession, url: str) -> None:
 
 async def until_all(browsers: list[Browser], *, answers: int) -> None:
     """Return once every browser has seen a look, and so many connections answered."""
-    async with asyncio.timeout(20):
-        while not all(one.events and len(one.answers) >= answers for one in browsers):
-            await asyncio.sleep(0.02)
+    await until(lambda: all(one.events and len(one.answers) >= answers for one in browsers))
 
 
 def free_port() -> int:

@@ -13,7 +13,7 @@ from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
 from tests.fastapi.conftest import Make, endless
 from tests.fastapi.example.app import create_app
-from tests.fastapi.serving import Browser, open_files, serving, tasks
+from tests.fastapi.serving import Browser, open_files, serving, tasks, until
 
 
 def processing(sim: Simulator) -> str:
@@ -120,8 +120,7 @@ async def test_many_batches_share_a_stream_and_each_end_is_told_when_it_comes(
     sim.fail(bad)
     browser = Browser(session, f"{backend}/copies/events?batch={good}&batch={bad}&batch={last}")
     watching = asyncio.create_task(browser.watch())
-    while not any(event.kind == "failed" for event in browser.events):
-        await asyncio.sleep(0.005)
+    await until(lambda: any(event.kind == "failed" for event in browser.events))
     assert [event.data["batch_id"] for event in browser.events if event.kind == "failed"] == [bad]
     sim.set_status(last, "READY")
     await asyncio.wait_for(watching, 5)
@@ -139,8 +138,7 @@ async def test_a_browser_that_goes_away_ends_only_its_own_wait(
     watching = asyncio.create_task(staying.watch())
     await leaving.until("status")
     seen = len(staying.events)
-    while len(staying.events) < seen + 3:
-        await asyncio.sleep(0.005)
+    await until(lambda: len(staying.events) >= seen + 3)
     sim.set_status(batch_id, "READY")
     await asyncio.wait_for(watching, 5)
     assert staying.answers == [200, 204]
@@ -193,11 +191,9 @@ async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
         )
     )
     await asyncio.wait_for(stuck.wait(), 5)
-    while len(sim.requests) < 5:  # more than FastAPI takes in ahead
-        await asyncio.sleep(0.005)
+    await until(lambda: len(sim.requests) >= 5)  # more than FastAPI takes in ahead
     sim.inject("GET", f"/{batch_id}/status", Fault(delay=60))
-    while not sim.in_flight:
-        await asyncio.sleep(0.005)
+    await until(lambda: sim.in_flight)
     gone.set()
     # Of some versions of FastAPI, whose own pings notice that nobody reads any more.
     with contextlib.suppress(ExceptionGroup):
@@ -214,8 +210,7 @@ async def test_a_service_that_stops_ends_streams_without_an_end(
     async with serving(create_app(client=lambda: client)) as url:
         browser = Browser(session, f"{url}/copies/{batch_id}/events", retry=60)
         watching = asyncio.create_task(browser.watch())
-        while not browser.events:
-            await asyncio.sleep(0.005)
+        await until(lambda: browser.events)
         await client.close()
         await quiet(sim)
         assert {event.kind for event in browser.events} == {"status"}
