@@ -1,0 +1,279 @@
+"""``DurableBatches``: orders, what became of them, and the worker that carries them out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import asdict
+from dbos import DBOS, DBOSClient
+
+from prolific_async._http.protocol import checked_id
+from prolific_async.durable.making import Order
+from prolific_async.durable.worker import NAME, QUEUE, RESUMED, worker
+from prolific_async.errors import ConfigurationError
+from prolific_async.models import Batch
+from prolific_async.policies import is_number, is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
+    from uuid import UUID
+
+    from dbos import DBOSConfig, WorkflowHandleAsync
+
+    from prolific_async.client import ProlificClient
+
+_AT_ONCE = 1000  # workflows that one statement moves: SQLite takes 32,766 parameters
+
+
+class Preparation:
+    """One order: a copy of a batch that is made, set up and waited for.
+
+    Attributes:
+        workflow_id: Its name in DBOS, made of the source's id and the copy's name.
+
+    """
+
+    def __init__(self, client: DBOSClient, workflow_id: str) -> None:
+        self._client = client
+        self.workflow_id = workflow_id
+
+    async def result(self, *, look_every: float = 1.0) -> Batch:
+        """Return the copy once it is READY, whichever process works on it. It has no client.
+
+        Args:
+            look_every: Seconds between looks into the database; each reads one row.
+
+        Raises:
+            WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
+                when the time was over before there was a copy.
+            OutcomeUnknownError: More than one batch bears the name; they are the candidates.
+            ProlificError: The service refused the duplicate or the setup.
+            dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
+
+        """
+        handle: WorkflowHandleAsync[dict[str, Any]] = await self._client.retrieve_workflow_async(
+            self.workflow_id
+        )
+        return Batch.from_dict(await handle.get_result(polling_interval_sec=look_every))
+
+    def __repr__(self) -> str:
+        return f"<Preparation {self.workflow_id}>"
+
+
+class DurableBatches:
+    """Takes orders into a database, where a worker of any process finds them.
+
+    ``async with`` opens and closes it.
+
+    Args:
+        database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
+            ``postgresql://…`` for many.
+        application: DBOS's name for all processes that share the work.
+        migrate: Whether to create and to update DBOS's tables; False when that was done by
+            ``dbos migrate``, by a role that may.
+
+    """
+
+    def __init__(
+        self, database_url: str, *, application: str = "prolific-async", migrate: bool = True
+    ) -> None:
+        self._database_url = database_url
+        self._application = application
+        self._migrate = migrate
+        self._opened: DBOSClient | None = None
+
+    async def __aenter__(self) -> Self:
+        self._opened = await asyncio.to_thread(self._open)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        client, self._opened = self._client, None
+        await asyncio.to_thread(client.destroy)
+
+    async def prepare(
+        self,
+        batch: Batch | str | UUID,
+        *,
+        name: str,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | None = 1800.0,
+    ) -> Preparation:
+        """Order a copy of a batch, set up and READY; returns as soon as the order is recorded.
+
+        The batch and the name are the order: ordered again it is the same one, whatever became
+        of it, and the other arguments of the second call are not used.
+
+        Args:
+            batch: The batch to copy.
+            name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
+                taken for the copy**, which is how none is ever made twice.
+            dataset_id: As for ``client.batches.setup``.
+            tasks_per_group: As for ``client.batches.setup``.
+            timeout: Seconds from now for everything, on the clock of the wall, so that the time
+                in the queue counts and a restart doesn't begin anew; None for no limit.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            ConfigurationError: Not opened, or closed.
+
+        """
+        order = Order(
+            source_id=checked_id(batch.id if isinstance(batch, Batch) else batch),
+            name=_checked_name(name),
+            dataset_id=None if dataset_id is None else checked_id(dataset_id),
+            tasks_per_group=_checked_tasks(tasks_per_group),
+            began=time.time(),
+            timeout=_checked_timeout(timeout),
+        )
+        preparation = self.preparation(order.source_id, name=name)
+        await self._client.enqueue_async(
+            {
+                "workflow_name": NAME,
+                "queue_name": QUEUE,
+                "workflow_id": preparation.workflow_id,
+            },
+            **asdict(order),
+        )
+        return preparation
+
+    def preparation(self, batch: Batch | str | UUID, *, name: str) -> Preparation:
+        """Return an order that was given before, by any process; does no I/O.
+
+        Args:
+            batch: The batch to copy.
+            name: Name of the copy.
+
+        """
+        source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
+        return Preparation(self._client, f"{NAME}:{source_id}:{name}")
+
+    async def take_over(self, executor_id: str) -> int:
+        """Give the work of a process that is gone to the others; returns the number of orders.
+
+        They go on where they were, outside of ``max_starts_per_second``: each was counted when it
+        was begun.
+
+        Args:
+            executor_id: Of a process that no longer runs. Of one that does, work is done twice
+                until it notices; even then no second copy is made.
+
+        """
+        begun = await self._client.list_workflows_async(
+            name=NAME,
+            status="PENDING",
+            executor_id=executor_id,
+            application_name=self._application,
+            load_input=False,
+            load_output=False,
+        )
+        ids = [workflow.workflow_id for workflow in begun]
+        for start in range(0, len(ids), _AT_ONCE):
+            await self._client.resume_workflows_async(
+                ids[start : start + _AT_ONCE], queue_name=RESUMED
+            )
+        return len(ids)
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        client: ProlificClient,
+        *,
+        executor_id: str,
+        max_starts_per_second: float | None = None,
+        settling: float = 30.0,
+        config: DBOSConfig | None = None,
+    ) -> AsyncGenerator[None]:
+        """Carry orders out in this process and this event loop, until the block ends.
+
+        What was begun under the same ``executor_id`` is taken up first. At the end everything is
+        left as it is, for the next start.
+
+        Args:
+            client: Waits for all orders by its one engine; it can be used for other things, too.
+            executor_id: Name of this process: no other one that runs has it, and it is the same
+                after a restart, such as a pod's name in a StatefulSet.
+            max_starts_per_second: Orders that all workers begin together, None for no limit. Each
+                makes two POSTs and two reads or three. All workers must say the same.
+            settling: Seconds after which a duplicate whose answer is lost and which does not
+                show in the list has not run, so that it may be sent again.
+            config: DBOS's further settings, when the process has workflows of its own. The name,
+                the database and the executor's id come from here.
+
+        Raises:
+            ConfigurationError: Not opened, or there is a worker in this process.
+            ValueError: A number is out of range.
+
+        """
+        if not (executor_id and isinstance(executor_id, str)):
+            raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+        _checked_above_0("max_starts_per_second", max_starts_per_second)
+        _checked_above_0("settling", settling)
+        settings: DBOSConfig = {
+            **(config or {}),
+            "name": self._application,
+            "system_database_url": self._database_url,
+            "executor_id": executor_id,
+            "run_migrations": self._migrate,
+        }
+
+        async def before() -> None:
+            await self._register_queues(max_starts_per_second)
+            await self.take_over(executor_id)
+
+        async with worker(client.batches, settings, settling=settling, before=before):
+            yield
+
+    async def _register_queues(self, rate: float | None) -> None:
+        limit = max(1, int(rate or 1))
+        limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
+        await self._client.register_queue_async(QUEUE, limiter=limiter)
+        await self._client.register_queue_async(RESUMED)
+
+    def _open(self) -> DBOSClient:
+        if self._migrate:
+            DBOS.migrate(self._database_url)
+        return DBOSClient(
+            system_database_url=self._database_url, application_name=self._application
+        )
+
+    @property
+    def _client(self) -> DBOSClient:
+        if self._opened is None:
+            raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
+        return self._opened
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"name must be text, unique in the workspace: {name!r}")
+    return name
+
+
+def _checked_tasks(tasks_per_group: int | None) -> int | None:
+    if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
+        raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
+    return tasks_per_group
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is None or timeout == math.inf:
+        return None
+    if not is_number(timeout) or timeout < 0:
+        raise ValueError(f"timeout must be seconds from 0, or None: {timeout!r}")
+    return timeout
+
+
+def _checked_above_0(name: str, value: float | None) -> None:
+    if value is not None and (not is_number(value) or value <= 0):
+        raise ValueError(f"{name} must be above 0: {value!r}")
