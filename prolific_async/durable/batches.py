@@ -13,7 +13,8 @@ from dbos import DBOS, DBOSClient
 
 from prolific_async._http.protocol import checked_id
 from prolific_async.durable.making import Order
-from prolific_async.durable.worker import NAME, QUEUE, RESUMED, worker
+from prolific_async.durable.results import AT_ONCE, Results
+from prolific_async.durable.worker import NAME, worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number, is_whole
@@ -23,11 +24,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-    from dbos import DBOSConfig, WorkflowHandleAsync
+    from dbos import DBOSConfig
 
     from prolific_async.client import ProlificClient
-
-_AT_ONCE = 1000  # workflows that one statement moves: SQLite takes 32,766 parameters
 
 
 class Preparation:
@@ -38,15 +37,14 @@ class Preparation:
 
     """
 
-    def __init__(self, client: DBOSClient, workflow_id: str) -> None:
-        self._client = client
+    def __init__(self, results: Results, workflow_id: str) -> None:
+        self._results = results
         self.workflow_id = workflow_id
 
-    async def result(self, *, look_every: float = 1.0) -> Batch:
+    async def result(self) -> Batch:
         """Return the copy once it is READY, whichever process works on it. It has no client.
 
-        Args:
-            look_every: Seconds between looks into the database; each reads one row.
+        All results that a process awaits cost one look into the database each ``look_every``.
 
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
@@ -56,10 +54,7 @@ class Preparation:
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
-        handle: WorkflowHandleAsync[dict[str, Any]] = await self._client.retrieve_workflow_async(
-            self.workflow_id
-        )
-        return Batch.from_dict(await handle.get_result(polling_interval_sec=look_every))
+        return Batch.from_dict(await self._results.of(self.workflow_id))
 
     def __repr__(self) -> str:
         return f"<Preparation {self.workflow_id}>"
@@ -74,21 +69,35 @@ class DurableBatches:
         database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
             ``postgresql://…`` for many.
         application: DBOS's name for all processes that share the work.
+        look_every: Seconds between looks into the database, for results and, in a worker, for
+            orders: about so long either may take longer. All workers must say the same.
         migrate: Whether to create and to update DBOS's tables; False when that was done by
             ``dbos migrate``, by a role that may.
 
     """
 
     def __init__(
-        self, database_url: str, *, application: str = "prolific-async", migrate: bool = True
+        self,
+        database_url: str,
+        *,
+        application: str = "prolific-async",
+        look_every: float = 1.0,
+        migrate: bool = True,
     ) -> None:
+        _checked_above_0("look_every", look_every)
         self._database_url = database_url
         self._application = application
+        self._look_every = look_every
         self._migrate = migrate
-        self._opened: DBOSClient | None = None
+        self._orders = f"{application}:orders"
+        # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
+        # thousand waits would be resumed no faster than a thousand copies may be made.
+        self._resumed = f"{application}:resumed"
+        self._opened: tuple[DBOSClient, Results] | None = None
 
     async def __aenter__(self) -> Self:
-        self._opened = await asyncio.to_thread(self._open)
+        client = await asyncio.to_thread(self._open)
+        self._opened = client, Results(client, self._look_every)
         return self
 
     async def __aexit__(
@@ -97,7 +106,8 @@ class DurableBatches:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        client, self._opened = self._client, None
+        (client, results), self._opened = self._parts, None
+        await results.close()
         await asyncio.to_thread(client.destroy)
 
     async def prepare(
@@ -140,7 +150,7 @@ class DurableBatches:
         await self._client.enqueue_async(
             {
                 "workflow_name": NAME,
-                "queue_name": QUEUE,
+                "queue_name": self._orders,
                 "workflow_id": preparation.workflow_id,
             },
             **asdict(order),
@@ -156,7 +166,7 @@ class DurableBatches:
 
         """
         source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
-        return Preparation(self._client, f"{NAME}:{source_id}:{name}")
+        return Preparation(self._parts[1], f"{NAME}:{source_id}:{name}")
 
     async def take_over(self, executor_id: str) -> int:
         """Give the work of a process that is gone to the others; returns the number of orders.
@@ -178,9 +188,9 @@ class DurableBatches:
             load_output=False,
         )
         ids = [workflow.workflow_id for workflow in begun]
-        for start in range(0, len(ids), _AT_ONCE):
+        for start in range(0, len(ids), AT_ONCE):
             await self._client.resume_workflows_async(
-                ids[start : start + _AT_ONCE], queue_name=RESUMED
+                ids[start : start + AT_ONCE], queue_name=self._resumed
             )
         return len(ids)
 
@@ -217,7 +227,8 @@ class DurableBatches:
         """
         if not (executor_id and isinstance(executor_id, str)):
             raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
-        _checked_above_0("max_starts_per_second", max_starts_per_second)
+        if max_starts_per_second is not None:
+            _checked_above_0("max_starts_per_second", max_starts_per_second)
         _checked_above_0("settling", settling)
         settings: DBOSConfig = {
             **(config or {}),
@@ -237,8 +248,12 @@ class DurableBatches:
     async def _register_queues(self, rate: float | None) -> None:
         limit = max(1, int(rate or 1))
         limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
-        await self._client.register_queue_async(QUEUE, limiter=limiter)
-        await self._client.register_queue_async(RESUMED)
+        await self._client.register_queue_async(
+            self._orders, limiter=limiter, polling_interval_sec=self._look_every
+        )
+        await self._client.register_queue_async(
+            self._resumed, polling_interval_sec=self._look_every
+        )
 
     def _open(self) -> DBOSClient:
         if self._migrate:
@@ -249,6 +264,10 @@ class DurableBatches:
 
     @property
     def _client(self) -> DBOSClient:
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> tuple[DBOSClient, Results]:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
@@ -274,6 +293,6 @@ def _checked_timeout(timeout: float | None) -> float | None:
     return timeout
 
 
-def _checked_above_0(name: str, value: float | None) -> None:
-    if value is not None and (not is_number(value) or value <= 0):
+def _checked_above_0(name: str, value: float) -> None:
+    if not is_number(value) or value <= 0:
         raise ValueError(f"{name} must be above 0: {value!r}")

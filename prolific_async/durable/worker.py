@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,13 +22,9 @@ if TYPE_CHECKING:
 
     from prolific_async.batches import Batches
 
+_log = logging.getLogger("prolific_async")
+
 NAME = "prolific_async.prepare"
-
-QUEUE = "prolific_async"
-
-RESUMED = "prolific_async_resumed"
-"""Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a thousand
-waits would be resumed no faster than a thousand copies may be made."""
 
 VERSION = "prolific-async-1"
 """DBOS runs what was begun under the same version alone. This one outlives releases, of this
@@ -122,13 +119,29 @@ def at_work(work: Work) -> Iterator[None]:
 
 
 @contextmanager
+def _without_a_line_for_each() -> Iterator[None]:
+    """Keep DBOS from warning of every workflow that the end of its worker stops, by design."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Asyncio task cancelled")
+
+    logger = logging.getLogger("dbos")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+@contextmanager
 def _left_for_later() -> Iterator[None]:
     """Keep a client that was closed from becoming an outcome: DBOS records none of a cancelled."""
     try:
         yield
     except ProlificError as error:
         if isinstance(error, ConfigurationError) or isinstance(error.__cause__, ConfigurationError):
-            raise asyncio.CancelledError(str(error)) from error
+            _log.error("%s; the work is left for the next start of a worker", error)
+            raise asyncio.CancelledError from error
         raise
 
 
@@ -174,7 +187,8 @@ async def worker(
             DBOS.launch()
             yield
         finally:
-            await work.end()
+            with _without_a_line_for_each():
+                await work.end()
             # In another thread, since DBOS's own ones may wait for this loop, and not in the
             # loop's pool, which DBOS has made its own.
             with ThreadPoolExecutor(1) as pool:

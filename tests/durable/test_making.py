@@ -199,7 +199,7 @@ async def test_a_setup_of_a_dead_process_may_be_accepted_under_our_hands(
 
 @pytest.mark.parametrize("known", [False, True])
 async def test_it_ends_when_the_time_is_over(
-    sim: Simulator, client: ProlificClient, known: bool
+    sim: Simulator, client: ProlificClient, *, known: bool
 ) -> None:
     source = sim.add_batch()
     there = sim.add_batch(NAME) if known else source
