@@ -26,6 +26,7 @@ from prolific_async.policies import PollPolicy
 
 if TYPE_CHECKING:
     from prolific_async.batches import Batches
+    from prolific_async.durable.lists import Lists
 
 _log = logging.getLogger("prolific_async")
 
@@ -63,6 +64,7 @@ class Making:
 
     Args:
         batches: The client's.
+        lists: Of the same client, shared with others.
         order: What to bring about.
         sent_at: When a process that died may have sent the duplicate, in seconds since the epoch;
             None when none can have been sent.
@@ -74,6 +76,7 @@ class Making:
     def __init__(
         self,
         batches: Batches,
+        lists: Lists,
         order: Order,
         *,
         sent_at: float | None,
@@ -81,6 +84,7 @@ class Making:
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
+        self._lists = lists
         self._order = order
         self._sent_at = sent_at
         self._settling = settling
@@ -136,7 +140,7 @@ class Making:
         source = await self._batches.get(order.source_id)
         copies = tuple(
             batch
-            for batch in await self._batches.list(source.workspace_id)
+            for batch in await self._lists.of(source.workspace_id)
             if batch.name == order.name and batch.id != source.id
         )
         if len(copies) > 1:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS
 
+from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, Order
 from prolific_async.errors import ConfigurationError, ProlificError
 
@@ -44,6 +45,7 @@ class Work:
 
     def __init__(self, batches: Batches, settling: float) -> None:
         self._batches = batches
+        self._lists = Lists(batches)
         self._settling = settling
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = False
@@ -70,6 +72,7 @@ class Work:
                 with _left_for_later():
                     making = Making(
                         self._batches,
+                        self._lists,
                         order,
                         sent_at=None if begun_here else began,
                         settling=self._settling,

@@ -15,6 +15,7 @@ from prolific_async import (
     ProlificClient,
     WaitTimeoutError,
 )
+from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, Order
 from prolific_async.simulator import Fault, Simulator
 
@@ -34,7 +35,12 @@ async def make(
 ) -> str:
     pauses = PollPolicy(initial=0.01, maximum=0.02)
     return await Making(
-        client.batches, wanted, sent_at=sent_at, settling=settling, pauses=pauses
+        client.batches,
+        Lists(client.batches),
+        wanted,
+        sent_at=sent_at,
+        settling=settling,
+        pauses=pauses,
     ).make()
 
 
