@@ -12,7 +12,7 @@ from attrs import asdict
 from dbos import DBOS, DBOSClient
 
 from prolific_async._http.protocol import checked_id
-from prolific_async.durable.making import Order
+from prolific_async.durable.making import Terms
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.worker import NAME, worker
 from prolific_async.errors import ConfigurationError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from prolific_async.client import ProlificClient
 
 
-class Preparation:
+class Order:
     """One order: a copy of a batch that is made, set up and waited for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Preparation:
         return Batch.from_dict(await self._results.of(self.workflow_id))
 
     def __repr__(self) -> str:
-        return f"<Preparation {self.workflow_id}>"
+        return f"<Order {self.workflow_id}>"
 
 
 class DurableBatches:
@@ -110,7 +110,7 @@ class DurableBatches:
         await results.close()
         await asyncio.to_thread(client.destroy)
 
-    async def prepare(
+    async def order(
         self,
         batch: Batch | str | UUID,
         *,
@@ -118,7 +118,7 @@ class DurableBatches:
         dataset_id: str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | None = 1800.0,
-    ) -> Preparation:
+    ) -> Order:
         """Order a copy of a batch, set up and READY; returns as soon as the order is recorded.
 
         The batch and the name are the order: ordered again it is the same one, whatever became
@@ -138,7 +138,7 @@ class DurableBatches:
             ConfigurationError: Not opened, or closed.
 
         """
-        order = Order(
+        terms = Terms(
             source_id=checked_id(batch.id if isinstance(batch, Batch) else batch),
             name=_checked_name(name),
             dataset_id=None if dataset_id is None else checked_id(dataset_id),
@@ -146,18 +146,18 @@ class DurableBatches:
             began=time.time(),
             timeout=_checked_timeout(timeout),
         )
-        preparation = self.preparation(order.source_id, name=name)
+        order = self.find(terms.source_id, name=name)
         await self._client.enqueue_async(
             {
                 "workflow_name": NAME,
                 "queue_name": self._orders,
-                "workflow_id": preparation.workflow_id,
+                "workflow_id": order.workflow_id,
             },
-            **asdict(order),
+            **asdict(terms),
         )
-        return preparation
+        return order
 
-    def preparation(self, batch: Batch | str | UUID, *, name: str) -> Preparation:
+    def find(self, batch: Batch | str | UUID, *, name: str) -> Order:
         """Return an order that was given before, by any process; does no I/O.
 
         Args:
@@ -166,7 +166,7 @@ class DurableBatches:
 
         """
         source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
-        return Preparation(self._parts[1], f"{NAME}:{source_id}:{name}")
+        return Order(self._parts[1], f"{NAME}:{source_id}:{name}")
 
     async def take_over(self, executor_id: str) -> int:
         """Give the work of a process that is gone to the others; returns the number of orders.

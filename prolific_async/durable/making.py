@@ -1,4 +1,4 @@
-"""The two POSTs of one order, written so that they can be begun again at any point.
+"""The two POSTs of one order and its wait, which can be begun again at any point.
 
 Nothing here knows of DBOS: what is remembered between two lives of a process comes in as
 ``sent_at``.
@@ -19,6 +19,7 @@ from prolific_async.errors import (
     BadRequestError,
     OutcomeUnknownError,
     ProlificError,
+    WaitFailedError,
     WaitTimeoutError,
 )
 from prolific_async.models import BatchStatus
@@ -27,13 +28,14 @@ from prolific_async.policies import PollPolicy
 if TYPE_CHECKING:
     from prolific_async.batches import Batches
     from prolific_async.durable.lists import Lists
+    from prolific_async.models import Batch
 
 _log = logging.getLogger("prolific_async")
 
 
 @frozen
-class Order:
-    """What one durable wait is to bring about.
+class Terms:
+    """What an order is to bring about.
 
     Attributes:
         source_id: The batch to copy.
@@ -59,13 +61,29 @@ class Order:
         return max(0.0, self.began + self.timeout - time.time())
 
 
+async def wait(batches: Batches, copy_id: str, terms: Terms) -> Batch:
+    """Return an order's copy once it is READY; an outage lasts as long as the order's time.
+
+    Raises:
+        WaitError: As in ``wait_until_ready``.
+
+    """
+    while True:
+        try:
+            return await batches.wait_until_ready(copy_id, timeout=terms.seconds_left())
+        except WaitFailedError as error:
+            if not (isinstance(error.__cause__, ProlificError) and look_again(error.__cause__)):
+                raise
+            _log.warning("%s; it is looked at again", error)
+
+
 class Making:
     """Brings about the one copy of an order, set up; whatever was done before is found.
 
     Args:
         batches: The client's.
         lists: Of the same client, shared with others.
-        order: What to bring about.
+        terms: What to bring about.
         sent_at: When a process that died may have sent the duplicate, in seconds since the epoch;
             None when none can have been sent.
         settling: Seconds after which a duplicate that was sent and does not show did not run.
@@ -77,7 +95,7 @@ class Making:
         self,
         batches: Batches,
         lists: Lists,
-        order: Order,
+        terms: Terms,
         *,
         sent_at: float | None,
         settling: float,
@@ -85,7 +103,7 @@ class Making:
     ) -> None:
         self._batches = batches
         self._lists = lists
-        self._order = order
+        self._terms = terms
         self._sent_at = sent_at
         self._settling = settling
         self._pauses = pauses
@@ -107,7 +125,7 @@ class Making:
         tries = 0
         failure: ProlificError | None = None
         try:
-            async with asyncio.timeout(self._order.seconds_left()):
+            async with asyncio.timeout(self._terms.seconds_left()):
                 gap = self._pauses.initial
                 while True:
                     tries += 1
@@ -118,12 +136,12 @@ class Making:
                         if not look_again(error):
                             raise
                         failure = error
-                        _log.warning("%r of %s: %s", self._order.name, self._order.source_id, error)
+                        _log.warning("%r of %s: %s", self._terms.name, self._terms.source_id, error)
                     await asyncio.sleep(gap)
                     gap = self._pauses.following(gap)
         except TimeoutError:
-            elapsed = time.time() - self._order.began
-            batch_id = self._copy_id or self._order.source_id
+            elapsed = time.time() - self._terms.began
+            batch_id = self._copy_id or self._terms.source_id
             raise WaitTimeoutError(batch_id, None, elapsed, tries, ()) from failure
         assert self._copy_id is not None  # noqa: S101 - _got_on returned true
         return self._copy_id
@@ -136,15 +154,15 @@ class Making:
 
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
-        order = self._order
-        source = await self._batches.get(order.source_id)
+        terms = self._terms
+        source = await self._batches.get(terms.source_id)
         copies = tuple(
             batch
             for batch in await self._lists.of(source.workspace_id)
-            if batch.name == order.name and batch.id != source.id
+            if batch.name == terms.name and batch.id != source.id
         )
         if len(copies) > 1:
-            path = protocol.change(order.source_id, "duplicate").path
+            path = protocol.change(terms.source_id, "duplicate").path
             raise OutcomeUnknownError("POST", path, copies)
         if not copies:
             return None
@@ -158,7 +176,7 @@ class Making:
             return None
         self._sent_at = time.time()
         try:
-            copy = await self._batches.duplicate(self._order.source_id, name=self._order.name)
+            copy = await self._batches.duplicate(self._terms.source_id, name=self._terms.name)
         except OutcomeUnknownError as error:
             _log.warning("%s; it is looked for", error)
             return None
@@ -172,10 +190,10 @@ class Making:
         if self._setup_may_be_sent and await self._is_set_up(copy_id):
             return True
         repeated, self._setup_may_be_sent = self._setup_may_be_sent, True
-        order = self._order
+        terms = self._terms
         try:
             await self._batches.setup(
-                copy_id, dataset_id=order.dataset_id, tasks_per_group=order.tasks_per_group
+                copy_id, dataset_id=terms.dataset_id, tasks_per_group=terms.tasks_per_group
             )
         except OutcomeUnknownError as error:
             _log.warning("%s; its status is looked at", error)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 
 from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, Order
+from prolific_async.durable.making import Making, Terms, wait
 from prolific_async.errors import ConfigurationError, ProlificError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("prolific_async")
 
-NAME = "prolific_async.prepare"
+NAME = "prolific_async.order"
 
 VERSION = "prolific-async-1"
 """DBOS runs what was begun under the same version alone. This one outlives releases, of this
@@ -58,7 +58,7 @@ class Work:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def prepare(self, order: Order) -> dict[str, Any]:
+    async def carry_out(self, terms: Terms) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
         with self._until_the_end():
             begun_here = False
@@ -73,7 +73,7 @@ class Work:
                     making = Making(
                         self._batches,
                         self._lists,
-                        order,
+                        terms,
                         sent_at=None if begun_here else began,
                         settling=self._settling,
                     )
@@ -84,7 +84,7 @@ class Work:
             copy_id = await DBOS.run_step_async({"name": "make"}, make)
             with _left_for_later():
                 # No step: its outcome is the workflow's, and is written once.
-                ready = await self._batches.wait_until_ready(copy_id, timeout=order.seconds_left())
+                ready = await wait(self._batches, copy_id, terms)
             return ready.to_dict()
 
     @contextmanager
@@ -149,11 +149,11 @@ def _left_for_later() -> Iterator[None]:
 
 
 @DBOS.workflow(name=NAME)
-async def prepare(**order: Any) -> dict[str, Any]:
-    """Run by DBOS, with the fields of an ``Order``."""
+async def carry_out(**terms: Any) -> dict[str, Any]:
+    """Run by DBOS, with the fields of ``Terms``."""
     if _work is None:
         raise asyncio.CancelledError("this process has no worker")
-    return await _work.prepare(Order(**order))
+    return await _work.carry_out(Terms(**terms))
 
 
 @asynccontextmanager

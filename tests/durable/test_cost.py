@@ -44,7 +44,7 @@ async def test_a_wait_writes_ten_rows_at_most_however_long_it_is(
         for kind in ("short", "long"):
             before = counted()
             orders = [
-                await durable.prepare(source, name=f"{kind} {number}") for number in range(ORDERS)
+                await durable.order(source, name=f"{kind} {number}") for number in range(ORDERS)
             ]
             await asyncio.gather(*(order.result() for order in orders))
             written[kind] = counted() - before
@@ -63,7 +63,7 @@ async def test_a_restart_writes_two_more(
     async with DurableBatches(url, look_every=0.1) as durable:
         async with durable.worker(client, **QUICK_WORKER):
             for number in range(ORDERS):
-                await durable.prepare(source, name=f"endless {number}")
+                await durable.order(source, name=f"endless {number}")
             while len(_waited_for(sim)) < ORDERS:
                 await asyncio.sleep(0.02)
         before, seen = counted(), len(sim.requests)

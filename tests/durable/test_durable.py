@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from dbos import DBOS, error
 
+import prolific_async.durable
 from prolific_async import (
     BatchFailedError,
     BatchStatus,
@@ -23,12 +25,13 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.durable import DurableBatches
+from prolific_async.simulator import Fault, Simulator
 from tests.durable.worker import QUICK_WORKER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from prolific_async.simulator import Simulator
     from tests.durable.databases import SQLite
 
 
@@ -48,10 +51,8 @@ async def test_an_order_becomes_a_batch_that_is_ready(
     source = sim.add_batch()
     dataset = sim.add_dataset()
     async with durable.worker(client, **QUICK_WORKER):
-        preparation = await durable.prepare(
-            source, name="Round 2", dataset_id=dataset, tasks_per_group=5
-        )
-        ready = await preparation.result()
+        order = await durable.order(source, name="Round 2", dataset_id=dataset, tasks_per_group=5)
+        ready = await order.result()
     copy = await client.batches.get(ready.id)
     assert ready == copy
     assert (copy.status, copy.name, copy.tasks_per_group) == (BatchStatus.READY, "Round 2", 5)
@@ -62,16 +63,16 @@ async def test_ordered_twice_it_is_one(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
     source = sim.add_batch()
-    orders = [await durable.prepare(source, name="Round 2") for _ in range(2)]
+    orders = [await durable.order(source, name="Round 2") for _ in range(2)]
     async with durable.worker(client, **QUICK_WORKER):
         ready = [await order.result() for order in orders]
-        again = await durable.prepare(source, name="Round 2")
-        other = await durable.prepare(source, name="Round 3")
+        again = await durable.order(source, name="Round 2")
+        other = await durable.order(source, name="Round 3")
         assert await again.result() == ready[0]
         assert (await other.result()).id != ready[0].id
     assert ready[0] == ready[1]
     assert len(sent(sim, "/duplicate")) == 2
-    found = await durable.preparation(source, name="Round 2").result()
+    found = await durable.find(source, name="Round 2").result()
     assert found == ready[0]
 
 
@@ -86,10 +87,10 @@ async def test_errors_come_out_as_they_are(
     sim.set_status(failing, "ERROR")
     async with durable.worker(client, **QUICK_WORKER):
         orders = [
-            await durable.prepare(source, name="failing"),
-            await durable.prepare(source, name="twins"),
-            await durable.prepare(source, name="slow", timeout=0),
-            await durable.prepare("nowhere", name="nothing"),
+            await durable.order(source, name="failing"),
+            await durable.order(source, name="twins"),
+            await durable.order(source, name="slow", timeout=0),
+            await durable.order("nowhere", name="nothing"),
         ]
         results: list[Any] = await asyncio.gather(
             *(order.result() for order in orders), return_exceptions=True
@@ -113,7 +114,7 @@ async def test_a_crowd_of_orders_is_looked_at_as_one(
     for name in copies:
         copies[name] = sim.add_batch(name, status="WORKING")
     async with durable.worker(client, **QUICK_WORKER):
-        orders = [await durable.prepare(source, name=name) for name in copies]
+        orders = [await durable.order(source, name=name) for name in copies]
         while len([seen for seen in sim.requests if seen.path.endswith("/status")]) < len(orders):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.05)
@@ -138,7 +139,7 @@ async def test_the_time_is_counted_from_the_order_whatever_is_restarted(
     copy = sim.add_batch("Round 2", status="PROCESSING")
     sim.set_status(copy, "WORKING")
     began = time.monotonic()
-    order = await durable.prepare(source, name="Round 2", timeout=2)
+    order = await durable.order(source, name="Round 2", timeout=2)
     async with durable.worker(client, **QUICK_WORKER):
         await _is_waited_for(sim, copy)
     looks = len(sim.requests)
@@ -157,7 +158,7 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
 ) -> None:
     source = sim.add_batch()
     copy = sim.add_batch("Round 2", status="WORKING")
-    order = await durable.prepare(source, name="Round 2")
+    order = await durable.order(source, name="Round 2")
     poll = PollPolicy(initial=0.01, maximum=0.02)
     ending = ProlificClient(sim.token, base_url=sim.url, poll=poll)
     async with durable.worker(ending, **QUICK_WORKER):
@@ -175,6 +176,22 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
         durable.worker(client, **QUICK_WORKER),
     ):
         assert (await order.result()).id == copy
+
+
+async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    sim.inject("GET", f"/{source}", Fault(delay=60))
+    order = await durable.order(source, name="Round 2")
+    async with durable.worker(client, settling=1, **QUICK_WORKER):
+        while not sim.in_flight:
+            await asyncio.sleep(0.02)
+        began = sim.in_flight[0].at
+    async with durable.worker(client, settling=1, **QUICK_WORKER):
+        await order.result()
+    (duplicate,) = sent(sim, "/duplicate")
+    assert duplicate.at - began > 0.9
 
 
 async def _is_waited_for(sim: Simulator, copy: str) -> None:
@@ -206,7 +223,7 @@ async def test_an_order_may_be_awaited_before_there_is_a_worker(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
     source = sim.add_batch()
-    order = await durable.prepare(source, name="Round 2")
+    order = await durable.order(source, name="Round 2")
     result = asyncio.create_task(order.result())
     await asyncio.sleep(0.05)
     assert not result.done()
@@ -221,7 +238,7 @@ async def test_dbos_can_be_set_up_further(
     config = {"application_version": "7", "executor_id": "ignored", **QUICK_WORKER["config"]}
     async with durable.worker(client, **QUICK_WORKER | {"config": config}):
         assert (DBOS.application_version, DBOS.executor_id) == ("7", "one")
-        order = await durable.prepare(source, name="Round 2")
+        order = await durable.order(source, name="Round 2")
         await order.result()
 
 
@@ -243,7 +260,7 @@ async def test_orders_that_make_no_sense_are_refused(
     durable: DurableBatches, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=r"name|tasks_per_group|timeout|id"):
-        await durable.prepare(**{"batch": "source", **wrong})
+        await durable.order(**{"batch": "source", **wrong})
 
 
 @pytest.mark.parametrize(
@@ -265,7 +282,7 @@ async def test_workers_that_make_no_sense_are_refused(
 async def test_it_is_used_when_it_is_open(sqlite: SQLite, client: ProlificClient) -> None:
     durable = DurableBatches(sqlite.new())
     with pytest.raises(ConfigurationError, match="async with"):
-        await durable.prepare("source", name="Round 2")
+        await durable.order("source", name="Round 2")
     with pytest.raises(ConfigurationError, match="async with"):
         async with durable.worker(client, **QUICK_WORKER):
             pass  # pragma: no cover
@@ -290,7 +307,7 @@ async def test_many_results_are_awaited_with_one_look(
     def read(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         reads.append(statement)
 
-    orders = [await durable.prepare(source, name=f"Round {number}") for number in range(20)]
+    orders = [await durable.order(source, name=f"Round {number}") for number in range(20)]
     results = asyncio.gather(*(order.result() for order in orders))
     while len(durable._parts[1]._awaited) < len(orders):
         await asyncio.sleep(0.02)
@@ -310,7 +327,7 @@ async def test_many_results_are_awaited_with_one_look(
 async def test_a_result_that_nobody_awaits_any_longer_is_not_looked_for(
     durable: DurableBatches,
 ) -> None:
-    order = await durable.prepare("source", name="Round 2")
+    order = await durable.order("source", name="Round 2")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await order.result()
@@ -320,7 +337,7 @@ async def test_a_result_that_nobody_awaits_any_longer_is_not_looked_for(
 
 async def test_who_awaits_a_result_is_cancelled_when_it_closes(sqlite: SQLite) -> None:
     async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
-        order = await durable.prepare("source", name="Round 2")
+        order = await durable.order("source", name="Round 2")
         result = asyncio.create_task(order.result())
         await asyncio.sleep(0.05)
     with pytest.raises(asyncio.CancelledError):
@@ -329,11 +346,11 @@ async def test_who_awaits_a_result_is_cancelled_when_it_closes(sqlite: SQLite) -
 
 async def test_an_order_that_was_never_given_has_no_result(durable: DurableBatches) -> None:
     with pytest.raises(error.DBOSException, match="Round 2"):
-        await durable.preparation("source", name="Round 2").result()
+        await durable.find("source", name="Round 2").result()
 
 
 async def test_an_order_that_an_operator_cancelled_says_so(durable: DurableBatches) -> None:
-    order = await durable.prepare("source", name="Round 2")
+    order = await durable.order("source", name="Round 2")
     result = asyncio.create_task(order.result())
     await asyncio.sleep(0.05)
     await durable._client.cancel_workflow_async(order.workflow_id)
@@ -344,7 +361,7 @@ async def test_an_order_that_an_operator_cancelled_says_so(durable: DurableBatch
 async def test_a_database_that_fails_is_told_to_all_who_await(
     durable: DurableBatches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = await durable.prepare("source", name="Round 2")
+    order = await durable.order("source", name="Round 2")
     results = [asyncio.create_task(order.result()) for _ in range(2)]
     await asyncio.sleep(0.05)
 
@@ -355,3 +372,22 @@ async def test_a_database_that_fails_is_told_to_all_who_await(
     for result in results:
         with pytest.raises(OSError, match="gone"):
             await result
+
+
+async def test_the_example_works(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url)
+    _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
+    example, _, _ = text.partition("\n\nAn order")
+    space: dict[str, Any] = {
+        "batch_id": sim.add_batch(),
+        "DurableBatches": DurableBatches,
+        "ProlificClient": ProlificClient,
+    }
+    exec(f"async def main():\n{example}\n        return ready", space)
+    ready = await space["main"]()
+    assert (ready.status, ready.name) == ("READY", "Round 2")
+    assert (tmp_path / "prolific.sqlite").exists()

@@ -51,11 +51,11 @@ async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[s
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(evolve(life, death=death))
-        preparation = await durable.prepare(SOURCE, name="Round 2", timeout=30)
+        order = await durable.order(SOURCE, name="Round 2", timeout=30)
         await died(first)
         second = start(evolve(life, deployed_anew=True))
         try:
-            ready = await preparation.result()
+            ready = await order.result()
         finally:
             kill(second)
         return len(sim.batches) - 1, posts(sim), ready.status
@@ -84,13 +84,13 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         sim.inject("POST", f"/{verb}", Fault(delay=60))
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
-        preparation = await durable.prepare(SOURCE, name="Round 2", timeout=30)
+        order = await durable.order(SOURCE, name="Round 2", timeout=30)
         while not any(seen.path.endswith(verb) for seen in sim.in_flight):
             await asyncio.sleep(0.02)
         kill(first)
         second = start(life)
         try:
-            ready = await preparation.result()
+            ready = await order.result()
         finally:
             kill(second)
         assert ready.status == "READY"
@@ -110,7 +110,7 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
-        preparations = [await durable.prepare(SOURCE, name=name) for name in names]
+        orders = [await durable.order(SOURCE, name=name) for name in names]
         while posts(sim).get("setup", 0) < len(names):
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.05)
@@ -122,7 +122,7 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
         began = time.monotonic()
         second = start(evolve(life, rate=0.2))
         try:
-            ready = await asyncio.gather(*(one.result() for one in preparations))
+            ready = await asyncio.gather(*(one.result() for one in orders))
         finally:
             kill(second)
         assert time.monotonic() - began < 10
@@ -144,14 +144,12 @@ async def test_workers_share_a_queue_and_its_rate_and_one_is_killed(
         settings = [evolve(life, executor_id=name) for name in ("one", "two")]
         workers = [start(each) for each in settings]
         try:
-            preparations = [
-                await durable.prepare(SOURCE, name=f"Round {each}") for each in range(number)
-            ]
+            orders = [await durable.order(SOURCE, name=f"Round {each}") for each in range(number)]
             while posts(sim).get("duplicate", 0) < number // 3:
                 await asyncio.sleep(0.02)
             kill(workers[0])
             workers[0] = start(settings[0])
-            ready = await asyncio.gather(*(one.result() for one in preparations))
+            ready = await asyncio.gather(*(one.result() for one in orders))
         finally:
             for worker in workers:
                 kill(worker)
@@ -174,7 +172,7 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         gone = start(evolve(life, executor_id="gone"))
-        preparation = await durable.prepare(SOURCE, name="Round 2")
+        order = await durable.order(SOURCE, name="Round 2")
         while posts(sim).get("setup", 0) < 1:
             await asyncio.sleep(0.02)
         kill(gone)
@@ -184,13 +182,13 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
         try:
             with pytest.raises(TimeoutError):  # it is nobody's but its own worker's
                 async with asyncio.timeout(2):
-                    await preparation.result()
+                    await order.result()
             if procedure == "take_over":
                 assert await durable.take_over("gone") == 1
                 assert await durable.take_over("gone") == 0
             else:
-                await _resume(url, preparation.workflow_id)
-            ready = await preparation.result()
+                await _resume(url, order.workflow_id)
+            ready = await order.result()
         finally:
             kill(other)
         assert ready.id == copy

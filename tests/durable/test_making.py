@@ -13,22 +13,23 @@ from prolific_async import (
     OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
+    WaitFailedError,
     WaitTimeoutError,
 )
 from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, Order
+from prolific_async.durable.making import Making, Terms, wait
 from prolific_async.simulator import Fault, Simulator
 
 NAME = "Round 2"
 
 
-def order(source: str, *, timeout: float | None = 5.0) -> Order:
-    return Order(source, NAME, None, 5, time.time(), timeout)
+def terms(source: str, *, timeout: float | None = 5.0) -> Terms:
+    return Terms(source, NAME, None, 5, time.time(), timeout)
 
 
 async def make(
     client: ProlificClient,
-    wanted: Order,
+    wanted: Terms,
     *,
     sent_at: float | None = None,
     settling: float = 0.05,
@@ -54,7 +55,7 @@ def copies(sim: Simulator, *, but: Iterable[str]) -> list[str]:
 
 async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
-    made = await make(client, order(source))
+    made = await make(client, terms(source))
     assert copies(sim, but=[source]) == [made]
     assert posts(sim) == ["duplicate", "setup"]
     copy = sim.batches[made]
@@ -63,7 +64,7 @@ async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificCl
 
 async def test_it_looks_before_it_posts(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
-    await make(client, order(source))
+    await make(client, terms(source))
     seen = [request.method for request in sim.requests]
     assert seen[: seen.index("POST")] == ["GET", "GET"]
     assert sim.requests[1].query == {"workspace_id": sim.workspace_id}
@@ -84,7 +85,7 @@ async def test_a_copy_that_is_there_is_taken_and_its_status_is_looked_at_first(
 ) -> None:
     source = sim.add_batch()
     there = sim.add_batch(NAME, status=status)
-    assert await make(client, order(source)) == there
+    assert await make(client, terms(source)) == there
     assert posts(sim) == sent
 
 
@@ -93,7 +94,7 @@ async def test_the_source_itself_and_other_workspaces_are_no_copies(
 ) -> None:
     source = sim.add_batch(NAME)
     elsewhere = sim.add_batch(NAME, workspace_id=sim.add_workspace())
-    made = await make(client, order(source))
+    made = await make(client, terms(source))
     assert copies(sim, but=[source, elsewhere]) == [made]
 
 
@@ -101,7 +102,7 @@ async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) 
     source = sim.add_batch()
     there = {sim.add_batch(NAME), sim.add_batch(NAME)}
     with pytest.raises(OutcomeUnknownError, match="duplicate may or may not have run") as caught:
-        await make(client, order(source))
+        await make(client, terms(source))
     assert {batch.id for batch in caught.value.candidates} == there
     assert posts(sim) == []
 
@@ -113,16 +114,16 @@ async def test_what_passes_is_survived(
     source = sim.add_batch()
     for route, times in (("/batches", 5), (f"/{source}", 5)):
         sim.inject("GET", route, Fault(at_first), times=times)
-    await make(client, order(source))
+    await make(client, terms(source))
     assert len(copies(sim, but=[source])) == 1
 
 
 async def test_what_does_not_pass_is_raised(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(NotFoundError):
-        await make(client, order("nowhere"))
+        await make(client, terms("nowhere"))
     source = sim.add_batch(dataset_status="PROCESSING")
     with pytest.raises(BadRequestError):
-        await make(client, order(source))
+        await make(client, terms(source))
 
 
 async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_settled(
@@ -130,7 +131,7 @@ async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_sett
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(502))
-    await make(client, order(source), settling=0.3)
+    await make(client, terms(source), settling=0.3)
     first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
     assert second.at - first.at >= 0.3
     assert len(copies(sim, but=[source])) == 1
@@ -141,7 +142,7 @@ async def test_a_duplicate_that_shows_late_is_not_sent_again(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504))
-    making = asyncio.create_task(make(client, order(source), settling=5))
+    making = asyncio.create_task(make(client, terms(source), settling=5))
     while posts(sim) != ["duplicate"]:
         await asyncio.sleep(0.01)
     late = sim.add_batch(NAME)
@@ -154,7 +155,7 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
 ) -> None:
     source = sim.add_batch()
     died = time.time() - 0.2
-    making = asyncio.create_task(make(client, order(source), sent_at=died, settling=5))
+    making = asyncio.create_task(make(client, terms(source), sent_at=died, settling=5))
     while len(sim.requests) < 6:
         await asyncio.sleep(0.01)
     assert posts(sim) == []
@@ -168,7 +169,7 @@ async def test_one_that_a_dead_process_did_not_send_is_sent(
 ) -> None:
     source = sim.add_batch()
     began = time.time()
-    await make(client, order(source), sent_at=began, settling=0.2)
+    await make(client, terms(source), sent_at=began, settling=0.2)
     assert time.time() - began >= 0.2
     assert posts(sim) == ["duplicate", "setup"]
 
@@ -178,7 +179,7 @@ async def test_an_unsent_duplicate_needs_no_time_to_settle(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(429), times=4)  # as often as the client tries
-    await make(client, order(source), settling=60)
+    await make(client, terms(source), settling=60)
     assert len(copies(sim, but=[source])) == 1
 
 
@@ -188,7 +189,7 @@ async def test_a_setup_whose_answer_is_lost_is_looked_up(
     source = sim.add_batch()
     sim.inject("POST", "/setup", Fault(reset="after"))
     sim.inject("GET", "/status", Fault(403))  # the client itself cannot tell
-    await make(client, order(source))
+    await make(client, terms(source))
     assert posts(sim) == ["duplicate", "setup"]
 
 
@@ -199,7 +200,7 @@ async def test_a_setup_of_a_dead_process_may_be_accepted_under_our_hands(
     there = sim.add_batch(NAME, status="PROCESSING")
     sim.inject("GET", "/status", Fault(body={"status": "UNINITIALISED"}))
     sim.inject("POST", "/setup", Fault(400))
-    assert await make(client, order(source)) == there
+    assert await make(client, terms(source)) == there
     assert posts(sim) == ["setup"]
 
 
@@ -211,7 +212,7 @@ async def test_it_ends_when_the_time_is_over(
     there = sim.add_batch(NAME) if known else source
     sim.inject("GET", "/status" if known else "/batches", Fault(503), times=None)
     with pytest.raises(WaitTimeoutError) as caught:
-        await make(client, order(source, timeout=0.2))
+        await make(client, terms(source, timeout=0.2))
     assert caught.value.batch_id == there
     assert 0.2 <= caught.value.elapsed < 2
     assert posts(sim) == []
@@ -219,7 +220,7 @@ async def test_it_ends_when_the_time_is_over(
 
 async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
-    late = Order(source, NAME, None, None, time.time() - 60, 59.0)
+    late = Terms(source, NAME, None, None, time.time() - 60, 59.0)
     with pytest.raises(WaitTimeoutError):
         await make(client, late)
     assert posts(sim) == []
@@ -229,10 +230,33 @@ async def test_a_closed_client_is_said(sim: Simulator, client: ProlificClient) -
     source = sim.add_batch()
     await client.close()
     with pytest.raises(ConfigurationError):
-        await make(client, order(source))
+        await make(client, terms(source))
 
 
 def test_the_time_that_is_left() -> None:
-    assert order("b", timeout=None).seconds_left() is None
-    assert 4 < (order("b", timeout=5).seconds_left() or 0) <= 5
-    assert Order("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+    assert terms("b", timeout=None).seconds_left() is None
+    assert 4 < (terms("b", timeout=5).seconds_left() or 0) <= 5
+    assert Terms("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+
+
+async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
+    copy = sim.add_batch(NAME, status="READY")
+    sim.inject("GET", "/status", Fault(503), times=10)
+    poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
+    async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
+        assert (await wait(client.batches, copy, terms("source"))).id == copy
+
+
+async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
+    copy = sim.add_batch(NAME, status="PROCESSING")
+    sim.inject("GET", "/status", Fault(503), times=None)
+    poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
+    async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
+        with pytest.raises(WaitTimeoutError):
+            await wait(client.batches, copy, terms("source", timeout=0.3))
+
+
+async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: ProlificClient) -> None:
+    with pytest.raises(WaitFailedError) as caught:
+        await wait(client.batches, "nowhere", terms("source"))
+    assert isinstance(caught.value.__cause__, NotFoundError)
