@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from tests.durable.databases import PostgreSQL, SQLite
 
 SOURCE = "source"
+SECONDS = 30  # for what takes three, when the machine has other things to do
 
 # In the order in which they come.
 DEATHS: dict[str, AtInsert | AtRequest] = {
@@ -55,7 +55,7 @@ async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[s
         await died(first)
         second = start(evolve(life, deployed_anew=True))
         try:
-            ready = await order.result()
+            ready = await asyncio.wait_for(order.result(), SECONDS)
         finally:
             kill(second)
         return len(sim.batches) - 1, posts(sim), ready.status
@@ -85,12 +85,13 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
         order = await durable.order(SOURCE, name="Round 2", timeout=30)
-        while not any(seen.path.endswith(verb) for seen in sim.in_flight):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(SECONDS):
+            while not any(seen.path.endswith(verb) for seen in sim.in_flight):
+                await asyncio.sleep(0.02)
         kill(first)
         second = start(life)
         try:
-            ready = await order.result()
+            ready = await asyncio.wait_for(order.result(), SECONDS)
         finally:
             kill(second)
         assert ready.status == "READY"
@@ -111,21 +112,19 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
         orders = [await durable.order(SOURCE, name=name) for name in names]
-        while posts(sim).get("setup", 0) < len(names):
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(SECONDS):
+            while posts(sim).get("setup", 0) < len(names):
+                await asyncio.sleep(0.02)
         kill(first)
         sent = posts(sim)
 
         for copy in set(sim.batches) - {SOURCE}:
             sim.set_status(copy, "READY")
-        began = time.monotonic()
         second = start(evolve(life, rate=0.2))
         try:
-            ready = await asyncio.gather(*(one.result() for one in orders))
+            ready = await asyncio.wait_for(asyncio.gather(*(one.result() for one in orders)), 10)
         finally:
             kill(second)
-        assert time.monotonic() - began < 10
         assert {batch.name for batch in ready} == set(names)
         assert posts(sim) == sent == {"duplicate": len(names), "setup": len(names)}
 
@@ -145,11 +144,14 @@ async def test_workers_share_a_queue_and_its_rate_and_one_is_killed(
         workers = [start(each) for each in settings]
         try:
             orders = [await durable.order(SOURCE, name=f"Round {each}") for each in range(number)]
-            while posts(sim).get("duplicate", 0) < number // 3:
-                await asyncio.sleep(0.02)
+            async with asyncio.timeout(SECONDS):
+                while posts(sim).get("duplicate", 0) < number // 3:
+                    await asyncio.sleep(0.02)
             kill(workers[0])
             workers[0] = start(settings[0])
-            ready = await asyncio.gather(*(one.result() for one in orders))
+            ready = await asyncio.wait_for(
+                asyncio.gather(*(one.result() for one in orders)), SECONDS
+            )
         finally:
             for worker in workers:
                 kill(worker)
@@ -173,8 +175,9 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         gone = start(evolve(life, executor_id="gone"))
         order = await durable.order(SOURCE, name="Round 2")
-        while posts(sim).get("setup", 0) < 1:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(SECONDS):
+            while posts(sim).get("setup", 0) < 1:
+                await asyncio.sleep(0.02)
         kill(gone)
         (copy,) = set(sim.batches) - {SOURCE}
         sim.set_status(copy, "READY")
@@ -188,7 +191,7 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
                 assert await durable.take_over("gone") == 0
             else:
                 await _resume(url, order.workflow_id)
-            ready = await order.result()
+            ready = await asyncio.wait_for(order.result(), SECONDS)
         finally:
             kill(other)
         assert ready.id == copy

@@ -79,8 +79,9 @@ def kill(process: ForkServerProcess) -> None:
 
 async def died(process: ForkServerProcess) -> None:
     """Wait until a worker has killed itself."""
-    while process.exitcode is None:
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        while process.exitcode is None:
+            await asyncio.sleep(0.02)
     assert process.exitcode == -signal.SIGKILL
 
 
