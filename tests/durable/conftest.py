@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,13 @@ from tests.durable.databases import PostgreSQL, SQLite, serve
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_left() -> Iterator[None]:
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 @pytest.fixture

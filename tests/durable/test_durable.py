@@ -52,7 +52,7 @@ async def test_an_order_becomes_a_batch_that_is_ready(
     dataset = sim.add_dataset()
     async with durable.worker(client, **QUICK_WORKER):
         order = await durable.order(source, name="Round 2", dataset_id=dataset, tasks_per_group=5)
-        ready = await order.result()
+        ready = await asyncio.wait_for(order.result(), 10)  # nothing needs to settle
     copy = await client.batches.get(ready.id)
     assert ready == copy
     assert (copy.status, copy.name, copy.tasks_per_group) == (BatchStatus.READY, "Round 2", 5)
