@@ -1,0 +1,298 @@
+"""``DurableBatches``: orders, what became of them, and the worker that carries them out."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import asdict
+from dbos import DBOS, DBOSClient
+
+from prolific_async._http.protocol import checked_id
+from prolific_async.durable.making import Terms
+from prolific_async.durable.results import AT_ONCE, Results
+from prolific_async.durable.worker import NAME, worker
+from prolific_async.errors import ConfigurationError
+from prolific_async.models import Batch
+from prolific_async.policies import is_number, is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
+    from uuid import UUID
+
+    from dbos import DBOSConfig
+
+    from prolific_async.client import ProlificClient
+
+
+class Order:
+    """One order: a copy of a batch that is made, set up and waited for.
+
+    Attributes:
+        workflow_id: Its name in DBOS, made of the source's id and the copy's name.
+
+    """
+
+    def __init__(self, results: Results, workflow_id: str) -> None:
+        self._results = results
+        self.workflow_id = workflow_id
+
+    async def result(self) -> Batch:
+        """Return the copy once it is READY, whichever process works on it. It has no client.
+
+        All results that a process awaits cost one look into the database each ``look_every``.
+
+        Raises:
+            WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
+                when the time was over before there was a copy.
+            OutcomeUnknownError: More than one batch bears the name; they are the candidates.
+            ProlificError: The service refused the duplicate or the setup.
+            dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
+
+        """
+        return Batch.from_dict(await self._results.of(self.workflow_id))
+
+    def __repr__(self) -> str:
+        return f"<Order {self.workflow_id}>"
+
+
+class DurableBatches:
+    """Takes orders into a database, where a worker of any process finds them.
+
+    ``async with`` opens and closes it.
+
+    Args:
+        database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
+            ``postgresql://…`` for many.
+        application: DBOS's name for all processes that share the work.
+        look_every: Seconds between looks into the database, for results and, in a worker, for
+            orders: about so long either may take longer. All workers must say the same.
+        migrate: Whether to create and to update DBOS's tables; False when that was done by
+            ``dbos migrate``, by a role that may.
+
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        application: str = "prolific-async",
+        look_every: float = 1.0,
+        migrate: bool = True,
+    ) -> None:
+        _checked_above_0("look_every", look_every)
+        self._database_url = database_url
+        self._application = application
+        self._look_every = look_every
+        self._migrate = migrate
+        self._orders = f"{application}:orders"
+        # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
+        # thousand waits would be resumed no faster than a thousand copies may be made.
+        self._resumed = f"{application}:resumed"
+        self._opened: tuple[DBOSClient, Results] | None = None
+
+    async def __aenter__(self) -> Self:
+        client = await asyncio.to_thread(self._open)
+        self._opened = client, Results(client, self._look_every)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        (client, results), self._opened = self._parts, None
+        await results.close()
+        await asyncio.to_thread(client.destroy)
+
+    async def order(
+        self,
+        batch: Batch | str | UUID,
+        *,
+        name: str,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | None = 1800.0,
+    ) -> Order:
+        """Order a copy of a batch, set up and READY; returns as soon as the order is recorded.
+
+        The batch and the name are the order: ordered again it is the same one, whatever became
+        of it, and the other arguments of the second call are not used.
+
+        Args:
+            batch: The batch to copy.
+            name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
+                taken for the copy**, which is how none is ever made twice.
+            dataset_id: As for ``client.batches.setup``.
+            tasks_per_group: As for ``client.batches.setup``.
+            timeout: Seconds from now for everything, on the clock of the wall, so that the time
+                in the queue counts and a restart doesn't begin anew; None for no limit.
+
+        Raises:
+            ValueError: An argument makes no sense.
+            ConfigurationError: Not opened, or closed.
+
+        """
+        terms = Terms(
+            source_id=checked_id(batch.id if isinstance(batch, Batch) else batch),
+            name=_checked_name(name),
+            dataset_id=None if dataset_id is None else checked_id(dataset_id),
+            tasks_per_group=_checked_tasks(tasks_per_group),
+            began=time.time(),
+            timeout=_checked_timeout(timeout),
+        )
+        order = self.find(terms.source_id, name=name)
+        await self._client.enqueue_async(
+            {
+                "workflow_name": NAME,
+                "queue_name": self._orders,
+                "workflow_id": order.workflow_id,
+            },
+            **asdict(terms),
+        )
+        return order
+
+    def find(self, batch: Batch | str | UUID, *, name: str) -> Order:
+        """Return an order that was given before, by any process; does no I/O.
+
+        Args:
+            batch: The batch to copy.
+            name: Name of the copy.
+
+        """
+        source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
+        return Order(self._parts[1], f"{NAME}:{source_id}:{name}")
+
+    async def take_over(self, executor_id: str) -> int:
+        """Give the work of a process that is gone to the others; returns the number of orders.
+
+        They go on where they were, outside of ``max_starts_per_second``: each was counted when it
+        was begun.
+
+        Args:
+            executor_id: Of a process that no longer runs. Of one that does, work is done twice
+                until it notices; even then no second copy is made.
+
+        """
+        begun = await self._client.list_workflows_async(
+            name=NAME,
+            status="PENDING",
+            executor_id=executor_id,
+            application_name=self._application,
+            load_input=False,
+            load_output=False,
+        )
+        ids = [workflow.workflow_id for workflow in begun]
+        for start in range(0, len(ids), AT_ONCE):
+            await self._client.resume_workflows_async(
+                ids[start : start + AT_ONCE], queue_name=self._resumed
+            )
+        return len(ids)
+
+    @asynccontextmanager
+    async def worker(
+        self,
+        client: ProlificClient,
+        *,
+        executor_id: str,
+        max_starts_per_second: float | None = None,
+        settling: float = 30.0,
+        config: DBOSConfig | None = None,
+    ) -> AsyncGenerator[None]:
+        """Carry orders out in this process and this event loop, until the block ends.
+
+        What was begun under the same ``executor_id`` is taken up first. At the end everything is
+        left as it is, for the next start.
+
+        Args:
+            client: Waits for all orders by its one engine; it can be used for other things, too.
+            executor_id: Name of this process: no other one that runs has it, and it is the same
+                after a restart, such as a pod's name in a StatefulSet.
+            max_starts_per_second: Orders that all workers begin together, None for no limit. Each
+                makes two POSTs and two reads or three. All workers must say the same.
+            settling: Seconds after which a duplicate whose answer is lost and which does not
+                show in the list has not run, so that it may be sent again.
+            config: DBOS's further settings, when the process has workflows of its own. The name,
+                the database and the executor's id come from here.
+
+        Raises:
+            ConfigurationError: Not opened, or there is a worker in this process.
+            ValueError: A number is out of range.
+
+        """
+        if not (executor_id and isinstance(executor_id, str)):
+            raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+        if max_starts_per_second is not None:
+            _checked_above_0("max_starts_per_second", max_starts_per_second)
+        _checked_above_0("settling", settling)
+        settings: DBOSConfig = {
+            **(config or {}),
+            "name": self._application,
+            "system_database_url": self._database_url,
+            "executor_id": executor_id,
+            "run_migrations": self._migrate,
+        }
+
+        async def before() -> None:
+            await self._register_queues(max_starts_per_second)
+            await self.take_over(executor_id)
+
+        async with worker(client.batches, settings, settling=settling, before=before):
+            yield
+
+    async def _register_queues(self, rate: float | None) -> None:
+        limit = max(1, int(rate or 1))
+        limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
+        await self._client.register_queue_async(
+            self._orders, limiter=limiter, polling_interval_sec=self._look_every
+        )
+        await self._client.register_queue_async(
+            self._resumed, polling_interval_sec=self._look_every
+        )
+
+    def _open(self) -> DBOSClient:
+        if self._migrate:
+            DBOS.migrate(self._database_url)
+        return DBOSClient(
+            system_database_url=self._database_url, application_name=self._application
+        )
+
+    @property
+    def _client(self) -> DBOSClient:
+        return self._parts[0]
+
+    @property
+    def _parts(self) -> tuple[DBOSClient, Results]:
+        if self._opened is None:
+            raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
+        return self._opened
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"name must be text, unique in the workspace: {name!r}")
+    return name
+
+
+def _checked_tasks(tasks_per_group: int | None) -> int | None:
+    if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
+        raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
+    return tasks_per_group
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is None or timeout == math.inf:
+        return None
+    if not is_number(timeout) or timeout < 0:
+        raise ValueError(f"timeout must be seconds from 0, or None: {timeout!r}")
+    return timeout
+
+
+def _checked_above_0(name: str, value: float) -> None:
+    if not is_number(value) or value <= 0:
+        raise ValueError(f"{name} must be above 0: {value!r}")

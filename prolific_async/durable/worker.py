@@ -1,0 +1,199 @@
+"""The worker: DBOS in this process and this event loop, and the workflow that it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dbos import DBOS
+
+from prolific_async.durable.lists import Lists
+from prolific_async.durable.making import Making, Terms, wait
+from prolific_async.errors import ConfigurationError, ProlificError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+
+    from dbos import DBOSConfig
+
+    from prolific_async.batches import Batches
+
+_log = logging.getLogger("prolific_async")
+
+NAME = "prolific_async.order"
+
+VERSION = "prolific-async-1"
+"""DBOS runs what was begun under the same version alone. This one outlives releases, of this
+package and of applications; it is raised when the workflow's steps change."""
+
+_THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
+
+
+class Work:
+    """What this process does of the queue; there is one at most.
+
+    Args:
+        batches: The client's, which all workflows share.
+        settling: As for ``Making``.
+
+    """
+
+    def __init__(self, batches: Batches, settling: float) -> None:
+        self._batches = batches
+        self._lists = Lists(batches)
+        self._settling = settling
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._ending = False
+
+    async def end(self) -> None:
+        """Stop every workflow where it is, without an outcome, so that it can be resumed."""
+        self._ending = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def carry_out(self, terms: Terms) -> dict[str, Any]:
+        """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
+        with self._until_the_end():
+            begun_here = False
+
+            async def begin() -> float:
+                nonlocal begun_here
+                begun_here = True
+                return time.time()
+
+            async def make() -> str:
+                with _left_for_later():
+                    making = Making(
+                        self._batches,
+                        self._lists,
+                        terms,
+                        sent_at=None if begun_here else began,
+                        settling=self._settling,
+                    )
+                    return await making.make()
+
+            # Recorded before the first POST, so that a later life knows that one may be under way.
+            began = await DBOS.run_step_async({"name": "begin"}, begin)
+            copy_id = await DBOS.run_step_async({"name": "make"}, make)
+            with _left_for_later():
+                # No step: its outcome is the workflow's, and is written once.
+                ready = await wait(self._batches, copy_id, terms)
+            return ready.to_dict()
+
+    @contextmanager
+    def _until_the_end(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - called by a coroutine
+        if self._ending:
+            raise asyncio.CancelledError
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
+
+
+_work: Work | None = None
+
+
+@contextmanager
+def at_work(work: Work) -> Iterator[None]:
+    """Let the workflows of this process run by a worker.
+
+    Raises:
+        ConfigurationError: This process has one.
+
+    """
+    global _work  # noqa: PLW0603 - DBOS calls plain functions, and is itself one for each process
+    if _work is not None:
+        raise ConfigurationError("this process has a worker: one takes all that it is given")
+    _work = work
+    try:
+        yield
+    finally:
+        _work = None
+
+
+@contextmanager
+def _without_a_line_for_each() -> Iterator[None]:
+    """Keep DBOS from warning of every workflow that the end of its worker stops, by design."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Asyncio task cancelled")
+
+    logger = logging.getLogger("dbos")
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
+
+
+@contextmanager
+def _left_for_later() -> Iterator[None]:
+    """Keep a client that was closed from becoming an outcome: DBOS records none of a cancelled."""
+    try:
+        yield
+    except ProlificError as error:
+        if isinstance(error, ConfigurationError) or isinstance(error.__cause__, ConfigurationError):
+            _log.error("%s; the work is left for the next start of a worker", error)
+            raise asyncio.CancelledError from error
+        raise
+
+
+@DBOS.workflow(name=NAME)
+async def carry_out(**terms: Any) -> dict[str, Any]:
+    """Run by DBOS, with the fields of ``Terms``."""
+    if _work is None:
+        raise asyncio.CancelledError("this process has no worker")
+    return await _work.carry_out(Terms(**terms))
+
+
+@asynccontextmanager
+async def worker(
+    batches: Batches,
+    settings: DBOSConfig,
+    *,
+    settling: float,
+    before: Callable[[], Awaitable[object]],
+) -> AsyncGenerator[None]:
+    """Run DBOS in this process and this loop until the block ends.
+
+    Args:
+        batches: The client's.
+        settings: DBOS's.
+        settling: As for ``Making``.
+        before: Called when no workflow of this process runs, and none can begin.
+
+    """
+    work = Work(batches, settling)
+    with at_work(work):
+        await before()
+        loop = asyncio.get_running_loop()
+        DBOS(
+            config={
+                "application_version": os.environ.get("DBOS__APPVERSION") or VERSION,
+                "log_level": "WARNING",
+                "max_executor_threads": _THREADS,
+                **settings,
+            }
+        )
+        try:
+            # In this thread, since DBOS runs workflows in the loop that it is launched in.
+            DBOS.launch()
+            yield
+        finally:
+            with _without_a_line_for_each():
+                await work.end()
+            # In another thread, since DBOS's own ones may wait for this loop, and not in the
+            # loop's pool, which DBOS has made its own.
+            with ThreadPoolExecutor(1) as pool:
+                await loop.run_in_executor(pool, DBOS.destroy)
+            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))

@@ -1,0 +1,150 @@
+"""Waits as server-sent events, by FastAPI's own support for these.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html is what browsers keep to.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from types import EllipsisType
+from typing import Annotated, Any, Literal
+
+import attrs
+from fastapi import Depends, Header, HTTPException
+from fastapi.requests import HTTPConnection
+from fastapi.sse import ServerSentEvent
+
+from prolific_async.batches import BatchOrId
+from prolific_async.client import ProlificClient
+from prolific_async.errors import ConfigurationError, WaitError
+from prolific_async.fastapi.client import Client
+from prolific_async.fastapi.problems import problem_of, told
+from prolific_async.models import StatusEvent
+from prolific_async.policies import PollPolicy
+
+__all__ = ["WaitEvents"]
+
+_END = "end"
+_RETRY = (1000, 3000)
+"""Milliseconds until a browser connects again: not the same for all, when a service restarts."""
+
+
+class _WaitEvents:
+    """Streams waits to one request, and ends them with it."""
+
+    def __init__(self, client: ProlificClient, connection: HTTPConnection) -> None:
+        self._batches = client.batches
+        self._connection = connection
+        self._going: list[asyncio.Task[Any]] = []
+
+    async def __call__(
+        self,
+        *batches: BatchOrId,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+    ) -> AsyncGenerator[ServerSentEvent]:
+        """Wait for batches and yield what becomes of them, see ``WaitEvents``.
+
+        Args:
+            batches: The batches to wait for.
+            timeout: Seconds for each wait, as in ``wait_until_ready``, from each connection on.
+            poll: Gaps and graces, by default the client's.
+
+        """
+        yield ServerSentEvent(retry=random.randint(*_RETRY))  # noqa: S311 - no secret
+        events: asyncio.Queue[ServerSentEvent | None] = asyncio.Queue()
+        waits = [
+            asyncio.create_task(self._follow(batch, timeout, poll, events)) for batch in batches
+        ]
+        self._going += waits
+        for _ in waits:
+            while (event := await events.get()) is not None:
+                yield event
+        ends = Counter(await asyncio.gather(*waits))
+        if not ends["restarting"]:
+            counts = {"ready": ends["ready"], "failed": ends["failed"]}
+            yield ServerSentEvent(event=_END, id=_END, data=counts)
+
+    async def _follow(
+        self,
+        batch: BatchOrId,
+        timeout: float | EllipsisType | None,
+        poll: PollPolicy | None,
+        events: asyncio.Queue[ServerSentEvent | None],
+    ) -> Literal["ready", "failed", "restarting"]:
+        def saw(look: StatusEvent) -> None:
+            events.put_nowait(ServerSentEvent(event="status", data=self._look(look)))
+
+        try:
+            await self._batches.wait_until_ready(batch, timeout=timeout, poll=poll, on_event=saw)
+        except WaitError as error:
+            if isinstance(error.__cause__, ConfigurationError):
+                return "restarting"  # what a browser connects to next goes on with the wait
+            events.put_nowait(ServerSentEvent(event="failed", data=self._failure(error)))
+            return "failed"
+        finally:
+            events.put_nowait(None)
+        return "ready"
+
+    def _look(self, look: StatusEvent) -> dict[str, Any]:
+        error = look.error and problem_of(look.error, self._connection).detail
+        return attrs.asdict(look) | {"error": error}
+
+    def _failure(self, error: WaitError) -> dict[str, Any]:
+        return told(error, self._connection).document() | {
+            "batch_id": error.batch_id,
+            "last_status": error.last_status,
+            "polls": error.polls,
+            "elapsed": error.elapsed,
+        }
+
+    async def stop(self) -> None:
+        """End the waits that still go on."""
+        for wait in self._going:
+            wait.cancel()
+        if self._going:
+            await asyncio.wait(self._going)
+
+
+async def _wait_events(
+    client: Client,
+    connection: HTTPConnection,
+    last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> AsyncGenerator[_WaitEvents]:
+    if last_event_id == _END:
+        raise HTTPException(HTTPStatus.NO_CONTENT)
+    wait_events = _WaitEvents(client, connection)
+    try:
+        yield wait_events
+    finally:
+        # Here and not in the generator, which is told of its end only when it is collected.
+        await wait_events.stop()
+
+
+WaitEvents = Annotated[_WaitEvents, Depends(_wait_events)]
+"""Turns waits into server-sent events, as a parameter of a route that yields them.
+
+``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection,
+of which a browser opens no more than six to a host over HTTP/1.1. It yields
+
+- ``status`` for every look, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
+  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the look failed, in a fixed
+  sentence. READY is the last of a batch.
+- ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
+  ``elapsed``, as in ``WaitError``, and the ``status`` (HTTP's), ``code`` and ``detail`` of the
+  problem document that the error would be answered with.
+- ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
+  its ``EventSource`` now. One that does not connects again with this event's id, and is answered
+  with 204, which tells browsers to stop.
+
+A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
+again by the browser after one to three seconds. Nothing is lost: the first look tells where each
+batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
+15 s.
+
+A browser that goes away ends its own waits, and nobody else's for the same batch. Open streams are
+requests that a server lets end before it stops: give it a bound, such as uvicorn's
+``--timeout-graceful-shutdown 5``.
+"""

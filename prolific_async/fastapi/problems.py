@@ -1,0 +1,134 @@
+"""What a caller of the application is told of an error: one table, and nothing from elsewhere."""
+
+import logging
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from attrs import frozen
+from fastapi.requests import HTTPConnection, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.websockets import WebSocket, WebSocketState
+
+from prolific_async import errors
+
+__all__ = ["Problem", "exception_handlers", "problem_of", "told"]
+
+_log = logging.getLogger("prolific_async")
+
+_SLOW_DOWN = 30
+"""Seconds within which a client has recovered from a 429; the wait when Prolific names none."""
+_LONGEST = 3600
+"""Seconds that a caller is sent away for at most."""
+_WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
+
+
+@frozen
+class Problem:
+    """A problem document (RFC 9457) of the type "about:blank", with a code for programs."""
+
+    status: int
+    code: str
+    detail: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as what is encoded as JSON."""
+        return {"status": self.status, "code": self.code, "detail": self.detail}
+
+
+_MISCONFIGURED = Problem(500, "misconfigured", "This service is not set up right for Prolific.")
+_UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be used.")
+_UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
+_REFUSED = Problem(422, "refused", "Prolific refuses this request as it stands.")
+_RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
+_UNKNOWN = "It may or may not have been done: look before you send it again."
+
+_PROBLEMS: dict[type[errors.ProlificError], Problem] = {
+    errors.ProlificError: _UNUSABLE,
+    errors.ConfigurationError: _MISCONFIGURED,
+    errors.TransportError: _UNREACHABLE,
+    errors.RequestTimeoutError: Problem(
+        504, "no_answer_in_time", "Prolific did not answer in time."
+    ),
+    errors.BadRequestError: _REFUSED,
+    errors.ValidationError: _REFUSED,
+    errors.AuthenticationError: _MISCONFIGURED,
+    errors.PermissionDeniedError: _MISCONFIGURED,
+    errors.NotFoundError: Problem(404, "no_such_batch", "There is no such batch."),
+    errors.ConflictError: Problem(409, "conflict", "Something else is at work on this batch."),
+    errors.RateLimitedError: Problem(503, "busy", "Prolific is busy: try again later."),
+    errors.OutcomeUnknownError: Problem(502, "outcome_unknown", _UNKNOWN),
+    errors.BatchFailedError: Problem(
+        409, "batch_failed", "Prolific could not build this batch's tasks."
+    ),
+    errors.BatchNotSetUpError: Problem(409, "not_set_up", "This batch has not been set up."),
+    errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
+}
+
+
+def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
+    """Return what may be told of an error to whoever made a request."""
+    cause = error.__cause__
+    if isinstance(error, errors.WaitFailedError) and isinstance(cause, errors.ProlificError):
+        if isinstance(cause, errors.ConfigurationError):
+            return _RESTARTING
+        return problem_of(cause, connection)
+    if isinstance(error, errors.NotFoundError) and not _names(connection, error.path):
+        return _MISCONFIGURED
+    if isinstance(error, errors.OutcomeUnknownError) and isinstance(cause, TimeoutError):
+        return Problem(504, "outcome_unknown", _UNKNOWN)
+    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
+
+
+def _names(connection: HTTPConnection, path: str) -> bool:
+    """Tell whether a parameter of the request is a segment of a path that Prolific was asked."""
+    named = [*connection.path_params.values(), *connection.query_params.values()]
+    return not set(path.split("/")).isdisjoint(quote(str(value), safe="") for value in named)
+
+
+def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
+    """Return what may be told of an error, and log the error itself."""
+    problem = problem_of(error, connection)
+    ours = problem.status >= 500  # noqa: PLR2004 - HTTP's own classes
+    _log.log(
+        logging.ERROR if ours else logging.INFO,
+        "%s was answered with %d, as %s: %s",
+        connection.url.path,
+        problem.status,
+        type(error).__name__,
+        error,
+        exc_info=error if ours else None,
+    )
+    return problem
+
+
+async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Response | None:
+    problem = told(error, connection)
+    is_busy = problem.status == 503  # noqa: PLR2004 - HTTP's own
+    if isinstance(connection, WebSocket) and connection.application_state is not (
+        WebSocketState.CONNECTING
+    ):
+        if connection.application_state is WebSocketState.CONNECTED:
+            code = _WS_TRY_AGAIN_LATER if is_busy else _WS_INTERNAL_ERROR
+            await connection.close(code, problem.detail)
+        return None
+    return JSONResponse(
+        problem.document(),
+        problem.status,
+        {"Retry-After": str(_retry_after(error))} if is_busy else None,
+        "application/problem+json",
+    )
+
+
+def _retry_after(error: BaseException) -> int:
+    if isinstance(error, errors.WaitFailedError) and error.__cause__ is not None:
+        error = error.__cause__
+    asked = getattr(error, "retry_after", None)
+    return _SLOW_DOWN if asked is None else min(math.ceil(asked), _LONGEST)
+
+
+exception_handlers: dict[
+    int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
+] = {errors.ProlificError: _answer}  # type: ignore[dict-item] # a WebSocket may get no Response
+"""What ``FastAPI(exception_handlers=…)`` takes; see the package for the answers."""

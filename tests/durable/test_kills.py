@@ -1,0 +1,206 @@
+"""Workers that are killed, with SIGKILL, and what the next ones make of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import evolve
+from dbos import DBOSClient
+
+from prolific_async.durable import DurableBatches
+from prolific_async.simulator import AfterLooks, Fault, Simulator
+from tests.durable.worker import AtInsert, AtRequest, Settings, died, kill, start
+
+if TYPE_CHECKING:
+    from tests.durable.databases import PostgreSQL, SQLite
+
+SOURCE = "source"
+SECONDS = 30  # for what takes three, when the machine has other things to do
+
+# In the order in which they come.
+DEATHS: dict[str, AtInsert | AtRequest] = {
+    "claimed": AtInsert("operation_outputs", 1),
+    "begun": AtRequest("GET", f"/{SOURCE}", answered=False),
+    "looked": AtRequest("GET", "/batches", answered=True),
+    "duplicate not sent": AtRequest("POST", "/duplicate", answered=False),
+    "duplicate answered": AtRequest("POST", "/duplicate", answered=True),
+    "setup not sent": AtRequest("POST", "/setup", answered=False),
+    "setup answered": AtRequest("POST", "/setup", answered=True),
+    "made, not recorded": AtInsert("operation_outputs", 2),
+    "waiting": AtRequest("GET", "/status", answered=True),
+    "ready, not recorded": AtInsert("workflow_output", 1),
+}
+
+
+def posts(sim: Simulator) -> dict[str, int]:
+    return Counter(
+        seen.path.rpartition("/")[2]
+        for seen in (*sim.requests, *sim.in_flight)
+        if seen.method == "POST"
+    )
+
+
+async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[str, int], str]:
+    async with (
+        Simulator(setup=AfterLooks(3)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token)
+        first = start(evolve(life, death=death))
+        order = await durable.order(SOURCE, name="Round 2", timeout=30)
+        await died(first)
+        second = start(evolve(life, deployed_anew=True))
+        try:
+            ready = await asyncio.wait_for(order.result(), SECONDS)
+        finally:
+            kill(second)
+        return len(sim.batches) - 1, posts(sim), ready.status
+
+
+async def test_a_worker_may_die_at_every_step_and_a_new_one_be_deployed(
+    databases: SQLite | PostgreSQL,
+) -> None:
+    outcomes = await asyncio.gather(
+        *(_two_lives(databases.new(), death) for death in DEATHS.values())
+    )
+    expected = (1, {"duplicate": 1, "setup": 1}, "READY")
+    assert dict(zip(DEATHS, outcomes, strict=True)) == dict.fromkeys(DEATHS, expected)
+
+
+@pytest.mark.parametrize("verb", ["duplicate", "setup"])
+async def test_a_worker_may_die_in_the_middle_of_a_post(
+    databases: SQLite | PostgreSQL, verb: str
+) -> None:
+    url = databases.new()
+    async with (
+        Simulator(setup=AfterLooks(3)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        sim.inject("POST", f"/{verb}", Fault(delay=60))
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token)
+        first = start(life)
+        order = await durable.order(SOURCE, name="Round 2", timeout=30)
+        async with asyncio.timeout(SECONDS):
+            while not any(seen.path.endswith(verb) for seen in sim.in_flight):
+                await asyncio.sleep(0.02)
+        kill(first)
+        second = start(life)
+        try:
+            ready = await asyncio.wait_for(order.result(), SECONDS)
+        finally:
+            kill(second)
+        assert ready.status == "READY"
+        assert len(sim.batches) == 2
+        assert posts(sim) == {"duplicate": 1, "setup": 1}
+
+
+async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
+    databases: SQLite | PostgreSQL,
+) -> None:
+    url = databases.new()
+    names = [f"Round {number}" for number in range(20)]
+    async with (
+        Simulator(setup=AfterLooks(10**6)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token)
+        first = start(life)
+        orders = [await durable.order(SOURCE, name=name) for name in names]
+        async with asyncio.timeout(SECONDS):
+            while posts(sim).get("setup", 0) < len(names):
+                await asyncio.sleep(0.02)
+        kill(first)
+        sent = posts(sim)
+
+        for copy in set(sim.batches) - {SOURCE}:
+            sim.set_status(copy, "READY")
+        second = start(evolve(life, rate=0.2))
+        try:
+            ready = await asyncio.wait_for(asyncio.gather(*(one.result() for one in orders)), 10)
+        finally:
+            kill(second)
+        assert {batch.name for batch in ready} == set(names)
+        assert posts(sim) == sent == {"duplicate": len(names), "setup": len(names)}
+
+
+async def test_workers_share_a_queue_and_its_rate_and_one_is_killed(
+    databases: SQLite | PostgreSQL,
+) -> None:
+    url = databases.new()
+    number, rate = 12, 4.0
+    async with (
+        Simulator(setup=AfterLooks(3)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, rate=rate)
+        settings = [evolve(life, executor_id=name) for name in ("one", "two")]
+        workers = [start(each) for each in settings]
+        try:
+            orders = [await durable.order(SOURCE, name=f"Round {each}") for each in range(number)]
+            async with asyncio.timeout(SECONDS):
+                while posts(sim).get("duplicate", 0) < number // 3:
+                    await asyncio.sleep(0.02)
+            kill(workers[0])
+            workers[0] = start(settings[0])
+            ready = await asyncio.wait_for(
+                asyncio.gather(*(one.result() for one in orders)), SECONDS
+            )
+        finally:
+            for worker in workers:
+                kill(worker)
+        assert len({batch.id for batch in ready}) == len(sim.batches) - 1 == number
+        assert posts(sim) == {"duplicate": number, "setup": number}
+        at = [seen.at for seen in sim.requests if seen.path.endswith("/duplicate")]
+        # Three windows of one second. What the first one begins arrives late, as its workers have
+        # only just started; the third begins a second after the second.
+        assert max(at) - sorted(at)[number // 3] > 0.8
+
+
+@pytest.mark.parametrize("procedure", ["take_over", "dbos"])
+async def test_the_work_of_one_that_never_comes_back_is_moved(
+    databases: SQLite | PostgreSQL, procedure: str
+) -> None:
+    url = databases.new()
+    async with (
+        Simulator(setup=AfterLooks(10**6)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token)
+        gone = start(evolve(life, executor_id="gone"))
+        order = await durable.order(SOURCE, name="Round 2")
+        async with asyncio.timeout(SECONDS):
+            while posts(sim).get("setup", 0) < 1:
+                await asyncio.sleep(0.02)
+        kill(gone)
+        (copy,) = set(sim.batches) - {SOURCE}
+        sim.set_status(copy, "READY")
+        other = start(evolve(life, executor_id="other"))
+        try:
+            with pytest.raises(TimeoutError):  # it is nobody's but its own worker's
+                async with asyncio.timeout(2):
+                    await order.result()
+            if procedure == "take_over":
+                assert await durable.take_over("gone") == 1
+                assert await durable.take_over("gone") == 0
+            else:
+                await _resume(url, order.workflow_id)
+            ready = await asyncio.wait_for(order.result(), SECONDS)
+        finally:
+            kill(other)
+        assert ready.id == copy
+        assert posts(sim) == {"duplicate": 1, "setup": 1}
+
+
+async def _resume(url: str, workflow_id: str) -> None:
+    """Do what ``dbos workflow resume`` does."""
+    client = DBOSClient(system_database_url=url)
+    await client.resume_workflow_async(workflow_id)
+    await asyncio.to_thread(client.destroy)

@@ -1,0 +1,262 @@
+"""The one copy of an order, whatever happened before and whatever happens meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from prolific_async import (
+    BadRequestError,
+    ConfigurationError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PollPolicy,
+    ProlificClient,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.durable.lists import Lists
+from prolific_async.durable.making import Making, Terms, wait
+from prolific_async.simulator import Fault, Simulator
+
+NAME = "Round 2"
+
+
+def terms(source: str, *, timeout: float | None = 5.0) -> Terms:
+    return Terms(source, NAME, None, 5, time.time(), timeout)
+
+
+async def make(
+    client: ProlificClient,
+    wanted: Terms,
+    *,
+    sent_at: float | None = None,
+    settling: float = 0.05,
+) -> str:
+    pauses = PollPolicy(initial=0.01, maximum=0.02)
+    return await Making(
+        client.batches,
+        Lists(client.batches),
+        wanted,
+        sent_at=sent_at,
+        settling=settling,
+        pauses=pauses,
+    ).make()
+
+
+def posts(sim: Simulator) -> list[str]:
+    return [seen.path.rpartition("/")[2] for seen in sim.requests if seen.method == "POST"]
+
+
+def copies(sim: Simulator, *, but: Iterable[str]) -> list[str]:
+    return [batch_id for batch_id in sim.batches if batch_id not in but]
+
+
+async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    made = await make(client, terms(source))
+    assert copies(sim, but=[source]) == [made]
+    assert posts(sim) == ["duplicate", "setup"]
+    copy = sim.batches[made]
+    assert (copy.name, copy.tasks_per_group) == (NAME, 5)
+
+
+async def test_it_looks_before_it_posts(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    await make(client, terms(source))
+    seen = [request.method for request in sim.requests]
+    assert seen[: seen.index("POST")] == ["GET", "GET"]
+    assert sim.requests[1].query == {"workspace_id": sim.workspace_id}
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        ("UNINITIALISED", ["setup"]),
+        ("PROCESSING", []),
+        ("READY", []),
+        ("ERROR", []),
+        ("QUEUED", []),
+    ],
+)
+async def test_a_copy_that_is_there_is_taken_and_its_status_is_looked_at_first(
+    sim: Simulator, client: ProlificClient, status: str, sent: list[str]
+) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(NAME, status=status)
+    assert await make(client, terms(source)) == there
+    assert posts(sim) == sent
+
+
+async def test_the_source_itself_and_other_workspaces_are_no_copies(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch(NAME)
+    elsewhere = sim.add_batch(NAME, workspace_id=sim.add_workspace())
+    made = await make(client, terms(source))
+    assert copies(sim, but=[source, elsewhere]) == [made]
+
+
+async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    there = {sim.add_batch(NAME), sim.add_batch(NAME)}
+    with pytest.raises(OutcomeUnknownError, match="duplicate may or may not have run") as caught:
+        await make(client, terms(source))
+    assert {batch.id for batch in caught.value.candidates} == there
+    assert posts(sim) == []
+
+
+@pytest.mark.parametrize("at_first", [503, 408])
+async def test_what_passes_is_survived(
+    sim: Simulator, client: ProlificClient, at_first: int
+) -> None:
+    source = sim.add_batch()
+    for route, times in (("/batches", 5), (f"/{source}", 5)):
+        sim.inject("GET", route, Fault(at_first), times=times)
+    await make(client, terms(source))
+    assert len(copies(sim, but=[source])) == 1
+
+
+async def test_what_does_not_pass_is_raised(sim: Simulator, client: ProlificClient) -> None:
+    with pytest.raises(NotFoundError):
+        await make(client, terms("nowhere"))
+    source = sim.add_batch(dataset_status="PROCESSING")
+    with pytest.raises(BadRequestError):
+        await make(client, terms(source))
+
+
+async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_settled(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(502))
+    await make(client, terms(source), settling=0.3)
+    first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
+    assert second.at - first.at >= 0.3
+    assert len(copies(sim, but=[source])) == 1
+
+
+async def test_a_duplicate_that_shows_late_is_not_sent_again(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(504))
+    making = asyncio.create_task(make(client, terms(source), settling=5))
+    while posts(sim) != ["duplicate"]:
+        await asyncio.sleep(0.01)
+    late = sim.add_batch(NAME)
+    assert await making == late
+    assert posts(sim) == ["duplicate", "setup"]
+
+
+async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    died = time.time() - 0.2
+    making = asyncio.create_task(make(client, terms(source), sent_at=died, settling=5))
+    while len(sim.requests) < 6:
+        await asyncio.sleep(0.01)
+    assert posts(sim) == []
+    late = sim.add_batch(NAME)
+    assert await making == late
+    assert posts(sim) == ["setup"]
+
+
+async def test_one_that_a_dead_process_did_not_send_is_sent(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    began = time.time()
+    await make(client, terms(source), sent_at=began, settling=0.2)
+    assert time.time() - began >= 0.2
+    assert posts(sim) == ["duplicate", "setup"]
+
+
+async def test_an_unsent_duplicate_needs_no_time_to_settle(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(429), times=4)  # as often as the client tries
+    await make(client, terms(source), settling=60)
+    assert len(copies(sim, but=[source])) == 1
+
+
+async def test_a_setup_whose_answer_is_lost_is_looked_up(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(403))  # the client itself cannot tell
+    await make(client, terms(source))
+    assert posts(sim) == ["duplicate", "setup"]
+
+
+async def test_a_setup_of_a_dead_process_may_be_accepted_under_our_hands(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(NAME, status="PROCESSING")
+    sim.inject("GET", "/status", Fault(body={"status": "UNINITIALISED"}))
+    sim.inject("POST", "/setup", Fault(400))
+    assert await make(client, terms(source)) == there
+    assert posts(sim) == ["setup"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_it_ends_when_the_time_is_over(
+    sim: Simulator, client: ProlificClient, *, known: bool
+) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(NAME) if known else source
+    sim.inject("GET", "/status" if known else "/batches", Fault(503), times=None)
+    with pytest.raises(WaitTimeoutError) as caught:
+        await make(client, terms(source, timeout=0.2))
+    assert caught.value.batch_id == there
+    assert 0.2 <= caught.value.elapsed < 2
+    assert posts(sim) == []
+
+
+async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    late = Terms(source, NAME, None, None, time.time() - 60, 59.0)
+    with pytest.raises(WaitTimeoutError):
+        await make(client, late)
+    assert posts(sim) == []
+
+
+async def test_a_closed_client_is_said(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    await client.close()
+    with pytest.raises(ConfigurationError):
+        await make(client, terms(source))
+
+
+def test_the_time_that_is_left() -> None:
+    assert terms("b", timeout=None).seconds_left() is None
+    assert 4 < (terms("b", timeout=5).seconds_left() or 0) <= 5
+    assert Terms("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+
+
+async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
+    copy = sim.add_batch(NAME, status="READY")
+    sim.inject("GET", "/status", Fault(503), times=10)
+    poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
+    async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
+        assert (await wait(client.batches, copy, terms("source"))).id == copy
+
+
+async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
+    copy = sim.add_batch(NAME, status="PROCESSING")
+    sim.inject("GET", "/status", Fault(503), times=None)
+    poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
+    async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
+        with pytest.raises(WaitTimeoutError):
+            await wait(client.batches, copy, terms("source", timeout=0.3))
+
+
+async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: ProlificClient) -> None:
+    with pytest.raises(WaitFailedError) as caught:
+        await wait(client.batches, "nowhere", terms("source"))
+    assert isinstance(caught.value.__cause__, NotFoundError)

@@ -1,0 +1,149 @@
+"""A worker in a process of its own, which can be told when to die.
+
+The processes are forked from one that has imported everything, so that a life costs 50 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import sqlalchemy as sa
+from attrs import frozen
+from dbos import DBOS
+
+from prolific_async import PollPolicy, ProlificClient, RetryPolicy
+from prolific_async.durable import DurableBatches
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+    from types import SimpleNamespace
+
+QUICK_WORKER: dict[str, Any] = {
+    "executor_id": "one",
+    "config": {"notification_listener_polling_interval_sec": 0.05},  # it ends as quickly
+}
+"""For ``DurableBatches.worker`` in the test's own process."""
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.durable.worker"])
+
+
+@frozen
+class AtRequest:
+    """Die when a request is about to be sent, or when its answer is there."""
+
+    method: str
+    ending: str
+    answered: bool
+
+
+@frozen
+class AtInsert:
+    """Die before a row is inserted into a table for so many a time."""
+
+    table: str
+    number: int
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What a worker is given."""
+
+    database_url: str
+    base_url: str
+    token: str
+    executor_id: str = "first"
+    rate: float | None = None
+    settling: float = 1.0
+    death: AtRequest | AtInsert | None = None
+    deployed_anew: bool = False
+
+
+def start(settings: Settings) -> ForkServerProcess:
+    """Start a worker; whoever starts it kills it."""
+    process = _context.Process(target=_run, args=(settings,), daemon=True)
+    process.start()
+    return process
+
+
+def kill(process: ForkServerProcess) -> None:
+    """Kill a worker with SIGKILL, and wait until it is gone."""
+    process.kill()
+    process.join()
+
+
+async def died(process: ForkServerProcess) -> None:
+    """Wait until a worker has killed itself."""
+    async with asyncio.timeout(30):
+        while process.exitcode is None:
+            await asyncio.sleep(0.02)
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _run(settings: Settings) -> None:
+    asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    traces = []
+    if isinstance(settings.death, AtRequest):
+        traces.append(_trace(settings.death))
+    if isinstance(settings.death, AtInsert):
+        _listen(settings.death)
+    if settings.deployed_anew:
+        DBOS.workflow(name="of the application")(_deployed)  # by which DBOS tells a new version
+    client = ProlificClient(
+        settings.token,
+        base_url=settings.base_url,
+        poll=PollPolicy(initial=0.05, maximum=0.1),
+        retry=RetryPolicy(initial=0.01, maximum=0.1),
+        trace_configs=traces,
+    )
+    durable = DurableBatches(settings.database_url, look_every=0.1)
+    async with (
+        client,
+        durable,
+        durable.worker(
+            client,
+            executor_id=settings.executor_id,
+            max_starts_per_second=settings.rate,
+            settling=settings.settling,
+        ),
+    ):
+        await asyncio.Event().wait()
+
+
+async def _deployed() -> None:
+    """Do what the application did not do before."""
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _trace(death: AtRequest) -> aiohttp.TraceConfig:
+    async def look(_session: aiohttp.ClientSession, _context: SimpleNamespace, told: Any) -> None:
+        if told.method == death.method and told.url.path.endswith(death.ending):
+            _die()
+
+    trace = aiohttp.TraceConfig()
+    (trace.on_request_end if death.answered else trace.on_request_start).append(look)
+    return trace
+
+
+def _listen(death: AtInsert) -> None:
+    seen = 0
+
+    def look(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        nonlocal seen
+        if f"{death.table} (workflow_uuid" in statement:
+            seen += 1
+            if seen == death.number:
+                _die()
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", look)

@@ -1,0 +1,229 @@
+"""The example, whole: copies, hundreds of browsers, and a restart under them."""
+
+import asyncio
+import inspect
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import aiohttp
+import pytest
+
+import prolific_async.fastapi
+from prolific_async import PollPolicy
+from prolific_async.simulator import Fault, Simulator
+from tests.fastapi.conftest import endless
+from tests.fastapi.serving import Browser, serving, until
+
+MANY = 200
+GAP = 0.25
+"""Seconds between looks, where the default grows from one second to ten."""
+
+SERVE = f"""
+import sys, uvicorn
+from prolific_async import PollPolicy
+from tests.fastapi.example.app import create_app
+poll = PollPolicy(initial={GAP}, maximum={GAP}, timeout=60)
+uvicorn.run(create_app(poll), fd=int(sys.argv[1]), timeout_graceful_shutdown=1, log_config=None)
+"""
+
+
+async def until_answering(session: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    assert answer.status == 200
+                    return
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.02)
+
+
+async def until_all(browsers: list[Browser], *, answers: int) -> None:
+    """Return once every browser has seen a look, and so many connections answered."""
+    await until(lambda: all(one.events and len(one.answers) >= answers for one in browsers))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+class Service:
+    """The example in a process of its own, which can be stopped and started again."""
+
+    def __init__(self, sim: Simulator) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = os.environ | {"PROLIFIC_URL": sim.url, "PROLIFIC_TOKEN": sim.token}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # A new socket each time, as a service has that is started again.
+        with socket.create_server(("127.0.0.1", self.port), backlog=512) as listening:
+            descriptor = listening.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(descriptor)],
+                env=self._environment,
+                pass_fds=[descriptor],
+                stderr=subprocess.DEVNULL,
+            )
+
+    async def stop(self) -> float:
+        """Ask it to stop; returns the seconds that it took."""
+        if self._process is None:
+            return 0.0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(self._process.wait, 20)
+        self._process = None
+        return loop.time() - began
+
+
+@asynccontextmanager
+async def running(sim: Simulator) -> AsyncIterator[Service]:
+    service = Service(sim)
+    service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
+
+
+async def test_a_copy_is_started_listed_and_watched(
+    sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
+) -> None:
+    new = {"name": "Round 2", "tasks_per_group": 5}
+    async with session.post(f"{backend}/batches/{source}/copies", json=new) as answer:
+        assert answer.status == 202
+        location, copy = answer.headers["Location"], await answer.json()
+    assert location == f"/copies/{copy['id']}"
+    assert sim.batches[copy["id"]].tasks_per_group == 5
+    browser = Browser(session, f"{backend}{location}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    assert browser.statuses[-1] == "READY"
+    async with session.get(backend + location) as answer:
+        ready = await answer.json()
+    assert ready == copy | {"status": "READY", "tasks": 200}
+    async with session.get(f"{backend}/copies") as answer:
+        assert await answer.json() == [ready]
+    async with session.get(f"{backend}/source") as answer:
+        assert (await answer.json())["id"] == source
+
+
+async def test_the_example_of_the_packages_text_works(
+    sim: Simulator,
+    source: str,
+    session: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url)
+    text = inspect.getdoc(prolific_async.fastapi) or ""
+    lines = text.partition("::\n\n")[2].splitlines()
+    space: dict[str, Any] = {}
+    code = itertools.takewhile(lambda line: not line or line.startswith(" "), lines)
+    exec(textwrap.dedent("\n".join(code)), space)
+    async with serving(space["app"]) as url:
+        async with session.post(f"{url}/batches/{source}/copies?name=Round+2") as answer:
+            assert answer.status == 202
+        sim.set_status(answer.headers["Location"].split("/")[2], "READY")
+        browser = Browser(session, url + answer.headers["Location"])
+        await asyncio.wait_for(browser.watch(), 5)
+    assert browser.statuses == ["READY"]
+
+
+async def test_a_copy_whose_answer_was_lost_is_the_one_that_is_told(
+    sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
+) -> None:
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    async with session.post(
+        f"{backend}/batches/{source}/copies", json={"name": "Round 2"}
+    ) as answer:
+        assert answer.status == 202
+        copy = await answer.json()
+    assert set(sim.batches) == {source, copy["id"]}
+    assert [seen.method for seen in sim.requests].count("POST") == 2
+
+
+@pytest.mark.parametrize("poll", [PollPolicy(initial=GAP, maximum=GAP, jitter=0)])
+async def test_many_browsers_on_many_batches_cost_the_service_one_list_a_gap(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batches = [endless(sim, f"Round {n}") for n in range(MANY)]
+    browsers = [Browser(session, f"{backend}/copies/{batch_id}/events") for batch_id in batches]
+    watching = [asyncio.create_task(browser.watch()) for browser in browsers]
+    await until_all(browsers, answers=1)
+    loop = asyncio.get_running_loop()
+    started, began = len(sim.requests), loop.time()
+    while loop.time() < began + 8 * GAP:
+        await asyncio.sleep(0.02)
+    going_on, gaps = len(sim.requests) - started, (loop.time() - began) / GAP
+    for batch_id in batches:
+        sim.set_status(batch_id, "READY")
+    await asyncio.wait_for(asyncio.gather(*watching), 20)
+    assert {tuple(browser.answers) for browser in browsers} == {(200, 204)}
+    assert {browser.statuses[-1] for browser in browsers} == {"READY"}
+    # The start finds out the workspace while browsers still come; from then on it is one list a
+    # gap, and one more as the gap that was counted may have begun before.
+    assert going_on <= gaps + 1
+    assert started <= MANY / 4
+
+
+async def test_a_restart_under_many_browsers_loses_none(
+    source: str, sim: Simulator, session: aiohttp.ClientSession
+) -> None:
+    batches = [endless(sim, f"Round {n}") for n in range(MANY)]
+    async with running(sim) as service:
+        await until_answering(session, f"{service.url}/copies")
+        browsers = [
+            Browser(session, f"{service.url}/copies/{batch_id}/events", retry=0.2)
+            for batch_id in batches
+        ]
+        watching = [asyncio.create_task(browser.watch()) for browser in browsers]
+        await until_all(browsers, answers=1)
+        took = await service.stop()
+        assert took < 5  # a second for the streams, and the rest for a busy machine
+        assert not any(task.done() for task in watching)
+        service.start()
+        await until_all(browsers, answers=2)
+        before = len(sim.requests)
+        for batch_id in batches:
+            sim.set_status(batch_id, "READY")
+        await asyncio.wait_for(asyncio.gather(*watching), 20)
+        assert len(sim.requests) - before <= MANY / 4
+    assert {tuple(browser.answers) for browser in browsers} == {(200, 200, 204)}
+    assert {browser.statuses[-1] for browser in browsers} == {"READY"}
+
+
+def test_it_is_opened_with_one_command() -> None:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.fastapi.example", str(port)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert f"http://127.0.0.1:{port} " in process.stdout.readline()
+        with urlopen(f"http://127.0.0.1:{port}/copies") as answer:
+            assert len(json.load(answer)) == 4
+        with urlopen(f"http://127.0.0.1:{port}/") as answer:
+            assert b"<title>Copies of a batch</title>" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0

@@ -1,0 +1,230 @@
+"""Waits as server-sent events, watched by what keeps to the standard as browsers do."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import aiohttp
+import fastapi.routing
+import pytest
+
+from prolific_async import PollPolicy, ProlificClient
+from prolific_async.simulator import Fault, Simulator
+from tests.conftest import QUICK_POLL
+from tests.fastapi.conftest import Make, endless
+from tests.fastapi.example.app import create_app
+from tests.fastapi.serving import Browser, open_files, serving, tasks, until
+
+
+def processing(sim: Simulator) -> str:
+    return sim.add_batch("Round 2", status="PROCESSING")
+
+
+async def quiet(sim: Simulator) -> None:
+    """Return once the service is asked nothing for long, which is ten times a look's gap."""
+    async with asyncio.timeout(5):
+        before = -1
+        while sim.in_flight or len(sim.requests) != before:
+            before = len(sim.requests)
+            for _ in range(10):
+                await asyncio.sleep(QUICK_POLL.maximum)
+
+
+async def test_each_look_is_told_and_then_the_end(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = processing(sim)
+    browser = Browser(session, f"{backend}/copies/{batch_id}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    assert browser.statuses == ["PROCESSING", "PROCESSING", "READY"]
+    first, *_, ready, end = browser.events
+    assert first.data.keys() == {
+        "batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"
+    }  # fmt: skip
+    assert (ready.data["batch_id"], ready.data["next_in"]) == (batch_id, None)
+    assert (end.kind, end.data) == ("end", {"ready": 1, "failed": 0})
+    assert browser.told_retry is not None
+    assert 1000 <= browser.told_retry <= 3000
+
+
+async def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    browser = Browser(session, f"{backend}/copies/{processing(sim)}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    looks = len(sim.requests)
+    assert browser.answers == [200, 204]
+    await quiet(sim)
+    assert len(sim.requests) == looks
+
+
+async def test_a_stream_is_kept_alive(
+    sim: Simulator,
+    backend: str,
+    session: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fastapi.routing, "_PING_INTERVAL", 0.01)
+    batch_id = processing(sim)
+    sim.inject("GET", f"/{batch_id}/status", Fault(delay=0.05))
+    browser = Browser(session, f"{backend}/copies/{batch_id}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    assert browser.pings >= 2
+
+
+async def test_a_failure_is_told_without_the_services_words(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = processing(sim)
+    sim.fail(batch_id)
+    secret = {"error": {"title": "t", "detail": f"secret {sim.token}", "error_code": 7}}
+    sim.inject("GET", "/status", Fault(500, body=secret))
+    browser = Browser(session, f"{backend}/copies/{batch_id}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    *looks, failed, end = browser.events
+    assert looks[0].data["error"] == "Prolific gave no answer that can be used."
+    assert looks[1].data["error"] is None
+    assert failed.kind == "failed"
+    assert {key: failed.data[key] for key in ("status", "code", "batch_id", "last_status")} == {
+        "status": 409, "code": "batch_failed", "batch_id": batch_id, "last_status": "ERROR"
+    }  # fmt: skip
+    assert end.data == {"ready": 0, "failed": 1}
+    assert "secret" not in str(browser.events)
+    assert browser.answers[-1] == 204
+
+
+@pytest.mark.parametrize("poll", [PollPolicy(initial=0.01, maximum=0.01, timeout=0.05)])
+async def test_a_time_out_is_an_end(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = endless(sim)
+    browser = Browser(session, f"{backend}/copies/{batch_id}/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    failed = browser.events[-2]
+    assert (failed.data["status"], failed.data["code"]) == (504, "not_ready_in_time")
+    assert browser.answers == [200, 204]
+
+
+async def test_an_unknown_batch_is_told_as_such(
+    backend: str, session: aiohttp.ClientSession
+) -> None:
+    browser = Browser(session, f"{backend}/copies/nobody's/events")
+    await asyncio.wait_for(browser.watch(), 5)
+    assert browser.events[-2].data["code"] == "no_such_batch"
+
+
+async def test_many_batches_share_a_stream_and_each_end_is_told_when_it_comes(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    good, bad, last = processing(sim), processing(sim), endless(sim)
+    sim.fail(bad)
+    browser = Browser(session, f"{backend}/copies/events?batch={good}&batch={bad}&batch={last}")
+    watching = asyncio.create_task(browser.watch())
+    await until(lambda: any(event.kind == "failed" for event in browser.events))
+    assert [event.data["batch_id"] for event in browser.events if event.kind == "failed"] == [bad]
+    sim.set_status(last, "READY")
+    await asyncio.wait_for(watching, 5)
+    ready = {e.data["batch_id"] for e in browser.events if e.data.get("status") == "READY"}
+    assert ready == {good, last}
+    assert browser.events[-1].data == {"ready": 2, "failed": 1}
+
+
+async def test_a_browser_that_goes_away_ends_only_its_own_wait(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = endless(sim)
+    url = f"{backend}/copies/{batch_id}/events"
+    leaving, staying = Browser(session, url), Browser(session, url)
+    watching = asyncio.create_task(staying.watch())
+    await leaving.until("status")
+    seen = len(staying.events)
+    await until(lambda: len(staying.events) >= seen + 3)
+    sim.set_status(batch_id, "READY")
+    await asyncio.wait_for(watching, 5)
+    assert staying.answers == [200, 204]
+    assert staying.statuses[-1] == "READY"
+    assert "READY" not in leaving.statuses
+
+
+async def test_nothing_is_left_of_the_last_browser(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = endless(sim)
+    url = f"{backend}/copies/{batch_id}/events"
+    await quiet(sim)
+    before, files = tasks(), open_files()
+    await asyncio.gather(*(Browser(session, url).until("status") for _ in range(9)))
+    await quiet(sim)
+    assert tasks() == before
+    assert open_files() <= files + 2  # both ends of a connection that the client keeps
+
+
+async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
+    sim: Simulator, source: str, client: ProlificClient
+) -> None:
+    batch_id = endless(sim)
+    gone, stuck = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if b"status" in message.get("body", b""):
+            stuck.set()
+            await asyncio.Event().wait()
+
+    before = tasks()
+    request = asyncio.create_task(
+        create_app(QUICK_POLL)(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "method": "GET",
+                "path": f"/copies/{batch_id}/events",
+                "query_string": b"",
+                "headers": [],
+                "state": {"prolific_client": client},
+            },
+            receive,
+            send,
+        )
+    )
+    await asyncio.wait_for(stuck.wait(), 5)
+    await until(lambda: len(sim.requests) >= 5)  # more than FastAPI takes in ahead
+    sim.inject("GET", f"/{batch_id}/status", Fault(delay=60))
+    await until(lambda: sim.in_flight)
+    gone.set()
+    # Of some versions of FastAPI, whose own pings notice that nobody reads any more.
+    with contextlib.suppress(ExceptionGroup):
+        await asyncio.wait_for(request, 5)
+    assert tasks() == before
+    await quiet(sim)
+
+
+async def test_a_service_that_stops_ends_streams_without_an_end(
+    sim: Simulator, source: str, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    batch_id = endless(sim)
+    client = make_client()
+    async with serving(create_app(client=lambda: client)) as url:
+        browser = Browser(session, f"{url}/copies/{batch_id}/events", retry=60)
+        watching = asyncio.create_task(browser.watch())
+        await until(lambda: browser.events)
+        await client.close()
+        await quiet(sim)
+        assert {event.kind for event in browser.events} == {"status"}
+        assert (browser.last_id, watching.done()) == ("", False)
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def test_many_browsers_of_one_batch_cost_the_looks_of_one(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    batch_id = processing(sim)
+    browsers = [Browser(session, f"{backend}/copies/{batch_id}/events") for _ in range(20)]
+    await asyncio.wait_for(asyncio.gather(*(browser.watch() for browser in browsers)), 5)
+    assert {browser.statuses[-1] for browser in browsers} == {"READY"}
+    looks = [seen for seen in sim.requests if seen.method == "GET"]
+    assert len(looks) <= 6

@@ -1,0 +1,224 @@
+"""What a caller is told of each error, and what not."""
+
+import logging
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from fastapi import FastAPI, WebSocket
+from fastapi.requests import HTTPConnection
+
+from prolific_async import ProlificError, errors
+from prolific_async.fastapi import exception_handlers
+from prolific_async.fastapi.problems import problem_of
+from prolific_async.simulator import Fault, Simulator
+from tests.fastapi.serving import serving
+
+PATH = "/api/v1/data-collection/batches/b%2F1/status"
+WAIT = ("b/1", None, 1.0, 1, ())
+
+
+def api(kind: type[errors.APIStatusError], status: int) -> errors.APIStatusError:
+    return kind(status, "GET", PATH, None, None, None, "", None, {})
+
+
+def because(error: ProlificError, cause: ProlificError) -> ProlificError:
+    error.__cause__ = cause
+    return error
+
+
+LOST = errors.ConnectionLostError("POST", PATH, "r")
+LATE = errors.RequestTimeoutError("POST", PATH, "r")
+
+ANSWERS: list[tuple[ProlificError, int, str]] = [
+    (errors.ConfigurationError("x"), 500, "misconfigured"),
+    (errors.ConnectError("GET", PATH, "r"), 502, "unreachable"),
+    (LOST, 502, "unreachable"),
+    (LATE, 504, "no_answer_in_time"),
+    (api(errors.APIStatusError, 302), 502, "unusable_answer"),
+    (api(errors.BadRequestError, 400), 422, "refused"),
+    (api(errors.AuthenticationError, 401), 500, "misconfigured"),
+    (api(errors.PermissionDeniedError, 403), 500, "misconfigured"),
+    (api(errors.NotFoundError, 404), 404, "no_such_batch"),
+    (api(errors.ConflictError, 409), 409, "conflict"),
+    (api(errors.ValidationError, 422), 422, "refused"),
+    (api(errors.RateLimitedError, 429), 503, "busy"),
+    (api(errors.ServerError, 503), 502, "unusable_answer"),
+    (errors.DecodeError(("p",), None), 502, "unusable_answer"),
+    (because(errors.OutcomeUnknownError("POST", PATH), LOST), 502, "outcome_unknown"),
+    (because(errors.OutcomeUnknownError("POST", PATH), LATE), 504, "outcome_unknown"),
+    (errors.BatchFailedError(*WAIT), 409, "batch_failed"),
+    (errors.BatchNotSetUpError(*WAIT), 409, "not_set_up"),
+    (because(errors.WaitTimeoutError(*WAIT), LOST), 504, "not_ready_in_time"),
+    (because(errors.WaitFailedError(*WAIT), LOST), 502, "unreachable"),
+    (because(errors.WaitFailedError(*WAIT), api(errors.NotFoundError, 404)), 404, "no_such_batch"),
+    (because(errors.WaitFailedError(*WAIT), errors.ConfigurationError("x")), 503, "restarting"),
+]
+
+
+def asked(path: dict[str, Any], query: bytes = b"") -> HTTPConnection:
+    return HTTPConnection({"type": "http", "path_params": path, "query_string": query})
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"), ANSWERS, ids=lambda one: getattr(type(one), "__name__", str(one))
+)
+def test_each_error_has_its_answer(error: ProlificError, status: int, code: str) -> None:
+    problem = problem_of(error, asked({"batch_id": "b/1"}))
+    assert (problem.status, problem.code) == (status, code)
+
+
+def test_every_error_that_is_raised_is_answered() -> None:
+    answered = {type(error) for error, _, _ in ANSWERS}
+    raised = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.ProlificError)
+    }
+    roots = {errors.ProlificError, errors.TransportError, errors.WaitError}
+    assert answered == raised - roots
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "status"),
+    [
+        ({"batch_id": "b/1"}, b"", 404),
+        ({}, b"batch=other&batch=b%2F1&x=1", 404),
+        ({}, b"", 500),
+        ({"batch_id": "b"}, b"batch=1", 500),
+        ({"number": 1}, b"", 500),
+    ],
+)
+def test_a_404_is_one_only_of_a_batch_that_the_request_names(
+    path: dict[str, Any], query: bytes, status: int
+) -> None:
+    assert problem_of(api(errors.NotFoundError, 404), asked(path, query)).status == status
+
+
+async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
+    sim: Simulator,
+    backend: str,
+    session: aiohttp.ClientSession,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret = {"error": {"title": "t", "detail": f"secret {sim.token}", "error_code": 7}}
+    sim.inject("GET", "/batches", Fault(403, body=secret))
+    async with session.get(f"{backend}/copies") as answer:
+        assert answer.status == 500
+        assert answer.content_type == "application/problem+json"
+        assert await answer.json(content_type=None) == {
+            "status": 500,
+            "code": "misconfigured",
+            "detail": "This service is not set up right for Prolific.",
+        }
+        assert "Retry-After" not in answer.headers
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert (record.levelno, record.exc_info is None) == (logging.ERROR, False)
+    assert "PermissionDeniedError: GET /api/v1/data-collection/batches" in record.getMessage()
+    assert sim.token not in caplog.text
+
+
+async def test_a_callers_own_mistake_is_no_error_in_the_log(
+    backend: str, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "prolific_async")
+    async with session.get(f"{backend}/copies/nobody's") as answer:
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (
+            404,
+            "no_such_batch",
+        )
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert (record.levelno, record.exc_info) == (logging.INFO, None)
+
+
+async def test_what_can_be_no_id_is_the_callers_mistake(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    async with session.get(f"{backend}/copies/%01") as answer:
+        assert answer.status == 422
+    assert not sim.requests
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [({"Retry-After": "60.5"}, "61"), ({}, "30"), ({"Retry-After": "9" * 30}, "3600")],
+)
+async def test_busy_says_when_to_come_back(
+    sim: Simulator,
+    backend: str,
+    session: aiohttp.ClientSession,
+    headers: dict[str, str],
+    told: str,
+) -> None:
+    sim.inject("GET", "/batches", Fault(429, headers=headers), times=None)
+    async with session.get(f"{backend}/copies") as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, told)
+
+
+async def test_a_copy_of_unknown_fate_is_said_to_be_one(
+    sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
+) -> None:
+    sim.inject("POST", "/duplicate", Fault(reset="before"))
+    new = {"name": f"Round {uuid4()}"}
+    async with session.post(f"{backend}/batches/{source}/copies", json=new) as answer:
+        assert answer.status == 502
+        assert (await answer.json(content_type=None))["code"] == "outcome_unknown"
+
+
+async def test_a_websocket_is_closed_with_the_reason(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    async with session.ws_connect(f"{backend}/copies/nobody's/status") as socket:
+        told = await socket.receive()
+        while told.type is not aiohttp.WSMsgType.CLOSE:
+            told = await socket.receive()
+    assert (told.data, told.extra) == (1011, "There is no such batch.")
+
+
+def busy(*, accepts: bool) -> FastAPI:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        if accepts:
+            await websocket.accept()
+        raise api(errors.RateLimitedError, 429)
+
+    return app
+
+
+async def test_a_websocket_is_sent_away_when_prolific_is_busy(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with serving(busy(accepts=True)) as url, session.ws_connect(url) as socket:
+        assert (await socket.receive()).data == 1013
+
+
+async def test_a_websocket_is_refused_when_prolific_is_busy(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with serving(busy(accepts=False)) as url:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect(url)
+    assert refused.value.status == 503
+    assert refused.value.headers is not None
+    assert refused.value.headers["Retry-After"] == "30"
+
+
+async def test_a_websocket_that_has_gone_is_left_alone(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.websocket("/")
+    async def route(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.close()
+        raise errors.ConfigurationError("too late")
+
+    async with serving(app) as url, session.ws_connect(url) as socket:
+        assert (await socket.receive()).data == 1000
+    assert [record.name for record in caplog.records if record.levelno >= logging.ERROR] == [
+        "prolific_async"
+    ]
