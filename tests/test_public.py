@@ -281,6 +281,7 @@ def test_the_simulator_shares_no_code_with_the_client() -> None:
     inside = {
         name
         for path in (PACKAGE / "simulator").rglob("*.py")
+        if path.parent.name != "pytest"  # the fixtures, one of which is a client
         for name in modules_imported_in(path)
         if name.startswith("prolific_async")
     }
