@@ -79,13 +79,14 @@ class Engine:
         now = loop.time()
         done = loop.create_future()
         entry = self._entries.get(waiter.key)
-        if entry is None:
-            entry = self._entries[waiter.key] = Entry(waiter.key)
-        elif now - entry.seen_at < waiter.fresh:
+        if entry is not None and now - entry.seen_at < waiter.fresh:
             waiter.observe(entry.seen, now)
             if waiter.is_over:
                 done.set_result(None)
                 return done
+            entry = self._entries.get(waiter.key)  # what that called may have ended it
+        if entry is None:
+            entry = self._entries[waiter.key] = Entry(waiter.key)
         entry.waiters[waiter] = done
         # Not planned anew: that would go through all waiters of the entry.
         due = math.inf if entry.is_looked_at(now) or waiter.due is None else waiter.due
@@ -132,7 +133,7 @@ class Engine:
             if waiter in entry.waiters:
                 waiter.fail(error, now)
                 self._settle(entry, waiter)
-        self._end(entry)
+        self._go_on(entry, now)
 
     def _expire(self, entry: Entry, now: float) -> None:
         looking = entry.is_looked_at(now)
@@ -150,6 +151,10 @@ class Engine:
                 waiter.observe(seen, now)
                 if waiter.is_over:
                     self._settle(entry, waiter)
+        self._go_on(entry, now)
+
+    def _go_on(self, entry: Entry, now: float) -> None:
+        """Plan an entry, or end it if nobody waits for it any more."""
         if entry.waiters:
             self._plan(entry, now)
         else:
@@ -300,7 +305,9 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             _log.error("the look at %s is broken", entry.key, exc_info=error)
             entry.task = None
+            entry.busy = False
             self._fail(entry, error)
+            self._timetable.arm()
             return
         now = loop.time()
         self._single_seconds += (now - began - self._single_seconds) / 8

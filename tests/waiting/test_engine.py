@@ -947,6 +947,54 @@ async def test_callbacks_may_end_anything() -> None:
     await nothing_left(service.engine)
 
 
+@pytest.mark.parametrize("how", ["close", "broken look"])
+def test_one_that_starts_while_its_entry_fails_is_served(how: str) -> None:
+    async def main() -> None:
+        service = Service()
+        again = Waiter("k")
+
+        class Restarting(Waiter):
+            def fail(self, error: Any, now: float) -> None:
+                super().fail(error, now)
+                service.engine.start(again)
+
+        async def broken(seconds: float) -> None:
+            del service.take  # type: ignore[attr-defined]
+            raise ZeroDivisionError
+
+        if how == "broken look":
+            service.take = broken  # type: ignore[method-assign]
+        service.engine.start(Restarting("k"))
+        await asyncio.sleep(0.05)
+        if how == "close":
+            service.engine.close("closed")
+        service.shown["k"] = READY
+        await asyncio.sleep(5)
+        assert again.ended == "ready"
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_a_joiner_that_ends_the_others_is_served() -> None:
+    service = Service()
+    (first,) = service.start(1)
+    await asyncio.sleep(0.5)
+
+    class Ending(Waiter):
+        def observe(self, seen: Seen, now: float) -> None:
+            super().observe(seen, now)
+            service.engine.leave(first)
+
+    joiner = Ending("k0")
+    service.engine.start(joiner)
+    service.shown["k0"] = READY
+    await asyncio.sleep(5)
+    assert joiner.ended == "ready"
+    await nothing_left(service.engine)
+
+
 @engine_test
 async def test_the_real_wait_is_served() -> None:
     service = Service()
