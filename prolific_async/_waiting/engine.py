@@ -277,8 +277,8 @@ class Engine:
                 continue
             if isinstance(what, Entry):
                 task = loop.create_task(self._look_at(what, loop))
-            elif keys := what.keys(loop.time()):
-                task = loop.create_task(self._look_at_group(what, keys, loop))
+            elif served := what.served(loop.time()):
+                task = loop.create_task(self._look_at_group(what, served, loop))
             else:
                 what.busy = False
                 continue
@@ -317,10 +317,12 @@ class Engine:
         self._timetable.arm()
 
     async def _look_at_group(
-        self, group: Group, keys: list[str], loop: asyncio.AbstractEventLoop
+        self, group: Group, served: list[Entry], loop: asyncio.AbstractEventLoop
     ) -> None:
-        for entry in group.entries:
-            entry.asked = entry.asked and entry.busy
+        keys = [entry.key for entry in served]
+        asked = [entry for entry in served if entry.asked]
+        for entry in asked:
+            entry.asked = False
         try:
             look = await self._look_as_one(
                 group.name, keys, self._entries.__contains__, self._patience(len(keys))
@@ -330,6 +332,8 @@ class Engine:
             look = GroupLook(failure=repr(error))
         group.task = None
         group.busy = False
+        for entry in asked:  # a look that did not show it is none
+            entry.asked = entry.asked or entry.key not in look.found
         self._show_group(group, look, loop.time())
         self._timetable.arm()
 

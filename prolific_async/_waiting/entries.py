@@ -189,9 +189,9 @@ class Group:
         first = self.first
         return first in self.entries and not first.busy and first.wants()[0] <= now
 
-    def keys(self, now: float) -> list[str]:
-        """Return the keys that a look at the group is for."""
-        return [one.key for one in self.entries if not one.busy and one.alone_until <= now]
+    def served(self, now: float) -> list[Entry]:
+        """Return the entries that a look at the group is for."""
+        return [one for one in self.entries if not one.busy and one.fits_group(now)]
 
     def judge(self, look: GroupLook, served: int, now: float) -> str | None:
         """Decide how to go on after a look, and return what is news about that."""

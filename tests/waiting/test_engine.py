@@ -804,6 +804,45 @@ async def test_look_now_during_a_group_look_causes_another() -> None:
     await nothing_left(service.engine)
 
 
+@pytest.mark.parametrize("why", ["failed", "missing"])
+def test_look_now_at_many_is_a_look_at_each_where_the_one_look_does_not_show_them(
+    why: str,
+) -> None:
+    async def main() -> None:
+        service = Service()
+        waiters = service.start(20, gap=10)
+        await asyncio.sleep(1)
+        if why == "failed":
+            service.groups = [GroupLook(failure="broken")]
+        else:
+            service.missing = {waiter.key for waiter in waiters}
+        for waiter in waiters:
+            service.engine.look_now(waiter.key)
+        await asyncio.sleep(2)
+        assert service.as_one_at == [0, 1]
+        assert sorted(service.singles) == sorted((1.1, waiter.key) for waiter in waiters)
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_look_now_at_one_apart_is_kept_when_its_group_is_looked_at() -> None:
+    service = Service()
+    service.missing = {"k3"}
+    service.start(20, gap=10)
+    await asyncio.sleep(5)
+    service.engine.look_now("k3")
+    (group,) = service.engine._groups.values()
+    service.engine._look_together(group, asyncio.get_running_loop().time())
+    service.engine._start(asyncio.get_running_loop())  # comes first, in this very moment
+    await asyncio.sleep(1)
+    assert service.at("k3") == [0.1, 5]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
 @engine_test
 async def test_looks_at_once_are_bounded_and_the_queue_drains() -> None:
     service = Service(few=float("inf"), at_once=5)
@@ -1094,18 +1133,22 @@ class World(Service):
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
         self.check(keys, "a group is looked at for nobody")
+        asked = self.asked.intersection(keys)
         due = [key for key in keys if self.may_look(key)]  # each is taken as begun
         # One that asked for the look may have ended while that was queued.
         ended = any(clock() - when < 10 for when in self.left_due.values())
         self.check(due or ended, f"group {name!r} is looked at too early")
         await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
         fate = 0 if self.kind else self.chance.randrange(12)
+        if fate in {1, 2}:
+            self.asked |= asked
         if fate == 1:
             return GroupLook(failure="broken")
         if fate == 2:
             return refused(self.chance.choice((0, 1, 7)))
         shown = keys if fate < 9 else self.chance.sample(keys, self.chance.randint(1, len(keys)))
         found = {key: self.answer() for key in shown if wanted(key)}
+        self.asked |= asked - found.keys()
         self.names |= dict.fromkeys(found, "ab"[len(keys) % 2] if fate % 2 else name)
         return GroupLook(found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9)
 
