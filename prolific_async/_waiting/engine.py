@@ -89,8 +89,12 @@ class Engine:
             entry = self._entries[waiter.key] = Entry(waiter.key)
         entry.waiters[waiter] = done
         # Not planned anew: that would go through all waiters of the entry.
-        due = math.inf if entry.is_looked_at(now) or waiter.due is None else waiter.due
+        due = math.inf if waiter.due is None else waiter.due
         deadline = math.inf if waiter.deadline is None else waiter.deadline
+        if due <= now:
+            due = math.inf if entry.is_looked_at(now) else due
+        elif due != math.inf and entry.group is not None and entry.group.is_one(now):
+            due = self._due_alone(entry, due, now, whole=entry.wants_whole)
         self._timetable.place(entry, min(entry.when, due, deadline))
         self._timetable.arm()
         return done
@@ -178,19 +182,25 @@ class Engine:
 
     def _plan(self, entry: Entry, now: float) -> None:
         """Give an entry, or its group for it, the place that its waiters want."""
-        due, when, whole = entry.wants()
+        due, deadline, whole = entry.wants()
+        due = self._due_alone(entry, due, now, whole=whole)
+        self._timetable.place(entry, min(due, deadline))
+
+    def _due_alone(self, entry: Entry, due: float, now: float, *, whole: bool) -> float:
+        """Return when an entry is due by itself: never, if its group is, or is looked at."""
         group = entry.group
-        if not entry.busy:
-            if group is None or whole or now < entry.alone_until:
-                when = min(when, due)
-            elif group.busy:
-                pass
-            elif not group.is_one(now) or (entry.asked and now >= group.held_until):
-                when = min(when, due)
-            elif due < group.when:
-                group.first = entry
-                self._timetable.place(group, min(group.when, max(due, group.held_until)))
-        self._timetable.place(entry, when)
+        if entry.busy:
+            return math.inf
+        if group is None or whole or now < entry.alone_until:
+            return due
+        if group.busy:
+            return math.inf
+        if not group.is_one(now) or (entry.asked and now >= group.held_until):
+            return due
+        if due < group.when:
+            group.first = entry
+            self._timetable.place(group, min(group.when, max(due, group.held_until)))
+        return math.inf
 
     def _wake(self, things: list[Entry | Group], now: float) -> None:
         """Go through all whose time has come."""

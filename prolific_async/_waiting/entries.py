@@ -187,7 +187,9 @@ class Group:
     def is_due(self, now: float) -> bool:
         """Tell whether the look that it was placed for is still wanted."""
         first = self.first
-        return first in self.entries and not first.busy and first.wants()[0] <= now
+        if first not in self.entries or first.busy or not first.fits_group(now):
+            return False
+        return first.wants()[0] <= now
 
     def served(self, now: float) -> list[Entry]:
         """Return the entries that a look at the group is for."""

@@ -280,6 +280,36 @@ def test_a_joiner_takes_what_is_fresh_and_looks_at_once_otherwise(
 
 
 @engine_test
+async def test_joiners_of_a_crowd_that_take_what_is_fresh_look_with_it_again() -> None:
+    service = Service()
+    service.start(100, gap=10)
+    await asyncio.sleep(0.6)
+    joiners = [Waiter(f"k{number}", gap=1 + number / 1000) for number in range(100)]
+    for waiter in joiners:
+        service.engine.start(waiter)
+    await asyncio.sleep(1.5)
+    assert service.singles == []
+    assert service.as_one_at == [0, 1.6]
+    assert {len(waiter.seen) for waiter in joiners} == {2}
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_joiner_of_one_that_needs_whole_looks_gets_its_look_in_time() -> None:
+    service = Service()
+    service.start(20, gap=10)
+    service.start(1, gap=10, whole=True)
+    await asyncio.sleep(0.6)
+    service.engine.start(joiner := Waiter("k0", gap=1))
+    await asyncio.sleep(1.3)
+    assert [when for when, _ in joiner.seen] == [0.6, 1.7]
+    assert service.as_one_at == [0]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
     service = Service()
     first, joiner = Waiter("k", gap=3), Waiter("k")
