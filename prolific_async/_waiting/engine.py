@@ -93,8 +93,9 @@ class Engine:
         deadline = math.inf if waiter.deadline is None else waiter.deadline
         if due <= now:
             due = math.inf if entry.is_looked_at(now) else due
-        elif due != math.inf and entry.group is not None and entry.group.is_one(now):
-            due = self._due_alone(entry, due, now, whole=entry.wants_whole)
+        elif due != math.inf:
+            # For another's whole look the group is no place, as it finds out when it is due.
+            due = self._due_alone(entry, due, now, whole=waiter.wants_whole)
         self._timetable.place(entry, min(entry.when, due, deadline))
         self._timetable.arm()
         return done
