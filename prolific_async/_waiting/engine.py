@@ -136,7 +136,8 @@ class Engine:
         now = asyncio.get_running_loop().time()
         for waiter in list(entry.waiters):
             if waiter in entry.waiters:
-                waiter.fail(error, now)
+                if not waiter.is_over:  # else what it calls at its end does this
+                    waiter.fail(error, now)
                 self._settle(entry, waiter)
         self._go_on(entry, now)
 

@@ -1046,6 +1046,22 @@ def test_one_that_starts_while_its_entry_fails_is_served(how: str) -> None:
 
 
 @engine_test
+async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
+    service = Service()
+    service.shown["k"] = READY
+
+    class Closing(Waiter):
+        def observe(self, seen: Seen, now: float) -> None:
+            super().observe(seen, now)
+            service.engine.close("closed by a callback")
+
+    waiter = Closing("k")
+    await service.engine.start(waiter)
+    assert waiter.ended == "ready"
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_joiner_that_ends_the_others_is_served() -> None:
     service = Service()
     (first,) = service.start(1)
