@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
+_STREAMED_AT_A_TIME = 100  # likewise of a stream, whose own steps cost more
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
@@ -93,7 +94,9 @@ class Waits:
                         going[wait] = None
                         engine.start(wait).add_done_callback(partial(_put, ended, wait))
                         # The stream may never wait for anything; the loop must not starve of it.
-                        await asyncio.sleep(0)
+                        # At each one, they would all be looked at singly, as they come singly.
+                        if len(going) % _STREAMED_AT_A_TIME == 0:
+                            await asyncio.sleep(0)
             finally:
                 ended.put_nowait(None)
 

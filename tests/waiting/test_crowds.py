@@ -878,6 +878,22 @@ async def test_as_ready_of_a_stream(sim: Simulator, client: ProlificClient) -> N
     assert not tasks() - {asyncio.current_task()}
 
 
+async def test_a_crowd_that_a_stream_brings_is_looked_at_as_one(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    ids = going(sim, 300)
+    batches = await known(client, ids)
+    before = len(sim.requests)
+
+    async def brought() -> AsyncIterator[Batch]:
+        for batch in batches:
+            yield batch
+
+    outcomes = [one async for one in client.batches.as_ready(brought())]
+    assert {one.id for one in outcomes if isinstance(one, Batch)} == set(ids)
+    assert set(counted(sim, before)) == {"list"}
+
+
 async def test_as_ready_of_an_empty_stream(client: ProlificClient) -> None:
     assert [one async for one in client.batches.as_ready(stream([]))] == []
     assert [one async for one in client.batches.as_ready([])] == []
