@@ -232,7 +232,8 @@ class Wait:
         else:
             self._by_get = True
             self._tell(ending, 0.0)
-            self.observe(seen, now)
+            if self.outcome is None:  # what that called may have ended it
+                self.observe(seen, now)
 
     def _count(self, seen: Look, now: float) -> _Told:
         self._polls += 1
@@ -299,6 +300,8 @@ class Wait:
         self._call(event)
 
     def _set(self, outcome: Batch | WaitError, cause: ProlificError | None = None) -> None:
+        if self.outcome is not None:  # what on_event did has ended it before
+            return
         self.due = None
         self.outcome = outcome
         if isinstance(outcome, WaitError):

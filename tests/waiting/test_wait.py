@@ -405,6 +405,31 @@ def test_no_limit() -> None:
     assert see(wait, PROCESSING, 1e9).next_in == 1
 
 
+@pytest.mark.parametrize("timeout", [0, 100])
+def test_the_end_that_on_event_brings_about_stays(timeout: float) -> None:
+    told: list[StatusEvent] = []
+
+    def close(event: StatusEvent) -> None:
+        told.append(event)
+        if wait.outcome is None:
+            wait.fail(ConfigurationError("closed"), 1)
+
+    wait = Wait(
+        "b1",
+        poll=PollPolicy(),
+        retry=RetryPolicy(),
+        timeout=timeout,
+        request_timeout=5,
+        now=0,
+        on_event=close,
+    )
+    if timeout:
+        wait.observe(Look(BatchStatus.READY), 1)
+    wait.observe(PROCESSING, 1)  # at once, or as the get that denies READY
+    assert isinstance(wait.outcome, WaitFailedError)
+    assert len(told) == 1
+
+
 def test_fail_ends_it() -> None:
     wait = waiting()
     see(wait, PROCESSING, 1)
