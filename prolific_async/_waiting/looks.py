@@ -106,6 +106,8 @@ class Looks:
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
+            for one in others:  # a list may be longer than what is remembered
+                self.learn(one, seen.batch.workspace_id)
             found |= others | {scout: seen}
             if len(others) > 1:
                 return GroupLook(found, size, again=True)

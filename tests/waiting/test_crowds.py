@@ -292,6 +292,15 @@ async def test_workspaces_are_learnt_one_after_the_other(
         assert set(lists) == set(names)
 
 
+async def test_a_list_longer_than_what_is_remembered_is_searched_once(
+    monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.looks._KNOWN_AT_MOST", 50)
+    ids = going(sim, 100)
+    assert all_ready(await client.batches.wait_all(ids[:40]), ids[:40])
+    assert counted(sim) == {"batch": 1, "list": 3}
+
+
 async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:
     names = [sim.add_workspace() for _ in range(2)]
     ids = [
