@@ -95,6 +95,8 @@ class Looks:
             if scout in found:
                 continue
             found[scout] = seen = await self.at(scout, True, patience)  # noqa: FBT003 - the engine's call
+            if isinstance(seen.error, RateLimitedError):
+                return self._refused(seen.error, f"batch {scout}", found)
             if isinstance(seen.error, TransportError):
                 break
             if seen.batch is None:
@@ -126,8 +128,7 @@ class Looks:
                 self._lists.pop(workspace_id, None),
             )
         except RateLimitedError as error:
-            wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
-            return GroupLook(failure="the list was answered with 429", refused_for=wait)
+            return self._refused(error, "the list", {})
         except (ProlificError, ValueError) as error:
             return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
         self._lists[workspace_id] = listing.memory
@@ -136,3 +137,7 @@ class Looks:
         for batch_id in listing.news:
             self.learn(batch_id, workspace_id)
         return GroupLook(listing.looks, len(answer.data))
+
+    def _refused(self, error: RateLimitedError, what: str, found: dict[str, Look]) -> GroupLook:
+        wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
+        return GroupLook(found, failure=f"{what} was answered with 429", refused_for=wait)

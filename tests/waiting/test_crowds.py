@@ -523,6 +523,17 @@ async def test_a_refused_list_is_held_for_bare_ids_too(
     assert "status" not in counted(sim)
 
 
+async def test_a_refused_search_for_workspaces_is_not_turned_into_single_looks(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    ids = [sim.add_batch(status="READY") for _ in range(30)]
+    for one in ids:
+        sim.inject("GET", f"/{one}", Fault(429), times=1)
+    assert all_ready(await client.batches.wait_all(ids), ids)
+    assert counted(sim)["batch"] <= 6
+    assert "status" not in counted(sim)
+
+
 async def test_a_list_refused_three_times_is_given_up(
     sim: Simulator, client: ProlificClient
 ) -> None:
