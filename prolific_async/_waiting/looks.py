@@ -15,7 +15,7 @@ from prolific_async._waiting.wait import Look
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from prolific_async._http.protocol import Request
     from prolific_async._http.transport import Transport
@@ -56,6 +56,10 @@ class Looks:
         self._workspaces[batch_id] = workspace_id
         if len(self._workspaces) > _KNOWN_AT_MOST:
             del self._workspaces[next(iter(self._workspaces))]
+
+    def _learn_all(self, batch_ids: Iterable[str], workspace_id: str) -> None:
+        for batch_id in batch_ids:
+            self.learn(batch_id, workspace_id)
 
     def workspace_of(self, batch_id: str) -> str | None:
         """Return a batch's workspace, None as long as it is unknown."""
@@ -108,8 +112,8 @@ class Looks:
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
-            for one in others:  # a list may be longer than what is remembered
-                self.learn(one, seen.batch.workspace_id)
+            # Again, as a list may be longer than what is remembered.
+            self._learn_all(others, seen.batch.workspace_id)
             found |= others | {scout: seen}
             if len(others) > 1:
                 return GroupLook(found, size, again=True)
@@ -134,8 +138,7 @@ class Looks:
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:
             del self._lists[next(iter(self._lists))]
-        for batch_id in listing.news:
-            self.learn(batch_id, workspace_id)
+        self._learn_all(listing.news, workspace_id)
         return GroupLook(listing.looks, len(answer.data))
 
     def _refused(self, error: RateLimitedError, what: str, found: dict[str, Look]) -> GroupLook:

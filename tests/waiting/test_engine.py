@@ -1028,7 +1028,7 @@ def test_one_that_starts_while_its_entry_fails_is_served(how: str) -> None:
                 service.engine.start(again)
 
         async def broken(seconds: float) -> None:
-            del service.take  # type: ignore[attr-defined]
+            del service.take
             raise ZeroDivisionError
 
         if how == "broken look":
