@@ -4,6 +4,7 @@ import itertools
 import math
 import pickle
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,6 +89,12 @@ def test_policies_are_values(cls: Policy) -> None:
         policy.initial = 2.0  # type: ignore[misc]  # that it is refused is the point
 
 
+@pytest.mark.parametrize("cls", [RetryPolicy, PollPolicy])
+def test_knobs_are_given_by_name(cls: Any) -> None:
+    with pytest.raises(TypeError):
+        cls(1)
+
+
 @pytest.mark.parametrize(("cls", "key"), KNOBS)
 def test_what_is_no_finite_number_is_refused(cls: Policy, key: str) -> None:
     for value in NO_NUMBERS:
@@ -155,6 +162,17 @@ def test_bounds_themselves_are_accepted(cls: Policy, arguments: dict[str, Any]) 
 def test_a_changed_policy_is_checked_as_well() -> None:
     with pytest.raises(ValueError, match="initial"):
         attrs.evolve(PollPolicy(), initial=11.0)
+
+
+def test_an_initial_above_the_maximum_is_told_with_both() -> None:
+    with pytest.raises(ValueError, match="initial") as raised:
+        RetryPolicy(initial=2.0, maximum=1.5)
+    told = "RetryPolicy(initial=2.0, maximum=1.5): initial must not be above maximum"
+    assert str(raised.value) == told
+
+
+def test_the_largest_float_is_a_number() -> None:
+    assert PollPolicy(timeout=sys.float_info.max).timeout == sys.float_info.max
 
 
 @given(

@@ -73,7 +73,7 @@ class Budget:
             return
         had = self._rate(now)
         if self._slowed_at is None:
-            had = min(had, max(self._last_count, self._count, _LEAST))
+            had = min(had, max(self._last_count, self._count))
         self._slowed_to = min(max(had * _DECREASE, _LEAST), self._limit)
         _log.log(
             logging.INFO if self._slowed_at is not None else logging.WARNING,
@@ -152,7 +152,7 @@ class Budget:
         if not (self._calls or self._looks):
             return
         rate = self._rate(now)
-        due = now if rate == math.inf else self._free_at - max(_BURST - 1 / rate, 0.0)
+        due = self._free_at - max(_BURST - 1 / rate, 0.0)
         if not self._calls:
             due = max(due, self._looks_from)
         self._timer = loop.call_at(max(due, now + 1e-4), self._serve, loop)
@@ -161,4 +161,4 @@ class Budget:
         looks = self._looks if self._looks and now >= self._looks_from else None
         if self._calls and (looks is None or self._looked):
             return self._calls
-        return looks or self._calls or None
+        return looks

@@ -46,8 +46,8 @@ class Engine:
         ],
         group_of: Callable[[str], str | None],
         *,
-        few: float = 8,
-        at_once: int = 50,
+        few: float,
+        at_once: int,
     ) -> None:
         """Take what makes the looks.
 
@@ -276,7 +276,6 @@ class Engine:
         if not group.entries:
             del self._groups[group.name]
             self._timetable.place(group, math.inf)
-            group.busy = False
             if group.task is not None:
                 group.task.cancel()
 
@@ -301,7 +300,7 @@ class Engine:
     def _looked(self, what: Entry | Group, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         loop = task.get_loop()
-        if task.cancelled() and what.task is task:  # by somebody who cancels every task there is
+        if task.cancelled():  # perhaps by somebody who cancels every task there is
             what.task = None
             what.busy = False
             for entry in [what] if isinstance(what, Entry) else what.entries:

@@ -81,6 +81,13 @@ def test_without_a_limit_all_go_at_once() -> None:
     run(main())
 
 
+def test_a_fifth_of_a_second_goes_at_once() -> None:
+    async def main() -> None:
+        assert (await take_many(Budget(100), 50)).count(START) == 20
+
+    run(main())
+
+
 def test_a_low_limit_starts_at_once() -> None:
     async def main() -> None:
         assert await take_many(Budget(0.1), 3) == [START, START + 10, START + 20]
@@ -117,6 +124,33 @@ def test_looks_and_calls_alternate() -> None:
         kinds = [True] * 20 + [False] * 20
         await asyncio.gather(*(one(look=look) for look in kinds))
         assert all(one != other for one, other in pairwise(order[1:-1]))
+
+    run(main())
+
+
+@pytest.mark.parametrize("look", [True, False])
+def test_nobody_overtakes_who_waits(look: bool) -> None:  # noqa: FBT001 - a case
+    async def main() -> None:
+        budget = Budget(5)
+        tasks = [asyncio.ensure_future(take(budget, look=look)) for _ in range(3)]
+        await asyncio.sleep(0)
+        # Their timer is late: the next turn is due, and not given yet.
+        assert not budget.take_free(now() + 10, look=look)
+        assert not budget.take_free(now() + 10, look=not look)
+        await asyncio.gather(*tasks)
+        assert budget.take_free(now() + 10, look=look)
+
+    run(main())
+
+
+def test_a_turn_is_free_for_a_look_once_its_pause_is_over() -> None:
+    async def main() -> None:
+        budget = Budget()
+        assert budget.take_free(now(), look=True)
+        budget.pause_looks(now() + 7)
+        assert not budget.take_free(now() + 6.9, look=True)
+        assert budget.take_free(now() + 6.9, look=False)
+        assert budget.take_free(now() + 7, look=True)
 
     run(main())
 
@@ -255,6 +289,20 @@ def test_a_closed_budget_holds_nobody_up() -> None:
     run(main())
 
 
+def test_who_is_cancelled_as_a_budget_is_closed_is_in_nobodys_way() -> None:
+    async def main() -> None:
+        budget = Budget(1)
+        tasks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        tasks[1].cancel()
+        budget.close()
+        assert await tasks[2] == START + 0.01
+        assert tasks[1].cancelled()
+        nothing_armed()
+
+    run(main())
+
+
 # --- the slow-down ---------------------------------------------------------------------------
 
 
@@ -280,6 +328,75 @@ def test_a_429_halves_the_rate_there_was(limit: float | None) -> None:
         times = await take_many(budget, 100)
         assert times[0] >= began
         assert times[20] - times[0] == pytest.approx(1, abs=0.3)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("counts", "gap", "rate"),
+    [
+        ([40], 0, 20),
+        ([40, 40], 1, 20),
+        ([40, 1], 1, 20),
+        ([1, 40], 1, 20),
+        ([40, 1], 2, 5),  # which is the least
+        ([2], 0, 5),
+        ([], 0, 5),
+    ],
+)
+def test_the_rate_there_was_is_that_of_this_second_or_the_last(
+    counts: list[int], gap: float, rate: float
+) -> None:
+    async def main() -> None:
+        budget = Budget()
+        for count in counts:
+            await asyncio.sleep(gap)
+            assert set(await take_many(budget, count)) == {now()}
+        budget.slow_down(now(), now())
+        assert rate_now(budget) == rate
+        budget.slow_down(now(), now())  # to a request of the same moment
+        assert rate_now(budget) == rate
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("count", "rates"), [(40, [20, 30, 40, 40 * 2**0.5, 80]), (0, [5, 6.25, 7.5, 7.5 * 2**0.5, 15])]
+)
+def test_the_rate_grows_evenly_and_then_doubles(count: int, rates: list[float]) -> None:
+    async def main() -> None:
+        budget = Budget()
+        await take_many(budget, count)
+        budget.slow_down(now(), now())
+        grown = [budget._rate(now() + age) for age in (0, 15, 30, 45, 60)]
+        assert grown == pytest.approx(rates)
+
+    run(main())
+
+
+def test_the_first_turn_after_a_429_comes_after_a_gap() -> None:
+    async def main() -> None:
+        budget = Budget()
+        budget.slow_down(now(), now())
+        assert await take(budget) == pytest.approx(START + 0.2)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("crowd", "ended"), [(1, True), (30, False)])
+def test_a_slow_down_ends_after_a_minute_unless_there_is_use_for_its_rate(
+    crowd: int,
+    ended: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def main() -> None:
+        budget = Budget()
+        await take_many(budget, 40)
+        budget.slow_down(now(), now())
+        while now() < START + 62:
+            await take_many(budget, crowd)
+            await asyncio.sleep(0.5)
+        began = now()
+        assert (set(await take_many(budget, 100)) == {began}) is ended
 
     run(main())
 

@@ -1,5 +1,6 @@
 """What is sent, and what an answer means, without any I/O."""
 
+import asyncio
 import json
 import pickle
 import re
@@ -20,10 +21,12 @@ from prolific_async import errors
 from prolific_async._http import protocol
 from prolific_async._http.protocol import Answer, decode, http_date, retry_after, segment
 from prolific_async.errors import APIStatusError, DecodeError, ServerError
+from tests.virtual_time import run
 
 ROOT = "/api/v1/data-collection"
 SETUP = protocol.change("b-1", "setup", tasks_per_group=5)
 CALL = f"POST {ROOT}/batches/b-1/setup"
+TOKEN = "s3cret/t0ken"
 NOTHING: Mapping[str, str] = CIMultiDict()
 
 BY_STATUS = {
@@ -141,6 +144,30 @@ def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
             refuse(identifier)
 
 
+def test_a_change_is_a_post_of_what_was_given() -> None:
+    request = protocol.change("b/1", "setup", dataset_id=None, tasks_per_group=5)
+    path = f"{ROOT}/batches/b%2F1/setup"
+    assert request == protocol.Request("POST", path, "", b'{"tasks_per_group": 5}')
+
+
+def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
+    page = {"_links": {"next": {"href": "http://["}}}
+    with pytest.raises(DecodeError) as caught:
+        protocol.next_page(SETUP, page)
+    assert caught.value.problems == ("$: the link to the next page is no URL",)
+    assert caught.value.body == page
+
+
+def test_what_is_no_text_is_told_by_its_type() -> None:
+    with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
+        segment(b"b-1")
+
+
+def test_the_count_of_a_page_is_a_number_or_nothing() -> None:
+    for meta, count in (({"count": 3}, 3), ({"count": "3"}, 0), ({}, 0), (None, 0)):
+        assert protocol.count({"meta": meta, "count": 9}) == count
+
+
 def test_a_uuid_is_its_text() -> None:
     text = "6f0c1d2e-0000-4000-8000-0000000000ff"
     assert segment(UUID(text)) == segment(text) == protocol.checked_id(UUID(text)) == text
@@ -158,7 +185,67 @@ def test_any_2xx_is_success() -> None:
 
 @pytest.mark.parametrize("raw", [b"", b" ", b"\r\n\t "])
 def test_an_empty_body_is_none(raw: bytes) -> None:
-    assert decode(SETUP, 202, NOTHING, raw).data is None
+    sent = headers(Date="x")
+    assert decode(SETUP, 202, sent, raw) == Answer(sent, None)
+
+
+def test_a_raw_answer_keeps_its_body_as_it_is() -> None:
+    sent = headers(Date="x")
+    for body in (b"", b"{}", b"no JSON \xff"):
+        assert decode(SETUP, 200, sent, body, raw=True) == Answer(sent, body)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("status", [200, 404])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"results": [{"a": 1}], "b": []}', b'"s3cret/t0ken-16c"', b"<p>s3cret/t0ken-16c", b"\xff"],
+)
+def test_a_long_answer_is_taken_as_a_short_one(status: int, body: bytes, *, raw: bool) -> None:
+    sent = headers(Date="x", **{"Content-Type": "a/b"})
+
+    async def taken(*, long: bool, **options: Any) -> Any:
+        try:
+            if long:
+                return await protocol.decode_long(SETUP, status, sent, body, **options)
+            return decode(SETUP, status, sent, body, **options)
+        except (APIStatusError, DecodeError) as error:
+            told = vars(error)
+            # The two parsers need not give the same reason.
+            problems = [problem.partition(" (")[0] for problem in told.get("problems", ())]
+            return type(error), "(None)" in str(error), told | {"problems": problems}
+
+    async def main() -> None:
+        began = asyncio.get_running_loop().time()
+        for options in ({}, {"secret": TOKEN}, {"secret": TOKEN + "-16c", "raw": raw}):
+            assert await taken(long=True, **options) == await taken(long=False, **options)
+        assert asyncio.get_running_loop().time() == began
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("Bad status line:\n\n  b'HTTX\n1'\n   ^", "Bad status line:\n\n  …"),
+        ('Data after "Connection: close":\n\n', "Data after …"),
+        ("bytearray(b'x') is no header", "…"),
+        ("The peer's own words", "The peer's own words"),
+        (f"the {TOKEN} came back", "the [token] came back"),
+    ],
+)
+def test_what_is_no_http_is_told_without_what_it_quotes(message: str, told: str) -> None:
+    error = protocol.malformed(SETUP, message, TOKEN)
+    assert error.problems == (f"$: not HTTP ({told})",)
+
+
+def test_what_is_no_json_is_told_with_its_type() -> None:
+    for sent, told in ((headers(), "of no type"), (headers(**{"Content-Type": "a/b"}), "a/b")):
+        with pytest.raises(DecodeError) as raised:
+            decode(SETUP, 200, sent, b"\xff")
+        (problem,) = raised.value.problems
+        assert problem.startswith(f"$: not readable JSON but {told} (")
+        assert "0xff" in problem
 
 
 @pytest.mark.parametrize(
@@ -304,7 +391,9 @@ def test_a_flat_error_keeps_message_and_detail() -> None:
 
 @pytest.mark.parametrize("other", [5, True, 1.5, [], ["x"], {"x": 1}, ""])
 def test_a_title_is_text_or_none_and_a_code_no_container(other: Any) -> None:
-    error = failure({"error": {"title": other, "error_code": other, "detail": other}})
+    error = failure(
+        {"error": {"title": other, "error_code": other, "message": other, "detail": other}}
+    )
     assert error.title is None or isinstance(error.title, str)
     assert error.error_code is None or isinstance(error.error_code, int | str)
     assert error.detail is None or isinstance(error.detail, str | list | dict)
@@ -345,9 +434,6 @@ def test_an_error_with_a_byte_order_mark_is_read() -> None:
     assert failure(b'\xef\xbb\xbf{"detail": "not found"}', 404).detail == "not found"
 
 
-TOKEN = "s3cret/t0ken"
-
-
 @pytest.mark.parametrize(
     ("status", "raw"),
     [
@@ -374,12 +460,14 @@ def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> N
 
 
 def test_a_success_that_echoes_the_token_is_refused_and_shows_it_not() -> None:
-    secret = TOKEN + "-of-16-or-more"
+    secret = TOKEN + "-16c"
+    assert len(secret) == 16
     for raw in (False, True):
-        with pytest.raises(DecodeError, match="it holds the token") as caught:
+        with pytest.raises(DecodeError) as caught:
             decode(
                 SETUP, 200, NOTHING, b'{"name": "' + secret.encode() + b'"}', secret=secret, raw=raw
             )
+        assert caught.value.problems == ("$: it holds the token",)
         assert caught.value.body == '{"name": "[token]"}'
 
 
@@ -392,6 +480,14 @@ def test_a_long_body_is_shown_in_part_and_no_token_by_halves(status: int) -> Non
         shown: str = vars(caught.value)["body"]
         assert protocol.MAX_SHOWN - 200 < len(shown) <= protocol.MAX_SHOWN
         assert shown.strip("x") in ("", "[token]", "[token]" * 2, "[token]" * 3)
+
+
+def test_of_a_long_body_all_is_shown_that_holds_no_half_of_a_token() -> None:
+    for excess, hidden in ((0, 0), (1, 6 * len(TOKEN))):
+        body = b"x" * (protocol.MAX_SHOWN + excess)
+        with pytest.raises(ServerError) as caught:
+            decode(SETUP, 500, NOTHING, body, secret=TOKEN)
+        assert caught.value.body == "x" * (protocol.MAX_SHOWN - hidden)
 
 
 def test_hiding_a_token_changes_nothing_else() -> None:

@@ -180,6 +180,11 @@ def test_no_policy_overflows_in_thousands_of_steps(initial: float, maximum: floa
     assert all(0 <= pause <= maximum for pause in drawn(policy, [None] * 5_000))
 
 
+def test_the_bound_stays_at_the_maximum_for_thousands_of_steps() -> None:
+    for initial in (0.5, 5e-324):
+        assert max(drawn(RetryPolicy(initial=initial), [None] * 5_000)[-1_000:]) > 7
+
+
 # --- Trying again -----------------------------------------------------------------------------
 
 

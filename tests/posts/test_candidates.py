@@ -1,6 +1,7 @@
 """Which batches may be a lost copy: by name, by time, and how often one looks."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,27 @@ def test_a_look_that_could_not_be_read_is_made_again(
             unknown(outcome)
 
     run(main())
+
+
+def test_a_copy_that_was_found_is_logged_with_what_lost_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        service = Service()
+        assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
+
+    run(main())
+    assert type(LOST).__name__ in caplog.text
+    assert "c-1" in caplog.text
+
+
+@in_virtual_time
+async def test_the_first_look_is_immediate(service: Service) -> None:
+    began = their_now()
+    await service.duplicate("Round 2", service.losing("Round 2", takes=0))
+    assert their_now() == began
 
 
 @in_virtual_time

@@ -136,6 +136,22 @@ def test_a_busy_client_remembers_an_hour_and_no_more() -> None:
     assert len(claims._given) <= HOUR + 2
 
 
+def test_a_copy_is_remembered_for_an_hour_and_as_one_of_a_thousand_for_longer() -> None:
+    claims = Claims()
+    for number in range(1000):
+        ended(claims, opened(claims, "Round 2"), now=0.0, copy=f"b-{number}")
+    opened(claims, "Round 2", now=9 * HOUR)
+    assert claims.is_taken("b-0")
+
+    claims = Claims()
+    for number in range(1001):
+        ended(claims, opened(claims, "Round 2"), now=0.0, copy=f"b-{number}")
+    ended(claims, opened(claims, "Round 2", now=HOUR), now=HOUR, may_have_run=False)
+    assert claims.is_taken("b-0")
+    opened(claims, "Round 2", now=HOUR + 1)
+    assert not claims.is_taken("b-0")
+
+
 class Ledger(RuleBasedStateMachine):
     """Calls that begin, run on the service late or never, and end in any order.
 

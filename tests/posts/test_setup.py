@@ -1,6 +1,7 @@
 """A setup: how often it is sent, and what is made of an answer that got lost."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,10 +102,14 @@ def test_a_setup_that_is_refused_is_sent_once(failure: ProlificError) -> None:
 
 @each(AMBIGUOUS)
 @pytest.mark.parametrize("status", [P, R])
-def test_a_lost_setup_that_shows_was_accepted(failure: ProlificError, status: BatchStatus) -> None:
+def test_a_lost_setup_that_shows_was_accepted(
+    failure: ProlificError, status: BatchStatus, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     service = SetUp([failure], [status])
     assert service() is None
     assert service.counts == (1, 1)
+    assert f": {type(failure).__name__}, but accepted: {status}" in caplog.text
 
 
 @each(AMBIGUOUS)

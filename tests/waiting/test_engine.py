@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._waiting.engine import Engine
+from prolific_async._waiting.engine import PATIENCE, Engine
 from prolific_async._waiting.entries import APART, HEAVY, REFUSALS, GroupLook
 from prolific_async._waiting.wait import Look, Wait
 from prolific_async._waiting.waits import Waits
@@ -109,6 +110,7 @@ class Service:
         self.singles: list[tuple[float, str]] = []
         self.wholes: list[bool] = []
         self.as_ones: list[tuple[float, str | None, list[str]]] = []
+        self.patiences: list[float] = []
         self.running = 0
         self.most = 0
         self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
@@ -123,6 +125,7 @@ class Service:
         self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
+        self.patiences.append(patience)
         await self.take(self.group_seconds)
         if self.groups:
             return self.groups.pop(0)
@@ -277,6 +280,70 @@ def test_a_joiner_takes_what_is_fresh_and_looks_at_once_otherwise(
         await nothing_left(service.engine)
 
     run(main())
+
+
+@engine_test
+async def test_what_is_no_younger_than_its_gap_is_not_fresh() -> None:
+    service = Service(seconds=0.25)
+    service.start(1)
+    await asyncio.sleep(1.25)
+    service.start(1, fresh=1)
+    await asyncio.sleep(1)
+    assert service.at("k0") == [0, 1.25]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_joiner_during_a_group_look_shares_it() -> None:
+    service = Service()
+    service.start(8)
+    await asyncio.sleep(3.15)
+    (joiner,) = service.start(1)
+    await asyncio.sleep(1)
+    assert service.as_one_at == [0, 3.1]
+    assert service.singles == []
+    assert joiner.seen == [(3.2, PENDING)]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize("first", [5, 50])
+def test_the_deadline_of_one_that_joins_during_a_look_is_kept(first: float) -> None:
+    async def main() -> None:
+        service = Service(seconds=100)
+        (early,) = service.start(1, timeout=first)
+        await asyncio.sleep(1)
+        (late,) = service.start(1, timeout=20)
+        await asyncio.sleep(60)
+        assert (early.ended, early.ended_at) == ("expired while looking", first)
+        assert (late.ended, late.ended_at) == ("expired while looking", 21)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_who_expires_between_two_looks_was_not_looking() -> None:
+    service = Service()
+    (waiter,) = service.start(1, timeout=2)
+    await asyncio.sleep(3)
+    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_queued_look_for_nobody_is_not_made() -> None:
+    service = Service(at_once=1, seconds=1)
+    service.start(1)
+    (gone,) = service.start(1, first=1)
+    await asyncio.sleep(0.5)
+    service.engine.leave(gone)
+    await asyncio.sleep(2)
+    assert service.at("k0") == [0]
+    assert service.at("k1") == []
+    service.engine.close("closed")
+    await nothing_left(service.engine)
 
 
 @engine_test
@@ -509,6 +576,51 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
     run(main())
 
 
+@engine_test
+async def test_a_group_of_one_is_apart_for_a_while_too() -> None:
+    service = Service(few=1)
+    service.groups = [GroupLook(failure="broken")]
+    service.start(1)
+    await asyncio.sleep(APART - 1)
+    assert service.as_one_at == [0]
+    assert len(service.singles) > 15
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_group_look_may_last_as_long_as_the_single_ones_in_its_place() -> None:
+    service = Service(at_once=1, seconds=0.9)
+    service.start(8)
+    await asyncio.sleep(0.5)
+    service.start(1, first=8)  # whose look of 0.9 s makes the mean of 0.1 s longer
+    await asyncio.sleep(3)
+    assert service.as_one_at == [0, 3.1]
+    assert service.patiences == pytest.approx([2 * 0.1 * 8, 2 * 0.2 * 9])
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+    service = Service()
+    service.start(8)
+    await asyncio.sleep(1)
+    assert service.patiences == [PATIENCE]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_group_is_not_looked_at_for_one_that_was_looked_at_meanwhile() -> None:
+    service = Service()
+    service.start(1)
+    service.start(7, first=1, gap=30)
+    await asyncio.sleep(2)
+    service.engine.look_now("k0")
+    await asyncio.sleep(4)
+    assert service.singles == [(2, "k0")]
+    assert service.as_one_at == [0, 5.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
 def refused(seconds: float) -> GroupLook:
     return GroupLook(failure="429", refused_for=seconds)
 
@@ -611,6 +723,90 @@ async def test_one_that_needs_a_whole_look_is_not_shown_another_while_that_is_qu
     await asyncio.sleep(20)
     assert len(others[0].seen) > 1
     assert [len(waiter.seen) <= len(service.at(waiter.key)) for waiter in whole] == [True] * 3
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+class WholeAfter(Waiter):
+    """One that wants a whole look at once after its first one."""
+
+    def observe(self, seen: Seen, now: float) -> None:
+        super().observe(seen, now)
+        self.wants_whole = len(self.seen) == 1
+        if self.wants_whole:
+            self.due = now
+
+
+@engine_test
+async def test_one_of_a_group_that_comes_to_need_a_whole_look_gets_it_at_once() -> None:
+    service = Service()
+    service.start(8)
+    await asyncio.sleep(0.5)
+    service.engine.start(WholeAfter("k8"))
+    await asyncio.sleep(1)
+    assert service.singles == [(0.5, "k8"), (0.6, "k8")]
+    assert service.wholes == [False, True]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+class Later(Waiter):
+    """One that wants its next look after so many seconds, a whole one, or none any more."""
+
+    def __init__(self, key: str, gap: float | None) -> None:
+        super().__init__(key, timeout=8, fresh=5)
+        self.next_gap = gap
+
+    def observe(self, seen: Seen, now: float) -> None:
+        super().observe(seen, now)
+        self.wants_whole = self.next_gap is not None
+        self.due = None if self.next_gap is None else now + self.next_gap
+
+
+@pytest.mark.parametrize("gap", [None, 1])
+def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
+    gap: float | None,
+) -> None:
+    async def main() -> None:
+        service = Service()
+        service.start(8, gap=20)
+        await asyncio.sleep(1)
+        service.engine.start(joiner := Later("k0", gap))
+        await asyncio.sleep(1.5)
+        assert service.singles == ([] if gap is None else [(2, "k0")])
+        assert service.wholes == ([] if gap is None else [True])
+        await asyncio.sleep(10)
+        assert joiner.ended_at == 9
+        assert service.as_one_at == [0]
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_look_of_its_own() -> None:
+    service = Service()
+    service.start(8, gap=20)
+    await asyncio.sleep(5)
+    service.start(1, gap=20)
+    await asyncio.sleep(1)
+    assert service.singles == [(5, "k0")]
+    assert service.as_one_at == [0]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_those_whose_home_becomes_known_are_looked_at_there_next() -> None:
+    homes: dict[str, str] = {}
+    service = Service(group_of=homes.get)
+    service.start(8)
+    await asyncio.sleep(1)
+    homes |= {f"k{number}": "home" for number in range(8)}
+    await asyncio.sleep(3)
+    assert [name for _, name, _ in service.as_ones] == [None, "home"]
+    assert service.singles == []
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -727,6 +923,26 @@ async def test_a_group_look_is_never_made_for_nobody() -> None:
     await nothing_left(service.engine)
 
 
+@engine_test
+async def test_a_queued_group_look_that_all_came_to_need_no_more_makes_room() -> None:
+    service = Service(at_once=1, seconds=1)
+    blocker = service.start(1, first=8, whole=True)
+    await asyncio.sleep(0.1)
+    service.start(8)  # their group look has to wait
+    await asyncio.sleep(0.1)
+    wholes = service.start(8, whole=True)  # looks at each come next, and serve as well
+    await asyncio.sleep(0.1)
+    service.leave(blocker)
+    await asyncio.sleep(10)
+    service.leave(wholes)
+    await asyncio.sleep(10)
+    assert service.singles[1:9] == [(0.3 + number, f"k{number}") for number in range(8)]
+    assert all(keys for _, _, keys in service.as_ones)
+    assert service.as_one_at[-1] > 15
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
 # --- look now, and at once -------------------------------------------------------------------
 
 
@@ -823,6 +1039,21 @@ async def test_many_that_end_leave_no_places_behind() -> None:
 
 
 @engine_test
+async def test_look_now_during_a_look_survives_a_group_look() -> None:
+    service = Service(seconds=2)
+    service.start(8)
+    await asyncio.sleep(2.9)
+    service.engine.look_now("k0")
+    await asyncio.sleep(0.1)
+    service.engine.look_now("k0")
+    await asyncio.sleep(3)
+    assert service.as_one_at[:2] == [0, 3.1]
+    assert service.at("k0") == [2.9, 4.9]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_look_now_during_a_group_look_causes_another() -> None:
     service = Service()
     waiters = service.start(10, gap=10)
@@ -912,7 +1143,11 @@ async def test_places_of_looks_that_ended_are_used() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_look_that_raises_leaves_nobody_hanging(count: int) -> None:
+def test_a_look_that_raises_leaves_nobody_hanging(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         service = Service()
@@ -924,8 +1159,13 @@ def test_a_look_that_raises_leaves_nobody_hanging(count: int) -> None:
                 raise ZeroDivisionError
 
         service.take = take  # type: ignore[method-assign]
-        futures = [service.engine.start(Waiter(f"k{number}")) for number in range(count)]
+        waiters = [Waiter(f"k{number}") for number in range(count)]
+        futures = [service.engine.start(waiter) for waiter in waiters]
         await asyncio.sleep(1)
+        if count == 1:
+            assert isinstance(waiters[0].ended, ZeroDivisionError)
+        else:
+            assert "home: 10 are looked at singly for 60 s: ZeroDivisionError()" in caplog.messages
         broken[0] = False
         service.shown = {f"k{number}": READY for number in range(count)}
         await asyncio.sleep(2 * APART)
@@ -950,6 +1190,18 @@ def test_a_look_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> 
         await nothing_left(service.engine)
 
     run(main())
+
+
+@engine_test
+async def test_one_whose_look_somebody_else_cancelled_may_leave() -> None:
+    service = Service()
+    waiters = service.start(1)
+    await asyncio.sleep(0.05)
+    (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+    task.cancel()
+    await asyncio.wait([task])
+    service.leave(waiters)
+    await nothing_left(service.engine)
 
 
 @pytest.mark.parametrize("few", [8, float("inf")])
@@ -996,6 +1248,66 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     done.add_done_callback(lambda _: None)
     left.close()
     run(go_on())
+
+
+class Ending(Waiter):
+    """One that makes others leave when it sees anything."""
+
+    def __init__(self, key: str, engine: Engine) -> None:
+        super().__init__(key)
+        self.engine = engine
+        self.others: list[Waiter] = []
+
+    def observe(self, seen: Seen, now: float) -> None:
+        super().observe(seen, now)
+        for other in self.others:
+            self.engine.leave(other)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
+    async def main() -> None:
+        service = Service()
+        service.shown["k0"] = READY
+        leaving = Ending("k0", service.engine)
+        service.engine.start(leaving)
+        others = service.start(count - 1, first=1)
+        leaving.others = [leaving, *others[:1]]
+        await asyncio.sleep(1)
+        assert leaving.ended == "ready"
+        assert all(len(other.seen) == 1 for other in others[1:])
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+class Succeeded(Waiter):
+    """One in whose place another begins when it fails."""
+
+    def __init__(self, key: str, engine: Engine) -> None:
+        super().__init__(key)
+        self.engine = engine
+        self.successor: Waiter | None = None
+
+    def fail(self, error: Any, now: float) -> None:
+        super().fail(error, now)
+        self.successor = Waiter(self.key)
+        self.engine.start(self.successor)
+
+
+@engine_test
+async def test_who_begins_as_another_fails_is_served() -> None:
+    service = Service()
+    service.engine.start(failing := Succeeded("k0", service.engine))
+    await asyncio.sleep(5)
+    service.engine.close("closed")
+    await asyncio.sleep(5)
+    assert failing.ended == "closed"
+    assert failing.successor is not None
+    assert len(failing.successor.seen) > 1
+    service.leave([failing.successor])
+    await nothing_left(service.engine)
 
 
 @engine_test
@@ -1090,7 +1402,7 @@ async def test_the_real_wait_is_served() -> None:
         await asyncio.sleep(0.1)
         return Look(BatchStatus.PROCESSING)
 
-    engine = Engine(look, service.look_as_one, lambda _: "home")
+    engine = Engine(look, service.look_as_one, lambda _: "home", few=8, at_once=50)
     now = asyncio.get_running_loop().time()
     poll = PollPolicy(initial=1, factor=1, jitter=0)
     waits = [

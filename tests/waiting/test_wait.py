@@ -85,6 +85,10 @@ def test_first_look_is_immediate() -> None:
     assert waiting(now=7.0).due == 7.0
 
 
+def test_what_another_saw_is_fresh_for_the_first_gap() -> None:
+    assert waiting(initial=2, maximum=9).fresh == 2
+
+
 def test_gaps_grow_from_the_answer_on() -> None:
     wait = waiting(initial=1, factor=2, maximum=3)
     gaps = []

@@ -1,0 +1,52 @@
+"""When a group is looked at as one, and what is told of that."""
+
+from __future__ import annotations
+
+import pytest
+
+from prolific_async._waiting.entries import APART, HEAVY, Group, GroupLook
+
+GOOD, FAILED = GroupLook({}, 100), GroupLook(failure="HTTP 503")
+REFUSED = GroupLook(failure="HTTP 429", refused_for=5)
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group("home", 0)  # enough of nobody
+
+
+def test_only_what_is_new_is_told(group: Group) -> None:
+    looks = [GOOD, GOOD, REFUSED, REFUSED, GOOD, FAILED, FAILED, GOOD]
+    assert [group.judge(look, 8, 0) for look in looks] == [
+        "are looked at as one",
+        None,
+        "are held back for 5 s: HTTP 429",
+        None,
+        "are looked at as one",
+        "are looked at singly for 60 s: HTTP 503",
+        None,
+        "are looked at as one",
+    ]
+
+
+@pytest.mark.parametrize(("served", "bound"), [(0, HEAVY), (1, HEAVY), (8, 8 * HEAVY)])
+def test_a_look_may_be_heavy_for_many(group: Group, served: int, bound: int) -> None:
+    group.judge(GroupLook({}, bound), served, 0)
+    assert group.is_one(0)
+    told = group.judge(GroupLook({}, bound + 1), served, 0)
+    assert not group.is_one(APART - 1)
+    assert group.is_one(APART)
+    assert told == f"are looked at singly for 60 s: {bound + 1} bytes for {served} are too heavy"
+
+
+@pytest.mark.parametrize("between", [GOOD, FAILED])
+def test_only_refusals_in_a_row_count(group: Group, between: GroupLook) -> None:
+    group.judge(REFUSED, 8, 0)
+    group.judge(REFUSED, 8, 0)
+    group.judge(between, 8, 0)
+    for _ in range(2):
+        group.judge(REFUSED, 8, 100)
+        assert group.held_until == 105
+        assert group.is_one(100)
+    group.judge(REFUSED, 8, 100)
+    assert not group.is_one(100)

@@ -1,0 +1,62 @@
+"""What a timetable holds and costs, and in whose context it wakes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextvars import ContextVar
+
+import pytest
+
+from prolific_async._waiting.timetable import Timetable
+from tests.virtual_time import run
+
+WHOSE = ContextVar("WHOSE", default="nobody's")
+
+
+class Thing:
+    """Something with a place, which counts how often that is read."""
+
+    def __init__(self) -> None:
+        self._when = math.inf
+        self.reads = 0
+
+    @property
+    def when(self) -> float:
+        self.reads += 1
+        return self._when
+
+    @when.setter
+    def when(self, when: float) -> None:
+        self._when = when
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_old_places_are_cleared_away_at_little_cost(count: int) -> None:
+    timetable = Timetable[Thing](lambda _things, _now: None)
+    things = [Thing() for _ in range(count)]
+    times = 20_000 // count
+    for when in range(times):
+        for thing in things:
+            timetable.place(thing, float(when))
+            assert len(timetable._heap) <= 2 * count + 65
+    assert sum(thing.reads for thing in things) <= 10 * count * times
+    for thing in things[1:]:
+        timetable.place(thing, math.inf)
+    for when in range(100):
+        timetable.place(things[0], float(when))
+    assert len(timetable._heap) <= 2 + 65
+
+
+def test_things_are_woken_in_nobodys_context() -> None:
+    woken: list[str] = []
+
+    async def main() -> None:
+        WHOSE.set("the first one's")
+        timetable = Timetable[Thing](lambda _things, _now: woken.append(WHOSE.get()))
+        timetable.place(Thing(), asyncio.get_running_loop().time() + 1)
+        timetable.arm()
+        await asyncio.sleep(2)
+
+    run(main())
+    assert woken == ["nobody's"]
