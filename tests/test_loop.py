@@ -157,6 +157,20 @@ BODIES: dict[str, bytes] = {
 }
 
 
+async def test_a_large_answer_that_is_almost_the_token(
+    far: Simulator, client: ProlificClient
+) -> None:
+    # Each byte is the token's last one, which is where a search looks first.
+    body = far.token[-1].encode() * LARGE
+
+    async def call() -> None:
+        with pytest.raises(ProlificError):
+            await client.batches.get_status("b1")
+
+    far.inject("GET", "/b1/status", Fault(200, body=body), times=None)
+    assert await held_by(call) < LIMIT
+
+
 @pytest.mark.parametrize("status", [200, 400, 500])
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_large_bad_answer(

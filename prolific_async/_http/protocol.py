@@ -24,6 +24,7 @@ from yarl import URL
 
 from prolific_async import errors
 from prolific_async._http.pages import read_page
+from prolific_async._http.turns import Turns, holds
 from prolific_async._json import decode as decode_json
 
 _ROOT = "/api/v1/data-collection"
@@ -145,6 +146,8 @@ def decode(
 
     """
     _check(request, status, headers, body, secret)
+    if len(secret) >= _SECRET_FROM and secret.encode() in body:
+        raise _echo(request, body, secret)
     if raw:
         return Answer(headers, body)
     if not body or body.isspace():
@@ -171,6 +174,8 @@ async def decode_long(
     """Do what ``decode`` does with a body that is long, and let the loop have its turns."""
     await asyncio.sleep(0)  # to have put a body together takes its time, too
     _check(request, status, headers, body, secret)
+    if len(secret) >= _SECRET_FROM and await holds(body, secret.encode(), Turns()):
+        raise _echo(request, body, secret)
     await asyncio.sleep(0)
     if raw:
         return Answer(headers, body)
@@ -184,16 +189,15 @@ async def decode_long(
 def _check(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: str
 ) -> None:
-    """Raise the error of an answer that is not 2xx, or that echoes the secret.
-
-    Errors show what was answered, so the secret is taken out there. A success that echoes it is
-    refused: taking it out would change what was answered.
-    """
+    """Raise the error of an answer that is not 2xx; the secret is taken out of what it shows."""
     if not is_success(status):
         hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
         raise _status_error(request, status, hidden, _shown(body, secret))
-    if len(secret) >= _SECRET_FROM and secret.encode() in body:
-        raise undecodable(request, "it holds the token", _shown(body, secret))
+
+
+def _echo(request: Request, body: bytes, secret: str) -> errors.DecodeError:
+    """Return the error of a success that echoes the secret: to hide it would change the answer."""
+    return undecodable(request, "it holds the token", _shown(body, secret))
 
 
 def _no_json(

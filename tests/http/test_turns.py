@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from prolific_async._http.turns import Turns, hashes, text_of
+from prolific_async._http.turns import Turns, hashes, holds, text_of
 
 
 async def test_others_get_their_turns() -> None:
@@ -50,3 +50,13 @@ async def test_hashes_tell_bodies_apart() -> None:
         body[at] = 0
     assert await hashes(bytes(body), Turns()) == same
     assert await hashes(bytes(body) + b" ", Turns()) != same
+
+
+async def test_what_a_body_holds_is_found_wherever_it_is() -> None:
+    what = b"a-token-of-24-characters"
+    assert not await holds(b"", what, Turns())
+    for border in (0, 1 << 20, 2 << 20):
+        for start in {max(border - 24, 0), max(border - 23, 0), max(border - 1, 0), border}:
+            body = b"." * start + what + b"." * 10
+            assert await holds(body, what, Turns())
+            assert not await holds(body.replace(b"24", b"25"), what, Turns())
