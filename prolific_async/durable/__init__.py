@@ -47,7 +47,9 @@ worker that has nothing to do reads a few rows each ``look_every``, and all resu
 awaits are one read more. Starting a worker holds the loop for about 0.1 s.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits what is
-begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``.
+begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``. A worker that
+comes back is not held to it for what it had begun, which is no longer counted either: up to a
+second's worth more may begin then.
 
 What was finished stays in the database until you delete it (``DBOSClient.delete_workflows``). DBOS
 keeps results as pickles: whoever may write to the database can run code in your processes.
