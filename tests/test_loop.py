@@ -153,6 +153,8 @@ BODIES: dict[str, bytes] = {
     "HTML": b"<p>sorry</p>" * (LARGE // 12),
     "JSON": json.dumps({"status": [], "results": ELEMENTS}).encode(),
     "not UTF-8": b"\xff" * LARGE,
+    "number": b"7" * LARGE,
+    "array": json.dumps(ELEMENTS).encode(),
     "cut JSON": json.dumps({"results": ELEMENTS}).encode()[:-2],
 }
 

@@ -6,11 +6,12 @@ keeps the interpreter to itself.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from prolific_async._http.turns import Turns, text_of
-from prolific_async._json import decode, decode_at
+from prolific_async._json import decode_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -43,18 +44,17 @@ class Part(NamedTuple):
     value: Any
 
 
-async def read_page(body: bytes) -> Any:
+async def read_page(body: bytes) -> dict[str, Any]:
     """Decode a body as ``json`` would, and let the event loop have its turns.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: It is no object of JSON; no other answer is ever so long that it has to be read
+            in this way, and nothing else could be cut into slices.
 
     """
     turns = Turns()
     text = await text_of(body, turns)
-    await turns.give()
-    if _peek(text, 0) != "{":
-        return decode(text)  # what is no page is no answer that is ever long
+    await asyncio.sleep(0)
     page: dict[str, Any] = {}
     elements: list[Any] = []
     for key, _, _, value in parts(text):

@@ -269,6 +269,8 @@ def hide(text: str, secret: str) -> str:
     """Take a secret out of a text, also where JSON escapes some of its characters."""
     if not secret:
         return text
+    if "\\" not in text:
+        return text.replace(secret, "[token]")  # a tenth of what the pattern may cost
     # Each way to write a character begins with a literal: that makes the search three times faster.
     characters = (
         rf"(?:{re.escape(one)}|\\{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret

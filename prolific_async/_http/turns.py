@@ -48,6 +48,7 @@ async def text_of(body: bytes, turns: Turns) -> str:
         pieces.append(decoder.decode(body[start : start + _PIECE]))
         await turns.give()
     decoder.decode(b"", final=True)
+    await asyncio.sleep(0)  # to put the pieces together is a turn's work of its own
     return "".join(pieces)
 
 
