@@ -296,7 +296,7 @@ async def test_nothing_is_left_of_a_simulator(name: str, manner: Manner) -> None
         came_that_far = await cancelled_at(next(steps), manner, partial(SIMULATED[name], sim))
         await sim.close()
         await sim.close()
-        assert descriptors() == before
+        assert descriptors() <= before  # fewer, where a test before closes late
         assert not others()
         assert timers() == []
     assert next(steps) > 2

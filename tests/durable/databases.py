@@ -46,13 +46,15 @@ class PostgreSQL:
 
     def __init__(self, address: str) -> None:
         self._address = sa.make_url(address).set(drivername="postgresql+psycopg")
-        DBOS.migrate(self._named("template"))
+        # Of this process: nobody may look at a template while it is copied.
+        self._template = f"template{uuid.uuid4().hex}"
+        DBOS.migrate(self._named(self._template))
 
     def new(self) -> str:
         name = f"t{uuid.uuid4().hex}"
         engine = sa.create_engine(self._address, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE template"))
+            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {self._template}"))
         engine.dispose()
         return self._named(name)
 
