@@ -11,18 +11,18 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async._arrays import MAX_PROBLEMS
-from prolific_async._converter import load
 from prolific_async._http import protocol
-from prolific_async._http.pages import RESULTS
 from prolific_async._http.retry import did_not_run, get_again, retrying
-from prolific_async._http.turns import Turns
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async._posts.setup import set_up_once
 from prolific_async._waiting.looks import Looks
 from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.waits import Waits
+from prolific_async._wire.arrays import MAX_PROBLEMS
+from prolific_async._wire.converter import load
+from prolific_async._wire.pages import RESULTS
+from prolific_async._wire.turns import Turns
 from prolific_async.errors import DecodeError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, is_number, is_whole

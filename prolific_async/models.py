@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field, frozen
 
-from prolific_async._converter import IntOrDigits, JsonObject, WireModel
+from prolific_async._wire.converter import IntOrDigits, JsonObject, WireModel
 from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
-from prolific_async._arrays import MAX_PROBLEMS
+from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http.pages import read_page
-from prolific_async._http.turns import Turns, holds
-from prolific_async._json import decode as decode_json
+from prolific_async._wire.json import decode as decode_json
+from prolific_async._wire.pages import read_page
+from prolific_async._wire.turns import Turns, holds
 
 _ROOT = "/api/v1/data-collection"
 

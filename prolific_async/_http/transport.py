@@ -20,8 +20,8 @@ from prolific_async._http.addresses import proxy_for
 from prolific_async._http.budget import Budget
 from prolific_async._http.places import Places
 from prolific_async._http.time_limit import TimeLimit
-from prolific_async._http.turns import LONG
 from prolific_async._version import __version__
+from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

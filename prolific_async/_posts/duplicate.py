@@ -8,10 +8,10 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from prolific_async._converter import load
 from prolific_async._http.protocol import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
 from prolific_async._posts.claims import default_name
+from prolific_async._wire.converter import load
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Batch
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prolific_async._http.pages import ARRAY, KNOWN, RESULTS, parts
-from prolific_async._http.turns import Turns, hashes, text_of
 from prolific_async._waiting.wait import Look
+from prolific_async._wire.pages import ARRAY, KNOWN, RESULTS, parts
+from prolific_async._wire.turns import Turns, hashes, text_of
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
 

@@ -17,7 +17,7 @@ from prolific_async import (
     RetryPolicy,
 )
 from prolific_async._http import protocol
-from prolific_async._json import decode
+from prolific_async._wire.json import decode
 from prolific_async.batches import Batches
 from tests.virtual_time import VirtualLoop
 

@@ -22,10 +22,10 @@ from prolific_async import (
     ProlificError,
     WaitError,
 )
-from prolific_async._converter import load
 from prolific_async._http import protocol
-from prolific_async._json import decode
 from prolific_async._waiting import listing
+from prolific_async._wire.converter import load
+from prolific_async._wire.json import decode
 from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
 
 if TYPE_CHECKING:

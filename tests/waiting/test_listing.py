@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import Batch, BatchStatus, DecodeError
-from prolific_async._converter import load
-from prolific_async._http import pages
-from prolific_async._json import decode_at
 from prolific_async._waiting import listing as reading
+from prolific_async._wire import pages
+from prolific_async._wire.converter import load
+from prolific_async._wire.json import decode_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
-from prolific_async._converter import load
-from prolific_async._json import MAX_DEPTH
+from prolific_async._wire.converter import load
+from prolific_async._wire.json import MAX_DEPTH
 from tests.fuzz.strategies import batches, counts, json_values, texts, unknown_keys
 
 FULL: dict[str, Any] = {

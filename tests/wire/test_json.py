@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prolific_async._json import MAX_DEPTH, decode, is_deep
+from prolific_async._wire.json import MAX_DEPTH, decode, is_deep
 from tests.fuzz.strategies import json_values
 
 SHAPES = {"arrays": ("[", "1", "]"), "objects": ('{"a":', "1", "}"), "both": ('[{"a":', "1", "}]")}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from prolific_async import DecodeError
 from prolific_async._http import protocol
-from prolific_async._http.pages import ARRAY, KNOWN, parts, read_page
-from prolific_async._json import decode
+from prolific_async._wire.json import decode
+from prolific_async._wire.pages import ARRAY, KNOWN, parts, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from cattrs.errors import IterableValidationError, IterableValidationNote
 
-from prolific_async._json import named
+from prolific_async._wire.json import named
 
 if TYPE_CHECKING:
     from collections.abc import Callable

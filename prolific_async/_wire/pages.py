@@ -10,8 +10,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from prolific_async._http.turns import Turns, text_of
-from prolific_async._json import decode_at
+from prolific_async._wire.json import decode_at
+from prolific_async._wire.turns import Turns, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from prolific_async._http.turns import Turns, hashes, holds, text_of
+from prolific_async._wire.turns import Turns, hashes, holds, text_of
 
 
 async def test_others_get_their_turns() -> None:

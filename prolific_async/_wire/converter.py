@@ -19,8 +19,8 @@ from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from prolific_async._arrays import tuple_hook
-from prolific_async._json import TOO_DEEP, is_deep, named
+from prolific_async._wire.arrays import tuple_hook
+from prolific_async._wire.json import TOO_DEEP, is_deep, named
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
