@@ -180,3 +180,9 @@ def test_a_problem_makes_it_fail_and_is_said(
     with pytest.raises(SystemExit, match="1"):
         soak.main(["--minutes", "0.001"])
     assert "problems: ['a copy is lost'" in capsys.readouterr().out
+
+
+async def test_the_samples_of_a_long_run_are_no_growth() -> None:
+    held = (await Sample.take()).objects
+    samples = [attrs.evolve(HELD) for _ in range(1000)]
+    assert abs((await Sample.take()).objects - held) < len(samples) / 2
