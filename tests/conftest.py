@@ -11,9 +11,10 @@ from hypothesis import settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterLooks, Simulator
+from tests.virtual_time import SteadyLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
@@ -22,6 +23,10 @@ QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
 settings.register_profile(
     "mutation", max_examples=10, derandomize=True, database=None, deadline=None
 )
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"steady": SteadyLoop}
 
 
 @pytest.fixture(autouse=True)
