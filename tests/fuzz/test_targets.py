@@ -22,7 +22,7 @@ from tests.fuzz.targets import BATCH, BETWEEN, STATUSES, TARGETS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-quickly = settings(deadline=None, max_examples=60)
+quickly = settings(max_examples=60)
 codes = st.integers(0, len(STATUSES) - 1)
 
 

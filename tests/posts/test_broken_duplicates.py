@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import cycle
@@ -153,9 +152,8 @@ async def test_refused_by_the_service_makes_nothing(bench: Bench) -> None:
     assert len(bench.proxy.posts) == 3
 
 
-async def test_a_connection_that_is_refused_at_first(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        late = Proxy(bench.proxy.service, port=reserved.getsockname()[1])
+async def test_a_connection_that_is_refused_at_first(bench: Bench, port: int) -> None:
+    late = Proxy(bench.proxy.service, port=port)
     often = RetryPolicy(max_attempts=200, initial=0.01, maximum=0.01)
     async with (
         ProlificClient(bench.sim.token, base_url=late.url, retry=QUICK_RETRY) as client,

@@ -131,7 +131,7 @@ WRONG = [
     )
 ]
 
-tried_often = settings(deadline=None, max_examples=50)
+tried_often = settings(max_examples=50)
 
 
 def with_value(keys: Keys, value: Any) -> dict[str, Any]:

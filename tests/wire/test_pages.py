@@ -197,7 +197,7 @@ def read(body: bytes) -> Any:
 
 
 @given(page=PAGES, indent=st.sampled_from([None, 0, 2]), mark=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark: bool) -> None:
     text = json.dumps(page, indent=indent, ensure_ascii=False)
     whole = read(text.encode("utf-8-sig" if mark else "utf-8"))
@@ -215,7 +215,7 @@ def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark:
 @example(text="{")
 @example(text="[1]")
 @example(text='{"a": NaN}')
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_no_json_is_none_here_either(text: str) -> None:
     try:
         expected = protocol.decode(protocol.look("b1", whole=True), 200, {}, text.encode()).data
