@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
-from prolific_async.simulator import AfterLooks, Simulator
+from prolific_async.simulator import AfterLooks, Simulator, simulator
 from tests.virtual_time import SteadyLoop
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HANGS = 60  # seconds after which another process or thread does not answer any more
 
 # A test's verdict is the same each time: examples are found anew with another profile, by
@@ -30,8 +32,21 @@ settings.register_profile("mutation", QUIET, derandomize=True, max_examples=10)
 settings.load_profile("same")
 
 
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    # Durable waits have threads, loops and databases of their own, which go by the real time.
+    if "durable" in item.path.parts:
+        return {"real": asyncio.SelectorEventLoop}
     return {"steady": SteadyLoop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_time_of_day_stands_still() -> Iterator[None]:
+    """Let no simulator's time of day run ahead of a loop's clock that leaves things out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "_utc_now", lambda: NOON)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from itertools import count
 from typing import TYPE_CHECKING, Any

@@ -72,16 +72,6 @@ class LoopbackLoop(VirtualLoop):
         raise RuntimeError("an answer is outstanding, and nothing happens any more")
 
 
-class RunningLoop(LoopbackLoop):
-    """One whose clock also runs between its jumps, for what holds it against a server's clock."""
-
-    def time(self) -> float:
-        return super().time() + time.monotonic()
-
-    def jump(self, when: float) -> None:
-        self.now = when - time.monotonic()
-
-
 class SteadyLoop(asyncio.SelectorEventLoop):
     """A loop for any code, whose clock leaves out what the machine takes.
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
@@ -54,9 +55,8 @@ def test_lines_tell_when(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_table_tells_for_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr(live, "time", clock)
     now = 100.0
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now))
 
     def news() -> Iterator[News]:
         nonlocal now
@@ -77,7 +77,7 @@ def test_what_does_not_fit_the_screen_is_counted_and_what_waits_comes_first() ->
     waiting = [f"waiting-{number}" for number in range(15)]
     ids = [*done, *broken, *waiting]
     looks: News = [look(batch_id, UNINITIALISED, next_in=1.0) for batch_id in ids]
-    ends = [*sum(map(ready, done), []), *sum(map(failed, broken), [])]
+    ends = [*chain.from_iterable(map(ready, done)), *chain.from_iterable(map(failed, broken))]
     first, cut, last = frames(ids, [looks, ends])
     assert [line.split()[0] for line in first[1:-1]] == ids[:22]
     assert [line.split()[0] for line in cut[1:-1]] == [*waiting, *broken, *done[:5]]

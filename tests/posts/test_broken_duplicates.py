@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from itertools import cycle
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from prolific_async import ProlificClient, RetryPolicy
 from prolific_async.errors import OutcomeUnknownError
 from prolific_async.simulator import Fault
-from tests.conftest import QUICK_RETRY
+from tests.conftest import NOON, QUICK_RETRY
 from tests.posts.bench import GIVEN, NAMED, UNKNOWN, Bench
 from tests.posts.breaking import Break, Ending, Proxy, Side
 
@@ -233,7 +233,7 @@ async def test_a_list_that_lags_behind(name: str | None, word: str, bench: Bench
 
 
 async def test_a_clock_of_answers_that_is_ahead(bench: Bench) -> None:
-    ahead = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    ahead = format_datetime(NOON + timedelta(seconds=30), usegmt=True)
     bench.sim.inject("POST", POST, Fault(reset="after"))
     route = f"/{bench.source}"
     bench.sim.inject("GET", route, Fault(headers={"Date": ahead}), times=None)

@@ -137,9 +137,7 @@ async def test_a_long_list_costs_no_more_per_batch(session: aiohttp.ClientSessio
 
         async def cost(count: int) -> float:
             workspace = sim.add_workspace()
-            ids = [
-                sim.add_batch(datapoints=None, workspace_id=workspace) for _ in range(count)
-            ]
+            ids = [sim.add_batch(datapoints=None, workspace_id=workspace) for _ in range(count)]
             costs = []
             for _ in range(3):
                 began = time.thread_time()
