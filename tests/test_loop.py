@@ -11,7 +11,7 @@ import pytest
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
 from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
-from tests.holding import LIMIT, held_by
+from tests.costs import LIMIT, held_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -28,7 +28,7 @@ from prolific_async import (
 )
 from prolific_async.simulator import AfterLooks, AfterSeconds, Fault, SeenRequest, Simulator
 from tests.conftest import QUICK_RETRY
-from tests.holding import LIMIT, held_by
+from tests.costs import LIMIT, held_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -12,7 +12,7 @@ from prolific_async._waiting import listing as reading
 from prolific_async._wire import pages
 from prolific_async._wire.converter import load
 from prolific_async._wire.json import decode_at
-from tests.holding import LIMIT, held_by
+from tests.costs import LIMIT, held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
