@@ -16,6 +16,7 @@ from prolific_async.__main__ import main
 from prolific_async.simulator import Simulator
 
 _CURSOR_UP = re.compile(r"\x1b\[\d*A")
+_SECONDS = re.compile(r"\d+\.\d s")
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
 
@@ -39,6 +40,11 @@ class Ran:
     def screen(self) -> str:
         """Everything that a terminal was sent, without colours and cursor movements."""
         return _CONTROLS.sub("", _CURSOR_UP.sub("\n", self.out))
+
+    @property
+    def untimed(self) -> list[str]:
+        """The lines of the screen, as if everything had taken no time."""
+        return _SECONDS.sub("0.0 s", self.screen).splitlines()
 
 
 class Screen(io.TextIOWrapper):

@@ -124,7 +124,7 @@ def test_a_table_keeps_no_rows_of_ready_ones(
     account: Simulator, ready: str, failed: str, given: Given, terminal: Any
 ) -> None:
     given(f"{ready}\n{failed}\n")
-    table = terminal("batch", "wait", "-").screen.splitlines()[-3:]
+    table = terminal("batch", "wait", "-").untimed[-3:]
     assert table[1].split() == [failed, "ERROR", "1", "0.0", "s", "failed"]
     assert table[2] in ("1 READY, 1 ERROR", "1 ERROR, 1 READY")
     given(f"{ready}\n")
@@ -138,5 +138,5 @@ def test_what_is_typed_is_not_mixed_with_a_table(
     os.write(keyboard, f"{ready}\n\x04".encode())
     with os.fdopen(typed, encoding="utf-8") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert terminal("batch", "wait", "-").out == f"0.0 s\t{ready}\tREADY\n"
+        assert terminal("batch", "wait", "-").untimed == [f"0.0 s\t{ready}\tREADY"]
     os.close(keyboard)

@@ -19,19 +19,19 @@ def pending(account: Simulator) -> str:
 def test_ready_is_0(ready: str, cli: Any) -> None:
     ran = cli("batch", "wait", ready)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.lines == [f"0.0 s\t{ready}\tREADY"]
+    assert ran.untimed == [f"0.0 s\t{ready}\tREADY"]
 
 
 def test_failed_is_1(failed: str, cli: Any) -> None:
     ran = cli("batch", "wait", failed)
-    assert (ran.code, ran.lines) == (1, [f"0.0 s\t{failed}\tERROR"])
+    assert (ran.code, ran.untimed) == (1, [f"0.0 s\t{failed}\tERROR"])
     assert ran.err.startswith(f"waiting for batch {failed} found ERROR")
 
 
 def test_timed_out_is_3(pending: str, cli: Any) -> None:
     ran = cli("batch", "wait", pending, "--timeout", "0")
     assert ran.code == 3
-    assert ran.lines == [f"0.0 s\t{pending}\tUNINITIALISED", f"0.0 s\t{pending}\ttimed out"]
+    assert ran.untimed == [f"0.0 s\t{pending}\tUNINITIALISED", f"0.0 s\t{pending}\ttimed out"]
     assert "timed out" in ran.err
 
 
@@ -49,12 +49,12 @@ def test_all_are_awaited_and_the_worst_decides(
     assert cli("batch", "wait", pending, "nothing", "--timeout", "0").code == 4
     ran = cli("batch", "wait", *everything, "--timeout", "0")
     assert ran.code == 1
-    assert f"0.0 s\t{ready}\tREADY" in ran.lines
+    assert f"0.0 s\t{ready}\tREADY" in ran.untimed
     assert len(ran.err.splitlines()) == 3
 
 
 def test_an_id_given_twice_is_awaited_once(account: Simulator, ready: str, cli: Any) -> None:
-    assert cli("batch", "wait", ready, ready).lines == [f"0.0 s\t{ready}\tREADY"]
+    assert cli("batch", "wait", ready, ready).untimed == [f"0.0 s\t{ready}\tREADY"]
     assert sum(request.path.endswith("/status") for request in account.requests) <= 1
 
 
@@ -96,7 +96,7 @@ def test_json_names_the_failure_of_a_look(account: Simulator, ready: str, cli: A
 def test_a_terminal_gets_a_table(ready: str, failed: str, pending: str, terminal: Any) -> None:
     ran = terminal("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0")
     assert ran.code == 1
-    table = ran.screen.splitlines()[-6:]
+    table = ran.untimed[-6:]
     assert table[0].split() == ["batch", "status", "looks", "elapsed"]
     assert table[1].split() == [ready, "READY", "1", "0.0", "s", "200", "tasks"]
     assert table[2].split() == [failed, "ERROR", "1", "0.0", "s", "failed"]
@@ -117,7 +117,7 @@ def test_a_dumb_terminal_gets_lines(
     ready: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert terminal("batch", "wait", ready).out == f"0.0 s\t{ready}\tREADY\n"
+    assert terminal("batch", "wait", ready).untimed == [f"0.0 s\t{ready}\tREADY"]
 
 
 def test_what_does_not_fit_the_screen_is_counted_and_what_waits_comes_first(
