@@ -8,6 +8,7 @@ import math
 from collections.abc import AsyncIterable
 from contextlib import aclosing
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from prolific_async._posts.duplicate import duplicate_once
 from prolific_async._posts.setup import set_up_once
 from prolific_async._waiting.looks import Looks
 from prolific_async._waiting.wait import Wait
-from prolific_async._waiting.waits import Waits
+from prolific_async._waiting.waits import ObservedWait, Waits
 from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async._wire.converter import load
 from prolific_async._wire.pages import RESULTS
@@ -238,7 +239,7 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        return await self._waits.run(self._wait(batch, timeout, poll, checked_on_event(on_event)))
+        return await self._waits.run(self._wait(batch, timeout, poll, _checked_on_event(on_event)))
 
     @overload
     async def wait_all(
@@ -283,7 +284,7 @@ class Batches:
             WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
 
         """
-        tell = checked_on_event(on_event)
+        tell = _checked_on_event(on_event)
         waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
@@ -314,10 +315,10 @@ class Batches:
             on_event: A plain function that is told of every look of every wait.
 
         """
-        tell = checked_on_event(on_event)
+        tell = _checked_on_event(on_event)
         if isinstance(batches, AsyncIterable):
             stream = (self._wait(batch, timeout, poll, tell) async for batch in batches)
-            return self._outcomes(self._waits.ended_of_stream(stream))
+            return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
         waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
         return self._outcomes(self._waits.ended(waits))
 
@@ -413,7 +414,9 @@ class Batches:
         self._check_usable()
         if isinstance(batch, Batch):
             self._looks.learn(batch_id, batch.workspace_id)
-        return Wait(
+        observe = self._waits.observe
+        new = Wait if observe is None else partial(ObservedWait, observe(batch_id))
+        return new(
             batch_id,
             poll=policy,
             retry=self._retry,
@@ -443,7 +446,7 @@ def _iterable(batches: Iterable[BatchOrId]) -> Iterable[BatchOrId]:
     return batches
 
 
-def checked_on_event(
+def _checked_on_event(
     on_event: Callable[[StatusEvent], object] | None,
 ) -> Callable[[StatusEvent], object] | None:
     """Return a callback in the context that it was given in.

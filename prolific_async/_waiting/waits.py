@@ -3,29 +3,62 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._waiting.wait import Wait
+from prolific_async.models import StatusEvent
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
+    from contextvars import Context
 
     from prolific_async._waiting.engine import Engine
     from prolific_async._waiting.looks import Looks
-    from prolific_async._waiting.wait import Wait
-    from prolific_async.errors import ConfigurationError
-    from prolific_async.models import Batch, StatusEvent
+    from prolific_async.errors import ConfigurationError, WaitError
+    from prolific_async.models import Batch
 
+_log = logging.getLogger("prolific_async")
 
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
 _STREAMED_AT_A_TIME = 100  # likewise of a stream, whose own steps cost more
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
+class ObservedWait(Wait):
+    """A wait that tells an observer each look and then its outcome, None if it was left."""
+
+    __slots__ = ("_observer",)
+
+    def __init__(self, observer: Callable[[Any], object], key: str, **rules: Any) -> None:
+        super().__init__(key, **rules)
+        self._observer: Callable[[Any], object] | None = observer
+
+    def end(self, _: object = None) -> None:
+        """Tell the outcome, once."""
+        self._inform(self.outcome)
+        self._observer = None
+
+    def _call(self, event: Any) -> None:
+        self._inform(StatusEvent(self.key, *event))
+        super()._call(event)
+
+    def _inform(self, news: StatusEvent | Batch | WaitError | None) -> None:
+        try:
+            if self._observer is not None:
+                self._observer(news)
+        except Exception:  # noqa: BLE001 - as for on_event
+            _log.exception("an observer raised for batch %s; the wait goes on", self.key)
+
+
 class Waits:
     """Starts waits, and tells of their ends."""
 
     def __init__(self, looks: Looks, few: float, at_once: int) -> None:
+        # Makes the observer of a batch's wait, in the context of the call that is to wait.
+        self.observe: Callable[[str], Callable[[Any], object]] | None = None
         self._looks = looks
         self._few = few
         self._at_once = at_once
@@ -36,11 +69,10 @@ class Waits:
         """Return the READY batch of a wait, or raise its error."""
         engine = self._here()
         try:
-            await engine.start(wait)
+            await _start(engine, wait)
         finally:
             if not wait.is_over:
-                engine.leave(wait)
-                await engine.settled()
+                await _leave(engine, [wait])
         return wait.result()
 
     async def watch(
@@ -49,12 +81,11 @@ class Waits:
         """Yield the events that a wait puts into the queue, and raise its error at the end."""
         engine = self._here()
         try:
-            engine.start(wait).add_done_callback(lambda _: events.put_nowait(None))
+            _start(engine, wait).add_done_callback(lambda _: events.put_nowait(None))
             while (event := await events.get()) is not None:
                 yield event
         finally:
-            engine.leave(wait)
-            await engine.settled()
+            await _leave(engine, [wait])
         wait.result()
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
@@ -64,7 +95,7 @@ class Waits:
         going = dict.fromkeys(waits)
         try:
             for number, wait in enumerate(going):
-                engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                _start(engine, wait).add_done_callback(partial(_put, ended, wait))
                 if number % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the loop must not starve of a crowd
             while going:
@@ -72,12 +103,12 @@ class Waits:
                 del going[wait]
                 yield wait
         finally:
-            for wait in going:
-                engine.leave(wait)
-            await engine.settled()
+            await _leave(engine, going)
 
-    async def ended_of_stream(self, waits: AsyncGenerator[Wait]) -> AsyncGenerator[Wait]:
-        """Start the waits of a stream as it brings them, and yield each when it is over.
+    async def ended_of_stream(
+        self, waits: AsyncGenerator[Wait], context: Context
+    ) -> AsyncGenerator[Wait]:
+        """Start the waits of a stream, read in a context, and yield each when it is over.
 
         The stream is read ahead of its consumer by a bounded number of waits only.
         """
@@ -92,7 +123,7 @@ class Waits:
                     async for wait in waits:
                         await room.acquire()
                         going[wait] = None
-                        engine.start(wait).add_done_callback(partial(_put, ended, wait))
+                        _start(engine, wait).add_done_callback(partial(_put, ended, wait))
                         # The stream may never wait for anything; the loop must not starve of it.
                         # At each one, they would all be looked at singly, as they come singly.
                         if len(going) % _STREAMED_AT_A_TIME == 0:
@@ -100,7 +131,7 @@ class Waits:
             finally:
                 ended.put_nowait(None)
 
-        feeding = asyncio.create_task(feed())
+        feeding = asyncio.create_task(feed(), context=context)
         try:
             fed = False
             while going or not fed:
@@ -117,9 +148,7 @@ class Waits:
             try:
                 await asyncio.wait([feeding])
             finally:  # also when cancelled again
-                for wait in going:
-                    engine.leave(wait)
-                await engine.settled()
+                await _leave(engine, going)
 
     def look_now(self, batch_id: str) -> None:
         """Make the next look at a batch due now."""
@@ -150,6 +179,21 @@ class Waits:
             )
             self._loop = loop
         return self._engine
+
+
+def _start(engine: Engine, wait: Wait) -> asyncio.Future[None]:
+    done = engine.start(wait)
+    if isinstance(wait, ObservedWait):
+        done.add_done_callback(wait.end)
+    return done
+
+
+async def _leave(engine: Engine, waits: Iterable[Wait]) -> None:
+    for wait in waits:
+        engine.leave(wait)
+        if isinstance(wait, ObservedWait):
+            wait.end()
+    await engine.settled()
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

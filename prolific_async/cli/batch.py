@@ -144,7 +144,8 @@ def list_(
 ) -> None:
     """List a workspace's batches.
 
-    On a pipe the columns are parted by tabs: id, name, status, tasks, and when it was created.
+    On a pipe, and on a narrow terminal, the columns are parted by tabs: id,
+    name, status, tasks, and when it was created.
 
     Example: prolific-async batch list "$WORKSPACE_ID"
     """

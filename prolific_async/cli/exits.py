@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Coroutine, Iterable
 from enum import IntEnum
@@ -32,6 +33,7 @@ class ExitCode(IntEnum):
     SERVICE = 4
     INTERRUPTED = 130
     CLOSED_PIPE = 141
+    TERMINATED = 143
 
 
 HELP = (
@@ -74,10 +76,12 @@ def run(work: Coroutine[Any, Any, ExitCode]) -> NoReturn:
 
 def _run(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     try:
-        code = asyncio.run(work)
+        code = asyncio.run(_until_terminated(work))
         typer.echo(nl=False)  # flushes, so that a broken pipe is met here and not at exit
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except asyncio.CancelledError:
+        return ExitCode.TERMINATED
     except (ProlificError, ValueError) as error:
         complain(error)
         return code_of(error)
@@ -89,6 +93,15 @@ def _run(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
         complain(f"the output cannot be written ({error.strerror or error})")
         return ExitCode.USAGE
     return code
+
+
+async def _until_terminated(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
+    """Let SIGTERM end the work in order, so that a table gives the terminal its cursor back."""
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker
+    with contextlib.suppress(RuntimeError):  # on Windows, which has none, and in a thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def _discard_output() -> None:

@@ -3,20 +3,25 @@
 from collections.abc import Iterable, Mapping
 
 from prolific_async.cli.board import Board, Ended, ending, in_words
-from prolific_async.cli.output import error_document, print_json, print_line
-from prolific_async.errors import BatchFailedError, WaitError
+from prolific_async.cli.output import complain, error_document, print_json, print_line
+from prolific_async.errors import BatchFailedError, ProlificError, WaitError
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["JsonLines", "Lines"]
 
 
 class Lines(Board):
-    """One line when a batch changes its status, and when a wait ends without one."""
+    """One line when a batch changes its status, and when a wait ends without one.
+
+    Of looks that fail and are made again, the first of each kind is told, else a wait that finds no
+    network would be silent for minutes.
+    """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         """Take how batches are called, by id; others are called by their ids."""
         super().__init__()
         self._names = names or {}
+        self._told: set[type[ProlificError]] = set()
 
     def _show(self, news: Iterable[StatusEvent | Ended]) -> None:
         for item in news:
@@ -24,8 +29,15 @@ class Lines(Board):
             if isinstance(item, StatusEvent):
                 if item.status != item.previous:
                     print_line(f"{item.elapsed:.1f} s", name, item.status)
+                if item.error is not None and item.next_in is not None:
+                    self._tell(item.error)
             elif not isinstance(item.outcome, Batch | BatchFailedError):
                 print_line(f"{item.outcome.elapsed:.1f} s", name, in_words(item.outcome))
+
+    def _tell(self, survived: ProlificError) -> None:
+        if type(survived) not in self._told:
+            self._told.add(type(survived))
+            complain(f"still waiting, though a look failed: {survived}")
 
 
 class JsonLines(Board):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prolific_async.cli.board import Board, Ended, in_words
+from prolific_async.cli.output import literal
 from prolific_async.cli.tables import cut_text, status_text
 from prolific_async.errors import WaitError
 from prolific_async.models import BatchStatus, StatusEvent
@@ -19,6 +20,8 @@ from prolific_async.models import BatchStatus, StatusEvent
 __all__ = ["LiveTable"]
 
 _AROUND_ROWS = 2  # lines: the header and the counts
+_REST = 44  # columns: status, looks, elapsed and a short note, so that 80 show a whole id
+_SHORT = 12  # columns of a name at least, before something else gives way
 
 
 @define
@@ -34,7 +37,8 @@ class _Row:
         self.status, self.polls = event.status, event.polls
         self.began = now - event.elapsed
         self.elapsed = event.elapsed if event.next_in is None else None
-        self.note = "retrying" if event.error and event.next_in is not None else ""
+        survived = event.error if event.next_in is not None else None
+        self.note = f"{type(survived).__name__}, retrying" if survived else ""
 
     def fail(self, error: WaitError, note: str) -> None:
         self.elapsed, self.polls, self.note = error.elapsed, error.polls, note
@@ -43,17 +47,25 @@ class _Row:
         """Say how soon it may be left out: the higher, the sooner."""
         return (self.status is BatchStatus.READY) + (self.elapsed is not None)
 
-    def cells(self, now: float) -> tuple[Text, ...]:
+    def cells(self, now: float, name_width: int) -> tuple[Text, ...]:
         elapsed = self.elapsed
         if elapsed is None and self.began is not None:
             elapsed = now - self.began
         return (
-            cut_text(self.name),
+            Text(_shortened(literal(self.name), name_width)),
             status_text(self.status),
             Text(str(self.polls)),
             Text("" if elapsed is None else f"{elapsed:.1f} s"),
             cut_text(self.note),
         )
+
+
+def _shortened(name: str, room: int) -> str:
+    """Return a name without its middle if it is too long: ids of one day begin alike."""
+    if len(name) <= room:
+        return name
+    half = room // 2
+    return f"{name[:half]}…{name[half + 1 - room :]}"
 
 
 class LiveTable(Board):
@@ -113,20 +125,24 @@ class LiveTable(Board):
     def _render(self) -> RenderableType:
         if not self._rows:
             return self._counts(0)
+        name_width = max(self._console.width - _REST, _SHORT)
+        is_narrow = name_width == _SHORT
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column(self._heading)
+        table.add_column(self._heading, no_wrap=True)
         table.add_column("status", no_wrap=True, min_width=10)
-        table.add_column("looks", no_wrap=True, justify="right")
+        if not is_narrow:
+            table.add_column("looks", no_wrap=True, justify="right")
         table.add_column("elapsed", no_wrap=True, justify="right", min_width=7)
-        table.add_column("")
+        table.add_column("")  # only a column that may wrap gives way; its cells are cut instead
         rows = list(self._rows.values())
-        room = self._console.height - _AROUND_ROWS
+        room = self._console.height - _AROUND_ROWS - is_narrow  # where the counts take two lines
         hidden = 0 if self._is_whole else max(len(rows) - room, 0)
         if hidden:
             rows = sorted(rows, key=_Row.rank)[:room]
         now = time.monotonic()
         for row in rows:
-            table.add_row(*row.cells(now))
+            name, status, looks, *rest = row.cells(now, name_width)
+            table.add_row(name, status, *([] if is_narrow else [looks]), *rest)
         return Group(table, self._counts(hidden))
 
     def _counts(self, hidden: int) -> Text:

@@ -1,4 +1,7 @@
-"""Batches for a person to read: a table of many, every field of one. On a pipe, tabs instead."""
+"""Batches for a person to read: a table of many, every field of one.
+
+On a pipe, and on a terminal too narrow for a table, tabs instead.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +16,7 @@ from prolific_async.models import Batch, BatchStatus
 
 __all__ = ["cut_text", "print_list", "print_whole", "status_text"]
 
+_NARROW = 72  # columns below which an id and a status leave no room for a name
 _WIDE = 100  # columns from which the date fits beside a name that can be read
 
 _STYLES: Mapping[str, str] = {
@@ -37,7 +41,7 @@ def cut_text(text: object) -> Text:
 
 def print_list(batches: Sequence[Batch]) -> None:
     """Write a line for each batch."""
-    if not is_terminal():
+    if not _has_room():
         for batch in batches:
             created = f"{batch.created_at:%Y-%m-%dT%H:%M:%SZ}"
             print_line(batch.id, batch.name, batch.status, batch.total_task_count, created)
@@ -65,7 +69,7 @@ def print_list(batches: Sequence[Batch]) -> None:
 def print_whole(batch: Batch) -> None:
     """Write a line for each field of a batch."""
     fields = list(_fields(batch.to_dict()))
-    if not is_terminal():
+    if not _has_room():
         for key, value in fields:
             print_line(key, value)
         return
@@ -76,6 +80,10 @@ def print_whole(batch: Batch) -> None:
         shown = status_text(value) if key == "status" else Text(literal(value))
         grid.add_row(Text(literal(key)), shown)
     Console().print(grid)
+
+
+def _has_room() -> bool:
+    return is_terminal() and Console().width >= _NARROW
 
 
 def _fields(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -88,6 +88,16 @@ def test_list_on_a_wide_terminal_has_the_date(
     assert f"{account.batches[batch_id].created_at:%Y-%m-%d %H:%M}" in ran.screen
 
 
+def test_a_narrow_terminal_gets_tabs_so_that_ids_stay_whole(
+    account: Simulator, batch_id: str, cli: Any, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call in (("list", account.workspace_id), ("show", batch_id)):
+        monkeypatch.setenv("COLUMNS", "71")
+        assert terminal("batch", *call).out == cli("batch", *call).out
+        monkeypatch.setenv("COLUMNS", "72")
+        assert "\t" not in terminal("batch", *call).out
+
+
 def test_list_as_json_is_one_array(account: Simulator, batch_id: str, cli: Any) -> None:
     ran = cli("batch", "list", account.workspace_id, "--json")
     assert [batch["id"] for batch in ran.json] == [batch_id]

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -125,6 +126,24 @@ def test_ctrl_c_ends_it_quietly(account: Simulator) -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate() == (b"", b"")
     assert process.returncode == 130
+
+
+def test_sigterm_ends_it_quietly_and_gives_the_cursor_back(account: Simulator) -> None:
+    screen, out = pty.openpty()
+    command = [*COMMAND, "batch", "wait", account.add_batch()]
+    with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as process:
+        os.close(out)
+        shown = b""
+        while b"UNINITIALISED" not in shown:
+            shown += os.read(screen, 65536)
+        process.terminate()
+        with contextlib.suppress(OSError):  # as a terminal ends on Linux
+            while more := os.read(screen, 65536):
+                shown += more
+        assert process.communicate()[1] == b""
+    os.close(screen)
+    assert process.returncode == 143
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
 def test_ctrl_c_while_it_starts_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,5 +139,5 @@ def test_what_is_typed_is_not_mixed_with_a_table(
     os.write(keyboard, f"{ready}\n\x04".encode())
     with os.fdopen(typed, encoding="utf-8") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert terminal("batch", "wait", "-").out == f"0.0 s\t{ready}\tREADY\n"
+        assert terminal("batch", "wait", "-").screen.splitlines() == [f"0.0 s\t{ready}\tREADY"]
     os.close(keyboard)

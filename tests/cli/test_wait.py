@@ -1,11 +1,24 @@
 """``batch wait``: ends, exit codes, and what is shown of it."""
 
+import asyncio
+import contextlib
+import io
 import json
 from typing import Any
 
 import pytest
 
+from prolific_async import (
+    ConnectError,
+    ConnectionLostError,
+    ProlificError,
+    RequestTimeoutError,
+    StatusEvent,
+)
+from prolific_async.cli.lines import Lines
+from prolific_async.cli.live import LiveTable
 from prolific_async.simulator import Fault, Simulator
+from tests.cli.conftest import Screen
 
 LOOK = {"kind", "batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"}
 END = {"kind", "batch_id", "outcome", "status", "polls", "elapsed", "batch", "error"}
@@ -19,19 +32,22 @@ def pending(account: Simulator) -> str:
 def test_ready_is_0(ready: str, cli: Any) -> None:
     ran = cli("batch", "wait", ready)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.lines == [f"0.0 s\t{ready}\tREADY"]
+    assert ran.screen.splitlines() == [f"0.0 s\t{ready}\tREADY"]
 
 
 def test_failed_is_1(failed: str, cli: Any) -> None:
     ran = cli("batch", "wait", failed)
-    assert (ran.code, ran.lines) == (1, [f"0.0 s\t{failed}\tERROR"])
+    assert (ran.code, ran.screen.splitlines()) == (1, [f"0.0 s\t{failed}\tERROR"])
     assert ran.err.startswith(f"waiting for batch {failed} found ERROR")
 
 
 def test_timed_out_is_3(pending: str, cli: Any) -> None:
     ran = cli("batch", "wait", pending, "--timeout", "0")
     assert ran.code == 3
-    assert ran.lines == [f"0.0 s\t{pending}\tUNINITIALISED", f"0.0 s\t{pending}\ttimed out"]
+    assert ran.screen.splitlines() == [
+        f"0.0 s\t{pending}\tUNINITIALISED",
+        f"0.0 s\t{pending}\ttimed out",
+    ]
     assert "timed out" in ran.err
 
 
@@ -49,12 +65,12 @@ def test_all_are_awaited_and_the_worst_decides(
     assert cli("batch", "wait", pending, "nothing", "--timeout", "0").code == 4
     ran = cli("batch", "wait", *everything, "--timeout", "0")
     assert ran.code == 1
-    assert f"0.0 s\t{ready}\tREADY" in ran.lines
+    assert f"0.0 s\t{ready}\tREADY" in ran.screen.splitlines()
     assert len(ran.err.splitlines()) == 3
 
 
 def test_an_id_given_twice_is_awaited_once(account: Simulator, ready: str, cli: Any) -> None:
-    assert cli("batch", "wait", ready, ready).lines == [f"0.0 s\t{ready}\tREADY"]
+    assert cli("batch", "wait", ready, ready).screen.splitlines() == [f"0.0 s\t{ready}\tREADY"]
     assert sum(request.path.endswith("/status") for request in account.requests) <= 1
 
 
@@ -117,4 +133,73 @@ def test_a_dumb_terminal_gets_lines(
     ready: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
-    assert terminal("batch", "wait", ready).out == f"0.0 s\t{ready}\tREADY\n"
+    assert terminal("batch", "wait", ready).screen.splitlines() == [f"0.0 s\t{ready}\tREADY"]
+
+
+@pytest.mark.parametrize(("columns", "shown"), [("40", 12), ("60", 16), ("80", 36), ("200", 36)])
+def test_ids_can_be_told_apart_on_any_screen(
+    account: Simulator,
+    failed: str,
+    terminal: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    shown: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    ids = [f"018f2b7e-7d3c-7a10-9c55-{number:012x}" for number in range(30)]
+    for batch_id in ids:
+        account.add_batch(batch_id=batch_id, status="READY")
+    ran = terminal("batch", "wait", *ids, failed, account.add_batch(), "--timeout", "0")
+    heading, *rows = ran.screen[ran.screen.rindex("batch ") :].splitlines()
+    assert ("looks" in heading) == (columns != "40")
+    names = [row.split()[0] for row in rows[:30]]
+    assert len(set(names)) == 30
+    assert {len(name) for name in names} == {shown}
+    assert all(name.startswith("018f") for name in names)
+    assert max(map(len, ran.screen.splitlines())) <= int(columns)
+    assert "not shown" in ran.screen.replace("\n", " ")
+    assert "..." not in ran.screen, "the counts, too, have room while it runs"
+
+
+def test_a_wait_whose_time_is_over_says_why_its_last_look_failed(
+    account: Simulator, ready: str, cli: Any, terminal: Any
+) -> None:
+    account.inject("GET", "/status", Fault(503), times=None)
+    for run in (cli, terminal):
+        (sentence,) = run("batch", "wait", ready, "--timeout", "0").err.splitlines()
+        assert "timed out" in sentence
+        assert "its last look failed: GET" in sentence
+        assert "503" in sentence
+
+
+def failing(error: ProlificError, next_in: float | None = 1.0) -> StatusEvent:
+    return StatusEvent("b1", None, None, 1, 0.0, next_in, error)
+
+
+LOST = ConnectError("GET", "/status", "refused")
+LATE = RequestTimeoutError("GET", "/status", "30 s")
+
+
+def test_lines_tell_once_why_looks_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    board = Lines()
+    fatal = failing(ConnectionLostError("GET", "/status", "reset"), next_in=None)
+    for event in (failing(LOST), failing(LOST), failing(LATE), fatal):
+        board.saw(event)
+    asyncio.run(board.during(asyncio.sleep(0)))
+    told = [f"still waiting, though a look failed: {error}" for error in (LOST, LATE)]
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err.splitlines()) == ("", told)
+
+
+@pytest.mark.parametrize(("columns", "note"), [("40", "Conn…"), ("80", "ConnectError,…")])
+def test_a_row_of_the_table_says_why_looks_fail(
+    monkeypatch: pytest.MonkeyPatch, columns: str, note: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    screen = Screen(io.BytesIO(), "utf-8", write_through=True)
+    with contextlib.redirect_stdout(screen):
+        board = LiveTable({"b1": "018f2b7e-7d3c-7a10-9c55-000000000001"})
+        board.saw(failing(LOST))
+        asyncio.run(board.during(asyncio.sleep(0)))
+    assert isinstance(screen.buffer, io.BytesIO)
+    assert f"s  {note}" in screen.buffer.getvalue().decode()
