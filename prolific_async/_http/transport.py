@@ -17,8 +17,7 @@ from yarl import URL
 from prolific_async import errors
 from prolific_async._http import borrowed, protocol
 from prolific_async._http.addresses import proxy_for
-from prolific_async._http.budget import Budget
-from prolific_async._http.places import Places
+from prolific_async._http.admission import Admission
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 from prolific_async._wire.turns import LONG
@@ -55,8 +54,7 @@ class _Connected:
         self.headers = headers
         # Of aiohttp's own kind, which it would make of a plain dict at each request.
         self.headers_with_body = CIMultiDict({**headers, "Content-Type": "application/json"})
-        self.budget = Budget(max_requests_per_second)
-        self.places = Places(connections)
+        self.admission = Admission(connections, max_requests_per_second)
         self.limit = TimeLimit(request_timeout, loop)
 
 
@@ -166,16 +164,11 @@ class Transport:
         connected = self._connected
         if connected is None or connected.loop is not asyncio.get_running_loop() or self._closed:
             connected = await self._connect()
-        # Place and turn are taken before the clock of request_timeout starts, so that neither is
-        # ever mistaken for a slow service; the turn last, so that whoever has it goes at once.
-        if not connected.places.take_free():
-            await connected.places.wait()
+        # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
+        await connected.admission.enter(look=look)
         failure: errors.ProlificError
         try:
             sent_at = connected.loop.time()
-            if not connected.budget.take_free(sent_at, look=look):
-                await connected.budget.wait(look=look)
-                sent_at = connected.loop.time()
             if self._closed or connected.session.closed:
                 self.check_usable()
             with connected.limit.attempt():
@@ -205,7 +198,7 @@ class Transport:
                 return await protocol.decode_long(*answer, secret=self._token, raw=raw)
             return protocol.decode(*answer, secret=self._token, raw=raw)
         finally:
-            connected.places.give_back()
+            connected.admission.leave()
         raise failure
 
     def _heed(
@@ -214,10 +207,10 @@ class Transport:
         """Slow down, or hold looks back, as an answer asks for."""
         now = connected.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            connected.budget.slow_down(sent_at, now)
+            connected.admission.budget.slow_down(sent_at, now)
         asked = protocol.retry_after(response.headers) if look else None
         if asked:
-            connected.budget.pause_looks(now + min(asked, self._retry_after_cap))
+            connected.admission.budget.pause_looks(now + min(asked, self._retry_after_cap))
 
     async def _connect(self) -> _Connected:
         self.check_usable()
@@ -253,7 +246,7 @@ class Transport:
 
     async def _let_go(self, connected: _Connected | None) -> None:
         if connected is not None:
-            connected.budget.close()
+            connected.admission.budget.close()
             connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()

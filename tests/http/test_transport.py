@@ -18,6 +18,7 @@ from prolific_async import (
     ConnectionLostError,
     DecodeError,
     ProlificError,
+    RateLimitedError,
     RequestTimeoutError,
     __version__,
 )
@@ -206,6 +207,25 @@ async def test_connections_are_bounded() -> None:
         await asyncio.gather(*(sender.send(REQUEST) for _ in range(12)))
         await sender.close()
     assert most == 3
+
+
+async def test_a_paused_look_leaves_the_only_connection_to_calls() -> None:
+    answers = [plain(b"", "Retry-After: 60", status="429 Too Many Requests"), plain(b"{}")]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with serving(answer) as (url, heads):
+        sender = transport(url, max_connections=1)
+        with pytest.raises(RateLimitedError):
+            await sender.send(REQUEST, look=True)
+        look = asyncio.create_task(sender.send(REQUEST, look=True))
+        await asyncio.sleep(0)
+        assert (await asyncio.wait_for(sender.send(REQUEST), 5)).data == {}
+        assert len(heads) == 2
+        look.cancel()
+        await asyncio.wait([look])
+        await sender.close()
 
 
 async def test_cancelling_gives_the_place_back() -> None:

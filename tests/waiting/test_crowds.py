@@ -784,12 +784,12 @@ async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
     await asyncio.sleep(0.02)
     connected = client._transport._connected
     assert connected is not None
-    assert connected.budget._timer is not None
+    assert connected.admission.budget._timer is not None
     for task in (waits, more):
         task.cancel()
     await asyncio.wait([waits, more])
     await asyncio.sleep(0)
-    assert connected.budget._timer is None
+    assert connected.admission.budget._timer is None
 
 
 @pytest.mark.parametrize(("connections", "most"), [(10, 5), (3, 1), (1, 1)])
