@@ -66,6 +66,7 @@ class GroupLook:
         failure: str | None = None,
         refused_for: float | None = None,
         again: bool = False,
+        gave_up: str | None = None,
     ) -> None:
         """Take what was found.
 
@@ -75,6 +76,7 @@ class GroupLook:
             failure: Why nothing was seen, None when it was.
             refused_for: Seconds to hold back after the service refused the look as one too many.
             again: Whether another look at once may show what this one did not.
+            gave_up: Why it did not go on to see more, None when it saw all that it could.
 
         """
         self.found = found
@@ -82,6 +84,7 @@ class GroupLook:
         self.failure = failure
         self.refused_for = refused_for
         self.again = again
+        self.gave_up = gave_up
 
 
 class Entry:
@@ -206,9 +209,11 @@ class Group:
         elif reason is None and look.size > HEAVY * max(served, 1):
             reason = f"{look.size} bytes for {served} are too heavy"
         self.refusals = 0
+        if reason is not None:
+            self.apart_until = now + APART
+        reason = reason or look.gave_up
         if reason is None:
             return self._news("are looked at as one")
-        self.apart_until = now + APART
         return self._news(f"are looked at singly for {APART:g} s: {reason}")
 
     def _news(self, text: str) -> str | None:

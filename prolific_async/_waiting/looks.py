@@ -95,6 +95,7 @@ class Looks:
             return await self._at_list(workspace_id, wanted, patience)
         found: dict[str, Look] = {}
         size = 0
+        gave_up = "nothing shows which belong together"
         for scout in batch_ids[:_SCOUTS]:
             if scout in found:
                 continue
@@ -102,6 +103,7 @@ class Looks:
             if isinstance(seen.error, RateLimitedError):
                 return self._refused(seen.error, f"batch {scout}", found)
             if isinstance(seen.error, TransportError):
+                gave_up = str(seen.error)
                 break
             if seen.batch is None:
                 continue
@@ -109,6 +111,7 @@ class Looks:
             if look.refused_for is not None:
                 return GroupLook(found, failure=look.failure, refused_for=look.refused_for)
             if look.failure is not None:
+                gave_up = look.failure
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
@@ -117,7 +120,7 @@ class Looks:
             found |= others | {scout: seen}
             if len(others) > 1:
                 return GroupLook(found, size, again=True)
-        return GroupLook(found, size)
+        return GroupLook(found, size, gave_up=gave_up)
 
     async def _at_list(
         self, workspace_id: str, wanted: Callable[[str], bool], patience: float

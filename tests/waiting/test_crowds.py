@@ -425,6 +425,33 @@ async def test_the_mode_and_its_reason_are_logged(
     assert "503" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        (None, "nothing shows which belong together"),
+        ("/batches", "GET /api/v1/data-collection/batches was answered with 500"),
+        ("", "lost its connection"),
+    ],
+)
+async def test_a_search_for_workspaces_that_gives_up_tells_why(
+    spoilt: str | None,
+    why: str,
+    sim: Simulator,
+    client: ProlificClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    workspaces = [sim.add_workspace() if spoilt is None else None for _ in range(12)]
+    ids = [sim.add_batch(status="READY", workspace_id=one) for one in workspaces]
+    if spoilt is not None:
+        fault = Fault(500) if spoilt else Fault(reset="after")
+        sim.inject("GET", spoilt or f"/{ids[0]}", fault, times=2)
+    caplog.set_level(logging.INFO, "prolific_async")
+    await client.batches.wait_all(ids)
+    (told,) = [text for text in caplog.messages if text.startswith("unknown: 12 are")]
+    assert told.startswith("unknown: 12 are looked at singly for 60 s: ")
+    assert why in told
+
+
 def listed(sim: Simulator, ids: list[str], **changes: Any) -> list[dict[str, Any]]:
     return [
         {

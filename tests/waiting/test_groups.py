@@ -50,3 +50,12 @@ def test_only_refusals_in_a_row_count(group: Group, between: GroupLook) -> None:
         assert group.is_one(100)
     group.judge(REFUSED, 8, 100)
     assert not group.is_one(100)
+
+
+def test_a_look_that_gave_up_sets_the_group_itself_not_apart(group: Group) -> None:
+    looks = [GroupLook({}, 100, gave_up="alone"), GOOD]
+    assert [group.judge(look, 8, 0) for look in looks] == [
+        "are looked at singly for 60 s: alone",
+        "are looked at as one",
+    ]
+    assert group.is_one(0)
