@@ -206,20 +206,25 @@ class Engine:
 
     def _wake(self, things: list[Entry | Group], now: float) -> None:
         """Go through all whose time has come."""
-        due: dict[Group, list[Entry]] = {}
+        entries = [thing for thing in things if isinstance(thing, Entry)]
+        for entry in entries:
+            self._expire(entry, now)
+            if not entry.waiters:
+                self._end(entry)
+        # Then the groups: their looks may be what the entries want.
         for thing in things:
             if isinstance(thing, Group):
                 self._ready_group(thing, now)
+        due: dict[Group, list[Entry]] = {}
+        for entry in entries:
+            if not entry.waiters:
                 continue
-            self._expire(thing, now)
-            if not thing.waiters:
-                self._end(thing)
-            elif not thing.is_looked_at(now) and thing.wants()[0] <= now:
-                due.setdefault(self._grouped(thing), []).append(thing)
+            if not entry.is_looked_at(now) and entry.wants()[0] <= now:
+                due.setdefault(self._grouped(entry), []).append(entry)
             else:
-                self._plan(thing, now)
+                self._plan(entry, now)
         for group, entries in due.items():
-            self._ready(group, [entry for entry in entries if entry.waiters], now)
+            self._ready(group, entries, now)
         self._start(asyncio.get_running_loop())
 
     def _ready(self, group: Group, due: list[Entry], now: float) -> None:

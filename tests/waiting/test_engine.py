@@ -1010,6 +1010,21 @@ async def test_look_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
 
 
 @engine_test
+async def test_one_that_expires_as_its_group_is_due_causes_no_look_at_its_entry() -> None:
+    service = Service()
+    service.group_seconds = 0.125  # these times have no rounding
+    service.start(8)
+    await asyncio.sleep(0.0625)
+    (expiring,) = service.start(1, timeout=3.0625)  # over as the group is due again
+    await asyncio.sleep(4)
+    assert expiring.ended_at == 3.125
+    assert service.as_one_at == [0, 3.125]
+    assert service.singles == []
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_is_not_looked_at_for_one_that_left() -> None:
     service = Service()
     service.group_seconds = 0
