@@ -25,7 +25,7 @@ from prolific_async._waiting.entries import APART, Entry, Group, GroupLook
 from prolific_async._waiting.timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from prolific_async._waiting.entries import Waiter
 
@@ -126,37 +126,35 @@ class Engine:
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _settle(self, entry: Entry, waiter: Waiter) -> None:
-        # What another waiter did may have made this one leave.
-        done = entry.waiters.pop(waiter, None)
-        if done is not None and not done.done():
-            done.set_result(None)
+    def _each(self, entry: Entry) -> Iterator[Waiter]:
+        """Go through an entry's waiters, and settle those that are over after their turn."""
+        for waiter in list(entry.waiters):
+            if waiter in entry.waiters:  # else what another one did has made it leave
+                yield waiter
+                if waiter.is_over:
+                    done = entry.waiters.pop(waiter, None)
+                    if done is not None and not done.done():
+                        done.set_result(None)
 
     def _fail(self, entry: Entry, error: Any) -> None:
         now = asyncio.get_running_loop().time()
-        for waiter in list(entry.waiters):
-            if waiter in entry.waiters:
-                if not waiter.is_over:  # else what it calls at its end does this
-                    waiter.fail(error, now)
-                self._settle(entry, waiter)
+        for waiter in self._each(entry):
+            if not waiter.is_over:  # else what it calls at its end does this
+                waiter.fail(error, now)
         self._go_on(entry, now)
 
     def _expire(self, entry: Entry, now: float) -> None:
         looking = entry.is_looked_at(now)
-        for waiter in list(entry.waiters):
-            if waiter.deadline is not None and waiter.deadline <= now and waiter in entry.waiters:
+        for waiter in self._each(entry):
+            if waiter.deadline is not None and waiter.deadline <= now:
                 waiter.expire(now, looking=looking)
-                self._settle(entry, waiter)
 
     def _show(self, entry: Entry, seen: Any, now: float) -> None:
         """Let every waiter of an entry see what a look saw."""
         if seen.error is None:
             entry.seen, entry.seen_at = seen, now
-        for waiter in list(entry.waiters):
-            if waiter in entry.waiters:
-                waiter.observe(seen, now)
-                if waiter.is_over:
-                    self._settle(entry, waiter)
+        for waiter in self._each(entry):
+            waiter.observe(seen, now)
         self._go_on(entry, now)
 
     def _go_on(self, entry: Entry, now: float) -> None:
