@@ -66,12 +66,13 @@ class Wait:
         due: When it wants its next look, None when it wants no more.
         fresh: Seconds for which what another wait saw serves as its first look.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
+        wants_whole: Whether the next look must read the whole batch, as all do once a look showed
+            an end without it.
 
     """
 
     # Thousands of them wait at once, so each holds only what it needs.
     __slots__ = (
-        "_by_get",
         "_ending",
         "_events",
         "_failures",
@@ -92,6 +93,7 @@ class Wait:
         "due",
         "key",
         "outcome",
+        "wants_whole",
     )
 
     def __init__(
@@ -128,6 +130,7 @@ class Wait:
         self.deadline = None if timeout in (None, math.inf) else now + timeout
         self.due: float | None = now
         self.outcome: Batch | WaitError | None = None
+        self.wants_whole = False
         self._poll = poll
         self._retry = retry
         self._started = now
@@ -142,7 +145,6 @@ class Wait:
         self._uninitialised_since: float | None = None
         self._warned: set[BatchStatus | None] | None = None
         self._events: list[_Event] | None = None
-        self._by_get = False
         # A look that showed an end, while the batch itself is still being read for it.
         self._ending: _Told | None = None
 
@@ -150,11 +152,6 @@ class Wait:
     def fresh(self) -> float:
         """Seconds for which what another wait saw serves as its first look."""
         return self._poll.initial
-
-    @property
-    def wants_whole(self) -> bool:
-        """Whether the next look must read the whole batch."""
-        return self._by_get or self._ending is not None
 
     @property
     def is_over(self) -> bool:
@@ -176,6 +173,7 @@ class Wait:
         if status is _READY or status is _ERROR:
             if seen.batch is None:
                 self._ending = told
+                self.wants_whole = True
                 self.due = now
             elif status is _READY:
                 self._end(told, seen.batch)
@@ -203,7 +201,7 @@ class Wait:
                 return
             self._tell(ending, 0.0)
         if looking:
-            request = protocol.look(self.key, whole=self._by_get or ending is not None)
+            request = protocol.look(self.key, whole=self.wants_whole)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
             self._tell(self._count(Look(), now), None, cut)
         self._time_out(now)
@@ -230,7 +228,6 @@ class Wait:
         elif seen.batch is not None and seen.status is _READY:
             self._end(ending, seen.batch)
         else:
-            self._by_get = True
             self._tell(ending, 0.0)
             if self.outcome is None:  # what that called may have ended it
                 self.observe(seen, now)
