@@ -170,9 +170,7 @@ class Engine:
             return
         del self._entries[entry.key]
         self._timetable.place(entry, math.inf)
-        entry.busy = False
-        if entry.task is not None:
-            entry.task.cancel()
+        self._stop(entry)
         self._ungroup(entry)
         if not self._entries:
             self._queue.clear()
@@ -279,8 +277,7 @@ class Engine:
         if not group.entries:
             del self._groups[group.name]
             self._timetable.place(group, math.inf)
-            if group.task is not None:
-                group.task.cancel()
+            self._stop(group)
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -300,10 +297,16 @@ class Engine:
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
 
+    def _stop(self, what: Entry | Group) -> None:
+        what.busy = False
+        task, what.task = what.task, None
+        if task is not None:
+            task.cancel()
+
     def _looked(self, what: Entry | Group, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         loop = task.get_loop()
-        if task.cancelled():  # perhaps by somebody who cancels every task there is
+        if what.task is task:  # cancelled by somebody, perhaps with every task there is
             what.task = None
             what.busy = False
             for entry in [what] if isinstance(what, Entry) else what.entries:

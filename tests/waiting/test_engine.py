@@ -1053,6 +1053,21 @@ async def test_many_that_end_leave_no_places_behind() -> None:
     await nothing_left(service.engine)
 
 
+@pytest.mark.parametrize("count", [1, 8])
+def test_look_now_at_one_that_left_during_a_look_wakes_nobody(count: int) -> None:
+    async def main() -> None:
+        service = Service()
+        waiters = service.start(count)
+        await asyncio.sleep(0.05)
+        service.engine.look_now("k0")
+        service.leave(waiters)
+        await service.engine.settled()
+        assert service.engine._timetable._timer is None
+        await nothing_left(service.engine)
+
+    run(main())
+
+
 @engine_test
 async def test_look_now_during_a_look_survives_a_group_look() -> None:
     service = Service(seconds=2)
