@@ -23,7 +23,7 @@ from prolific_async._version import __version__
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from prolific_async._http.protocol import Answer, Request
 
@@ -145,6 +145,7 @@ class Transport:
         look: bool = False,
         raw: bool = False,
         within: float | None = None,
+        sent: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send once and read the answer.
 
@@ -153,6 +154,8 @@ class Transport:
             look: Whether a wait wants it; looks give way to each other and to a Retry-After.
             raw: Whether a success is given as it came, as bytes.
             within: Seconds, where they are fewer than request_timeout.
+            sent: Called when it is sent, which may be long after this call: never while it waits
+                for a connection, for its turn, or for the end of a pause.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
@@ -171,6 +174,7 @@ class Transport:
             sent_at = connected.loop.time()
             if self._closed or connected.session.closed:
                 self.check_usable()
+            sent()
             with connected.limit.attempt():
                 async with connected.session.request(
                     request.method,

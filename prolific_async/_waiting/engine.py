@@ -40,9 +40,10 @@ class Engine:
 
     def __init__(
         self,
-        look: Callable[[str, bool], Awaitable[Any]],
+        look: Callable[[str, bool, Callable[[], None]], Awaitable[Any]],
         look_as_one: Callable[
-            [str | None, list[str], Callable[[str], bool], float], Awaitable[GroupLook]
+            [str | None, list[str], Callable[[str], bool], float, Callable[[], None]],
+            Awaitable[GroupLook],
         ],
         group_of: Callable[[str], str | None],
         *,
@@ -52,10 +53,11 @@ class Engine:
         """Take what makes the looks.
 
         Args:
-            look: Looks at a key; the flag asks for a whole look.
-            look_as_one: Looks at a group, for the keys given and for all of which the function
-                is true; once it is sent, it may last so many seconds. For the group None it finds
-                out where some of the keys belong.
+            look: Looks at a key; the flag asks for a whole look. It may be held back, and calls
+                the function when it is sent.
+            look_as_one: Looks at a group, for the keys given and for all of which the first
+                function is true; once it is sent, and has called the second function, it may last
+                so many seconds. For the group None it finds out where some of the keys belong.
             group_of: Names the group of a key, None as long as nothing is known of it.
             few: Entries from which on a group is looked at as one; inf for never.
             at_once: Looks under way at most.
@@ -71,6 +73,7 @@ class Engine:
         self._timetable = Timetable[Entry | Group](self._wake)
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._sent: set[Entry | Group] = set()  # to whom a look is sent, and not just held back
         self._single_seconds = 0.1
 
     def start(self, waiter: Waiter) -> asyncio.Future[None]:
@@ -144,7 +147,8 @@ class Engine:
         self._go_on(entry, now)
 
     def _expire(self, entry: Entry, now: float) -> None:
-        looking = entry.is_looked_at(now)
+        group = entry.group
+        looking = entry in self._sent or (group in self._sent and entry.fits_group(now))
         for waiter in self._each(entry):
             if waiter.deadline is not None and waiter.deadline <= now:
                 waiter.expire(now, looking=looking)
@@ -298,17 +302,21 @@ class Engine:
             task.add_done_callback(partial(self._looked, what))
 
     def _stop(self, what: Entry | Group) -> None:
-        what.busy = False
-        task, what.task = what.task, None
+        task = what.task
+        self._done(what)
         if task is not None:
             task.cancel()
+
+    def _done(self, what: Entry | Group) -> None:
+        what.busy = False
+        what.task = None
+        self._sent.discard(what)
 
     def _looked(self, what: Entry | Group, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         loop = task.get_loop()
         if what.task is task:  # cancelled by somebody, perhaps with every task there is
-            what.task = None
-            what.busy = False
+            self._done(what)
             for entry in [what] if isinstance(what, Entry) else what.entries:
                 self._plan(entry, loop.time())
             self._timetable.arm()
@@ -318,18 +326,16 @@ class Engine:
         entry.asked = False
         began = loop.time()
         try:
-            seen = await self._look(entry.key, entry.wants_whole)
+            seen = await self._look(entry.key, entry.wants_whole, partial(self._sent.add, entry))
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             _log.error("the look at %s is broken", entry.key, exc_info=error)
-            entry.task = None
-            entry.busy = False
+            self._done(entry)
             self._fail(entry, error)
             self._timetable.arm()
             return
         now = loop.time()
         self._single_seconds += (now - began - self._single_seconds) / 8
-        entry.task = None
-        entry.busy = False
+        self._done(entry)
         self._show(entry, seen, now)
         self._timetable.arm()
 
@@ -342,13 +348,16 @@ class Engine:
             entry.asked = False
         try:
             look = await self._look_as_one(
-                group.name, keys, self._entries.__contains__, self._patience(len(keys))
+                group.name,
+                keys,
+                self._entries.__contains__,
+                self._patience(len(keys)),
+                partial(self._sent.add, group),
             )
         except Exception as error:  # noqa: BLE001 - as in _look_at
             _log.error("the look at %s as one is broken", group.name, exc_info=error)
             look = GroupLook(failure=repr(error))
-        group.task = None
-        group.busy = False
+        self._done(group)
         for entry in asked:  # a look that did not show it is none
             entry.asked = entry.asked or entry.key not in look.found
         self._show_group(group, look, loop.time())

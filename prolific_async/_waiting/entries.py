@@ -49,7 +49,7 @@ class Waiter(Protocol):
         """Take in what a look saw."""
 
     def expire(self, now: float, *, looking: bool) -> None:
-        """End at the deadline."""
+        """End at the deadline, perhaps in the middle of a look that was sent."""
 
     def fail(self, error: Any, now: float) -> None:
         """End because nobody looks any more."""

@@ -193,13 +193,16 @@ class Wait:
         self._go_on(told, now)
 
     def expire(self, now: float, *, looking: bool) -> None:
-        """End the wait because its time is over, perhaps in the middle of a look."""
+        """End the wait because its time is over, perhaps in the middle of a look.
+
+        A look that is still held back, so that nothing of it was sent, is none.
+        """
         ending, self._ending = self._ending, None
         if ending is not None:
             if self._status is _ERROR:
                 self._end(ending, BatchFailedError(*self._story(now)))
                 return
-            self._tell(ending, 0.0)
+            self._tell(ending, 0.0 if looking else None)
         if looking:
             request = protocol.look(self.key, whole=self.wants_whole)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")

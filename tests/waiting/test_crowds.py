@@ -22,6 +22,7 @@ from prolific_async import (
     NotFoundError,
     PollPolicy,
     ProlificClient,
+    RateLimitedError,
     StatusEvent,
     WaitError,
     WaitFailedError,
@@ -817,6 +818,21 @@ async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
     await asyncio.wait([waits, more])
     await asyncio.sleep(0)
     assert connected.admission.budget._timer is None
+
+
+async def test_a_look_that_is_paused_until_the_deadline_is_none(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    first, second = going(sim, 2)
+    sim.inject("GET", "/status", Fault(429, headers={"Retry-After": "30"}))
+    with pytest.raises(WaitTimeoutError) as failed:
+        await client.batches.wait_until_ready(first, timeout=0)
+    assert (failed.value.polls, len(failed.value.events)) == (1, 1)
+    assert isinstance(failed.value.__cause__, RateLimitedError)
+    with pytest.raises(WaitTimeoutError) as held:
+        await client.batches.wait_until_ready(second, timeout=0.03)
+    assert (held.value.polls, held.value.events, held.value.__cause__) == (0, (), None)
+    assert len(sim.requests) == 1
 
 
 @pytest.mark.parametrize(("connections", "most"), [(10, 5), (3, 1), (1, 1)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -104,6 +105,7 @@ class Service:
     ) -> None:
         self.seconds = seconds
         self.group_seconds = 0.1
+        self.held = 0.0  # seconds until a look is sent
         self.shown: dict[str, Seen] = {}
         self.missing: set[str] = set()
         self.groups: list[GroupLook] = []  # scripted answers that replace the next ones
@@ -115,15 +117,26 @@ class Service:
         self.most = 0
         self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
 
-    async def look(self, key: str, whole: bool) -> Seen:  # noqa: FBT001 - the engine's call
+    async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
+        if self.held:
+            await asyncio.sleep(self.held)
+        sent()
         self.singles.append((clock(), key))
         self.wholes.append(whole)
         await self.take(self.seconds)
         return self.shown.get(key, PENDING)
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
+        if self.held:
+            await asyncio.sleep(self.held)
+        sent()
         self.as_ones.append((clock(), name, keys))
         self.patiences.append(patience)
         await self.take(self.group_seconds)
@@ -170,6 +183,7 @@ async def nothing_left(engine: Engine) -> None:
     assert not engine._timetable._heap
     assert not engine._queue
     assert not engine._under_way
+    assert not engine._sent
     assert engine._timetable._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
@@ -329,6 +343,36 @@ async def test_who_expires_between_two_looks_was_not_looking() -> None:
     (waiter,) = service.start(1, timeout=2)
     await asyncio.sleep(3)
     assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize(
+    ("held", "ended"), [(3, "expired"), (1, "expired while looking"), (0, "expired while looking")]
+)
+def test_who_expires_before_its_look_is_sent_was_not_looking(
+    count: int, held: float, ended: str
+) -> None:
+    async def main() -> None:
+        service = Service(seconds=5)
+        service.group_seconds = 5
+        service.held = held
+        (waiter, *_) = service.start(count, timeout=2)
+        await asyncio.sleep(3)
+        assert (waiter.ended, waiter.ended_at) == (ended, 2)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_who_expires_in_the_queue_was_not_looking() -> None:
+    service = Service(at_once=1, seconds=5)
+    service.start(1)
+    (waiter,) = service.start(1, first=1, timeout=2)
+    await asyncio.sleep(3)
+    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    service.engine.close("closed")
     await nothing_left(service.engine)
 
 
@@ -820,7 +864,12 @@ class Unknown(Service):
         self.known = known
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
         await self.take(self.group_seconds)
@@ -1427,7 +1476,7 @@ async def test_the_real_wait_is_served() -> None:
     service = Service()
     looks: list[bool] = []
 
-    async def look(key: str, whole: bool) -> Look:  # noqa: FBT001 - the engine's call
+    async def look(key: str, whole: bool, sent: Callable[[], None]) -> Look:  # noqa: FBT001 - the engine's call
         looks.append(whole)
         await asyncio.sleep(0.1)
         return Look(BatchStatus.PROCESSING)
@@ -1484,6 +1533,7 @@ class World(Service):
         self.waiting: dict[Waiter, asyncio.Future[None]] = {}
         self.all: list[Waiter] = []
         self.asked: set[str] = set()
+        self.sent: Counter[str | None] = Counter()  # looks that are sent and not answered
         self.left_due: dict[str, float] = {}  # when one that wanted a look ended
         self.jumps: list[tuple[float, float]] = []
         self.problems: list[str] = []
@@ -1510,14 +1560,29 @@ class World(Service):
         if not ok:
             self.problems.append(f"{clock()}: {problem}")
 
-    async def look(self, key: str, whole: bool) -> Seen:  # noqa: FBT001 - the engine's call
+    async def send(self, what: str | None, sent: Callable[[], None]) -> None:
+        """Send a look, perhaps later, and take seconds for its answer."""
+        await self.take(self.chance.choice((0, 0, 0.1, 2)))
+        sent()
+        self.sent[what] += 1
+        try:
+            await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        finally:
+            self.sent[what] -= 1
+
+    async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
         self.singles.append((clock(), key))
         self.check(self.may_look(key), f"{key} is looked at too early")
-        await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        await self.send(key, sent)
         return self.answer()
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
         self.check(keys, "a group is looked at for nobody")
@@ -1526,7 +1591,7 @@ class World(Service):
         # One that asked for the look may have ended while that was queued.
         ended = any(clock() - when < 10 for when in self.left_due.values())
         self.check(due or ended, f"group {name!r} is looked at too early")
-        await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        await self.send(name, sent)
         fate = 0 if self.kind else self.chance.randrange(12)
         if fate in {1, 2}:
             self.asked |= asked
@@ -1602,6 +1667,9 @@ class ModelWaiter(Waiter):
         assert self.deadline is not None
         if self.due is not None and self.due <= now:
             self.world.left_due[self.key] = clock()
+        sent = self.world.sent
+        may_look = sent[self.key] or sent[None] or sent["a"] or sent["b"] or sent["c"]
+        self.world.check(may_look if looking else not sent[self.key], f"{self.key}: a look is sent")
         super().expire(now, looking=looking)
         on_time = abs(now - self.deadline) < 1e-6 or self.slept_over(now)
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")
