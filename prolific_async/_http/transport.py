@@ -144,7 +144,7 @@ class Transport:
         *,
         look: bool = False,
         raw: bool = False,
-        within: float | None = None,
+        within: float = math.inf,
         sent: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send once and read the answer.
@@ -186,12 +186,12 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout
-                    if within is None
+                    if within >= self.request_timeout
                     else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
                 ) as response:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            failure = self._translated(request, error, within or self.request_timeout)
+            failure = self._translated(request, error, min(within, self.request_timeout))
             _log_end(connected, request, type(failure).__name__, sent_at)
         else:
             _log_end(connected, request, response.status, sent_at)

@@ -59,7 +59,8 @@ class Engine:
                 function is true; once it is sent, and has called the second function, it may last
                 so many seconds. For the group None it finds out where some of the keys belong.
             group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Entries from which on a group is looked at as one; inf for never.
+            few: Entries from which on a group is looked at as one, inf for never; with 1, which
+                cannot be for the sake of fewer looks, however heavy and slow that is.
             at_once: Looks under way at most.
 
         """
@@ -389,5 +390,7 @@ class Engine:
 
     def _patience(self, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""
+        if self._few <= 1:
+            return math.inf
         singly = self._single_seconds * math.ceil(served / self._at_once)
         return max(2 * singly, PATIENCE)

@@ -152,7 +152,7 @@ class Group:
 
     They are while they are ``few`` or more, and a look at them as one works: not for ``APART``
     seconds after one that failed, that was refused for the ``REFUSALS``-th time in a row, or that
-    was too heavy for what it served.
+    was too heavy for what it served, which none is where ``few`` is 1.
     """
 
     __slots__ = (
@@ -206,7 +206,7 @@ class Group:
             if self.refusals < REFUSALS:
                 self.held_until = now + look.refused_for
                 return self._news(f"are held back for {look.refused_for:.3g} s: {reason}")
-        elif reason is None and look.size > HEAVY * max(served, 1):
+        elif reason is None and self.few > 1 and look.size > HEAVY * max(served, 1):
             reason = f"{look.size} bytes for {served} are too heavy"
         self.refusals = 0
         if reason is not None:

@@ -70,7 +70,7 @@ class Looks:
         batch_id: str,
         whole: bool,  # noqa: FBT001 - the engine's call
         sent: Callable[[], object],
-        patience: float | None = None,
+        patience: float = math.inf,
     ) -> Look:
         """Look at one batch, in one attempt."""
         request = protocol.look(batch_id, whole=whole)

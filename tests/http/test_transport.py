@@ -158,6 +158,15 @@ async def test_an_attempt_is_bounded(
     assert "0.05 s were allowed" in str(error)
 
 
+@pytest.mark.parametrize(("within", "allowed"), [(0.05, 0.05), (5, 0.1)])
+async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float) -> None:
+    async with serving(silent) as (url, _):
+        sender = transport(url, request_timeout=0.1)
+        with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
+            await sender.send(REQUEST, within=within)
+        await sender.close()
+
+
 async def test_a_connection_that_never_comes_about_was_not_sent() -> None:
     # A full backlog that nobody accepts from leaves further connections hanging.
     with socket.socket() as listener:

@@ -254,6 +254,18 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
         assert "status" not in counted(sim)
 
 
+async def test_strategy_list_lists_however_heavy_and_slow(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.engine.PATIENCE", 0.0)
+    batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
+    async with of_client(sim, strategy="list") as client:
+        batch = await client.batches.get(batch_id)
+        sim.inject("GET", "/batches", Fault(delay=0.05))
+        assert (await batch.wait_until_ready()).status == "READY"
+        assert counted(sim) == {"batch": 1, "list": 2}
+
+
 async def test_newcomers_do_not_wait_for_the_next_list(
     sim: Simulator, client: ProlificClient
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -647,6 +648,16 @@ async def test_a_group_look_may_last_as_long_as_the_single_ones_in_its_place() -
     service.start(8)
     await asyncio.sleep(1)
     assert service.patiences == [PATIENCE]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_group_look_from_the_first_entry_on_may_last_for_ever() -> None:
+    service = Service(few=1)
+    service.start(1)
+    await asyncio.sleep(1)
+    assert service.patiences == [math.inf]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
