@@ -16,6 +16,8 @@ HEAVY = 100_000
 """Bytes of a group look for each entry that it serves, above which it is too heavy."""
 REFUSALS = 3
 """Refused group looks in a row after which the group is looked at singly."""
+QUEUED, SENT = 1, 2
+"""What a look is: still held back somewhere, or with the service."""
 
 
 class Waiter(Protocol):
@@ -87,28 +89,49 @@ class GroupLook:
         self.gave_up = gave_up
 
 
-class Entry:
+class Looked:
+    """What can be looked at, and its look.
+
+    Attributes:
+        when: Its place in the timetable.
+        busy: Whether there is a look at it: 0, QUEUED or SENT.
+        task: Makes that look, once it is no more queued in the engine.
+
+    """
+
+    __slots__ = ("busy", "task", "when")
+
+    def __init__(self) -> None:
+        self.when = math.inf
+        self.busy = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def set_out(self) -> None:
+        """Note that the look is sent."""
+        self.busy = SENT
+
+    def come_back(self) -> None:
+        """Note that the look is over."""
+        self.busy = 0
+        self.task = None
+
+    def stop(self) -> None:
+        """End the look."""
+        task = self.task
+        self.come_back()
+        if task is not None:
+            task.cancel()
+
+
+class Entry(Looked):
     """A key, and who waits for it."""
 
-    __slots__ = (
-        "alone_until",
-        "asked",
-        "busy",
-        "group",
-        "key",
-        "seen",
-        "seen_at",
-        "task",
-        "waiters",
-        "when",
-    )
+    __slots__ = ("alone_until", "asked", "group", "key", "seen", "seen_at", "waiters")
 
     def __init__(self, key: str) -> None:
+        super().__init__()
         self.key = key
         self.waiters: dict[Waiter, asyncio.Future[None]] = {}
-        self.when = math.inf
-        self.busy = False  # a look at it alone is queued or under way
-        self.task: asyncio.Task[None] | None = None
         self.asked = False  # for a look now
         self.seen: Any = None
         self.seen_at = -math.inf
@@ -142,12 +165,14 @@ class Entry:
         """Tell whether a look at its group would do for it."""
         return self.alone_until <= now and not self.wants_whole
 
-    def is_looked_at(self, now: float) -> bool:
-        """Tell whether a look that it will see is queued or under way."""
-        return self.busy or (self.group is not None and self.group.busy and self.fits_group(now))
+    def looked_at(self, now: float) -> int:
+        """Tell how busy what makes the look is that it will see: itself or its group."""
+        if self.busy or self.group is None or not self.group.busy or not self.fits_group(now):
+            return self.busy
+        return self.group.busy
 
 
-class Group:
+class Group(Looked):
     """Entries that can be looked at as one, and whether they are.
 
     They are while they are ``few`` or more, and a look at them as one works: not for ``APART``
@@ -157,27 +182,22 @@ class Group:
 
     __slots__ = (
         "apart_until",
-        "busy",
         "entries",
         "few",
         "first",
         "held_until",
         "name",
         "refusals",
-        "task",
         "told",
-        "when",
     )
 
     def __init__(self, name: str | None, few: float) -> None:
         """Take the name, None for the group of those of which nothing is known."""
+        super().__init__()
         self.name = name
         self.few = few
         self.entries: dict[Entry, None] = {}
-        self.when = math.inf
-        self.first: Entry | None = None  # whose time that is
-        self.busy = False  # a look at it is queued or under way
-        self.task: asyncio.Task[None] | None = None
+        self.first: Entry | None = None  # whose time its place is
         self.apart_until = -math.inf
         self.held_until = -math.inf  # after a refusal
         self.refusals = 0

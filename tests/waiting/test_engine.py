@@ -180,12 +180,11 @@ async def nothing_left(engine: Engine) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not engine._entries
-    assert not engine._groups
-    assert not engine._timetable._heap
+    assert not engine._schedule._groups
+    assert not engine._schedule._timetable._heap
     assert not engine._queue
     assert not engine._under_way
-    assert not engine._sent
-    assert engine._timetable._timer is None
+    assert engine._schedule._timetable._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -909,7 +908,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.engine._groups) == {"a", "b", "c"}
+    assert set(service.engine._schedule._groups) == {"a", "b", "c"}
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -1108,7 +1107,7 @@ async def test_many_that_end_leave_no_places_behind() -> None:
         waiters = service.start(10, first=first, timeout=1000)
         await asyncio.sleep(0.5)
         service.leave(waiters)
-    assert len(service.engine._timetable._heap) < 200
+    assert len(service.engine._schedule._timetable._heap) < 200
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -1122,7 +1121,7 @@ def test_look_now_at_one_that_left_during_a_look_wakes_nobody(count: int) -> Non
         service.engine.look_now("k0")
         service.leave(waiters)
         await service.engine.settled()
-        assert service.engine._timetable._timer is None
+        assert service.engine._schedule._timetable._timer is None
         await nothing_left(service.engine)
 
     run(main())
@@ -1185,9 +1184,10 @@ async def test_look_now_at_one_apart_is_kept_when_its_group_is_looked_at() -> No
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.engine.look_now("k3")
-    (group,) = service.engine._groups.values()
-    service.engine._look_together(group, asyncio.get_running_loop().time())
-    service.engine._start(asyncio.get_running_loop())  # comes first, in this very moment
+    (group,) = service.engine._schedule._groups.values()
+    schedule = service.engine._schedule
+    # Comes first, in this very moment.
+    schedule._look([*schedule._as_one(group, asyncio.get_running_loop().time())])
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
     service.engine.close("closed")
