@@ -199,8 +199,14 @@ class Engine:
     async def _look_at(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
         entry.asked = False
         began = loop.time()
+
+        def sent() -> None:
+            nonlocal began
+            began = loop.time()
+            entry.set_out()
+
         try:
-            seen = await self._look(entry.key, entry.wants_whole, entry.set_out)
+            seen = await self._look(entry.key, entry.wants_whole, sent)
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             _log.error("the look at %s is broken", entry.key, exc_info=error)
             entry.come_back()

@@ -652,6 +652,19 @@ async def test_a_group_look_may_last_as_long_as_the_single_ones_in_its_place() -
 
 
 @engine_test
+async def test_a_group_look_may_not_last_longer_as_single_looks_were_held_back() -> None:
+    service = Service()
+    service.held = 10
+    service.start(1)
+    await asyncio.sleep(10.5)
+    service.start(8, first=1)
+    await asyncio.sleep(11)
+    assert service.patiences == [PATIENCE]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_look_from_the_first_entry_on_may_last_for_ever() -> None:
     service = Service(few=1)
     service.start(1)
