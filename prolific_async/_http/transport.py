@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import borrowed, protocol
+from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.admission import Admission
 from prolific_async._http.time_limit import TimeLimit
@@ -25,7 +25,8 @@ from prolific_async._wire.turns import LONG
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
 
 _log = logging.getLogger("prolific_async")
 
@@ -199,8 +200,8 @@ class Transport:
                 self._heed(connected, response, sent_at, look=look)
             answer = (request, response.status, response.headers, body)
             if len(body) > LONG:
-                return await protocol.decode_long(*answer, secret=self._token, raw=raw)
-            return protocol.decode(*answer, secret=self._token, raw=raw)
+                return await answers.decode_long(*answer, secret=self._token, raw=raw)
+            return answers.decode(*answer, secret=self._token, raw=raw)
         finally:
             connected.admission.leave()
         raise failure
@@ -212,7 +213,7 @@ class Transport:
         now = connected.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             connected.admission.budget.slow_down(sent_at, now)
-        asked = protocol.retry_after(response.headers) if look else None
+        asked = answers.retry_after(response.headers) if look else None
         if asked:
             connected.admission.budget.pause_looks(now + min(asked, self._retry_after_cap))
 
@@ -259,7 +260,7 @@ class Transport:
         self, request: Request, error: Exception, seconds: float
     ) -> errors.ProlificError:
         call = (request.method, request.path)
-        reason = protocol.hide(str(error), self._token)
+        reason = answers.hide(str(error), self._token)
         translated: errors.ProlificError
         match error:
             case _ if self._closed:
@@ -273,7 +274,7 @@ class Transport:
             case TimeoutError():
                 translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
             case aiohttp.ClientResponseError():
-                translated = protocol.malformed(request, error.message, self._token)
+                translated = answers.malformed(request, error.message, self._token)
             case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
                 translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
             case _:
@@ -294,20 +295,20 @@ def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: f
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     if response.content.is_eof():  # the usual case: all of a small body came with the headers
         body = response.content.read_nowait()
-        if len(body) > protocol.MAX_BODY:
+        if len(body) > answers.MAX_BODY:
             raise _too_large(request, response)
         return body
-    succeeded = protocol.is_success(response.status)
-    if succeeded and (response.content_length or 0) > protocol.MAX_BODY:
+    succeeded = answers.is_success(response.status)
+    if succeeded and (response.content_length or 0) > answers.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []
     size = 0
     while chunk := await response.content.readany():
         size += len(chunk)
-        if size > protocol.MAX_BODY:
+        if size > answers.MAX_BODY:
             raise _too_large(request, response)
         chunks.append(chunk)
-        if size > protocol.MAX_SHOWN and not succeeded:
+        if size > answers.MAX_SHOWN and not succeeded:
             response.close()  # its error shows no more
             break
     return b"".join(chunks)
@@ -315,4 +316,4 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
-    return protocol.undecodable(request, f"more than {protocol.MAX_BODY} bytes")
+    return answers.undecodable(request, f"more than {answers.MAX_BODY} bytes")

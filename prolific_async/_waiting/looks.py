@@ -7,7 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
@@ -17,7 +17,7 @@ from prolific_async.errors import ProlificError, RateLimitedError, TransportErro
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from prolific_async._http.protocol import Request
+    from prolific_async._http.endpoints import Request
     from prolific_async._http.transport import Transport
     from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
@@ -73,7 +73,7 @@ class Looks:
         patience: float = math.inf,
     ) -> Look:
         """Look at one batch, in one attempt."""
-        request = protocol.look(batch_id, whole=whole)
+        request = endpoints.look(batch_id, whole=whole)
         try:
             answer = await self._send(request, look=True, within=patience, sent=sent)
             if whole:
@@ -132,7 +132,7 @@ class Looks:
         sent: Callable[[], object],
     ) -> GroupLook:
         try:
-            request = protocol.list_batches(workspace_id)
+            request = endpoints.list_batches(workspace_id)
             answer = await self._send(request, look=True, raw=True, within=patience, sent=sent)
             listing = await read(
                 answer.data,

@@ -11,7 +11,7 @@ import math
 import random
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.retry import hint, look_again, pauses
 from prolific_async.errors import (
     BatchFailedError,
@@ -204,7 +204,7 @@ class Wait:
                 return
             self._tell(ending, 0.0 if looking else None)
         if looking:
-            request = protocol.look(self.key, whole=self.wants_whole)
+            request = endpoints.look(self.key, whole=self.wants_whole)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
             self._tell(self._count(Look(), now), None, cut)
         self._time_out(now)

@@ -22,7 +22,7 @@ from prolific_async import (
     RequestTimeoutError,
     __version__,
 )
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.addresses import is_loopback, proxy_for
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 
@@ -56,7 +56,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(protocol.change("b1", "setup", dataset_id=None))
+        await sender.send(endpoints.change("b1", "setup", dataset_id=None))
         await sender.close()
     assert b"\r\nContent-Type: application/json\r\n" in heads[0]
     assert bodies == [b"{}"]
@@ -123,7 +123,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, protocol.change("b1", "setup"))
+        error = await failure(url, endpoints.change("b1", "setup"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
