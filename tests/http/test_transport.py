@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from prolific_async import (
 from prolific_async._http import endpoints
 from prolific_async._http.addresses import is_loopback, proxy_for
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -167,25 +169,22 @@ async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float)
         await sender.close()
 
 
-async def test_a_connection_that_never_comes_about_was_not_sent() -> None:
-    # A full backlog that nobody accepts from leaves further connections hanging.
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        loop = asyncio.get_running_loop()
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.settimeout(0)
-            filler.connect_ex(address)
-        await asyncio.sleep(0.01)
-        try:
-            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=0.3)
-        finally:
-            for filler in fillers:
-                filler.close()
-        assert loop.is_running()
-    assert isinstance(error, ConnectError)
+def test_a_connection_that_never_comes_about_was_not_sent() -> None:
+    async def main() -> None:
+        # A full backlog that nobody accepts from leaves further connections hanging.
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            address = listener.getsockname()
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.settimeout(0)
+                filler.connect_ex(address)
+            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=20)
+        assert isinstance(error, ConnectError)
+
+    run(main(), LoopbackLoop)
 
 
 async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
@@ -395,16 +394,18 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
             await call
 
 
-async def test_a_name_that_is_looked_up_for_too_long_was_not_sent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_name_that_is_looked_up_for_too_long_was_not_sent() -> None:
     async def never(*args: object, **more: object) -> list[Any]:
         await asyncio.sleep(30)
         return []
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-    error = await failure("https://slow.invalid", request_timeout=0.3)
-    assert isinstance(error, ConnectError)
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.getaddrinfo = never
+        error = await failure("https://slow.invalid", request_timeout=20)
+        assert isinstance(error, ConnectError)
+
+    run(main())
 
 
 async def test_what_a_trace_raises_is_its_own() -> None:
