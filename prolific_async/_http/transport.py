@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -18,6 +17,7 @@ from prolific_async import errors
 from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.admission import Admission
+from prolific_async._http.failures import translated
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 from prolific_async._wire.turns import LONG
@@ -192,7 +192,13 @@ class Transport:
                 ) as response:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            failure = self._translated(request, error, min(within, self.request_timeout))
+            failure = translated(
+                request,
+                error,
+                seconds=min(within, self.request_timeout),
+                secret=self._token,
+                closed=self._closed,
+            )
             _log_end(connected, request, type(failure).__name__, sent_at)
         else:
             _log_end(connected, request, response.status, sent_at)
@@ -255,35 +261,6 @@ class Transport:
             connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()
-
-    def _translated(
-        self, request: Request, error: Exception, seconds: float
-    ) -> errors.ProlificError:
-        call = (request.method, request.path)
-        reason = answers.hide(str(error), self._token)
-        translated: errors.ProlificError
-        match error:
-            case _ if self._closed:
-                translated = errors.ConnectionLostError(*call, "the ProlificClient was closed")
-            case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-                translated = errors.ConnectError(*call, reason)
-            case aiohttp.ClientHttpProxyError():
-                translated = errors.ConnectError(*call, f"the proxy said {error.status}")
-            case aiohttp.ConnectionTimeoutError():
-                translated = errors.ConnectError(*call, "no connection in time")
-            case TimeoutError():
-                translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
-            case aiohttp.ClientResponseError():
-                translated = answers.malformed(request, error.message, self._token)
-            case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-                translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
-            case _:
-                translated = errors.ConnectionLostError(*call, reason or type(error).__name__)
-        # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
-        # the answer, which may echo it.
-        if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-            translated.__cause__ = error
-        return translated
 
 
 def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: float) -> None:
