@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async._http import protocol
+from prolific_async._http import answers, endpoints
 from prolific_async._http.retry import did_not_run, get_again, retrying
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from types import EllipsisType
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
     from prolific_async._http.transport import Transport
     from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.policies import RetryPolicy
@@ -101,12 +102,12 @@ class Batches:
             raise ValueError(f"name must be text: {name!r}")
         if not isinstance(upload_new_dataset, bool):
             raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
-        request = protocol.change(
+        request = endpoints.change(
             batch_id, "duplicate", name=name, upload_new_dataset=upload_new_dataset or None
         )
 
         async def get_source() -> tuple[Batch, Answer]:
-            request = protocol.look(batch_id, whole=True)
+            request = endpoints.look(batch_id, whole=True)
             answer = await self._get(request)
             return self._read(request, answer.data), answer
 
@@ -150,10 +151,10 @@ class Batches:
         batch_id = _given_id(batch)
         if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
             raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-        request = protocol.change(
+        request = endpoints.change(
             batch_id,
             "setup",
-            dataset_id=None if dataset_id is None else protocol.checked_id(dataset_id),
+            dataset_id=None if dataset_id is None else endpoints.checked_id(dataset_id),
             tasks_per_group=tasks_per_group,
         )
         await set_up_once(
@@ -168,12 +169,12 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        request = protocol.look(_given_id(batch), whole=False)
+        request = endpoints.look(_given_id(batch), whole=False)
         return _status(request, (await self._get(request)).data)
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        request = protocol.look(_given_id(batch), whole=True)
+        request = endpoints.look(_given_id(batch), whole=True)
         return self._read(request, (await self._get(request)).data)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
@@ -187,7 +188,7 @@ class Batches:
                 than a thousand pages.
 
         """
-        request: Request | None = protocol.list_batches(workspace_id)
+        request: Request | None = endpoints.list_batches(workspace_id)
         found: builtins.list[Batch] = []
         asked: set[str] = set()
         while request is not None:
@@ -196,16 +197,16 @@ class Batches:
             page = load(dict, answer.data, request.method, request.path)
             if page.get(RESULTS) is not None:
                 found += await self._read_all(request, page)
-            following = protocol.next_page(request, page)
-            count = protocol.count(page)
+            following = answers.next_page(request, page)
+            count = answers.count(page)
             if following is None and len(found) < count:
-                raise protocol.undecodable(
+                raise answers.undecodable(
                     request, f"{len(found)} of {count} batches, and no link to more", answer.data
                 )
             if following is not None and following.query in asked:
-                raise protocol.undecodable(request, "the links lead in a circle", answer.data)
+                raise answers.undecodable(request, "the links lead in a circle", answer.data)
             if following is not None and len(asked) == _MAX_PAGES:
-                raise protocol.undecodable(request, f"more than {_MAX_PAGES} pages", answer.data)
+                raise answers.undecodable(request, f"more than {_MAX_PAGES} pages", answer.data)
             request = following
         return found
 
@@ -357,7 +358,7 @@ class Batches:
 
         """
         self._check_usable()
-        self._waits.look_now(protocol.checked_id(_given_id(batch)))
+        self._waits.look_now(endpoints.checked_id(_given_id(batch)))
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
@@ -404,7 +405,7 @@ class Batches:
         poll: PollPolicy | None,
         on_event: Callable[[StatusEvent], object] | None = None,
     ) -> Wait:
-        batch_id = protocol.checked_id(_given_id(batch))
+        batch_id = endpoints.checked_id(_given_id(batch))
         policy = self._poll if poll is None else poll
         if not isinstance(policy, PollPolicy):
             raise ValueError(f"poll must be a PollPolicy: {poll!r}")  # noqa: TRY004 - by design

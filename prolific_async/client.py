@@ -70,7 +70,8 @@ class ProlificClient:
                 wait is looked at with its list, as often as its most eager wait asks; where the
                 list fails, misses a batch, is too heavy or too slow for what it serves, single
                 looks go on, and the list is tried again a minute later. "status": always single
-                looks. "list": the list from the first batch on.
+                looks. "list": the list from the first batch on, however heavy and slow; single
+                looks for what it misses, and for a minute where it fails.
             max_requests_per_second: One budget for everything this client sends, None for no
                 limit. After a 429 the whole client slows down, and recovers within 30 s.
             max_connections: Connections that are open at most; waits use up to half of them.

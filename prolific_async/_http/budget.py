@@ -37,8 +37,9 @@ class Budget:
         self._free_at = -math.inf
         self._looks_from = -math.inf
         # In order of arrival; a dict, so that one that is cancelled costs no search.
-        self._calls: dict[asyncio.Future[None], None] = {}
-        self._looks: dict[asyncio.Future[None], None] = {}
+        self._calls: dict[asyncio.Future[bool], None] = {}
+        self._looks: dict[asyncio.Future[bool], None] = {}
+        self._paused: dict[asyncio.Future[bool], None] = {}
         self._looked = False  # whether the last turn was a look's
         self._timer: asyncio.TimerHandle | None = None
 
@@ -54,15 +55,24 @@ class Budget:
             return True
         return self._take(now)
 
-    async def wait(self, *, look: bool) -> None:
-        """Wait for a turn, and take it."""
+    async def wait(self, *, look: bool) -> bool:
+        """Wait for a turn, take it, and tell whether it was: a look that is paused gets none."""
+        if look and asyncio.get_running_loop().time() < self._looks_from:
+            return False
+        return await self._wait_in(self._looks if look else self._calls)
+
+    async def unpaused(self) -> None:
+        """Wait until looks are not paused."""
+        while asyncio.get_running_loop().time() < self._looks_from:
+            await self._wait_in(self._paused)
+
+    async def _wait_in(self, queue: dict[asyncio.Future[bool], None]) -> bool:
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        queue = self._looks if look else self._calls
+        turn: asyncio.Future[bool] = loop.create_future()
         queue[turn] = None
         self._serve(loop)
         try:
-            await turn
+            return await turn
         finally:
             if queue.pop(turn, turn) is None:  # cancelled before its turn
                 self._serve(loop)
@@ -85,19 +95,19 @@ class Budget:
         self._free_at = max(self._free_at, now + 1 / self._slowed_to)
 
     def pause_looks(self, until: float) -> None:
-        """Hold all looks back until a time."""
+        """Hold all looks back until a time, those that wait for their turn, too."""
         self._looks_from = max(self._looks_from, until)
+        if self._looks:
+            _answer(self._looks, turn_taken=False)
+            self._serve(asyncio.get_running_loop())
 
     def close(self) -> None:
         """Hold nobody up any more: who waits is to find out that all is over."""
         self._limit = math.inf
         self._slowed_at = None
         self._looks_from = -math.inf
-        for queue in (self._calls, self._looks):
-            for turn in queue:
-                if not turn.done() and not turn.get_loop().is_closed():
-                    turn.set_result(None)
-            queue.clear()
+        for queue in (self._calls, self._looks, self._paused):
+            _answer(queue, turn_taken=True)
         self._disarm()
 
     def _disarm(self) -> None:
@@ -140,25 +150,33 @@ class Budget:
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give turns to those who wait, and arm a timer for the next one."""
         now = loop.time()
-        while queue := self._next_queue(now):
+        if now >= self._looks_from:
+            _answer(self._paused, turn_taken=False)
+        while queue := self._next_queue():
             turn = next(iter(queue))
             if not turn.done():  # else it was cancelled, and takes no turn
                 if not self._take(now):
                     break
-                turn.set_result(None)
+                turn.set_result(True)
                 self._looked = queue is self._looks
             del queue[turn]
         self._disarm()
-        if not (self._calls or self._looks):
-            return
-        rate = self._rate(now)
-        due = self._free_at - max(_BURST - 1 / rate, 0.0)
-        if not self._calls:
-            due = max(due, self._looks_from)
-        self._timer = loop.call_at(max(due, now + 1e-4), self._serve, loop)
+        due = self._looks_from if self._paused else math.inf
+        if self._calls or self._looks:
+            ahead = max(_BURST - 1 / self._rate(now), 0.0)
+            due = min(due, self._free_at - ahead)
+        if due != math.inf:
+            self._timer = loop.call_at(max(due, now + 1e-4), self._serve, loop)
 
-    def _next_queue(self, now: float) -> dict[asyncio.Future[None], None] | None:
-        looks = self._looks if self._looks and now >= self._looks_from else None
-        if self._calls and (looks is None or self._looked):
+    def _next_queue(self) -> dict[asyncio.Future[bool], None]:
+        if self._calls and (not self._looks or self._looked):
             return self._calls
-        return looks
+        return self._looks
+
+
+def _answer(queue: dict[asyncio.Future[bool], None], *, turn_taken: bool) -> None:
+    """Let all go on who wait in a queue."""
+    for turn in queue:
+        if not turn.done() and not turn.get_loop().is_closed():
+            turn.set_result(turn_taken)
+    queue.clear()

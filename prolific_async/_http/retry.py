@@ -21,7 +21,7 @@ from prolific_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from prolific_async._http.protocol import Request
+    from prolific_async._http.endpoints import Request
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")

@@ -10,23 +10,23 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import borrowed, protocol
+from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
-from prolific_async._http.budget import Budget
-from prolific_async._http.places import Places
+from prolific_async._http.admission import Admission
+from prolific_async._http.failures import translated
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
 
 _log = logging.getLogger("prolific_async")
 
@@ -55,8 +55,7 @@ class _Connected:
         self.headers = headers
         # Of aiohttp's own kind, which it would make of a plain dict at each request.
         self.headers_with_body = CIMultiDict({**headers, "Content-Type": "application/json"})
-        self.budget = Budget(max_requests_per_second)
-        self.places = Places(connections)
+        self.admission = Admission(connections, max_requests_per_second)
         self.limit = TimeLimit(request_timeout, loop)
 
 
@@ -146,7 +145,8 @@ class Transport:
         *,
         look: bool = False,
         raw: bool = False,
-        within: float | None = None,
+        within: float = math.inf,
+        sent: Callable[[], object] = lambda: None,
     ) -> Answer:
         """Send once and read the answer.
 
@@ -155,6 +155,8 @@ class Transport:
             look: Whether a wait wants it; looks give way to each other and to a Retry-After.
             raw: Whether a success is given as it came, as bytes.
             within: Seconds, where they are fewer than request_timeout.
+            sent: Called when it is sent, which may be long after this call: never while it waits
+                for a connection, for its turn, or for the end of a pause.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
@@ -166,18 +168,14 @@ class Transport:
         connected = self._connected
         if connected is None or connected.loop is not asyncio.get_running_loop() or self._closed:
             connected = await self._connect()
-        # Place and turn are taken before the clock of request_timeout starts, so that neither is
-        # ever mistaken for a slow service; the turn last, so that whoever has it goes at once.
-        if not connected.places.take_free():
-            await connected.places.wait()
+        # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
+        await connected.admission.enter(look=look)
         failure: errors.ProlificError
         try:
             sent_at = connected.loop.time()
-            if not connected.budget.take_free(sent_at, look=look):
-                await connected.budget.wait(look=look)
-                sent_at = connected.loop.time()
             if self._closed or connected.session.closed:
                 self.check_usable()
+            sent()
             with connected.limit.attempt():
                 async with connected.session.request(
                     request.method,
@@ -189,12 +187,18 @@ class Transport:
                     allow_redirects=False,
                     raise_for_status=False,
                     timeout=self._timeout
-                    if within is None
+                    if within >= self.request_timeout
                     else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
                 ) as response:
                     body = await _read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
-            failure = self._translated(request, error, within or self.request_timeout)
+            failure = translated(
+                request,
+                error,
+                seconds=min(within, self.request_timeout),
+                secret=self._token,
+                closed=self._closed,
+            )
             _log_end(connected, request, type(failure).__name__, sent_at)
         else:
             _log_end(connected, request, response.status, sent_at)
@@ -202,10 +206,10 @@ class Transport:
                 self._heed(connected, response, sent_at, look=look)
             answer = (request, response.status, response.headers, body)
             if len(body) > LONG:
-                return await protocol.decode_long(*answer, secret=self._token, raw=raw)
-            return protocol.decode(*answer, secret=self._token, raw=raw)
+                return await answers.decode_long(*answer, secret=self._token, raw=raw)
+            return answers.decode(*answer, secret=self._token, raw=raw)
         finally:
-            connected.places.give_back()
+            connected.admission.leave()
         raise failure
 
     def _heed(
@@ -214,10 +218,10 @@ class Transport:
         """Slow down, or hold looks back, as an answer asks for."""
         now = connected.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            connected.budget.slow_down(sent_at, now)
-        asked = protocol.retry_after(response.headers) if look else None
+            connected.admission.budget.slow_down(sent_at, now)
+        asked = answers.retry_after(response.headers) if look else None
         if asked:
-            connected.budget.pause_looks(now + min(asked, self._retry_after_cap))
+            connected.admission.budget.pause_looks(now + min(asked, self._retry_after_cap))
 
     async def _connect(self) -> _Connected:
         self.check_usable()
@@ -253,39 +257,10 @@ class Transport:
 
     async def _let_go(self, connected: _Connected | None) -> None:
         if connected is not None:
-            connected.budget.close()
+            connected.admission.budget.close()
             connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()
-
-    def _translated(
-        self, request: Request, error: Exception, seconds: float
-    ) -> errors.ProlificError:
-        call = (request.method, request.path)
-        reason = protocol.hide(str(error), self._token)
-        translated: errors.ProlificError
-        match error:
-            case _ if self._closed:
-                translated = errors.ConnectionLostError(*call, "the ProlificClient was closed")
-            case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-                translated = errors.ConnectError(*call, reason)
-            case aiohttp.ClientHttpProxyError():
-                translated = errors.ConnectError(*call, f"the proxy said {error.status}")
-            case aiohttp.ConnectionTimeoutError():
-                translated = errors.ConnectError(*call, "no connection in time")
-            case TimeoutError():
-                translated = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
-            case aiohttp.ClientResponseError():
-                translated = protocol.malformed(request, error.message, self._token)
-            case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-                translated = errors.DecodeError(("$: not compressed as it says",), None, *call)
-            case _:
-                translated = errors.ConnectionLostError(*call, reason or type(error).__name__)
-        # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
-        # the answer, which may echo it.
-        if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-            translated.__cause__ = error
-        return translated
 
 
 def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: float) -> None:
@@ -297,20 +272,20 @@ def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: f
 async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     if response.content.is_eof():  # the usual case: all of a small body came with the headers
         body = response.content.read_nowait()
-        if len(body) > protocol.MAX_BODY:
+        if len(body) > answers.MAX_BODY:
             raise _too_large(request, response)
         return body
-    succeeded = protocol.is_success(response.status)
-    if succeeded and (response.content_length or 0) > protocol.MAX_BODY:
+    succeeded = answers.is_success(response.status)
+    if succeeded and (response.content_length or 0) > answers.MAX_BODY:
         raise _too_large(request, response)
     chunks: list[bytes] = []
     size = 0
     while chunk := await response.content.readany():
         size += len(chunk)
-        if size > protocol.MAX_BODY:
+        if size > answers.MAX_BODY:
             raise _too_large(request, response)
         chunks.append(chunk)
-        if size > protocol.MAX_SHOWN and not succeeded:
+        if size > answers.MAX_SHOWN and not succeeded:
             response.close()  # its error shows no more
             break
     return b"".join(chunks)
@@ -318,4 +293,4 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
-    return protocol.undecodable(request, f"more than {protocol.MAX_BODY} bytes")
+    return answers.undecodable(request, f"more than {answers.MAX_BODY} bytes")

@@ -8,7 +8,7 @@ import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from prolific_async._http.protocol import http_date
+from prolific_async._http.answers import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
 from prolific_async._posts.claims import default_name
 from prolific_async._wire.converter import load
@@ -18,7 +18,8 @@ from prolific_async.models import Batch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
     from prolific_async._posts.claims import Claim, Claims
     from prolific_async.policies import RetryPolicy
 

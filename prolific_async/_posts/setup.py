@@ -12,7 +12,8 @@ from prolific_async.models import BatchStatus
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
     from prolific_async.policies import RetryPolicy
 
 _log = logging.getLogger("prolific_async")

@@ -1,14 +1,10 @@
 """Looks at many keys for many waiters, with as few looks as they need.
 
 It knows neither HTTP nor batches. A *waiter* says when it wants a look at its key; all waiters of
-one key share an *entry*, whose looks they all see. Entries that belong together form a *group*.
+one key share an *entry*, whose looks they all see. Entries that belong together form a *group*,
+which can be looked at as one.
 
-A group that works and has ``few`` entries or more is looked at as one: it has one place in the
-timetable, that of its most eager entry. All other entries have places of their own: those of small
-or broken groups, those that a look at the group did not show, those that need a whole look, and
-newcomers: fewer than ``few`` at a time are not worth a look at the whole group.
-
-No waiter has a task: the timetable starts the looks, each of which is a task for as long as it
+No waiter has a task: the schedule starts the looks, each of which is a task for as long as it
 lasts. Nothing is armed when nobody waits.
 """
 
@@ -21,13 +17,13 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._waiting.entries import APART, Entry, Group, GroupLook
-from prolific_async._waiting.timetable import Timetable
+from prolific_async._waiting.entries import APART, SENT, Entry, GroupLook
+from prolific_async._waiting.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from prolific_async._waiting.entries import Waiter
+    from prolific_async._waiting.entries import Group, Waiter
 
 _log = logging.getLogger("prolific_async")
 
@@ -40,9 +36,10 @@ class Engine:
 
     def __init__(
         self,
-        look: Callable[[str, bool], Awaitable[Any]],
+        look: Callable[[str, bool, Callable[[], None]], Awaitable[Any]],
         look_as_one: Callable[
-            [str | None, list[str], Callable[[str], bool], float], Awaitable[GroupLook]
+            [str | None, list[str], Callable[[str], bool], float, Callable[[], None]],
+            Awaitable[GroupLook],
         ],
         group_of: Callable[[str], str | None],
         *,
@@ -52,23 +49,22 @@ class Engine:
         """Take what makes the looks.
 
         Args:
-            look: Looks at a key; the flag asks for a whole look.
-            look_as_one: Looks at a group, for the keys given and for all of which the function
-                is true; once it is sent, it may last so many seconds. For the group None it finds
-                out where some of the keys belong.
+            look: Looks at a key; the flag asks for a whole look. It may be held back, and calls
+                the function when it is sent.
+            look_as_one: Looks at a group, for the keys given and for all of which the first
+                function is true; once it is sent, and has called the second function, it may last
+                so many seconds. For the group None it finds out where some of the keys belong.
             group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Entries from which on a group is looked at as one; inf for never.
+            few: Entries from which on a group is looked at as one, inf for never; with 1, which
+                cannot be for the sake of fewer looks, however heavy and slow that is.
             at_once: Looks under way at most.
 
         """
         self._look = look
         self._look_as_one = look_as_one
-        self._group_of = group_of
-        self._few = few
         self._at_once = at_once
         self._entries: dict[str, Entry] = {}
-        self._groups: dict[str | None, Group] = {}
-        self._timetable = Timetable[Entry | Group](self._wake)
+        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all)
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._single_seconds = 0.1
@@ -88,16 +84,8 @@ class Engine:
         if entry is None:
             entry = self._entries[waiter.key] = Entry(waiter.key)
         entry.waiters[waiter] = done
-        # Not planned anew: that would go through all waiters of the entry.
-        due = math.inf if waiter.due is None else waiter.due
-        deadline = math.inf if waiter.deadline is None else waiter.deadline
-        if due <= now:
-            due = math.inf if entry.is_looked_at(now) else due
-        elif due != math.inf:
-            # For another's whole look the group is no place, as it finds out when it is due.
-            due = self._due_alone(entry, due, now, whole=waiter.wants_whole)
-        self._timetable.place(entry, min(entry.when, due, deadline))
-        self._timetable.arm()
+        self._schedule.join(entry, waiter, now)
+        self._schedule.arm()
         return done
 
     def leave(self, waiter: Waiter) -> None:
@@ -116,8 +104,8 @@ class Engine:
         entry = self._entries.get(key)
         if entry is not None:
             entry.asked = True
-            self._plan(entry, asyncio.get_running_loop().time())
-            self._timetable.arm()
+            self._schedule.plan(entry, asyncio.get_running_loop().time())
+            self._schedule.arm()
 
     def close(self, error: Any) -> None:
         """End every waiter with an error, and every look."""
@@ -126,43 +114,43 @@ class Engine:
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _settle(self, entry: Entry, waiter: Waiter) -> None:
-        # What another waiter did may have made this one leave.
-        done = entry.waiters.pop(waiter, None)
-        if done is not None and not done.done():
-            done.set_result(None)
+    def _each(self, entry: Entry) -> Iterator[Waiter]:
+        """Go through an entry's waiters, and settle those that are over after their turn."""
+        for waiter in list(entry.waiters):
+            if waiter in entry.waiters:  # else what another one did has made it leave
+                yield waiter
+                if waiter.is_over:
+                    done = entry.waiters.pop(waiter, None)
+                    if done is not None and not done.done():
+                        done.set_result(None)
 
     def _fail(self, entry: Entry, error: Any) -> None:
         now = asyncio.get_running_loop().time()
-        for waiter in list(entry.waiters):
-            if waiter in entry.waiters:
-                if not waiter.is_over:  # else what it calls at its end does this
-                    waiter.fail(error, now)
-                self._settle(entry, waiter)
+        for waiter in self._each(entry):
+            if not waiter.is_over:  # else what it calls at its end does this
+                waiter.fail(error, now)
         self._go_on(entry, now)
 
     def _expire(self, entry: Entry, now: float) -> None:
-        looking = entry.is_looked_at(now)
-        for waiter in list(entry.waiters):
-            if waiter.deadline is not None and waiter.deadline <= now and waiter in entry.waiters:
+        looking = entry.looked_at(now) == SENT
+        for waiter in self._each(entry):
+            if waiter.deadline is not None and waiter.deadline <= now:
                 waiter.expire(now, looking=looking)
-                self._settle(entry, waiter)
+        if not entry.waiters:
+            self._end(entry)
 
     def _show(self, entry: Entry, seen: Any, now: float) -> None:
         """Let every waiter of an entry see what a look saw."""
         if seen.error is None:
             entry.seen, entry.seen_at = seen, now
-        for waiter in list(entry.waiters):
-            if waiter in entry.waiters:
-                waiter.observe(seen, now)
-                if waiter.is_over:
-                    self._settle(entry, waiter)
+        for waiter in self._each(entry):
+            waiter.observe(seen, now)
         self._go_on(entry, now)
 
     def _go_on(self, entry: Entry, now: float) -> None:
         """Plan an entry, or end it if nobody waits for it any more."""
         if entry.waiters:
-            self._plan(entry, now)
+            self._schedule.plan(entry, now)
         else:
             self._end(entry)
 
@@ -171,115 +159,16 @@ class Engine:
         if self._entries.get(entry.key) is not entry:
             return
         del self._entries[entry.key]
-        self._timetable.place(entry, math.inf)
-        entry.busy = False
-        if entry.task is not None:
-            entry.task.cancel()
-        self._ungroup(entry)
+        self._schedule.end(entry)
         if not self._entries:
             self._queue.clear()
-            self._timetable.arm()
-
-    # --- when --------------------------------------------------------------------------------
-
-    def _plan(self, entry: Entry, now: float) -> None:
-        """Give an entry, or its group for it, the place that its waiters want."""
-        due, deadline, whole = entry.wants()
-        due = self._due_alone(entry, due, now, whole=whole)
-        self._timetable.place(entry, min(due, deadline))
-
-    def _due_alone(self, entry: Entry, due: float, now: float, *, whole: bool) -> float:
-        """Return when an entry is due by itself: never, if its group is, or is looked at."""
-        group = entry.group
-        if entry.busy:
-            return math.inf
-        if group is None or whole or now < entry.alone_until:
-            return due
-        if group.busy:
-            return math.inf
-        if not group.is_one(now) or (entry.asked and now >= group.held_until):
-            return due
-        if due < group.when:
-            group.first = entry
-            self._timetable.place(group, min(group.when, max(due, group.held_until)))
-        return math.inf
-
-    def _wake(self, things: list[Entry | Group], now: float) -> None:
-        """Go through all whose time has come."""
-        due: dict[Group, list[Entry]] = {}
-        for thing in things:
-            if isinstance(thing, Group):
-                self._ready_group(thing, now)
-                continue
-            self._expire(thing, now)
-            if not thing.waiters:
-                self._end(thing)
-            elif not thing.is_looked_at(now) and thing.wants()[0] <= now:
-                due.setdefault(self._grouped(thing), []).append(thing)
-            else:
-                self._plan(thing, now)
-        for group, entries in due.items():
-            self._ready(group, [entry for entry in entries if entry.waiters], now)
-        self._start(asyncio.get_running_loop())
-
-    def _ready(self, group: Group, due: list[Entry], now: float) -> None:
-        """Have entries that are due by themselves looked at: a few singly, many as their group."""
-        together = [entry for entry in due if group.is_one(now) and entry.fits_group(now)]
-        if len(together) >= self._few:
-            self._look_together(group, now)
-            for entry in together:
-                self._plan(entry, now)
-            due = [entry for entry in due if not entry.fits_group(now)]
-        for entry in due:
-            entry.busy = True
-            self._plan(entry, now)
-            self._queue.append(entry)
-
-    def _ready_group(self, group: Group, now: float) -> None:
-        """Have a group that is due looked at, if that is still wanted."""
-        if group.name is None:
-            entries = list(group.entries)
-            for entry in [one for one in entries if self._grouped(one) is not group]:
-                self._plan(entry, now)
-        if group.is_one(now) and group.is_due(now):
-            self._look_together(group, now)
-        else:
-            for entry in group.entries:
-                self._plan(entry, now)
-
-    def _look_together(self, group: Group, now: float) -> None:
-        if now < group.held_until:
-            self._timetable.place(group, group.held_until)
-        elif not group.busy:
-            group.busy = True
-            self._queue.append(group)
-
-    def _grouped(self, entry: Entry) -> Group:
-        """Return an entry's group, as far as it is known by now."""
-        group = entry.group
-        if group is None or group.name is None:
-            name = self._group_of(entry.key)
-            if group is None or name is not None:
-                self._ungroup(entry)
-                group = self._groups.get(name)
-                if group is None:
-                    group = self._groups[name] = Group(name, self._few)
-                group.entries[entry] = None
-                entry.group = group
-        return group
-
-    def _ungroup(self, entry: Entry) -> None:
-        group, entry.group = entry.group, None
-        if group is None:
-            return
-        del group.entries[entry]
-        if not group.entries:
-            del self._groups[group.name]
-            self._timetable.place(group, math.inf)
-            if group.task is not None:
-                group.task.cancel()
+            self._schedule.arm()
 
     # --- looking -----------------------------------------------------------------------------
+
+    def _look_at_all(self, looked: list[Entry | Group]) -> None:
+        self._queue += looked
+        self._start(asyncio.get_running_loop())
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         while self._queue and len(self._under_way) < self._at_once:
@@ -291,7 +180,7 @@ class Engine:
             elif served := what.served(loop.time()):
                 task = loop.create_task(self._look_at_group(what, served, loop))
             else:
-                what.busy = False
+                what.busy = 0
                 continue
             what.task = task
             self._under_way.add(task)
@@ -300,32 +189,35 @@ class Engine:
     def _looked(self, what: Entry | Group, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         loop = task.get_loop()
-        if task.cancelled():  # perhaps by somebody who cancels every task there is
-            what.task = None
-            what.busy = False
+        if what.task is task:  # cancelled by somebody, perhaps with every task there is
+            what.come_back()
             for entry in [what] if isinstance(what, Entry) else what.entries:
-                self._plan(entry, loop.time())
-            self._timetable.arm()
+                self._schedule.plan(entry, loop.time())
+            self._schedule.arm()
         self._start(loop)
 
     async def _look_at(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
         entry.asked = False
         began = loop.time()
+
+        def sent() -> None:
+            nonlocal began
+            began = loop.time()
+            entry.set_out()
+
         try:
-            seen = await self._look(entry.key, entry.wants_whole)
+            seen = await self._look(entry.key, entry.wants_whole, sent)
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             _log.error("the look at %s is broken", entry.key, exc_info=error)
-            entry.task = None
-            entry.busy = False
+            entry.come_back()
             self._fail(entry, error)
-            self._timetable.arm()
+            self._schedule.arm()
             return
         now = loop.time()
         self._single_seconds += (now - began - self._single_seconds) / 8
-        entry.task = None
-        entry.busy = False
+        entry.come_back()
         self._show(entry, seen, now)
-        self._timetable.arm()
+        self._schedule.arm()
 
     async def _look_at_group(
         self, group: Group, served: list[Entry], loop: asyncio.AbstractEventLoop
@@ -336,17 +228,20 @@ class Engine:
             entry.asked = False
         try:
             look = await self._look_as_one(
-                group.name, keys, self._entries.__contains__, self._patience(len(keys))
+                group.name,
+                keys,
+                self._entries.__contains__,
+                self._patience(group, len(keys)),
+                group.set_out,
             )
         except Exception as error:  # noqa: BLE001 - as in _look_at
             _log.error("the look at %s as one is broken", group.name, exc_info=error)
             look = GroupLook(failure=repr(error))
-        group.task = None
-        group.busy = False
+        group.come_back()
         for entry in asked:  # a look that did not show it is none
             entry.asked = entry.asked or entry.key not in look.found
         self._show_group(group, look, loop.time())
-        self._timetable.arm()
+        self._schedule.arm()
 
     def _show_group(self, group: Group, look: GroupLook, now: float) -> None:
         """Let a group see what a look at it saw, and decide how to go on with it."""
@@ -356,7 +251,7 @@ class Engine:
             _log.info("%s: %d %s", group.name or "unknown", len(entries), news)
         if group.name is None:
             for entry in entries:
-                self._grouped(entry)
+                self._schedule.grouped(entry)
         for entry in entries:
             if self._entries.get(entry.key) is not entry:  # ended by what a waiter did
                 continue
@@ -368,11 +263,13 @@ class Engine:
             if entry.busy or entry.wants_whole:  # it has a look of its own
                 continue
             if seen is None:
-                self._plan(entry, now)
+                self._schedule.plan(entry, now)
             else:
                 self._show(entry, seen, now)
 
-    def _patience(self, served: int) -> float:
+    def _patience(self, group: Group, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""
+        if group.few <= 1:
+            return math.inf
         singly = self._single_seconds * math.ceil(served / self._at_once)
         return max(2 * singly, PATIENCE)

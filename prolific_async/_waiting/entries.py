@@ -16,6 +16,8 @@ HEAVY = 100_000
 """Bytes of a group look for each entry that it serves, above which it is too heavy."""
 REFUSALS = 3
 """Refused group looks in a row after which the group is looked at singly."""
+QUEUED, SENT = 1, 2
+"""What a look is: still held back somewhere, or with the service."""
 
 
 class Waiter(Protocol):
@@ -49,7 +51,7 @@ class Waiter(Protocol):
         """Take in what a look saw."""
 
     def expire(self, now: float, *, looking: bool) -> None:
-        """End at the deadline."""
+        """End at the deadline, perhaps in the middle of a look that was sent."""
 
     def fail(self, error: Any, now: float) -> None:
         """End because nobody looks any more."""
@@ -66,6 +68,7 @@ class GroupLook:
         failure: str | None = None,
         refused_for: float | None = None,
         again: bool = False,
+        gave_up: str | None = None,
     ) -> None:
         """Take what was found.
 
@@ -75,6 +78,7 @@ class GroupLook:
             failure: Why nothing was seen, None when it was.
             refused_for: Seconds to hold back after the service refused the look as one too many.
             again: Whether another look at once may show what this one did not.
+            gave_up: Why it did not go on to see more, None when it saw all that it could.
 
         """
         self.found = found
@@ -82,30 +86,52 @@ class GroupLook:
         self.failure = failure
         self.refused_for = refused_for
         self.again = again
+        self.gave_up = gave_up
 
 
-class Entry:
+class Looked:
+    """What can be looked at, and its look.
+
+    Attributes:
+        when: Its place in the timetable.
+        busy: Whether there is a look at it: 0, QUEUED or SENT.
+        task: Makes that look, once it is no more queued in the engine.
+
+    """
+
+    __slots__ = ("busy", "task", "when")
+
+    def __init__(self) -> None:
+        self.when = math.inf
+        self.busy = 0
+        self.task: asyncio.Task[None] | None = None
+
+    def set_out(self) -> None:
+        """Note that the look is sent."""
+        self.busy = SENT
+
+    def come_back(self) -> None:
+        """Note that the look is over."""
+        self.busy = 0
+        self.task = None
+
+    def stop(self) -> None:
+        """End the look."""
+        task = self.task
+        self.come_back()
+        if task is not None:
+            task.cancel()
+
+
+class Entry(Looked):
     """A key, and who waits for it."""
 
-    __slots__ = (
-        "alone_until",
-        "asked",
-        "busy",
-        "group",
-        "key",
-        "seen",
-        "seen_at",
-        "task",
-        "waiters",
-        "when",
-    )
+    __slots__ = ("alone_until", "asked", "group", "key", "seen", "seen_at", "waiters")
 
     def __init__(self, key: str) -> None:
+        super().__init__()
         self.key = key
         self.waiters: dict[Waiter, asyncio.Future[None]] = {}
-        self.when = math.inf
-        self.busy = False  # a look at it alone is queued or under way
-        self.task: asyncio.Task[None] | None = None
         self.asked = False  # for a look now
         self.seen: Any = None
         self.seen_at = -math.inf
@@ -139,42 +165,39 @@ class Entry:
         """Tell whether a look at its group would do for it."""
         return self.alone_until <= now and not self.wants_whole
 
-    def is_looked_at(self, now: float) -> bool:
-        """Tell whether a look that it will see is queued or under way."""
-        return self.busy or (self.group is not None and self.group.busy and self.fits_group(now))
+    def looked_at(self, now: float) -> int:
+        """Tell how busy what makes the look is that it will see: itself or its group."""
+        if self.busy or self.group is None or not self.group.busy or not self.fits_group(now):
+            return self.busy
+        return self.group.busy
 
 
-class Group:
+class Group(Looked):
     """Entries that can be looked at as one, and whether they are.
 
     They are while they are ``few`` or more, and a look at them as one works: not for ``APART``
     seconds after one that failed, that was refused for the ``REFUSALS``-th time in a row, or that
-    was too heavy for what it served.
+    was too heavy for what it served, which none is where ``few`` is 1.
     """
 
     __slots__ = (
         "apart_until",
-        "busy",
         "entries",
         "few",
         "first",
         "held_until",
         "name",
         "refusals",
-        "task",
         "told",
-        "when",
     )
 
     def __init__(self, name: str | None, few: float) -> None:
         """Take the name, None for the group of those of which nothing is known."""
+        super().__init__()
         self.name = name
         self.few = few
         self.entries: dict[Entry, None] = {}
-        self.when = math.inf
-        self.first: Entry | None = None  # whose time that is
-        self.busy = False  # a look at it is queued or under way
-        self.task: asyncio.Task[None] | None = None
+        self.first: Entry | None = None  # whose time its place is
         self.apart_until = -math.inf
         self.held_until = -math.inf  # after a refusal
         self.refusals = 0
@@ -203,12 +226,14 @@ class Group:
             if self.refusals < REFUSALS:
                 self.held_until = now + look.refused_for
                 return self._news(f"are held back for {look.refused_for:.3g} s: {reason}")
-        elif reason is None and look.size > HEAVY * max(served, 1):
+        elif reason is None and self.few > 1 and look.size > HEAVY * max(served, 1):
             reason = f"{look.size} bytes for {served} are too heavy"
         self.refusals = 0
+        if reason is not None:
+            self.apart_until = now + APART
+        reason = reason or look.gave_up
         if reason is None:
             return self._news("are looked at as one")
-        self.apart_until = now + APART
         return self._news(f"are looked at singly for {APART:g} s: {reason}")
 
     def _news(self, text: str) -> str | None:

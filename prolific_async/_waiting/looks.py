@@ -7,7 +7,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
@@ -17,7 +17,7 @@ from prolific_async.errors import ProlificError, RateLimitedError, TransportErro
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from prolific_async._http.protocol import Request
+    from prolific_async._http.endpoints import Request
     from prolific_async._http.transport import Transport
     from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
@@ -69,12 +69,13 @@ class Looks:
         self,
         batch_id: str,
         whole: bool,  # noqa: FBT001 - the engine's call
-        patience: float | None = None,
+        sent: Callable[[], object],
+        patience: float = math.inf,
     ) -> Look:
         """Look at one batch, in one attempt."""
-        request = protocol.look(batch_id, whole=whole)
+        request = endpoints.look(batch_id, whole=whole)
         try:
-            answer = await self._send(request, look=True, within=patience)
+            answer = await self._send(request, look=True, within=patience, sent=sent)
             if whole:
                 batch = self._read_batch(request, answer.data)
                 return Look(batch.status, batch)
@@ -89,26 +90,30 @@ class Looks:
         batch_ids: list[str],
         wanted: Callable[[str], bool],
         patience: float,
+        sent: Callable[[], object],
     ) -> GroupLook:
         """Look at a workspace's list, or find out the workspace of one of many unknown batches."""
         if workspace_id is not None:
-            return await self._at_list(workspace_id, wanted, patience)
+            return await self._at_list(workspace_id, wanted, patience, sent)
         found: dict[str, Look] = {}
         size = 0
+        gave_up = "nothing shows which belong together"
         for scout in batch_ids[:_SCOUTS]:
             if scout in found:
                 continue
-            found[scout] = seen = await self.at(scout, True, patience)  # noqa: FBT003 - the engine's call
+            found[scout] = seen = await self.at(scout, True, sent, patience)  # noqa: FBT003 - the engine's call
             if isinstance(seen.error, RateLimitedError):
                 return self._refused(seen.error, f"batch {scout}", found)
             if isinstance(seen.error, TransportError):
+                gave_up = str(seen.error)
                 break
             if seen.batch is None:
                 continue
-            look = await self._at_list(seen.batch.workspace_id, wanted, patience)
+            look = await self._at_list(seen.batch.workspace_id, wanted, patience, sent)
             if look.refused_for is not None:
                 return GroupLook(found, failure=look.failure, refused_for=look.refused_for)
             if look.failure is not None:
+                gave_up = look.failure
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
@@ -117,14 +122,18 @@ class Looks:
             found |= others | {scout: seen}
             if len(others) > 1:
                 return GroupLook(found, size, again=True)
-        return GroupLook(found, size)
+        return GroupLook(found, size, gave_up=gave_up)
 
     async def _at_list(
-        self, workspace_id: str, wanted: Callable[[str], bool], patience: float
+        self,
+        workspace_id: str,
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], object],
     ) -> GroupLook:
         try:
-            request = protocol.list_batches(workspace_id)
-            answer = await self._send(request, look=True, raw=True, within=patience)
+            request = endpoints.list_batches(workspace_id)
+            answer = await self._send(request, look=True, raw=True, within=patience, sent=sent)
             listing = await read(
                 answer.data,
                 wanted,

@@ -6,13 +6,13 @@ the looks hands each to ``observe`` and reads ``outcome``. Times are those of th
 
 from __future__ import annotations
 
-import logging
 import math
 import random
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.retry import hint, look_again, pauses
+from prolific_async._waiting.history import History
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -22,31 +22,22 @@ from prolific_async.errors import (
     WaitError,
     WaitFailedError,
     WaitTimeoutError,
-    brief,
 )
-from prolific_async.models import Batch, BatchStatus, StatusEvent
+from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from prolific_async._waiting.history import Told
+    from prolific_async.models import StatusEvent
     from prolific_async.policies import PollPolicy, RetryPolicy
 
-_log = logging.getLogger("prolific_async")
-
-_KEPT_EVENTS = 20
 _LAST_LOOK = 1.0  # seconds before the deadline, at most
 _LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
 
 # By name and by identity, for the sake of the many looks that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
-
-
-# A StatusEvent without its batch: a plain tuple costs a tenth of one, and mostly nobody asks.
-_Event: TypeAlias = tuple[
-    "BatchStatus | None", "BatchStatus | None", int, float, "float | None", "ProlificError | None"
-]
-_Told: TypeAlias = tuple["BatchStatus | None", float]  # of a look: previous and elapsed
 
 
 class Look(NamedTuple):
@@ -57,7 +48,7 @@ class Look(NamedTuple):
     error: ProlificError | None = None
 
 
-class Wait:
+class Wait(History):
     """One wait for one batch, from its first look to its outcome.
 
     Attributes:
@@ -66,32 +57,26 @@ class Wait:
         due: When it wants its next look, None when it wants no more.
         fresh: Seconds for which what another wait saw serves as its first look.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
+        wants_whole: Whether the next look must read the whole batch, as all do once a look showed
+            an end without it.
 
     """
 
-    # Thousands of them wait at once, so each holds only what it needs.
     __slots__ = (
-        "_by_get",
         "_ending",
-        "_events",
         "_failures",
         "_found_by",
         "_gap",
-        "_on_event",
         "_one_look",
         "_pauses",
         "_poll",
-        "_polls",
         "_random",
         "_retry",
-        "_started",
-        "_status",
         "_uninitialised_since",
-        "_warned",
         "deadline",
         "due",
-        "key",
         "outcome",
+        "wants_whole",
     )
 
     def __init__(
@@ -121,40 +106,29 @@ class Wait:
             random: Source of jitter, from 0 to 1.
 
         """
-        self.key = key
+        super().__init__(key, on_event, now)
         self._one_look = timeout == 0
         if self._one_look:
             timeout = request_timeout
-        self.deadline = None if timeout in (None, math.inf) else now + timeout
+        self.deadline = None if timeout is None or timeout == math.inf else now + timeout
         self.due: float | None = now
         self.outcome: Batch | WaitError | None = None
+        self.wants_whole = False
         self._poll = poll
         self._retry = retry
-        self._started = now
         self._found_by = -math.inf if made_at is None else made_at + poll.not_found_grace
         self._gap = poll.initial
         self._random = random
-        self._on_event = on_event
         self._pauses: Generator[float, ProlificError | None] | None = None
-        self._status: BatchStatus | None = None
-        self._polls = 0
         self._failures = 0
         self._uninitialised_since: float | None = None
-        self._warned: set[BatchStatus | None] | None = None
-        self._events: list[_Event] | None = None
-        self._by_get = False
         # A look that showed an end, while the batch itself is still being read for it.
-        self._ending: _Told | None = None
+        self._ending: Told | None = None
 
     @property
     def fresh(self) -> float:
         """Seconds for which what another wait saw serves as its first look."""
         return self._poll.initial
-
-    @property
-    def wants_whole(self) -> bool:
-        """Whether the next look must read the whole batch."""
-        return self._by_get or self._ending is not None
 
     @property
     def is_over(self) -> bool:
@@ -166,7 +140,7 @@ class Wait:
         if self._ending is not None:
             self._follow_up(self._ending, seen, now)
             return
-        told = self._count(seen, now)
+        told = self._count(seen.status, now)
         if seen.error is not None:
             self._fail_look(told, seen.error, now)
             return
@@ -176,6 +150,7 @@ class Wait:
         if status is _READY or status is _ERROR:
             if seen.batch is None:
                 self._ending = told
+                self.wants_whole = True
                 self.due = now
             elif status is _READY:
                 self._end(told, seen.batch)
@@ -195,17 +170,20 @@ class Wait:
         self._go_on(told, now)
 
     def expire(self, now: float, *, looking: bool) -> None:
-        """End the wait because its time is over, perhaps in the middle of a look."""
+        """End the wait because its time is over, perhaps in the middle of a look.
+
+        A look that is still held back, so that nothing of it was sent, is none.
+        """
         ending, self._ending = self._ending, None
         if ending is not None:
             if self._status is _ERROR:
                 self._end(ending, BatchFailedError(*self._story(now)))
                 return
-            self._tell(ending, 0.0)
+            self._tell(ending, 0.0 if looking else None)
         if looking:
-            request = protocol.look(self.key, whole=self._by_get or ending is not None)
+            request = endpoints.look(self.key, whole=self.wants_whole)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
-            self._tell(self._count(Look(), now), None, cut)
+            self._tell(self._count(None, now), None, cut)
         self._time_out(now)
 
     def fail(self, error: ProlificError, now: float) -> None:
@@ -222,7 +200,7 @@ class Wait:
         assert self.outcome is not None  # noqa: S101 - for the type checker
         raise self.outcome
 
-    def _follow_up(self, ending: _Told, seen: Look, now: float) -> None:
+    def _follow_up(self, ending: Told, seen: Look, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
         self._ending = None
         if self._status is _ERROR:
@@ -230,19 +208,11 @@ class Wait:
         elif seen.batch is not None and seen.status is _READY:
             self._end(ending, seen.batch)
         else:
-            self._by_get = True
             self._tell(ending, 0.0)
             if self.outcome is None:  # what that called may have ended it
                 self.observe(seen, now)
 
-    def _count(self, seen: Look, now: float) -> _Told:
-        self._polls += 1
-        previous = self._status
-        if seen.status is not None:
-            self._status = seen.status
-        return previous, now - self._started
-
-    def _fail_look(self, told: _Told, error: ProlificError, now: float) -> None:
+    def _fail_look(self, told: Told, error: ProlificError, now: float) -> None:
         if isinstance(error, NotFoundError) and now < self._found_by:
             self._go_on(told, now, error)
             return
@@ -257,7 +227,7 @@ class Wait:
 
     def _go_on(
         self,
-        told: _Told,
+        told: Told,
         now: float,
         error: ProlificError | None = None,
         pause: float = 0.0,
@@ -293,7 +263,7 @@ class Wait:
         return self.deadline - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE)
 
     def _end(
-        self, told: _Told, outcome: Batch | WaitError, cause: ProlificError | None = None
+        self, told: Told, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
         event = self._note(told, None, cause)
         self._set(outcome, cause)
@@ -305,39 +275,8 @@ class Wait:
         self.due = None
         self.outcome = outcome
         if isinstance(outcome, WaitError):
-            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events or ())
+            outcome.events = self._kept_events()
             outcome.__cause__ = cause
 
     def _time_out(self, now: float) -> None:
-        newest = self._events[-1][-1] if self._events else None
-        self._set(WaitTimeoutError(*self._story(now)), newest)
-
-    def _tell(self, told: _Told, next_in: float | None, error: ProlificError | None = None) -> None:
-        self._call(self._note(told, next_in, error))
-
-    def _note(self, told: _Told, next_in: float | None, error: ProlificError | None) -> _Event:
-        event = (self._status, told[0], self._polls, told[1], next_in, error)
-        if self._events is None:
-            self._events = []  # a bounded deque would take 700 bytes at once
-        elif len(self._events) == _KEPT_EVENTS:
-            del self._events[0]
-        self._events.append(event)
-        return event
-
-    def _call(self, event: _Event) -> None:
-        if self._on_event is not None:
-            try:
-                self._on_event(StatusEvent(self.key, *event))
-            except Exception:  # noqa: BLE001 - whatever it is, the wait is not its place
-                _log.exception("on_event raised for batch %s; the wait goes on", self.key)
-
-    def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
-        """Return what every WaitError tells; the events are added when it is settled."""
-        return self.key, self._status, now - self._started, self._polls, ()
-
-    def _warn(self, status: BatchStatus | None) -> None:
-        self._warned = self._warned or set()
-        if status not in self._warned:
-            self._warned.add(status)
-            shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
-            _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
+        self._set(WaitTimeoutError(*self._story(now)), self._newest_error())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import asdict
 from dbos import DBOS, DBOSClient
 
-from prolific_async._http.protocol import checked_id
+from prolific_async._http.endpoints import checked_id
 from prolific_async.durable.making import Terms
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.worker import NAME, worker

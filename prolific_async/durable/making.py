@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.retry import look_again
 from prolific_async.errors import (
     BadRequestError,
@@ -162,7 +162,7 @@ class Making:
             if batch.name == terms.name and batch.id != source.id
         )
         if len(copies) > 1:
-            path = protocol.change(terms.source_id, "duplicate").path
+            path = endpoints.change(terms.source_id, "duplicate").path
             raise OutcomeUnknownError("POST", path, copies)
         if not copies:
             return None

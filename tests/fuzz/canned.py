@@ -16,7 +16,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._http import protocol
+from prolific_async._http import answers
 from prolific_async._wire.json import decode
 from prolific_async.batches import Batches
 from tests.virtual_time import VirtualLoop
@@ -24,7 +24,8 @@ from tests.virtual_time import VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
     from prolific_async._http.transport import Transport
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ class Canned:
         self.asked.append(request)
         await asyncio.sleep(0)
         status = self._status if request.method == "POST" or len(self.asked) == 1 else 200
-        return protocol.decode(
+        return answers.decode(
             request, status, {"Date": NOW}, next(self._answers), secret=TOKEN, raw=raw
         )
 

@@ -22,7 +22,7 @@ from prolific_async import (
     ProlificError,
     WaitError,
 )
-from prolific_async._http import protocol
+from prolific_async._http import answers
 from prolific_async._waiting import listing
 from prolific_async._wire.converter import load
 from prolific_async._wire.json import decode
@@ -31,7 +31,8 @@ from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from prolific_async._http.protocol import Answer, Request
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
 
 BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
 STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
@@ -145,7 +146,7 @@ def error(data: bytes) -> None:
 def hints(data: bytes) -> None:
     """``Retry-After`` and ``Date``, in headers as aiohttp decodes them."""
     after, _, date = data.decode("utf-8", "surrogateescape").partition("\n")
-    seconds = protocol.retry_after(CIMultiDict({"Retry-After": after, "Date": date}))
+    seconds = answers.retry_after(CIMultiDict({"Retry-After": after, "Date": date}))
     assert seconds is None or 0 <= seconds < math.inf
     if after.isascii() and after.isdigit() and len(after) < 300:
         assert seconds == float(after)
@@ -163,7 +164,7 @@ def wait(data: bytes) -> None:
         except RuntimeError:  # no more looks
             whole = not request.path.endswith("/status")
             body = BATCH if whole else next(ready)
-            return protocol.decode(request, 200, {}, body)
+            return answers.decode(request, 200, {}, body)
 
     canned.send = send  # type: ignore[method-assign]
     result = run(verbs(canned).wait_until_ready("b1", timeout=60))

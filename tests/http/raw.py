@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import ProlificError
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 TOKEN = "secret-of-the-account"
-REQUEST = protocol.look("b1", whole=False)
+REQUEST = endpoints.look("b1", whole=False)
 
 
 def transport(url: str, **settings: Any) -> Transport:
@@ -77,7 +77,7 @@ def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def failure(url: str, request: protocol.Request = REQUEST, **settings: Any) -> ProlificError:
+async def failure(url: str, request: endpoints.Request = REQUEST, **settings: Any) -> ProlificError:
     sender = transport(url, **settings)
     try:
         with pytest.raises(ProlificError) as caught:

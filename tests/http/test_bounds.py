@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import DecodeError, ProlificError, RequestTimeoutError, ServerError
-from prolific_async._http.protocol import MAX_BODY, MAX_SHOWN
+from prolific_async._http.answers import MAX_BODY, MAX_SHOWN
 from tests.http.raw import REQUEST, failure, plain, serving, transport
 
 if TYPE_CHECKING:

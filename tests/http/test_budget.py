@@ -23,8 +23,8 @@ def now() -> float:
 
 async def take(budget: Budget, *, look: bool = True) -> float:
     """Take a turn as the transport does, and tell when."""
-    if not budget.take_free(now(), look=look):
-        await budget.wait(look=look)
+    while not budget.take_free(now(), look=look) and not await budget.wait(look=look):
+        await budget.unpaused()
     return now()
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import RetryPolicy, errors
-from prolific_async._http import protocol
-from prolific_async._http.protocol import Request
+from prolific_async._http import answers, endpoints
+from prolific_async._http.endpoints import Request
 from prolific_async._http.retry import (
     did_not_run,
     get_again,
@@ -42,7 +42,7 @@ AT_ONCE = RetryPolicy(initial=0, maximum=0)
 def answered(status: int, retry_after: str | None = None, body: bytes = b"") -> APIStatusError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(APIStatusError) as caught:
-        protocol.decode(REQUEST, status, headers, body)
+        answers.decode(REQUEST, status, headers, body)
     return caught.value
 
 
@@ -319,7 +319,7 @@ async def test_calls_at_the_same_time_do_not_share_their_attempts() -> None:
         return request.path
 
     send = retrying(call, AT_ONCE, get_again)
-    requests = [protocol.look(f"b-{number}", whole=False) for number in range(50)]
+    requests = [endpoints.look(f"b-{number}", whole=False) for number in range(50)]
     assert await asyncio.gather(*map(send, requests)) == [request.path for request in requests]
     assert set(seen.values()) == {4}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,12 +19,14 @@ from prolific_async import (
     ConnectionLostError,
     DecodeError,
     ProlificError,
+    RateLimitedError,
     RequestTimeoutError,
     __version__,
 )
-from prolific_async._http import protocol
+from prolific_async._http import endpoints
 from prolific_async._http.addresses import is_loopback, proxy_for
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,7 +58,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(protocol.change("b1", "setup", dataset_id=None))
+        await sender.send(endpoints.change("b1", "setup", dataset_id=None))
         await sender.close()
     assert b"\r\nContent-Type: application/json\r\n" in heads[0]
     assert bodies == [b"{}"]
@@ -122,7 +125,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, protocol.change("b1", "setup"))
+        error = await failure(url, endpoints.change("b1", "setup"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
@@ -157,25 +160,31 @@ async def test_an_attempt_is_bounded(
     assert "0.05 s were allowed" in str(error)
 
 
-async def test_a_connection_that_never_comes_about_was_not_sent() -> None:
-    # A full backlog that nobody accepts from leaves further connections hanging.
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        loop = asyncio.get_running_loop()
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.settimeout(0)
-            filler.connect_ex(address)
-        await asyncio.sleep(0.01)
-        try:
-            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=0.3)
-        finally:
-            for filler in fillers:
-                filler.close()
-        assert loop.is_running()
-    assert isinstance(error, ConnectError)
+@pytest.mark.parametrize(("within", "allowed"), [(0.05, 0.05), (5, 0.1)])
+async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float) -> None:
+    async with serving(silent) as (url, _):
+        sender = transport(url, request_timeout=0.1)
+        with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
+            await sender.send(REQUEST, within=within)
+        await sender.close()
+
+
+def test_a_connection_that_never_comes_about_was_not_sent() -> None:
+    async def main() -> None:
+        # A full backlog that nobody accepts from leaves further connections hanging.
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            address = listener.getsockname()
+            for _ in range(4):
+                filler = stack.enter_context(socket.socket())
+                filler.settimeout(0)
+                filler.connect_ex(address)
+            error = await failure(f"http://127.0.0.1:{address[1]}", request_timeout=20)
+        assert isinstance(error, ConnectError)
+
+    run(main(), LoopbackLoop)
 
 
 async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
@@ -206,6 +215,25 @@ async def test_connections_are_bounded() -> None:
         await asyncio.gather(*(sender.send(REQUEST) for _ in range(12)))
         await sender.close()
     assert most == 3
+
+
+async def test_a_paused_look_leaves_the_only_connection_to_calls() -> None:
+    answers = [plain(b"", "Retry-After: 60", status="429 Too Many Requests"), plain(b"{}")]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answers.pop(0))
+
+    async with serving(answer) as (url, heads):
+        sender = transport(url, max_connections=1)
+        with pytest.raises(RateLimitedError):
+            await sender.send(REQUEST, look=True)
+        look = asyncio.create_task(sender.send(REQUEST, look=True))
+        await asyncio.sleep(0)
+        assert (await asyncio.wait_for(sender.send(REQUEST), 5)).data == {}
+        assert len(heads) == 2
+        look.cancel()
+        await asyncio.wait([look])
+        await sender.close()
 
 
 async def test_cancelling_gives_the_place_back() -> None:
@@ -366,16 +394,18 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
             await call
 
 
-async def test_a_name_that_is_looked_up_for_too_long_was_not_sent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_name_that_is_looked_up_for_too_long_was_not_sent() -> None:
     async def never(*args: object, **more: object) -> list[Any]:
         await asyncio.sleep(30)
         return []
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
-    error = await failure("https://slow.invalid", request_timeout=0.3)
-    assert isinstance(error, ConnectError)
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.getaddrinfo = never
+        error = await failure("https://slow.invalid", request_timeout=20)
+        assert isinstance(error, ConnectError)
+
+    run(main())
 
 
 async def test_what_a_trace_raises_is_its_own() -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from prolific_async import RetryPolicy, errors
-from prolific_async._http import protocol
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http import answers
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
@@ -33,7 +34,7 @@ ACCEPTED = Answer({}, {})
 def answered(status: int, retry_after: str | None = None) -> APIStatusError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(APIStatusError) as caught:
-        protocol.decode(SETUP, status, headers, b"")
+        answers.decode(SETUP, status, headers, b"")
     return caught.value
 
 

@@ -12,7 +12,8 @@ from attrs import define, field
 from multidict import CIMultiDict
 
 from prolific_async import Batch, BatchStatus
-from prolific_async._http.protocol import Answer, Request, checked_id
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request, checked_id
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async.errors import OutcomeUnknownError, ProlificError

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request
 from prolific_async.errors import ProlificError
 from tests.posts.failures import (
     GARBLED,

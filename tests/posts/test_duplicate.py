@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request
 from prolific_async._http.retry import did_not_run, retrying
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async.errors import DecodeError, OutcomeUnknownError, ProlificError

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import Batch
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request
 from prolific_async.errors import BadRequestError, ConnectError, OutcomeUnknownError
 from tests.posts.failures import LOST, UNSENT, answered
 from tests.posts.service import Post, Service

@@ -9,7 +9,8 @@ import pytest
 from attrs import define, field
 
 from prolific_async import BatchStatus, RetryPolicy
-from prolific_async._http.protocol import Answer, Request
+from prolific_async._http.answers import Answer
+from prolific_async._http.endpoints import Request
 from prolific_async._posts.setup import set_up_once
 from prolific_async.errors import (
     NotFoundError,

@@ -21,6 +21,7 @@ from prolific_async import (
     NotFoundError,
     PollPolicy,
     ProlificClient,
+    RateLimitedError,
     StatusEvent,
     WaitError,
     WaitFailedError,
@@ -257,6 +258,18 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
         assert "status" not in counted(sim)
 
 
+async def test_strategy_list_lists_however_heavy_and_slow(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.engine.PATIENCE", 0.0)
+    batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
+    async with of_client(sim, strategy="list") as client:
+        batch = await client.batches.get(batch_id)
+        sim.inject("GET", "/batches", Fault(delay=0.05))
+        assert (await batch.wait_until_ready()).status == "READY"
+        assert counted(sim) == {"batch": 1, "list": 2}
+
+
 async def test_newcomers_do_not_wait_for_the_next_list(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -427,6 +440,33 @@ async def test_the_mode_and_its_reason_are_logged(
     await client.batches.wait_all(batches)
     assert sim.workspace_id in caplog.text
     assert "503" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "why"),
+    [
+        (None, "nothing shows which belong together"),
+        ("/batches", "GET /api/v1/data-collection/batches was answered with 500"),
+        ("", "lost its connection"),
+    ],
+)
+async def test_a_search_for_workspaces_that_gives_up_tells_why(
+    spoilt: str | None,
+    why: str,
+    sim: Simulator,
+    client: ProlificClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    workspaces = [sim.add_workspace() if spoilt is None else None for _ in range(12)]
+    ids = [sim.add_batch(status="READY", workspace_id=one) for one in workspaces]
+    if spoilt is not None:
+        fault = Fault(500) if spoilt else Fault(reset="after")
+        sim.inject("GET", spoilt or f"/{ids[0]}", fault, times=2)
+    caplog.set_level(logging.INFO, "prolific_async")
+    await client.batches.wait_all(ids)
+    (told,) = [text for text in caplog.messages if text.startswith("unknown: 12 are")]
+    assert told.startswith("unknown: 12 are looked at singly for 60 s: ")
+    assert why in told
 
 
 def listed(sim: Simulator, ids: list[str], **changes: Any) -> list[dict[str, Any]]:
@@ -783,12 +823,27 @@ async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
     await asyncio.sleep(0.02)
     connected = client._transport._connected
     assert connected is not None
-    assert connected.budget._timer is not None
+    assert connected.admission.budget._timer is not None
     for task in (waits, more):
         task.cancel()
     await asyncio.wait([waits, more])
     await asyncio.sleep(0)
-    assert connected.budget._timer is None
+    assert connected.admission.budget._timer is None
+
+
+async def test_a_look_that_is_paused_until_the_deadline_is_none(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    first, second = going(sim, 2)
+    sim.inject("GET", "/status", Fault(429, headers={"Retry-After": "30"}))
+    with pytest.raises(WaitTimeoutError) as failed:
+        await client.batches.wait_until_ready(first, timeout=0)
+    assert (failed.value.polls, len(failed.value.events)) == (1, 1)
+    assert isinstance(failed.value.__cause__, RateLimitedError)
+    with pytest.raises(WaitTimeoutError) as held:
+        await client.batches.wait_until_ready(second, timeout=0.03)
+    assert (held.value.polls, held.value.events, held.value.__cause__) == (0, (), None)
+    assert len(sim.requests) == 1
 
 
 @pytest.mark.parametrize(("connections", "most"), [(10, 5), (3, 1), (1, 1)])

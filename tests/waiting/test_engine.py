@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -104,6 +106,7 @@ class Service:
     ) -> None:
         self.seconds = seconds
         self.group_seconds = 0.1
+        self.held = 0.0  # seconds until a look is sent
         self.shown: dict[str, Seen] = {}
         self.missing: set[str] = set()
         self.groups: list[GroupLook] = []  # scripted answers that replace the next ones
@@ -115,15 +118,26 @@ class Service:
         self.most = 0
         self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
 
-    async def look(self, key: str, whole: bool) -> Seen:  # noqa: FBT001 - the engine's call
+    async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
+        if self.held:
+            await asyncio.sleep(self.held)
+        sent()
         self.singles.append((clock(), key))
         self.wholes.append(whole)
         await self.take(self.seconds)
         return self.shown.get(key, PENDING)
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
+        if self.held:
+            await asyncio.sleep(self.held)
+        sent()
         self.as_ones.append((clock(), name, keys))
         self.patiences.append(patience)
         await self.take(self.group_seconds)
@@ -166,11 +180,11 @@ async def nothing_left(engine: Engine) -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not engine._entries
-    assert not engine._groups
-    assert not engine._timetable._heap
+    assert not engine._schedule._groups
+    assert not engine._schedule._timetable._heap
     assert not engine._queue
     assert not engine._under_way
-    assert engine._timetable._timer is None
+    assert engine._schedule._timetable._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -329,6 +343,36 @@ async def test_who_expires_between_two_looks_was_not_looking() -> None:
     (waiter,) = service.start(1, timeout=2)
     await asyncio.sleep(3)
     assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+@pytest.mark.parametrize(
+    ("held", "ended"), [(3, "expired"), (1, "expired while looking"), (0, "expired while looking")]
+)
+def test_who_expires_before_its_look_is_sent_was_not_looking(
+    count: int, held: float, ended: str
+) -> None:
+    async def main() -> None:
+        service = Service(seconds=5)
+        service.group_seconds = 5
+        service.held = held
+        (waiter, *_) = service.start(count, timeout=2)
+        await asyncio.sleep(3)
+        assert (waiter.ended, waiter.ended_at) == (ended, 2)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_who_expires_in_the_queue_was_not_looking() -> None:
+    service = Service(at_once=1, seconds=5)
+    service.start(1)
+    (waiter,) = service.start(1, first=1, timeout=2)
+    await asyncio.sleep(3)
+    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    service.engine.close("closed")
     await nothing_left(service.engine)
 
 
@@ -608,6 +652,29 @@ async def test_a_group_look_may_last_as_long_as_the_single_ones_in_its_place() -
 
 
 @engine_test
+async def test_a_group_look_may_not_last_longer_as_single_looks_were_held_back() -> None:
+    service = Service()
+    service.held = 10
+    service.start(1)
+    await asyncio.sleep(10.5)
+    service.start(8, first=1)
+    await asyncio.sleep(11)
+    assert service.patiences == [PATIENCE]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_group_look_from_the_first_entry_on_may_last_for_ever() -> None:
+    service = Service(few=1)
+    service.start(1)
+    await asyncio.sleep(1)
+    assert service.patiences == [math.inf]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_is_not_looked_at_for_one_that_was_looked_at_meanwhile() -> None:
     service = Service()
     service.start(1)
@@ -820,7 +887,12 @@ class Unknown(Service):
         self.known = known
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
         await self.take(self.group_seconds)
@@ -849,7 +921,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.engine._groups) == {"a", "b", "c"}
+    assert set(service.engine._schedule._groups) == {"a", "b", "c"}
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -1010,6 +1082,21 @@ async def test_look_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
 
 
 @engine_test
+async def test_one_that_expires_as_its_group_is_due_causes_no_look_at_its_entry() -> None:
+    service = Service()
+    service.group_seconds = 0.125  # these times have no rounding
+    service.start(8)
+    await asyncio.sleep(0.0625)
+    (expiring,) = service.start(1, timeout=3.0625)  # over as the group is due again
+    await asyncio.sleep(4)
+    assert expiring.ended_at == 3.125
+    assert service.as_one_at == [0, 3.125]
+    assert service.singles == []
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_is_not_looked_at_for_one_that_left() -> None:
     service = Service()
     service.group_seconds = 0
@@ -1033,9 +1120,24 @@ async def test_many_that_end_leave_no_places_behind() -> None:
         waiters = service.start(10, first=first, timeout=1000)
         await asyncio.sleep(0.5)
         service.leave(waiters)
-    assert len(service.engine._timetable._heap) < 200
+    assert len(service.engine._schedule._timetable._heap) < 200
     service.engine.close("closed")
     await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize("count", [1, 8])
+def test_look_now_at_one_that_left_during_a_look_wakes_nobody(count: int) -> None:
+    async def main() -> None:
+        service = Service()
+        waiters = service.start(count)
+        await asyncio.sleep(0.05)
+        service.engine.look_now("k0")
+        service.leave(waiters)
+        await service.engine.settled()
+        assert service.engine._schedule._timetable._timer is None
+        await nothing_left(service.engine)
+
+    run(main())
 
 
 @engine_test
@@ -1095,9 +1197,10 @@ async def test_look_now_at_one_apart_is_kept_when_its_group_is_looked_at() -> No
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.engine.look_now("k3")
-    (group,) = service.engine._groups.values()
-    service.engine._look_together(group, asyncio.get_running_loop().time())
-    service.engine._start(asyncio.get_running_loop())  # comes first, in this very moment
+    (group,) = service.engine._schedule._groups.values()
+    schedule = service.engine._schedule
+    # Comes first, in this very moment.
+    schedule._look([*schedule._as_one(group, asyncio.get_running_loop().time())])
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
     service.engine.close("closed")
@@ -1397,7 +1500,7 @@ async def test_the_real_wait_is_served() -> None:
     service = Service()
     looks: list[bool] = []
 
-    async def look(key: str, whole: bool) -> Look:  # noqa: FBT001 - the engine's call
+    async def look(key: str, whole: bool, sent: Callable[[], None]) -> Look:  # noqa: FBT001 - the engine's call
         looks.append(whole)
         await asyncio.sleep(0.1)
         return Look(BatchStatus.PROCESSING)
@@ -1454,6 +1557,7 @@ class World(Service):
         self.waiting: dict[Waiter, asyncio.Future[None]] = {}
         self.all: list[Waiter] = []
         self.asked: set[str] = set()
+        self.sent: Counter[str | None] = Counter()  # looks that are sent and not answered
         self.left_due: dict[str, float] = {}  # when one that wanted a look ended
         self.jumps: list[tuple[float, float]] = []
         self.problems: list[str] = []
@@ -1480,14 +1584,29 @@ class World(Service):
         if not ok:
             self.problems.append(f"{clock()}: {problem}")
 
-    async def look(self, key: str, whole: bool) -> Seen:  # noqa: FBT001 - the engine's call
+    async def send(self, what: str | None, sent: Callable[[], None]) -> None:
+        """Send a look, perhaps later, and take seconds for its answer."""
+        await self.take(self.chance.choice((0, 0, 0.1, 2)))
+        sent()
+        self.sent[what] += 1
+        try:
+            await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        finally:
+            self.sent[what] -= 1
+
+    async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
         self.singles.append((clock(), key))
         self.check(self.may_look(key), f"{key} is looked at too early")
-        await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        await self.send(key, sent)
         return self.answer()
 
     async def look_as_one(
-        self, name: str | None, keys: list[str], wanted: Callable[[str], bool], patience: float = 0
+        self,
+        name: str | None,
+        keys: list[str],
+        wanted: Callable[[str], bool],
+        patience: float,
+        sent: Callable[[], None],
     ) -> GroupLook:
         self.as_ones.append((clock(), name, keys))
         self.check(keys, "a group is looked at for nobody")
@@ -1496,7 +1615,7 @@ class World(Service):
         # One that asked for the look may have ended while that was queued.
         ended = any(clock() - when < 10 for when in self.left_due.values())
         self.check(due or ended, f"group {name!r} is looked at too early")
-        await self.take(self.chance.choice((0, 0.1, 0.1, 2)))
+        await self.send(name, sent)
         fate = 0 if self.kind else self.chance.randrange(12)
         if fate in {1, 2}:
             self.asked |= asked
@@ -1572,6 +1691,9 @@ class ModelWaiter(Waiter):
         assert self.deadline is not None
         if self.due is not None and self.due <= now:
             self.world.left_due[self.key] = clock()
+        sent = self.world.sent
+        may_look = sent[self.key] or sent[None] or sent["a"] or sent["b"] or sent["c"]
+        self.world.check(may_look if looking else not sent[self.key], f"{self.key}: a look is sent")
         super().expire(now, looking=looking)
         on_time = abs(now - self.deadline) < 1e-6 or self.slept_over(now)
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from prolific_async._waiting.entries import APART, HEAVY, Group, GroupLook
+from prolific_async._waiting.entries import APART, HEAVY, Entry, Group, GroupLook
 
 GOOD, FAILED = GroupLook({}, 100), GroupLook(failure="HTTP 503")
 REFUSED = GroupLook(failure="HTTP 429", refused_for=5)
@@ -12,7 +12,9 @@ REFUSED = GroupLook(failure="HTTP 429", refused_for=5)
 
 @pytest.fixture
 def group() -> Group:
-    return Group("home", 0)  # enough of nobody
+    home = Group("home", 2)
+    home.entries = dict.fromkeys([Entry("k0"), Entry("k1")])
+    return home
 
 
 def test_only_what_is_new_is_told(group: Group) -> None:
@@ -39,6 +41,12 @@ def test_a_look_may_be_heavy_for_many(group: Group, served: int, bound: int) -> 
     assert told == f"are looked at singly for 60 s: {bound + 1} bytes for {served} are too heavy"
 
 
+def test_a_look_from_the_first_entry_on_may_be_as_heavy_as_it_is() -> None:
+    group = Group("home", 1)
+    assert group.judge(GroupLook({}, 1000 * HEAVY), 1, 0) == "are looked at as one"
+    assert group.apart_until < 0
+
+
 @pytest.mark.parametrize("between", [GOOD, FAILED])
 def test_only_refusals_in_a_row_count(group: Group, between: GroupLook) -> None:
     group.judge(REFUSED, 8, 0)
@@ -50,3 +58,12 @@ def test_only_refusals_in_a_row_count(group: Group, between: GroupLook) -> None:
         assert group.is_one(100)
     group.judge(REFUSED, 8, 100)
     assert not group.is_one(100)
+
+
+def test_a_look_that_gave_up_sets_the_group_itself_not_apart(group: Group) -> None:
+    looks = [GroupLook({}, 100, gave_up="alone"), GOOD]
+    assert [group.judge(look, 8, 0) for look in looks] == [
+        "are looked at singly for 60 s: alone",
+        "are looked at as one",
+    ]
+    assert group.is_one(0)

@@ -188,6 +188,15 @@ def test_ready_whose_get_hangs_is_no_ready() -> None:
     assert wait.outcome.last_status is BatchStatus.READY
 
 
+def test_ready_whose_get_was_never_sent_is_its_last_look() -> None:
+    wait = waiting(10)
+    wait.observe(READY, 2)
+    (ready,) = wait.expire(10, looking=False)
+    assert (ready.polls, ready.next_in, ready.error) == (1, None, None)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert (wait.outcome.polls, wait.outcome.__cause__) == (1, None)
+
+
 def test_null_leaves_the_status_as_it_was_and_resets_the_failures() -> None:
     wait = waiting(max_consecutive_failures=1)
     see(wait, PROCESSING, 1)

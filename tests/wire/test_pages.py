@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import DecodeError
-from prolific_async._http import protocol
+from prolific_async._http import answers, endpoints
 from prolific_async._wire.json import decode
 from prolific_async._wire.pages import ARRAY, KNOWN, parts, read_page
 
@@ -219,7 +219,7 @@ def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark:
 @settings(max_examples=300)
 def test_what_is_no_json_is_none_here_either(text: str) -> None:
     try:
-        expected = protocol.decode(protocol.look("b1", whole=True), 200, {}, text.encode()).data
+        expected = answers.decode(endpoints.look("b1", whole=True), 200, {}, text.encode()).data
     except DecodeError:
         with pytest.raises(ValueError, match=r"."):
             read(text.encode())

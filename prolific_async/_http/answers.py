@@ -1,4 +1,4 @@
-"""The service's HTTP without any I/O: what to send, and what an answer means.
+"""What an answer means: the data of a success, or the error that it is; without any I/O.
 
 Facts: https://docs.prolific.com/api-reference (API Fundamentals: errors, rate limits) and the
 pages of the single endpoints.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import json
 import math
 import re
 import time
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
-from urllib.parse import quote
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,10 +24,8 @@ from prolific_async._wire.json import decode as decode_json
 from prolific_async._wire.pages import read_page
 from prolific_async._wire.turns import Turns, holds
 
-_ROOT = "/api/v1/data-collection"
-
-# The service's own ids, UUIDs and hexadecimal strings, need no encoding.
-_PLAIN = re.compile(r"[0-9A-Za-z_-]+")
+if TYPE_CHECKING:
+    from prolific_async._http.endpoints import Request
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""
@@ -39,8 +34,6 @@ MAX_SHOWN = 64 * 1024
 """Bytes of an answer that is no JSON, or no success, that its error shows at most."""
 
 _SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
-
-_ENCODER = json.JSONEncoder()
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
     400: errors.BadRequestError,
@@ -53,80 +46,11 @@ _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
 }
 
 
-class Request(NamedTuple):
-    """One call, before it is sent.
-
-    Attributes:
-        method: HTTP method.
-        path: Percent-encoded path from the host's root.
-        query: Percent-encoded query, empty for none.
-        body: JSON, None for no body.
-
-    """
-
-    method: str
-    path: str
-    query: str = ""
-    body: bytes | None = None
-
-    @property
-    def target(self) -> str:
-        """Path and query."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-
 class Answer(NamedTuple):
     """A success that was read: its headers and its decoded JSON, None for an empty body."""
 
     headers: Mapping[str, str]
     data: Any
-
-
-def list_batches(workspace_id: object) -> Request:
-    """Build the GET of all batches of a workspace."""
-    query = f"workspace_id={quote(checked_id(workspace_id), safe='')}"
-    return Request("GET", f"{_ROOT}/batches", query)
-
-
-def change(batch_id: object, verb: str, **body: Any) -> Request:
-    """Build the POST of a verb; keys whose value is None are left out, as nobody gave them."""
-    given = {key: value for key, value in body.items() if value is not None}
-    path = f"{_ROOT}/batches/{segment(batch_id)}/{verb}"
-    return Request("POST", path, "", _ENCODER.encode(given).encode())
-
-
-def look(batch_id: object, *, whole: bool) -> Request:
-    """Build the GET of a batch's status, or of the whole batch."""
-    path = f"{_ROOT}/batches/{segment(batch_id)}"
-    return Request("GET", path if whole else path + "/status")
-
-
-def segment(identifier: object) -> str:
-    """Encode an id as one path segment, so that none can reach another path.
-
-    Raises:
-        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds a control
-            character or half a surrogate pair.
-
-    """
-    if type(identifier) is str and _PLAIN.fullmatch(identifier):
-        return identifier
-    return quote(checked_id(identifier), safe="")
-
-
-def checked_id(identifier: object) -> str:
-    """Return an id as text.
-
-    Raises:
-        ValueError: As ``segment``.
-
-    """
-    text = str(identifier) if isinstance(identifier, UUID) else identifier
-    if not isinstance(text, str):
-        raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if text in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
-        raise ValueError(f"{text!r} cannot be an id")
-    return text
 
 
 def decode(

@@ -1,4 +1,4 @@
-"""What is sent, and what an answer means, without any I/O."""
+"""What an answer means, without any I/O."""
 
 import asyncio
 import json
@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import unquote
-from uuid import UUID
 
 import pytest
 from hypothesis import example, given, settings
@@ -18,13 +16,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from prolific_async import errors
-from prolific_async._http import protocol
-from prolific_async._http.protocol import Answer, decode, http_date, retry_after, segment
+from prolific_async._http import answers, endpoints
+from prolific_async._http.answers import Answer, decode, http_date, retry_after
 from prolific_async.errors import APIStatusError, DecodeError, ServerError
 from tests.virtual_time import run
 
 ROOT = "/api/v1/data-collection"
-SETUP = protocol.change("b-1", "setup", tasks_per_group=5)
+SETUP = endpoints.change("b-1", "setup", tasks_per_group=5)
 CALL = f"POST {ROOT}/batches/b-1/setup"
 TOKEN = "s3cret/t0ken"
 NOTHING: Mapping[str, str] = CIMultiDict()
@@ -56,121 +54,6 @@ def failure(body: Any, status: int = 400, **values: str) -> APIStatusError:
 
 def nested(**inner: Any) -> dict[str, Any]:
     return {"error": {"status": 400, "error_code": 140003, "title": "Bad", **inner}}
-
-
-# --- What is sent -----------------------------------------------------------------------------
-
-
-def sent(request: protocol.Request) -> Any:
-    """The body of a request, as the service reads it."""
-    body: Any = request.body
-    return json.loads(body) if isinstance(body, bytes) else body
-
-
-def test_requests_of_the_endpoints() -> None:
-    look = protocol.look("b-1", whole=False)
-    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
-    look = protocol.look("b-1", whole=True)
-    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1", None)
-    listed = protocol.list_batches("w 1&x=é/")
-    assert listed.target == f"{ROOT}/batches?workspace_id=w%201%26x%3D%C3%A9%2F"
-    assert SETUP.target == f"{ROOT}/batches/b-1/setup"
-    assert sent(SETUP) == {"tasks_per_group": 5}
-
-
-def test_only_what_was_given_is_sent() -> None:
-    body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
-    request = protocol.change("b-1", "duplicate", **body)
-    assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
-    assert sent(protocol.change("b-1", "duplicate", name=None)) == {}
-
-
-@given(name=st.text())
-@example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
-@quickly
-def test_any_text_is_sent_as_it_is(name: str) -> None:
-    assert sent(protocol.change("b-1", "duplicate", name=name)) == {"name": name}
-
-
-FIT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
-    lambda text: text not in (".", "..")
-)
-
-
-@given(text=FIT)
-@example(text="a/b")
-@example(text="../../users/me")
-@example(text="%2e%2e")
-@example(text="...")
-@example(text="?x=1#y")
-@example(text="a b+c")
-@example(text="\\..\\")
-@example(text="caf\u00e9")
-@example(text="\U0001f600")
-@example(text="\u2028")
-@example(text="-_~")
-@quickly
-def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
-    encoded = segment(text)
-    assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
-    assert unquote(encoded, errors="strict") == text
-    assert encoded not in (".", "..")
-    assert protocol.look(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
-
-
-@given(
-    before=st.text(max_size=3),
-    bad=st.characters(categories=("Cs", "Cc")),
-    after=st.text(max_size=3),
-)
-@example(before="b-1", bad="\n", after="")
-@example(before="b-1", bad="\x7f", after="")
-@example(before="b-1", bad="\x85", after="")
-@example(before="b-1", bad="\ud800", after="\udc00")
-@example(before="", bad="\x00", after="")
-@quickly
-def test_control_characters_and_lone_surrogates_are_refused(
-    before: str, bad: str, after: str
-) -> None:
-    for refuse in (segment, protocol.checked_id):
-        with pytest.raises(ValueError, match="id"):
-            refuse(before + bad + after)
-
-
-@pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
-def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
-    for refuse in (segment, protocol.checked_id):
-        with pytest.raises(ValueError, match="id"):
-            refuse(identifier)
-
-
-def test_a_change_is_a_post_of_what_was_given() -> None:
-    request = protocol.change("b/1", "setup", dataset_id=None, tasks_per_group=5)
-    path = f"{ROOT}/batches/b%2F1/setup"
-    assert request == protocol.Request("POST", path, "", b'{"tasks_per_group": 5}')
-
-
-def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
-    page = {"_links": {"next": {"href": "http://["}}}
-    with pytest.raises(DecodeError) as caught:
-        protocol.next_page(SETUP, page)
-    assert caught.value.problems == ("$: the link to the next page is no URL",)
-    assert caught.value.body == page
-
-
-def test_what_is_no_text_is_told_by_its_type() -> None:
-    with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
-        segment(b"b-1")
-
-
-def test_the_count_of_a_page_is_a_number_or_nothing() -> None:
-    for meta, count in (({"count": 3}, 3), ({"count": "3"}, 0), ({}, 0), (None, 0)):
-        assert protocol.count({"meta": meta, "count": 9}) == count
-
-
-def test_a_uuid_is_its_text() -> None:
-    text = "6f0c1d2e-0000-4000-8000-0000000000ff"
-    assert segment(UUID(text)) == segment(text) == protocol.checked_id(UUID(text)) == text
 
 
 # --- Success ----------------------------------------------------------------------------------
@@ -212,7 +95,7 @@ def test_a_long_answer_is_taken_as_a_short_one(status: int, body: bytes, *, raw:
     async def taken(*, long: bool, **options: Any) -> Any:
         try:
             if long:
-                return await protocol.decode_long(SETUP, status, sent, body, **options)
+                return await answers.decode_long(SETUP, status, sent, body, **options)
             return decode(SETUP, status, sent, body, **options)
         except (APIStatusError, DecodeError) as error:
             told = vars(error)
@@ -240,7 +123,7 @@ def test_a_long_answer_is_taken_as_a_short_one(status: int, body: bytes, *, raw:
     ],
 )
 def test_what_is_no_http_is_told_without_what_it_quotes(message: str, told: str) -> None:
-    error = protocol.malformed(SETUP, message, TOKEN)
+    error = answers.malformed(SETUP, message, TOKEN)
     assert error.problems == (f"$: not HTTP ({told})",)
 
 
@@ -299,7 +182,7 @@ def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
     assert (error.method, error.path) == ("POST", f"{ROOT}/batches/b-1/setup")
     assert len(error.problems) == 1
     assert error.problems[0].startswith("$: ")
-    assert error.body == raw.decode("utf-8", "replace")[: protocol.MAX_SHOWN]
+    assert error.body == raw.decode("utf-8", "replace")[: answers.MAX_SHOWN]
     assert CALL in str(error)
     assert len(str(error)) < 900
     assert pickle.loads(pickle.dumps(error)).body == error.body
@@ -426,7 +309,7 @@ def test_an_error_without_a_body(raw: bytes) -> None:
 def test_an_error_that_is_no_json_keeps_its_text(raw: bytes) -> None:
     error = failure(raw, 502)
     assert type(error) is ServerError
-    text = raw.decode("utf-8", "replace")[: protocol.MAX_SHOWN]
+    text = raw.decode("utf-8", "replace")[: answers.MAX_SHOWN]
     # What is JSON but for its encoding may be read as well.
     assert text in (error.body, json.dumps(error.body, ensure_ascii=False))
     assert (error.error_code, error.title, error.detail) == (None, None, None)
@@ -479,20 +362,20 @@ def test_a_success_that_echoes_the_token_is_refused_and_shows_it_not() -> None:
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_long_body_is_shown_in_part_and_no_token_by_halves(status: int) -> None:
     for beyond in range(0, 80, 7):
-        body = b"x" * (protocol.MAX_SHOWN - beyond) + TOKEN.encode() * 9
+        body = b"x" * (answers.MAX_SHOWN - beyond) + TOKEN.encode() * 9
         with pytest.raises((DecodeError, ServerError)) as caught:
             decode(SETUP, status, NOTHING, body, secret=TOKEN)
         shown: str = vars(caught.value)["body"]
-        assert protocol.MAX_SHOWN - 200 < len(shown) <= protocol.MAX_SHOWN
+        assert answers.MAX_SHOWN - 200 < len(shown) <= answers.MAX_SHOWN
         assert shown.strip("x") in ("", "[token]", "[token]" * 2, "[token]" * 3)
 
 
 def test_of_a_long_body_all_is_shown_that_holds_no_half_of_a_token() -> None:
     for excess, hidden in ((0, 0), (1, 6 * len(TOKEN))):
-        body = b"x" * (protocol.MAX_SHOWN + excess)
+        body = b"x" * (answers.MAX_SHOWN + excess)
         with pytest.raises(ServerError) as caught:
             decode(SETUP, 500, NOTHING, body, secret=TOKEN)
-        assert caught.value.body == "x" * (protocol.MAX_SHOWN - hidden)
+        assert caught.value.body == "x" * (answers.MAX_SHOWN - hidden)
 
 
 def test_hiding_a_token_changes_nothing_else() -> None:
@@ -593,7 +476,7 @@ def test_headers_ignore_case_and_are_a_copy_that_can_be_pickled(status: int) -> 
 
 
 def test_the_request_is_not_told() -> None:
-    request = protocol.change("b-1", "duplicate", name="a-secret-name")
+    request = endpoints.change("b-1", "duplicate", name="a-secret-name")
     with pytest.raises(APIStatusError) as caught:
         decode(request, 500, NOTHING, b"")
     assert "a-secret-name" not in repr(caught.value)
@@ -757,19 +640,32 @@ def test_whatever_retry_after_holds_it_is_seconds_or_none(value: str, date: str 
 # --- Lists ------------------------------------------------------------------------------------
 
 
+def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
+    page = {"_links": {"next": {"href": "http://["}}}
+    with pytest.raises(DecodeError) as caught:
+        answers.next_page(SETUP, page)
+    assert caught.value.problems == ("$: the link to the next page is no URL",)
+    assert caught.value.body == page
+
+
+def test_the_count_of_a_page_is_a_number_or_nothing() -> None:
+    for meta, count in (({"count": 3}, 3), ({"count": "3"}, 0), ({}, 0), (None, 0)):
+        assert answers.count({"meta": meta, "count": 9}) == count
+
+
 def link(href: Any) -> dict[str, Any]:
     return {"results": [], "_links": {"next": {"href": href, "title": "Next"}}}
 
 
 def test_the_next_page_is_asked_where_this_one_was() -> None:
-    first = protocol.list_batches("w-1")
+    first = endpoints.list_batches("w-1")
     for href in (
         "https://api.prolific.com/api/v1/data-collection/batches?workspace_id=w-1&offset=200",
         "https://evil.example/steal?workspace_id=w-1&offset=200",
         "//evil.example/steal?workspace_id=w-1&offset=200",
         "?workspace_id=w-1&offset=200",
     ):
-        following = protocol.next_page(first, link(href))
+        following = answers.next_page(first, link(href))
         assert following is not None
         assert following.method == "GET"
         assert following.target == f"{ROOT}/batches?workspace_id=w-1&offset=200"
@@ -796,13 +692,13 @@ def test_the_next_page_is_asked_where_this_one_was() -> None:
     ],
 )
 def test_without_a_link_there_is_no_next_page(data: Any) -> None:
-    assert protocol.next_page(protocol.list_batches("w-1"), data) is None
+    assert answers.next_page(endpoints.list_batches("w-1"), data) is None
 
 
 def following_target(href: str) -> str | None:
-    first = protocol.list_batches("w-1")
+    first = endpoints.list_batches("w-1")
     try:
-        following = protocol.next_page(first, link(href))
+        following = answers.next_page(first, link(href))
     except DecodeError:
         return None
     return following and following.target

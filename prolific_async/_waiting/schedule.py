@@ -1,0 +1,172 @@
+"""When to look at whom: at an entry by itself, or at its group as one.
+
+A group that works and has ``few`` entries or more is looked at as one: it has one place in the
+timetable, that of its most eager entry. All other entries have places of their own: those of small
+or broken groups, those that a look at the group did not show, those that need a whole look, and
+newcomers: fewer than ``few`` at a time are not worth a look at the whole group.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from prolific_async._waiting.entries import QUEUED, Entry, Group
+from prolific_async._waiting.timetable import Timetable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prolific_async._waiting.entries import Waiter
+
+
+class Schedule:
+    """Wakes entries and groups when their time has come, and tells which want a look.
+
+    Attributes:
+        arm: Sets the timer; whoever plans anything calls it afterwards.
+
+    """
+
+    def __init__(
+        self,
+        group_of: Callable[[str], str | None],
+        few: float,
+        expire: Callable[[Entry, float], None],
+        look: Callable[[list[Entry | Group]], None],
+    ) -> None:
+        """Take what is called.
+
+        Args:
+            group_of: Names the group of a key, None as long as nothing is known of it.
+            few: Entries from which on a group is looked at as one; inf for never.
+            expire: Ends those who wait for an entry and whose deadline has come.
+            look: Looks at all of these.
+
+        """
+        self._group_of = group_of
+        self._few = few
+        self._expire = expire
+        self._look = look
+        self._groups: dict[str | None, Group] = {}
+        self._timetable = Timetable[Entry | Group](self._wake)
+        self.arm = self._timetable.arm
+
+    def join(self, entry: Entry, waiter: Waiter, now: float) -> None:
+        """Plan an entry anew for one that joins it, without going through the others."""
+        due = math.inf if waiter.due is None else waiter.due
+        deadline = math.inf if waiter.deadline is None else waiter.deadline
+        if due <= now:
+            due = math.inf if entry.looked_at(now) else due
+        elif due != math.inf:
+            # For another's whole look the group is no place, as it finds out when it is due.
+            due = self._due_alone(entry, due, now, whole=waiter.wants_whole)
+        self._timetable.place(entry, min(entry.when, due, deadline))
+
+    def plan(self, entry: Entry, now: float) -> None:
+        """Give an entry, or its group for it, the place that its waiters want."""
+        due, deadline, whole = entry.wants()
+        due = self._due_alone(entry, due, now, whole=whole)
+        self._timetable.place(entry, min(due, deadline))
+
+    def _due_alone(self, entry: Entry, due: float, now: float, *, whole: bool) -> float:
+        """Return when an entry is due by itself: never, if its group is, or is looked at."""
+        group = entry.group
+        if entry.busy:
+            return math.inf
+        if group is None or whole or now < entry.alone_until:
+            return due
+        if group.busy:
+            return math.inf
+        if not group.is_one(now) or (entry.asked and now >= group.held_until):
+            return due
+        if due < group.when:
+            group.first = entry
+            self._timetable.place(group, min(group.when, max(due, group.held_until)))
+        return math.inf
+
+    def end(self, entry: Entry) -> None:
+        """Forget an entry, and end its look."""
+        self._timetable.place(entry, math.inf)
+        entry.stop()
+        self._ungroup(entry)
+
+    def grouped(self, entry: Entry) -> Group:
+        """Return an entry's group, as far as it is known by now."""
+        group = entry.group
+        if group is None or group.name is None:
+            name = self._group_of(entry.key)
+            if group is None or name is not None:
+                self._ungroup(entry)
+                group = self._groups.get(name)
+                if group is None:
+                    group = self._groups[name] = Group(name, self._few)
+                group.entries[entry] = None
+                entry.group = group
+        return group
+
+    def _wake(self, things: list[Entry | Group], now: float) -> None:
+        """Go through all whose time has come."""
+        entries = [thing for thing in things if isinstance(thing, Entry)]
+        for entry in entries:
+            self._expire(entry, now)
+        looks: list[Entry | Group] = []
+        # The groups first: a look at one may be what its entries want.
+        for thing in things:
+            if isinstance(thing, Group):
+                looks += self._of_group(thing, now)
+        due: dict[Group, list[Entry]] = {}
+        for entry in entries:
+            if not entry.waiters:
+                continue
+            if not entry.looked_at(now) and entry.wants()[0] <= now:
+                due.setdefault(self.grouped(entry), []).append(entry)
+            else:
+                self.plan(entry, now)
+        for group, ready in due.items():
+            looks += self._of_entries(group, ready, now)
+        self._look(looks)
+
+    def _of_group(self, group: Group, now: float) -> list[Group]:
+        """Return the look at a group that is due, if that is still wanted."""
+        if group.name is None:
+            entries = list(group.entries)
+            for entry in [one for one in entries if self.grouped(one) is not group]:
+                self.plan(entry, now)
+        if group.is_one(now) and group.is_due(now):
+            return self._as_one(group, now)
+        for entry in group.entries:
+            self.plan(entry, now)
+        return []
+
+    def _of_entries(self, group: Group, due: list[Entry], now: float) -> list[Entry | Group]:
+        """Return the looks at entries that are due by themselves: a few singly, many as one."""
+        looks: list[Entry | Group] = []
+        together = [entry for entry in due if group.is_one(now) and entry.fits_group(now)]
+        if len(together) >= group.few:
+            looks += self._as_one(group, now)
+            for entry in together:
+                self.plan(entry, now)
+            due = [entry for entry in due if not entry.fits_group(now)]
+        for entry in due:
+            entry.busy = QUEUED
+            self.plan(entry, now)
+        return looks + due
+
+    def _as_one(self, group: Group, now: float) -> list[Group]:
+        if now < group.held_until:
+            self._timetable.place(group, group.held_until)
+        elif not group.busy:
+            group.busy = QUEUED
+            return [group]
+        return []
+
+    def _ungroup(self, entry: Entry) -> None:
+        group, entry.group = entry.group, None
+        if group is None:
+            return
+        del group.entries[entry]
+        if not group.entries:
+            del self._groups[group.name]
+            self._timetable.place(group, math.inf)
+            group.stop()

@@ -1,0 +1,112 @@
+"""A place and a turn, and what a pause does to who waits for either, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from prolific_async._http.admission import Admission
+from tests.virtual_time import run
+
+START = 1000.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time() - START
+
+
+async def sent(admission: Admission, *, look: bool, seconds: float = 0.0) -> float:
+    """Send as the transport does, and tell when."""
+    await admission.enter(look=look)
+    try:
+        began = now()
+        await asyncio.sleep(seconds)
+        return began
+    finally:
+        admission.leave()
+
+
+async def nothing_left(admission: Admission, connections: int) -> None:
+    await asyncio.sleep(0)
+    loop: Any = asyncio.get_running_loop()
+    assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
+    assert [admission._places.take_free() for _ in range(connections + 1)] == [
+        *([True] * connections),
+        False,
+    ]
+
+
+def test_a_paused_look_leaves_the_only_place_to_calls() -> None:
+    async def main() -> None:
+        admission = Admission(1, None)
+        admission.budget.pause_looks(START + 60)
+        look = asyncio.ensure_future(sent(admission, look=True))
+        await asyncio.sleep(1)
+        assert await sent(admission, look=False) == 1
+        assert await look == 60
+        await nothing_left(admission, 1)
+
+    run(main())
+
+
+def test_a_look_that_is_paused_while_it_waits_for_its_turn_leaves_its_place() -> None:
+    async def main() -> None:
+        admission = Admission(2, 1)
+        assert await sent(admission, look=True) == 0
+        looks = [asyncio.ensure_future(sent(admission, look=True)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        admission.budget.pause_looks(START + 60)
+        calls = [asyncio.ensure_future(sent(admission, look=False)) for _ in range(3)]
+        assert [await call for call in calls] == [pytest.approx(1 + turn) for turn in range(3)]
+        assert [await look for look in looks] == [60, pytest.approx(61)]
+        await nothing_left(admission, 2)
+
+    run(main())
+
+
+def test_a_look_that_is_paused_while_it_waits_for_a_place_leaves_that_too() -> None:
+    async def main() -> None:
+        admission = Admission(1, None)
+        first = asyncio.ensure_future(sent(admission, look=False, seconds=2))
+        await asyncio.sleep(0)
+        look = asyncio.ensure_future(sent(admission, look=True))
+        call = asyncio.ensure_future(sent(admission, look=False))
+        await asyncio.sleep(1)
+        admission.budget.pause_looks(START + 60)
+        assert [await first, await call, await look] == [0, 2, 60]
+        await nothing_left(admission, 1)
+
+    run(main())
+
+
+def test_a_pause_that_is_made_longer_is_waited_out() -> None:
+    async def main() -> None:
+        admission = Admission(1, None)
+        admission.budget.pause_looks(START + 3)
+        look = asyncio.ensure_future(sent(admission, look=True))
+        await asyncio.sleep(1)
+        admission.budget.pause_looks(START + 9)
+        assert await look == 9
+        await nothing_left(admission, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("after", [0.1, 0.5, 1.2, 59, 60])
+def test_one_that_is_cancelled_keeps_neither_place_nor_turn(after: float) -> None:
+    async def main() -> None:
+        admission = Admission(1, 1)
+        await sent(admission, look=True)
+        looks = [asyncio.ensure_future(sent(admission, look=True, seconds=5)) for _ in range(3)]
+        loop = asyncio.get_running_loop()
+        pause = loop.call_at(START + 0.5, admission.budget.pause_looks, START + 60)
+        await asyncio.sleep(after)
+        pause.cancel()
+        for look in looks:
+            look.cancel()
+        await asyncio.wait(looks)
+        await nothing_left(admission, 1)
+
+    run(main())

@@ -1,0 +1,118 @@
+"""What a request says, without any I/O."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from prolific_async._http import endpoints
+from prolific_async._http.endpoints import segment
+
+ROOT = "/api/v1/data-collection"
+
+quickly = settings(deadline=None, max_examples=120)
+
+
+def sent(request: endpoints.Request) -> Any:
+    """The body of a request, as the service reads it."""
+    body: Any = request.body
+    return json.loads(body) if isinstance(body, bytes) else body
+
+
+def test_requests_of_the_endpoints() -> None:
+    look = endpoints.look("b-1", whole=False)
+    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
+    look = endpoints.look("b-1", whole=True)
+    assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1", None)
+    listed = endpoints.list_batches("w 1&x=é/")
+    assert listed.target == f"{ROOT}/batches?workspace_id=w%201%26x%3D%C3%A9%2F"
+    setup = endpoints.change("b-1", "setup", tasks_per_group=5)
+    assert setup.target == f"{ROOT}/batches/b-1/setup"
+    assert sent(setup) == {"tasks_per_group": 5}
+
+
+def test_only_what_was_given_is_sent() -> None:
+    body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
+    request = endpoints.change("b-1", "duplicate", **body)
+    assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
+    assert sent(endpoints.change("b-1", "duplicate", name=None)) == {}
+
+
+@given(name=st.text())
+@example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
+@quickly
+def test_any_text_is_sent_as_it_is(name: str) -> None:
+    assert sent(endpoints.change("b-1", "duplicate", name=name)) == {"name": name}
+
+
+FIT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).filter(
+    lambda text: text not in (".", "..")
+)
+
+
+@given(text=FIT)
+@example(text="a/b")
+@example(text="../../users/me")
+@example(text="%2e%2e")
+@example(text="...")
+@example(text="?x=1#y")
+@example(text="a b+c")
+@example(text="\\..\\")
+@example(text="caf\u00e9")
+@example(text="\U0001f600")
+@example(text="\u2028")
+@example(text="-_~")
+@quickly
+def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
+    encoded = segment(text)
+    assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
+    assert unquote(encoded, errors="strict") == text
+    assert encoded not in (".", "..")
+    assert endpoints.look(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
+
+
+@given(
+    before=st.text(max_size=3),
+    bad=st.characters(categories=("Cs", "Cc")),
+    after=st.text(max_size=3),
+)
+@example(before="b-1", bad="\n", after="")
+@example(before="b-1", bad="\x7f", after="")
+@example(before="b-1", bad="\x85", after="")
+@example(before="b-1", bad="\ud800", after="\udc00")
+@example(before="", bad="\x00", after="")
+@quickly
+def test_control_characters_and_lone_surrogates_are_refused(
+    before: str, bad: str, after: str
+) -> None:
+    for refuse in (segment, endpoints.checked_id):
+        with pytest.raises(ValueError, match="id"):
+            refuse(before + bad + after)
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
+def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
+    for refuse in (segment, endpoints.checked_id):
+        with pytest.raises(ValueError, match="id"):
+            refuse(identifier)
+
+
+def test_a_change_is_a_post_of_what_was_given() -> None:
+    request = endpoints.change("b/1", "setup", dataset_id=None, tasks_per_group=5)
+    path = f"{ROOT}/batches/b%2F1/setup"
+    assert request == endpoints.Request("POST", path, "", b'{"tasks_per_group": 5}')
+
+
+def test_what_is_no_text_is_told_by_its_type() -> None:
+    with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
+        segment(b"b-1")
+
+
+def test_a_uuid_is_its_text() -> None:
+    text = "6f0c1d2e-0000-4000-8000-0000000000ff"
+    assert segment(UUID(text)) == segment(text) == endpoints.checked_id(UUID(text)) == text
