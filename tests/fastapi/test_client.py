@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 
 from prolific_async import ConfigurationError, ProlificClient
 from prolific_async.fastapi import Client, exception_handlers, get_client, lifespan
@@ -105,6 +105,49 @@ async def test_no_token_fails_at_the_start() -> None:
     with pytest.raises(ConfigurationError, match="PROLIFIC_TOKEN"):
         async with lifespan()(FastAPI()):
             pass
+
+
+def test_what_is_easily_given_wrongly_is_told_at_once(make_client: Make) -> None:
+    with pytest.raises(ValueError, match=r"FastAPI\(lifespan=lifespan\(\)\)"):
+        lifespan(FastAPI())  # type: ignore[arg-type] # what lifespan=lifespan comes to
+    with pytest.raises(ValueError, match="client must be a function that makes a ProlificClient"):
+        lifespan(client=make_client())  # type: ignore[arg-type]
+
+
+async def test_a_router_may_bring_the_lifespan(
+    make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    router = APIRouter(lifespan=lifespan(client=make_client))
+
+    @router.get("/")
+    async def route(client: Client) -> bool:
+        return usable(client)
+
+    app = FastAPI()
+    app.include_router(router)
+    async with serving(app) as url, session.get(url) as answer:
+        assert await answer.json() is True
+
+
+async def test_applications_in_one_process_have_a_client_each(
+    make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    def make() -> FastAPI:
+        app = FastAPI(lifespan=lifespan(client=make_client))
+
+        @app.get("/")
+        async def route(client: Client) -> int:
+            return id(client)
+
+        return app
+
+    async with (
+        serving(make()) as one,
+        serving(make()) as other,
+        session.get(one) as first,
+        session.get(other) as second,
+    ):
+        assert await first.json() != await second.json()
 
 
 async def test_an_idle_client_costs_nothing(make_client: Make) -> None:
