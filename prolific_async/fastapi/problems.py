@@ -2,9 +2,10 @@
 
 import logging
 import math
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import unquote
 
 from attrs import frozen
 from fastapi.requests import HTTPConnection, Request
@@ -17,10 +18,13 @@ __all__ = ["Problem", "exception_handlers", "problem_of", "told"]
 
 _log = logging.getLogger("prolific_async")
 
+_MEDIA_TYPE = "application/problem+json"
 _SLOW_DOWN = 30
 """Seconds within which a client has recovered from a 429; the wait when Prolific names none."""
 _LONGEST = 3600
 """Seconds that a caller is sent away for at most."""
+_BATCH = re.compile(r"/batches/([^/]+)(?:/\w+)?$")
+"""The batch of a path that Prolific was asked."""
 _WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
 
 
@@ -82,9 +86,16 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
 
 
 def _names(connection: HTTPConnection, path: str) -> bool:
-    """Tell whether a parameter of the request is a segment of a path that Prolific was asked."""
-    named = [*connection.path_params.values(), *connection.query_params.values()]
-    return not set(path.split("/")).isdisjoint(quote(str(value), safe="") for value in named)
+    """Tell whether a request names the batch that Prolific was asked for."""
+    asked = _BATCH.search(path)
+    if asked is None:
+        return False
+    batch_id = unquote(asked[1])
+    queried = (value for _, value in connection.query_params.multi_items())
+    given = {*map(str, connection.path_params.values()), *queried}
+    # What FastAPI has read of a body; reading it here could wait for ever.
+    body: bytes = getattr(connection, "_body", b"")
+    return batch_id in given or batch_id.encode() in body
 
 
 def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
@@ -94,7 +105,7 @@ def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     _log.log(
         logging.ERROR if ours else logging.INFO,
         "%s was answered with %d, as %s: %s",
-        connection.url.path,
+        errors.brief(connection.url.path),
         problem.status,
         type(error).__name__,
         error,
@@ -114,18 +125,18 @@ async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Re
             await connection.close(code, problem.detail)
         return None
     return JSONResponse(
-        problem.document(),
-        problem.status,
-        {"Retry-After": str(_retry_after(error))} if is_busy else None,
-        "application/problem+json",
+        problem.document(), problem.status, _when(error, is_busy=is_busy), _MEDIA_TYPE
     )
 
 
-def _retry_after(error: BaseException) -> int:
+def _when(error: BaseException, *, is_busy: bool) -> dict[str, str]:
+    """Return the header that says when to come back, where that is known."""
     if isinstance(error, errors.WaitFailedError) and error.__cause__ is not None:
         error = error.__cause__
     asked = getattr(error, "retry_after", None)
-    return _SLOW_DOWN if asked is None else min(math.ceil(asked), _LONGEST)
+    if asked is None and is_busy:
+        asked = _SLOW_DOWN
+    return {} if asked is None else {"Retry-After": str(min(math.ceil(asked), _LONGEST))}
 
 
 exception_handlers: dict[

@@ -1,15 +1,15 @@
 """What a caller is told of each error, and what not."""
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-from fastapi import FastAPI, WebSocket
+from fastapi import Body, FastAPI, WebSocket
 from fastapi.requests import HTTPConnection
 
-from prolific_async import ProlificError, errors
+from prolific_async import ProlificClient, ProlificError, errors
 from prolific_async.fastapi import exception_handlers
 from prolific_async.fastapi.problems import problem_of
 from prolific_async.simulator import Fault, Simulator
@@ -61,6 +61,16 @@ def asked(path: dict[str, Any], query: bytes = b"") -> HTTPConnection:
     return HTTPConnection({"type": "http", "path_params": path, "query_string": query})
 
 
+def answering(error: ProlificError) -> FastAPI:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.get("/{path:path}")
+    async def route(path: str) -> None:
+        raise error
+
+    return app
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"), ANSWERS, ids=lambda one: getattr(type(one), "__name__", str(one))
 )
@@ -85,15 +95,52 @@ def test_every_error_that_is_raised_is_answered() -> None:
     [
         ({"batch_id": "b/1"}, b"", 404),
         ({}, b"batch=other&batch=b%2F1&x=1", 404),
+        ({}, b"batch=b%2F1&batch=other", 404),
         ({}, b"", 500),
         ({"batch_id": "b"}, b"batch=1", 500),
         ({"number": 1}, b"", 500),
+        ({"look": "status"}, b"of=batches&version=v1", 500),
     ],
 )
 def test_a_404_is_one_only_of_a_batch_that_the_request_names(
     path: dict[str, Any], query: bytes, status: int
 ) -> None:
     assert problem_of(api(errors.NotFoundError, 404), asked(path, query)).status == status
+
+
+@pytest.mark.parametrize(("sent", "status"), [("nobody's", 404), ("original", 500)])
+async def test_a_batch_may_be_named_in_the_body(
+    client: ProlificClient, session: aiohttp.ClientSession, sent: str, status: int
+) -> None:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.post("/rounds")
+    async def start(source: Annotated[str, Body(embed=True)]) -> None:
+        await client.batches.duplicate("nobody's", name=f"copy of {source}")
+
+    async with serving(app) as url, session.post(f"{url}/rounds", json={"source": sent}) as answer:
+        assert answer.status == status
+
+
+async def test_a_404_of_a_list_is_none_of_a_batch(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    sim.inject("GET", "/batches", Fault(404))
+    async with session.get(f"{backend}/copies") as answer:
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (
+            500,
+            "misconfigured",
+        )
+
+
+async def test_a_path_is_logged_as_one_printable_line(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = answering(errors.ConfigurationError("x"))
+    async with serving(app) as url, session.get(f"{url}/a%E2%80%A8b%1B%5B31m") as answer:
+        assert answer.status == 500
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert record.getMessage() == "/a b [31m was answered with 500, as ConfigurationError: x"
 
 
 async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
@@ -154,6 +201,19 @@ async def test_busy_says_when_to_come_back(
     sim.inject("GET", "/batches", Fault(429, headers=headers), times=None)
     async with session.get(f"{backend}/copies") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, told)
+
+
+@pytest.mark.parametrize(("headers", "told"), [({"Retry-After": "120"}, "120"), ({}, None)])
+async def test_a_failing_service_that_says_when_to_come_back_is_passed_on(
+    sim: Simulator,
+    backend: str,
+    session: aiohttp.ClientSession,
+    headers: dict[str, str],
+    told: str | None,
+) -> None:
+    sim.inject("GET", "/batches", Fault(503, headers=headers), times=None)
+    async with session.get(f"{backend}/copies") as answer:
+        assert (answer.status, answer.headers.get("Retry-After")) == (502, told)
 
 
 async def test_a_copy_of_unknown_fate_is_said_to_be_one(
