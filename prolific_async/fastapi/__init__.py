@@ -22,17 +22,22 @@
             yield event
 
 ``lifespan`` owns one client for the process, around the application's own lifespan. ``Client``
-brings it into routes, WebSocket routes too; in tests, override ``get_client``. ``BatchId`` refuses
-with 422 what can be no id. ``WaitEvents`` turns waits into server-sent events, see there.
+brings it into routes, WebSocket routes and mounted applications too. ``BatchId`` refuses with 422
+what can be no id. ``WaitEvents`` turns waits into server-sent events, see there; a plain route that
+awaits a wait goes on when its caller has gone.
 
-``exception_handlers`` turns what the client raises into problem documents (RFC 9457). They hold
-fixed sentences: nothing that Prolific sent and nothing of the token, the call or the request. The
-error itself is logged as ``prolific_async``.
+In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` puts the client of the
+package's pytest fixture in its place, and needs no lifespan.
+
+``exception_handlers`` turns what the client raises into problem documents (RFC 9457), and
+``responses`` (``FastAPI(responses=…)``) puts these into the OpenAPI document. They hold fixed
+sentences: nothing that Prolific sent and nothing of the token, the call or the request. The error
+itself is logged as ``prolific_async``. A mounted application needs handlers of its own.
 
 ======================================================  ======  ===================================
 error                                                   answer  ``code``
 ======================================================  ======  ===================================
-``BadRequestError``, ``ValidationError``                422     ``refused``
+``BadRequestError``, ``ValidationError``                400     ``refused``
 ``NotFoundError`` of a batch that the request names     404     ``no_such_batch``
 ``NotFoundError`` of any other                          500     ``misconfigured``
 ``AuthenticationError``, ``PermissionDeniedError``      500     ``misconfigured``
@@ -52,9 +57,10 @@ error                                                   answer  ``code``
 ======================================================  ======  ===================================
 
 The token is this service's, so a 401 or 403 of Prolific is no 401 or 403 for whoever called this
-service. A batch is named by the request when its id is a parameter of its path or query. The
+service. A batch is named by the request when its id stands in its path, query or JSON body. 422 is
+FastAPI's alone. A ``Retry-After`` of Prolific is passed on whatever the answer, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
-catch it where they may be.
+catch it where they may be. A handler of your own for one of these errors goes before this one.
 """
 
 try:
@@ -69,6 +75,14 @@ except ModuleNotFoundError as error:
 
 from prolific_async.fastapi.client import BatchId, Client, get_client, lifespan
 from prolific_async.fastapi.events import WaitEvents
-from prolific_async.fastapi.problems import exception_handlers
+from prolific_async.fastapi.problems import exception_handlers, responses
 
-__all__ = ["BatchId", "Client", "WaitEvents", "exception_handlers", "get_client", "lifespan"]
+__all__ = [
+    "BatchId",
+    "Client",
+    "WaitEvents",
+    "exception_handlers",
+    "get_client",
+    "lifespan",
+    "responses",
+]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import unquote
 
-from attrs import frozen
+from attrs import evolve, frozen
 from fastapi.requests import HTTPConnection, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
 
-__all__ = ["Problem", "exception_handlers", "problem_of", "told"]
+__all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
 
 _log = logging.getLogger("prolific_async")
 
@@ -44,9 +44,12 @@ class Problem:
 _MISCONFIGURED = Problem(500, "misconfigured", "This service is not set up right for Prolific.")
 _UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be used.")
 _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
-_REFUSED = Problem(422, "refused", "Prolific refuses this request as it stands.")
+_REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
-_UNKNOWN = "It may or may not have been done: look before you send it again."
+_UNKNOWN = Problem(
+    502, "outcome_unknown", "It may or may not have been done: look before you send it again."
+)
+_UNKNOWN_IN_TIME = evolve(_UNKNOWN, status=504)
 
 _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.ProlificError: _UNUSABLE,
@@ -62,7 +65,7 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.NotFoundError: Problem(404, "no_such_batch", "There is no such batch."),
     errors.ConflictError: Problem(409, "conflict", "Something else is at work on this batch."),
     errors.RateLimitedError: Problem(503, "busy", "Prolific is busy: try again later."),
-    errors.OutcomeUnknownError: Problem(502, "outcome_unknown", _UNKNOWN),
+    errors.OutcomeUnknownError: _UNKNOWN,
     errors.BatchFailedError: Problem(
         409, "batch_failed", "Prolific could not build this batch's tasks."
     ),
@@ -81,7 +84,7 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
     if isinstance(error, errors.NotFoundError) and not _names(connection, error.path):
         return _MISCONFIGURED
     if isinstance(error, errors.OutcomeUnknownError) and isinstance(cause, TimeoutError):
-        return Problem(504, "outcome_unknown", _UNKNOWN)
+        return _UNKNOWN_IN_TIME
     return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
 
 
@@ -143,3 +146,31 @@ exception_handlers: dict[
     int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
 ] = {errors.ProlificError: _answer}  # type: ignore[dict-item] # a WebSocket may get no Response
 """What ``FastAPI(exception_handlers=…)`` takes; see the package for the answers."""
+
+
+def _documented(status: int, problems: list[Problem]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["status", "code", "detail"],
+        "properties": {
+            "status": {"type": "integer", "const": status},
+            "code": {"type": "string", "enum": [problem.code for problem in problems]},
+            "detail": {"type": "string"},
+        },
+    }
+    return {
+        "description": "\n".join(f"- `{one.code}`: {one.detail}" for one in problems),
+        "content": {_MEDIA_TYPE: {"schema": schema}},
+    }
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, list[Problem]] = {}
+    for problem in dict.fromkeys([*_PROBLEMS.values(), _RESTARTING, _UNKNOWN_IN_TIME]):
+        by_status.setdefault(problem.status, []).append(problem)
+    return {status: _documented(status, by_status[status]) for status in sorted(by_status)}
+
+
+responses = _responses()
+"""What ``responses=`` of an application, a router or a route takes, so that its OpenAPI document
+tells what ``exception_handlers`` answers."""

@@ -16,7 +16,8 @@ from prolific_async import ConfigurationError, ProlificClient
 from prolific_async.fastapi import Client, exception_handlers, get_client, lifespan
 from prolific_async.simulator import Simulator
 from tests.fastapi.conftest import Make
-from tests.fastapi.serving import open_files, serving
+from tests.fastapi.example.app import create_app
+from tests.fastapi.serving import Browser, open_files, serving
 
 
 def usable(client: ProlificClient) -> bool:
@@ -71,11 +72,12 @@ async def test_the_applications_own_lifespan_runs_inside(
     assert not usable(made[0])
 
 
-async def test_an_own_lifespan_may_yield_nothing_or_the_client_itself(make_client: Make) -> None:
-    @asynccontextmanager
-    async def nothing(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+@asynccontextmanager
+async def nothing(_app: FastAPI) -> AsyncIterator[None]:
+    yield
 
+
+async def test_an_own_lifespan_may_yield_nothing_or_the_client_itself(make_client: Make) -> None:
     @asynccontextmanager
     async def itself(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with make_client() as client:
@@ -230,6 +232,18 @@ async def test_a_test_may_put_another_client_in_its_place(
     app.dependency_overrides[get_client] = lambda: client
     async with serving(app) as url, session.get(url) as answer:
         assert await answer.json() == id(client)
+
+
+async def test_waits_are_those_of_the_client_that_a_test_puts_in_its_place(
+    sim: Simulator, source: str, client: ProlificClient, session: aiohttp.ClientSession
+) -> None:
+    app = create_app()
+    app.router.lifespan_context = nothing  # as under a transport that runs no lifespan
+    app.dependency_overrides[get_client] = lambda: client
+    async with serving(app) as url:
+        browser = Browser(session, f"{url}/copies/{source}/events")
+        await browser.watch()
+    assert browser.statuses == ["READY"]
 
 
 async def test_a_websocket_route_has_the_client(

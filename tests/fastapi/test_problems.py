@@ -7,12 +7,15 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from fastapi import Body, FastAPI, WebSocket
-from fastapi.requests import HTTPConnection
+from fastapi.requests import HTTPConnection, Request
+from fastapi.responses import JSONResponse
 
 from prolific_async import ProlificClient, ProlificError, errors
-from prolific_async.fastapi import exception_handlers
+from prolific_async.fastapi import exception_handlers, responses
 from prolific_async.fastapi.problems import problem_of
 from prolific_async.simulator import Fault, Simulator
+from tests.fastapi.conftest import Make
+from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import serving
 
 PATH = "/api/v1/data-collection/batches/b%2F1/status"
@@ -37,12 +40,12 @@ ANSWERS: list[tuple[ProlificError, int, str]] = [
     (LOST, 502, "unreachable"),
     (LATE, 504, "no_answer_in_time"),
     (api(errors.APIStatusError, 302), 502, "unusable_answer"),
-    (api(errors.BadRequestError, 400), 422, "refused"),
+    (api(errors.BadRequestError, 400), 400, "refused"),
     (api(errors.AuthenticationError, 401), 500, "misconfigured"),
     (api(errors.PermissionDeniedError, 403), 500, "misconfigured"),
     (api(errors.NotFoundError, 404), 404, "no_such_batch"),
     (api(errors.ConflictError, 409), 409, "conflict"),
-    (api(errors.ValidationError, 422), 422, "refused"),
+    (api(errors.ValidationError, 422), 400, "refused"),
     (api(errors.RateLimitedError, 429), 503, "busy"),
     (api(errors.ServerError, 503), 502, "unusable_answer"),
     (errors.DecodeError(("p",), None), 502, "unusable_answer"),
@@ -77,6 +80,10 @@ def answering(error: ProlificError) -> FastAPI:
 def test_each_error_has_its_answer(error: ProlificError, status: int, code: str) -> None:
     problem = problem_of(error, asked({"batch_id": "b/1"}))
     assert (problem.status, problem.code) == (status, code)
+    documented = responses[status]["content"]["application/problem+json"]["schema"]["properties"]
+    assert documented["status"]["const"] == status
+    assert code in documented["code"]["enum"]
+    assert documented.keys() == problem.document().keys()
 
 
 def test_every_error_that_is_raised_is_answered() -> None:
@@ -88,6 +95,16 @@ def test_every_error_that_is_raised_is_answered() -> None:
     }
     roots = {errors.ProlificError, errors.TransportError, errors.WaitError}
     assert answered == raised - roots
+
+
+def test_the_openapi_document_tells_what_is_answered(make_client: Make) -> None:
+    operation = create_app(client=make_client).openapi()["paths"]["/copies/{batch_id}"]["get"]
+    told = operation["responses"]
+    assert told.keys() == {"200", "400", "404", "409", "422", "500", "502", "503", "504"}
+    # What FastAPI says of a request by itself keeps its own status and its own form.
+    assert list(told["422"]["content"]) == ["application/json"]
+    assert list(told["404"]["content"]) == ["application/problem+json"]
+    assert told["404"]["description"] == "- `no_such_batch`: There is no such batch."
 
 
 @pytest.mark.parametrize(
@@ -131,6 +148,19 @@ async def test_a_404_of_a_list_is_none_of_a_batch(
             500,
             "misconfigured",
         )
+
+
+async def test_a_handler_of_the_applications_own_goes_first(
+    session: aiohttp.ClientSession,
+) -> None:
+    app = answering(errors.OutcomeUnknownError("POST", PATH))
+
+    @app.exception_handler(errors.OutcomeUnknownError)
+    async def own(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse("own", 500)
+
+    async with serving(app) as url, session.get(url) as answer:
+        assert await answer.json() == "own"
 
 
 async def test_a_path_is_logged_as_one_printable_line(
