@@ -17,7 +17,7 @@ from prolific_async.fastapi import Client, exception_handlers, get_client, lifes
 from prolific_async.simulator import Simulator
 from tests.fastapi.conftest import Make
 from tests.fastapi.example.app import create_app
-from tests.fastapi.serving import Browser, open_files, serving
+from tests.fastapi.serving import PATIENCE, Browser, open_files, serving
 
 
 def usable(client: ProlificClient) -> bool:
@@ -180,14 +180,18 @@ assert not late & before, late & before
         [sys.executable, "-W", "error", "-c", script],
         env=os.environ | {"PROLIFIC_TOKEN": "t"},
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
     script = "import sys; sys.modules['fastapi'] = None; import prolific_async.fastapi"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert "ImportError: prolific_async.fastapi needs its extra" in done.stderr
     assert "pip install 'prolific-async[fastapi]'" in done.stderr
