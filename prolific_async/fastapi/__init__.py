@@ -2,29 +2,27 @@
 
 ::
 
-    from collections.abc import AsyncIterator
-
-    from fastapi import FastAPI, Response
-    from fastapi.sse import EventSourceResponse, ServerSentEvent
+    from fastapi import FastAPI
+    from fastapi.sse import EventSourceResponse
     from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
 
     app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
     @app.post("/batches/{batch_id}/copies", status_code=202)
-    async def start(batch_id: BatchId, name: str, client: Client, response: Response) -> None:
+    async def start(batch_id: BatchId, name: str, client: Client) -> str:
         copy = await client.batches.duplicate(batch_id, name=name)
         await copy.setup()
-        response.headers["Location"] = f"/copies/{copy.id}/events"
+        return copy.id
 
     @app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
-    async def events(batch_id: BatchId, wait_events: WaitEvents) -> AsyncIterator[ServerSentEvent]:
+    async def events(batch_id: BatchId, wait_events: WaitEvents):
         async for event in wait_events(batch_id, timeout=600):
             yield event
 
 ``lifespan`` owns one client for the process, around the application's own lifespan. ``Client``
 brings it into routes, WebSocket routes and mounted applications too. ``BatchId`` refuses with 422
-what can be no id. ``WaitEvents`` turns waits into server-sent events, see there; a plain route that
-awaits a wait goes on when its caller has gone.
+what can be no id. A plain route that awaits a wait goes on when its caller has gone; a stream does
+not.
 
 In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` puts the client of the
 package's pytest fixture in its place, and needs no lifespan.
@@ -61,6 +59,29 @@ service. A batch is named by the request when its id stands in its path, query o
 FastAPI's alone. A ``Retry-After`` of Prolific is passed on whatever the answer, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
 catch it where they may be. A handler of your own for one of these errors goes before this one.
+
+``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection, of
+which a browser opens no more than six to a host over HTTP/1.1. It yields
+
+- ``status`` for every look, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
+  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the look failed, in a fixed
+  sentence. READY is the last of a batch. A browser that reads slowly misses looks that newer ones
+  have replaced: no more than one of each batch is kept for it.
+- ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
+  ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the problem document that the
+  error would be answered with.
+- ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
+  its ``EventSource`` now. One that does not connects again with this event's id, and is answered
+  with 204, which tells browsers to stop.
+
+A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
+again by the browser after one to three seconds. Nothing is lost: the first look tells where each
+batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
+15 s. What your own route raises after the first event can only break the stream.
+
+A browser that goes away ends its own waits, and nobody else's for the same batch. Open streams are
+requests that a server lets end before it stops: give it a bound, such as uvicorn's
+``--timeout-graceful-shutdown 5``.
 """
 
 try:

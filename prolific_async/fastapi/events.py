@@ -76,7 +76,7 @@ class _WaitEvents:
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
     ) -> AsyncGenerator[ServerSentEvent]:
-        """Wait for batches and yield what becomes of them, see ``WaitEvents``.
+        """Wait for batches and yield what becomes of them; see the package for the events.
 
         Args:
             batches: The batches to wait for.
@@ -161,26 +161,5 @@ async def _wait_events(
 WaitEvents = Annotated[_WaitEvents, Depends(_wait_events)]
 """Turns waits into server-sent events, as a parameter of a route that yields them.
 
-``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection,
-of which a browser opens no more than six to a host over HTTP/1.1. It yields
-
-- ``status`` for every look, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
-  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the look failed, in a fixed
-  sentence. READY is the last of a batch. A browser that reads slowly misses looks that newer ones
-  have replaced, and no more than one look of each batch is kept for it.
-- ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
-  ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the problem document that the
-  error would be answered with.
-- ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
-  its ``EventSource`` now. One that does not connects again with this event's id, and is answered
-  with 204, which tells browsers to stop.
-
-A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
-again by the browser after one to three seconds. Nothing is lost: the first look tells where each
-batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
-15 s.
-
-A browser that goes away ends its own waits, and nobody else's for the same batch. Open streams are
-requests that a server lets end before it stops: give it a bound, such as uvicorn's
-``--timeout-graceful-shutdown 5``.
+The package's text says what they are.
 """

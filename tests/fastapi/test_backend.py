@@ -100,6 +100,13 @@ async def running(sim: Simulator) -> AsyncIterator[Service]:
         await service.stop()
 
 
+def documented() -> str:
+    """Return the application that the package's text shows."""
+    lines = (inspect.getdoc(prolific_async.fastapi) or "").partition("::\n\n")[2].splitlines()
+    code = itertools.takewhile(lambda line: not line or line.startswith(" "), lines)
+    return textwrap.dedent("\n".join(code)).strip()
+
+
 async def test_a_copy_is_started_listed_and_watched(
     sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
 ) -> None:
@@ -129,17 +136,18 @@ async def test_the_example_of_the_packages_text_works(
 ) -> None:
     monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
     monkeypatch.setenv("PROLIFIC_URL", sim.url)
-    text = inspect.getdoc(prolific_async.fastapi) or ""
-    lines = text.partition("::\n\n")[2].splitlines()
     space: dict[str, Any] = {}
-    code = itertools.takewhile(lambda line: not line or line.startswith(" "), lines)
-    exec(textwrap.dedent("\n".join(code)), space)
+    exec(documented(), space)
     async with serving(space["app"]) as url:
         async with session.post(f"{url}/batches/{source}/copies?name=Round+2") as answer:
             assert answer.status == 202
-        sim.set_status(answer.headers["Location"].split("/")[2], "READY")
-        browser = Browser(session, url + answer.headers["Location"])
+            copy_id = await answer.json()
+        assert sim.batches[copy_id].name == "Round 2"
+        sim.set_status(copy_id, "READY")
+        browser = Browser(session, f"{url}/copies/{copy_id}/events")
         await browser.watch()
+        async with session.post(f"{url}/batches/nobody's/copies?name=Round+3") as answer:
+            assert answer.content_type == "application/problem+json"
     assert browser.statuses == ["READY"]
 
 
