@@ -6,6 +6,8 @@ import contextlib
 import aiohttp
 import fastapi.routing
 import pytest
+from fastapi import Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
 
 from prolific_async import PollPolicy, ProlificClient
 from prolific_async.simulator import Fault, Simulator
@@ -211,6 +213,20 @@ async def test_what_a_slow_browser_has_not_read_is_replaced_by_what_is_newer(
     assert len(looks) <= 8  # FastAPI takes in a few ahead
     assert b'"status": "READY"' in looks[-1]
     assert b"event: end" in connection.body
+
+
+async def test_a_middleware_does_not_keep_the_waits_of_a_browser_that_has_gone(
+    sim: Simulator, source: str, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    app = create_app(PATIENT_POLL, make_client)
+
+    @app.middleware("http")
+    async def passes_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    async with serving(app) as url:
+        await Browser(session, f"{url}/copies/{endless(sim)}/events").until("status")
+        await quiet(sim)
 
 
 async def test_a_service_that_stops_ends_streams_without_an_end(
