@@ -30,7 +30,8 @@ package's pytest fixture in its place, and needs no lifespan.
 ``exception_handlers`` turns what the client raises into problem documents (RFC 9457), and
 ``responses`` (``FastAPI(responses=…)``) puts these into the OpenAPI document. They hold fixed
 sentences: nothing that Prolific sent and nothing of the token, the call or the request. The error
-itself is logged as ``prolific_async``. A mounted application needs handlers of its own.
+itself is logged as ``prolific_async``: as an error where the answer is 500, as a warning where it
+is another 5xx. A mounted application needs handlers of its own.
 
 ======================================================  ======  ===================================
 error                                                   answer  ``code``

@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Coroutine
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
@@ -104,22 +105,24 @@ def _names(connection: HTTPConnection, path: str) -> bool:
 def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     """Return what may be told of an error, and log the error itself."""
     problem = problem_of(error, connection)
-    ours = problem.status >= 500  # noqa: PLR2004 - HTTP's own classes
+    level = logging.INFO
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        level = logging.ERROR if problem is _MISCONFIGURED else logging.WARNING
     _log.log(
-        logging.ERROR if ours else logging.INFO,
-        "%s was answered with %d, as %s: %s",
+        level,
+        "%s was told %r, as %s: %s",
         errors.brief(connection.url.path),
-        problem.status,
+        problem.code,
         type(error).__name__,
         error,
-        exc_info=error if ours else None,
+        exc_info=error if level > logging.INFO else None,
     )
     return problem
 
 
 async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Response | None:
     problem = told(error, connection)
-    is_busy = problem.status == 503  # noqa: PLR2004 - HTTP's own
+    is_busy = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(connection, WebSocket) and connection.application_state is not (
         WebSocketState.CONNECTING
     ):

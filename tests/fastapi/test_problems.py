@@ -170,7 +170,7 @@ async def test_a_path_is_logged_as_one_printable_line(
     async with serving(app) as url, session.get(f"{url}/a%E2%80%A8b%1B%5B31m") as answer:
         assert answer.status == 500
     [record] = [record for record in caplog.records if record.name == "prolific_async"]
-    assert record.getMessage() == "/a b [31m was answered with 500, as ConfigurationError: x"
+    assert record.getMessage() == "/a b [31m was told 'misconfigured', as ConfigurationError: x"
 
 
 async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
@@ -194,6 +194,16 @@ async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
     assert (record.levelno, record.exc_info is None) == (logging.ERROR, False)
     assert "PermissionDeniedError: GET /api/v1/data-collection/batches" in record.getMessage()
     assert sim.token not in caplog.text
+
+
+async def test_what_passes_by_itself_is_a_warning(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = answering(errors.WaitTimeoutError(*WAIT))
+    async with serving(app) as url, session.get(url) as answer:
+        assert answer.status == 504
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert record.levelno == logging.WARNING
 
 
 async def test_a_callers_own_mistake_is_no_error_in_the_log(
