@@ -256,6 +256,15 @@ async def test_a_failing_service_that_says_when_to_come_back_is_passed_on(
         assert (answer.status, answer.headers.get("Retry-After")) == (502, told)
 
 
+async def test_a_wait_that_found_prolific_busy_says_when_to_come_back_too(
+    session: aiohttp.ClientSession,
+) -> None:
+    refused = errors.RateLimitedError(429, "GET", PATH, None, None, None, "", 7.0, {})
+    app = answering(because(errors.WaitFailedError(*WAIT), refused))
+    async with serving(app) as url, session.get(url) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
+
+
 async def test_a_copy_of_unknown_fate_is_said_to_be_one(
     sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
 ) -> None:
