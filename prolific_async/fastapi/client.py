@@ -36,9 +36,15 @@ def lifespan(
             function, as a client that was closed is of no use to an application started again.
 
     Raises:
+        ValueError: ``own`` is an application, as in ``FastAPI(lifespan=lifespan)``, or ``client``
+            is no function.
         ConfigurationError: When the application starts, as ``ProlificClient`` does.
 
     """
+    if isinstance(own, FastAPI):
+        raise ValueError("lifespan makes a lifespan, so call it: FastAPI(lifespan=lifespan())")  # noqa: TRY004 - by design
+    if not callable(client):
+        raise ValueError(f"client must be a function that makes a ProlificClient: {client!r}")  # noqa: TRY004 - by design
 
     @asynccontextmanager
     async def owning(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:

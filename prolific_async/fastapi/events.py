@@ -7,9 +7,10 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 from types import EllipsisType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import attrs
 from fastapi import Depends, Header, HTTPException
@@ -21,7 +22,7 @@ from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError, WaitError
 from prolific_async.fastapi.client import Client
 from prolific_async.fastapi.problems import problem_of, told
-from prolific_async.models import StatusEvent
+from prolific_async.models import Batch, StatusEvent
 from prolific_async.policies import PollPolicy
 
 __all__ = ["WaitEvents"]
@@ -29,6 +30,36 @@ __all__ = ["WaitEvents"]
 _END = "end"
 _RETRY = (1000, 3000)
 """Milliseconds until a browser connects again: not the same for all, when a service restarts."""
+
+
+class _Untold:
+    """What a browser has not been told yet: the newest of each kind and batch, and nothing older.
+
+    So what waits for a browser that reads slowly, or not at all, does not grow with time.
+    """
+
+    def __init__(self) -> None:
+        self._untold: dict[tuple[str, str], Any] = {}
+        self._news = asyncio.Event()
+        self._is_all = False
+
+    def put(self, kind: str, batch_id: str, data: Any) -> None:
+        self._untold[kind, batch_id] = data
+        self._news.set()
+
+    def end(self) -> None:
+        self._is_all = True
+        self._news.set()
+
+    async def get(self) -> ServerSentEvent | None:
+        """Wait for the next event and return it, None when all was told."""
+        while not self._untold and not self._is_all:
+            self._news.clear()
+            await self._news.wait()
+        if not self._untold:
+            return None
+        kind, batch_id = next(iter(self._untold))
+        return ServerSentEvent(event=kind, data=self._untold.pop((kind, batch_id)))
 
 
 class _WaitEvents:
@@ -45,7 +76,7 @@ class _WaitEvents:
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
     ) -> AsyncGenerator[ServerSentEvent]:
-        """Wait for batches and yield what becomes of them, see ``WaitEvents``.
+        """Wait for batches and yield what becomes of them; see the package for the events.
 
         Args:
             batches: The batches to wait for.
@@ -54,50 +85,54 @@ class _WaitEvents:
 
         """
         yield ServerSentEvent(retry=random.randint(*_RETRY))  # noqa: S311 - no secret
-        events: asyncio.Queue[ServerSentEvent | None] = asyncio.Queue()
-        waits = [
-            asyncio.create_task(self._follow(batch, timeout, poll, events)) for batch in batches
-        ]
-        self._going += waits
-        for _ in waits:
-            while (event := await events.get()) is not None:
-                yield event
-        ends = Counter(await asyncio.gather(*waits))
-        if not ends["restarting"]:
+        untold = _Untold()
+        outcomes = self._batches.as_ready(
+            batches,
+            timeout=timeout,
+            poll=poll,
+            on_event=lambda look: untold.put("status", look.batch_id, self._look(look)),
+        )
+        following = asyncio.create_task(self._follow(outcomes, untold))
+        self._going.append(following)
+        while (event := await untold.get()) is not None:
+            yield event
+        ends = await following
+        if not ends["restarting"]:  # else what a browser connects to next goes on with the waits
             counts = {"ready": ends["ready"], "failed": ends["failed"]}
             yield ServerSentEvent(event=_END, id=_END, data=counts)
 
     async def _follow(
-        self,
-        batch: BatchOrId,
-        timeout: float | EllipsisType | None,
-        poll: PollPolicy | None,
-        events: asyncio.Queue[ServerSentEvent | None],
-    ) -> Literal["ready", "failed", "restarting"]:
-        def saw(look: StatusEvent) -> None:
-            events.put_nowait(ServerSentEvent(event="status", data=self._look(look)))
-
+        self, outcomes: AsyncGenerator[Batch | WaitError], untold: _Untold
+    ) -> Counter[str]:
+        """Tell of each wait that fails, and count the ends of all."""
+        ends: Counter[str] = Counter()
         try:
-            await self._batches.wait_until_ready(batch, timeout=timeout, poll=poll, on_event=saw)
-        except WaitError as error:
-            if isinstance(error.__cause__, ConfigurationError):
-                return "restarting"  # what a browser connects to next goes on with the wait
-            events.put_nowait(ServerSentEvent(event="failed", data=self._failure(error)))
-            return "failed"
+            async with aclosing(outcomes):
+                async for outcome in outcomes:
+                    if isinstance(outcome, Batch):
+                        ends["ready"] += 1
+                    elif isinstance(outcome.__cause__, ConfigurationError):
+                        ends["restarting"] += 1
+                    else:
+                        ends["failed"] += 1
+                        untold.put("failed", outcome.batch_id, self._failure(outcome))
         finally:
-            events.put_nowait(None)
-        return "ready"
+            untold.end()
+        return ends
 
     def _look(self, look: StatusEvent) -> dict[str, Any]:
         error = look.error and problem_of(look.error, self._connection).detail
         return attrs.asdict(look) | {"error": error}
 
     def _failure(self, error: WaitError) -> dict[str, Any]:
-        return told(error, self._connection).document() | {
+        problem = told(error, self._connection)
+        return {
             "batch_id": error.batch_id,
             "last_status": error.last_status,
             "polls": error.polls,
             "elapsed": error.elapsed,
+            "code": problem.code,
+            "detail": problem.detail,
         }
 
     async def stop(self) -> None:
@@ -126,25 +161,5 @@ async def _wait_events(
 WaitEvents = Annotated[_WaitEvents, Depends(_wait_events)]
 """Turns waits into server-sent events, as a parameter of a route that yields them.
 
-``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection,
-of which a browser opens no more than six to a host over HTTP/1.1. It yields
-
-- ``status`` for every look, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
-  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the look failed, in a fixed
-  sentence. READY is the last of a batch.
-- ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
-  ``elapsed``, as in ``WaitError``, and the ``status`` (HTTP's), ``code`` and ``detail`` of the
-  problem document that the error would be answered with.
-- ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
-  its ``EventSource`` now. One that does not connects again with this event's id, and is answered
-  with 204, which tells browsers to stop.
-
-A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
-again by the browser after one to three seconds. Nothing is lost: the first look tells where each
-batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
-15 s.
-
-A browser that goes away ends its own waits, and nobody else's for the same batch. Open streams are
-requests that a server lets end before it stops: give it a bound, such as uvicorn's
-``--timeout-graceful-shutdown 5``.
+The package's text says what they are.
 """

@@ -14,6 +14,8 @@ from typing import Any
 
 import aiohttp
 
+from tests.fastapi.serving import PATIENCE
+
 
 class Page:
     """One page of the browser."""
@@ -22,13 +24,13 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count()
         self.complaints: list[str] = []
-        """Uncaught exceptions, and what the console was told as an error."""
+        """Exceptions that nothing in the page caught."""
 
     async def call(self, method: str, **parameters: Any) -> Any:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
         while True:
-            message = await self._socket.receive_json(timeout=20)
+            message = await self._socket.receive_json(timeout=PATIENCE)
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
@@ -56,7 +58,7 @@ class Page:
 
     async def until(self, expression: str) -> None:
         """Return once a JavaScript expression is true."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not await self.value(expression):
                 await asyncio.sleep(0.02)
 
@@ -85,15 +87,32 @@ async def chromium(profile: Path) -> AsyncIterator[Page]:
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        told = profile / "DevToolsActivePort"
-        async with asyncio.timeout(30):
-            while not (told.exists() and len(lines := told.read_text().split()) > 1):
-                await asyncio.sleep(0.02)
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
-                [page] = [one for one in await answer.json() if one["type"] == "page"]
-            async with session.ws_connect(page["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                yield Page(socket)
+        async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as session:
+            port = await _port(profile)
+            url = await _page(session, f"http://127.0.0.1:{port}/json/list")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(url, max_msg_size=0) as socket,
+        ):
+            yield Page(socket)
     finally:
         process.terminate()
         await process.wait()
+
+
+async def _port(profile: Path) -> str:
+    """Return the port that the browser writes down when it has started."""
+    told = profile / "DevToolsActivePort"
+    while not (told.exists() and len(lines := told.read_text().split()) > 1):
+        await asyncio.sleep(0.02)
+    return lines[0]
+
+
+async def _page(session: aiohttp.ClientSession, pages: str) -> str:
+    """Return the address of its first page, which comes a little later than the port."""
+    while True:
+        async with session.get(pages) as answer:
+            for one in await answer.json():
+                if one["type"] == "page":
+                    return str(one["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.02)

@@ -5,12 +5,16 @@ from functools import partial
 
 import aiohttp
 import pytest
+from attrs import evolve
 
 from prolific_async import PollPolicy, ProlificClient
 from prolific_async.simulator import Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import serving
+
+PATIENT_POLL = evolve(QUICK_POLL, timeout=None)
+"""No wait of a test ends because the machine is slow."""
 
 Make = Callable[[], ProlificClient]
 
@@ -24,7 +28,9 @@ def endless(sim: Simulator, name: str = "Round 2") -> str:
 
 @pytest.fixture
 def make_client(sim: Simulator) -> Make:
-    return partial(ProlificClient, sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY)
+    return partial(
+        ProlificClient, sim.token, base_url=sim.url, poll=PATIENT_POLL, retry=QUICK_RETRY
+    )
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def source(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def poll() -> PollPolicy:
-    return QUICK_POLL
+    return PATIENT_POLL
 
 
 @pytest.fixture

@@ -13,6 +13,11 @@ import uvicorn
 from attrs import field, frozen, mutable
 from fastapi import FastAPI
 
+from prolific_async import ProlificClient
+
+PATIENCE = 100.0
+"""Seconds that nothing takes, however slow the machine is."""
+
 
 @asynccontextmanager
 async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
@@ -31,9 +36,9 @@ async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
         listening.close()
 
 
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Return once something is true."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -79,13 +84,9 @@ class Browser:
 
     async def watch(self) -> None:
         """Connect, and again, until an answer tells it to stop."""
-        while True:
-            try:
-                if not await self._connect():
-                    return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(self.retry)
+        async with asyncio.timeout(PATIENCE):
+            while await self._connect():
+                await asyncio.sleep(self.retry)
 
     async def until(self, kind: str) -> None:
         """Watch until the first event of a kind, and go away."""
@@ -97,6 +98,13 @@ class Browser:
             await asyncio.wait([watching])
 
     async def _connect(self) -> bool:
+        """Read one answer; returns whether to connect again."""
+        try:
+            return await self._read()
+        except aiohttp.ClientError:
+            return True
+
+    async def _read(self) -> bool:
         headers = {"Accept": "text/event-stream"}
         if self.last_id:
             headers["Last-Event-ID"] = self.last_id
@@ -123,3 +131,37 @@ class Browser:
         if "data" in fields:  # else no event, says the standard
             kind = fields.get("event", "message")
             self.events.append(Event(kind, json.loads(fields["data"]), fields.get("id")))
+
+
+@mutable
+class Connection:
+    """One request of a browser, without a server between: what it takes in is up to the test."""
+
+    reads: asyncio.Event = field(factory=asyncio.Event)
+    """Until this is set it takes in nothing after the first look."""
+    stuck: asyncio.Event = field(factory=asyncio.Event)
+    goes_away: asyncio.Event = field(factory=asyncio.Event)
+    body: bytes = b""
+
+    async def get(self, app: FastAPI, path: str, client: ProlificClient) -> None:
+        """Have an application answer it, whose lifespan owns a client."""
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [],
+            "state": {"prolific_client": client},
+        }
+        await app(scope, self._receive, self._send)
+
+    async def _receive(self) -> dict[str, Any]:
+        await self.goes_away.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if b"status" in message.get("body", b""):
+            self.stuck.set()
+            await self.reads.wait()
+        self.body += message.get("body", b"")

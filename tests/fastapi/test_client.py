@@ -10,13 +10,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 
 from prolific_async import ConfigurationError, ProlificClient
 from prolific_async.fastapi import Client, exception_handlers, get_client, lifespan
 from prolific_async.simulator import Simulator
 from tests.fastapi.conftest import Make
-from tests.fastapi.serving import open_files, serving
+from tests.fastapi.example.app import create_app
+from tests.fastapi.serving import PATIENCE, Browser, open_files, serving
 
 
 def usable(client: ProlificClient) -> bool:
@@ -71,11 +72,12 @@ async def test_the_applications_own_lifespan_runs_inside(
     assert not usable(made[0])
 
 
-async def test_an_own_lifespan_may_yield_nothing_or_the_client_itself(make_client: Make) -> None:
-    @asynccontextmanager
-    async def nothing(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+@asynccontextmanager
+async def nothing(_app: FastAPI) -> AsyncIterator[None]:
+    yield
 
+
+async def test_an_own_lifespan_may_yield_nothing_or_the_client_itself(make_client: Make) -> None:
     @asynccontextmanager
     async def itself(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with make_client() as client:
@@ -107,6 +109,49 @@ async def test_no_token_fails_at_the_start() -> None:
             pass
 
 
+def test_what_is_easily_given_wrongly_is_told_at_once(make_client: Make) -> None:
+    with pytest.raises(ValueError, match=r"FastAPI\(lifespan=lifespan\(\)\)"):
+        lifespan(FastAPI())  # type: ignore[arg-type] # what lifespan=lifespan comes to
+    with pytest.raises(ValueError, match="client must be a function that makes a ProlificClient"):
+        lifespan(client=make_client())  # type: ignore[arg-type]
+
+
+async def test_a_router_may_bring_the_lifespan(
+    make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    router = APIRouter(lifespan=lifespan(client=make_client))
+
+    @router.get("/")
+    async def route(client: Client) -> bool:
+        return usable(client)
+
+    app = FastAPI()
+    app.include_router(router)
+    async with serving(app) as url, session.get(url) as answer:
+        assert await answer.json() is True
+
+
+async def test_applications_in_one_process_have_a_client_each(
+    make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    def make() -> FastAPI:
+        app = FastAPI(lifespan=lifespan(client=make_client))
+
+        @app.get("/")
+        async def route(client: Client) -> int:
+            return id(client)
+
+        return app
+
+    async with (
+        serving(make()) as one,
+        serving(make()) as other,
+        session.get(one) as first,
+        session.get(other) as second,
+    ):
+        assert await first.json() != await second.json()
+
+
 async def test_an_idle_client_costs_nothing(make_client: Make) -> None:
     before = asyncio.all_tasks(), open_files()
     async with lifespan(client=make_client)(FastAPI()) as state:
@@ -135,14 +180,18 @@ assert not late & before, late & before
         [sys.executable, "-W", "error", "-c", script],
         env=os.environ | {"PROLIFIC_TOKEN": "t"},
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
     script = "import sys; sys.modules['fastapi'] = None; import prolific_async.fastapi"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
     )
     assert "ImportError: prolific_async.fastapi needs its extra" in done.stderr
     assert "pip install 'prolific-async[fastapi]'" in done.stderr
@@ -187,6 +236,18 @@ async def test_a_test_may_put_another_client_in_its_place(
     app.dependency_overrides[get_client] = lambda: client
     async with serving(app) as url, session.get(url) as answer:
         assert await answer.json() == id(client)
+
+
+async def test_waits_are_those_of_the_client_that_a_test_puts_in_its_place(
+    sim: Simulator, source: str, client: ProlificClient, session: aiohttp.ClientSession
+) -> None:
+    app = create_app()
+    app.router.lifespan_context = nothing  # as under a transport that runs no lifespan
+    app.dependency_overrides[get_client] = lambda: client
+    async with serving(app) as url:
+        browser = Browser(session, f"{url}/copies/{source}/events")
+        await browser.watch()
+    assert browser.statuses == ["READY"]
 
 
 async def test_a_websocket_route_has_the_client(

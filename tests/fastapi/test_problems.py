@@ -1,18 +1,21 @@
 """What a caller is told of each error, and what not."""
 
 import logging
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
-from fastapi import FastAPI, WebSocket
-from fastapi.requests import HTTPConnection
+from fastapi import Body, FastAPI, WebSocket
+from fastapi.requests import HTTPConnection, Request
+from fastapi.responses import JSONResponse
 
-from prolific_async import ProlificError, errors
-from prolific_async.fastapi import exception_handlers
+from prolific_async import ProlificClient, ProlificError, errors
+from prolific_async.fastapi import exception_handlers, responses
 from prolific_async.fastapi.problems import problem_of
 from prolific_async.simulator import Fault, Simulator
+from tests.fastapi.conftest import Make
+from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import serving
 
 PATH = "/api/v1/data-collection/batches/b%2F1/status"
@@ -37,12 +40,12 @@ ANSWERS: list[tuple[ProlificError, int, str]] = [
     (LOST, 502, "unreachable"),
     (LATE, 504, "no_answer_in_time"),
     (api(errors.APIStatusError, 302), 502, "unusable_answer"),
-    (api(errors.BadRequestError, 400), 422, "refused"),
+    (api(errors.BadRequestError, 400), 400, "refused"),
     (api(errors.AuthenticationError, 401), 500, "misconfigured"),
     (api(errors.PermissionDeniedError, 403), 500, "misconfigured"),
     (api(errors.NotFoundError, 404), 404, "no_such_batch"),
     (api(errors.ConflictError, 409), 409, "conflict"),
-    (api(errors.ValidationError, 422), 422, "refused"),
+    (api(errors.ValidationError, 422), 400, "refused"),
     (api(errors.RateLimitedError, 429), 503, "busy"),
     (api(errors.ServerError, 503), 502, "unusable_answer"),
     (errors.DecodeError(("p",), None), 502, "unusable_answer"),
@@ -61,12 +64,26 @@ def asked(path: dict[str, Any], query: bytes = b"") -> HTTPConnection:
     return HTTPConnection({"type": "http", "path_params": path, "query_string": query})
 
 
+def answering(error: ProlificError) -> FastAPI:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.get("/{path:path}")
+    async def route(path: str) -> None:
+        raise error
+
+    return app
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"), ANSWERS, ids=lambda one: getattr(type(one), "__name__", str(one))
 )
 def test_each_error_has_its_answer(error: ProlificError, status: int, code: str) -> None:
     problem = problem_of(error, asked({"batch_id": "b/1"}))
     assert (problem.status, problem.code) == (status, code)
+    documented = responses[status]["content"]["application/problem+json"]["schema"]["properties"]
+    assert documented["status"]["const"] == status
+    assert code in documented["code"]["enum"]
+    assert documented.keys() == problem.document().keys()
 
 
 def test_every_error_that_is_raised_is_answered() -> None:
@@ -80,20 +97,80 @@ def test_every_error_that_is_raised_is_answered() -> None:
     assert answered == raised - roots
 
 
+def test_the_openapi_document_tells_what_is_answered(make_client: Make) -> None:
+    operation = create_app(client=make_client).openapi()["paths"]["/copies/{batch_id}"]["get"]
+    told = operation["responses"]
+    assert told.keys() == {"200", "400", "404", "409", "422", "500", "502", "503", "504"}
+    # What FastAPI says of a request by itself keeps its own status and its own form.
+    assert list(told["422"]["content"]) == ["application/json"]
+    assert list(told["404"]["content"]) == ["application/problem+json"]
+    assert told["404"]["description"] == "- `no_such_batch`: There is no such batch."
+
+
 @pytest.mark.parametrize(
     ("path", "query", "status"),
     [
         ({"batch_id": "b/1"}, b"", 404),
         ({}, b"batch=other&batch=b%2F1&x=1", 404),
+        ({}, b"batch=b%2F1&batch=other", 404),
         ({}, b"", 500),
         ({"batch_id": "b"}, b"batch=1", 500),
         ({"number": 1}, b"", 500),
+        ({"look": "status"}, b"of=batches&version=v1", 500),
     ],
 )
 def test_a_404_is_one_only_of_a_batch_that_the_request_names(
     path: dict[str, Any], query: bytes, status: int
 ) -> None:
     assert problem_of(api(errors.NotFoundError, 404), asked(path, query)).status == status
+
+
+@pytest.mark.parametrize(("sent", "status"), [("nobody's", 404), ("original", 500)])
+async def test_a_batch_may_be_named_in_the_body(
+    client: ProlificClient, session: aiohttp.ClientSession, sent: str, status: int
+) -> None:
+    app = FastAPI(exception_handlers=exception_handlers)
+
+    @app.post("/rounds")
+    async def start(source: Annotated[str, Body(embed=True)]) -> None:
+        await client.batches.duplicate("nobody's", name=f"copy of {source}")
+
+    async with serving(app) as url, session.post(f"{url}/rounds", json={"source": sent}) as answer:
+        assert answer.status == status
+
+
+async def test_a_404_of_a_list_is_none_of_a_batch(
+    sim: Simulator, backend: str, session: aiohttp.ClientSession
+) -> None:
+    sim.inject("GET", "/batches", Fault(404))
+    async with session.get(f"{backend}/copies") as answer:
+        assert (answer.status, (await answer.json(content_type=None))["code"]) == (
+            500,
+            "misconfigured",
+        )
+
+
+async def test_a_handler_of_the_applications_own_goes_first(
+    session: aiohttp.ClientSession,
+) -> None:
+    app = answering(errors.OutcomeUnknownError("POST", PATH))
+
+    @app.exception_handler(errors.OutcomeUnknownError)
+    async def own(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse("own", 500)
+
+    async with serving(app) as url, session.get(url) as answer:
+        assert await answer.json() == "own"
+
+
+async def test_a_path_is_logged_as_one_printable_line(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = answering(errors.ConfigurationError("x"))
+    async with serving(app) as url, session.get(f"{url}/a%E2%80%A8b%1B%5B31m") as answer:
+        assert answer.status == 500
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert record.getMessage() == "/a b [31m was told 'misconfigured', as ConfigurationError: x"
 
 
 async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
@@ -117,6 +194,16 @@ async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
     assert (record.levelno, record.exc_info is None) == (logging.ERROR, False)
     assert "PermissionDeniedError: GET /api/v1/data-collection/batches" in record.getMessage()
     assert sim.token not in caplog.text
+
+
+async def test_what_passes_by_itself_is_a_warning(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = answering(errors.WaitTimeoutError(*WAIT))
+    async with serving(app) as url, session.get(url) as answer:
+        assert answer.status == 504
+    [record] = [record for record in caplog.records if record.name == "prolific_async"]
+    assert record.levelno == logging.WARNING
 
 
 async def test_a_callers_own_mistake_is_no_error_in_the_log(
@@ -154,6 +241,28 @@ async def test_busy_says_when_to_come_back(
     sim.inject("GET", "/batches", Fault(429, headers=headers), times=None)
     async with session.get(f"{backend}/copies") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, told)
+
+
+@pytest.mark.parametrize(("headers", "told"), [({"Retry-After": "120"}, "120"), ({}, None)])
+async def test_a_failing_service_that_says_when_to_come_back_is_passed_on(
+    sim: Simulator,
+    backend: str,
+    session: aiohttp.ClientSession,
+    headers: dict[str, str],
+    told: str | None,
+) -> None:
+    sim.inject("GET", "/batches", Fault(503, headers=headers), times=None)
+    async with session.get(f"{backend}/copies") as answer:
+        assert (answer.status, answer.headers.get("Retry-After")) == (502, told)
+
+
+async def test_a_wait_that_found_prolific_busy_says_when_to_come_back_too(
+    session: aiohttp.ClientSession,
+) -> None:
+    refused = errors.RateLimitedError(429, "GET", PATH, None, None, None, "", 7.0, {})
+    app = answering(because(errors.WaitFailedError(*WAIT), refused))
+    async with serving(app) as url, session.get(url) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
 
 
 async def test_a_copy_of_unknown_fate_is_said_to_be_one(

@@ -15,7 +15,14 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
 from prolific_async import Batch, PollPolicy, ProlificClient
-from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
+from prolific_async.fastapi import (
+    BatchId,
+    Client,
+    WaitEvents,
+    exception_handlers,
+    lifespan,
+    responses,
+)
 
 _PAGE = Path(__file__).with_name("page.html")
 
@@ -45,7 +52,12 @@ def create_app(
     poll: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     client: Callable[[], ProlificClient] = ProlificClient,
 ) -> FastAPI:
-    app = FastAPI(lifespan=lifespan(client=client), exception_handlers=exception_handlers)
+    app = FastAPI(
+        title="Copies of a batch",
+        lifespan=lifespan(client=client),
+        exception_handlers=exception_handlers,
+        responses=responses,
+    )
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
