@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -60,31 +59,19 @@ class Work:
 
     async def carry_out(self, terms: Terms) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
-        with self._until_the_end():
-            begun_here = False
+        making = Making(self._batches, self._lists, terms, settling=self._settling)
 
-            async def begin() -> float:
-                nonlocal begun_here
-                begun_here = True
-                return time.time()
-
-            async def make() -> str:
-                with _left_for_later():
-                    making = Making(
-                        self._batches,
-                        self._lists,
-                        terms,
-                        sent_at=None if begun_here else began,
-                        settling=self._settling,
-                    )
-                    return await making.make()
-
-            # Recorded before the first POST, so that a later life knows that one may be under way.
-            began = await DBOS.run_step_async({"name": "begin"}, begin)
-            copy_id = await DBOS.run_step_async({"name": "make"}, make)
+        async def make() -> str | None:
             with _left_for_later():
-                # No step: its outcome is the workflow's, and is written once.
-                ready = await wait(self._batches, copy_id, terms)
+                return await making.make()
+
+        with self._until_the_end(), _left_for_later():
+            # Recorded before each duplicate, in a transaction that fails when the order was given
+            # to another worker or was cancelled: whoever is no longer its worker sends none.
+            while (copy_id := await DBOS.run_step_async({"name": "make"}, make)) is None:
+                await making.duplicate()
+            # No step: its outcome is the workflow's, and is written once.
+            ready = await wait(self._batches, copy_id, terms)
             return ready.to_dict()
 
     @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
@@ -12,7 +12,7 @@ from dbos import DBOSClient
 
 from prolific_async.durable import DurableBatches
 from prolific_async.simulator import AfterLooks, Fault, Simulator
-from tests.durable.worker import AtInsert, AtRequest, Settings, died, kill, start
+from tests.durable.worker import AtInsert, AtRequest, Settings, died, go_on, kill, pause, start
 
 if TYPE_CHECKING:
     from tests.durable.databases import PostgreSQL, SQLite
@@ -22,9 +22,9 @@ SECONDS = 30  # for what takes three, when the machine has other things to do
 
 # In the order in which they come.
 DEATHS: dict[str, AtInsert | AtRequest] = {
-    "claimed": AtInsert("operation_outputs", 1),
-    "begun": AtRequest("GET", f"/{SOURCE}", answered=False),
+    "claimed": AtRequest("GET", f"/{SOURCE}", answered=False),
     "looked": AtRequest("GET", "/batches", answered=True),
+    "looked, not recorded": AtInsert("operation_outputs", 1),
     "duplicate not sent": AtRequest("POST", "/duplicate", answered=False),
     "duplicate answered": AtRequest("POST", "/duplicate", answered=True),
     "setup not sent": AtRequest("POST", "/setup", answered=False),
@@ -97,6 +97,39 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         assert ready.status == "READY"
         assert len(sim.batches) == 2
         assert posts(sim) == {"duplicate": 1, "setup": 1}
+
+
+async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
+    databases: SQLite | PostgreSQL,
+) -> None:
+    url = databases.new()
+    async with (
+        Simulator(setup=AfterLooks(3)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        no_batches: dict[str, Any] = {"results": [], "meta": {"count": 0}}
+        sim.inject("GET", "/batches", Fault(body=no_batches, delay=1))
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, settling=0.1)
+        frozen = start(evolve(life, executor_id="frozen"))
+        order = await durable.order(SOURCE, name="Round 2", timeout=60)
+        async with asyncio.timeout(SECONDS):
+            while not any(seen.path.endswith("/batches") for seen in sim.in_flight):
+                await asyncio.sleep(0.02)
+        pause(frozen)  # while the answer that there is no copy is on its way to it
+        other = start(evolve(life, executor_id="other"))
+        try:
+            assert await durable.take_over("frozen") == 1
+            await asyncio.wait_for(order.result(), SECONDS)
+            kill(other)
+            go_on(frozen)
+            # When this one is done, it has long decided about the other.
+            second = await durable.order(SOURCE, name="Round 3", timeout=60)
+            await asyncio.wait_for(second.result(), SECONDS)
+        finally:
+            kill(other)
+            kill(frozen)
+        assert posts(sim) == {"duplicate": 2, "setup": 2}
 
 
 async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(

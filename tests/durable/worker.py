@@ -77,6 +77,21 @@ def kill(process: ForkServerProcess) -> None:
     process.join()
 
 
+def pause(process: ForkServerProcess) -> None:
+    """Stop a worker where it is, as a machine does that is out of memory or is moved."""
+    _signal(process, signal.SIGSTOP)
+
+
+def go_on(process: ForkServerProcess) -> None:
+    """Let a worker that was stopped go on."""
+    _signal(process, signal.SIGCONT)
+
+
+def _signal(process: ForkServerProcess, number: int) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, number)
+
+
 async def died(process: ForkServerProcess) -> None:
     """Wait until a worker has killed itself."""
     async with asyncio.timeout(30):
