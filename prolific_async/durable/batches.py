@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict
 from dbos import DBOS, DBOSClient
 
-from prolific_async._http.protocol import checked_id
-from prolific_async.durable.making import Terms
 from prolific_async.durable.results import AT_ONCE, Results
+from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
-from prolific_async.policies import is_number, is_whole
+from prolific_async.policies import is_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -138,15 +135,14 @@ class DurableBatches:
             ConfigurationError: Not opened, or closed.
 
         """
-        terms = Terms(
-            source_id=checked_id(batch.id if isinstance(batch, Batch) else batch),
-            name=_checked_name(name),
-            dataset_id=None if dataset_id is None else checked_id(dataset_id),
-            tasks_per_group=_checked_tasks(tasks_per_group),
-            began=time.time(),
-            timeout=_checked_timeout(timeout),
+        terms = Terms.checked(
+            batch,
+            name,
+            dataset_id=dataset_id,
+            tasks_per_group=tasks_per_group,
+            timeout=timeout,
         )
-        order = self.find(terms.source_id, name=name)
+        order = self.find(terms.source_id, name=terms.name)
         await self._client.enqueue_async(
             {
                 "workflow_name": NAME,
@@ -165,8 +161,8 @@ class DurableBatches:
             name: Name of the copy.
 
         """
-        source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
-        return Order(self._parts[1], f"{NAME}:{source_id}:{name}")
+        workflow_id = f"{NAME}:{source_id(batch)}:{checked_name(name)}"
+        return Order(self._parts[1], workflow_id)
 
     async def take_over(self, executor_id: str) -> int:
         """Give the work of a process that is gone to the others; returns the number of orders.
@@ -271,26 +267,6 @@ class DurableBatches:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"name must be text, unique in the workspace: {name!r}")
-    return name
-
-
-def _checked_tasks(tasks_per_group: int | None) -> int | None:
-    if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
-        raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-    return tasks_per_group
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is None or timeout == math.inf:
-        return None
-    if not is_number(timeout) or timeout < 0:
-        raise ValueError(f"timeout must be seconds from 0, or None: {timeout!r}")
-    return timeout
 
 
 def _checked_above_0(name: str, value: float) -> None:

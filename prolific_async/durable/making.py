@@ -12,8 +12,6 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from prolific_async._http import protocol
 from prolific_async._http.retry import look_again
 from prolific_async.errors import (
@@ -32,37 +30,10 @@ if TYPE_CHECKING:
 
     from prolific_async.batches import Batches
     from prolific_async.durable.lists import Lists
+    from prolific_async.durable.terms import Terms
     from prolific_async.models import Batch
 
 _log = logging.getLogger("prolific_async")
-
-
-@frozen
-class Terms:
-    """What an order is to bring about.
-
-    Attributes:
-        source_id: The batch to copy.
-        name: Name of the copy, unique in its workspace.
-        dataset_id: As for ``setup``.
-        tasks_per_group: As for ``setup``.
-        began: When it was ordered, in seconds since the epoch.
-        timeout: Seconds from then on that everything may take, None for no limit.
-
-    """
-
-    source_id: str
-    name: str
-    dataset_id: str | None
-    tasks_per_group: int | None
-    began: float
-    timeout: float | None
-
-    def seconds_left(self) -> float | None:
-        """Return the seconds that are left, 0 when there are none, None for no limit."""
-        if self.timeout is None:
-            return None
-        return max(0.0, self.began + self.timeout - time.time())
 
 
 def passes(error: BaseException | None) -> bool:
@@ -217,11 +188,11 @@ class Making:
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
         source = await self._batches.get(self._terms.source_id)
-        # A service may take away the space around a name; pages may show a batch twice.
+        # By id: pages may overlap when a batch is made between two of them.
         copies = {
             batch.id: batch
             for batch in await self._lists.of(source.workspace_id)
-            if batch.name.strip() == self._terms.name.strip() and batch.id != source.id
+            if batch.name.strip() == self._terms.name and batch.id != source.id
         }
         if len(copies) > 1:
             raise OutcomeUnknownError("POST", self._path, tuple(copies.values()))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 
 from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, Terms, wait
+from prolific_async.durable.making import Making, wait
+from prolific_async.durable.terms import Terms
 from prolific_async.errors import ConfigurationError, ProlificError
 
 if TYPE_CHECKING:

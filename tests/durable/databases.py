@@ -40,6 +40,8 @@ class SQLite:
         """Return the address of a database that nobody has opened."""
         return f"sqlite:///{self._folder}/{uuid.uuid4().hex}.sqlite"
 
+    empty = new
+
 
 class PostgreSQL:
     """New databases of a server, with DBOS's tables in them: making these takes a second."""
@@ -52,11 +54,27 @@ class PostgreSQL:
 
     def new(self) -> str:
         name = f"t{uuid.uuid4().hex}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return self._named(name)
+
+    def empty(self) -> str:
+        """Return the address of a database that is not there yet."""
+        return self._named(f"t{uuid.uuid4().hex}")
+
+    def disconnect(self, url: str) -> int:
+        """End all connections to a database, as a fail-over does; returns how many there were."""
+        name = sa.make_url(url).database
+        return self._run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        )
+
+    def _run(self, statement: str) -> int:
         engine = sa.create_engine(self._address, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {self._template}"))
+            rows = connection.execute(sa.text(statement)).rowcount
         engine.dispose()
-        return self._named(name)
+        return rows
 
     def _named(self, database: str) -> str:
         return self._address.set(database=database, drivername="postgresql").render_as_string(
