@@ -45,7 +45,8 @@ class Order:
 
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
-                when the time was over before there was a copy.
+                when the time was over before a copy was known, and an OutcomeUnknownError as its
+                ``__cause__`` when there may be one.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
@@ -124,7 +125,7 @@ class DurableBatches:
         Args:
             batch: The batch to copy.
             name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
-                taken for the copy**, which is how none is ever made twice.
+                taken for the copy**, which is how none is made twice. Space around it is dropped.
             dataset_id: As for ``client.batches.setup``.
             tasks_per_group: As for ``client.batches.setup``.
             timeout: Seconds from now for everything, on the clock of the wall, so that the time
@@ -171,8 +172,8 @@ class DurableBatches:
         was begun.
 
         Args:
-            executor_id: Of a process that no longer runs. Of one that does, work is done twice
-                until it notices; even then no second copy is made.
+            executor_id: Of a process that no longer runs. One that does sends no duplicate any
+                more, but its waits look on.
 
         """
         begun = await self._client.list_workflows_async(
@@ -211,8 +212,8 @@ class DurableBatches:
                 after a restart, such as a pod's name in a StatefulSet.
             max_starts_per_second: Orders that all workers begin together, None for no limit. Each
                 makes two POSTs and two reads or three. All workers must say the same.
-            settling: Seconds after which a duplicate whose answer is lost and which does not
-                show in the list has not run, so that it may be sent again.
+            settling: Seconds that a duplicate has to show in the list, from when its answer was
+                lost or its sender was found gone; then it is taken not to have run.
             config: DBOS's further settings, when the process has workflows of its own. The name,
                 the database and the executor's id come from here.
 

@@ -27,9 +27,9 @@ _log = logging.getLogger("prolific_async")
 
 NAME = "prolific_async.order"
 
-VERSION = "prolific-async-1"
-"""DBOS runs what was begun under the same version alone. This one outlives releases, of this
-package and of applications; it is raised when the workflow's steps change."""
+STEPS = 1
+"""Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,
+and this version outlives releases, of this package and of applications."""
 
 _THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
 
@@ -167,7 +167,9 @@ async def worker(
         loop = asyncio.get_running_loop()
         DBOS(
             config={
-                "application_version": os.environ.get("DBOS__APPVERSION") or VERSION,
+                # With the name, since applications that share a database can share no version.
+                "application_version": os.environ.get("DBOS__APPVERSION")
+                or f"{settings['name']}:steps-{STEPS}",
                 "log_level": "WARNING",
                 "max_executor_threads": _THREADS,
                 **settings,

@@ -33,6 +33,23 @@ async def test_processes_that_start_at_once_make_the_tables_once(
     await asyncio.gather(*(order(number) for number in range(4)))
 
 
+async def test_applications_share_a_database_and_no_orders(
+    databases: SQLite | PostgreSQL, sim: Simulator, client: ProlificClient
+) -> None:
+    url = databases.new()
+    source = sim.add_batch()
+    async with DurableBatches(url, application="first", look_every=0.05) as first:
+        waiting = await first.order(source, name="of the first")
+        async with (
+            DurableBatches(url, application="second", look_every=0.05) as second,
+            second.worker(client, **QUICK_WORKER),
+        ):
+            await (await second.order(source, name="of the second")).result()
+        assert [batch.name for batch in sim.batches.values()][1:] == ["of the second"]
+        async with first.worker(client, **QUICK_WORKER):
+            await waiting.result()
+
+
 async def test_a_wait_outlives_the_connections_to_the_database(
     postgresql: PostgreSQL, sim: Simulator, client: ProlificClient
 ) -> None:

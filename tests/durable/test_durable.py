@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import inspect
 import subprocess
 import sys
+import textwrap
 import time
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -451,20 +454,26 @@ async def test_a_database_that_fails_is_told_to_all_who_await(
             await result
 
 
-async def test_the_example_works(
+def documented() -> str:
+    """Return the module's example."""
+    _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
+    example, _, _ = text.partition("\n\nAn order")
+    return textwrap.dedent(example)
+
+
+async def test_the_example_works_and_run_again_makes_no_other_copy(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
     monkeypatch.setenv("PROLIFIC_URL", sim.url)
-    _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
-    example, _, _ = text.partition("\n\nAn order")
-    space: dict[str, Any] = {
-        "batch_id": sim.add_batch(),
-        "DurableBatches": DurableBatches,
-        "ProlificClient": ProlificClient,
-    }
-    exec(f"async def main():\n{example}\n        return ready", space)
-    ready = await space["main"]()
-    assert (ready.status, ready.name) == ("READY", "Round 2")
+    example = compile(documented(), "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    space: dict[str, Any] = {"batch_id": sim.add_batch()}
+    copies = []
+    for _ in range(2):
+        await FunctionType(example, space)()
+        copies.append(space["ready"])
+    assert copies[0] == copies[1]
+    assert (copies[0].status, copies[0].name) == ("READY", "Round 2")
+    assert len(sent(sim, "/duplicate")) == 1
     assert (tmp_path / "prolific.sqlite").exists()
