@@ -168,7 +168,7 @@ class Making:
     async def _within_its_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._terms.seconds_left()):
-                await asyncio.sleep(0)  # else something could be sent although it is over
+                await asyncio.sleep(0)  # so that nothing is begun when it is over
                 yield
         except TimeoutError:
             elapsed = time.time() - self._terms.began

@@ -299,8 +299,9 @@ async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificCl
     making = making_of(client, late)
     making._may_send = True
     for late_step in (making.make, making.duplicate):
-        with pytest.raises(WaitTimeoutError):
+        with pytest.raises(WaitTimeoutError) as caught:
             await late_step()
+        assert caught.value.__cause__ is None
     assert posts(sim) == []
 
 
