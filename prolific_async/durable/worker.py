@@ -66,7 +66,8 @@ class Work:
             with _left_for_later():
                 return await making.make()
 
-        with self._until_the_end(), _left_for_later():
+        self._end_with(asyncio.current_task())
+        with _left_for_later():
             # Recorded before each duplicate, in a transaction that fails when the order was given
             # to another worker or was cancelled: whoever is no longer its worker sends none.
             while (copy_id := await DBOS.run_step_async({"name": "make"}, make)) is None:
@@ -75,17 +76,13 @@ class Work:
             ready = await wait(self._batches, copy_id, terms)
             return ready.to_dict()
 
-    @contextmanager
-    def _until_the_end(self) -> Iterator[None]:
-        task = asyncio.current_task()
+    def _end_with(self, task: asyncio.Task[Any] | None) -> None:
         assert task is not None  # noqa: S101 - called by a coroutine
         if self._ending:
             raise asyncio.CancelledError
+        # DBOS goes on with it when an order was given to another worker, whose result it awaits.
         self._tasks.add(task)
-        try:
-            yield
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 _work: Work | None = None

@@ -238,30 +238,61 @@ async def test_what_ended_before_it_sent_anything_need_not_settle(
         await asyncio.wait_for(order.result(), SECONDS)
 
 
+class Held(aiohttp.TraceConfig):
+    """Holds requests for a list until it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.let_go = asyncio.Event()
+        self.on_request_start.append(self._hold)
+
+    async def _hold(self, _session: object, _context: object, told: Any) -> None:
+        if told.url.path.endswith("/batches"):
+            self.asked.set()
+            await self.let_go.wait()
+
+
 async def test_an_order_that_was_cancelled_makes_no_copy(
     sim: Simulator, durable: DurableBatches
 ) -> None:
-    asked, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def hold(_session: object, _context: object, told: Any) -> None:
-        if told.url.path.endswith("/batches"):
-            asked.set()
-            await cancelled.wait()
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(hold)
     source = sim.add_batch()
     order = await durable.order(source, name="Round 2")
+    held = Held()
     async with (
-        ProlificClient(sim.token, base_url=sim.url, trace_configs=[trace]) as client,
+        ProlificClient(sim.token, base_url=sim.url, trace_configs=[held]) as client,
         durable.worker(client, **QUICK_WORKER),
     ):
-        await asked.wait()
+        await held.asked.wait()
         await durable._client.cancel_workflow_async(order.workflow_id)
-        cancelled.set()
+        held.let_go.set()
         with pytest.raises(error.DBOSException, match="cancelled"):
             await order.result()
         await (await durable.order(source, name="Round 3")).result()
+    assert [seen.body for seen in sent(sim, "/duplicate")] == [{"name": "Round 3"}]
+
+
+async def test_a_worker_ends_that_has_lost_an_order_to_another(
+    sim: Simulator, sqlite: SQLite
+) -> None:
+    url = sqlite.new()
+    source = sim.add_batch()
+    held = Held()
+    async with (
+        DurableBatches(url, look_every=0.05) as durable,
+        ProlificClient(sim.token, base_url=sim.url, trace_configs=[held]) as client,
+    ):
+        await durable.order(source, name="Round 2")
+        async with durable.worker(client, **QUICK_WORKER):
+            await held.asked.wait()
+            engine = sa.create_engine(url)
+            with engine.begin() as connection:
+                connection.execute(sa.text("UPDATE workflow_status SET owner_xid = 'another'"))
+            engine.dispose()
+            held.let_go.set()
+            # When this one is done, it has long found the other to be lost.
+            await (await durable.order(source, name="Round 3")).result()
+    assert not any("workflow" in str(task.get_coro()) for task in asyncio.all_tasks())
     assert [seen.body for seen in sent(sim, "/duplicate")] == [{"name": "Round 3"}]
 
 
