@@ -2,9 +2,12 @@
 
 ::
 
+    from prolific_async import ProlificClient
+    from prolific_async.durable import DurableBatches
+
     async with (
         ProlificClient() as client,
-        DurableBatches("sqlite:///prolific.sqlite") as durable,
+        DurableBatches("sqlite:///prolific.sqlite") as durable,  # or postgresql://...
         durable.worker(client, executor_id="worker-1", max_starts_per_second=2),
     ):
         order = await durable.order(batch_id, name="Round 2", tasks_per_group=5, timeout=3600)
@@ -12,7 +15,8 @@
 
 An order is recorded by DBOS before ``order`` returns. From then on any process that opens the
 same database can await its result, and a worker carries it out, in this process or another one.
-Without a worker, ``DurableBatches`` is what a web process needs to give orders.
+Without a worker, ``DurableBatches`` is what a web process needs to give orders. Run again, after a
+crash or not, the example goes on where it was: the same order is the same copy.
 
 When to use it: when nobody would do the work again after a crash, a deploy or a move to another
 machine. A service that can be asked again, or that keeps the copy's id by itself, has enough in
@@ -23,23 +27,43 @@ What it promises
 - A worker may die at any point, by SIGKILL too, and go on under the same ``executor_id``. What had
   been begun is resumed as soon as it is back, a thousand waits in a few seconds, and not at the
   pace of ``max_starts_per_second``.
-- No second copy is made. The name is unique in the workspace, and it is looked for before anything
-  is sent. A duplicate that may be under way, since its sender died or its answer was lost, has
-  ``settling`` seconds to show up in the list before another one is sent; the service knows no
-  idempotency key. Two batches of that name are an OutcomeUnknownError, and nothing is sent.
+- Before a duplicate is sent, its name is looked for, and it is recorded that one is about to be
+  sent. Only the worker that has the order can record it: one that was believed dead and comes back,
+  or whose order was cancelled, sends none.
+- A duplicate that may be under way, since its sender died or its answer was lost, has ``settling``
+  seconds to show in the list. Then another one is sent, if a look that begins later shows none.
+- Two batches of the name are an OutcomeUnknownError that names them, and nothing is sent.
 - A setup is sent when the status shows that none was accepted.
 - An order's time runs from when it was given, through queue, crashes and deploys. When it is over
-  before there is a copy, none is made.
-- Lost connections, 429 and 5xx are survived until then; a refusal (400, 401, ...) ends the order.
+  before the duplicate is sent, no copy is made; when it is over while one may be under way, the
+  WaitTimeoutError's ``__cause__`` is an OutcomeUnknownError.
+- Lost connections, 429, 5xx and a refused token are survived until then, and connections to the
+  database that are lost; any other refusal (400, 403, ...) ends the order.
 - All orders of a worker wait by the engine of its one client, as all other waits of that client do.
+
+What it does not promise
+------------------------
+The service knows no idempotency key, so a second copy cannot be excluded altogether. It is made
+when a duplicate takes effect more than ``settling`` seconds after its answer was lost or its sender
+was found gone; or when a sender is frozen between record and request, its order is moved, and it
+wakes up that much later. Two copies bear the name then, one of which nobody has set up; it costs
+nothing as long as no study uses it. Let ``settling`` be longer than the service, and what stands
+before it, can hold a request; and look for names that are there twice in the workspace's list.
+
+A batch of the name is taken for the copy, whoever made it. Orders of two batches under one name are
+two orders, of which the second may be given the first one's copy.
 
 An order that has failed stays so: ordered again, it raises the same error. Its copy, if there is
 one, can be waited for by ``client.batches``; or give the order another name.
 
+``dbos workflow cancel ID`` ends an order: its result raises, and no duplicate is sent any more. A
+wait that has begun looks on until it is over or its worker ends.
+
 What it costs
 -------------
-Rows written for one order, by DBOS 3.4: 9 on SQLite, 7 on PostgreSQL, however long it waits; two
-more for each restart in between. A look at the service writes nothing. To give an order takes one
+Rows written for one order, by DBOS 3.4: 9 on SQLite, 7 on PostgreSQL in five transactions, however
+long it waits; two more for each restart in between, and two (one on PostgreSQL) for each further
+duplicate that has to be sent. A look at the service writes nothing. To give an order takes one
 transaction, about 1 ms on PostgreSQL and the disk's flush on SQLite (20 ms on a slow one). It is
 begun ``look_every`` seconds later at most, with four requests: the source, the workspace's list,
 which orders that begin together share, and the two POSTs. A thousand waits take 30 to 50 MB. A
@@ -47,12 +71,14 @@ worker that has nothing to do reads a few rows each ``look_every``, and all resu
 awaits are one read more. Starting a worker holds the loop for about 0.1 s.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits what is
-begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``. A worker that
-comes back is not held to it for what it had begun, which is no longer counted either: up to a
-second's worth more may begin then.
+begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``. Without it, the
+first worker that looks takes all that waits. A worker that comes back is not held to it for what it
+had begun, which is no longer counted either: up to a second's worth more may begin then. On SQLite
+several workers may go beyond it: two that look at the same moment both find the second unused.
 
 What was finished stays in the database until you delete it (``DBOSClient.delete_workflows``). DBOS
-keeps results as pickles: whoever may write to the database can run code in your processes.
+keeps results as pickles: whoever may write to the database can run code in your processes. The
+token is never written.
 
 Many machines
 -------------
@@ -67,15 +93,16 @@ A worker that never comes back leaves what it has begun PENDING. Move it in one 
 - ``await durable.take_over("worker-7")``, from any process: the other workers go on at once;
 - ``dbos workflow list`` and ``dbos workflow resume ID``, one by one.
 
-Make sure that it is dead. If it is not, the work is done twice until the first one notices; there
-is still one copy.
+Make sure that it is dead. One that is not sends no duplicate any more, but its waits look on.
 
 Deploys
 -------
 DBOS resumes what was begun by the same ``application_version`` alone, and by default that is a hash
 of all workflows' code: each deploy would strand what is under way. Here it is a constant, that this
-package raises when the order of the steps changes. An application that sets it by ``config`` or
-``DBOS__APPVERSION`` keeps it over its deploys, or lets the old version finish. DBOS is one for each
+package raises when its steps change. An application that sets it by ``config`` or
+``DBOS__APPVERSION`` keeps it over its deploys, or lets workers of the old version finish what they
+have begun. After a roll-back to an older one it calls ``DBOS.set_latest_application_version``:
+what waits in the queue is for the newest version that was ever started. DBOS is one for each
 process, and this worker launches it; an application's own workflows run in it, too.
 """
 

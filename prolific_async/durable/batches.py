@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict
 from dbos import DBOS, DBOSClient
 
-from prolific_async._http.endpoints import checked_id
-from prolific_async.durable.making import Terms
 from prolific_async.durable.results import AT_ONCE, Results
+from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
-from prolific_async.policies import is_number, is_whole
+from prolific_async.policies import is_number
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -48,7 +45,8 @@ class Order:
 
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
-                when the time was over before there was a copy.
+                when the time was over before a copy was known, and an OutcomeUnknownError as its
+                ``__cause__`` when there may be one.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
@@ -127,7 +125,7 @@ class DurableBatches:
         Args:
             batch: The batch to copy.
             name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
-                taken for the copy**, which is how none is ever made twice.
+                taken for the copy**, which is how none is made twice. Space around it is dropped.
             dataset_id: As for ``client.batches.setup``.
             tasks_per_group: As for ``client.batches.setup``.
             timeout: Seconds from now for everything, on the clock of the wall, so that the time
@@ -138,15 +136,14 @@ class DurableBatches:
             ConfigurationError: Not opened, or closed.
 
         """
-        terms = Terms(
-            source_id=checked_id(batch.id if isinstance(batch, Batch) else batch),
-            name=_checked_name(name),
-            dataset_id=None if dataset_id is None else checked_id(dataset_id),
-            tasks_per_group=_checked_tasks(tasks_per_group),
-            began=time.time(),
-            timeout=_checked_timeout(timeout),
+        terms = Terms.checked(
+            batch,
+            name,
+            dataset_id=dataset_id,
+            tasks_per_group=tasks_per_group,
+            timeout=timeout,
         )
-        order = self.find(terms.source_id, name=name)
+        order = self.find(terms.source_id, name=terms.name)
         await self._client.enqueue_async(
             {
                 "workflow_name": NAME,
@@ -165,8 +162,8 @@ class DurableBatches:
             name: Name of the copy.
 
         """
-        source_id = checked_id(batch.id if isinstance(batch, Batch) else batch)
-        return Order(self._parts[1], f"{NAME}:{source_id}:{name}")
+        workflow_id = f"{NAME}:{source_id(batch)}:{checked_name(name)}"
+        return Order(self._parts[1], workflow_id)
 
     async def take_over(self, executor_id: str) -> int:
         """Give the work of a process that is gone to the others; returns the number of orders.
@@ -175,8 +172,8 @@ class DurableBatches:
         was begun.
 
         Args:
-            executor_id: Of a process that no longer runs. Of one that does, work is done twice
-                until it notices; even then no second copy is made.
+            executor_id: Of a process that no longer runs. One that does sends no duplicate any
+                more, but its waits look on.
 
         """
         begun = await self._client.list_workflows_async(
@@ -215,8 +212,8 @@ class DurableBatches:
                 after a restart, such as a pod's name in a StatefulSet.
             max_starts_per_second: Orders that all workers begin together, None for no limit. Each
                 makes two POSTs and two reads or three. All workers must say the same.
-            settling: Seconds after which a duplicate whose answer is lost and which does not
-                show in the list has not run, so that it may be sent again.
+            settling: Seconds that a duplicate has to show in the list, from when its answer was
+                lost or its sender was found gone; then it is taken not to have run.
             config: DBOS's further settings, when the process has workflows of its own. The name,
                 the database and the executor's id come from here.
 
@@ -271,26 +268,6 @@ class DurableBatches:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"name must be text, unique in the workspace: {name!r}")
-    return name
-
-
-def _checked_tasks(tasks_per_group: int | None) -> int | None:
-    if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
-        raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-    return tasks_per_group
-
-
-def _checked_timeout(timeout: float | None) -> float | None:
-    if timeout is None or timeout == math.inf:
-        return None
-    if not is_number(timeout) or timeout < 0:
-        raise ValueError(f"timeout must be seconds from 0, or None: {timeout!r}")
-    return timeout
 
 
 def _checked_above_0(name: str, value: float) -> None:

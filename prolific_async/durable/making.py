@@ -1,21 +1,21 @@
 """The two POSTs of one order and its wait, which can be begun again at any point.
 
-Nothing here knows of DBOS: what is remembered between two lives of a process comes in as
-``sent_at``.
+Nothing here knows of DBOS, nor of the lives of a process but for the turns that ``Making`` takes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import look_again
 from prolific_async.errors import (
+    AuthenticationError,
     BadRequestError,
     OutcomeUnknownError,
     ProlificError,
@@ -26,42 +26,30 @@ from prolific_async.models import BatchStatus
 from prolific_async.policies import PollPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from prolific_async.batches import Batches
     from prolific_async.durable.lists import Lists
+    from prolific_async.durable.terms import Terms
     from prolific_async.models import Batch
 
 _log = logging.getLogger("prolific_async")
 
 
-@frozen
-class Terms:
-    """What an order is to bring about.
-
-    Attributes:
-        source_id: The batch to copy.
-        name: Name of the copy, unique in its workspace.
-        dataset_id: As for ``setup``.
-        tasks_per_group: As for ``setup``.
-        began: When it was ordered, in seconds since the epoch.
-        timeout: Seconds from then on that everything may take, None for no limit.
-
-    """
-
-    source_id: str
-    name: str
-    dataset_id: str | None
-    tasks_per_group: int | None
-    began: float
-    timeout: float | None
-
-    def seconds_left(self) -> float | None:
-        """Return the seconds that are left, 0 when there are none, None for no limit."""
-        if self.timeout is None:
-            return None
-        return max(0.0, self.began + self.timeout - time.time())
+def passes(error: BaseException | None) -> bool:
+    """Tell whether an order survives a failure; a refused token is its worker's, not its own."""
+    return isinstance(error, AuthenticationError) or (
+        isinstance(error, ProlificError) and look_again(error)
+    )
 
 
-async def wait(batches: Batches, copy_id: str, terms: Terms) -> Batch:
+async def wait(
+    batches: Batches,
+    copy_id: str,
+    terms: Terms,
+    *,
+    pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+) -> Batch:
     """Return an order's copy once it is READY; an outage lasts as long as the order's time.
 
     Raises:
@@ -69,24 +57,30 @@ async def wait(batches: Batches, copy_id: str, terms: Terms) -> Batch:
 
     """
     while True:
+        left = terms.seconds_left()
         try:
-            return await batches.wait_until_ready(copy_id, timeout=terms.seconds_left())
+            return await batches.wait_until_ready(copy_id, timeout=left)
         except WaitFailedError as error:
-            if not (isinstance(error.__cause__, ProlificError) and look_again(error.__cause__)):
+            if not passes(error.__cause__) or left == 0:
                 raise
             _log.warning("%s; it is looked at again", error)
+        left = terms.seconds_left()
+        await asyncio.sleep(pauses.maximum if left is None else min(pauses.maximum, left))
 
 
 class Making:
     """Brings about the one copy of an order, set up; whatever was done before is found.
 
+    ``make`` and ``duplicate`` take turns. What ``make`` returns is recorded before ``duplicate`` is
+    called, so that a later life, in which it is not called but its result is read, knows that a
+    duplicate may be under way.
+
     Args:
         batches: The client's.
         lists: Of the same client, shared with others.
         terms: What to bring about.
-        sent_at: When a process that died may have sent the duplicate, in seconds since the epoch;
-            None when none can have been sent.
-        settling: Seconds after which a duplicate that was sent and does not show did not run.
+        settling: Seconds after which a duplicate that may be under way and does not show did not
+            run, from when its answer was lost or from when its sender was found to be gone.
         pauses: The gaps between tries, and between looks for a copy that may still appear.
 
     """
@@ -97,93 +91,119 @@ class Making:
         lists: Lists,
         terms: Terms,
         *,
-        sent_at: float | None,
         settling: float,
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
         self._lists = lists
         self._terms = terms
-        self._sent_at = sent_at
         self._settling = settling
+        self._settled_at = -math.inf
         self._pauses = pauses
+        self._gap = pauses.initial
+        self._tries = 0
+        self._failure: ProlificError | None = None
+        self._may_send = False
         self._copy_id: str | None = None
         self._setup_may_be_sent = False
 
-    async def make(self) -> str:
-        """Return the copy's id once its setup was accepted.
+    async def make(self) -> str | None:
+        """Return the copy's id once its setup was accepted, or None when there is no copy.
 
         Failures that pass are survived until the order's time is over.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             WaitTimeoutError: The order's time is over; ``batch_id`` is the source's when no copy
-                is known.
+                is known, and ``__cause__`` an OutcomeUnknownError when there may be one.
             ProlificError: The service refuses.
 
         """
-        tries = 0
-        failure: ProlificError | None = None
+        async with self._within_its_time():
+            while True:
+                self._tries += 1
+                # Asked before the look, which must see what has settled.
+                settled = self._copy_id is not None or _now() >= self._settled_at
+                try:
+                    if self._copy_id is None:
+                        self._copy_id = await self._found()
+                    if self._copy_id is None and settled:
+                        self._may_send = True
+                        return None
+                    if self._copy_id is not None and await self._set_up(self._copy_id):
+                        return self._copy_id
+                except ProlificError as error:
+                    self._survive(error)
+                await self._pause()
+
+    async def duplicate(self) -> None:
+        """Send the duplicate, unless it was an earlier life that was about to.
+
+        Raises:
+            WaitTimeoutError: As ``make``.
+            ProlificError: The service refuses.
+
+        """
+        if not self._may_send:
+            self._settled_at = _now() + self._settling
+            return
+        self._may_send = False
+        terms = self._terms
+        async with self._within_its_time():
+            self._failure = OutcomeUnknownError("POST", self._path)  # until it is answered
+            try:
+                copy = await self._batches.duplicate(terms.source_id, name=terms.name)
+            except OutcomeUnknownError as error:
+                _log.warning("%s; it is looked for", error)
+                self._failure = error
+                self._settled_at = _now() + self._settling
+            except ProlificError as error:
+                self._survive(error)
+                await self._pause()
+            else:
+                self._failure = None
+                self._copy_id = copy.id
+
+    @asynccontextmanager
+    async def _within_its_time(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._terms.seconds_left()):
-                gap = self._pauses.initial
-                while True:
-                    tries += 1
-                    try:
-                        if await self._got_on():
-                            break
-                    except ProlificError as error:
-                        if not look_again(error):
-                            raise
-                        failure = error
-                        _log.warning("%r of %s: %s", self._terms.name, self._terms.source_id, error)
-                    await asyncio.sleep(gap)
-                    gap = self._pauses.following(gap)
+                await asyncio.sleep(0)  # so that nothing is begun when it is over
+                yield
         except TimeoutError:
             elapsed = time.time() - self._terms.began
             batch_id = self._copy_id or self._terms.source_id
-            raise WaitTimeoutError(batch_id, None, elapsed, tries, ()) from failure
-        assert self._copy_id is not None  # noqa: S101 - _got_on returned true
-        return self._copy_id
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, ()) from self._failure
 
-    async def _got_on(self) -> bool:
-        """Go as far as is possible now, and tell whether that is the end."""
-        if self._copy_id is None:
-            self._copy_id = await self._found() or await self._duplicated()
-        return self._copy_id is not None and await self._set_up(self._copy_id)
+    def _survive(self, error: ProlificError) -> None:
+        if not passes(error):
+            raise error
+        self._failure = error
+        _log.warning("%r of %s: %s", self._terms.name, self._terms.source_id, error)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._gap)
+        self._gap = self._pauses.following(self._gap)
 
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
-        terms = self._terms
-        source = await self._batches.get(terms.source_id)
-        copies = tuple(
-            batch
+        source = await self._batches.get(self._terms.source_id)
+        # By id: pages may overlap when a batch is made between two of them.
+        copies = {
+            batch.id: batch
             for batch in await self._lists.of(source.workspace_id)
-            if batch.name == terms.name and batch.id != source.id
-        )
+            if batch.name.strip() == self._terms.name and batch.id != source.id
+        }
         if len(copies) > 1:
-            path = endpoints.change(terms.source_id, "duplicate").path
-            raise OutcomeUnknownError("POST", path, copies)
+            raise OutcomeUnknownError("POST", self._path, tuple(copies.values()))
         if not copies:
             return None
         self._setup_may_be_sent = True
-        return copies[0].id
+        return next(iter(copies))
 
-    async def _duplicated(self) -> str | None:
-        """Send the duplicate unless one may be under way; return its copy's id if that is known."""
-        before = self._sent_at
-        if before is not None and time.time() < before + self._settling:
-            return None
-        self._sent_at = time.time()
-        try:
-            copy = await self._batches.duplicate(self._terms.source_id, name=self._terms.name)
-        except OutcomeUnknownError as error:
-            _log.warning("%s; it is looked for", error)
-            return None
-        except ProlificError:
-            self._sent_at = before
-            raise
-        return copy.id
+    @property
+    def _path(self) -> str:
+        return endpoints.change(self._terms.source_id, "duplicate").path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""
@@ -208,3 +228,7 @@ class Making:
         # One that ended in ERROR was accepted, too: the wait says so.
         status = await self._batches.get_status(copy_id)
         return status not in (None, BatchStatus.UNINITIALISED)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

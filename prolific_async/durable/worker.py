@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 
 from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, Terms, wait
+from prolific_async.durable.making import Making, wait
+from prolific_async.durable.terms import Terms
 from prolific_async.errors import ConfigurationError, ProlificError
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ _log = logging.getLogger("prolific_async")
 
 NAME = "prolific_async.order"
 
-VERSION = "prolific-async-1"
-"""DBOS runs what was begun under the same version alone. This one outlives releases, of this
-package and of applications; it is raised when the workflow's steps change."""
+STEPS = 1
+"""Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,
+and this version outlives releases, of this package and of applications."""
 
 _THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
 
@@ -60,44 +60,29 @@ class Work:
 
     async def carry_out(self, terms: Terms) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
-        with self._until_the_end():
-            begun_here = False
+        making = Making(self._batches, self._lists, terms, settling=self._settling)
 
-            async def begin() -> float:
-                nonlocal begun_here
-                begun_here = True
-                return time.time()
-
-            async def make() -> str:
-                with _left_for_later():
-                    making = Making(
-                        self._batches,
-                        self._lists,
-                        terms,
-                        sent_at=None if begun_here else began,
-                        settling=self._settling,
-                    )
-                    return await making.make()
-
-            # Recorded before the first POST, so that a later life knows that one may be under way.
-            began = await DBOS.run_step_async({"name": "begin"}, begin)
-            copy_id = await DBOS.run_step_async({"name": "make"}, make)
+        async def make() -> str | None:
             with _left_for_later():
-                # No step: its outcome is the workflow's, and is written once.
-                ready = await wait(self._batches, copy_id, terms)
+                return await making.make()
+
+        self._end_with(asyncio.current_task())
+        with _left_for_later():
+            # Recorded before each duplicate, in a transaction that fails when the order was given
+            # to another worker or was cancelled: whoever is no longer its worker sends none.
+            while (copy_id := await DBOS.run_step_async({"name": "make"}, make)) is None:
+                await making.duplicate()
+            # No step: its outcome is the workflow's, and is written once.
+            ready = await wait(self._batches, copy_id, terms)
             return ready.to_dict()
 
-    @contextmanager
-    def _until_the_end(self) -> Iterator[None]:
-        task = asyncio.current_task()
+    def _end_with(self, task: asyncio.Task[Any] | None) -> None:
         assert task is not None  # noqa: S101 - called by a coroutine
         if self._ending:
             raise asyncio.CancelledError
+        # DBOS goes on with it when an order was given to another worker, whose result it awaits.
         self._tasks.add(task)
-        try:
-            yield
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 _work: Work | None = None
@@ -179,7 +164,9 @@ async def worker(
         loop = asyncio.get_running_loop()
         DBOS(
             config={
-                "application_version": os.environ.get("DBOS__APPVERSION") or VERSION,
+                # With the name, since applications that share a database can share no version.
+                "application_version": os.environ.get("DBOS__APPVERSION")
+                or f"{settings['name']}:steps-{STEPS}",
                 "log_level": "WARNING",
                 "max_executor_threads": _THREADS,
                 **settings,

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from prolific_async import ProlificClient
+from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.durable.databases import PostgreSQL, SQLite, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from prolific_async.simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +23,15 @@ def _no_worker_left() -> Iterator[None]:
     yield
     for process in multiprocessing.active_children():
         process.kill()
+
+
+@pytest.fixture
+async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
+    """Return a client that is quick, but whose requests may take their time on a busy machine."""
+    async with ProlificClient(
+        sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY
+    ) as quick:
+        yield quick
 
 
 @pytest.fixture

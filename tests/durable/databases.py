@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _COUNTED_ON_SQLITE = """
 CREATE TRIGGER "{verb} {table}" AFTER {verb} ON "{table}"
-BEGIN INSERT INTO written VALUES ('{verb} {table}'); END
+BEGIN INSERT INTO written VALUES ('{verb} {table}', NULL); END
 """
 _COUNT_ON_POSTGRESQL = """
 CREATE FUNCTION written() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO public.written VALUES (TG_OP || ' ' || TG_TABLE_NAME); RETURN NULL; END $$
+BEGIN INSERT INTO public.written VALUES (TG_OP || ' ' || TG_TABLE_NAME, txid_current());
+RETURN NULL; END $$
 """
 _COUNTED_ON_POSTGRESQL = """
 CREATE TRIGGER written AFTER INSERT OR UPDATE OR DELETE ON dbos."{table}"
@@ -40,6 +41,8 @@ class SQLite:
         """Return the address of a database that nobody has opened."""
         return f"sqlite:///{self._folder}/{uuid.uuid4().hex}.sqlite"
 
+    empty = new
+
 
 class PostgreSQL:
     """New databases of a server, with DBOS's tables in them: making these takes a second."""
@@ -52,11 +55,27 @@ class PostgreSQL:
 
     def new(self) -> str:
         name = f"t{uuid.uuid4().hex}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {self._template}")
+        return self._named(name)
+
+    def empty(self) -> str:
+        """Return the address of a database that is not there yet."""
+        return self._named(f"t{uuid.uuid4().hex}")
+
+    def disconnect(self, url: str) -> int:
+        """End all connections to a database, as a fail-over does; returns how many there were."""
+        name = sa.make_url(url).database
+        return self._run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        )
+
+    def _run(self, statement: str) -> int:
         engine = sa.create_engine(self._address, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {self._template}"))
+            rows = connection.execute(sa.text(statement)).rowcount
         engine.dispose()
-        return self._named(name)
+        return rows
 
     def _named(self, database: str) -> str:
         return self._address.set(database=database, drivername="postgresql").render_as_string(
@@ -82,6 +101,16 @@ def serve() -> Iterator[str]:
         yield server.get_uri()
 
 
+def count_transactions(url: str) -> int:
+    """Return in how many transactions PostgreSQL has written since ``count_writes``."""
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.connect() as connection:
+        statement = "SELECT count(DISTINCT transaction_id) FROM written"
+        number = connection.execute(sa.text(statement)).scalar_one()
+    engine.dispose()
+    return int(number)
+
+
 def count_writes(url: str) -> Callable[[], Counter[str]]:
     """Let a database count the rows that are written to DBOS's tables, by whomever.
 
@@ -98,7 +127,7 @@ def count_writes(url: str) -> Callable[[], Counter[str]]:
         address = address.set(drivername="postgresql+psycopg")
     engine = sa.create_engine(address, poolclass=sa.NullPool)
     with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE written (what TEXT)"))
+        connection.execute(sa.text("CREATE TABLE written (what TEXT, transaction_id BIGINT)"))
         if engine.dialect.name == "sqlite":
             for table in sa.inspect(connection).get_table_names():
                 for verb in ("INSERT", "UPDATE", "DELETE") if table != "written" else ():

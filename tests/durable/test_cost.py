@@ -9,7 +9,7 @@ import pytest
 
 from prolific_async.durable import DurableBatches
 from prolific_async.simulator import AfterLooks, Simulator
-from tests.durable.databases import PostgreSQL, SQLite, count_writes
+from tests.durable.databases import PostgreSQL, SQLite, count_transactions, count_writes
 from tests.durable.worker import QUICK_WORKER
 
 if TYPE_CHECKING:
@@ -52,6 +52,22 @@ async def test_a_wait_writes_ten_rows_at_most_however_long_it_is(
     assert written["short"] == written["long"]
     # Nine on SQLite and seven on PostgreSQL, by DBOS 3.4.
     assert 5 * ORDERS < written["short"].total() <= 10 * ORDERS
+
+
+async def test_an_order_is_written_in_five_transactions(
+    postgresql: PostgreSQL, sim: Simulator, client: ProlificClient
+) -> None:
+    url = postgresql.new()
+    source = sim.add_batch()
+    counted = count_writes(url)
+    async with (
+        DurableBatches(url, look_every=0.1) as durable,
+        durable.worker(client, **QUICK_WORKER),
+    ):
+        rows, before = counted().total(), count_transactions(url)
+        await (await durable.order(source, name="short")).result()
+        assert counted().total() - rows <= 7
+        assert count_transactions(url) - before <= 5
 
 
 async def test_a_restart_writes_two_more(

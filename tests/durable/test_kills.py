@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
@@ -12,19 +12,28 @@ from dbos import DBOSClient
 
 from prolific_async.durable import DurableBatches
 from prolific_async.simulator import AfterLooks, Fault, Simulator
-from tests.durable.worker import AtInsert, AtRequest, Settings, died, kill, start
+from tests.durable.worker import (
+    SECONDS,
+    AtInsert,
+    AtRequest,
+    Settings,
+    died,
+    go_on,
+    kill,
+    pause,
+    start,
+)
 
 if TYPE_CHECKING:
     from tests.durable.databases import PostgreSQL, SQLite
 
 SOURCE = "source"
-SECONDS = 30  # for what takes three, when the machine has other things to do
 
 # In the order in which they come.
 DEATHS: dict[str, AtInsert | AtRequest] = {
-    "claimed": AtInsert("operation_outputs", 1),
-    "begun": AtRequest("GET", f"/{SOURCE}", answered=False),
+    "claimed": AtRequest("GET", f"/{SOURCE}", answered=False),
     "looked": AtRequest("GET", "/batches", answered=True),
+    "looked, not recorded": AtInsert("operation_outputs", 1),
     "duplicate not sent": AtRequest("POST", "/duplicate", answered=False),
     "duplicate answered": AtRequest("POST", "/duplicate", answered=True),
     "setup not sent": AtRequest("POST", "/setup", answered=False),
@@ -51,7 +60,7 @@ async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[s
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(evolve(life, death=death))
-        order = await durable.order(SOURCE, name="Round 2", timeout=30)
+        order = await durable.order(SOURCE, name="Round 2", timeout=600)
         await died(first)
         second = start(evolve(life, deployed_anew=True))
         try:
@@ -84,7 +93,7 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         sim.inject("POST", f"/{verb}", Fault(delay=60))
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
-        order = await durable.order(SOURCE, name="Round 2", timeout=30)
+        order = await durable.order(SOURCE, name="Round 2", timeout=600)
         async with asyncio.timeout(SECONDS):
             while not any(seen.path.endswith(verb) for seen in sim.in_flight):
                 await asyncio.sleep(0.02)
@@ -97,6 +106,39 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         assert ready.status == "READY"
         assert len(sim.batches) == 2
         assert posts(sim) == {"duplicate": 1, "setup": 1}
+
+
+async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
+    databases: SQLite | PostgreSQL,
+) -> None:
+    url = databases.new()
+    async with (
+        Simulator(setup=AfterLooks(3)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        no_batches: dict[str, Any] = {"results": [], "meta": {"count": 0}}
+        sim.inject("GET", "/batches", Fault(body=no_batches, delay=2))
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, settling=0.1)
+        frozen = start(evolve(life, executor_id="frozen"))
+        order = await durable.order(SOURCE, name="Round 2", timeout=600)
+        async with asyncio.timeout(SECONDS):
+            while not any(seen.path.endswith("/batches") for seen in sim.in_flight):
+                await asyncio.sleep(0.02)
+        pause(frozen)  # while the answer that there is no copy is on its way to it
+        other = start(evolve(life, executor_id="other"))
+        try:
+            assert await durable.take_over("frozen") == 1
+            await asyncio.wait_for(order.result(), SECONDS)
+            kill(other)
+            go_on(frozen)
+            # When this one is done, it has long decided about the other.
+            second = await durable.order(SOURCE, name="Round 3", timeout=600)
+            await asyncio.wait_for(second.result(), SECONDS)
+        finally:
+            kill(other)
+            kill(frozen)
+        assert posts(sim) == {"duplicate": 2, "setup": 2}
 
 
 async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
@@ -122,36 +164,35 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
             sim.set_status(copy, "READY")
         second = start(evolve(life, rate=0.2))
         try:
-            ready = await asyncio.wait_for(asyncio.gather(*(one.result() for one in orders)), 10)
+            ready = await asyncio.wait_for(
+                asyncio.gather(*(one.result() for one in orders)), SECONDS
+            )
         finally:
             kill(second)
         assert {batch.name for batch in ready} == set(names)
         assert posts(sim) == sent == {"duplicate": len(names), "setup": len(names)}
 
 
-@pytest.mark.parametrize("killed", [False, True])
-async def test_workers_share_a_queue_and_its_rate(
+async def test_workers_share_a_queue_and_one_of_them_is_killed(
     databases: SQLite | PostgreSQL,
-    killed: bool,  # noqa: FBT001 - parametrized
 ) -> None:
     url = databases.new()
-    number, rate = 12, 4.0
+    number = 12
     async with (
         Simulator(setup=AfterLooks(3)) as sim,
         DurableBatches(url, look_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
-        life = Settings(database_url=url, base_url=sim.url, token=sim.token, rate=rate)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, rate=4.0)
         settings = [evolve(life, executor_id=name) for name in ("one", "two")]
         workers = [start(each) for each in settings]
         try:
             orders = [await durable.order(SOURCE, name=f"Round {each}") for each in range(number)]
-            if killed:
-                async with asyncio.timeout(SECONDS):
-                    while posts(sim).get("duplicate", 0) < number // 3:
-                        await asyncio.sleep(0.02)
-                kill(workers[0])
-                workers[0] = start(settings[0])
+            async with asyncio.timeout(SECONDS):
+                while posts(sim).get("duplicate", 0) < number // 3:
+                    await asyncio.sleep(0.02)
+            kill(workers[0])
+            workers[0] = start(settings[0])
             ready = await asyncio.wait_for(
                 asyncio.gather(*(one.result() for one in orders)), SECONDS
             )
@@ -160,11 +201,34 @@ async def test_workers_share_a_queue_and_its_rate(
                 kill(worker)
         assert len({batch.id for batch in ready}) == len(sim.batches) - 1 == number
         assert posts(sim) == {"duplicate": number, "setup": number}
-        if not killed:
-            began = await _began(url)
-            assert len(began) == number
-            windows = zip(began, began[int(rate) :], strict=False)
-            assert all(later - earlier >= 1000 for earlier, later in windows)
+
+
+async def test_workers_share_a_rate(postgresql: PostgreSQL) -> None:
+    await _the_rate_is_kept(postgresql.new(), workers=("one", "two"))
+
+
+async def test_a_worker_on_sqlite_keeps_its_rate(sqlite: SQLite) -> None:
+    await _the_rate_is_kept(sqlite.new(), workers=("one",))
+
+
+async def _the_rate_is_kept(url: str, *, workers: tuple[str, ...]) -> None:
+    number, rate = 10, 4.0
+    async with Simulator() as sim, DurableBatches(url, look_every=0.1) as durable:
+        sim.add_batch(batch_id=SOURCE)
+        for each in range(number):
+            sim.add_batch(f"Round {each}", status="READY")
+            await durable.order(SOURCE, name=f"Round {each}")
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, rate=rate)
+        processes = [start(evolve(life, executor_id=name)) for name in workers]
+        try:
+            async with asyncio.timeout(SECONDS):
+                while len(began := await _began(url)) < number:
+                    await asyncio.sleep(0.1)
+        finally:
+            for process in processes:
+                kill(process)
+    windows = zip(began, began[int(rate) :], strict=False)
+    assert all(later - earlier >= 1000 for earlier, later in windows), began
 
 
 async def _began(url: str) -> list[int]:
@@ -194,17 +258,19 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
         kill(gone)
         (copy,) = set(sim.batches) - {SOURCE}
         sim.set_status(copy, "READY")
+        sim.add_batch("other", status="READY")
+        result = asyncio.create_task(order.result())
         other = start(evolve(life, executor_id="other"))
         try:
-            with pytest.raises(TimeoutError):  # it is nobody's but its own worker's
-                async with asyncio.timeout(2):
-                    await order.result()
+            await asyncio.wait_for((await durable.order(SOURCE, name="other")).result(), SECONDS)
+            # The other one is at work, but not on what is nobody's but its own worker's.
+            assert not result.done()
             if procedure == "take_over":
                 assert await durable.take_over("gone") == 1
                 assert await durable.take_over("gone") == 0
             else:
                 await _resume(url, order.workflow_id)
-            ready = await asyncio.wait_for(order.result(), SECONDS)
+            ready = await asyncio.wait_for(result, SECONDS)
         finally:
             kill(other)
         assert ready.id == copy

@@ -1,13 +1,17 @@
 """The one copy of an order, whatever happened before and whatever happens meanwhile."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
 from prolific_async import (
+    AuthenticationError,
     BadRequestError,
+    Batch,
     ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
@@ -17,32 +21,33 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, Terms, wait
+from prolific_async.durable.making import Making, wait
+from prolific_async.durable.terms import Terms
 from prolific_async.simulator import Fault, Simulator
+from tests.samples import batch
+from tests.virtual_time import run
 
 NAME = "Round 2"
+PAUSES = PollPolicy(initial=0.01, maximum=0.02)
 
 
-def terms(source: str, *, timeout: float | None = 5.0) -> Terms:
+def terms(source: str, *, timeout: float | None = 60.0) -> Terms:
     return Terms(source, NAME, None, 5, time.time(), timeout)
 
 
-async def make(
-    client: ProlificClient,
-    wanted: Terms,
-    *,
-    sent_at: float | None = None,
-    settling: float = 0.05,
-) -> str:
-    pauses = PollPolicy(initial=0.01, maximum=0.02)
-    return await Making(
-        client.batches,
-        Lists(client.batches),
-        wanted,
-        sent_at=sent_at,
-        settling=settling,
-        pauses=pauses,
-    ).make()
+def making_of(client: ProlificClient, wanted: Terms, *, settling: float = 0.05) -> Making:
+    lists = Lists(client.batches)
+    return Making(client.batches, lists, wanted, settling=settling, pauses=PAUSES)
+
+
+async def made_by(making: Making) -> str:
+    while (copy_id := await making.make()) is None:
+        await making.duplicate()
+    return copy_id
+
+
+async def make(client: ProlificClient, wanted: Terms, *, settling: float = 0.05) -> str:
+    return await made_by(making_of(client, wanted, settling=settling))
 
 
 def posts(sim: Simulator) -> list[str]:
@@ -142,7 +147,7 @@ async def test_a_duplicate_that_shows_late_is_not_sent_again(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504))
-    making = asyncio.create_task(make(client, terms(source), settling=5))
+    making = asyncio.create_task(make(client, terms(source), settling=60))
     while posts(sim) != ["duplicate"]:
         await asyncio.sleep(0.01)
     late = sim.add_batch(NAME)
@@ -154,8 +159,9 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    died = time.time() - 0.2
-    making = asyncio.create_task(make(client, terms(source), sent_at=died, settling=5))
+    later_life = making_of(client, terms(source), settling=60)
+    await later_life.duplicate()  # which an earlier life was about to send
+    making = asyncio.create_task(made_by(later_life))
     while len(sim.requests) < 6:
         await asyncio.sleep(0.01)
     assert posts(sim) == []
@@ -164,14 +170,51 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
     assert posts(sim) == ["setup"]
 
 
-async def test_one_that_a_dead_process_did_not_send_is_sent(
+async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_shown(
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    began = time.time()
-    await make(client, terms(source), sent_at=began, settling=0.2)
-    assert time.time() - began >= 0.2
+    later_life = making_of(client, terms(source), settling=0.2)
+    began = time.monotonic()
+    await later_life.duplicate()
+    await made_by(later_life)
+    assert time.monotonic() - began >= 0.2
     assert posts(sim) == ["duplicate", "setup"]
+
+
+async def test_settling_begins_when_the_answer_is_lost(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(504, delay=0.4))
+    await make(client, terms(source), settling=0.3)
+    first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
+    assert second.at - first.at >= 0.4 + 0.3
+
+
+def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> None:
+    began: list[float] = []
+
+    class Slow:
+        """A workspace whose list takes four seconds, and that shows no copy."""
+
+        async def get(self, batch_id: str) -> Batch:
+            return source
+
+        async def list(self, workspace_id: str) -> list[Batch]:
+            began.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(4)
+            return [source]
+
+    async def main() -> None:
+        fake: Any = Slow()
+        making = Making(fake, Lists(fake), terms(source.id, timeout=None), settling=30)
+        await making.duplicate()  # of an earlier life
+        assert await making.make() is None
+
+    source = batch(batch_id="source")
+    run(main())
+    assert began[-1] >= began[0] + 30
 
 
 async def test_an_unsent_duplicate_needs_no_time_to_settle(
@@ -181,6 +224,35 @@ async def test_an_unsent_duplicate_needs_no_time_to_settle(
     sim.inject("POST", "/duplicate", Fault(429), times=4)  # as often as the client tries
     await make(client, terms(source), settling=60)
     assert len(copies(sim, but=[source])) == 1
+
+
+async def test_a_batch_that_is_listed_twice_is_one(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(f"{NAME} ")
+    shown = (await client.batches.get(there)).to_dict()
+    sim.inject("GET", "/batches", Fault(body={"results": [shown, shown]}))
+    assert await make(client, terms(source)) == there
+
+
+async def test_a_refused_token_is_no_end(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    sim.inject("GET", f"/{source}", Fault(401), times=2)
+    sim.inject("POST", "/duplicate", Fault(401))
+    sim.inject("POST", "/setup", Fault(401))
+    await make(client, terms(source))
+    assert posts(sim) == ["duplicate"] * 2 + ["setup"] * 2
+
+
+async def test_when_the_time_is_over_while_it_is_sent_there_may_be_a_copy(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(delay=60))
+    making = making_of(client, terms(source, timeout=0.2))
+    making._may_send = True
+    with pytest.raises(WaitTimeoutError) as caught:
+        await making.duplicate()
+    assert isinstance(caught.value.__cause__, OutcomeUnknownError)
 
 
 async def test_a_setup_whose_answer_is_lost_is_looked_up(
@@ -211,18 +283,25 @@ async def test_it_ends_when_the_time_is_over(
     source = sim.add_batch()
     there = sim.add_batch(NAME) if known else source
     sim.inject("GET", "/status" if known else "/batches", Fault(503), times=None)
+    making = making_of(client, terms(source, timeout=0.2))
+    making._copy_id, making._setup_may_be_sent = (there, True) if known else (None, False)
     with pytest.raises(WaitTimeoutError) as caught:
-        await make(client, terms(source, timeout=0.2))
+        await making.make()
     assert caught.value.batch_id == there
-    assert 0.2 <= caught.value.elapsed < 2
+    assert caught.value.elapsed >= 0.2
     assert posts(sim) == []
 
 
 async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
+    await client.batches.get(source)  # with a connection at hand
     late = Terms(source, NAME, None, None, time.time() - 60, 59.0)
-    with pytest.raises(WaitTimeoutError):
-        await make(client, late)
+    making = making_of(client, late)
+    making._may_send = True
+    for late_step in (making.make, making.duplicate):
+        with pytest.raises(WaitTimeoutError) as caught:
+            await late_step()
+        assert caught.value.__cause__ is None
     assert posts(sim) == []
 
 
@@ -235,8 +314,10 @@ async def test_a_closed_client_is_said(sim: Simulator, client: ProlificClient) -
 
 def test_the_time_that_is_left() -> None:
     assert terms("b", timeout=None).seconds_left() is None
-    assert 4 < (terms("b", timeout=5).seconds_left() or 0) <= 5
+    assert 0 < (terms("b", timeout=60).seconds_left() or 0) <= 60
     assert Terms("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+    given: dict[str, Any] = {"dataset_id": None, "tasks_per_group": None}
+    assert Terms.checked("b", NAME, timeout=math.inf, **given).seconds_left() is None
 
 
 async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
@@ -244,7 +325,7 @@ async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
     sim.inject("GET", "/status", Fault(503), times=10)
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
-        assert (await wait(client.batches, copy, terms("source"))).id == copy
+        assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
 
 
 async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
@@ -254,6 +335,21 @@ async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
         with pytest.raises(WaitTimeoutError):
             await wait(client.batches, copy, terms("source", timeout=0.3))
+
+
+async def test_a_wait_outlasts_a_refused_token(sim: Simulator, client: ProlificClient) -> None:
+    copy = sim.add_batch(NAME, status="READY")
+    sim.inject("GET", "/status", Fault(401), times=2)
+    assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
+
+
+async def test_a_token_that_stays_refused_is_the_end_at_last(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    sim.inject("GET", "/status", Fault(401), times=None)
+    with pytest.raises(WaitFailedError) as caught:
+        await wait(client.batches, "copy", terms("source", timeout=0))
+    assert isinstance(caught.value.__cause__, AuthenticationError)
 
 
 async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: ProlificClient) -> None:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
     from types import SimpleNamespace
 
+SECONDS = 60
+"""For what takes three, when the machine has other things to do."""
+
 QUICK_WORKER: dict[str, Any] = {
     "executor_id": "one",
     "config": {"notification_listener_polling_interval_sec": 0.05},  # it ends as quickly
@@ -77,9 +80,24 @@ def kill(process: ForkServerProcess) -> None:
     process.join()
 
 
+def pause(process: ForkServerProcess) -> None:
+    """Stop a worker where it is, as a machine does that is out of memory or is moved."""
+    _signal(process, signal.SIGSTOP)
+
+
+def go_on(process: ForkServerProcess) -> None:
+    """Let a worker that was stopped go on."""
+    _signal(process, signal.SIGCONT)
+
+
+def _signal(process: ForkServerProcess, number: int) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, number)
+
+
 async def died(process: ForkServerProcess) -> None:
     """Wait until a worker has killed itself."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         while process.exitcode is None:
             await asyncio.sleep(0.02)
     assert process.exitcode == -signal.SIGKILL
