@@ -46,9 +46,9 @@ def test_every_example_in_python_is_run() -> None:
     assert {heading: len(found) for heading, found in examples(PYTHON).items()} == {
         "Use": 1,
         "Waiting for many": 1,
-        "In a FastAPI application": 1,
+        "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Seeing what it does": 1,
-        "Testing your own application": 2,  # the second by tests/simulator/test_pytest_plugin.py
+        "Testing your own application": 2,  # one by tests/simulator/test_pytest_plugin.py
     }
 
 

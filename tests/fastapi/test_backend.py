@@ -107,6 +107,11 @@ def documented() -> str:
     return textwrap.dedent("\n".join(code)).strip()
 
 
+def test_readme_shows_the_application_that_is_run() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"```python\n{documented()}\n```" in readme
+
+
 async def test_a_copy_is_started_listed_and_watched(
     sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
 ) -> None:
