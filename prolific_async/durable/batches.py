@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,11 +67,15 @@ class DurableBatches:
     Args:
         database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
             ``postgresql://…`` for many.
-        application: DBOS's name for all processes that share the work.
+        application: DBOS's name for all processes that share the work: from three lower-case
+            letters, digits, "-" and "_" on. Others may use the same database.
         look_every: Seconds between looks into the database, for results and, in a worker, for
             orders: about so long either may take longer. All workers must say the same.
         migrate: Whether to create and to update DBOS's tables; False when that was done by
             ``dbos migrate``, by a role that may.
+
+    Raises:
+        ValueError: ``application`` or ``look_every`` makes no sense.
 
     """
 
@@ -83,6 +88,8 @@ class DurableBatches:
         migrate: bool = True,
     ) -> None:
         _checked_above_0("look_every", look_every)
+        if not re.fullmatch("[a-z0-9_-]{3,256}", application):
+            raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
         self._database_url = database_url
         self._application = application
         self._look_every = look_every

@@ -103,6 +103,7 @@ class Making:
         self._gap = pauses.initial
         self._tries = 0
         self._failure: ProlificError | None = None
+        self._lost: OutcomeUnknownError | None = None
         self._may_send = False
         self._copy_id: str | None = None
         self._setup_may_be_sent = False
@@ -145,24 +146,27 @@ class Making:
 
         """
         if not self._may_send:
-            self._settled_at = _now() + self._settling
+            self._lose(OutcomeUnknownError("POST", self._path))
             return
         self._may_send = False
         terms = self._terms
         async with self._within_its_time():
-            self._failure = OutcomeUnknownError("POST", self._path)  # until it is answered
+            self._lost = OutcomeUnknownError("POST", self._path)  # until it is answered
             try:
                 copy = await self._batches.duplicate(terms.source_id, name=terms.name)
             except OutcomeUnknownError as error:
                 _log.warning("%s; it is looked for", error)
-                self._failure = error
-                self._settled_at = _now() + self._settling
+                self._lose(error)
             except ProlificError as error:
+                self._lost = None
                 self._survive(error)
                 await self._pause()
             else:
-                self._failure = None
                 self._copy_id = copy.id
+
+    def _lose(self, error: OutcomeUnknownError) -> None:
+        self._lost = error
+        self._settled_at = _now() + self._settling
 
     @asynccontextmanager
     async def _within_its_time(self) -> AsyncIterator[None]:
@@ -173,7 +177,8 @@ class Making:
         except TimeoutError:
             elapsed = time.time() - self._terms.began
             batch_id = self._copy_id or self._terms.source_id
-            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, ()) from self._failure
+            failure = self._failure if self._copy_id else self._lost or self._failure
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, ()) from failure
 
     def _survive(self, error: ProlificError) -> None:
         if not passes(error):

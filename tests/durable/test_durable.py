@@ -390,6 +390,12 @@ async def test_workers_that_make_no_sense_are_refused(
             pass  # pragma: no cover
 
 
+@pytest.mark.parametrize("wrong", [{"application": "My App"}, {"look_every": 0}])
+def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        DurableBatches("sqlite:///never", **wrong)
+
+
 async def test_it_is_used_when_it_is_open(sqlite: SQLite, client: ProlificClient) -> None:
     durable = DurableBatches(sqlite.new())
     with pytest.raises(ConfigurationError, match="async with"):

@@ -80,6 +80,12 @@ async def test_a_worker_may_die_at_every_step_and_a_new_one_be_deployed(
     assert dict(zip(DEATHS, outcomes, strict=True)) == dict.fromkeys(DEATHS, expected)
 
 
+async def _is_asked(sim: Simulator, ending: str) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not any(seen.path.endswith(ending) for seen in sim.in_flight):
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.parametrize("verb", ["duplicate", "setup"])
 async def test_a_worker_may_die_in_the_middle_of_a_post(
     databases: SQLite | PostgreSQL, verb: str
@@ -94,9 +100,7 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
         first = start(life)
         order = await durable.order(SOURCE, name="Round 2", timeout=600)
-        async with asyncio.timeout(SECONDS):
-            while not any(seen.path.endswith(verb) for seen in sim.in_flight):
-                await asyncio.sleep(0.02)
+        await _is_asked(sim, verb)
         kill(first)
         second = start(life)
         try:
@@ -122,9 +126,7 @@ async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
         life = Settings(database_url=url, base_url=sim.url, token=sim.token, settling=0.1)
         frozen = start(evolve(life, executor_id="frozen"))
         order = await durable.order(SOURCE, name="Round 2", timeout=600)
-        async with asyncio.timeout(SECONDS):
-            while not any(seen.path.endswith("/batches") for seen in sim.in_flight):
-                await asyncio.sleep(0.02)
+        await _is_asked(sim, "/batches")
         pause(frozen)  # while the answer that there is no copy is on its way to it
         other = start(evolve(life, executor_id="other"))
         try:

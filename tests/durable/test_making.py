@@ -255,6 +255,22 @@ async def test_when_the_time_is_over_while_it_is_sent_there_may_be_a_copy(
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
 
 
+@pytest.mark.parametrize("life", ["the same", "a later"])
+async def test_that_there_may_be_a_copy_is_told_whatever_fails_afterwards(
+    sim: Simulator, client: ProlificClient, life: str
+) -> None:
+    source = sim.add_batch()
+    making = making_of(client, terms(source))
+    making._may_send = life == "the same"
+    sim.inject("POST", "/duplicate", Fault(504))
+    await making.duplicate()
+    sim.inject("GET", "/batches", Fault(503), times=None)
+    making._terms = terms(source, timeout=0.2)
+    with pytest.raises(WaitTimeoutError) as caught:
+        await making.make()
+    assert isinstance(caught.value.__cause__, OutcomeUnknownError)
+
+
 async def test_a_setup_whose_answer_is_lost_is_looked_up(
     sim: Simulator, client: ProlificClient
 ) -> None:
