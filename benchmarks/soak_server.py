@@ -134,7 +134,7 @@ class Soaked:
         self._backstage = Backstage(state)
         self.faults = DrawnFaults(self._draw)
         self._log = RequestLog(_REMEMBERED)
-        self.server = Server(Service(state, TOKEN), self.faults, self._log)
+        self.server = Server(Service(state, TOKEN), self.faults, self._log, state.utc_now)
         self._began = -1.0
         self._setups: Counter[str] = Counter()
 

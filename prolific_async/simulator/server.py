@@ -5,7 +5,11 @@ import contextlib
 import socket
 import struct
 import sys
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import format_datetime
 
+import attrs
 from aiohttp import web
 
 from prolific_async.simulator.answers import Answer, error_answer
@@ -28,12 +32,20 @@ class Server:
         service: What answers the requests.
         script: The faults that requests meet.
         log: Where requests are noted.
+        utc_now: The time of day that answers have as their Date.
     """
 
-    def __init__(self, service: Service, script: FaultScript, log: RequestLog) -> None:
+    def __init__(
+        self,
+        service: Service,
+        script: FaultScript,
+        log: RequestLog,
+        utc_now: Callable[[], datetime],
+    ) -> None:
         self._service = service
         self._script = script
         self._log = log
+        self._utc_now = utc_now
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -75,7 +87,7 @@ class Server:
             arrival.note(body=shown_body(raw))
             return await self._answer(request, arrival, raw)
         except web.RequestPayloadError:
-            return _as_response(arrival, error_answer(400, "The body is broken."))
+            return _as_response(arrival, self._dated(error_answer(400, "The body is broken.")))
         except Exception:
             # A `setup=` function raised: aiohttp logs the traceback and answers.
             arrival.note(status=500)
@@ -104,10 +116,16 @@ class Server:
             await asyncio.sleep(fault.delay)
         if answer is None or fault.reset:
             return _reset(request)
+        answer = self._dated(answer)
         if fault.cut is None and fault.drip is None:
             return _as_response(arrival, answer)
         arrival.note(status=answer.status)
         return await _spoil(request, answer, fault)
+
+    def _dated(self, answer: Answer) -> Answer:
+        # By the clock that batches are created by, which a second clock might be ahead of.
+        date = {"Date": format_datetime(self._utc_now(), usegmt=True)}
+        return attrs.evolve(answer, headers=date).with_headers(answer.headers)
 
 
 def _as_response(arrival: Arrival, answer: Answer) -> web.StreamResponse:

@@ -58,7 +58,7 @@ class Simulator(Backstage):
         super().__init__(state)
         self._script = FaultScript()
         self._log = RequestLog(log_size)
-        self._server = Server(Service(state, self.token), self._script, self._log)
+        self._server = Server(Service(state, self.token), self._script, self._log, state.utc_now)
         self._wanted_port = port
         self._port: int | None = None
 
