@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
-from prolific_async.simulator import AfterLooks, Simulator
+from prolific_async.simulator import AfterLooks, Simulator, simulator
+from tests.virtual_time import SteadyLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+HANGS = 60  # seconds after which another process or thread does not answer any more
 
-# The same few examples for every mutant.
-settings.register_profile(
-    "mutation", max_examples=10, derandomize=True, database=None, deadline=None
-)
+# A test's verdict is the same each time: examples are found anew with another profile, by
+# --hypothesis-profile=random, and no example is too slow on a machine that has more to do.
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("random", QUIET)
+settings.register_profile("same", QUIET, derandomize=True)
+settings.register_profile("mutation", QUIET, derandomize=True, max_examples=10)
+settings.load_profile("same")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    # Durable waits have threads, loops and databases of their own, which go by the real time.
+    if "durable" in item.path.parts:
+        return {"real": asyncio.SelectorEventLoop}
+    return {"steady": SteadyLoop}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_time_of_day_stands_still() -> Iterator[None]:
+    """Let no simulator's time of day run ahead of a loop's clock that leaves things out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "_utc_now", lambda: NOON)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +54,16 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port on which nobody listens, and on which nobody but the test ever will."""
+    with socket.socket() as reserved:
+        # With this, who says the same may listen there, but nobody is given it as a free one.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 @pytest.fixture
@@ -60,7 +95,7 @@ def far() -> Iterator[Simulator]:
     loops: list[asyncio.AbstractEventLoop] = []
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(HANGS)
     yield sim
     loops[0].call_soon_threadsafe(stop.set)
-    thread.join(5)
+    thread.join()

@@ -202,17 +202,12 @@ async def test_close_during_a_request() -> None:
             await wait
 
 
-def test_one_client_for_one_loop_after_the_other() -> None:
+def test_one_client_for_one_loop_after_the_other(port: int) -> None:
     async def once(client: ProlificClient) -> BatchStatus | None:
         # The service of the first loop is gone in the second, but the client does not mind.
         async with Simulator(token="t", port=port) as sim:
             return await client.batches.get_status(sim.add_batch(status="READY"))
 
-    async def free_port() -> int:
-        async with Simulator() as sim:
-            return int(sim.url.rsplit(":", 1)[1])
-
-    port = asyncio.run(free_port())
     client = ProlificClient("t", base_url=f"http://127.0.0.1:{port}")
     for _ in range(3):
         assert asyncio.run(once(client)) is BatchStatus.READY

@@ -10,7 +10,7 @@ from unittest.mock import Mock
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import prolific_async
@@ -68,7 +68,6 @@ class TestBatchStatus:
         assert list(BatchStatus.__members__) == MEMBERS
 
     @given(text=st.text())
-    @settings(deadline=None)
     def test_an_unseen_value_is_its_string(self, text: str) -> None:
         status = BatchStatus(text)
         assert isinstance(status, BatchStatus)
@@ -82,7 +81,6 @@ class TestBatchStatus:
         assert repr(status)
 
     @given(text=st.text().filter(lambda text: text not in MEMBERS))
-    @settings(deadline=None)
     def test_an_unseen_value_is_no_member(self, text: str) -> None:
         assert BatchStatus(text) not in list(BatchStatus)
         assert len(BatchStatus) == 4

@@ -182,7 +182,7 @@ def test_the_largest_float_is_a_number() -> None:
     jitter=st.floats(0.0, 10.0),
     share=st.floats(0.0, 1.0, exclude_max=True),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_gaps_grow_by_factor_to_maximum_and_jitter_adds_its_share_at_most(
     initial: float, room: float, factor: float, jitter: float, share: float
 ) -> None:
@@ -193,7 +193,7 @@ def test_gaps_grow_by_factor_to_maximum_and_jitter_adds_its_share_at_most(
 
 
 @given(policy=st.builds(PollPolicy, jitter=st.floats(0.0, 2.0)), seed=st.integers())
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_jitter_never_takes_away(policy: PollPolicy, seed: int) -> None:
     for step, gap in enumerate(itertools.islice(gaps(policy, random.Random(seed)), 50)):
         low = nominal(policy, step)
@@ -205,7 +205,7 @@ def test_jitter_never_takes_away(policy: PollPolicy, seed: int) -> None:
     factor=st.floats(1.0, 1.7e308),
     room=st.floats(1.0, 1e300),
 )
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_no_gap_overflows_in_ten_thousand_steps(initial: float, factor: float, room: float) -> None:
     maximum = min(max(initial * room, initial), 1e300)
     policy = PollPolicy(initial=initial, factor=factor, maximum=maximum)

@@ -16,6 +16,7 @@ import pytest
 
 import prolific_async
 from prolific_async import errors
+from tests.conftest import HANGS
 
 PACKAGE = Path(prolific_async.__file__).parent
 
@@ -128,7 +129,7 @@ def imported_by(code: str) -> set[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=HANGS,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -419,7 +419,8 @@ BATCHES = "/api/v1/data-collection/batches"
 @example(identifier="b1?x=1#y")
 @example(identifier="long" * 1500)
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_no_id_leaves_its_place_on_the_wire(
     wire: Wire, verb: str, line: str, identifier: str

@@ -1,4 +1,7 @@
-"""Event loops whose clock jumps to the next timer as soon as there is nothing else to do."""
+"""Event loops whose clocks do not depend on how quick the machine is.
+
+Most jump to the next timer as soon as there is nothing else to do; ``SteadyLoop`` waits for it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SILENCE = 0.002  # real seconds without a byte after which none is on its way over loopback
-_STUCK = 20.0  # real seconds after which an answer that is still outstanding is a bug of the test
+_TURN = 0.001  # seconds that a turn of the loop counts for at most
+_STUCK = 10_000  # silences after which an answer that is still outstanding is a bug of the test
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -60,23 +64,38 @@ class LoopbackLoop(VirtualLoop):
 
     def is_idle(self) -> bool:
         inside: Any = self
-        began = time.monotonic()
-        while not inside._selector.select(_SILENCE):  # the loop's own turn gets the same events
+        for _ in range(_STUCK):
+            if inside._selector.select(_SILENCE):  # the loop's own turn gets the same events
+                return False
             if self.may_jump():
                 return True
-            if time.monotonic() - began > _STUCK:
-                raise RuntimeError("an answer is outstanding, and nothing happens any more")
-        return False
+        raise RuntimeError("an answer is outstanding, and nothing happens any more")
 
 
-class RunningLoop(LoopbackLoop):
-    """One whose clock also runs between its jumps, for what holds it against a server's clock."""
+class SteadyLoop(asyncio.SelectorEventLoop):
+    """A loop for any code, whose clock leaves out what the machine takes.
+
+    It runs while the loop waits in vain. A turn in which something happens counts for a millisecond
+    at most, however long others have had the processor: so no answer that is on its way comes too
+    late, and no timer overtakes it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        inside: Any = self
+        self._now = self._turned = time.monotonic()
+        self._select: Callable[[float | None], list[Any]] = inside._selector.select
+        inside._selector.select = self._wait
 
     def time(self) -> float:
-        return super().time() + time.monotonic()
+        return self._now + min(time.monotonic() - self._turned, _TURN)
 
-    def jump(self, when: float) -> None:
-        self.now = when - time.monotonic()
+    def _wait(self, seconds: float | None = None) -> list[Any]:
+        began = self.time()
+        events = self._select(seconds)
+        self._now = self.time() if events or not seconds else began + seconds
+        self._turned = time.monotonic()
+        return events
 
 
 def run(main: Coroutine[Any, Any, T], loop: type[VirtualLoop] = VirtualLoop) -> T:

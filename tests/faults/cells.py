@@ -9,7 +9,7 @@ from prolific_async import Batch, ProlificError, StatusEvent
 from tests.faults.columns import DEADLINE, GAP, NEVER, SET_UP, Call, Position, Sharing
 from tests.faults.faults import FAULTS
 from tests.faults.stage import staged
-from tests.virtual_time import LoopbackLoop, RunningLoop, run
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -39,8 +39,7 @@ def seen(name: str, column: Column) -> str:
             if fault is None:
                 return NEVER
             duplicate = column in (Call.DUPLICATE_LOST, Call.DUPLICATE_APPLIED)
-            # A copy is told from older ones by the service's clock.
-            return run((_duplicate if duplicate else _setup)(row, fault), RunningLoop)
+            return run((_duplicate if duplicate else _setup)(row, fault), LoopbackLoop)
         case (position, sharing):
             return run(_wait(row, position, sharing), LoopbackLoop)
 

@@ -39,7 +39,7 @@ BY_STATUS = {
     429: errors.RateLimitedError,
 }
 
-quickly = settings(deadline=None, max_examples=120)
+quickly = settings(max_examples=120)
 
 
 def headers(**values: str) -> Mapping[str, str]:
@@ -747,7 +747,7 @@ words = st.sampled_from(
 @example(value="Mon, 01 Jan 0001 00:00:00 -0000", date=None)
 @example(value="Fri, 31 Dec 9999 23:59:59 -2359", date="Mon, 01 Jan 0001 00:00:00 +2359")
 @example(value="1" + "0" * 10_000 + " May 2026 03:02:01 GMT", date=None)
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_whatever_retry_after_holds_it_is_seconds_or_none(value: str, date: str | None) -> None:
     given_headers = {"Retry_After": value} | ({} if date is None else {"Date": date})
     read = retry_after(headers(**given_headers))

@@ -141,7 +141,7 @@ hints = st.none() | st.integers(0, 10**6).map(str) | st.just("9" * 30)
 
 
 @given(policy=policies, asked=st.lists(hints, max_size=40))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_pause_lies_below_the_bound_or_is_the_hint(
     policy: RetryPolicy, asked: list[str | None]
 ) -> None:

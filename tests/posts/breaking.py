@@ -47,7 +47,7 @@ class Proxy:
         service: Where requests are passed on to.
         breaks: What the next requests meet whose path ends so, first in first out.
         posts: The POSTs that began, as far as they were read, with the whole answers to them.
-        port: Where it listens.
+        port: Where it listens; a free one for 0.
 
     """
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from itertools import cycle
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from prolific_async import ProlificClient, RetryPolicy
 from prolific_async.errors import OutcomeUnknownError
 from prolific_async.simulator import Fault
-from tests.conftest import QUICK_RETRY
+from tests.conftest import NOON, QUICK_RETRY
 from tests.posts.bench import GIVEN, NAMED, UNKNOWN, Bench
 from tests.posts.breaking import Break, Ending, Proxy, Side
 
@@ -153,9 +152,8 @@ async def test_refused_by_the_service_makes_nothing(bench: Bench) -> None:
     assert len(bench.proxy.posts) == 3
 
 
-async def test_a_connection_that_is_refused_at_first(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        late = Proxy(bench.proxy.service, port=reserved.getsockname()[1])
+async def test_a_connection_that_is_refused_at_first(bench: Bench, port: int) -> None:
+    late = Proxy(bench.proxy.service, port=port)
     often = RetryPolicy(max_attempts=200, initial=0.01, maximum=0.01)
     async with (
         ProlificClient(bench.sim.token, base_url=late.url, retry=QUICK_RETRY) as client,
@@ -235,7 +233,7 @@ async def test_a_list_that_lags_behind(name: str | None, word: str, bench: Bench
 
 
 async def test_a_clock_of_answers_that_is_ahead(bench: Bench) -> None:
-    ahead = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    ahead = format_datetime(NOON + timedelta(seconds=30), usegmt=True)
     bench.sim.inject("POST", POST, Fault(reset="after"))
     route = f"/{bench.source}"
     bench.sim.inject("GET", route, Fault(headers={"Date": ahead}), times=None)

@@ -245,4 +245,4 @@ class Ledger(RuleBasedStateMachine):
 
 
 TestLedger = Ledger.TestCase
-TestLedger.settings = settings(deadline=None, max_examples=80, stateful_step_count=30)
+TestLedger.settings = settings(max_examples=80, stateful_step_count=30)

@@ -99,7 +99,7 @@ def carry_out(
 
 
 @given(calls=plans(st.sampled_from([None, "Round 2", "Original (Copy)"])), slowness=SECONDS)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: float) -> None:
     service = Service(slowness=slowness)
     outcomes = carry_out(service, calls)
@@ -129,7 +129,7 @@ def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: flo
         st.tuples(SECONDS, st.sampled_from(["Round 2", "Original (Copy)"])), max_size=4
     ),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_no_copy_is_given_twice_whatever_strangers_do(
     calls: list[Plan], slowness: float, strangers: list[tuple[float, str]]
 ) -> None:
@@ -139,7 +139,7 @@ def test_no_copy_is_given_twice_whatever_strangers_do(
 
 
 @given(calls=plans(st.just("unique")), slowness=SECONDS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_with_unique_names_every_copy_is_found(calls: list[Plan], slowness: float) -> None:
     for number, plan in enumerate(calls):
         plan.name = f"Round {number}"

@@ -13,6 +13,7 @@ import pytest
 
 from prolific_async.simulator import AfterLooks, AfterSeconds, Immediately, Simulator
 from prolific_async.simulator.command import _ending, main
+from tests.conftest import HANGS
 
 PROGRAM = """
 import sys
@@ -60,10 +61,10 @@ def test_another_program_finds_a_ready_batch_and_ctrl_c_leaves_no_traceback() ->
         url = f"{printed['PROLIFIC_URL']}/api/v1/data-collection/batches/{printed['BATCH_ID']}"
         request = urllib.request.Request(url)
         request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=HANGS) as answer:
             batch = json.load(answer)
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=5)
+        rest, errors = process.communicate(timeout=HANGS)
     assert list(printed) == NAMES
     assert (batch["status"], batch["total_task_count"]) == ("READY", 200)
     assert batch["workspace_id"] == printed["WORKSPACE_ID"]

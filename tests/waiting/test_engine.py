@@ -1611,7 +1611,6 @@ ACTIONS = st.lists(
 
 @settings(
     max_examples=10 * settings().max_examples,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(
