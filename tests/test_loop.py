@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import json
-import math
-import sys
-import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,56 +11,13 @@ import pytest
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
 from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
+from tests.costs import LIMIT, held_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-LIMIT = 0.02  # seconds of CPU; the time of day tells more of the other programs than of us
 MANY, HEAVY = 1000, [{"type": "text", "content": "x" * 20_000}]
 POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
-
-
-async def held_by(call: Callable[[], Awaitable[object]]) -> float:
-    """Make a call and return the CPU seconds that the longest turn of the loop cost its thread.
-
-    A busy machine makes turns longer, never shorter, so the best of three calls counts. What a
-    tracer, such as coverage's, adds to each line is no part of them.
-    """
-    best = math.inf
-    tracer = sys.gettrace()
-    sys.settrace(None)
-    try:
-        for _ in range(3):
-            best = min(best, await _longest_turn(call))
-            if best < LIMIT:
-                break
-    finally:
-        sys.settrace(tracer)
-    return best
-
-
-async def _longest_turn(call: Callable[[], Awaitable[object]]) -> float:
-    longest = 0.0
-
-    async def tick() -> None:
-        nonlocal longest
-        while True:
-            before = time.thread_time()
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - before)
-
-    gc.collect()
-    gc.disable()  # how long a collection lasts depends on all that the tests before have left
-    ticker = asyncio.create_task(tick())
-    await asyncio.sleep(0)
-    try:
-        await call()
-        await asyncio.sleep(0)
-    finally:
-        gc.enable()
-        ticker.cancel()
-        await asyncio.wait([ticker])
-    return longest
 
 
 @pytest.fixture
