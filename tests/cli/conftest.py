@@ -17,11 +17,12 @@ from prolific_async.simulator import Simulator
 
 _CURSOR_UP = re.compile(r"\x1b\[\d*A")
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_ELAPSED = re.compile(r"\b[0-9]+\.[0-9] s\b")
 
 
 @frozen
 class Ran:
-    """What a command left behind."""
+    """What a command left behind; whatever took its time took 0.0 s."""
 
     code: int
     out: str
@@ -38,12 +39,28 @@ class Ran:
     @property
     def screen(self) -> str:
         """Everything that a terminal was sent, without colours and cursor movements."""
-        return _CONTROLS.sub("", _CURSOR_UP.sub("\n", self.out))
+        return _without_controls(self.out)
 
 
 class Screen(io.TextIOWrapper):
     def isatty(self) -> bool:
         return True
+
+
+def _without_controls(text: str) -> str:
+    return _CONTROLS.sub("", _CURSOR_UP.sub("\n", text))
+
+
+def _written_to(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    raw = stream.buffer
+    assert isinstance(raw, io.BytesIO)
+    return raw.getvalue().decode(stream.encoding)
+
+
+def shown_on(screen: Screen) -> str:
+    """Return everything that a screen was sent, without colours and cursor movements."""
+    return _without_controls(_written_to(screen))
 
 
 Cli = Callable[..., Ran]
@@ -94,12 +111,7 @@ def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> 
     out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        raw = stream.buffer
-        assert isinstance(raw, io.BytesIO)
-        texts.append(raw.getvalue().decode(stream.encoding))
+    texts = (_ELAPSED.sub("0.0 s", _written_to(stream)) for stream in (out, err))
     return Ran(code, *texts)
 
 

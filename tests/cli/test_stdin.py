@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from prolific_async.simulator import Simulator
+from tests.conftest import HANGS
 
 COMMAND = [sys.executable, "-W", "error", "-m", "prolific_async", "batch", "wait", "-"]
 Given = Callable[[str | bytes], None]
@@ -113,7 +114,7 @@ def test_a_line_is_taken_as_soon_as_it_comes_and_ctrl_c_ends_it(
             process.stdin.write(f"{batch_id}\n".encode())
             assert batch_id.encode() in process.stdout.readline()
         process.send_signal(signal.SIGINT)  # while it waits for a third
-        process.wait(10)
+        process.wait(HANGS)
         assert process.stdout.read() == b""
         assert process.stderr is not None
         assert process.stderr.read() == b""

@@ -118,19 +118,3 @@ def test_a_dumb_terminal_gets_lines(
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert terminal("batch", "wait", ready).out == f"0.0 s\t{ready}\tREADY\n"
-
-
-def test_what_does_not_fit_the_screen_is_counted_and_what_waits_comes_first(
-    account: Simulator, terminal: Any
-) -> None:
-    done = [account.add_batch(status="READY") for _ in range(15)]
-    broken = [account.add_batch(status="ERROR") for _ in range(2)]
-    waiting = [account.add_batch() for _ in range(15)]
-    ran = terminal("batch", "wait", *done, *broken, *waiting, "--timeout", "0.5")
-    frames = [frame.rstrip().splitlines() for frame in ran.screen.split("batch  ")[1:]]
-    cut = [frame for frame in frames if frame[-1].endswith("(10 not shown)")]
-    shown = [[line.split()[0] for line in frame[1:-1]] for frame in cut]
-    assert [*waiting, *broken, *done[:5]] in shown
-    assert max(len(frame) for frame in cut) == 24
-    assert "2 ERROR" in cut[-1][-1]
-    assert "not shown" not in frames[-1][-1]
