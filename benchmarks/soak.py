@@ -188,10 +188,11 @@ async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> No
     end = min(until, time.monotonic() + EPOCH)
 
     async def work() -> None:
+        await rounds.play()  # however late it has become
         while time.monotonic() < end:
-            await rounds.play()
             if draw.random() < REPLACED:
                 await clients.replace()
+            await rounds.play()
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(WORKERS):

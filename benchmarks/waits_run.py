@@ -174,6 +174,7 @@ async def timed(case: Case, plan: Plan, server: Handle) -> Figures:
         last = begin + max(ready_after)
         async with asyncio.timeout(last + PATIENCE - time.monotonic()):
             await asyncio.gather(*tasks)
+        await asyncio.sleep(2 * TICK)  # so that it ticks, however late it has become
         ticker.stop()
     if len(delays) != case.waits:
         raise RuntimeError(f"{case.subject} ended {len(delays)} of {case.waits} waits")

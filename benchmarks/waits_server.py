@@ -14,7 +14,7 @@ import pickle
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qs
 
@@ -136,7 +136,8 @@ class Workspace:
 class Service:
     """Answers request lines by the plan, and counts them by kind."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._batches = {batch.id.encode(): batch for batch in plan.batches}
         members: dict[str, list[BatchPlan]] = defaultdict(list)
         for batch in plan.batches:
@@ -151,7 +152,7 @@ class Service:
         self.counts: Counter[str] = Counter()
 
     def answer(self, request_line: bytes) -> bytes:
-        now = time.monotonic()
+        now = self._clock()
         if not self._bucket.take(now):
             self.counts[REFUSED] += 1
             return _TOO_MANY

@@ -3,6 +3,7 @@ import http.client
 import pytest
 
 from benchmarks.canned import Answers, Requests, serving
+from tests.conftest import HANGS
 
 GET = b"GET /api/batches/1/status?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b'POST /api/batches/1/duplicate HTTP/1.1\r\ncontent-length:  9\r\nHost: a\r\n\r\n{"a": 1}\n'
@@ -35,7 +36,7 @@ def test_a_route_is_a_method_and_the_end_of_a_path() -> None:
 def test_it_serves_from_another_process_and_ends_with_the_block() -> None:
     with serving(ROUTES) as url:
         host = url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=5)
+        connection = http.client.HTTPConnection(host, timeout=HANGS)
         for _ in range(2):
             connection.request("GET", "/batches/1/status")
             with connection.getresponse() as response:
@@ -43,4 +44,4 @@ def test_it_serves_from_another_process_and_ends_with_the_block() -> None:
                 assert response.read() == b'{"status": "READY"}'
         connection.close()
     with pytest.raises(ConnectionRefusedError):
-        http.client.HTTPConnection(host, timeout=5).connect()
+        http.client.HTTPConnection(host, timeout=HANGS).connect()
