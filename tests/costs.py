@@ -1,7 +1,7 @@
 """What a call costs, and for how long it holds the event loop: in CPU time of its thread.
 
 A busy machine makes calls longer, never shorter, and so does memory that is touched for the first
-time: the best of ten calls counts, and one below the limit is enough. What a tracer, such as
+time: the best of several calls counts, and one below the limit is enough. What a tracer, such as
 coverage's, adds to each line is no part of them.
 """
 
@@ -36,7 +36,7 @@ def cost_of(call: Callable[[], object], limit: float = 0.0) -> float:
     """Make a call and return the seconds that it cost."""
     best = math.inf
     with _untraced():
-        for _ in range(10):
+        for _ in range(3):
             before = time.thread_time()
             call()
             best = min(best, time.thread_time() - before)

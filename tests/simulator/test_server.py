@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from prolific_async.simulator import AfterLooks, Ending, Fault, Simulator
 from prolific_async.simulator.server import _reset
+from tests.conftest import NOON
 
 BATCHES = "/api/v1/data-collection/batches"
 STATUS_BODY = b'{"status": "UNINITIALISED"}'
@@ -101,7 +103,7 @@ async def test_a_connection_is_kept_and_every_answer_has_a_date(
         await wire.send("GET", f"/{batch_id}/status")
         status, headers = await wire.head()
         assert (status, headers["content-type"]) == (200, "application/json")
-        assert headers["date"].endswith("gmt")
+        assert headers["date"] == format_datetime(NOON, usegmt=True).lower()
         assert await wire.reader.readexactly(int(headers["content-length"])) == STATUS_BODY
     assert await finished(sim) == [200] * 3
 
