@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -648,6 +648,19 @@ def test_look_now_at_one_that_left_during_a_look_wakes_nobody(count: int) -> Non
         await nothing_left(service.engine)
 
     run(main())
+
+
+@engine_test
+async def test_look_now_at_one_whose_deadline_has_come_is_no_look() -> None:
+    loop: Any = asyncio.get_running_loop()
+    service = Service()
+    service.start(1, timeout=2)
+    await asyncio.sleep(1)
+    loop.now += 5
+    service.engine.look_now("k0")
+    await asyncio.sleep(1)
+    assert service.at("k0") == [0]
+    await nothing_left(service.engine)
 
 
 @engine_test
