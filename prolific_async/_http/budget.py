@@ -63,7 +63,7 @@ class Budget:
 
     async def unpaused(self) -> None:
         """Wait until looks are not paused."""
-        while asyncio.get_running_loop().time() < self._looks_from:
+        if asyncio.get_running_loop().time() < self._looks_from:
             await self._wait_in(self._paused)
 
     async def _wait_in(self, queue: dict[asyncio.Future[bool], None]) -> bool:

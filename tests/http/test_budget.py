@@ -274,6 +274,20 @@ def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
     run(main())
 
 
+def test_nothing_is_armed_when_looks_are_cancelled_as_a_pause_begins() -> None:
+    async def main() -> None:
+        budget = Budget(1)
+        looks = [asyncio.ensure_future(take(budget)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        budget.pause_looks(now() + 60)
+        for look in looks:
+            look.cancel()
+        await asyncio.wait(looks)
+        nothing_armed()
+
+    run(main())
+
+
 def test_a_closed_budget_holds_nobody_up() -> None:
     async def main() -> None:
         budget = Budget(1)
