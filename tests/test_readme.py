@@ -47,6 +47,7 @@ def test_every_example_in_python_is_run() -> None:
         "Use": 1,
         "Waiting for many": 1,
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
+        "Orders that survive their process": 1,  # by tests/durable/test_durable.py
         "Seeing what it does": 1,
         "Testing your own application": 2,  # one by tests/simulator/test_pytest_plugin.py
     }

@@ -1,9 +1,9 @@
-"""Orders that survive their process: duplicate, set up, await READY. The extra ``[durable]``.
+"""Orders that survive their process: duplicate, set up, await READY.
 
 ::
 
     from prolific_async import ProlificClient
-    from prolific_async.durable import DurableBatches
+    from prolific_async.durable import DurableBatches  # extra [durable]
 
     async with (
         ProlificClient() as client,

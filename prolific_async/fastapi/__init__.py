@@ -8,11 +8,13 @@
 
     app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
+
     @app.post("/batches/{batch_id}/copies", status_code=202)
     async def start(batch_id: BatchId, name: str, client: Client) -> str:
         copy = await client.batches.duplicate(batch_id, name=name)
         await copy.setup()
         return copy.id
+
 
     @app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
     async def events(batch_id: BatchId, wait_events: WaitEvents):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,7 +36,6 @@ from tests.durable.worker import QUICK_WORKER, SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from tests.durable.databases import SQLite
 
@@ -496,6 +496,11 @@ def documented() -> str:
     _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
     example, _, _ = text.partition("\n\nAn order")
     return textwrap.dedent(example)
+
+
+def test_readme_shows_the_example_that_is_run() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"```python\n{documented()}\n```" in readme
 
 
 async def test_the_example_works_and_run_again_makes_no_other_copy(

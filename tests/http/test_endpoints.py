@@ -15,7 +15,7 @@ from prolific_async._http.endpoints import segment
 
 ROOT = "/api/v1/data-collection"
 
-quickly = settings(deadline=None, max_examples=120)
+quickly = settings(max_examples=120)
 
 
 def sent(request: endpoints.Request) -> Any:
