@@ -84,7 +84,7 @@ class Transport:
         self._trace_configs = list(trace_configs)
         self.request_timeout = request_timeout
         self._timeout = aiohttp.ClientTimeout(
-            total=None,  # see _time_limit
+            total=None,  # see TimeLimit
             # A little earlier than the whole, to know a connection that was never made for one.
             connect=request_timeout * 0.95,
             # aiohttp rounds longer time-outs up to whole seconds otherwise.
