@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async._http import answers, endpoints
+from prolific_async._http import endpoints
+from prolific_async._http.links import every_page
 from prolific_async._http.retry import did_not_run, get_again, retrying
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 
 BatchOrId: TypeAlias = Batch | str | UUID
-
-_MAX_PAGES = 1000  # of a list: links that never end must not
 
 
 class Batches:
@@ -188,26 +187,11 @@ class Batches:
                 than a thousand pages.
 
         """
-        request: Request | None = endpoints.list_batches(workspace_id)
         found: builtins.list[Batch] = []
-        asked: set[str] = set()
-        while request is not None:
-            asked.add(request.query)
-            answer = await self._get(request)
-            page = load(dict, answer.data, request.method, request.path)
-            if page.get(RESULTS) is not None:
+        first = endpoints.list_batches(workspace_id)
+        async with aclosing(every_page(first, self._get)) as pages:
+            async for request, page in pages:
                 found += await self._read_all(request, page)
-            following = answers.next_page(request, page)
-            count = answers.count(page)
-            if following is None and len(found) < count:
-                raise answers.undecodable(
-                    request, f"{len(found)} of {count} batches, and no link to more", answer.data
-                )
-            if following is not None and following.query in asked:
-                raise answers.undecodable(request, "the links lead in a circle", answer.data)
-            if following is not None and len(asked) == _MAX_PAGES:
-                raise answers.undecodable(request, f"more than {_MAX_PAGES} pages", answer.data)
-            request = following
         return found
 
     async def wait_until_ready(
@@ -371,8 +355,10 @@ class Batches:
     def _read(self, request: Request, data: Any) -> Batch:
         return self._known(load(Batch, data, request.method, request.path))
 
-    async def _read_all(self, request: Request, page: Any) -> builtins.list[Batch]:
+    async def _read_all(self, request: Request, page: dict[str, Any]) -> builtins.list[Batch]:
         """Read the batches of a list's page, which may be so many that they are read in slices."""
+        if page.get(RESULTS) is None:
+            return []
         call = (request.method, request.path)
         results = load(list, page[RESULTS], *call, at=f"$.{RESULTS}", within=page)
         found: builtins.list[Batch] = []

@@ -11,13 +11,11 @@ import codecs
 import math
 import re
 import time
-from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multidict import CIMultiDict
-from yarl import URL
 
 from prolific_async import errors
 from prolific_async._wire.json import decode as decode_json
@@ -25,6 +23,8 @@ from prolific_async._wire.pages import read_page
 from prolific_async._wire.turns import Turns, holds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prolific_async._http.endpoints import Request
 
 MAX_BODY = 64 * 1024 * 1024
@@ -134,35 +134,6 @@ def _no_json(
 def is_success(status: int) -> bool:
     """Tell whether a status is 2xx."""
     return 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
-
-
-def next_page(request: Request, page: Mapping[str, Any]) -> Request | None:
-    """Build the request of a list's next page, None after the last.
-
-    Only the link's query is followed: whatever host and path it names, the next request goes where
-    this one went, and so does the token.
-    """
-    href = _within(page, "_links", "next", "href")
-    if not isinstance(href, str) or not href:
-        return None
-    try:
-        query = URL(href).raw_query_string
-    except ValueError:
-        raise undecodable(request, "the link to the next page is no URL", page) from None
-    return request._replace(query=query)
-
-
-def count(page: Mapping[str, Any]) -> int:
-    """Return how many elements a list has in all its pages, 0 when it does not say."""
-    counted = _within(page, "meta", "count")
-    return counted if isinstance(counted, int) else 0
-
-
-def _within(page: Mapping[str, Any], *keys: str) -> Any:
-    value: Any = page
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 def undecodable(request: Request, problem: str, body: Any = None) -> errors.DecodeError:

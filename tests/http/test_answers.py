@@ -3,7 +3,6 @@
 import asyncio
 import json
 import pickle
-import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -635,88 +634,3 @@ def test_whatever_retry_after_holds_it_is_seconds_or_none(value: str, date: str 
     given_headers = {"Retry_After": value} | ({} if date is None else {"Date": date})
     read = retry_after(headers(**given_headers))
     assert read is None or 0 <= read < float("inf")
-
-
-# --- Lists ------------------------------------------------------------------------------------
-
-
-def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
-    page = {"_links": {"next": {"href": "http://["}}}
-    with pytest.raises(DecodeError) as caught:
-        answers.next_page(SETUP, page)
-    assert caught.value.problems == ("$: the link to the next page is no URL",)
-    assert caught.value.body == page
-
-
-def test_the_count_of_a_page_is_a_number_or_nothing() -> None:
-    for meta, count in (({"count": 3}, 3), ({"count": "3"}, 0), ({}, 0), (None, 0)):
-        assert answers.count({"meta": meta, "count": 9}) == count
-
-
-def link(href: Any) -> dict[str, Any]:
-    return {"results": [], "_links": {"next": {"href": href, "title": "Next"}}}
-
-
-def test_the_next_page_is_asked_where_this_one_was() -> None:
-    first = endpoints.list_batches("w-1")
-    for href in (
-        "https://api.prolific.com/api/v1/data-collection/batches?workspace_id=w-1&offset=200",
-        "https://evil.example/steal?workspace_id=w-1&offset=200",
-        "//evil.example/steal?workspace_id=w-1&offset=200",
-        "?workspace_id=w-1&offset=200",
-    ):
-        following = answers.next_page(first, link(href))
-        assert following is not None
-        assert following.method == "GET"
-        assert following.target == f"{ROOT}/batches?workspace_id=w-1&offset=200"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        None,
-        [],
-        "x",
-        5,
-        {},
-        {"_links": None},
-        {"_links": []},
-        {"_links": {}},
-        {"_links": {"next": None}},
-        {"_links": {"next": "x"}},
-        {"_links": {"next": {}}},
-        link(None),
-        link(""),
-        link(5),
-        link(["x"]),
-    ],
-)
-def test_without_a_link_there_is_no_next_page(data: Any) -> None:
-    assert answers.next_page(endpoints.list_batches("w-1"), data) is None
-
-
-def following_target(href: str) -> str | None:
-    first = endpoints.list_batches("w-1")
-    try:
-        following = answers.next_page(first, link(href))
-    except DecodeError:
-        return None
-    return following and following.target
-
-
-@pytest.mark.parametrize("href", ["http://[", "//[::1", "http://[v.]/?a", "https://[x]/?offset=2"])
-def test_a_link_that_is_no_url_is_no_error_of_python(href: str) -> None:
-    target = following_target(href)
-    assert target is None or target.startswith(f"{ROOT}/batches")
-
-
-@given(query=st.text())
-@example(query="workspace_id=a b")
-@example(query="workspace_id=caf\u00e9")
-@example(query="a=\r\nX-Other: 1")
-@example(query="a=\x00\x7f")
-@example(query="a=\ud800")
-@quickly
-def test_any_link_leads_to_a_target_that_can_be_sent(query: str) -> None:
-    target = following_target("https://api.prolific.com/batches?" + query)
-    assert target is None or re.fullmatch(re.escape(f"{ROOT}/batches") + r"(\?[!-~]*)?", target)

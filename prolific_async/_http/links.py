@@ -1,0 +1,85 @@
+"""Every page of a list, as each links to the next.
+
+The service documents no pages of batches; other lists of its have ``meta.count`` and
+``_links.next.href``: https://docs.prolific.com/api-reference (API Fundamentals: pagination).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from yarl import URL
+
+from prolific_async._http.answers import undecodable
+from prolific_async._wire.converter import load
+from prolific_async._wire.pages import RESULTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from prolific_async._http.answers import Answer
+    from prolific_async._http.endpoints import Request
+
+_MAX_PAGES = 1000  # links that never end must not be followed for ever
+
+
+async def every_page(
+    first: Request, get: Callable[[Request], Awaitable[Answer]]
+) -> AsyncGenerator[tuple[Request, dict[str, Any]]]:
+    """Yield each page and the request that got it, whose ``results`` are the caller's to check.
+
+    Raises:
+        DecodeError: A page is no object, or links to one that was read before, to none although
+            there must be more, or to more than a thousand.
+
+    """
+    request: Request | None = first
+    asked: set[str] = set()
+    elements = 0
+    while request is not None:
+        asked.add(request.query)
+        page = load(dict, (await get(request)).data, request.method, request.path)
+        yield request, page
+        elements += len(page.get(RESULTS) or ())
+        following = next_page(request, page)
+        problem = None
+        if following is None:
+            if elements < (expected := count(page)):
+                problem = f"{elements} of {expected} batches, and no link to more"
+        elif following.query in asked:
+            problem = "the links lead in a circle"
+        elif len(asked) == _MAX_PAGES:
+            problem = f"more than {_MAX_PAGES} pages"
+        if problem is not None:
+            raise undecodable(request, problem, page)
+        request = following
+
+
+def next_page(request: Request, page: Any) -> Request | None:
+    """Build the request of the next page, None after the last.
+
+    Only the link's query is followed: whatever host and path it names, the next request goes where
+    this one went, and so does the token.
+    """
+    href = _within(page, "_links", "next", "href")
+    if not isinstance(href, str) or not href:
+        return None
+    try:
+        query = URL(href).raw_query_string
+    except ValueError:
+        raise undecodable(request, "the link to the next page is no URL", page) from None
+    return request._replace(query=query)
+
+
+def count(page: Any) -> int:
+    """Return how many elements there are on all pages, 0 when a page does not say."""
+    counted = _within(page, "meta", "count")
+    return counted if isinstance(counted, int) else 0
+
+
+def _within(page: Any, *keys: str) -> Any:
+    value = page
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
