@@ -1,7 +1,7 @@
 """Every page of a list, as each links to the next.
 
-The service documents no pages of batches; other lists of its have ``meta.count`` and
-``_links.next.href``: https://docs.prolific.com/api-reference (API Fundamentals: pagination).
+Of batches the service documents a ``meta.count`` and no pages; other lists of its may link to a next
+one (``_links.next.href``): https://docs.prolific.com/api-reference.
 """
 
 from __future__ import annotations
