@@ -1,6 +1,6 @@
 """Every page of a list, as each links to the next.
 
-Of batches the service documents a ``meta.count`` and no pages; other lists of its may link to a next
+Of batches the service documents a ``meta.count`` and no pages; its other lists may link to a next
 one (``_links.next.href``): https://docs.prolific.com/api-reference.
 """
 
