@@ -15,6 +15,8 @@ _ROOT = "/api/v1/data-collection"
 
 # The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
+# Control characters, and half a surrogate pair.
+_NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 _ENCODER = json.JSONEncoder()
 
@@ -83,6 +85,6 @@ def checked_id(identifier: object) -> str:
     text = str(identifier) if isinstance(identifier, UUID) else identifier
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if text in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", text):
+    if text in ("", ".", "..") or _NEVER.search(text):
         raise ValueError(f"{text!r} cannot be an id")
     return text
