@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -76,6 +78,8 @@ class DurableBatches:
 
     Raises:
         ValueError: ``application`` or ``look_every`` makes no sense.
+        ConfigurationError: This Python's SQLite is too old for DBOS: from Python 3.12 on it must be
+            3.42 or later.
 
     """
 
@@ -90,7 +94,7 @@ class DurableBatches:
         _checked_above_0("look_every", look_every)
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
-        self._database_url = database_url
+        self._database_url = checked_database(database_url)
         self._application = application
         self._look_every = look_every
         self._migrate = migrate
@@ -275,6 +279,28 @@ class DurableBatches:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
+
+
+def checked_database(
+    url: str,
+    *,
+    python: tuple[int, ...] = sys.version_info[:2],
+    sqlite: tuple[int, ...] = sqlite3.sqlite_version_info,
+) -> str:
+    """Return the address of a database that DBOS can use with this Python.
+
+    Raises:
+        ConfigurationError: As ``DurableBatches``.
+
+    """
+    # DBOS asks for unixepoch('subsec') then, and without it all fails with an IntegrityError.
+    if url.startswith("sqlite") and python >= (3, 12) and sqlite < (3, 42):
+        found = ".".join(map(str, sqlite))
+        raise ConfigurationError(
+            f"DBOS needs SQLite 3.42 or later from Python 3.12 on, and this one has {found}: "
+            "use Python 3.11, a newer SQLite, or PostgreSQL"
+        )
+    return url
 
 
 def _checked_above_0(name: str, value: float) -> None:

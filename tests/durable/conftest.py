@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prolific_async import ProlificClient
+from prolific_async import ConfigurationError, ProlificClient
+from prolific_async.durable.batches import checked_database
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.durable.databases import PostgreSQL, SQLite, serve
 
@@ -36,7 +37,12 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> SQLite:
-    return SQLite(tmp_path)
+    files = SQLite(tmp_path)
+    try:
+        checked_database(files.new())
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    return files
 
 
 @pytest.fixture(scope="session")

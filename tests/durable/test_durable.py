@@ -31,6 +31,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.durable import DurableBatches
+from prolific_async.durable.batches import checked_database
 from prolific_async.simulator import Fault, Simulator
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
@@ -396,6 +397,26 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
         DurableBatches("sqlite:///never", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("url", "python", "sqlite", "serves"),
+    [
+        ("sqlite:///x", (3, 11), (3, 40, 1), True),
+        ("sqlite:///x", (3, 12), (3, 40, 1), False),
+        ("sqlite+pysqlite:///x", (3, 13), (3, 41, 2), False),
+        ("sqlite:///x", (3, 12), (3, 42, 0), True),
+        ("postgresql:///x", (3, 12), (3, 40, 1), True),
+    ],
+)
+def test_an_sqlite_that_is_too_old_is_told_before_it_is_used(
+    url: str, python: tuple[int, int], sqlite: tuple[int, ...], *, serves: bool
+) -> None:
+    if serves:
+        assert checked_database(url, python=python, sqlite=sqlite) == url
+    else:
+        with pytest.raises(ConfigurationError, match=r"3\.42 .*has 3\.4[01]\.\d: use"):
+            checked_database(url, python=python, sqlite=sqlite)
+
+
 async def test_it_is_used_when_it_is_open(sqlite: SQLite, client: ProlificClient) -> None:
     durable = DurableBatches(sqlite.new())
     with pytest.raises(ConfigurationError, match="async with"):
@@ -503,6 +524,7 @@ def test_readme_shows_the_example_that_is_run() -> None:
     assert f"```python\n{documented()}\n```" in readme
 
 
+@pytest.mark.usefixtures("sqlite")
 async def test_the_example_works_and_run_again_makes_no_other_copy(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
