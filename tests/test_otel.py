@@ -377,8 +377,11 @@ async def test_the_spans_of_a_client_go_to_one_provider(
 class Broken(SpanProcessor):
     """A span processor with a bug."""
 
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
     def on_start(self, span: object, parent_context: object = None) -> None:
-        raise RuntimeError("no start")
+        raise self.error
 
 
 class BrokenAtTheEnd(SpanProcessor):
@@ -388,7 +391,11 @@ class BrokenAtTheEnd(SpanProcessor):
         raise RuntimeError("no end")
 
 
-@pytest.mark.parametrize("broken", [Broken(), BrokenAtTheEnd()], ids=["start", "end"])
+@pytest.mark.parametrize(
+    "broken",
+    [Broken(RuntimeError("no start")), Broken(asyncio.CancelledError()), BrokenAtTheEnd()],
+    ids=["start", "cancelled", "end"],
+)
 async def test_what_breaks_in_tracing_breaks_no_wait(
     sim: Simulator, caplog: pytest.LogCaptureFixture, broken: SpanProcessor
 ) -> None:

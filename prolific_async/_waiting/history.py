@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prolific_async.errors import brief
 from prolific_async.models import StatusEvent
@@ -68,10 +68,17 @@ class History:
 
     def _call(self, event: _Event) -> None:
         if self._on_event is not None:
-            try:
-                self._on_event(StatusEvent(self.key, *event))
-            except Exception:  # noqa: BLE001 - whatever it is, the wait is not its place
-                _log.exception("on_event raised for batch %s; the wait goes on", self.key)
+            self._inform("on_event", self._on_event, StatusEvent(self.key, *event))
+
+    def _inform(self, who: str, told: Callable[[Any], object], news: Any) -> None:
+        """Call who is told; whatever that raises, the wait is not its place."""
+        try:
+            told(news)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A CancelledError, as of a future that it asks, would end a look that serves others, too.
+        except BaseException:  # noqa: BLE001
+            _log.exception("%s raised for batch %s; the wait goes on", who, self.key)
 
     def _kept_events(self) -> tuple[StatusEvent, ...]:
         return tuple(StatusEvent(self.key, *event) for event in self._events or ())

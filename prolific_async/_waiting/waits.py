@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from prolific_async._waiting.looks import Looks
     from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.models import Batch
-
-_log = logging.getLogger("prolific_async")
 
 _AT_A_TIME = 1000  # waits that are started before the loop gets its turn
 _STREAMED_AT_A_TIME = 100  # likewise of a stream, whose own steps cost more
@@ -38,19 +35,16 @@ class ObservedWait(Wait):
 
     def end(self, _: object = None) -> None:
         """Tell the outcome, once."""
-        self._inform(self.outcome)
+        self._observe(self.outcome)
         self._observer = None
 
     def _call(self, event: Any) -> None:
-        self._inform(StatusEvent(self.key, *event))
+        self._observe(StatusEvent(self.key, *event))
         super()._call(event)
 
-    def _inform(self, news: StatusEvent | Batch | WaitError | None) -> None:
-        try:
-            if self._observer is not None:
-                self._observer(news)
-        except Exception:  # noqa: BLE001 - as for on_event
-            _log.exception("an observer raised for batch %s; the wait goes on", self.key)
+    def _observe(self, news: StatusEvent | Batch | WaitError | None) -> None:
+        if self._observer is not None:
+            self._inform("an observer", self._observer, news)
 
 
 class Waits:

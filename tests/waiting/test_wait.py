@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,9 @@ from prolific_async import (
 )
 from prolific_async._waiting.wait import Look, Wait
 from tests.samples import batch, status_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROCESSING, READY = Look(BatchStatus.PROCESSING), Look(BatchStatus.READY)
 FAILED, UNINITIALISED = Look(BatchStatus.ERROR), Look(BatchStatus.UNINITIALISED)
@@ -418,6 +422,45 @@ def test_no_limit() -> None:
     assert see(wait, PROCESSING, 1e9).next_in == 1
 
 
+def calling(on_event: Callable[[StatusEvent], object], timeout: float | None = None) -> Wait:
+    return Wait(
+        "b1",
+        poll=PollPolicy(),
+        retry=RetryPolicy(),
+        timeout=timeout,
+        request_timeout=5,
+        now=0,
+        on_event=on_event,
+    )
+
+
+def raising(raised: BaseException) -> Wait:
+    def tell(_: object) -> None:
+        raise raised
+
+    return calling(tell)
+
+
+@pytest.mark.parametrize("raised", [ValueError("a bug"), asyncio.CancelledError()])
+def test_what_on_event_raises_is_logged(
+    raised: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    wait = raising(raised)
+    wait.observe(PROCESSING, 1)
+    assert wait.due is not None
+    assert wait.due >= 2
+    assert caplog.messages == ["on_event raised for batch b1; the wait goes on"]
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is raised
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit()])
+def test_on_event_may_end_the_process(raised: BaseException) -> None:
+    with pytest.raises(type(raised)):
+        raising(raised).observe(PROCESSING, 1)
+
+
 @pytest.mark.parametrize("timeout", [0, 100])
 def test_the_end_that_on_event_brings_about_stays(timeout: float) -> None:
     told: list[StatusEvent] = []
@@ -427,15 +470,7 @@ def test_the_end_that_on_event_brings_about_stays(timeout: float) -> None:
         if wait.outcome is None:
             wait.fail(ConfigurationError("closed"), 1)
 
-    wait = Wait(
-        "b1",
-        poll=PollPolicy(),
-        retry=RetryPolicy(),
-        timeout=timeout,
-        request_timeout=5,
-        now=0,
-        on_event=close,
-    )
+    wait = calling(close, timeout)
     if timeout:
         wait.observe(Look(BatchStatus.READY), 1)
     wait.observe(PROCESSING, 1)  # at once, or as the get that denies READY
