@@ -215,6 +215,35 @@ def test_one_client_for_one_loop_after_the_other(port: int) -> None:
     gc.collect()
 
 
+def test_a_loop_that_was_closed_in_the_middle_of_its_calls(far: Simulator) -> None:
+    under_way = asyncio.Event()
+
+    async def hang_once(*_: object) -> None:
+        if not under_way.is_set():
+            under_way.set()
+            await asyncio.Event().wait()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(hang_once)
+    client = ProlificClient(
+        far.token, base_url=far.url, trace_configs=[trace], max_requests_per_second=1
+    )
+    batch_id = far.add_batch(status="READY")
+    loop = asyncio.new_event_loop()
+    calls: list[Any] = [loop.create_task(client.batches.get_status(batch_id)) for _ in range(2)]
+    loop.run_until_complete(under_way.wait())
+    loop.close()
+
+    async def in_another() -> BatchStatus | None:
+        async with client:
+            return await client.batches.get_status(batch_id)
+
+    assert asyncio.run(in_another()) is BatchStatus.READY
+    assert not any(call.done() for call in calls)
+    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+        call._log_destroy_pending = False
+
+
 def test_two_loops_at_once_are_refused() -> None:
     async def outer() -> None:
         async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:

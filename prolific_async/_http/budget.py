@@ -177,6 +177,6 @@ class Budget:
 def _answer(queue: dict[asyncio.Future[bool], None], *, turn_taken: bool) -> None:
     """Let all go on who wait in a queue."""
     for turn in queue:
-        if not turn.done() and not turn.get_loop().is_closed():
+        if not turn.done():
             turn.set_result(turn_taken)
     queue.clear()

@@ -257,8 +257,9 @@ class Transport:
 
     async def _let_go(self, connected: _Connected | None) -> None:
         if connected is not None:
-            connected.admission.budget.close()
-            connected.limit.close()
+            if not connected.loop.is_closed():  # else nobody who waits in it can be told
+                connected.admission.budget.close()
+                connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()
 
