@@ -25,7 +25,7 @@ class Admission:
         entered = False
         while True:
             if not places.take_free():
-                await places.wait()
+                await places.wait(look=look)
             try:
                 entered = budget.take_free(loop.time(), look=look) or await budget.wait(look=look)
             finally:

@@ -9,12 +9,15 @@ from collections import deque
 class Places:
     """A semaphore whose free places are taken without a coroutine, which most of them are.
 
-    ``asyncio.Semaphore`` would cost 2 % of a whole request. Who has to wait is served in turn.
+    ``asyncio.Semaphore`` would cost 2 % of a whole request. Who has to wait is served in turn,
+    looks before calls: looks are at most half as many as places, while calls are any number, and
+    could hold all places for as long as they wait for a slow budget.
     """
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._looks: deque[asyncio.Future[None]] = deque()
+        self._calls: deque[asyncio.Future[None]] = deque()
 
     def take_free(self) -> bool:
         """Take a place if one is free, and tell whether it was."""
@@ -23,10 +26,10 @@ class Places:
         self._free -= 1
         return True
 
-    async def wait(self) -> None:
+    async def wait(self, *, look: bool) -> None:
         """Wait for a place, and take it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(turn)
+        (self._looks if look else self._calls).append(turn)
         taken = False
         try:
             await turn
@@ -37,9 +40,9 @@ class Places:
                 self.give_back()
 
     def give_back(self) -> None:
-        """Hand a place to whoever waits longest, else make it free."""
-        while self._queue:
-            turn = self._queue.popleft()
+        """Hand a place to whoever is next, else make it free."""
+        while queue := self._looks or self._calls:
+            turn = queue.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return

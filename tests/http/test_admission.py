@@ -94,6 +94,35 @@ def test_a_pause_that_is_made_longer_is_waited_out() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("rate", [10, None])
+@pytest.mark.parametrize("connections", [1, 2, 100])
+def test_a_crowd_of_calls_and_looks_take_turns(connections: int, rate: float | None) -> None:
+    async def main() -> None:
+        admission = Admission(connections, rate)
+        calls = [
+            asyncio.ensure_future(sent(admission, look=False, seconds=0.1)) for _ in range(1000)
+        ]
+        looks = 0
+
+        async def look_on() -> None:
+            nonlocal looks
+            while True:
+                await sent(admission, look=True, seconds=0.1)
+                looks += 1
+
+        # As many at once as a transport with so many connections allows.
+        looking = [asyncio.ensure_future(look_on()) for _ in range(max(1, connections // 2))]
+        await asyncio.sleep(10)
+        assert looks > 30
+        assert sum(call.done() for call in calls) > 30
+        for task in (*calls, *looking):
+            task.cancel()
+        await asyncio.wait([*calls, *looking])
+        await nothing_left(admission, connections)
+
+    run(main())
+
+
 @pytest.mark.parametrize("after", [0.1, 0.5, 1.2, 59, 60])
 def test_one_that_is_cancelled_keeps_neither_place_nor_turn(after: float) -> None:
     async def main() -> None:

@@ -17,31 +17,32 @@ async def test_free_places_are_taken_until_there_are_none() -> None:
     assert [places.take_free() for _ in range(3)] == [True, True, False]
 
 
-async def test_who_waits_is_served_in_turn() -> None:
+async def test_who_waits_is_served_in_turn_looks_first() -> None:
     places = Places(1)
     places.take_free()
     served: list[int] = []
 
     async def wait(number: int) -> None:
-        await places.wait()
+        await places.wait(look=number % 2 == 1)
         served.append(number)
 
-    tasks = [asyncio.create_task(wait(number)) for number in range(3)]
+    tasks = [asyncio.create_task(wait(number)) for number in range(5)]
     await asyncio.sleep(0)
     for _ in tasks:
         assert not places.take_free()  # nobody overtakes
         places.give_back()
         await asyncio.sleep(0)
-    assert served == [0, 1, 2]
+    assert served == [1, 3, 0, 2, 4]
     places.give_back()
     assert places.take_free()
 
 
 @pytest.mark.parametrize("handed_over", [True, False])
-async def test_a_cancelled_wait_keeps_no_place(handed_over: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("look", [True, False])
+async def test_a_cancelled_wait_keeps_no_place(look: bool, handed_over: bool) -> None:  # noqa: FBT001
     places = Places(1)
     places.take_free()
-    first, second = (asyncio.create_task(places.wait()) for _ in range(2))
+    first, second = (asyncio.create_task(places.wait(look=one)) for one in (look, False))
     await asyncio.sleep(0)
     if handed_over:
         places.give_back()
