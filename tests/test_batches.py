@@ -16,6 +16,7 @@ from prolific_async import (
     BatchFailedError,
     BatchNotSetUpError,
     BatchStatus,
+    ConnectionLostError,
     DecodeError,
     NotFoundError,
     OutcomeUnknownError,
@@ -556,6 +557,23 @@ async def test_faults_on_the_way(sim: Simulator, client: ProlificClient) -> None
     # A look is one attempt: the request layer does not multiply what the wait repeats.
     looks = [one for one in sim.requests if one.path.endswith("/status")]
     assert len(looks) - 1 == len(events) == events[-1].polls
+
+
+async def test_the_errors_that_a_wait_keeps_hold_no_frames(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch(status="READY")
+    for fault in (Fault(status=503), *[Fault(reset="before")] * 2, Fault(body="<html>")):
+        sim.inject("GET", "/status", fault)
+    events: list[StatusEvent] = []
+    await client.batches.wait_until_ready(batch_id, on_event=events.append)
+    kinds = [type(event.error) for event in events]
+    assert kinds == [ServerError, ConnectionLostError, DecodeError, type(None)]
+    errors: list[BaseException] = [event.error for event in events if event.error is not None]
+    for error in errors:
+        assert error.__traceback__ is None
+        errors += [inner for inner in (error.__cause__, error.__context__) if inner is not None]
+    assert len(errors) > 3
 
 
 async def test_a_hanging_request_is_cut_at_the_deadline() -> None:
