@@ -30,6 +30,7 @@ def test_requests_of_the_endpoints() -> None:
     look = endpoints.look("b-1", whole=True)
     assert (look.method, look.target, look.body) == ("GET", f"{ROOT}/batches/b-1", None)
     listed = endpoints.list_batches("w 1&x=é/")
+    assert (listed.method, listed.body) == ("GET", None)
     assert listed.target == f"{ROOT}/batches?workspace_id=w%201%26x%3D%C3%A9%2F"
     setup = endpoints.change("b-1", "setup", tasks_per_group=5)
     assert setup.target == f"{ROOT}/batches/b-1/setup"
