@@ -107,18 +107,14 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         found = {f"k{number}": PENDING for number in range(10)}
         if why == "failed":
             service.groups = [GroupLook(failure="broken")]
-        elif why == "heavy":
-            service.groups = [GroupLook(found, size=10 * HEAVY + 1)]
         else:
-            service.groups = [GroupLook(found, size=1)]
-            service.group_seconds = 2
+            service.groups = [GroupLook(found, size=10 * HEAVY + 1)]
         waiters = service.start(10)
         await asyncio.sleep(2.5)
         assert service.as_one_at == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
         assert all(waiter.seen for waiter in waiters)
         assert all(seen.error is None for waiter in waiters for _, seen in waiter.seen)
-        service.group_seconds = 0.1
         await asyncio.sleep(APART - 2.5)
         assert service.as_one_at == [0]
         assert 180 <= len(service.singles) <= 200
@@ -178,14 +174,19 @@ async def test_a_group_look_may_not_last_longer_as_single_looks_were_held_back()
     await nothing_left(service.engine)
 
 
-@engine_test
-async def test_a_group_look_from_the_first_entry_on_may_last_for_ever() -> None:
-    service = Service(few=1)
-    service.start(1)
-    await asyncio.sleep(1)
-    assert service.patiences == [math.inf]
-    service.engine.close("closed")
-    await nothing_left(service.engine)
+@pytest.mark.parametrize(("few", "patience"), [(1, math.inf), (2, PATIENCE)])
+def test_only_a_group_look_from_the_first_entry_on_may_last_for_ever(
+    few: int, patience: float
+) -> None:
+    async def main() -> None:
+        service = Service(few=few)
+        service.start(few)
+        await asyncio.sleep(1)
+        assert service.patiences == [patience]
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
 
 
 @engine_test
@@ -432,6 +433,21 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("c", 20),
     ]
     assert set(service.engine._schedule._groups) == {"a", "b", "c"}
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() -> None:
+    service = Unknown({f"k{number}": "a" for number in range(12)})
+    service.known |= {f"k{number}": "a" for number in range(4)}
+    service.start(4)
+    service.start(8, first=4, gap=50)
+    await asyncio.sleep(1)
+    assert [key for _, key in service.singles] == [f"k{number}" for number in range(4)]
+    await asyncio.sleep(3)
+    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
+    assert len(service.singles) == 4
     service.engine.close("closed")
     await nothing_left(service.engine)
 
