@@ -623,6 +623,18 @@ async def test_one_that_expires_as_its_group_is_due_causes_no_look_at_its_entry(
 
 
 @engine_test
+async def test_one_that_is_due_as_another_expires_is_looked_at() -> None:
+    service = Service(seconds=0)
+    (expiring,) = service.start(1, timeout=3)
+    service.start(1, first=1)
+    await asyncio.sleep(4)
+    assert expiring.ended_at == 3
+    assert service.at("k1") == [0, 3]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_is_not_looked_at_for_one_that_left() -> None:
     service = Service()
     service.group_seconds = 0
