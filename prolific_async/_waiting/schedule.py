@@ -141,17 +141,17 @@ class Schedule:
 
     def _of_entries(self, group: Group, due: list[Entry], now: float) -> list[Entry | Group]:
         """Return the looks at entries that are due by themselves: a few singly, many as one."""
-        looks: list[Entry | Group] = []
+        looks: list[Group] = []
         together = [entry for entry in due if group.is_one(now) and entry.fits_group(now)]
         if len(together) >= group.few:
-            looks += self._as_one(group, now)
+            looks = self._as_one(group, now)
             for entry in together:
                 self.plan(entry, now)
             due = [entry for entry in due if not entry.fits_group(now)]
         for entry in due:
             entry.busy = QUEUED
             self.plan(entry, now)
-        return looks + due
+        return [*looks, *due]
 
     def _as_one(self, group: Group, now: float) -> list[Group]:
         """Return the look at a group, if it may have one now."""
