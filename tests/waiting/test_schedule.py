@@ -493,6 +493,22 @@ async def test_one_whose_group_becomes_known_moves() -> None:
 
 
 @engine_test
+async def test_those_who_stay_are_not_looked_at_for_the_eager_ones_that_moved() -> None:
+    names: dict[str, str] = {}
+    service = Service(group_of=names.get)
+    service.start(8)
+    service.start(8, first=8, gap=20)
+    await asyncio.sleep(1)
+    names |= {f"k{number}": "home" for number in range(8)}
+    await asyncio.sleep(18)
+    assert [when for when, name, _ in service.as_ones if name is None] == [0]
+    await asyncio.sleep(2)
+    assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
     names = {f"k{number}": "home" for number in range(8)}
     service = Service(group_of=names.get)
