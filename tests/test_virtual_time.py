@@ -1,4 +1,4 @@
-"""The loop that the tests run on: what its clock counts."""
+"""The loops that the tests run on: what their clocks count."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.virtual_time import SteadyLoop
+from tests.virtual_time import SteadyLoop, run
 
 
 def now() -> float:
@@ -44,3 +44,22 @@ async def test_it_never_goes_back() -> None:
         await asyncio.sleep(pause)
         seen += [now(), now()]
     assert seen == sorted(seen)
+
+
+def test_what_would_never_end_is_told_and_ended() -> None:
+    ended = []
+
+    async def hang() -> None:
+        await asyncio.sleep(5)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append(now())
+
+    with pytest.raises(RuntimeError, match="nothing is left that could happen"):
+        run(hang())
+    assert ended == [1005.0]
+
+
+def test_a_thread_may_end_what_nothing_else_would() -> None:
+    assert run(asyncio.to_thread(lambda: 5)) == 5

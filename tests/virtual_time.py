@@ -21,7 +21,7 @@ _STUCK = 10_000  # silences after which an answer that is still outstanding is a
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop for code that does no I/O."""
+    """A loop for code that does no I/O. It says so when it would wait for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,11 +38,18 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Tell whether only a timer can make anything happen."""
         return True
 
+    def is_alone(self) -> bool:
+        """Tell whether neither a thread nor anything outside can wake it."""
+        inside: Any = self
+        return inside._default_executor is None
+
     def _run_once(self) -> None:
         inside: Any = self
         while inside._scheduled and inside._scheduled[0]._cancelled:
             inside._timer_cancelled_count -= 1
             heapq.heappop(inside._scheduled)._scheduled = False
+        if not (inside._ready or inside._scheduled or inside._stopping) and self.is_alone():
+            raise RuntimeError("nothing is left that could happen, and the test is not over")
         if not inside._ready and inside._scheduled:
             when = inside._scheduled[0].when()
             if when > self.time() and self.is_idle():
@@ -61,6 +68,9 @@ class LoopbackLoop(VirtualLoop):
     def __init__(self) -> None:
         super().__init__()
         self.may_jump: Callable[[], bool] = lambda: True
+
+    def is_alone(self) -> bool:
+        return False
 
     def is_idle(self) -> bool:
         inside: Any = self

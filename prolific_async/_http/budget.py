@@ -63,8 +63,7 @@ class Budget:
 
     async def unpaused(self) -> None:
         """Wait until looks are not paused."""
-        if asyncio.get_running_loop().time() < self._looks_from:
-            await self._wait_in(self._paused)
+        await self._wait_in(self._paused)
 
     async def _wait_in(self, queue: dict[asyncio.Future[bool], None]) -> bool:
         loop = asyncio.get_running_loop()

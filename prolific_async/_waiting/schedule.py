@@ -133,33 +133,32 @@ class Schedule:
             entries = list(group.entries)
             for entry in [one for one in entries if self.grouped(one) is not group]:
                 self.plan(entry, now)
-        if group.is_one(now) and group.is_due(now):
-            return self._as_one(group, now)
-        for entry in group.entries:
-            self.plan(entry, now)
-        return []
+        looks = self._as_one(group, now) if group.is_one(now) and group.is_due(now) else []
+        if not looks:
+            for entry in group.entries:
+                self.plan(entry, now)
+        return looks
 
     def _of_entries(self, group: Group, due: list[Entry], now: float) -> list[Entry | Group]:
         """Return the looks at entries that are due by themselves: a few singly, many as one."""
-        looks: list[Entry | Group] = []
+        looks: list[Group] = []
         together = [entry for entry in due if group.is_one(now) and entry.fits_group(now)]
         if len(together) >= group.few:
-            looks += self._as_one(group, now)
+            looks = self._as_one(group, now)
             for entry in together:
                 self.plan(entry, now)
             due = [entry for entry in due if not entry.fits_group(now)]
         for entry in due:
             entry.busy = QUEUED
             self.plan(entry, now)
-        return looks + due
+        return [*looks, *due]
 
     def _as_one(self, group: Group, now: float) -> list[Group]:
-        if now < group.held_until:
-            self._timetable.place(group, group.held_until)
-        elif not group.busy:
-            group.busy = QUEUED
-            return [group]
-        return []
+        """Return the look at a group, if it may have one now."""
+        if group.busy or now < group.held_until:
+            return []
+        group.busy = QUEUED
+        return [group]
 
     def _ungroup(self, entry: Entry) -> None:
         group, entry.group = entry.group, None

@@ -25,6 +25,7 @@ SETUP = endpoints.change("b-1", "setup", tasks_per_group=5)
 CALL = f"POST {ROOT}/batches/b-1/setup"
 TOKEN = "s3cret/t0ken"
 NOTHING: Mapping[str, str] = CIMultiDict()
+SHOWN = 64 * 1024  # bytes of a body, as README says
 
 BY_STATUS = {
     400: errors.BadRequestError,
@@ -181,7 +182,7 @@ def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
     assert (error.method, error.path) == ("POST", f"{ROOT}/batches/b-1/setup")
     assert len(error.problems) == 1
     assert error.problems[0].startswith("$: ")
-    assert error.body == raw.decode("utf-8", "replace")[: answers.MAX_SHOWN]
+    assert error.body == raw.decode("utf-8", "replace")[:SHOWN]
     assert CALL in str(error)
     assert len(str(error)) < 900
     assert pickle.loads(pickle.dumps(error)).body == error.body
@@ -308,7 +309,7 @@ def test_an_error_without_a_body(raw: bytes) -> None:
 def test_an_error_that_is_no_json_keeps_its_text(raw: bytes) -> None:
     error = failure(raw, 502)
     assert type(error) is ServerError
-    text = raw.decode("utf-8", "replace")[: answers.MAX_SHOWN]
+    text = raw.decode("utf-8", "replace")[:SHOWN]
     # What is JSON but for its encoding may be read as well.
     assert text in (error.body, json.dumps(error.body, ensure_ascii=False))
     assert (error.error_code, error.title, error.detail) == (None, None, None)
@@ -361,20 +362,26 @@ def test_a_success_that_echoes_the_token_is_refused_and_shows_it_not() -> None:
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_long_body_is_shown_in_part_and_no_token_by_halves(status: int) -> None:
     for beyond in range(0, 80, 7):
-        body = b"x" * (answers.MAX_SHOWN - beyond) + TOKEN.encode() * 9
+        body = b"x" * (SHOWN - beyond) + TOKEN.encode() * 9
         with pytest.raises((DecodeError, ServerError)) as caught:
             decode(SETUP, status, NOTHING, body, secret=TOKEN)
         shown: str = vars(caught.value)["body"]
-        assert answers.MAX_SHOWN - 200 < len(shown) <= answers.MAX_SHOWN
+        assert SHOWN - 200 < len(shown) <= SHOWN
         assert shown.strip("x") in ("", "[token]", "[token]" * 2, "[token]" * 3)
 
 
 def test_of_a_long_body_all_is_shown_that_holds_no_half_of_a_token() -> None:
     for excess, hidden in ((0, 0), (1, 6 * len(TOKEN))):
-        body = b"x" * (answers.MAX_SHOWN + excess)
+        body = b"x" * (SHOWN + excess)
         with pytest.raises(ServerError) as caught:
             decode(SETUP, 500, NOTHING, body, secret=TOKEN)
-        assert caught.value.body == "x" * (answers.MAX_SHOWN - hidden)
+        assert caught.value.body == "x" * (SHOWN - hidden)
+
+
+def test_a_success_may_hold_what_is_short_enough_to_stand_there_by_chance() -> None:
+    secret = TOKEN + "-15"
+    assert len(secret) == 15
+    assert decode(SETUP, 200, NOTHING, f'"{secret}"'.encode(), secret=secret).data == secret
 
 
 def test_hiding_a_token_changes_nothing_else() -> None:

@@ -107,18 +107,14 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         found = {f"k{number}": PENDING for number in range(10)}
         if why == "failed":
             service.groups = [GroupLook(failure="broken")]
-        elif why == "heavy":
-            service.groups = [GroupLook(found, size=10 * HEAVY + 1)]
         else:
-            service.groups = [GroupLook(found, size=1)]
-            service.group_seconds = 2
+            service.groups = [GroupLook(found, size=10 * HEAVY + 1)]
         waiters = service.start(10)
         await asyncio.sleep(2.5)
         assert service.as_one_at == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
         assert all(waiter.seen for waiter in waiters)
         assert all(seen.error is None for waiter in waiters for _, seen in waiter.seen)
-        service.group_seconds = 0.1
         await asyncio.sleep(APART - 2.5)
         assert service.as_one_at == [0]
         assert 180 <= len(service.singles) <= 200
@@ -178,14 +174,19 @@ async def test_a_group_look_may_not_last_longer_as_single_looks_were_held_back()
     await nothing_left(service.engine)
 
 
-@engine_test
-async def test_a_group_look_from_the_first_entry_on_may_last_for_ever() -> None:
-    service = Service(few=1)
-    service.start(1)
-    await asyncio.sleep(1)
-    assert service.patiences == [math.inf]
-    service.engine.close("closed")
-    await nothing_left(service.engine)
+@pytest.mark.parametrize(("few", "patience"), [(1, math.inf), (2, PATIENCE)])
+def test_only_a_group_look_from_the_first_entry_on_may_last_for_ever(
+    few: int, patience: float
+) -> None:
+    async def main() -> None:
+        service = Service(few=few)
+        service.start(few)
+        await asyncio.sleep(1)
+        assert service.patiences == [patience]
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
 
 
 @engine_test
@@ -437,6 +438,21 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
 
 
 @engine_test
+async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() -> None:
+    service = Unknown({f"k{number}": "a" for number in range(12)})
+    service.known |= {f"k{number}": "a" for number in range(4)}
+    service.start(4)
+    service.start(8, first=4, gap=50)
+    await asyncio.sleep(1)
+    assert [key for _, key in service.singles] == [f"k{number}" for number in range(4)]
+    await asyncio.sleep(3)
+    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
+    assert len(service.singles) == 4
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_unknown_ones_without_company_are_looked_at_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
     waiters = service.start(20)
@@ -472,6 +488,22 @@ async def test_one_whose_group_becomes_known_moves() -> None:
     latest = {name: sorted(keys) for _, name, keys in service.as_ones}
     assert latest["home"] == [f"k{number}" for number in range(8)]
     assert latest[None] == sorted(f"k{number}" for number in range(8, 16))
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_those_who_stay_are_not_looked_at_for_the_eager_ones_that_moved() -> None:
+    names: dict[str, str] = {}
+    service = Service(group_of=names.get)
+    service.start(8)
+    service.start(8, first=8, gap=20)
+    await asyncio.sleep(1)
+    names |= {f"k{number}": "home" for number in range(8)}
+    await asyncio.sleep(18)
+    assert [when for when, name, _ in service.as_ones if name is None] == [0]
+    await asyncio.sleep(2)
+    assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -602,6 +634,18 @@ async def test_one_that_expires_as_its_group_is_due_causes_no_look_at_its_entry(
     assert expiring.ended_at == 3.125
     assert service.as_one_at == [0, 3.125]
     assert service.singles == []
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_one_that_is_due_as_another_expires_is_looked_at() -> None:
+    service = Service(seconds=0)
+    (expiring,) = service.start(1, timeout=3)
+    service.start(1, first=1)
+    await asyncio.sleep(4)
+    assert expiring.ended_at == 3
+    assert service.at("k1") == [0, 3]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
