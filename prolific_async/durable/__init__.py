@@ -85,7 +85,8 @@ Many machines
 PostgreSQL is for many machines; SQLite, from Python 3.12 on 3.42 or later, for one, several
 processes of which may share the file. Each worker needs an ``executor_id`` of its own that a
 restart keeps, such as the name of a StatefulSet's pod: it takes up what was begun under that name,
-when it starts, and no other worker touches that while it is down. What waits in the queue is anybody's.
+when it starts, and no other worker touches that while it is down. What waits in the queue is
+anybody's.
 
 A worker that never comes back leaves what it has begun PENDING. Move it in one of these ways:
 
