@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
@@ -31,7 +31,7 @@ from prolific_async.policies import PollPolicy, is_number, is_whole
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable
     from types import EllipsisType
 
     from prolific_async._http.answers import Answer
@@ -337,6 +337,9 @@ class Batches:
         A webhook of yours, a button: the look keeps to the budget and to the service's pauses, and
         many calls before it make one look. Does nothing when nobody waits for the batch.
 
+        It is no coroutine, but belongs to the client's event loop. From another thread, such as
+        that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.
+
         Args:
             batch: The batch to look at.
 
@@ -428,8 +431,10 @@ def _status(request: Request, data: Any) -> BatchStatus | None:
 
 
 def _iterable(batches: Iterable[BatchOrId]) -> Iterable[BatchOrId]:
-    if isinstance(batches, str):
-        raise ValueError(f"an iterable of batches is needed, not one id: {batches!r}")  # noqa: TRY004 - by design
+    if isinstance(batches, Batch | UUID | str):
+        raise ValueError(f"an iterable of batches is needed, not one id: {_given_id(batches)!r}")  # noqa: TRY004 - by design
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"an iterable of batches is needed, not {type(batches).__name__}")  # noqa: TRY004 - by design
     return batches
 
 

@@ -80,7 +80,8 @@ class ProlificClient:
         Raises:
             ConfigurationError: No token, or one that no header can hold; a ``base_url`` that the
                 token must not be sent to.
-            ValueError: A number out of range, or ``trace_configs`` beside a ``session``.
+            ValueError: A number out of range, something of a wrong type, or ``trace_configs``
+                beside a ``session``.
 
         """
         if not is_number(request_timeout) or request_timeout <= 0:
@@ -97,8 +98,6 @@ class ProlificClient:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
         if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
             raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")  # noqa: TRY004 - by design
-        if session is not None and trace_configs:
-            raise ValueError("trace_configs belong to the session given: set them there")
         self._base_url = _checked_base_url(base_url)
         self._transport = Transport(
             _checked_token(token),
@@ -150,9 +149,10 @@ def _checked_token(given: str | None) -> str:
         raise ConfigurationError("no token: set PROLIFIC_TOKEN, or give one")
     if not isinstance(token, str):
         raise ConfigurationError(f"the token must be text, not {type(token).__name__}")
-    if re.search(r"[\s\x00-\x1f\x7f-\x9f]", token):
+    # What cannot be seen comes with copying, too: a zero-width space, a byte order mark.
+    if " " in token or not token.isprintable():
         raise ConfigurationError(
-            "the token holds white space or control characters: copy it again, without line ends"
+            "the token holds white space or invisible characters: copy it again, without line ends"
         )
     return token
 
@@ -162,18 +162,21 @@ def _checked_base_url(given: str | None) -> str:
     try:
         url = URL(text)
     except (TypeError, ValueError):
-        raise ConfigurationError("base_url is no URL") from None
+        raise ConfigurationError("base_url (PROLIFIC_URL) is no URL") from None
     if url.user is not None or url.password is not None:
-        raise ConfigurationError("base_url must hold no user and password: the token does that")
+        raise ConfigurationError(
+            "base_url (PROLIFIC_URL) must hold no user and password: the token does that"
+        )
     if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
         # Its text is not shown: somebody may have put the token there.
         raise ConfigurationError(
-            "base_url must be a plain address, without query, fragment or white space"
+            "base_url (PROLIFIC_URL) must be a plain address: no query, fragment or white space"
         )
     if not (
         url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
     ):
         raise ConfigurationError(
-            f"base_url must be https, or http to a loopback host, to keep the token safe: {text!r}"
+            "base_url (PROLIFIC_URL) must start with https://, or with http:// and name a loopback "
+            f"host, to keep the token safe: {text!r}"
         )
     return str(url).rstrip("/")

@@ -52,16 +52,16 @@ class BatchStatus(StrEnum):
         return unseen
 
 
-@frozen
+@frozen(repr=False)
 class DatasetRef(WireModel):
-    """A dataset as a batch names it."""
+    """A dataset as a batch names it; ``total_datapoint_count`` is the number of its rows."""
 
     id: str
     total_datapoint_count: int
     filename: str | None = None
 
 
-@frozen
+@frozen(repr=False)
 class TaskDetails(WireModel):
     """What participants are told; introduction and steps are basic HTML."""
 
@@ -70,13 +70,32 @@ class TaskDetails(WireModel):
     task_steps: str | None = None
 
 
-@frozen(hash=False)
+@frozen(hash=False, repr=False)
 class Batch(WireModel):
     """A snapshot of one batch.
 
     It compares by value and hashes by ``id``. One that came from a client is bound to it and has
     the verbs below; its client takes no part in comparing, pickling or ``to_dict``. On one that was
     built by hand, or unpickled, each verb raises ConfigurationError.
+
+    Attributes:
+        id: What every call takes; a UUID, as text.
+        created_at: When it was made, in UTC.
+        created_by: Id of the user who made it.
+        datasets: What its tasks are made from; may be empty.
+        name: What people call it; need not be unique.
+        status: Where it stood when this snapshot was taken.
+        total_task_count: Tasks that it holds, 0 before setup.
+        total_instruction_count: Instructions, such as questions, of each task.
+        workspace_id: The workspace that it belongs to.
+        task_details: What participants are told.
+        schema_version: Generation of the service's format.
+        total_task_groups: Groups that its tasks form.
+        batch_items: Pages of the newer layout, None on batches that were made without.
+        auto_sync_enabled: Whether data added to its dataset later becomes tasks by itself.
+        tasks_per_group: Tasks in each group.
+        extra: Keys of the answer that this release has no name for, read-only.
+
     """
 
     id: str

@@ -33,7 +33,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from opentelemetry import context, trace
+try:
+    from opentelemetry import context, trace
+except ImportError as error:  # other packages of the namespace may be there without it
+    raise ImportError(
+        "prolific_async.otel needs the extra: pip install 'prolific-async[otel]'"
+    ) from error
 
 from prolific_async._version import __version__
 from prolific_async.errors import WaitError

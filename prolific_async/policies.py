@@ -31,7 +31,8 @@ def _finite(_owner: object, attribute: Attribute[Any], value: object) -> None:
 
 def _finite_or_none(owner: object, attribute: Attribute[Any], value: Any) -> None:
     if value is not None:
-        _finite(owner, attribute, value)
+        if not is_number(value):
+            raise ValueError(f"'{attribute.name}' must be a finite number, or None: {value!r}")
         ge(0)(owner, attribute, value)
 
 

@@ -33,7 +33,9 @@ def test_constructing_needs_no_loop() -> None:
     assert repr(client) == "<ProlificClient https://api.prolific.com>"
 
 
-@pytest.mark.parametrize("token", ["", "a b", "a\n", "\ta", "a\x00b", "a\x7f", "a\u2028b"])
+@pytest.mark.parametrize(
+    "token", ["", "a b", "a\n", "\ta", "a\x00b", "a\x7f", "a\u2028b", "a\u200b", "\ufeffa"]
+)
 def test_a_token_that_no_header_can_hold(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="token") as caught:
         ProlificClient(token)
@@ -86,7 +88,7 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_where_the_token_must_not_go(base_url: str) -> None:
-    with pytest.raises(ConfigurationError, match="base_url") as caught:
+    with pytest.raises(ConfigurationError, match=r"base_url \(PROLIFIC_URL\)") as caught:
         ProlificClient("t", base_url=base_url)
     assert "w0rd" not in str(caught.value)
 
@@ -118,6 +120,9 @@ def test_where_the_token_may_go(base_url: str) -> None:
         {"max_connections": True},
         {"retry": None},
         {"poll": {}},
+        {"session": 5},
+        {"trace_configs": None},
+        {"trace_configs": [5]},
     ],
 )
 def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:

@@ -219,6 +219,11 @@ class TestValue:
         for model in (Batch, DatasetRef, TaskDetails):
             assert public.isdisjoint(model.__mro__[1:])
 
+    def test_its_text_begins_with_the_id_and_holds_no_empty_extra(self) -> None:
+        assert repr(a_batch()).startswith("Batch(id='b-1', created_at=")
+        assert "extra" not in repr(a_batch(extra={}))
+        assert repr(a_batch(extra={"new": [2]})).endswith(", extra={'new': [2]})")
+
     def test_a_batch_built_by_hand_names_its_fields(self) -> None:
         assert "b-1" in repr(a_batch())
         assert "Original" in repr(a_batch())

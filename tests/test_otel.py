@@ -102,6 +102,15 @@ def looks(span: ReadableSpan) -> list[dict[str, Any]]:
     return [dict(event.attributes or {}) for event in span.events if event.name == "look"]
 
 
+def test_without_the_extra_it_says_what_to_install() -> None:
+    script = "import sys; sys.modules['opentelemetry'] = None; import prolific_async.otel"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert "ImportError: prolific_async.otel needs the extra" in done.stderr
+    assert "pip install 'prolific-async[otel]'" in done.stderr
+
+
 def names(span: ReadableSpan) -> list[str]:
     return [event.name for event in span.events]
 

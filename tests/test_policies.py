@@ -171,6 +171,11 @@ def test_an_initial_above_the_maximum_is_told_with_both() -> None:
     assert str(raised.value) == told
 
 
+def test_no_limit_is_none_and_the_message_says_so() -> None:
+    with pytest.raises(ValueError, match="'timeout' must be a finite number, or None: inf"):
+        PollPolicy(timeout=math.inf)
+
+
 def test_the_largest_float_is_a_number() -> None:
     assert PollPolicy(timeout=sys.float_info.max).timeout == sys.float_info.max
 

@@ -1,14 +1,28 @@
-"""What is asked of a session that the caller lends, before the token is given to it."""
+"""What is asked of what the caller lends, before the token is given to it."""
 
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+import aiohttp
 
 from prolific_async.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    import aiohttp
+
+def checked_kinds(
+    session: aiohttp.ClientSession | None, trace_configs: Sequence[aiohttp.TraceConfig]
+) -> list[aiohttp.TraceConfig]:
+    """Return the trace configs, or raise ValueError for what aiohttp would stumble over later."""
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise ValueError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
+    if not isinstance(trace_configs, Sequence) or not all(
+        isinstance(config, aiohttp.TraceConfig) for config in trace_configs
+    ):
+        raise ValueError("trace_configs must be a sequence of aiohttp.TraceConfig")
+    if session is not None and trace_configs:
+        raise ValueError("trace_configs belong to the session given: set them there")
+    return list(trace_configs)
 
 
 def check(session: aiohttp.ClientSession, base_url: str) -> None:

@@ -81,7 +81,7 @@ class Transport:
         self._max_connections = max_connections
         self._max_requests_per_second = max_requests_per_second
         self._retry_after_cap = retry_after_cap
-        self._trace_configs = list(trace_configs)
+        self._trace_configs = borrowed.checked_kinds(session, trace_configs)
         self.request_timeout = request_timeout
         self._timeout = aiohttp.ClientTimeout(
             total=None,  # see TimeLimit
@@ -119,13 +119,16 @@ class Transport:
             )
 
     def check_loop(self) -> None:
-        """Raise ConfigurationError if another loop is using it."""
+        """Raise ConfigurationError if no loop runs here, or another one is using it."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise errors.ConfigurationError(
+                "no asyncio event loop runs here; from another thread, use the client by "
+                "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
+            ) from None
         connected = self._connected
-        if (
-            connected is not None
-            and connected.loop is not asyncio.get_running_loop()
-            and not connected.loop.is_closed()
-        ):
+        if connected is not None and connected.loop is not loop and not connected.loop.is_closed():
             raise errors.ConfigurationError(
                 "this ProlificClient is in use by another event loop that still runs; "
                 "make one client for each loop"

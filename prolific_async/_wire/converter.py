@@ -42,7 +42,7 @@ def _read_only(mapping: JsonObject) -> JsonObject:
     return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
 
 
-@frozen(eq=False, repr=False)  # each model brings its own
+@frozen(eq=False, repr=False)  # each model brings its own way to be compared
 class WireModel:
     """A value that comes from the wire, keeps what it does not know, and can be sent back."""
 
@@ -82,6 +82,14 @@ class WireModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
+
+    def __repr__(self) -> str:
+        """Show the fields in their order, and what has no name last, if there is any."""
+        shown = [one.name for one in fields(type(self)) if one.repr and one.name != "extra"]
+        said = [f"{name}={getattr(self, name)!r}" for name in shown]
+        if self.extra:
+            said.append(f"extra={dict(self.extra)!r}")
+        return f"{type(self).__name__}({', '.join(said)})"
 
     def __copy__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 
@@ -28,6 +29,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.simulator import AfterLooks, AfterSeconds, Fault, SeenRequest, Simulator
+from tests import samples
 from tests.conftest import QUICK_RETRY
 from tests.costs import LIMIT, held_by
 
@@ -862,6 +864,23 @@ async def test_looks_use_half_of_the_connections(
     assert max(seen) == most
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("b1", "not one id: 'b1'"),
+        (UUID(int=1), "not one id: UUID"),
+        (samples.batch(), "not one id: 'b1'"),
+        (None, "not NoneType"),
+        (5, "not int"),
+    ],
+)
+async def test_what_is_no_crowd_is_refused(client: ProlificClient, wrong: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=f"an iterable of batches is needed, {told}"):
+        await client.batches.wait_all(wrong)
+    with pytest.raises(ValueError, match=f"an iterable of batches is needed, {told}"):
+        client.batches.as_ready(wrong)
+
+
 # --- look_now --------------------------------------------------------------------------------
 
 
@@ -924,6 +943,11 @@ async def test_look_now_after_close(sim: Simulator) -> None:
         async with of_client(sim) as client:
             with pytest.raises(ValueError, match="id"):
                 client.batches.look_now(bad)  # type: ignore[arg-type]
+
+
+async def test_look_now_in_a_thread_without_a_loop_says_what_to_do(client: ProlificClient) -> None:
+    with pytest.raises(ConfigurationError, match="call_soon_threadsafe"):
+        await asyncio.to_thread(client.batches.look_now, "b1")
 
 
 # --- as_ready --------------------------------------------------------------------------------
