@@ -10,9 +10,15 @@ import pytest
 
 from benchmarks import soak
 from benchmarks.soak import Sample, audit, left_behind
-from benchmarks.soak_rounds import Book
+from benchmarks.soak_rounds import Book, Outcome, Rounds
 from benchmarks.soak_server import KINDS, MOODS, TOKEN, DrawnFaults, Mood, Soaked, key_of
-from prolific_async import ProlificClient, RateLimitedError, RetryPolicy
+from prolific_async import (
+    ProlificClient,
+    RateLimitedError,
+    RequestTimeoutError,
+    RetryPolicy,
+    WaitTimeoutError,
+)
 from prolific_async.simulator import Fault
 
 KEY = key_of("source", "Round 1")
@@ -187,3 +193,25 @@ async def test_the_samples_of_a_long_run_are_no_growth() -> None:
     held = (await Sample.take()).objects
     samples = [attrs.evolve(HELD) for _ in range(1000)]
     assert abs((await Sample.take()).objects - held) < len(samples) / 2
+
+
+@pytest.mark.parametrize(
+    ("slows", "cause", "missed"),
+    [
+        (False, None, True),
+        (False, RequestTimeoutError("GET", "/status", "0.3 s"), False),
+        (True, None, False),
+    ],
+)
+def test_a_wait_may_miss_the_end_only_if_it_could_not_know(
+    cause: Exception | None, *, slows: bool, missed: bool
+) -> None:
+    told: Any = Book()
+    clients: Any = None
+    plan = {"slows": slows, "crowded": [], "alone": []}
+    over = WaitTimeoutError("c1", None, 5.0, 8, ())
+    over.__cause__ = cause
+    Rounds(told, plan, clients, Random(1))._judge("c1", Outcome(failure=over))
+    assert [problem.partition(":")[0] for problem in told.problems] == [
+        "the end was missed"
+    ] * missed
