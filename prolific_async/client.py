@@ -158,7 +158,7 @@ def _checked_token(given: str | None) -> str:
 
 
 def _checked_base_url(given: str | None) -> str:
-    text = given or os.environ.get("PROLIFIC_URL") or _DEFAULT_BASE_URL
+    text = os.environ.get("PROLIFIC_URL") or _DEFAULT_BASE_URL if given is None else given
     try:
         url = URL(text)
     except (TypeError, ValueError):

@@ -70,6 +70,7 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     "base_url",
     [
+        "",
         "http://api.prolific.com",
         "http://10.0.0.1",
         "http://127.0.0.1.evil.example",

@@ -119,8 +119,10 @@ class FaultScript:
         """Let the next `times` requests whose path ends in `route` meet `fault`; None: all.
 
         Raises:
-            ValueError: `route` is no end of a path, or `times` is below 1.
+            ValueError: `route` is no end of a path, `fault` no Fault, or `times` is below 1.
         """
+        if not isinstance(fault, Fault):
+            raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
         if times is not None and not _is_whole(times, 1, None):

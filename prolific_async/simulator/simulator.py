@@ -125,7 +125,7 @@ class Simulator(Backstage):
             times: With how many requests; None with all until `clear_faults`.
 
         Raises:
-            ValueError: `route` is no end of a path, or `times` is below 1.
+            ValueError: `route` is no end of a path, `fault` no Fault, or `times` is below 1.
         """
         self._script.add(method, route, fault, times)
 

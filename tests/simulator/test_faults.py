@@ -168,3 +168,9 @@ def test_a_route_must_name_something(route: str) -> None:
 def test_times_must_be_a_number_from_one_on(times: Any) -> None:
     with pytest.raises(ValueError, match="times"):
         FaultScript().add("GET", "/status", ONE, times)
+
+
+@pytest.mark.parametrize("wrong", [503, None, Fault])
+def test_what_is_no_fault_is_refused_at_once(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="a Fault is needed"):
+        FaultScript().add("GET", "/status", wrong, 1)
