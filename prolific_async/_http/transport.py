@@ -100,8 +100,10 @@ class Transport:
 
     def _connection_limit(self) -> int:
         connector = self._borrowed.connector if self._borrowed is not None else None
-        theirs = connector.limit if connector is not None else 0
-        return min(self._max_connections, theirs or self._max_connections)
+        limits = [self._max_connections]
+        if connector is not None:
+            limits += [connector.limit, connector.limit_per_host]
+        return min(limit for limit in limits if limit)  # 0 is for none
 
     @property
     def is_closed(self) -> bool:

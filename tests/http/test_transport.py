@@ -187,16 +187,36 @@ def test_a_connection_that_never_comes_about_was_not_sent() -> None:
     run(main(), LoopbackLoop)
 
 
-async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
+async def one_after_the_other(**settings: Any) -> None:
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.04)
         writer.write(plain(b"{}"))
 
     async with serving(slow) as (url, _):
-        sender = transport(url, max_connections=1, request_timeout=0.15)
+        sender = transport(url, request_timeout=0.15, **settings)
         answers = await asyncio.gather(*(sender.send(REQUEST) for _ in range(8)))
         await sender.close()
     assert len(answers) == 8
+
+
+async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
+    await one_after_the_other(max_connections=1)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"limit": 1}, {"limit_per_host": 1}, {"limit": 0, "limit_per_host": 1}]
+)
+async def test_the_connections_of_a_borrowed_session_are_not_waited_for_in_that_time(
+    limits: dict[str, Any],
+) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**limits)) as session:
+        await one_after_the_other(session=session)
+
+
+async def test_a_borrowed_session_without_a_limit_has_that_of_the_client() -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        assert transport("http://127.0.0.1", session=session, max_connections=9).looks_at_once == 4
 
 
 async def test_connections_are_bounded() -> None:
