@@ -406,6 +406,26 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_look_gets_it(
     await nothing_left(service.engine)
 
 
+@pytest.mark.parametrize("group", ["looked at", "held"])
+def test_a_joiner_of_one_that_needs_whole_looks_does_not_wait_for_the_group(group: str) -> None:
+    async def main() -> None:
+        service = Service()
+        service.group_seconds = 0.5
+        service.start(20, gap=9)
+        service.start(1, gap=10, whole=True)
+        await asyncio.sleep(9)
+        service.groups = [refused(50)]
+        await asyncio.sleep(0.8 if group == "looked at" else 1.1)  # it was at 9.5, until 10
+        now = clock()
+        service.engine.start(joiner := Waiter("k0", gap=1))
+        await asyncio.sleep(2)
+        assert [when for when, _ in joiner.seen] == pytest.approx([now, now + 1.1])
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
 @engine_test
 async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_look_of_its_own() -> None:
     service = Service()
