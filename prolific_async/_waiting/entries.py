@@ -126,13 +126,14 @@ class Looked:
 class Entry(Looked):
     """A key, and who waits for it."""
 
-    __slots__ = ("alone_until", "asked", "group", "key", "seen", "seen_at", "waiters")
+    __slots__ = ("alone_until", "asked", "group", "key", "seen", "seen_at", "waiters", "whole")
 
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
         self.waiters: dict[Waiter, asyncio.Future[None]] = {}
         self.asked = False  # for a look now
+        self.whole = False  # whether the planned look is, so that who joins need not ask the others
         self.seen: Any = None
         self.seen_at = -math.inf
         self.group: Group | None = None

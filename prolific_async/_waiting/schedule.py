@@ -59,22 +59,22 @@ class Schedule:
         if due <= now:
             due = math.inf if entry.looked_at(now) else due
         elif due != math.inf:
-            # For another's whole look the group is no place, as it finds out when it is due.
-            due = self._due_alone(entry, due, now, whole=waiter.wants_whole)
+            entry.whole = entry.whole or waiter.wants_whole
+            due = self._due_alone(entry, due, now)
         self._timetable.place(entry, min(entry.when, due, deadline))
 
     def plan(self, entry: Entry, now: float) -> None:
         """Give an entry, or its group for it, the place that its waiters want."""
-        due, deadline, whole = entry.wants()
-        due = self._due_alone(entry, due, now, whole=whole)
+        due, deadline, entry.whole = entry.wants()
+        due = self._due_alone(entry, due, now)
         self._timetable.place(entry, min(due, deadline))
 
-    def _due_alone(self, entry: Entry, due: float, now: float, *, whole: bool) -> float:
+    def _due_alone(self, entry: Entry, due: float, now: float) -> float:
         """Return when an entry is due by itself: never, if its group is, or is looked at."""
         group = entry.group
         if entry.busy:
             return math.inf
-        if group is None or whole or now < entry.alone_until:
+        if group is None or entry.whole or now < entry.alone_until:
             return due
         if group.busy:
             return math.inf

@@ -347,6 +347,13 @@ def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> N
         error = error.__cause__ or error.__context__
 
 
+@pytest.mark.parametrize("echo", [TOKEN, r"s3cret\/t0ken", r"\u00733cret/t0ken"])
+def test_a_sign_stands_where_a_token_was_however_it_was_written(echo: str) -> None:
+    with pytest.raises(APIStatusError) as caught:
+        decode(SETUP, 400, NOTHING, f'{{"detail": "no {echo}!"}}'.encode(), secret=TOKEN)
+    assert caught.value.detail == "no [token]!"
+
+
 def test_a_success_that_echoes_the_token_is_refused_and_shows_it_not() -> None:
     secret = TOKEN + "-16c"
     assert len(secret) == 16

@@ -303,6 +303,19 @@ def test_a_closed_budget_holds_nobody_up() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("look", [True, False])
+def test_who_waits_as_a_budget_is_closed_has_its_turn(look: bool) -> None:  # noqa: FBT001 - a case
+    async def main() -> None:
+        budget = Budget(1)
+        await take(budget)
+        waiting = asyncio.ensure_future(budget.wait(look=look))
+        await asyncio.sleep(0.01)
+        budget.close()
+        assert await waiting
+
+    run(main())
+
+
 def test_who_is_cancelled_as_a_budget_is_closed_is_in_nobodys_way() -> None:
     async def main() -> None:
         budget = Budget(1)

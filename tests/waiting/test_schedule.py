@@ -280,6 +280,35 @@ async def test_many_newcomers_are_looked_at_as_one() -> None:
 
 
 @engine_test
+async def test_many_newcomers_during_a_look_as_one_share_it() -> None:
+    service = Service()
+    service.start(20)
+    await asyncio.sleep(0.05)
+    newcomers = service.start(8, first=20)
+    await asyncio.sleep(1)
+    assert service.singles == []
+    assert service.as_one_at == [0]
+    assert {tuple(waiter.seen) for waiter in newcomers} == {((0.1, PENDING),)}
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
+    service = Service()
+    service.groups = [refused(5)]
+    service.start(20)
+    await asyncio.sleep(1)
+    newcomers = service.start(8, first=20)
+    await asyncio.sleep(5)
+    assert service.singles == []
+    assert service.as_one_at == [0, 5.1]
+    assert {tuple(waiter.seen) for waiter in newcomers} == {((5.2, PENDING),)}
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
 async def test_one_that_needs_a_whole_look_gets_one() -> None:
     service = Service()
     service.start(20)
@@ -356,6 +385,41 @@ def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
         await asyncio.sleep(10)
         assert joiner.ended_at == 9
         assert service.as_one_at == [0]
+        service.engine.close("closed")
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@engine_test
+async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_look_gets_it() -> None:
+    service = Service()
+    service.start(8)
+    await asyncio.sleep(3)
+    service.groups = [refused(50)]
+    await asyncio.sleep(1)
+    service.engine.start(Later("k0", 1))
+    await asyncio.sleep(1.5)
+    assert service.singles == [(5, "k0")]
+    assert service.wholes == [True]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@pytest.mark.parametrize("group", ["looked at", "held"])
+def test_a_joiner_of_one_that_needs_whole_looks_does_not_wait_for_the_group(group: str) -> None:
+    async def main() -> None:
+        service = Service()
+        service.group_seconds = 0.5
+        service.start(20, gap=9)
+        service.start(1, gap=10, whole=True)
+        await asyncio.sleep(9)
+        service.groups = [refused(50)]
+        await asyncio.sleep(0.8 if group == "looked at" else 1.1)  # it was at 9.5, until 10
+        now = clock()
+        service.engine.start(joiner := Waiter("k0", gap=1))
+        await asyncio.sleep(2)
+        assert [when for when, _ in joiner.seen] == pytest.approx([now, now + 1.1])
         service.engine.close("closed")
         await nothing_left(service.engine)
 
