@@ -18,6 +18,8 @@ _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
 # Control characters, and half a surrogate pair.
 _NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_SHOWN = 100  # characters of what is no id
+
 _ENCODER = json.JSONEncoder()
 
 
@@ -86,5 +88,9 @@ def checked_id(identifier: object) -> str:
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
     if text in ("", ".", "..") or _NEVER.search(text):
-        raise ValueError(f"{text!r} cannot be an id")
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        raise ValueError(
+            f"{shown!r} cannot be an id: one is not empty, no '.' or '..', and without control "
+            "characters"
+        )
     return text

@@ -121,3 +121,9 @@ def test_what_is_no_text_is_told_by_its_type() -> None:
 def test_a_uuid_is_its_text() -> None:
     text = "6f0c1d2e-0000-4000-8000-0000000000ff"
     assert segment(UUID(text)) == segment(text) == endpoints.checked_id(UUID(text)) == text
+
+
+def test_of_what_cannot_be_an_id_not_all_is_shown() -> None:
+    with pytest.raises(ValueError, match="cannot be an id: ") as caught:
+        segment("x" * 100_000 + "\n")
+    assert len(str(caught.value)) < 250
