@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
-import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict
 from dbos import DBOS, DBOSClient
 
+from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
@@ -279,28 +278,6 @@ class DurableBatches:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
-
-
-def checked_database(
-    url: str,
-    *,
-    python: tuple[int, ...] = sys.version_info[:2],
-    sqlite: tuple[int, ...] = sqlite3.sqlite_version_info,
-) -> str:
-    """Return the address of a database that DBOS can use with this Python.
-
-    Raises:
-        ConfigurationError: As ``DurableBatches``.
-
-    """
-    # DBOS asks for unixepoch('subsec') then, and without it all fails with an IntegrityError.
-    if url.startswith("sqlite") and python >= (3, 12) and sqlite < (3, 42):
-        found = ".".join(map(str, sqlite))
-        raise ConfigurationError(
-            f"DBOS needs SQLite 3.42 or later from Python 3.12 on, and this one has {found}: "
-            "use Python 3.11, a newer SQLite, or PostgreSQL"
-        )
-    return url
 
 
 def _checked_above_0(name: str, value: float) -> None:

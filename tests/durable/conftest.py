@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prolific_async import ConfigurationError, ProlificClient
-from prolific_async.durable.batches import checked_database
+from prolific_async.durable.database import checked_database
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.durable.databases import PostgreSQL, SQLite, serve
 

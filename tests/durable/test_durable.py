@@ -31,7 +31,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.durable import DurableBatches
-from prolific_async.durable.batches import checked_database
+from prolific_async.durable.database import checked_database
 from prolific_async.simulator import Fault, Simulator
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
