@@ -24,6 +24,7 @@ LINE = 18
 MARGIN = 0.12  # decades beyond the outermost values
 FEW_DECADES = 2.0
 NEAR = 22  # marks closer than this share a label
+WORD = 45  # about the width of a label
 LEFT, RIGHT, TOP, BOTTOM = 64, 40, 34, 44  # around a panel, for its titles and ticks
 
 
@@ -74,7 +75,7 @@ class Axis:
 
 
 class Labels:
-    """Words beside marks; marks that lie on each other share theirs."""
+    """Words beside marks, right or else left; marks that lie on each other share theirs."""
 
     def __init__(self) -> None:
         self._placed: list[tuple[float, float, str, list[str]]] = []
@@ -88,8 +89,13 @@ class Labels:
         self._placed.append((x, y, colour, [word]))
 
     def drawn(self) -> Iterator[str]:
+        right: list[tuple[float, float]] = []
         for x, y, colour, words in self._placed:
-            yield text(x + 8, y + 17, ", ".join(words), colour=colour)
+            if any(abs(x - one) < WORD and abs(y - other) < LINE for one, other in right):
+                yield text(x - 8, y + 17, ", ".join(words), colour=colour, anchor="end")
+            else:
+                yield text(x + 8, y + 17, ", ".join(words), colour=colour)
+                right.append((x, y))
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.svg import Axis, Panel, Point, Series, chart
+from benchmarks.svg import Axis, Labels, Panel, Point, Series, chart
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 
@@ -50,3 +50,12 @@ def test_marks_on_each_other_share_their_label() -> None:
     naive = Series("naive", 1, [Point(1, 1, None, "1k"), Point(100, 1, None, "1k")])
     said = words(chart([panel(ours, naive)], ""))
     assert [word for word in said if "k" in word] == ["1k, 10k", "1k"]
+
+
+def test_labels_that_would_lie_on_each_other_stand_on_both_sides() -> None:
+    labels = Labels()
+    for x, word in ((100, "1k"), (130, "10k"), (200, "100k")):
+        labels.add(x, 50, "red", word)
+    drawn = list(labels.drawn())
+    assert ["end" in label for label in drawn] == [False, True, False]
+    assert 'x="122.0"' in drawn[1]
