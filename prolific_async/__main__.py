@@ -15,11 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["simulate"]:
-        from prolific_async.simulator.command import main as simulate  # noqa: PLC0415
+        from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this
 
         return simulate(arguments[1:])
     try:
-        from prolific_async.cli import run  # noqa: PLC0415
+        from prolific_async.cli import run  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from tests.costs import LIMIT, held_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from prolific_async import StatusEvent
 
 MANY, HEAVY = 1000, [{"type": "text", "content": "x" * 20_000}]
 POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
@@ -65,6 +68,27 @@ async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, he
         assert len(await client.batches.wait_all(ids)) == MANY
 
     assert await held_by(call) < LIMIT
+
+
+async def test_later_looks_at_a_heavy_list(far: Simulator) -> None:
+    workspace = far.add_workspace()
+    ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
+
+    async def call() -> None:
+        looked = asyncio.Event()
+
+        def tell(event: StatusEvent) -> None:
+            if event.polls == 3:
+                looked.set()
+
+        waits = asyncio.create_task(client.batches.wait_all(ids, on_event=tell))
+        await looked.wait()
+        waits.cancel()
+        await asyncio.wait([waits])
+
+    async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as client:
+        await client.batches.list(workspace)
+        assert await held_by(call) < LIMIT
 
 
 async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator) -> None:
