@@ -73,21 +73,21 @@ async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, he
 async def test_later_looks_at_a_heavy_list(far: Simulator) -> None:
     workspace = far.add_workspace()
     ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
+    async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as lister:
+        await lister.batches.list(workspace)
 
-    async def call() -> None:
-        looked = asyncio.Event()
+        async def call() -> None:
+            looked = asyncio.Event()
 
-        def tell(event: StatusEvent) -> None:
-            if event.polls == 3:
-                looked.set()
+            def tell(event: StatusEvent) -> None:
+                if event.polls == 3:
+                    looked.set()
 
-        waits = asyncio.create_task(client.batches.wait_all(ids, on_event=tell))
-        await looked.wait()
-        waits.cancel()
-        await asyncio.wait([waits])
+            waits = asyncio.create_task(lister.batches.wait_all(ids, on_event=tell))
+            await looked.wait()
+            waits.cancel()
+            await asyncio.wait([waits])
 
-    async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as client:
-        await client.batches.list(workspace)
         assert await held_by(call) < LIMIT
 
 

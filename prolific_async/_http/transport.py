@@ -17,6 +17,7 @@ from prolific_async import errors
 from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.admission import Admission
+from prolific_async._http.bodies import read
 from prolific_async._http.failures import translated
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
@@ -195,7 +196,7 @@ class Transport:
                     if within >= self.request_timeout
                     else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
                 ) as response:
-                    body = await _read(request, response)
+                    body = await read(request, response)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             failure = translated(
                 request,
@@ -273,30 +274,3 @@ def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: f
     if _log.isEnabledFor(logging.DEBUG):
         seconds = connected.loop.time() - sent_at
         _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
-
-
-async def _read(request: Request, response: aiohttp.ClientResponse) -> bytes:
-    if response.content.is_eof():  # the usual case: all of a small body came with the headers
-        body = response.content.read_nowait()
-        if len(body) > answers.MAX_BODY:
-            raise _too_large(request, response)
-        return body
-    succeeded = answers.is_success(response.status)
-    if succeeded and (response.content_length or 0) > answers.MAX_BODY:
-        raise _too_large(request, response)
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > answers.MAX_BODY:
-            raise _too_large(request, response)
-        chunks.append(chunk)
-        if size > answers.MAX_SHOWN and not succeeded:
-            response.close()  # its error shows no more
-            break
-    return b"".join(chunks)
-
-
-def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
-    response.close()
-    return answers.undecodable(request, f"more than {answers.MAX_BODY} bytes")
