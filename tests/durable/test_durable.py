@@ -320,13 +320,34 @@ async def test_the_loop_is_as_it_was_when_the_worker_has_ended(
     assert await client.batches.list(sim.workspace_id) == []
 
 
-async def test_a_process_has_one_worker(client: ProlificClient, durable: DurableBatches) -> None:
+async def test_a_process_has_one_worker(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    order = await durable.order(sim.add_batch(), name="Round 2")
     async with durable.worker(client, **QUICK_WORKER):
         with pytest.raises(ConfigurationError, match="one"):
             async with durable.worker(client, executor_id="two"):
                 pass  # pragma: no cover
+        await asyncio.wait_for(order.result(), SECONDS)
     async with durable.worker(client, **QUICK_WORKER):
         pass
+
+
+def test_workers_follow_each_other_in_loops_of_their_own(sqlite: SQLite) -> None:
+    url = sqlite.new()
+
+    async def work(name: str) -> None:
+        async with (
+            Simulator() as sim,
+            ProlificClient(sim.token, base_url=sim.url) as client,
+            DurableBatches(url, look_every=0.05) as durable,
+            durable.worker(client, **QUICK_WORKER),
+        ):
+            order = await durable.order(sim.add_batch(), name=name)
+            await asyncio.wait_for(order.result(), SECONDS)
+
+    for name in ("Round 2", "Round 3"):
+        asyncio.run(work(name))
 
 
 async def test_an_order_may_be_awaited_before_there_is_a_worker(
