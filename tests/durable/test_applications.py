@@ -30,6 +30,11 @@ async def answer() -> str:
     return DBOS.application_version
 
 
+@DBOS.workflow(name="of an application, cancelled")
+async def stop() -> None:
+    raise asyncio.CancelledError
+
+
 @DBOS.workflow(name="of an application, with an order")
 async def give_an_order(source: str, name: str) -> str:
     async def step() -> str:
@@ -167,6 +172,24 @@ async def test_workflows_of_an_application_run_in_the_worker_s_dbos(
         assert await works()
         order = await durable.order(sim.add_batch(), name="Round 2")
         await asyncio.wait_for(order.result(), SECONDS)
+
+
+async def test_dbos_warns_of_an_application_s_cancelled_workflow_and_of_no_order(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches, dbos_warnings: list[str]
+) -> None:
+    await durable.order(sim.add_batch(), name="Round 2")
+    copy = sim.add_batch("Round 2", status="WORKING")
+    async with durable.worker(client, **QUICK_WORKER):
+        async with asyncio.timeout(SECONDS):
+            while not any(copy in seen.path for seen in sim.requests):
+                await asyncio.sleep(0.02)
+        handle = await DBOS.start_workflow_async(stop)
+        async with asyncio.timeout(SECONDS):
+            while not dbos_warnings:
+                await asyncio.sleep(0.02)
+        assert (await handle.get_status()).status == "PENDING"
+    assert len(dbos_warnings) == 1
+    assert "cancelled" in dbos_warnings[0]
 
 
 async def test_orders_are_given_beside_an_application_s_dbos_and_carried_out_elsewhere(

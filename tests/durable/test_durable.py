@@ -189,7 +189,7 @@ async def test_the_time_in_the_queue_counts(
 
 @pytest.mark.parametrize("first", ["worker", "client"])
 async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
-    sim: Simulator, durable: DurableBatches, first: str
+    sim: Simulator, durable: DurableBatches, dbos_warnings: list[str], first: str
 ) -> None:
     source = sim.add_batch()
     copy = sim.add_batch("Round 2", status="WORKING")
@@ -211,6 +211,7 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
         durable.worker(client, **QUICK_WORKER),
     ):
         assert (await order.result()).id == copy
+    assert dbos_warnings == []
 
 
 async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
