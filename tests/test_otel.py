@@ -35,6 +35,7 @@ from prolific_async import (
     StatusEvent,
     WaitFailedError,
     WaitTimeoutError,
+    otel,
 )
 from prolific_async.batches import Batches
 from prolific_async.otel import instrument
@@ -473,6 +474,12 @@ async def test_what_breaks_in_tracing_breaks_no_wait_and_no_call(
                 await client.batches.wait_until_ready(sim.add_batch(), timeout=0.01)
     assert f"an observer raised for batch {batch_id}; the wait goes on" in caplog.messages
     assert "tracing raised; the call goes on" in caplog.messages
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_who_stops_the_program_is_heard(error: type[BaseException]) -> None:
+    with pytest.raises(error), otel._harmless():
+        raise error
 
 
 async def test_calls_are_children_of_their_caller_but_looks_of_nobody(

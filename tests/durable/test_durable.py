@@ -32,7 +32,10 @@ from prolific_async import (
 )
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.database import checked_database
+from prolific_async.durable.terms import Terms
+from prolific_async.durable.worker import Work
 from prolific_async.simulator import Fault, Simulator
+from tests.conftest import QUICK_POLL
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
 if TYPE_CHECKING:
@@ -214,6 +217,18 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
     assert dbos_warnings == []
 
 
+async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
+    client: ProlificClient, sim: Simulator
+) -> None:
+    work = Work(client.batches, 1)
+    await work.end()
+    terms = Terms.checked("source", "Round 2", dataset_id=None, tasks_per_group=None, timeout=None)
+    begun = asyncio.create_task(work.carry_out(terms))
+    await asyncio.wait([begun])
+    assert begun.cancelled()
+    assert not sim.requests
+
+
 async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
@@ -340,7 +355,7 @@ def test_workers_follow_each_other_in_loops_of_their_own(sqlite: SQLite) -> None
     async def work(name: str) -> None:
         async with (
             Simulator() as sim,
-            ProlificClient(sim.token, base_url=sim.url) as client,
+            ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
             DurableBatches(url, look_every=0.05) as durable,
             durable.worker(client, **QUICK_WORKER),
         ):
