@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import asdict
 from dbos import DBOS, DBOSClient
+from dbos import error as dbos_error
 
 from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
@@ -69,7 +71,8 @@ class DurableBatches:
         database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
             ``postgresql://…`` for many.
         application: DBOS's name for all processes that share the work: from three lower-case
-            letters, digits, "-" and "_" on. Others may use the same database.
+            letters, digits, "-" and "_" on. Others may use the same database. An application's own
+            DBOS must have another name there, since it would take the orders out of the queue.
         look_every: Seconds between looks into the database, for results and, in a worker, for
             orders: about so long either may take longer. All workers must say the same.
         migrate: Whether to create and to update DBOS's tables; False when that was done by
@@ -116,7 +119,9 @@ class DurableBatches:
     ) -> None:
         (client, results), self._opened = self._parts, None
         await results.close()
-        await asyncio.to_thread(client.destroy)
+        # Not in the loop's own pool: a DBOS of the application that has ended leaves it shut down.
+        with ThreadPoolExecutor(1) as pool:
+            await asyncio.get_running_loop().run_in_executor(pool, client.destroy)
 
     async def order(
         self,
@@ -154,14 +159,18 @@ class DurableBatches:
             timeout=timeout,
         )
         order = self.find(terms.source_id, name=terms.name)
-        await self._client.enqueue_async(
-            {
-                "workflow_name": NAME,
-                "queue_name": self._orders,
-                "workflow_id": order.workflow_id,
-            },
-            **asdict(terms),
-        )
+        # By default DBOS takes an order that exists for the same one, too, but with a warning when
+        # it was moved to another queue, as each is that a restart has resumed.
+        with suppress(dbos_error.DBOSWorkflowIDInUseError):
+            await self._client.enqueue_async(
+                {
+                    "workflow_name": NAME,
+                    "queue_name": self._orders,
+                    "workflow_id": order.workflow_id,
+                    "workflow_id_reuse_policy": "reject",
+                },
+                **asdict(terms),
+            )
         return order
 
     def find(self, batch: Batch | str | UUID, *, name: str) -> Order:
@@ -228,7 +237,8 @@ class DurableBatches:
                 the database and the executor's id come from here.
 
         Raises:
-            ConfigurationError: Not opened, or there is a worker in this process.
+            ConfigurationError: Not opened, or there is a worker in this process, or a DBOS of the
+                application's own. That one is left alone, and orders can be given beside it.
             ValueError: A number is out of range.
 
         """
