@@ -120,6 +120,7 @@ name of your own DBOS, which would take the orders out of the queue.
 
 try:
     from prolific_async.durable.batches import DurableBatches, Order
+    from prolific_async.durable.database import DatabaseUnavailableError
 except ModuleNotFoundError as error:
     if error.name != "dbos":
         raise
@@ -127,4 +128,4 @@ except ModuleNotFoundError as error:
         "prolific_async.durable needs the extra: pip install 'prolific-async[durable]'"
     ) from error
 
-__all__ = ["DurableBatches", "Order"]
+__all__ = ["DatabaseUnavailableError", "DurableBatches", "Order"]

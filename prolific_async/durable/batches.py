@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from attrs import asdict
-from dbos import DBOS, DBOSClient
-from dbos import error as dbos_error
-
-from prolific_async.durable.database import checked_database
-from prolific_async.durable.results import AT_ONCE, Results
-from prolific_async.durable.terms import Terms, checked_name, source_id
-from prolific_async.durable.worker import NAME, worker
+from prolific_async.durable.database import Database, checked_database, with_time_limits
+from prolific_async.durable.queues import Queues
+from prolific_async.durable.results import Results
+from prolific_async.durable.terms import Terms, checked_executor_id, order_id
+from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number
@@ -28,6 +23,8 @@ if TYPE_CHECKING:
     from dbos import DBOSConfig
 
     from prolific_async.client import ProlificClient
+
+_PICK_UP_EVERY = 10  # times ``look_every``
 
 
 class Order:
@@ -45,14 +42,19 @@ class Order:
     async def result(self) -> Batch:
         """Return the copy once it is READY, whichever process works on it. It has no client.
 
-        All results that a process awaits cost one look into the database each ``look_every``.
+        All results that a process awaits cost one look into the database each ``look_every``. An
+        outage of the database is survived for as long as the order has time, and a minute more.
 
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
                 when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``__cause__`` when there may be one.
+                ``__cause__`` when there may be one. It is raised as well when the order's time has
+                been over for a minute and no worker has said what became of it.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
+            DatabaseUnavailableError: The database was away when the order's time had been over
+                for a minute, or could not be asked for that time within 30 seconds.
+            ConfigurationError: The database refuses.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
@@ -80,8 +82,9 @@ class DurableBatches:
 
     Raises:
         ValueError: ``application`` or ``look_every`` makes no sense.
-        ConfigurationError: This Python's SQLite is too old for DBOS: from Python 3.12 on it must be
-            3.42 or later.
+        ConfigurationError: The URL cannot be read, the database refuses, or this Python's SQLite
+            is too old for DBOS: from Python 3.12 on it must be 3.42 or later.
+        DatabaseUnavailableError: By ``async with``: there is no database.
 
     """
 
@@ -96,19 +99,20 @@ class DurableBatches:
         _checked_above_0("look_every", look_every)
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
-        self._database_url = checked_database(database_url)
+        self._database_url = with_time_limits(checked_database(database_url))
         self._application = application
         self._look_every = look_every
         self._migrate = migrate
-        self._orders = f"{application}:orders"
-        # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
-        # thousand waits would be resumed no faster than a thousand copies may be made.
-        self._resumed = f"{application}:resumed"
-        self._opened: tuple[DBOSClient, Results] | None = None
+        self._opened: _Parts | None = None
 
     async def __aenter__(self) -> Self:
-        client = await asyncio.to_thread(self._open)
-        self._opened = client, Results(client, self._look_every)
+        database = Database(self._database_url, self._application)
+        await database.open(migrate=self._migrate)
+        self._opened = _Parts(
+            database,
+            Queues(database, self._application, self._look_every),
+            Results(database, self._look_every),
+        )
         return self
 
     async def __aexit__(
@@ -117,11 +121,9 @@ class DurableBatches:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        (client, results), self._opened = self._parts, None
-        await results.close()
-        # Not in the loop's own pool: a DBOS of the application that has ended leaves it shut down.
-        with ThreadPoolExecutor(1) as pool:
-            await asyncio.get_running_loop().run_in_executor(pool, client.destroy)
+        parts, self._opened = self._parts, None
+        await parts.results.close()
+        await parts.database.close()
 
     async def order(
         self,
@@ -134,13 +136,17 @@ class DurableBatches:
     ) -> Order:
         """Order a copy of a batch, set up and READY; returns as soon as the order is recorded.
 
-        The batch and the name are the order: ordered again it is the same one, whatever became
-        of it, and the other arguments of the second call are not used.
+        The application, the batch and the name are the order: ordered again it is the same one,
+        whatever became of it, and the other arguments of the second call are not used.
+
+        When cancelled, it waits up to five seconds until the order either stands or never will:
+        ``find`` and ``result`` tell which, and to order again is safe.
 
         Args:
             batch: The batch to copy.
             name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
                 taken for the copy**, which is how none is made twice. Space around it is dropped.
+                At most 1,024 bytes of UTF-8, as the database indexes it.
             dataset_id: As for ``client.batches.setup``.
             tasks_per_group: As for ``client.batches.setup``.
             timeout: Seconds from now for everything, on the clock of the wall, so that the time
@@ -148,7 +154,8 @@ class DurableBatches:
 
         Raises:
             ValueError: An argument makes no sense.
-            ConfigurationError: Not opened, or closed.
+            ConfigurationError: Not opened, or closed; or the database refuses.
+            DatabaseUnavailableError: There was no database for 30 seconds.
 
         """
         terms = Terms.checked(
@@ -159,18 +166,7 @@ class DurableBatches:
             timeout=timeout,
         )
         order = self.find(terms.source_id, name=terms.name)
-        # By default DBOS takes an order that exists for the same one, too, but with a warning when
-        # it was moved to another queue, as each is that a restart has resumed.
-        with suppress(dbos_error.DBOSWorkflowIDInUseError):
-            await self._client.enqueue_async(
-                {
-                    "workflow_name": NAME,
-                    "queue_name": self._orders,
-                    "workflow_id": order.workflow_id,
-                    "workflow_id_reuse_policy": "reject",
-                },
-                **asdict(terms),
-            )
+        await self._parts.queues.give(order.workflow_id, terms)
         return order
 
     def find(self, batch: Batch | str | UUID, *, name: str) -> Order:
@@ -181,8 +177,7 @@ class DurableBatches:
             name: Name of the copy.
 
         """
-        workflow_id = f"{NAME}:{source_id(batch)}:{checked_name(name)}"
-        return Order(self._parts[1], workflow_id)
+        return Order(self._parts.results, order_id(self._application, batch, name))
 
     async def take_over(self, executor_id: str) -> int:
         """Give the work of a process that is gone to the others; returns the number of orders.
@@ -194,21 +189,14 @@ class DurableBatches:
             executor_id: Of a process that no longer runs. One that does sends no duplicate any
                 more, but its waits look on.
 
+        Raises:
+            DatabaseUnavailableError: There was no database for 30 seconds.
+
         """
-        begun = await self._client.list_workflows_async(
-            name=NAME,
-            status="PENDING",
-            executor_id=executor_id,
-            application_name=self._application,
-            load_input=False,
-            load_output=False,
-        )
-        ids = [workflow.workflow_id for workflow in begun]
-        for start in range(0, len(ids), AT_ONCE):
-            await self._client.resume_workflows_async(
-                ids[start : start + AT_ONCE], queue_name=self._resumed
-            )
-        return len(ids)
+        queues = self._parts.queues
+        begun = await queues.begun_by(executor_id)
+        await queues.resume(begun)
+        return len(begun)
 
     @asynccontextmanager
     async def worker(
@@ -242,8 +230,7 @@ class DurableBatches:
             ValueError: A number is out of range.
 
         """
-        if not (executor_id and isinstance(executor_id, str)):
-            raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+        checked_executor_id(executor_id)
         if max_starts_per_second is not None:
             _checked_above_0("max_starts_per_second", max_starts_per_second)
         _checked_above_0("settling", settling)
@@ -255,39 +242,27 @@ class DurableBatches:
             "run_migrations": self._migrate,
         }
 
-        async def before() -> None:
-            await self._register_queues(max_starts_per_second)
-            await self.take_over(executor_id)
-
-        async with worker(client.batches, settings, settling=settling, before=before):
+        async with worker(
+            client.batches,
+            settings,
+            self._parts.queues,
+            settling=settling,
+            max_starts_per_second=max_starts_per_second,
+            pick_up_every=_PICK_UP_EVERY * self._look_every,
+        ):
             yield
 
-    async def _register_queues(self, rate: float | None) -> None:
-        limit = max(1, int(rate or 1))
-        limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
-        await self._client.register_queue_async(
-            self._orders, limiter=limiter, polling_interval_sec=self._look_every
-        )
-        await self._client.register_queue_async(
-            self._resumed, polling_interval_sec=self._look_every
-        )
-
-    def _open(self) -> DBOSClient:
-        if self._migrate:
-            DBOS.migrate(self._database_url)
-        return DBOSClient(
-            system_database_url=self._database_url, application_name=self._application
-        )
-
     @property
-    def _client(self) -> DBOSClient:
-        return self._parts[0]
-
-    @property
-    def _parts(self) -> tuple[DBOSClient, Results]:
+    def _parts(self) -> _Parts:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
+
+
+class _Parts(NamedTuple):
+    database: Database
+    queues: Queues
+    results: Results
 
 
 def _checked_above_0(name: str, value: float) -> None:

@@ -1,11 +1,75 @@
-"""Which databases DBOS can use."""
+"""The database, as a DBOSClient reaches it: what it may be, and what its outages do."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 import sys
+from typing import TYPE_CHECKING, TypeVar
 
-from prolific_async.errors import ConfigurationError
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient
+from sqlalchemy import exc
+
+from prolific_async.durable.threads import in_thread
+from prolific_async.errors import ConfigurationError, ProlificError, brief
+from prolific_async.policies import PollPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_log = logging.getLogger("prolific_async")
+
+_AT_ONCE = 5  # as many as DBOSClient's pool has connections
+_PAUSES = PollPolicy(initial=0.1, factor=2.0, maximum=1.0)
+_IN_FLIGHT = 5.0  # seconds in which a call that was given up takes effect, or will not
+_LIMITS = {"connect_timeout": "10", "tcp_user_timeout": "30000"}  # seconds, and milliseconds
+_READ_ONLY = "25006"  # PostgreSQL's code: it has become a standby
+_STATEMENT = "SQLITE_ERROR"  # SQLite's, for a statement that is wrong
+
+
+class DatabaseUnavailableError(ProlificError, ConnectionError):
+    """The database of the orders cannot be reached, or does not answer.
+
+    What was being done may or may not have been recorded. To order again is always safe.
+
+    Attributes:
+        reason: What went wrong, as the database or its driver put it.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the database of the orders is not available ({brief(self.reason)}); try again"
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Tell whether a failure is the database's, and may pass, or the statement's own."""
+    if isinstance(error, exc.TimeoutError):  # all connections of the pool hang
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if isinstance(error, exc.OperationalError | exc.InterfaceError):
+        return getattr(error.orig, "sqlite_errorname", None) != _STATEMENT
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY
+
+
+def translated(error: exc.SQLAlchemyError) -> ProlificError:
+    """Return what a failure of the database is to whoever uses this package."""
+    # Not the whole text, which shows the statement and what was to be written.
+    reason = str(getattr(error, "orig", None) or error)
+    if is_outage(error):
+        return DatabaseUnavailableError(reason)
+    return ConfigurationError(
+        f"the database refuses what DBOS asks of it ({brief(reason)}); check its address, the "
+        "role's rights, and that DBOS's tables are there and up to date"
+    )
 
 
 def checked_database(
@@ -28,3 +92,126 @@ def checked_database(
             "use Python 3.11, a newer SQLite, or PostgreSQL"
         )
     return url
+
+
+def with_time_limits(url: str) -> str:
+    """Return PostgreSQL's address with how long a network may stay silent, unless it says so.
+
+    Raises:
+        ConfigurationError: The address cannot be read.
+
+    """
+    try:
+        address = sa.make_url(url)
+    except exc.ArgumentError:
+        raise ConfigurationError(
+            "database_url cannot be read: sqlite:///path or postgresql://user@host/database"
+        ) from None  # its text may hold the password
+    if not address.drivername.startswith("postgresql"):
+        return url
+    limits = {name: value for name, value in _LIMITS.items() if name not in address.query}
+    return address.update_query_dict(limits).render_as_string(hide_password=False)
+
+
+class Database:
+    """Calls a DBOSClient in threads, a few at a time.
+
+    Args:
+        url: Its address.
+        application: DBOS's name for the application.
+        patience: Seconds for which a call is tried again in an outage.
+
+    """
+
+    def __init__(self, url: str, application: str, *, patience: float = 30.0) -> None:
+        self._url = url
+        self._application = application
+        self._patience = patience
+        self._free = asyncio.Semaphore(_AT_ONCE)
+        self.client: DBOSClient
+
+    async def open(self, *, migrate: bool) -> None:
+        """Connect once.
+
+        Raises:
+            DatabaseUnavailableError: There is no database.
+            ConfigurationError: It refuses.
+
+        """
+
+        def connect() -> DBOSClient:
+            if migrate:
+                DBOS.migrate(self._url)
+            return DBOSClient(
+                system_database_url=self._url,
+                application_name=self._application,
+                retry_connection_errors=False,  # it would, without an end
+            )
+
+        try:
+            self.client = await in_thread(connect)
+        except exc.SQLAlchemyError as error:
+            raise translated(error) from error
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await in_thread(self.client.destroy)
+
+    async def call(self, function: Callable[[DBOSClient], T]) -> T:
+        """Return what a function returns, called again while there is no database.
+
+        When cancelled, it is not called again; a call under way is awaited for five seconds, so
+        that it has taken effect by then or never will, unless the database hangs.
+
+        Args:
+            function: What to call. It may run twice, when the answer to the first is lost.
+
+        Raises:
+            DatabaseUnavailableError: The outage outlasts the patience.
+            ConfigurationError: The database refuses.
+
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._patience
+        gap = _PAUSES.initial
+        while True:
+            try:
+                return await self.attempt(function, within=deadline - loop.time())
+            except DatabaseUnavailableError as error:
+                if loop.time() + gap >= deadline:
+                    raise
+                if gap == _PAUSES.initial:
+                    _log.warning("%s; it is tried for %g s", error, self._patience)
+            await asyncio.sleep(gap)
+            gap = _PAUSES.following(gap)
+
+    async def attempt(
+        self, function: Callable[[DBOSClient], T], *, within: float | None = None
+    ) -> T:
+        """Return what a function returns, called once.
+
+        Args:
+            function: What to call.
+            within: Seconds for an answer, the patience unless given.
+
+        Raises:
+            DatabaseUnavailableError: There is no database, or it does not answer.
+            ConfigurationError: It refuses.
+
+        """
+        within = self._patience if within is None else within
+        try:
+            async with asyncio.timeout(within) as limit:
+                await self._free.acquire()
+                calling = in_thread(lambda: function(self.client), ended=self._free.release)
+                try:
+                    return await asyncio.shield(calling)
+                except asyncio.CancelledError:
+                    await asyncio.wait([calling], timeout=_IN_FLIGHT)
+                    raise
+        except exc.SQLAlchemyError as error:
+            raise translated(error) from error
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise DatabaseUnavailableError(f"no answer in {within:.0f} s") from None

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import defaultdict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dbos import error as dbos_error
+
+from prolific_async.durable.database import DatabaseUnavailableError
+from prolific_async.durable.terms import Terms
+from prolific_async.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient, WorkflowHandleAsync
+    from dbos import DBOSClient, WorkflowStatus
+
+    from prolific_async.durable.database import Database
+
+    Ended: TypeAlias = asyncio.Future[WorkflowStatus]
+
+_log = logging.getLogger("prolific_async")
 
 AT_ONCE = 1000
 """Workflows that one statement names: SQLite takes 32,766 parameters."""
@@ -20,34 +35,35 @@ class Results:
     """Tells what became of workflows.
 
     Args:
-        client: Of the database.
+        database: Where they are kept.
         look_every: Seconds between looks.
+        margin: Seconds beyond an order's time that its worker has to record its end, an outage of
+            the database included.
 
     """
 
-    def __init__(self, client: DBOSClient, look_every: float) -> None:
-        self._client = client
+    def __init__(self, database: Database, look_every: float, *, margin: float = 60.0) -> None:
+        self._database = database
         self._look_every = look_every
-        self._awaited: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._margin = margin
+        self._awaited: defaultdict[str, set[Ended]] = defaultdict(set)
         self._look_now = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._outage: DatabaseUnavailableError | None = None
 
     async def of(self, workflow_id: str) -> Any:
         """Return what a workflow returned, or raise what it raised, once it has ended."""
-        handle: WorkflowHandleAsync[Any]
-        handle = await self._client.retrieve_workflow_async(workflow_id)
-        ended = asyncio.get_running_loop().create_future()
-        self._awaited[workflow_id].add(ended)
-        self._look_now.set()
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+        terms = await self._database.call(partial(_terms, workflow_id=workflow_id))
+        left = terms.seconds_left()
         try:
-            await ended
-        finally:
-            self._awaited[workflow_id].discard(ended)
-            if not self._awaited[workflow_id]:
-                del self._awaited[workflow_id]
-        return await handle.get_result()
+            async with asyncio.timeout(None if left is None else left + self._margin) as limit:
+                return _outcome(await self._end_of(workflow_id))
+        except TimeoutError:
+            if not limit.expired():  # it is the workflow's
+                raise
+        if self._outage is not None:
+            raise self._outage
+        raise WaitTimeoutError(terms.source_id, None, time.time() - terms.began, 0, ())
 
     async def close(self) -> None:
         """End the looks, and cancel whoever awaits a result."""
@@ -57,14 +73,24 @@ class Results:
         for ended in self._pending(list(self._awaited)):
             ended.cancel()
 
+    async def _end_of(self, workflow_id: str) -> WorkflowStatus:
+        ended: Ended = asyncio.get_running_loop().create_future()
+        self._awaited[workflow_id].add(ended)
+        self._look_now.set()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            return await ended
+        finally:
+            self._awaited[workflow_id].discard(ended)
+            if not self._awaited[workflow_id]:
+                del self._awaited[workflow_id]
+
     async def _look(self) -> None:
         try:
             while self._awaited:
                 self._look_now.clear()
-                ids = list(self._awaited)
-                for start in range(0, len(ids), AT_ONCE):
-                    for ended in self._pending(await self._ended(ids[start : start + AT_ONCE])):
-                        ended.set_result(None)
+                await self._look_once(list(self._awaited))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._look_every):
                         await self._look_now.wait()
@@ -74,11 +100,45 @@ class Results:
         finally:
             self._looking = None
 
-    async def _ended(self, ids: list[str]) -> list[str]:
-        found = await self._client.list_workflows_async(
-            workflow_ids=ids, status=_ENDED, load_input=False, load_output=False
-        )
-        return [workflow.workflow_id for workflow in found]
+    async def _look_once(self, ids: list[str]) -> None:
+        try:
+            for start in range(0, len(ids), AT_ONCE):
+                look = partial(_ended, ids=ids[start : start + AT_ONCE])
+                for workflow in await self._database.attempt(look):
+                    for ended in self._pending([workflow.workflow_id]):
+                        ended.set_result(workflow)
+        except DatabaseUnavailableError as error:
+            if self._outage is None:
+                _log.warning("%s; %d results are awaited on", error, len(ids))
+            self._outage = error
+        else:
+            self._outage = None
 
-    def _pending(self, ids: list[str]) -> list[asyncio.Future[None]]:
+    def _pending(self, ids: list[str]) -> list[Ended]:
         return [ended for one in ids for ended in self._awaited.get(one, ()) if not ended.done()]
+
+
+def _terms(client: DBOSClient, *, workflow_id: str) -> Terms:
+    found = client.list_workflows(workflow_ids=[workflow_id], load_output=False)
+    if not found:
+        raise dbos_error.DBOSNonExistentWorkflowError("target", workflow_id)
+    given = found[0].input
+    assert given is not None  # noqa: S101 - it is asked for
+    return Terms(**given["kwargs"])
+
+
+def _ended(client: DBOSClient, *, ids: list[str]) -> list[WorkflowStatus]:
+    return client.list_workflows(workflow_ids=ids, status=_ENDED, load_input=False)
+
+
+def _outcome(workflow: WorkflowStatus) -> Any:
+    if workflow.status == "CANCELLED":
+        raise dbos_error.DBOSAwaitedWorkflowCancelledError(workflow.workflow_id)
+    if workflow.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+        raise dbos_error.DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded(workflow.workflow_id)
+    if workflow.status == "ERROR":
+        error = workflow.error
+        if isinstance(error, Exception):
+            raise error
+        raise dbos_error.DBOSException(f"what {workflow.workflow_id} raised cannot be read")
+    return workflow.output

@@ -6,6 +6,7 @@ import math
 import re
 import time
 from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -15,6 +16,12 @@ from prolific_async.policies import is_number, is_whole
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+NAME = "prolific_async.order"
+"""Of the workflow, with which the ids of all orders begin."""
+
+MOST_BYTES = 1024
+"""Of each part of an order's id, in UTF-8: PostgreSQL indexes 2,700 bytes together."""
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
 
@@ -78,13 +85,51 @@ class Terms:
         return max(0.0, self.began + self.timeout - time.time())
 
 
+def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
+    """Return the id of an order's workflow.
+
+    Raises:
+        ValueError: An argument makes no sense.
+
+    """
+    # The source's id is quoted, so that none of its colons ends it.
+    source = quote(source_id(batch), safe="")
+    return f"{NAME}:{application}:{source}:{checked_name(name)}"
+
+
+def is_order(workflow_id: str) -> bool:
+    """Tell an order's workflow from the application's own ones."""
+    return workflow_id.startswith(f"{NAME}:")
+
+
 def source_id(batch: Batch | str | UUID) -> str:
     """Return the id of the batch to copy."""
-    return checked_id(batch.id if isinstance(batch, Batch) else batch)
+    checked = checked_id(batch.id if isinstance(batch, Batch) else batch)
+    if len(quote(checked, safe="")) > MOST_BYTES:
+        raise ValueError(f"a batch's id must have at most {MOST_BYTES} bytes: {checked[:40]!r}…")
+    return checked
 
 
 def checked_name(name: object) -> str:
     """Return a name without the space around it, which a service may take away."""
     if not isinstance(name, str) or not name.strip() or _UNSTORABLE.search(name):
         raise ValueError(f"name must be text, unique in the workspace: {name!r}")
-    return name.strip()
+    checked = name.strip()
+    if len(checked.encode()) > MOST_BYTES:
+        raise ValueError(f"name must have at most {MOST_BYTES} bytes of UTF-8: {checked[:40]!r}…")
+    return checked
+
+
+def checked_executor_id(executor_id: object) -> str:
+    """Return the name of a worker's process, which the database indexes, too."""
+    if (
+        not isinstance(executor_id, str)
+        or not executor_id
+        or _UNSTORABLE.search(executor_id)
+        or len(executor_id.encode()) > MOST_BYTES
+    ):
+        raise ValueError(
+            f"executor_id must be this process's own name, of at most {MOST_BYTES} bytes: "
+            f"{executor_id!r:.60}"
+        )
+    return executor_id

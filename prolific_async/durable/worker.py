@@ -1,4 +1,4 @@
-"""The worker: DBOS in this process and this event loop, and the workflow that it runs."""
+"""The worker: DBOS in this process, and the workflow that it runs."""
 
 from __future__ import annotations
 
@@ -7,87 +7,34 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS
+from sqlalchemy.exc import SQLAlchemyError
 
-from prolific_async.durable.lists import Lists
-from prolific_async.durable.making import Making, wait
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.database import translated
+from prolific_async.durable.terms import NAME, Terms
+from prolific_async.durable.threads import in_thread
+from prolific_async.durable.work import Work
 from prolific_async.durable.workers_dbos import WorkersDBOS
-from prolific_async.errors import ConfigurationError, ProlificError
+from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Iterator
 
     from dbos import DBOSConfig
 
     from prolific_async.batches import Batches
+    from prolific_async.durable.queues import Queues
 
 _log = logging.getLogger("prolific_async")
-
-NAME = "prolific_async.order"
 
 STEPS = 1
 """Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,
 and this version outlives releases, of this package and of applications."""
 
 _THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
-
-
-class Work:
-    """What this process does of the queue; there is one at most.
-
-    Args:
-        batches: The client's, which all workflows share.
-        settling: As for ``Making``.
-
-    """
-
-    def __init__(self, batches: Batches, settling: float) -> None:
-        self._batches = batches
-        self._lists = Lists(batches)
-        self._settling = settling
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._ending = False
-
-    def is_its(self, task: asyncio.Task[Any] | None) -> bool:
-        """Tell whether a task runs one of its workflows."""
-        return task in self._tasks
-
-    async def end(self) -> None:
-        """Stop every workflow where it is, without an outcome, so that it can be resumed."""
-        self._ending = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def carry_out(self, terms: Terms) -> dict[str, Any]:
-        """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
-        making = Making(self._batches, self._lists, terms, settling=self._settling)
-
-        async def make() -> str | None:
-            with _left_for_later():
-                return await making.make()
-
-        self._end_with(asyncio.current_task())
-        with _left_for_later():
-            # Recorded before each duplicate, in a transaction that fails when the order was given
-            # to another worker or was cancelled: whoever is no longer its worker sends none.
-            while (copy_id := await DBOS.run_step_async({"name": "make"}, make)) is None:
-                await making.duplicate()
-            # No step: its outcome is the workflow's, and is written once.
-            ready = await wait(self._batches, copy_id, terms)
-            return ready.to_dict()
-
-    def _end_with(self, task: asyncio.Task[Any] | None) -> None:
-        assert task is not None  # noqa: S101 - called by a coroutine
-        # DBOS goes on with it when an order was given to another worker, whose result it awaits.
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if self._ending:
-            raise asyncio.CancelledError
 
 
 _work: Work | None = None
@@ -130,18 +77,6 @@ def _without_a_line_for_each(work: Work) -> Iterator[None]:
         logger.removeFilter(wanted)
 
 
-@contextmanager
-def _left_for_later() -> Iterator[None]:
-    """Keep a client that was closed from becoming an outcome: DBOS records none of a cancelled."""
-    try:
-        yield
-    except ProlificError as error:
-        if isinstance(error, ConfigurationError) or isinstance(error.__cause__, ConfigurationError):
-            _log.error("%s; the work is left for the next start of a worker", error)
-            raise asyncio.CancelledError from error
-        raise
-
-
 @DBOS.workflow(name=NAME)
 async def carry_out(**terms: Any) -> dict[str, Any]:
     """Run by DBOS, with the fields of ``Terms``."""
@@ -160,20 +95,26 @@ async def carry_out(**terms: Any) -> dict[str, Any]:
 async def worker(
     batches: Batches,
     settings: DBOSConfig,
+    queues: Queues,
     *,
     settling: float,
-    before: Callable[[], Awaitable[object]],
+    max_starts_per_second: float | None,
+    pick_up_every: float,
 ) -> AsyncGenerator[None]:
-    """Run DBOS in this process and this loop until the block ends.
+    """Run DBOS in this process until the block ends.
 
     Args:
         batches: The client's.
         settings: DBOS's.
+        queues: Of the application.
         settling: As for ``Making``.
-        before: Called when no workflow of this process runs, and none can begin.
+        max_starts_per_second: As for ``DurableBatches.worker``.
+        pick_up_every: Seconds between looks for orders that an outage has stopped.
 
     Raises:
-        ConfigurationError: This process has a worker, or a DBOS that is not a worker's.
+        ConfigurationError: This process has a worker, or a DBOS that is not a worker's; or the
+            database refuses.
+        DatabaseUnavailableError: There is no database.
 
     """
     settings = {
@@ -184,31 +125,60 @@ async def worker(
         "max_executor_threads": _THREADS,
         **settings,
     }
+    executor_id = settings["executor_id"] or ""
     work = Work(batches, settling)
     with at_work(work), _without_a_line_for_each(work):
         dbos = WorkersDBOS.make(settings)
+        picking_up: asyncio.Task[None] | None = None
         try:
-            await before()
-            # In this thread, since DBOS runs workflows in the loop that it is launched in.
-            DBOS.launch()
+            await queues.register(max_starts_per_second)
+            await queues.resume(await queues.begun_by(executor_id))
+            await _launch()
+            picking_up = asyncio.create_task(
+                dbos.orders.pick_up(
+                    queues, executor_id, lambda: dbos.at_work() | work.left, every=pick_up_every
+                )
+            )
             yield
         finally:
-            await _surely(_end(work, dbos, settings))
+            await _surely(_end(work, dbos, settings, picking_up))
 
 
-async def _end(work: Work, dbos: WorkersDBOS, settings: DBOSConfig) -> None:
+async def _launch() -> None:
+    # In another thread, so that DBOS makes a loop of its own for workflows and leaves this one
+    # alone; to the end, as half of a DBOS cannot be destroyed.
+    try:
+        await _surely(in_thread(DBOS.launch))
+    except SQLAlchemyError as error:
+        raise translated(error) from error
+
+
+async def _end(
+    work: Work, dbos: WorkersDBOS, settings: DBOSConfig, picking_up: asyncio.Task[None] | None
+) -> None:
+    if picking_up is not None:
+        picking_up.cancel()
+        await asyncio.wait([picking_up])
     await work.end()
+    await in_thread(partial(dbos.end, settings))
+    _restore_default_executor()
+
+
+def _restore_default_executor() -> None:
+    """Give the loop a pool for threads, if it has that of the DBOS that has ended.
+
+    DBOS's own coroutines put that in its place, if the application awaits one in this loop.
+    """
     loop = asyncio.get_running_loop()
-    # In another thread, since DBOS's own ones may wait for this loop, and not in the loop's pool,
-    # which DBOS has made its own.
-    with ThreadPoolExecutor(1) as pool:
-        await loop.run_in_executor(pool, dbos.end, settings)
-    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+    try:
+        loop.run_in_executor(None, int).cancel()
+    except RuntimeError:  # it takes no more
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
 
-async def _surely(ending: Coroutine[Any, Any, None]) -> None:
+async def _surely(ending: Awaitable[None]) -> None:
     """Await what must not be left half done, however often this task is cancelled meanwhile."""
-    task = asyncio.create_task(ending)
+    task = asyncio.ensure_future(ending)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dbos import DBOS
 
+from prolific_async.durable.outages import Orders
 from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class WorkersDBOS(DBOS):
                 "run the worker in a process of its own, or make no DBOS here and give worker() "
                 "your settings as its config"
             )
+        self.orders = Orders()
         super().__init__(**given)
 
     @classmethod
@@ -48,6 +50,21 @@ class WorkersDBOS(DBOS):
         dbos._is_at_work = True  # noqa: SLF001 - its own
         return dbos
 
+    @property
+    def _sys_db_field(self) -> Any:
+        return self.__dict__.get("_workers_database")
+
+    @_sys_db_field.setter
+    def _sys_db_field(self, database: Any) -> None:
+        # DBOS sets it when it launches, before any of its threads, and to None at its end.
+        if database is not None:
+            self.orders.watch(database)
+        self.__dict__["_workers_database"] = database
+
+    def at_work(self) -> set[str]:
+        """Return the ids of the workflows that run in this process."""
+        return set(self._active_workflows_set.activeList())
+
     def end(self, settings: DBOSConfig) -> None:
         """Destroy it; one that the application has put in its place is left alone."""
         # Returns the DBOS of this process. If there is none, it makes one, to be destroyed at once.
@@ -55,4 +72,6 @@ class WorkersDBOS(DBOS):
         if current is not self:
             _log.error("the application destroyed the worker's DBOS; the work is left for later")
         if isinstance(current, WorkersDBOS):
+            if current._sys_db_field is not None:  # noqa: SLF001 - its own
+                current._sys_db_field._retry_connection_errors = False  # noqa: SLF001 - as above
             DBOS.destroy()

@@ -233,7 +233,7 @@ async def test_an_application_of_the_same_name_that_takes_an_order_says_so(
     order = await durable.order("source", name="Round 2")
     made(url, name="prolific-async")
     DBOS.launch()
-    await durable._register_queues(None)
+    await durable._parts.queues.register(None)
     async with asyncio.timeout(SECONDS):
         while not caplog.messages:
             await asyncio.sleep(0.02)

@@ -33,7 +33,7 @@ from prolific_async import (
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.database import checked_database
 from prolific_async.durable.terms import Terms
-from prolific_async.durable.worker import Work
+from prolific_async.durable.work import Work
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
 from tests.durable.worker import QUICK_WORKER, SECONDS
@@ -281,7 +281,7 @@ async def test_an_order_that_was_cancelled_makes_no_copy(
         durable.worker(client, **QUICK_WORKER),
     ):
         await held.asked.wait()
-        await durable._client.cancel_workflow_async(order.workflow_id)
+        await durable._parts.database.client.cancel_workflow_async(order.workflow_id)
         held.let_go.set()
         with pytest.raises(error.DBOSException, match="cancelled"):
             await order.result()
@@ -484,7 +484,7 @@ async def test_many_results_are_awaited_with_one_look(
 
     orders = [await durable.order(source, name=f"Round {number}") for number in range(20)]
     results = asyncio.gather(*(order.result() for order in orders))
-    while len(durable._parts[1]._awaited) < len(orders):
+    while len(durable._parts.results._awaited) < len(orders):
         await asyncio.sleep(0.02)
     await asyncio.sleep(0.05)
     sa.event.listen(sa.Engine, "before_cursor_execute", read)
@@ -528,7 +528,7 @@ async def test_an_order_that_an_operator_cancelled_says_so(durable: DurableBatch
     order = await durable.order("source", name="Round 2")
     result = asyncio.create_task(order.result())
     await asyncio.sleep(0.05)
-    await durable._client.cancel_workflow_async(order.workflow_id)
+    await durable._parts.database.client.cancel_workflow_async(order.workflow_id)
     with pytest.raises(error.DBOSException, match="cancelled"):
         await result
 
@@ -540,10 +540,10 @@ async def test_a_database_that_fails_is_told_to_all_who_await(
     results = [asyncio.create_task(order.result()) for _ in range(2)]
     await asyncio.sleep(0.05)
 
-    async def fail(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(durable._client, "list_workflows_async", fail)
+    monkeypatch.setattr(durable._parts.database.client, "list_workflows", fail)
     for result in results:
         with pytest.raises(OSError, match="gone"):
             await result

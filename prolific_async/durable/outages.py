@@ -1,0 +1,129 @@
+"""Outages of the database, in a worker: its orders stop, and are picked up when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from dbos import DBOS
+from dbos import error as dbos_error
+from sqlalchemy.exc import SQLAlchemyError
+
+from prolific_async.durable.database import is_outage
+from prolific_async.durable.terms import is_order
+from prolific_async.errors import ProlificError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prolific_async.durable.queues import Queues
+
+_log = logging.getLogger("prolific_async")
+
+_OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update_workflow_outcome")
+"""What DBOS asks of the database in the course of a workflow."""
+
+
+class Orders:
+    """The orders that this process has taken from the queue and that are still its own.
+
+    DBOS has no setting for what its database does in an outage, so that it is changed here; the
+    tests name each thing of DBOS that is leant on. DBOS tells a socket's lost connection from a
+    failed statement by no means each time, and takes that for what the step or the workflow has
+    raised. Or it repeats a call until there is a database, and holds a thread for up to 90 seconds
+    each time.
+    """
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._may_have_taken = False
+
+    def watch(self, database: Any) -> None:
+        """Change DBOS's database so that outages stop orders, and each order taken is known."""
+        database._retry_connection_errors = _ForTheApplication()  # noqa: SLF001 - see the class
+        for method in _OF_WORKFLOWS:
+            setattr(database, method, self._of_a_workflow(getattr(database, method)))
+        database.start_queued_workflows = self._taking(database.start_queued_workflows)
+
+    def idle(self, at_work: set[str]) -> set[str]:
+        """Return the orders of this process that are not among those at work."""
+        return self._taken - at_work
+
+    async def pick_up(
+        self, queues: Queues, executor_id: str, at_work: Callable[[], set[str]], *, every: float
+    ) -> None:
+        """Give orders again that have stopped, until cancelled; reads nothing unless some have.
+
+        Args:
+            queues: Of the application.
+            executor_id: The worker's.
+            at_work: Returns the ids of the workflows that run in this process.
+            every: Seconds between checks. What two of them find idle has stopped: an order that
+                was taken a moment ago is not at work yet.
+
+        """
+        idle: set[str] = set()
+        while True:
+            await asyncio.sleep(every)
+            try:
+                if self._may_have_taken:
+                    begun = await queues.begun_by(executor_id)
+                    self._may_have_taken = False
+                    self._taken.update(begun)
+                now_idle = self.idle(at_work())
+                if stopped := idle & now_idle:
+                    stopped.intersection_update(await queues.begun_by(executor_id))
+                    await queues.resume(sorted(stopped))
+                    # What has ended meanwhile is nobody's, and the others are in the queue again.
+                    self._taken -= idle & now_idle
+                    _log.warning("an outage of the database had stopped %d orders", len(stopped))
+            except ProlificError as error:
+                _log.warning("%s; orders that have stopped are looked for later", error)
+            else:
+                idle = now_idle
+
+    def _of_a_workflow(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            workflow_id: str | None = DBOS.workflow_id
+            if workflow_id is None or not is_order(workflow_id):
+                return method(*args, **kwargs)
+            try:
+                answer = method(*args, **kwargs)
+            except dbos_error.DBOSWorkflowConflictIDError:
+                self._taken.discard(workflow_id)  # another worker's
+                raise
+            except SQLAlchemyError as error:
+                if not is_outage(error):
+                    raise
+                _log.info("%s is left until the database is back", workflow_id)
+                raise asyncio.CancelledError from error
+            if method.__name__ == "update_workflow_outcome":
+                self._taken.discard(workflow_id)  # it has ended, or is another worker's
+            return answer
+
+        return call
+
+    def _taking(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                answer = method(*args, **kwargs)
+            except SQLAlchemyError as error:
+                self._may_have_taken = self._may_have_taken or is_outage(error)
+                raise
+            ids, _ = answer
+            self._taken.update(filter(is_order, ids))
+            return answer
+
+        return call
+
+
+class _ForTheApplication:
+    """True in the application's own workflows, in which DBOS repeats calls as it always does."""
+
+    def __bool__(self) -> bool:
+        workflow_id: str | None = DBOS.workflow_id
+        return workflow_id is not None and not is_order(workflow_id)

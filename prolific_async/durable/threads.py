@@ -1,0 +1,48 @@
+"""Functions in daemon threads.
+
+Not in the loop's own pool, which belongs to the application, nor in another pool: Python does not
+exit before a pool's threads have ended, and a database that hangs may hold one for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def in_thread(
+    function: Callable[[], T], *, ended: Callable[[], None] = lambda: None
+) -> asyncio.Future[T]:
+    """Return what a function returns or raises, run in a thread of its own.
+
+    Args:
+        function: What to run. It runs on when the future is cancelled.
+        ended: Called in the loop when the thread has ended.
+
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(setter: Callable[[Any], None], outcome: object) -> None:
+        ended()
+        if not future.done():
+            setter(outcome)
+
+    def run() -> None:
+        try:
+            outcome = partial(settle, future.set_result, function())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the loop
+            outcome = partial(settle, future.set_exception, error)
+        with suppress(RuntimeError):  # the loop has closed
+            loop.call_soon_threadsafe(outcome)
+
+    Thread(target=run, name="prolific-async-durable", daemon=True).start()
+    return future
