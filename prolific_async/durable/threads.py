@@ -30,6 +30,8 @@ def in_thread(
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    # Whoever has given it up does not ask for its exception.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def settle(setter: Callable[[Any], None], outcome: object) -> None:
         ended()

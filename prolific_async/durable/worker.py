@@ -14,6 +14,7 @@ from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
 from prolific_async.durable.database import translated
+from prolific_async.durable.logs import quiet_dbos
 from prolific_async.durable.terms import NAME, Terms
 from prolific_async.durable.threads import in_thread
 from prolific_async.durable.work import Work
@@ -56,25 +57,6 @@ def at_work(work: Work) -> Iterator[None]:
         yield
     finally:
         _work = None
-
-
-@contextmanager
-def _without_a_line_for_each(work: Work) -> Iterator[None]:
-    """Keep DBOS from warning of each workflow of a worker that stops, by design, to go on later."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        # DBOS logs it in the task that was cancelled; an application's own are left alone.
-        return not (
-            record.getMessage().startswith("Asyncio task cancelled")
-            and work.is_its(asyncio.current_task())
-        )
-
-    logger = logging.getLogger("dbos")
-    logger.addFilter(wanted)
-    try:
-        yield
-    finally:
-        logger.removeFilter(wanted)
 
 
 @DBOS.workflow(name=NAME)
@@ -127,7 +109,7 @@ async def worker(
     }
     executor_id = settings["executor_id"] or ""
     work = Work(batches, settling)
-    with at_work(work), _without_a_line_for_each(work):
+    with at_work(work), quiet_dbos(work):
         dbos = WorkersDBOS.make(settings)
         picking_up: asyncio.Task[None] | None = None
         try:

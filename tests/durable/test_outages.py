@@ -1,0 +1,375 @@
+"""A database that goes away and comes back, and one that stays away."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from dbos import error as dbos_error
+
+from prolific_async import ConfigurationError, ProlificClient, ProlificError, WaitTimeoutError
+from prolific_async.durable import DatabaseUnavailableError, DurableBatches
+from prolific_async.durable.database import Database, is_outage, with_time_limits
+from prolific_async.durable.outages import Orders
+from prolific_async.durable.queues import Queues
+from prolific_async.durable.terms import Terms, order_id
+from tests.durable.databases import Mortal
+from tests.durable.worker import QUICK_WORKER, SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from prolific_async.simulator import Simulator
+    from tests.durable.databases import PostgreSQL, SQLite
+
+ENOUGH = 20
+
+
+@pytest.fixture(scope="module")
+def mortals() -> Iterator[Mortal]:
+    with Mortal() as server:
+        yield server
+
+
+@pytest.fixture
+def mortal(mortals: Mortal) -> Mortal:
+    """Return a server that runs."""
+    if not mortals.runs():
+        mortals.start()
+    return mortals
+
+
+async def in_background(function: Any) -> None:
+    """Run what takes long in a thread that is nobody else's."""
+    with ThreadPoolExecutor(1) as pool:
+        await asyncio.get_running_loop().run_in_executor(pool, function)
+
+
+async def are_waited_for(sim: Simulator, number: int) -> None:
+    async with asyncio.timeout(SECONDS):
+        while len([seen for seen in sim.requests if seen.path.endswith("/status")]) < number:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("way", ["tcp", "socket"])
+async def test_orders_outlive_a_database_that_is_killed_and_restarted(
+    mortal: Mortal, sim: Simulator, client: ProlificClient, way: str
+) -> None:
+    source = sim.add_batch()
+    copies = [sim.add_batch(f"Round {number}", status="WORKING") for number in range(ENOUGH)]
+    async with (
+        DurableBatches(mortal.address("orders", way), look_every=0.05) as durable,
+        durable.worker(client, **QUICK_WORKER),
+    ):
+        orders = [await durable.order(source, name=f"Round {n}") for n in range(ENOUGH)]
+        results = [asyncio.create_task(order.result()) for order in orders]
+        await are_waited_for(sim, ENOUGH)
+        await in_background(mortal.kill)
+        for copy in copies:
+            sim.set_status(copy, "READY")
+        later = asyncio.create_task(durable.order(source, name="Later"))
+        for _ in range(10):
+            await asyncio.wait_for(asyncio.to_thread(int), 1)
+            await asyncio.sleep(0.02)
+        assert [result for result in [*results, later] if result.done()] == []
+        await in_background(mortal.start)
+        ready = await asyncio.wait_for(asyncio.gather(*results), SECONDS)
+        assert (await asyncio.wait_for((await later).result(), SECONDS)).name == "Later"
+    assert [batch.id for batch in ready] == copies
+    assert len([seen for seen in sim.requests if seen.method == "POST"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [("operation_outputs", "step"), ("workflow_output", "outcome")],
+    ids=lambda value: value,
+)
+async def test_a_connection_that_is_lost_while_an_end_is_recorded_is_no_outcome(
+    postgresql: PostgreSQL, sim: Simulator, client: ProlificClient, statement: str, name: str
+) -> None:
+    url = postgresql.new()
+    lost: list[str] = []
+
+    def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+        # Only once: the statement after it finds a database, and could record this failure.
+        if f"INSERT INTO dbos.{statement}" in text and not lost:
+            lost.append(text)
+            postgresql.disconnect(url)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", lose)
+    try:
+        async with (
+            DurableBatches(url, look_every=0.05) as durable,
+            durable.worker(client, settling=0.1, **QUICK_WORKER),
+        ):
+            order = await durable.order(sim.add_batch(), name=name)
+            assert (await asyncio.wait_for(order.result(), SECONDS)).name == name
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", lose)
+    assert len(lost) == 1
+    assert len(sim.batches) == 2
+
+
+async def test_what_finds_no_database_says_so_within_its_time(
+    mortal: Mortal, client: ProlificClient
+) -> None:
+    url = mortal.address("absent", "tcp")
+    async with DurableBatches(url, look_every=0.05) as durable:
+        await durable.order("source", name="Round 2")
+        durable._parts.database._patience = 0.2
+        durable._parts.results._margin = 0.1
+        timed = await durable.order("source", name="timed", timeout=0)
+        awaited = asyncio.create_task(timed.result())
+        patient = await durable.order("source", name="patient")
+        still = asyncio.create_task(patient.result())
+        async with asyncio.timeout(SECONDS):
+            while len(durable._parts.results._awaited) < 2:
+                await asyncio.sleep(0.01)
+        await in_background(mortal.kill)
+        with pytest.raises(DatabaseUnavailableError, match="not available") as told:
+            await durable.order("source", name="Round 3")
+        with pytest.raises(DatabaseUnavailableError):
+            await awaited
+        with pytest.raises(DatabaseUnavailableError):
+            await timed.result()
+        with pytest.raises(DatabaseUnavailableError):
+            await durable.take_over("one")
+        with pytest.raises(DatabaseUnavailableError):
+            async with durable.worker(client, **QUICK_WORKER):
+                pass  # pragma: no cover
+        with pytest.raises(DatabaseUnavailableError):
+            async with DurableBatches(url):
+                pass  # pragma: no cover
+        assert not still.done()
+        still.cancel()
+    assert isinstance(told.value, ProlificError | ConnectionError)
+    again = pickle.loads(pickle.dumps(told.value))
+    assert (str(again), again.reason) == (str(told.value), told.value.reason)
+    assert "INSERT" not in str(told.value)
+
+
+async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
+    mortal: Mortal,
+) -> None:
+    async with DurableBatches(mortal.address("cancelled", "socket"), look_every=0.05) as durable:
+        await in_background(mortal.kill)
+        giving = asyncio.create_task(durable.order("source", name="Round 2"))
+        await asyncio.sleep(0.05)
+        giving.cancel()
+        await asyncio.wait([giving], timeout=1)
+        assert giving.cancelled()
+        await in_background(mortal.start)
+        with pytest.raises(dbos_error.DBOSException, match="Round 2"):
+            await durable.find("source", name="Round 2").result()
+
+
+async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> None:
+    script = """
+        import asyncio, sys
+        from prolific_async import PollPolicy, ProlificClient
+        from prolific_async.durable import DurableBatches
+
+        async def main():
+            poll = PollPolicy(initial=0.05, maximum=0.1)
+            durable = DurableBatches(sys.argv[1], look_every=0.05)
+            async with ProlificClient(poll=poll) as client, durable:
+                async with durable.worker(client, executor_id="one"):
+                    for number in range(3):
+                        await durable.order(sys.argv[2], name=f"Round {number}")
+                    await asyncio.to_thread(sys.stdin.readline)
+
+        asyncio.run(main())
+    """
+    copies = [sim.add_batch(f"Round {number}", status="WORKING") for number in range(3)]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(script)),
+        *(mortal.address("ended", "tcp"), sim.add_batch()),
+        env={"PROLIFIC_TOKEN": sim.token, "PROLIFIC_URL": sim.url},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        await are_waited_for(sim, 3)
+        await in_background(mortal.kill)
+        for copy in copies:
+            sim.set_status(copy, "READY")
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(process.communicate(b"\n"), SECONDS / 2)
+        assert process.returncode == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+@pytest.fixture
+async def database(sqlite: SQLite) -> AsyncIterator[Database]:
+    database = Database(sqlite.new(), "the-application", patience=SECONDS)
+    await database.open(migrate=True)
+    yield database
+    await database.close()
+
+
+async def test_what_is_cancelled_is_over_when_its_call_is(database: Database) -> None:
+    begun, end, over = threading.Event(), threading.Event(), threading.Event()
+
+    def call(_client: object) -> None:
+        begun.set()
+        end.wait(SECONDS)
+        over.set()
+
+    calling = asyncio.create_task(database.call(call))
+    while not begun.is_set():
+        await asyncio.sleep(0.01)
+    calling.cancel()
+    await asyncio.sleep(0.02)
+    assert not calling.done()
+    end.set()
+    await asyncio.wait([calling], timeout=SECONDS)
+    assert calling.cancelled()
+    assert over.is_set()
+
+
+async def test_a_database_that_hangs_is_left_and_holds_no_more_than_its_calls(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async.durable.database._IN_FLIGHT", 0.01)
+    database._patience = 0.05
+    hanging = threading.Event()
+    calls = [asyncio.create_task(database.call(lambda _: hanging.wait(SECONDS))) for _ in range(9)]
+    await asyncio.wait(calls, timeout=SECONDS)
+    for call in calls:
+        with pytest.raises(DatabaseUnavailableError, match="no answer"):
+            await call
+    assert threading.active_count() < len(calls)
+    hanging.set()
+    database._patience = SECONDS
+    assert await database.call(lambda client: client.list_workflows()) == []
+
+
+async def test_orders_that_were_taken_though_the_database_said_nothing_are_picked_up(
+    database: Database,
+) -> None:
+    """The connection is lost after the commit: DBOS knows nothing of what it has taken."""
+    queues = Queues(database, "the-application", 0.05)
+    ids = [order_id("the-application", "source", name) for name in ("lost", "other's", "at work")]
+    for number, workflow_id in enumerate(ids):
+        terms = Terms.checked(
+            "source", f"{number}", dataset_id=None, tasks_per_group=None, timeout=None
+        )
+        await queues.give(workflow_id, terms)
+    engine = database.client._sys_db.engine
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE workflow_status SET status = 'PENDING', executor_id = 'one'")
+        )
+        connection.execute(
+            sa.text("UPDATE workflow_status SET executor_id = 'two' WHERE workflow_uuid = :id"),
+            {"id": ids[1]},
+        )
+
+    class Silent:
+        """A database of DBOS's that loses its connection."""
+
+        def check_operation_execution(self) -> None: ...
+        def record_operation_result(self) -> None: ...
+        def update_workflow_outcome(self) -> None: ...
+        def start_queued_workflows(self) -> None:
+            raise sa.exc.OperationalError("COMMIT", None, psycopg.OperationalError("lost"))
+
+    orders, silent = Orders(), Silent()
+    orders.watch(silent)
+
+    async def states() -> list[str]:
+        found = {one.workflow_id: one.status for one in await database.call(_all)}
+        return [found[workflow_id] for workflow_id in ids]
+
+    picking_up = asyncio.create_task(orders.pick_up(queues, "one", lambda: {ids[2]}, every=0.01))
+    await asyncio.sleep(0.05)
+    assert await states() == ["PENDING"] * 3
+    with pytest.raises(sa.exc.OperationalError):
+        silent.start_queued_workflows()
+    async with asyncio.timeout(SECONDS):
+        while await states() != ["ENQUEUED", "PENDING", "PENDING"]:
+            await asyncio.sleep(0.01)
+    picking_up.cancel()
+    await asyncio.wait([picking_up])
+    assert orders.idle(set()) == {ids[2]}
+
+
+def _all(client: Any) -> Any:
+    return client.list_workflows(load_input=False)
+
+
+async def test_a_result_is_not_awaited_beyond_the_order_s_time_without_a_worker(
+    sqlite: SQLite,
+) -> None:
+    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+        durable._parts.results._margin = 0.05
+        order = await durable.order("source", name="Round 2", timeout=0.02)
+        with pytest.raises(WaitTimeoutError) as late:
+            await asyncio.wait_for(order.result(), SECONDS)
+    assert late.value.batch_id == "source"
+    assert late.value.elapsed > 0.02
+
+
+async def test_what_a_database_refuses_is_a_configuration_error(
+    sqlite: SQLite, postgresql: PostgreSQL
+) -> None:
+    for url in (sqlite.new(), postgresql.without_tables()):
+        async with DurableBatches(url, migrate=False) as durable:
+            with pytest.raises(ConfigurationError, match="DBOS's tables"):
+                await durable.order("source", name="Round 2")
+
+
+def test_an_address_that_cannot_be_read_is_told_without_its_password() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read") as told:
+        DurableBatches("postgresql//me:secret@host")
+    assert "secret" not in str(told.value)
+    assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("url", "limited"),
+    [
+        ("sqlite:///x", "sqlite:///x"),
+        (
+            "postgresql://me:a%40b@host/x",
+            "postgresql://me:a%40b@host/x?connect_timeout=10&tcp_user_timeout=30000",
+        ),
+        (
+            "postgresql:///x?host=/run&connect_timeout=3",
+            "postgresql:///x?connect_timeout=3&host=%2Frun&tcp_user_timeout=30000",
+        ),
+    ],
+)
+def test_a_network_may_be_silent_for_so_long(url: str, limited: str) -> None:
+    assert with_time_limits(url) == limited
+
+
+@pytest.mark.parametrize(
+    ("error", "outage"),
+    [
+        (sa.exc.OperationalError("", None, psycopg.OperationalError("connection is bad")), True),
+        (sa.exc.InternalError("", None, psycopg.errors.ReadOnlySqlTransaction()), True),
+        (sa.exc.InternalError("", None, psycopg.errors.InternalError_()), False),
+        (sa.exc.ProgrammingError("", None, psycopg.errors.UndefinedTable()), False),
+        (sa.exc.DBAPIError("", None, Exception(), connection_invalidated=True), True),
+        (sa.exc.TimeoutError(), True),
+        (sa.exc.ArgumentError(), False),
+        (ValueError(), False),
+        (None, False),
+    ],
+)
+def test_an_outage_is_told_from_a_statement_that_is_wrong(
+    error: Exception | None, *, outage: bool
+) -> None:
+    assert is_outage(error) == outage
