@@ -26,6 +26,7 @@ from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
 from tests.samples import batch
 from tests.stepping import Manner, cancelled_at
+from tests.uvloops import timers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -204,14 +205,6 @@ SIMULATED: dict[str, Callable[[Simulator], Awaitable[object]]] = {
     "Simulator.start and close": _started,
     "Simulator.__aenter__ and __aexit__": _served,
 }
-
-
-def timers(*, but: tuple[str, ...] = ()) -> list[str]:
-    """Name the modules whose timers are armed."""
-    loop: Any = asyncio.get_running_loop()
-    armed = [timer._callback for timer in loop._scheduled if not timer.cancelled()]
-    modules = [inspect.unwrap(getattr(one, "func", one)).__module__ for one in armed]
-    return [module for module in modules if not module.startswith(but or ("-",))]
 
 
 def others() -> set[asyncio.Task[Any]]:
