@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
 
 from prolific_async import errors
 from prolific_async._http import answers
@@ -39,6 +39,10 @@ def translated(
             failure = answers.malformed(request, error.message, secret)
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
             failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
+        case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
+            fault, PayloadEncodingError  # which an early end is, too
+        ):
+            failure = answers.malformed(request, fault.message, secret)
         case _:
             failure = errors.ConnectionLostError(*call, reason or type(error).__name__)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
