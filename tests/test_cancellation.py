@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -233,7 +233,12 @@ async def next_call_works(scene: Scene) -> None:
 
 
 def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
+    """Count the sockets, pipes and files that are open, but for what uvloop holds in reserve."""
+    links = []
+    for one in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # of the listing itself
+            links.append(one.readlink())
+    return len(links) - links.count(Path("/dev/null"))
 
 
 @pytest.mark.parametrize("manner", MANNERS)

@@ -54,6 +54,11 @@ def install_uvloop() -> None:
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
+def runs_on_uvloop() -> bool:
+    """Tell whether the running loop is uvloop's."""
+    return UVLoop is not None and isinstance(asyncio.get_running_loop(), UVLoop)
+
+
 def timers(*, but: tuple[str, ...] = ()) -> list[str]:
     """Name the modules whose timers are armed in the running loop, but for some."""
     loop: Any = asyncio.get_running_loop()
