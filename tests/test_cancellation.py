@@ -31,7 +31,11 @@ from tests.uvloops import timers
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-MANNERS = get_args(Manner)
+QUICK = "woken"  # where a result can get lost
+MANNERS = [
+    pytest.param(manner, marks=() if manner == QUICK else pytest.mark.slow)
+    for manner in get_args(Manner)
+]
 SOON = 5.0  # seconds; what takes that long hangs
 POLL = PollPolicy(initial=0.001, maximum=0.001, jitter=0, timeout=SOON)
 RETRY = RetryPolicy(initial=0.0001, maximum=0.0001)

@@ -9,7 +9,6 @@ import pytest
 
 from tests.virtual_time import SteadyLoop, run
 
-
 STEADY = pytest.mark.asyncio(loop_factories=["steady"])
 
 

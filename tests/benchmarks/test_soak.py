@@ -168,6 +168,7 @@ async def test_the_service_tells_of_an_epoch_and_forgets_it() -> None:
     await service.server.close()
 
 
+@pytest.mark.slow
 def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     soak.main(["--minutes", "0.05", "--seed", "1", "--json"])
     said = json.loads(capsys.readouterr().out)
@@ -182,6 +183,7 @@ def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_problem_makes_it_fail_and_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

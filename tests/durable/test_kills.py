@@ -70,6 +70,7 @@ async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[s
         return len(sim.batches) - 1, posts(sim), ready.status
 
 
+@pytest.mark.slow
 async def test_a_worker_may_die_at_every_step_and_a_new_one_be_deployed(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -112,6 +113,7 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         assert posts(sim) == {"duplicate": 1, "setup": 1}
 
 
+@pytest.mark.slow
 async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -143,6 +145,7 @@ async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
         assert posts(sim) == {"duplicate": 2, "setup": 2}
 
 
+@pytest.mark.slow
 async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -175,6 +178,7 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
         assert posts(sim) == sent == {"duplicate": len(names), "setup": len(names)}
 
 
+@pytest.mark.slow
 async def test_workers_share_a_queue_and_one_of_them_is_killed(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -205,10 +209,12 @@ async def test_workers_share_a_queue_and_one_of_them_is_killed(
         assert posts(sim) == {"duplicate": number, "setup": number}
 
 
+@pytest.mark.slow
 async def test_workers_share_a_rate(postgresql: PostgreSQL) -> None:
     await _the_rate_is_kept(postgresql.new(), workers=("one", "two"))
 
 
+@pytest.mark.slow
 async def test_a_worker_on_sqlite_keeps_its_rate(sqlite: SQLite) -> None:
     await _the_rate_is_kept(sqlite.new(), workers=("one",))
 
@@ -241,7 +247,7 @@ async def _began(url: str) -> list[int]:
     return sorted(order.dequeued_at for order in orders if order.dequeued_at is not None)
 
 
-@pytest.mark.parametrize("procedure", ["take_over", "dbos"])
+@pytest.mark.parametrize("procedure", ["take_over", pytest.param("dbos", marks=pytest.mark.slow)])
 async def test_the_work_of_one_that_never_comes_back_is_moved(
     databases: SQLite | PostgreSQL, procedure: str
 ) -> None:

@@ -214,6 +214,7 @@ def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> No
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.slow
 async def test_a_restart_under_many_browsers_loses_none(
     source: str, sim: Simulator, session: aiohttp.ClientSession, loop: str
 ) -> None:

@@ -496,6 +496,7 @@ def test_the_rate_grows_evenly_and_is_back_within_thirty_seconds() -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_there_is_no_cliff_once_it_is_back() -> None:
     async def main() -> None:
         budget = Budget()
@@ -572,7 +573,7 @@ class Server:
 
 @pytest.mark.parametrize("trip", [0.02, 0.1, 0.3])
 @pytest.mark.parametrize("bucket", [1, 5, 20])
-@pytest.mark.parametrize("rate", [20, 50])
+@pytest.mark.parametrize("rate", [20, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: float) -> None:
     async def main() -> None:
         budget = Budget()

@@ -57,6 +57,7 @@ def test_the_documented_test_works_as_it_stands(run: Run) -> None:
     run(documented(), *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> None:
     source = "".join(
         f"\n@pytest.mark.asyncio{loop}" + A_TEST.format(name=number)
@@ -71,6 +72,7 @@ def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> Non
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
+@pytest.mark.slow
 def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
     marks = '\n@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     ran = run(marks + A_TEST.format(name="it"), *others)
@@ -78,6 +80,7 @@ def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
     ran.stdout.fnmatch_lines(["prolific_async runs on asyncio, not on trio*anyio_backend*"])
 
 
+@pytest.mark.slow
 def test_with_neither_it_says_what_is_needed(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
@@ -103,6 +106,7 @@ async def test_after():
     run(source, *asyncio_options("auto")).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
     source = """
 from prolific_async.simulator import AfterLooks, Simulator
