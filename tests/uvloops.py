@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
+
+_Ts = TypeVarTuple("_Ts")
 
 try:
     import uvloop
 except ImportError:  # as on Windows and PyPy
-    UVLoop = None
+    UVLoop: type[asyncio.AbstractEventLoop] | None = None
 else:
 
-    class UVLoop(uvloop.Loop):
+    class _Loop(uvloop.Loop):
         """uvloop's own loop, which can tell its timers."""
 
         def __init__(self) -> None:
@@ -24,11 +27,17 @@ else:
             self._armed: dict[object, tuple[asyncio.Handle, Callable[..., object]]] = {}
 
         # ``call_at`` calls this.
-        def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        def call_later(
+            self,
+            delay: float,
+            callback: Callable[[Unpack[_Ts]], object],
+            *args: *_Ts,
+            context: Context | None = None,
+        ) -> asyncio.TimerHandle:
             """Arm a timer. Its handle is uvloop's own."""
             timer = object()
 
-            def ring(*args: Any) -> None:
+            def ring(*args: *_Ts) -> None:
                 del self._armed[timer]
                 callback(*args)
 
@@ -42,6 +51,8 @@ else:
                 if handle.cancelled():
                     del self._armed[timer]
             return [callback for _, callback in self._armed.values()]
+
+    UVLoop = _Loop
 
 
 def install_uvloop() -> None:
@@ -62,7 +73,7 @@ def runs_on_uvloop() -> bool:
 def timers(*, but: tuple[str, ...] = ()) -> list[str]:
     """Name the modules whose timers are armed in the running loop, but for some."""
     loop: Any = asyncio.get_running_loop()
-    if UVLoop is not None and isinstance(loop, UVLoop):
+    if runs_on_uvloop():
         armed = loop.armed()
     else:
         armed = [timer._callback for timer in loop._scheduled if not timer.cancelled()]

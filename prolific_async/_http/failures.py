@@ -40,7 +40,8 @@ def translated(
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
             failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
         case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
-            fault, PayloadEncodingError  # which an early end is, too
+            fault,
+            PayloadEncodingError,  # which an early end is, too
         ):
             failure = answers.malformed(request, fault.message, secret)
         case _:
