@@ -110,7 +110,7 @@ async def test_null_status_is_none(sim: Simulator, client: ProlificClient) -> No
     assert await client.batches.get_status(batch_id) == "SYNCING"
 
 
-BAD_IDS = ["", ".", "..", "a\nb", "\x00", "a\x85b", "\ud800", None, 7, b"b1"]
+BAD_IDS = ["", ".", "..", "a\nb", "\x00", "a\x85b", "a b", "\ufeffb1", "\ud800", None, 7, b"b1"]
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)
@@ -145,7 +145,7 @@ async def test_one_id_is_no_iterable_of_ids(sim: Simulator, client: ProlificClie
 
 
 @pytest.mark.parametrize(
-    "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä ö", "a;b", "..."]
+    "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä+ö", "a;b", "..."]
 )
 async def test_odd_ids_stay_in_their_segment(
     odd: str, sim: Simulator, client: ProlificClient
