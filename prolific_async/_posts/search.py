@@ -112,7 +112,8 @@ def _read_or_none(kind: type[T], wire: Mapping[str, Any], key: str) -> T | None:
 def namesakes(found: list[Found], name: str, source: Source) -> dict[str, Found]:
     """Return the batches that bear a name, but for the source, by id.
 
-    By id, as pages may overlap when a batch is made between two of them.
+    By id, as pages may overlap when a batch is made between two of them. A batch whose name cannot
+    be read is not among them: the copy was given one.
 
     Raises:
         DecodeError: One of them has no id.

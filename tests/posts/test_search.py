@@ -9,6 +9,7 @@ from prolific_async import Batch, DecodeError
 from prolific_async._http.answers import Answer
 from prolific_async._http.endpoints import Request
 from prolific_async._posts.search import (
+    Found,
     OddBatch,
     Search,
     Source,
@@ -55,7 +56,7 @@ def search_in(*answers: Any) -> Search:
 @pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
 async def test_an_odd_batch_is_read_as_far_as_it_can_be(fields: dict[str, Any]) -> None:
     search = search_in({"results": [WIRE | fields, WIRE]})
-    expected = {"id": "c-1", "name": "Round 1", "created_at": MADE}
+    expected: dict[str, Any] = {"id": "c-1", "name": "Round 1", "created_at": MADE}
     expected |= dict.fromkeys(expected.keys() & fields.keys())
     assert await search.batches_of("w-1") == [OddBatch(**expected), batch("UNINITIALISED", "c-1")]
 
@@ -90,7 +91,7 @@ async def test_of_the_source_only_three_fields_are_needed(fields: dict[str, Any]
 
 def test_namesakes_are_each_there_once_and_without_the_source() -> None:
     whole = batch(batch_id="c-1")
-    found = [
+    found: list[Found] = [
         OddBatch("b-1", "Round 1", None),
         whole,
         batch(batch_id="c-2", name="Round 2"),
