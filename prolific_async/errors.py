@@ -281,20 +281,29 @@ class OutcomeUnknownError(ProlificError):
         path: Path of the call, from the host's root.
         candidates: Batches that may be what the call made; empty when none was seen, which
             does not prove that there is none.
+        unreadable: Ids of batches that may be it, too, and cannot be read.
 
     """
 
-    def __init__(self, method: str, path: str, candidates: tuple[Batch, ...] = ()) -> None:
-        super().__init__(method, path, candidates)
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        candidates: tuple[Batch, ...] = (),
+        unreadable: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(method, path, candidates, unreadable)
         self.method = method
         self.path = path
         self.candidates = candidates
+        self.unreadable = unreadable
 
     def __str__(self) -> str:
-        found = brief(", ".join(batch.id for batch in self.candidates[:_NAMED]))
-        found = found or "none was seen"
-        if len(self.candidates) > _NAMED:
-            found += f" and {len(self.candidates) - _NAMED} more"
+        ids = [batch.id for batch in self.candidates]
+        ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
+        found = brief(", ".join(ids[:_NAMED])) or "none was seen"
+        if len(ids) > _NAMED:
+            found += f" and {len(ids) - _NAMED} more"
         return (
             f"{self.method} {self.path} may or may not have run; look at the workspace's batches "
             f"before you send it again (candidates: {found})"

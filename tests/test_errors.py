@@ -352,6 +352,11 @@ def test_a_wait_that_never_saw_a_status_says_so() -> None:
 def test_a_lost_duplicate_names_its_candidates() -> None:
     assert "b-1" in str(SAMPLES[OutcomeUnknownError])
     assert "none" in str(OutcomeUnknownError("POST", PATH))
+    odd = OutcomeUnknownError("POST", PATH, (a_batch(),), ("b-2", "b-3"))
+    assert "(candidates: b-1, b-2 (unreadable), b-3 (unreadable))" in str(odd)
+    many = OutcomeUnknownError("POST", PATH, (), tuple(f"b-{number}" for number in range(12)))
+    assert "b-9 (unreadable) and 2 more)" in str(many)
+    assert pickle.loads(pickle.dumps(odd)).unreadable == ("b-2", "b-3")
 
 
 def test_a_decode_error_without_a_call_names_none() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import look_again
+from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -95,6 +96,7 @@ class Making:
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
+        self._search = batches._search  # noqa: SLF001 - of this package, and for none else
         self._lists = lists
         self._terms = terms
         self._settling = settling
@@ -192,15 +194,11 @@ class Making:
 
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
-        source = await self._batches.get(self._terms.source_id)
-        # By id: pages may overlap when a batch is made between two of them.
-        copies = {
-            batch.id: batch
-            for batch in await self._lists.of(source.workspace_id)
-            if batch.name.strip() == self._terms.name and batch.id != source.id
-        }
+        source, _ = await self._search.source(self._terms.source_id)
+        found = await self._lists.of(source.workspace_id)
+        copies = namesakes(found, self._terms.name, source)
         if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self._path, tuple(copies.values()))
+            raise OutcomeUnknownError("POST", self._path, *candidates_of(copies))
         if not copies:
             return None
         self._setup_may_be_sent = True
