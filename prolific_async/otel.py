@@ -37,7 +37,7 @@ try:
     from opentelemetry import context, trace
 except ImportError as error:  # other packages of the namespace may be there without it
     raise ImportError(
-        "prolific_async.otel needs the extra: pip install 'prolific-async[otel]'"
+        "prolific_async.otel needs the extra [otel]: install prolific_async with it, see README"
     ) from error
 
 from prolific_async._version import __version__

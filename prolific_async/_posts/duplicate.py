@@ -57,7 +57,9 @@ async def duplicate_once(
                 raise
             candidates, surely = await _look_for(claim, claims, retry, get_source, list_batches)
             if not surely:
-                raise OutcomeUnknownError(request.method, request.path, candidates) from failure
+                raise OutcomeUnknownError(
+                    request.method, request.path, candidates, failure
+                ) from failure
             (copy,) = candidates
             lost = type(failure).__name__
             _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)

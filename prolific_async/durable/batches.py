@@ -48,7 +48,7 @@ class Order:
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
                 when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``__cause__`` when there may be one.
+                ``failure`` when there may be one.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
