@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from typing import Any
 
@@ -23,23 +24,17 @@ def plain(value: Any, levels: int = _LEVELS) -> str:
 
     What is empty is left out, and so is most of what ``brief`` would cut off.
     """
-    match value:
-        case str():
-            return value[: _SHOWN + 1]
-        case dict() | list() if levels == 0:
-            return "…"
-        case dict():
-            named = ((key, plain(one, levels - 1)) for key, one in islice(value.items(), _SHOWN))
-            return "; ".join(f"{key}: {said}" for key, said in named if said)
-        case list():
-            told = (plain(one, levels - 1) for one in islice(value, _SHOWN))
-            return ", ".join(filter(None, told))
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case _:
-            return str(value)
+    if isinstance(value, str):
+        return value[: _SHOWN + 1]
+    if not isinstance(value, dict | list):
+        return "" if value is None else json.dumps(value, default=str)
+    if levels == 0:
+        return "…"
+    if isinstance(value, list):
+        told = (plain(one, levels - 1) for one in islice(value, _SHOWN))
+        return ", ".join(filter(None, told))
+    named = ((key, plain(one, levels - 1)) for key, one in islice(value.items(), _SHOWN))
+    return "; ".join(f"{key}: {told}" for key, told in named if told)
 
 
 def issues(body: Any) -> str:

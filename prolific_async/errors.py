@@ -220,7 +220,7 @@ class APIStatusError(ProlificError):
         if self.status in _FOLLOWED:
             return "redirects are not followed, so check base_url"
         if self.status == _NOT_MODIFIED:
-            return "a cache in between answered it, as this client sets no condition: bypass the cache"
+            return "a cache in between says so, as this client sets no condition: bypass it"
         if self.status in (_REQUEST_TIMEOUT, _TOO_EARLY):
             return _try_again("GET" if self.status == _TOO_EARLY else self.method)
         if self.advice:

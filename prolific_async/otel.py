@@ -31,7 +31,7 @@ shows the token, unless the trace config is told to capture the header ``authori
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 try:
     from opentelemetry import context, trace
@@ -41,16 +41,13 @@ except ImportError as error:  # other packages of the namespace may be there wit
     ) from error
 
 from prolific_async._version import __version__
+from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
-from prolific_async.models import StatusEvent
-
-if TYPE_CHECKING:
-    from prolific_async.client import ProlificClient
-    from prolific_async.models import Batch
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["instrument"]
 
-Client = TypeVar("Client", bound="ProlificClient")
+Client = TypeVar("Client", bound=ProlificClient)
 
 
 def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None = None) -> Client:

@@ -511,10 +511,12 @@ def test_who_is_to_look_into_a_body_has_one() -> None:
 def test_an_answer_that_asks_to_wait_says_for_how_long(
     cls: type[APIStatusError], method: str, asked: float, told: str
 ) -> None:
-    plain: list[Any] = [503, method, PATH, None, None, None, ""]
-    assert told in str(cls(*plain, asked, {}))
+    def text_of(retry_after: float | None) -> str:
+        return str(cls(503, method, PATH, None, None, None, "", retry_after, {}))
+
+    assert told in text_of(asked)
     for nothing in (None, 0.0):
-        text = str(cls(*plain, nothing, {}))
+        text = text_of(nothing)
         assert "None" not in text
         assert not re.search(r"\d s\b", text)
 

@@ -36,9 +36,7 @@ def translated(
             failure = errors.ConnectError(*call, "no connection in time")
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
-        case aiohttp.ClientResponseError() | aiohttp.ClientPayloadError() if (
-            problem := _undecoded(error)
-        ):
+        case _ if problem := _undecoded(error):
             failure = answers.undecodable(request, problem)
         case aiohttp.ClientResponseError():
             failure = answers.malformed(request, error.message, secret)

@@ -113,7 +113,8 @@ except ModuleNotFoundError as error:
     if error.name != "dbos":
         raise
     raise ImportError(
-        "prolific_async.durable needs the extra [durable]: install prolific_async with it, see README"
+        "prolific_async.durable needs the extra [durable]: install prolific_async with it, "
+        "see README"
     ) from error
 
 __all__ = ["DurableBatches", "Order"]

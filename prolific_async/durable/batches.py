@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
 
 from attrs import asdict
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, DBOSConfig
 
+from prolific_async.client import ProlificClient
 from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.terms import Terms, checked_name, source_id
@@ -17,15 +21,6 @@ from prolific_async.durable.worker import NAME, worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from types import TracebackType
-    from uuid import UUID
-
-    from dbos import DBOSConfig
-
-    from prolific_async.client import ProlificClient
 
 
 class Order:

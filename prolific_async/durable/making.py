@@ -178,9 +178,7 @@ class Making:
             elapsed = time.time() - self._terms.began
             batch_id = self._copy_id or self._terms.source_id
             failure = self._failure if self._copy_id else self._lost or self._failure
-            raise WaitTimeoutError(
-                batch_id, None, elapsed, self._tries, (), failure
-            ) from failure
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
     def _survive(self, error: ProlificError) -> None:
         if not passes(error):

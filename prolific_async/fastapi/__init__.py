@@ -94,7 +94,8 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
         raise
     raise ImportError(
-        "prolific_async.fastapi needs the extra [fastapi]: install prolific_async with it, see README"
+        "prolific_async.fastapi needs the extra [fastapi]: install prolific_async with it, "
+        "see README"
     ) from error
 
 from prolific_async.fastapi.client import BatchId, Client, get_client, lifespan

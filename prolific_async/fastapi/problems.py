@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
+from prolific_async._wording import brief
 
 __all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
 
@@ -84,8 +85,8 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
         return problem_of(failure, connection)
     if isinstance(error, errors.NotFoundError) and not _names(connection, error.path):
         return _MISCONFIGURED
-    if isinstance(error, errors.OutcomeUnknownError) and isinstance(failure, TimeoutError):
-        return _UNKNOWN_IN_TIME
+    if isinstance(error, errors.OutcomeUnknownError):
+        return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
     return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
 
 
@@ -111,7 +112,7 @@ def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     _log.log(
         level,
         "%s was told %r, as %s: %s",
-        errors.brief(connection.url.path),
+        brief(connection.url.path),
         problem.code,
         type(error).__name__,
         error,

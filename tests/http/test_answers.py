@@ -360,7 +360,10 @@ SAID: dict[str, tuple[Any, str]] = {
         {"error": "invalid", "error_description": "expired"},
         "error: invalid; error_description: expired",
     ),
-    "errors": ({"errors": [{"name": "too long"}, {"id": "odd"}]}, "errors: name: too long, id: odd"),
+    "errors": (
+        {"errors": [{"name": "too long"}, {"id": "odd"}]},
+        "errors: name: too long, id: odd",
+    ),
     "string": ("no", "no"),
     "number": (5, "5"),
     "boolean": (False, "false"),
