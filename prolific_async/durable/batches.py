@@ -18,9 +18,12 @@ from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
-from prolific_async.errors import ConfigurationError
+from prolific_async.errors import ConfigurationError, WaitTimeoutError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number
+
+
+_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
 
 
 class Order:
@@ -49,7 +52,11 @@ class Order:
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
-        return Batch.from_dict(await self._results.of(self.workflow_id))
+        try:
+            return Batch.from_dict(await self._results.of(self.workflow_id))
+        except WaitTimeoutError as error:
+            error.advice = _STAYS_SO
+            raise
 
     def __repr__(self) -> str:
         return f"<Order {self.workflow_id}>"

@@ -148,6 +148,8 @@ def unknown(outcome: Batch | ProlificError, *candidates: str, cause: Any = LOST)
     assert [batch.id for batch in outcome.candidates] == list(candidates)
     assert isinstance(outcome.candidates, tuple)
     assert outcome.__cause__ is cause
+    outcome.__cause__ = None  # as others do to it
+    assert outcome.failure is cause
     assert (outcome.method, outcome.path) == ("POST", DUPLICATE.path)
     for batch_id in candidates:
         assert batch_id in str(outcome)
