@@ -437,6 +437,8 @@ def test_a_wait_that_never_saw_a_status_says_so() -> None:
 def test_a_lost_duplicate_names_its_candidates() -> None:
     assert "candidates: b-1, b-1" in str(OutcomeUnknownError("POST", DUPLICATE, (a_batch(),) * 2))
     assert "none was seen" in str(OutcomeUnknownError("POST", DUPLICATE))
+    crowd = str(OutcomeUnknownError("POST", DUPLICATE, (a_batch(),) * 12))
+    assert (crowd.count("b-1,"), "and 2 more" in crowd) == (9, True)
 
 
 def test_a_decode_error_without_a_call_names_none() -> None:

@@ -22,7 +22,6 @@ from prolific_async.errors import ConfigurationError, WaitTimeoutError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number
 
-
 _STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
 
 
