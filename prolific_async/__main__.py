@@ -23,9 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
-        sys.stderr.write(
-            "the command line needs the extra [cli]: install prolific_async with it, see README\n"
-        )
+        sys.stderr.write("the command line needs the extra: pip install 'prolific-async[cli]'\n")
         return 2
     except KeyboardInterrupt:
         return 130

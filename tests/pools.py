@@ -32,7 +32,7 @@ def errors() -> list[ProlificError]:
     return [
         WaitFailedError("b-1", None, 1.0, 2, (), REFUSED),
         WaitTimeoutError("b-1", None, 1.0, 2, (), LATE),
-        OutcomeUnknownError("POST", PATH, (), LATE),
+        OutcomeUnknownError("POST", PATH, failure=LATE),
         DecodeError(("$.id: it is missing",), {}, "GET", PATH),
         ConnectError("GET", PATH, "refused"),
         ConfigurationError("closed"),

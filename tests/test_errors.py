@@ -372,7 +372,7 @@ def test_errors_keep_text_and_failure_through_process_pools() -> None:
 
 FAILURE = status_error(AuthenticationError, 401)
 FAILED = [
-    OutcomeUnknownError("POST", PATH, (), FAILURE),
+    OutcomeUnknownError("POST", PATH, failure=FAILURE),
     WaitError(*STORY, FAILURE),
     WaitFailedError(*STORY, FAILURE),
     WaitTimeoutError(*STORY, FAILURE),

@@ -42,6 +42,6 @@ def proxy_for(base_url: str) -> str | None:
         # Its text is not shown: it may hold a password.
         raise ConfigurationError(
             f"{url.scheme}_proxy names no http or https proxy; "
-            "fix it, unset it, or put the host into no_proxy"
+            "mend it, unset it, or put the host into no_proxy"
         )
     return proxy

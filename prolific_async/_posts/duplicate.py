@@ -58,7 +58,7 @@ async def duplicate_once(
             candidates, surely = await _look_for(claim, claims, retry, get_source, list_batches)
             if not surely:
                 raise OutcomeUnknownError(
-                    request.method, request.path, candidates, failure
+                    request.method, request.path, candidates, failure=failure
                 ) from failure
             (copy,) = candidates
             lost = type(failure).__name__

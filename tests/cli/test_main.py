@@ -69,8 +69,7 @@ def test_simulate_works_with_the_core_alone(serving: subprocess.Popen[str]) -> N
 def test_without_the_extra_it_says_what_is_missing(missing: str) -> None:
     out, err = (process := core_only("demo", missing=missing)).communicate()
     assert (process.returncode, out) == (2, "")
-    needed = "needs the extra [cli]: install prolific_async with it, see README"
-    assert err == f"the command line {needed}\n"
+    assert err == "the command line needs the extra: pip install 'prolific-async[cli]'\n"
 
 
 def test_another_missing_module_is_not_hidden() -> None:

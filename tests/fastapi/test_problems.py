@@ -63,7 +63,7 @@ ANSWERS: list[tuple[ProlificError, int, str]] = [
     (because(errors.WaitFailedError(*WAIT), LOST), 502, "unreachable"),
     (because(errors.WaitFailedError(*WAIT), api(errors.NotFoundError, 404)), 404, "no_such_batch"),
     (because(errors.WaitFailedError(*WAIT), errors.ConfigurationError("x")), 503, "restarting"),
-    (pooled(errors.OutcomeUnknownError("POST", PATH, (), LATE)), 504, "outcome_unknown"),
+    (pooled(errors.OutcomeUnknownError("POST", PATH, failure=LATE)), 504, "outcome_unknown"),
     (pooled(errors.WaitFailedError(*WAIT, LOST)), 502, "unreachable"),
     (pooled(errors.WaitFailedError(*WAIT, errors.ConfigurationError("x"))), 503, "restarting"),
 ]
