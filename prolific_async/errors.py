@@ -26,6 +26,7 @@ into an error. Every error survives pickle and process pools with its attributes
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -52,25 +53,25 @@ def _seconds(seconds: float) -> str:
 class ProlificError(Exception):
     """Root of every error of this package; its text is one sentence for a person."""
 
-    _failure: ProlificError | None = None
+    _failure: Exception | None = None
 
     def __init__(self, *args: object) -> None:
         # Not by Exception: those that are an OSError, too, would take three for errno and so on.
         self.args = args
 
     @property
-    def failure(self) -> ProlificError | None:
-        """The error of this package that led to this one, None if none did.
+    def failure(self) -> Exception | None:
+        """The error that led to this one, of this package as a rule; None if none did.
 
-        As a rule it is the ``__cause__``, too. That one is replaced by process pools and dropped
-        by ``raise … from None``, while this one stays, through pickle as well.
+        It is the ``__cause__``, too. That one is replaced by process pools and dropped by
+        ``raise … from None``, while this one stays, through pickle as well.
         """
         if self._failure is None and isinstance(self.__cause__, ProlificError):
             return self.__cause__
         return self._failure
 
     @failure.setter
-    def failure(self, failure: ProlificError | None) -> None:
+    def failure(self, failure: Exception | None) -> None:
         self._failure = self.__cause__ = failure
 
     def __repr__(self) -> str:
@@ -79,11 +80,28 @@ class ProlificError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Without this, pickle drops the cause. One that is not ours may be impossible to pickle.
         state = dict(self.__dict__)
-        if (failure := self.failure) is not None:
+        if self.failure is not None:
             cause = self.__cause__
-            state["_failure"] = failure
+            state["_failure"] = failure = _for_pickle(self.failure)
             state["__cause__"] = cause if isinstance(cause, ProlificError) else failure
         return type(self), self.args, state
+
+
+def _for_pickle(failure: Exception) -> Exception:
+    """Return a failure, or one with its text in place of one that pickle would not give back."""
+    if not isinstance(failure, ProlificError):
+        try:
+            pickle.loads(pickle.dumps(failure))  # noqa: S301 - our own
+        except Exception:  # noqa: BLE001 - whatever its class raises
+            return ProlificError(_text(failure))
+    return failure
+
+
+def _text(failure: Exception) -> str:
+    """Return a failure's text: ours is a sentence, and others are made to fit into one."""
+    if isinstance(failure, ProlificError):
+        return str(failure)
+    return brief(str(failure)) or type(failure).__name__
 
 
 class ConfigurationError(ProlificError):
@@ -331,9 +349,9 @@ class OutcomeUnknownError(ProlificError):
         method: str,
         path: str,
         candidates: tuple[prolific_async.Batch, ...] = (),
-        failure: ProlificError | None = None,
+        failure: Exception | None = None,
     ) -> None:
-        super().__init__(method, path, candidates, failure)
+        super().__init__(method, path, candidates)
         self.method = method
         self.path = path
         self.candidates = candidates
@@ -382,9 +400,9 @@ class WaitError(ProlificError):
         elapsed: float,
         polls: int,
         events: tuple[prolific_async.StatusEvent, ...],
-        failure: ProlificError | None = None,
+        failure: Exception | None = None,
     ) -> None:
-        super().__init__(batch_id, last_status, elapsed, polls, events, failure)
+        super().__init__(batch_id, last_status, elapsed, polls, events)
         self.batch_id = batch_id
         self.last_status = last_status
         self.elapsed = elapsed
@@ -423,7 +441,7 @@ class BatchFailedError(WaitError):
         batch: prolific_async.Batch | None = None,
     ) -> None:
         super().__init__(batch_id, last_status, elapsed, polls, events)
-        self.args = (*self.args[:-1], batch)
+        self.args = (*self.args, batch)
         self.batch = batch
 
     def _ending(self) -> str:
@@ -444,7 +462,7 @@ class WaitFailedError(WaitError):
     """Looking failed for good; ``failure`` says how."""
 
     def _ending(self) -> str:
-        return "failed" if self.failure is None else f"failed: {self.failure}"
+        return "failed" if self.failure is None else f"failed: {_text(self.failure)}"
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
@@ -457,5 +475,5 @@ class WaitTimeoutError(WaitError, TimeoutError):
         if self.last_status == "UNINITIALISED":
             said.append("call setup, or if that was done wait longer")
         if self.failure is not None:
-            said.append(str(self.failure))
+            said.append(_text(self.failure))
         return f"timed out: {'; '.join(said) or self.advice}"

@@ -420,6 +420,36 @@ def test_a_failure_can_be_set_and_is_the_cause_then() -> None:
     assert "401" in str(error)
 
 
+class Garbled(Exception):  # noqa: N818 - a foreign thing that pickle takes and does not give back
+    def __init__(self, *, text: str) -> None:
+        super().__init__(text)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "sent"),
+    [
+        (ValueError("'..' cannot be an id"), "'..' cannot be an id", ValueError),
+        (ValueError("one\ntwo"), "one two", ValueError),
+        (ZeroDivisionError(), "ZeroDivisionError", ZeroDivisionError),
+        (Unpicklable("odd"), "odd", ProlificError),
+        (Unpicklable(), "Unpicklable", ProlificError),
+        (Garbled(text="x" * 1000), "x" * 500 + "…", ProlificError),
+    ],
+)
+@pytest.mark.parametrize("cls", [WaitFailedError, WaitTimeoutError])
+def test_a_failure_need_not_be_of_ours(
+    cls: type[WaitError], failure: Exception, told: str, sent: type[Exception]
+) -> None:
+    error = cls(*STORY, failure)
+    assert error.failure is error.__cause__ is failure
+    for one in (error, pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert f": {told} (" in str(one)
+        assert str(one).isprintable()
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again.failure) is type(again.__cause__) is sent
+    assert str(again) == str(pickle.loads(pickle.dumps(again)))
+
+
 def test_a_wait_that_failed_tells_why() -> None:
     error = fresh(WaitFailedError)
     error.__cause__ = fresh(AuthenticationError)

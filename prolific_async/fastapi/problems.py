@@ -79,7 +79,7 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     """Return what may be told of an error to whoever made a request."""
     failure = error.failure
-    if isinstance(error, errors.WaitFailedError) and failure is not None:
+    if isinstance(error, errors.WaitFailedError) and isinstance(failure, errors.ProlificError):
         if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
         return problem_of(failure, connection)
@@ -136,7 +136,7 @@ async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Re
     )
 
 
-def _when(error: errors.ProlificError, *, is_busy: bool) -> dict[str, str]:
+def _when(error: Exception, *, is_busy: bool) -> dict[str, str]:
     """Return the header that says when to come back, where that is known."""
     if isinstance(error, errors.WaitFailedError) and error.failure is not None:
         error = error.failure
