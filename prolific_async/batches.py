@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import inspect
 import math
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
+from types import EllipsisType
+from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
 from prolific_async._http import endpoints
+from prolific_async._http.endpoints import Request
 from prolific_async._http.links import every_page
 from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.transport import Transport
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async._posts.search import Search, odd_batch
@@ -26,20 +30,10 @@ from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async._wire.converter import load
 from prolific_async._wire.pages import RESULTS
 from prolific_async._wire.turns import Turns
-from prolific_async.errors import DecodeError, brief
+from prolific_async._wording import brief
+from prolific_async.errors import ConfigurationError, DecodeError, WaitError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
-from prolific_async.policies import PollPolicy, is_number, is_whole
-
-if TYPE_CHECKING:
-    import builtins
-    from collections.abc import AsyncGenerator, Callable
-    from types import EllipsisType
-
-    from prolific_async._http.endpoints import Request
-    from prolific_async._http.transport import Transport
-    from prolific_async.errors import ConfigurationError, WaitError
-    from prolific_async.policies import RetryPolicy
-
+from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
 
 BatchOrId: TypeAlias = Batch | str | UUID
 

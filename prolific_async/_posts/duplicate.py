@@ -65,7 +65,7 @@ async def duplicate_once(
             )
             if not surely:
                 raise OutcomeUnknownError(
-                    request.method, request.path, candidates, odd
+                    request.method, request.path, candidates, odd, failure=failure
                 ) from failure
             (copy,) = candidates
             lost = type(failure).__name__

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
 
 from attrs import asdict
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos import error as dbos_error
 
+from prolific_async.client import ProlificClient
 from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
-from prolific_async.errors import ConfigurationError
+from prolific_async.errors import ConfigurationError, WaitTimeoutError
 from prolific_async.models import Batch
 from prolific_async.policies import is_number
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from types import TracebackType
-    from uuid import UUID
-
-    from dbos import DBOSConfig
-
-    from prolific_async.client import ProlificClient
+_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
 
 
 class Order:
@@ -50,13 +47,17 @@ class Order:
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
                 when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``__cause__`` when there may be one.
+                ``failure`` when there may be one.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
-        return Batch.from_dict(await self._results.of(self.workflow_id))
+        try:
+            return Batch.from_dict(await self._results.of(self.workflow_id))
+        except WaitTimeoutError as error:
+            error.advice = _STAYS_SO
+            raise
 
     def __repr__(self) -> str:
         return f"<Order {self.workflow_id}>"

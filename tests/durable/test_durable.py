@@ -112,6 +112,8 @@ async def test_errors_come_out_as_they_are(
     assert {batch.id for batch in several.candidates} == twins
     assert isinstance(late, WaitTimeoutError)
     assert late.batch_id == source
+    assert "wait again" not in str(late)
+    assert "another name" in str(late)
     assert isinstance(missing, NotFoundError)
 
 
@@ -470,7 +472,7 @@ def test_without_the_extra_the_import_says_what_to_do() -> None:
     )
     assert run.returncode == 1
     assert "ImportError" in run.stderr
-    assert "pip install 'prolific-async[durable]'" in run.stderr
+    assert "needs the extra [durable]: install prolific_async with it, see README" in run.stderr
 
 
 async def test_many_results_are_awaited_with_one_look(
