@@ -12,7 +12,8 @@ from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
-from prolific_async.errors import ProlificError, RateLimitedError, TransportError, brief
+from prolific_async._wording import brief
+from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
