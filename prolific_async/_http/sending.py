@@ -65,6 +65,12 @@ def _is_readable(socket: Any) -> bool:
     return bool(poll.poll(0))
 
 
+async def others_to_end() -> None:
+    """Let the loop take in the ends of other connections, before one of them is used instead."""
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+
+
 def while_connecting(error: BaseException) -> bool:
     """Tell whether an error of aiohttp comes from making the connection, through a proxy or not."""
     if isinstance(error, aiohttp.ConnectionTimeoutError):  # raised by connect's caller

@@ -19,7 +19,7 @@ from prolific_async._http.addresses import proxy_for
 from prolific_async._http.bodies import read
 from prolific_async._http.connected import Connected, headers_with
 from prolific_async._http.failures import clear_locals, translated
-from prolific_async._http.sending import Body, while_connecting
+from prolific_async._http.sending import Body, others_to_end, while_connecting
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class Transport:
                 except aiohttp.ClientConnectionError as error:
                     if body is None or body.begun or while_connecting(error):
                         raise  # aiohttp itself has sent what has no body again
+                    await others_to_end()
                     response, content = await self._exchange(connected, request, body, within)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             failure = translated(
