@@ -56,6 +56,7 @@ class Search:
     Args:
         get: Gets an answer, in several attempts.
         read_batch: Reads a batch of an answer.
+        prefix: Path of the base URL, before that of each call.
 
     """
 
@@ -63,13 +64,15 @@ class Search:
         self,
         get: Callable[[Request], Awaitable[Answer]],
         read_batch: Callable[[Request, Any], Batch],
+        prefix: str = "",
     ) -> None:
         self._get = get
         self._read_batch = read_batch
+        self._prefix = prefix
 
     async def source(self, batch_id: str | UUID) -> tuple[Source, Answer]:
         """Return a source, and the answer that it was read from."""
-        request = endpoints.look(batch_id, whole=True)
+        request = endpoints.look(batch_id, whole=True, prefix=self._prefix)
         answer = await self._get(request)
         return load(Source, answer.data, request.method, request.path), answer
 
@@ -77,7 +80,7 @@ class Search:
         """Return all batches of a workspace, odd ones as far as they can be read."""
         found: list[Found] = []
         turns = Turns()
-        first = endpoints.list_batches(workspace_id)
+        first = endpoints.list_batches(workspace_id, prefix=self._prefix)
         async with aclosing(every_page(first, self._get)) as pages:
             async for request, page in pages:
                 for data in page.get(RESULTS) or ():
