@@ -38,7 +38,8 @@ def demo(
 
     One of them is made to fail. It needs no token and touches nothing but this machine.
 
-    Example: prolific-async demo --copies 50
+    Example:
+      prolific-async demo --copies 50
     """
     exits.run(_demo(copies))
 
