@@ -7,12 +7,12 @@ import typer
 
 from prolific_async.batches import Batches
 from prolific_async.cli import exits, wait
+from prolific_async.cli.connect import connect
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.help import Command, Group
 from prolific_async.cli.options import AsJson, BatchId, BatchIds, Url, number
 from prolific_async.cli.output import complain, error_document, print_json, print_line
 from prolific_async.cli.tables import print_list, print_whole
-from prolific_async.client import ProlificClient
 from prolific_async.errors import ProlificError
 from prolific_async.models import BatchStatus
 
@@ -52,7 +52,7 @@ def duplicate(
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             copy = await client.batches.duplicate(
                 batch_id, name=name, upload_new_dataset=new_dataset
             )
@@ -98,7 +98,7 @@ def setup(
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             await client.batches.setup(
                 batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group
             )
@@ -120,7 +120,7 @@ def status(batch_ids: BatchIds, *, as_json: AsJson = False, url: Url = None) -> 
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             found = await asyncio.gather(*(_status(client.batches, each) for each in batch_ids))
         errors = [each for each in found if isinstance(each, ProlificError)]
         pairs = list(zip(batch_ids, found, strict=True))
@@ -156,7 +156,7 @@ def list_(
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             batches = await client.batches.list(workspace_id)
         if as_json:
             print_json([batch.to_dict() for batch in batches])
@@ -176,7 +176,7 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             batch = await client.batches.get(batch_id)
         if as_json:
             print_json(batch.to_dict())

@@ -8,13 +8,13 @@ import typer
 
 from prolific_async.cli import exits
 from prolific_async.cli.board import Board
+from prolific_async.cli.connect import connect
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.lines import JsonLines, Lines
 from prolific_async.cli.live import LiveTable
 from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
 from prolific_async.cli.output import complain, is_terminal
 from prolific_async.cli.stdin import first_words, is_typed
-from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError, WaitTimeoutError
 from prolific_async.models import Batch
 
@@ -64,7 +64,7 @@ def wait(
             given.remove(_STDIN)
         board = _board(given, as_json=as_json, reads_stdin=reads_stdin)
         ends = _Ends(board)
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             outcomes = client.batches.as_ready(
                 _with_stdin(given) if reads_stdin else given, timeout=timeout, on_event=board.saw
             )
