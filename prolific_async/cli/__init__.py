@@ -40,6 +40,8 @@ def run(argv: Sequence[str]) -> int:
         app(args=list(argv), prog_name=_NAME, terminal_width=width())
     except SystemExit as stop:
         code = stop.code
+    except OSError as error:  # from a help page; commands see to their own output
+        code = exits.lose_output(error)
     return code if isinstance(code, int) else 0
 
 

@@ -58,7 +58,7 @@ def demo(
             "--copies",
             parser=number(int, 2, 1000, words="a whole number from 2 to 1000"),
             metavar="N",
-            help="How often the batch is duplicated, 2 to 1000 times.",
+            help="How many copies are made, 2 to 1000.",
         ),
     ] = 20,
 ) -> None:

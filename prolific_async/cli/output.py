@@ -9,6 +9,7 @@ import typer
 
 __all__ = ["complain", "error_document", "is_terminal", "literal", "print_json", "print_line"]
 
+_CANNOT_REDRAW = ("dumb", "unknown")  # as rich has it, too
 # An attribute of an error, as its sentence names it at the end.
 _ATTRIBUTES = re.compile(r"; see \.\w+(?: and \.\w+| for what the service said)?")
 
@@ -25,7 +26,9 @@ def literal(value: object) -> str:
 
 def is_terminal() -> bool:
     """Tell whether stdout is a terminal that can redraw, so that a person is likely to watch."""
-    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if sys.stdout is None or not sys.stdout.isatty():
+        return False
+    return os.environ.get("TERM", "").lower() not in _CANNOT_REDRAW
 
 
 def print_line(*cells: object) -> None:

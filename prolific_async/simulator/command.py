@@ -28,8 +28,8 @@ It runs until interrupted. As soon as it answers requests it prints
 PROLIFIC_URL, PROLIFIC_TOKEN, WORKSPACE_ID and BATCH_ID, a line each; the batch
 is READY.
 
-Endpoints of its own, which are no part of Prolific's API, script what goes
-wrong. They need the token and take JSON:
+Endpoints of its own, which are no part of Prolific's API, let a test script
+what goes wrong. They need the token, take JSON, and meet no faults themselves.
 
 Endpoints:
   POST   /_simulator/faults             let requests go wrong
@@ -40,7 +40,11 @@ Endpoints:
 
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
-"after" the request is applied), cut (bytes), drip (seconds), applied.
+"after" the request is applied), cut (bytes), drip (seconds between bytes),
+applied (true: the request runs although status or body answer it).
+
+A batch may have a name, batch_id, workspace_id, status, datapoints,
+instructions, tasks_per_group and dataset_status. Its id is the answer.
 
 Examples:
   prolific-async simulate --port 0 --setup looks:3

@@ -1,5 +1,7 @@
 """The verbs of one call each, against the simulator."""
 
+import contextlib
+import socket
 from typing import Any
 
 import pytest
@@ -162,8 +164,30 @@ def test_without_a_token_it_is_a_usage_error(
     for verb in ("duplicate", "setup", "status", "list", "show", "wait"):
         ran = cli("batch", verb, batch_id)
         assert (ran.code, ran.out) == (2, "")
-        assert "PROLIFIC_TOKEN" in ran.err
-        assert len(ran.err.splitlines()) == 1
+        # No option takes one, so none is advised.
+        assert ran.err == "no token: set the environment variable PROLIFIC_TOKEN to yours\n"
+    monkeypatch.setenv("PROLIFIC_TOKEN", "")
+    assert cli("batch", "show", batch_id).err == ran.err
+
+
+def test_errors_name_the_option_and_no_code(account: Simulator, batch_id: str, cli: Any) -> None:
+    ran = cli("batch", "show", batch_id, "--url", "http://example.com")
+    assert ran.code == 2
+    assert ran.err.startswith("--url (PROLIFIC_URL) must start with https://")
+    account.inject("GET", f"/{batch_id}", Fault(body={"id": 1}), times=None)
+    account.inject("GET", f"/{batch_id}", Fault(418), times=None)
+    for _ in range(2):
+        ran = cli("batch", "show", batch_id)
+        assert ran.code == 4
+        assert " .body" not in ran.err
+        assert ran.err.endswith(")\n")
+        account.clear_faults()
+        account.inject("GET", f"/{batch_id}", Fault(418), times=None)
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ran = cli("batch", "status", batch_id, "--url", url, "--json")
+    assert "check the network and --url" in ran.err
+    assert ran.json[0]["error"]["message"] == ran.err.strip()
 
 
 def test_a_wrong_token_is_the_services_refusal(
