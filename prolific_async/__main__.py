@@ -26,13 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
-        run = _without_extra
+        return _without_extra(arguments)
     except KeyboardInterrupt:
         return 130
     return run(arguments)
 
 
-def _without_extra(arguments: Sequence[str]) -> int:
+def _without_extra(arguments: list[str]) -> int:
     match arguments:
         case ["simulate", *rest]:
             from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this

@@ -7,7 +7,6 @@ import re
 import shutil
 from typing import Any
 
-import typer
 from typer.core import TyperCommand, TyperGroup
 
 __all__ = ["Command", "Group", "width"]
@@ -30,7 +29,7 @@ class Command(TyperCommand):
         super().__init__(*args, **options)
         self.help = _AS_WRITTEN.sub("\b\n", self.help or "")
 
-    def collect_usage_pieces(self, ctx: typer.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what may follow the command's name."""
         # typer 0.27 puts {} around arguments that are required.
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
@@ -39,7 +38,7 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group that shows the whole first sentence of each command."""
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write what each command does."""
         rows = []
         for name in self.list_commands(ctx):

@@ -34,7 +34,7 @@ class Server:
         script: The faults that requests meet.
         log: Where requests are noted.
         utc_now: The time of day that answers have as their Date.
-        control: What answers the requests that are not the service's.
+        control: What answers requests to the simulator itself; None if nothing does.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Server:
         script: FaultScript,
         log: RequestLog,
         utc_now: Callable[[], datetime],
-        control: Control,
+        control: Control | None = None,
     ) -> None:
         self._service = service
         self._script = script
@@ -79,7 +79,7 @@ class Server:
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
-        if not is_control(path):
+        if self._control is None or not is_control(path):
             return await self._handle(request)
         try:
             body = await request.content.read()

@@ -1,6 +1,5 @@
 """The verbs of one call each, against the simulator."""
 
-import contextlib
 import socket
 from typing import Any
 
@@ -170,20 +169,22 @@ def test_without_a_token_it_is_a_usage_error(
     assert cli("batch", "show", batch_id).err == ran.err
 
 
-def test_errors_name_the_option_and_no_code(account: Simulator, batch_id: str, cli: Any) -> None:
+@pytest.mark.parametrize("fault", [Fault(body={"id": 1}), Fault(418)], ids=["decode", "status"])
+def test_errors_name_no_attributes(
+    account: Simulator, batch_id: str, cli: Any, fault: Fault
+) -> None:
+    account.inject("GET", f"/{batch_id}", fault)
+    ran = cli("batch", "show", batch_id)
+    assert ran.code == 4
+    assert " .body" not in ran.err
+    assert ran.err.endswith(")\n")
+
+
+def test_errors_name_the_option(batch_id: str, cli: Any) -> None:
     ran = cli("batch", "show", batch_id, "--url", "http://example.com")
     assert ran.code == 2
     assert ran.err.startswith("--url (PROLIFIC_URL) must start with https://")
-    account.inject("GET", f"/{batch_id}", Fault(body={"id": 1}), times=None)
-    account.inject("GET", f"/{batch_id}", Fault(418), times=None)
-    for _ in range(2):
-        ran = cli("batch", "show", batch_id)
-        assert ran.code == 4
-        assert " .body" not in ran.err
-        assert ran.err.endswith(")\n")
-        account.clear_faults()
-        account.inject("GET", f"/{batch_id}", Fault(418), times=None)
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+    with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     ran = cli("batch", "status", batch_id, "--url", url, "--json")
     assert "check the network and --url" in ran.err

@@ -30,9 +30,11 @@ def test_on_a_pipe_it_writes_plain_lines(cli: Any) -> None:
         assert seen in (["PROCESSING", "READY"], ["PROCESSING", "ERROR"])
     assert [status for _, status in statuses].count("ERROR") == 1
     failed = next(name for name, status in statuses if status == "ERROR")
-    assert re.search(rf"^{failed} raises BatchFailedError: waiting for batch ", ran.out, re.M)
+    assert re.search(
+        rf"^{failed} raises BatchFailedError: waiting for batch ", ran.out, re.MULTILINE
+    )
     verdict = r"^As it was meant to be: 3 READY, 1 failed, in 0\.0 s and \d+ requests\.$"
-    assert re.search(verdict, ran.out, re.M)
+    assert re.search(verdict, ran.out, re.MULTILINE)
 
 
 def test_it_ends_with_its_code_which_runs(cli: Any, capsys: pytest.CaptureFixture[str]) -> None:

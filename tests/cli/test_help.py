@@ -27,7 +27,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(pa
 def test_these_are_all_pages() -> None:
     verbs = ["duplicate", "setup", "status", "list", "show", "wait"]
     batch = [("batch",), *(("batch", verb) for verb in verbs)]
-    assert PAGES == [(), ("demo",), ("simulate",), *batch]
+    assert [(), ("demo",), ("simulate",), *batch] == PAGES
 
 
 @every_page
