@@ -36,10 +36,12 @@ def run(argv: Sequence[str]) -> int:
         # A name that the terminal's encoding lacks must not end a command.
         sys.stdout.reconfigure(errors="backslashreplace")
     code: object = 0
+    out = sys.stdout
     try:
         app(args=list(argv), prog_name=_NAME, terminal_width=width())
     except SystemExit as stop:
-        code = stop.code
+        # typer has wrapped it where the reader of a help page is gone.
+        code = stop.code if sys.stdout is out else exits.ExitCode.CLOSED_PIPE
     except OSError as error:  # from a help page; commands see to their own output
         code = exits.lose_output(error)
     return code if isinstance(code, int) else 0
