@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import inspect
 import math
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
+from types import EllipsisType
+from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
 from prolific_async._http import endpoints
+from prolific_async._http.endpoints import Request
 from prolific_async._http.links import every_page
 from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.transport import Transport
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
+from prolific_async._posts.search import Search, odd_batch
 from prolific_async._posts.setup import set_up_once
 from prolific_async._waiting.looks import Looks
 from prolific_async._waiting.wait import Wait
@@ -25,21 +30,10 @@ from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async._wire.converter import load
 from prolific_async._wire.pages import RESULTS
 from prolific_async._wire.turns import Turns
-from prolific_async.errors import DecodeError
+from prolific_async._wording import brief
+from prolific_async.errors import ConfigurationError, DecodeError, WaitError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
-from prolific_async.policies import PollPolicy, is_number, is_whole
-
-if TYPE_CHECKING:
-    import builtins
-    from collections.abc import AsyncGenerator, Callable
-    from types import EllipsisType
-
-    from prolific_async._http.answers import Answer
-    from prolific_async._http.endpoints import Request
-    from prolific_async._http.transport import Transport
-    from prolific_async.errors import ConfigurationError, WaitError
-    from prolific_async.policies import RetryPolicy
-
+from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
 
 BatchOrId: TypeAlias = Batch | str | UUID
 
@@ -64,6 +58,7 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
+        self._search = Search(self._get, self._read)
         self._looks = Looks(transport, retry, self._read, _status)
         self._request_timeout = transport.request_timeout
         self._waits = Waits(self._looks, few, transport.looks_at_once)
@@ -76,6 +71,8 @@ class Batches:
         The POST is sent again only when it surely did not run. When its answer is lost, the copy
         is looked for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
         is found and returned**; with the default name it cannot be told from somebody else's.
+        Whether a batch is new shows by the service's clock (``Date``), or by the clock of this
+        machine where the service's answers do not tell theirs.
 
         Cancelling it leaves open whether there is a copy, and nobody looks for one: look yourself,
         by its name. A later call with that name says so when its own answer is lost, for an hour.
@@ -91,7 +88,8 @@ class Batches:
 
         Raises:
             OutcomeUnknownError: The POST may have run, and no copy is surely its own; the
-                candidates are named. Two calls are never given the same copy.
+                candidates are named, those that cannot be read by their ids. Two calls are never
+                given the same copy.
 
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
 
@@ -104,20 +102,14 @@ class Batches:
         request = endpoints.change(
             batch_id, "duplicate", name=name, upload_new_dataset=upload_new_dataset or None
         )
-
-        async def get_source() -> tuple[Batch, Answer]:
-            request = endpoints.look(batch_id, whole=True)
-            answer = await self._get(request)
-            return self._read(request, answer.data), answer
-
         copy = await duplicate_once(
             request,
             name,
             post=self._post,
             claims=self._claims,
             retry=self._retry,
-            get_source=get_source,
-            list_batches=self.list,
+            get_source=lambda: self._search.source(batch_id),
+            list_batches=self._search.batches_of,
         )
         return self._known(copy)
 
@@ -183,7 +175,8 @@ class Batches:
         it links to a next one, that is read too.
 
         Raises:
-            DecodeError: Among others, when fewer batches come than the service counts, or more
+            DecodeError: Among others, when a batch cannot be read (the problem names its id), when
+                the answer is no list, when fewer batches come than the service counts, or more
                 than a thousand pages.
 
         """
@@ -360,18 +353,17 @@ class Batches:
 
     async def _read_all(self, request: Request, page: dict[str, Any]) -> builtins.list[Batch]:
         """Read the batches of a list's page, which may be so many that they are read in slices."""
-        if page.get(RESULTS) is None:
-            return []
         call = (request.method, request.path)
-        results = load(list, page[RESULTS], *call, at=f"$.{RESULTS}", within=page)
         found: builtins.list[Batch] = []
         problems: builtins.list[str] = []
         turns = Turns()
-        for number, data in enumerate(results):
+        for number, data in enumerate(page.get(RESULTS) or ()):
             try:
                 batch = load(Batch, data, *call, at=f"$.{RESULTS}[{number}]")
             except DecodeError as error:
-                problems += error.problems
+                batch_id = odd_batch(data).id
+                whose = "" if batch_id is None else f" (batch {brief(batch_id)})"
+                problems += [problem + whose for problem in error.problems]
             else:
                 found.append(self._known(batch))
             if len(problems) >= MAX_PROBLEMS:

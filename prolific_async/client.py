@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal, NoReturn, Self
 
+import aiohttp
 from yarl import URL
 
 from prolific_async._http.addresses import is_loopback
@@ -14,12 +17,6 @@ from prolific_async._waiting.looks import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-
-    import aiohttp
 
 _DEFAULT_BASE_URL = "https://api.prolific.com"
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import ge, gt
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 
 def is_number(value: object) -> bool:

@@ -393,11 +393,11 @@ def wire() -> Iterator[Wire]:
 
 PIECES = [
     *("..", "/", "\\", "%2e%2e", "%2F", "%252f", "..%00", "//evil.example", "a"),
-    *"?#;&=@: ~.",
+    *"?#;&=@:~.",
     *("\u2024\u2024", "\uff0f", "\u2215", "caf\u00e9", "\U0001f600"),  # dots and slashes of others
 ]
 HOSTILE = st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join) | st.text(
-    st.characters(exclude_categories=("Cs", "Cc")), min_size=1
+    st.characters(exclude_categories=("C", "Z")), min_size=1
 )
 BATCHES = "/api/v1/data-collection/batches"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
@@ -15,9 +16,6 @@ _ROOT = "/api/v1/data-collection"
 
 # The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
-# Control characters, and half a surrogate pair.
-_NEVER = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
 _SHOWN = 100  # characters of what is no id
 
 _ENCODER = json.JSONEncoder()
@@ -68,8 +66,8 @@ def segment(identifier: object) -> str:
     """Encode an id as one path segment, so that none can reach another path.
 
     Raises:
-        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds a control
-            character or half a surrogate pair.
+        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds white space or
+            a character that cannot be seen, which the message names.
 
     """
     if type(identifier) is str and _PLAIN.fullmatch(identifier):
@@ -87,10 +85,21 @@ def checked_id(identifier: object) -> str:
     text = str(identifier) if isinstance(identifier, UUID) else identifier
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if text in ("", ".", "..") or _NEVER.search(text):
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        raise ValueError(
-            f"{shown!r} cannot be an id: one is not empty, no '.' or '..', and without control "
-            "characters"
+    if text in ("", ".", ".."):
+        raise ValueError(f"{text!r} cannot be an id: one is not empty, '.' or '..'")
+    # What cannot be seen comes with copying, and the service would only say 404. The space is the
+    # one white space that counts as printable.
+    if " " in text or not text.isprintable():
+        at, bad = next(
+            (at, one) for at, one in enumerate(text, 1) if one == " " or not one.isprintable()
         )
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+        raise ValueError(f"{shown!r} cannot be an id: it holds {_named(bad)} at position {at}")
     return text
+
+
+def _named(character: str) -> str:
+    """Name a character, of which those that cannot be seen may have no name."""
+    kinds = {"Cc": "a control character", "Cs": "half a surrogate pair"}
+    unnamed = kinds.get(unicodedata.category(character), "an unknown character")
+    return f"U+{ord(character):04X} {unicodedata.name(character, unnamed)}"

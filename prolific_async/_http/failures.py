@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -22,7 +23,7 @@ def translated(
     Whatever breaks once the client is closed, it is that which broke it.
     """
     call = (request.method, request.path)
-    reason = answers.hide(str(error), secret)
+    reason = answers.hide(_reason(error), secret)
     failure: errors.ProlificError
     match error:
         case _ if closed:
@@ -35,10 +36,10 @@ def translated(
             failure = errors.ConnectError(*call, "no connection in time")
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
+        case _ if problem := _undecoded(error):
+            failure = answers.undecodable(request, problem)
         case aiohttp.ClientResponseError():
             failure = answers.malformed(request, error.message, secret)
-        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
         case _:
             failure = errors.ConnectionLostError(*call, reason or type(error).__name__)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
@@ -46,3 +47,31 @@ def translated(
     if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         failure.__cause__ = error
     return failure
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong underneath, without aiohttp's own settings in it."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            reason = error.strerror or type(error.os_error).__name__
+        case aiohttp.ServerFingerprintMismatch():
+            reason = "its certificate has another fingerprint"
+        case _:
+            return str(error)
+    socket = getattr(error, "path", None)  # of a Unix one
+    return f"{socket or f'{error.host}:{error.port}'}: {reason}"
+
+
+def _undecoded(error: BaseException | None) -> str | None:
+    """Return the problem of a body whose Content-Encoding aiohttp cannot undo, else None."""
+    while error is not None and not isinstance(error, ContentEncodingError):
+        error = error.__cause__
+    if error is None:
+        return None
+    name = re.search(r"\b(br|zstd|gzip|deflate)\b", error.message)
+    encoding = f"Content-Encoding {name[0]}" if name else "Content-Encoding"
+    if "install" in error.message:  # such as Brotli
+        return f"its {encoding} cannot be decoded here"
+    return f"not compressed as its {encoding} says"

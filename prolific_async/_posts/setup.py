@@ -62,7 +62,7 @@ async def _was_accepted(
     failure: ProlificError,
     get_status: Callable[[], Awaitable[BatchStatus | None]],
 ) -> bool:
-    unknown = OutcomeUnknownError(request.method, request.path)
+    unknown = OutcomeUnknownError(request.method, request.path, failure=failure)
     try:
         status = await get_status()
     except ProlificError:

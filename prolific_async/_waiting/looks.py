@@ -12,6 +12,7 @@ from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
+from prolific_async._wording import brief
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ class Looks:
         except RateLimitedError as error:
             return self._refused(error, "the list", {})
         except (ProlificError, ValueError) as error:
-            return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
+            told = str(error) if isinstance(error, ProlificError) else f"no list ({error})"
+            return GroupLook(failure=brief(told))
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:
             del self._lists[next(iter(self._lists))]

@@ -276,7 +276,7 @@ class Wait(History):
         self.outcome = outcome
         if isinstance(outcome, WaitError):
             outcome.events = self._kept_events()
-            outcome.__cause__ = cause
+            outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
         self._set(WaitTimeoutError(*self._story(now)), self._newest_error())

@@ -15,7 +15,7 @@ from prolific_async.cli.live import LiveTable
 from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
 from prolific_async.cli.output import complain, is_terminal
 from prolific_async.cli.stdin import first_words, is_typed
-from prolific_async.errors import WaitError, WaitTimeoutError
+from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
 __all__ = ["wait"]
@@ -98,13 +98,10 @@ class _Ends:
 
     def _complain(self, error: WaitError) -> None:
         self._errors.setdefault(type(error), error)
-        sentence = str(error)
-        if isinstance(error, WaitTimeoutError) and error.__cause__ is not None:
-            sentence += f"; its last look failed: {error.__cause__}"
         if isinstance(self._board, LiveTable):
-            self._sentences.append(sentence)
+            self._sentences.append(str(error))
         else:
-            complain(sentence)
+            complain(str(error))
 
 
 async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:

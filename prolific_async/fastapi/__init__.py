@@ -54,7 +54,7 @@ error                                                   answer  ``code``
 ``BatchNotSetUpError``                                  409     ``not_set_up``
 ``WaitTimeoutError``                                    504     ``not_ready_in_time``
 ``WaitFailedError``, the client was closed              503     ``restarting``, with ``Retry-After``
-``WaitFailedError``, for anything else                          as its ``__cause__``
+``WaitFailedError``, for anything else                          as its ``failure``
 ======================================================  ======  ===================================
 
 The token is this service's, so a 401 or 403 of Prolific is no 401 or 403 for whoever called this
@@ -94,7 +94,8 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
         raise
     raise ImportError(
-        "prolific_async.fastapi needs its extra: pip install 'prolific-async[fastapi]'"
+        "prolific_async.fastapi needs the extra [fastapi]: install prolific_async with it, "
+        "see README"
     ) from error
 
 from prolific_async.fastapi.client import BatchId, Client, get_client, lifespan

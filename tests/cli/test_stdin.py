@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from prolific_async.cli import stdin
 from prolific_async.simulator import Simulator
 from tests.conftest import HANGS
 
@@ -70,7 +71,18 @@ def test_many_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -
     assert {(each["outcome"], each["polls"]) for each in ends} == {("gave_up", 1)}
 
 
-@pytest.mark.parametrize("text", ["a\x01b\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\x01b\n",
+        "a\x00b\n",
+        b"\xff\xfd\n",
+        "a\n\ufeffb\n",
+        "\ufeff\ufeffa\n",
+        "a\u200bb\n",
+        "a\xadb\n",
+    ],
+)
 def test_what_can_be_no_id_is_wrong_usage(
     account: Simulator, text: str | bytes, given: Given, cli: Any
 ) -> None:
@@ -78,6 +90,58 @@ def test_what_can_be_no_id_is_wrong_usage(
     ran = cli("batch", "wait", "-")
     assert ran.code == 2
     assert " cannot be an id: " in ran.err
+
+
+MARK = "\ufeff"
+
+
+@pytest.mark.parametrize("text", [MARK, f"{MARK}\r\n", f"{MARK}  \n\n\r\n"])
+def test_a_byte_order_mark_is_no_id(account: Simulator, text: str, given: Given, cli: Any) -> None:
+    given(text)
+    assert cli("batch", "wait", "-").err == ""
+
+
+@pytest.mark.parametrize(
+    "form", [f"{MARK}{{}}\r\n{{}}\r\n", f"{MARK}\r\n \t{{}} \t\r\n\n{{}}\xa0", f"{MARK} {{}}\n{{}}"]
+)
+def test_a_byte_order_mark_is_dropped(
+    account: Simulator, ready: str, form: str, given: Given, cli: Any
+) -> None:
+    other = account.add_batch(status="READY")
+    given(form.format(ready, other))
+    ran = cli("batch", "wait", "-")
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(line.split("\t")[1] for line in ran.lines) == sorted([ready, other])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_byte_order_mark_may_come_in_pieces(
+    ready: str, cli: Any, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdin, "_CHUNK", size)
+    reading, writing = os.pipe()
+    os.write(writing, f"{MARK}{ready}\n".encode())
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdin", pipe)
+        ran = cli("batch", "wait", "-")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split("\t")[1] for line in ran.lines] == [ready]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["{}", "{}\r\n{}\r\n", "\r\n{}\n", "\n", ""])
+def test_utf_16_is_told(
+    account: Simulator, ready: str, encoding: str, text: str, given: Given, cli: Any
+) -> None:
+    given((text.format(ready, ready)).encode(encoding))
+    ran = cli("batch", "wait", "-")
+    if text == "" and encoding not in ("utf-16", "utf-32"):
+        assert (ran.code, ran.err) == (0, "")
+    else:
+        assert (ran.code, ran.out) == (2, "")
+        assert "standard input is UTF-16" in ran.err
+        assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

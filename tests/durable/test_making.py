@@ -20,6 +20,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from prolific_async._http.answers import Answer
 from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
@@ -112,6 +113,58 @@ async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) 
     assert posts(sim) == []
 
 
+ODD: dict[str, Any] = {"total_task_count": "3", "created_by": None}
+
+
+@pytest.mark.parametrize("whose", ["the source", "another"])
+async def test_an_odd_batch_is_passed_over(
+    sim: Simulator, client: ProlificClient, whose: str
+) -> None:
+    source = sim.add_batch(**(ODD if whose == "the source" else {}))
+    other = sim.add_batch("Other", **ODD)
+    made = await make(client, terms(source))
+    assert copies(sim, but=[source, other]) == [made]
+    assert posts(sim) == ["duplicate", "setup"]
+
+
+async def test_an_odd_batch_of_the_name_is_the_copy(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(f" {NAME} ", **ODD)
+    assert await make(client, terms(source)) == there
+    assert posts(sim) == ["setup"]
+
+
+async def test_of_several_none_is_taken_odd_or_not(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch()
+    there, odd = sim.add_batch(NAME), sim.add_batch(NAME, **ODD)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await make(client, terms(source))
+    assert [batch.id for batch in caught.value.candidates] == [there]
+    assert caught.value.unreadable == (odd,)
+    assert posts(sim) == []
+
+
+NO_LISTS: list[Any] = [
+    {"message": "maintenance"},
+    {"error": {"title": "maintenance"}},
+    {"results": None, "detail": "maintenance"},
+    {"id": "b-1", "status": "READY"},
+    [],
+    {"results": [{"id": None, "name": NAME}]},
+]
+
+
+@pytest.mark.parametrize("body", NO_LISTS, ids=repr)
+async def test_only_a_list_shows_that_there_is_no_copy(
+    sim: Simulator, client: ProlificClient, body: Any
+) -> None:
+    source = sim.add_batch()
+    there = sim.add_batch(NAME)
+    sim.inject("GET", "/batches", Fault(body=body), times=3)
+    assert await make(client, terms(source)) == there
+    assert posts(sim) == ["setup"]
+
+
 @pytest.mark.parametrize("at_first", [503, 408])
 async def test_what_passes_is_survived(
     sim: Simulator, client: ProlificClient, at_first: int
@@ -198,10 +251,13 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
     class Slow:
         """A workspace whose list takes four seconds, and that shows no copy."""
 
-        async def get(self, batch_id: str) -> Batch:
-            return source
+        def __init__(self) -> None:
+            self._search = self
 
-        async def list(self, workspace_id: str) -> list[Batch]:
+        async def source(self, batch_id: str) -> tuple[Batch, Answer]:
+            return source, Answer({}, None)
+
+        async def batches_of(self, workspace_id: str) -> list[Batch]:
             began.append(asyncio.get_running_loop().time())
             await asyncio.sleep(4)
             return [source]
@@ -253,6 +309,8 @@ async def test_when_the_time_is_over_while_it_is_sent_there_may_be_a_copy(
     with pytest.raises(WaitTimeoutError) as caught:
         await making.duplicate()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
+    caught.value.__cause__ = None  # as others do to it
+    assert isinstance(caught.value.failure, OutcomeUnknownError)
 
 
 @pytest.mark.parametrize("life", ["the same", "a later"])
@@ -269,6 +327,8 @@ async def test_that_there_may_be_a_copy_is_told_whatever_fails_afterwards(
     with pytest.raises(WaitTimeoutError) as caught:
         await making.make()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
+    caught.value.__cause__ = None  # as others do to it
+    assert isinstance(caught.value.failure, OutcomeUnknownError)
 
 
 async def test_a_setup_whose_answer_is_lost_is_looked_up(

@@ -6,6 +6,7 @@ The processes are forked from one that has imported everything, so that a life c
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
@@ -64,6 +65,8 @@ class Settings:
     rate: float | None = None
     settling: float = 1.0
     death: AtRequest | AtInsert | None = None
+    warnings: str | None = None
+    """Path of a file for DBOS's warnings."""
     deployed_anew: bool = False
 
 
@@ -109,6 +112,10 @@ def _run(settings: Settings) -> None:
 
 async def _work(settings: Settings) -> None:
     traces = []
+    if settings.warnings is not None:
+        log = logging.FileHandler(settings.warnings)
+        log.setLevel(logging.WARNING)
+        logging.getLogger("dbos").addHandler(log)
     if isinstance(settings.death, AtRequest):
         traces.append(_trace(settings.death))
     if isinstance(settings.death, AtInsert):

@@ -30,6 +30,7 @@ from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from prolific_async.simulator import Simulator
 
@@ -80,11 +81,37 @@ async def test_refused() -> None:
     assert isinstance(error, ConnectError)
     assert error.method == "GET"
     assert error.path.endswith("/b1/status")
+    assert "Connect call failed" in error.reason
+    assert "127.0.0.1:" in error.reason
+    assert "ssl" not in error.reason
 
 
 async def test_no_such_host() -> None:
     error = await failure("https://nothing.invalid")
     assert isinstance(error, ConnectError)
+    assert error.reason.startswith("nothing.invalid:443: ")
+    assert "ssl" not in error.reason
+
+
+async def test_no_such_socket(tmp_path: Path) -> None:
+    where = str(tmp_path / "nothing.sock")
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(where)) as session:
+        error = await failure("http://localhost", session=session)
+    assert isinstance(error, ConnectError)
+    assert error.reason == f"{where}: No such file or directory"
+
+
+async def test_a_reason_without_words_is_its_kind() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10_000)  # the whole beginning of TLS: what is unread would be a reset
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        error = await failure(f"https://127.0.0.1:{port}")
+    assert isinstance(error, ConnectError)
+    assert error.reason == f"127.0.0.1:{port}: ConnectionResetError"
 
 
 async def test_no_tls_there() -> None:
@@ -130,6 +157,34 @@ async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
     assert len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda *headers: plain(b"\x0b\x02\x80{}", *headers),
+        lambda *headers: plain(b"\x0b\x02\x80{}", *headers, status="401 Unauthorized"),
+        lambda *headers: (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+            + "".join(f"{header}\r\n" for header in headers).encode()
+            + b"\r\n5\r\n\x0b\x02\x80{}\r\n0\r\n\r\n"
+        ),
+    ],
+    ids=["whole", "refusal", "chunked"],
+)
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate"])
+async def test_a_body_that_cannot_be_decompressed_is_told_by_its_encoding(
+    answer: Callable[..., bytes], encoding: str
+) -> None:
+    async with serving(answer(f"Content-Encoding: {encoding}")) as (url, _):
+        error = await failure(url)
+    assert isinstance(error, DecodeError)
+    (problem,) = error.problems
+    assert f"Content-Encoding {encoding}" in problem
+    assert "not HTTP" not in problem
+    # Brotli and Zstandard may be installed here, and are not corrupt then but said to be.
+    assert problem.endswith(("says", "cannot be decoded here"))
+    assert problem.endswith("says") or encoding not in ("gzip", "deflate")
 
 
 async def test_empty_success_has_no_data() -> None:

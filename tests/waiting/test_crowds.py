@@ -397,6 +397,8 @@ async def test_one_failed_scout_does_not_turn_a_crowd_into_single_looks(
         Fault(reset="after"),
         Fault(body=[]),
         Fault(body={"results": 5}),
+        Fault(body={"message": "maintenance"}),
+        Fault(body={"id": "b-1", "status": "READY"}),
         Fault(body=b'{"results": [}'),
     ],
     ids=lambda fault: repr(fault)[:60],
@@ -442,6 +444,17 @@ async def test_the_mode_and_its_reason_are_logged(
     await client.batches.wait_all(batches)
     assert sim.workspace_id in caplog.text
     assert "503" in caplog.text
+
+
+async def test_an_answer_that_is_no_list_is_a_failed_one(
+    sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    batches = await known(client, going(sim, 12))
+    sim.inject("GET", "/batches", Fault(body={"message": "maintenance"}), times=None)
+    caplog.set_level(logging.INFO, "prolific_async")
+    await client.batches.wait_all(batches)
+    (told,) = [text for text in caplog.messages if "are looked at singly for 60 s" in text]
+    assert "'message': 'maintenance'" in told
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,9 @@ def test_fatal_statuses_end_the_wait_at_once(status: int) -> None:
     assert (event.error, event.next_in) == (error, None)
     assert isinstance(wait.outcome, WaitFailedError)
     assert wait.outcome.__cause__ is error
+    wait.outcome.__cause__ = None  # as others do to it
+    assert wait.outcome.failure is error
+    assert str(error) in str(wait.outcome)
     assert wait.outcome.events == (event,)
 
 
@@ -365,6 +368,8 @@ def test_time_out_says_what_was_seen_last() -> None:
     assert wait.expire(15, looking=False) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.__cause__ is error
+    wait.outcome.__cause__ = None  # as others do to it
+    assert wait.outcome.failure is error
     assert (wait.outcome.last_status, wait.outcome.polls) == (BatchStatus.PROCESSING, 2)
     assert wait.outcome.elapsed == 10
 
