@@ -20,7 +20,7 @@ from prolific_async.errors import (
     WaitTimeoutError,
 )
 
-__all__ = ["HELP", "ExitCode", "code_of", "run", "worst"]
+__all__ = ["HELP", "ExitCode", "code_of", "lose_output", "run", "worst"]
 
 
 class ExitCode(IntEnum):
@@ -87,12 +87,17 @@ def _run(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
         return code_of(error)
     except OSError as error:
         # Only our own output is left to break: the reader is gone, or the disk is full.
-        _discard_output()
-        if isinstance(error, BrokenPipeError):
-            return ExitCode.CLOSED_PIPE
-        complain(f"the output cannot be written ({error.strerror or error})")
-        return ExitCode.USAGE
+        return lose_output(error)
     return code
+
+
+def lose_output(error: OSError) -> ExitCode:
+    """Tell that the output cannot be written, quietly if its reader is gone."""
+    _discard_output()
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.CLOSED_PIPE
+    complain(f"the output cannot be written ({error.strerror or error})")
+    return ExitCode.USAGE
 
 
 async def _until_terminated(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:

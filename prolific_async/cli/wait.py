@@ -8,13 +8,13 @@ import typer
 
 from prolific_async.cli import exits
 from prolific_async.cli.board import Board
+from prolific_async.cli.connect import connect
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.lines import JsonLines, Lines
 from prolific_async.cli.live import LiveTable
-from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url
+from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
 from prolific_async.cli.output import complain, is_terminal
 from prolific_async.cli.stdin import first_words, is_typed
-from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
@@ -30,11 +30,11 @@ def wait(
         float,
         typer.Option(
             "--timeout",
-            min=0,
+            parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
             metavar="SECONDS",
-            help="For each batch; 0 is one look, inf has no end.",
+            help="Seconds for each batch; 0 is one poll, inf has no end.",
         ),
-    ] = 1800.0,
+    ] = 1800,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -52,11 +52,10 @@ def wait(
     Of standard input the first word of each line is an id. The lines may come
     slowly, and be any number: at most 10,000 of them wait at once.
 
-    Example: prolific-async batch wait "$copy" --timeout 600 && echo ready
-
-    Example: prolific-async batch list "$WORKSPACE_ID" | prolific-async batch wait -
-
-    Example: prolific-async batch wait - --json < ids.txt > looks.jsonl
+    Examples:
+      prolific-async batch wait "$copy" --timeout 600 && echo ready
+      prolific-async batch list "$WORKSPACE_ID" | prolific-async batch wait -
+      prolific-async batch wait - --json < ids.txt > looks.jsonl
     """
 
     async def work() -> ExitCode:
@@ -65,7 +64,7 @@ def wait(
             given.remove(_STDIN)
         board = _board(given, as_json=as_json, reads_stdin=reads_stdin)
         ends = _Ends(board)
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             outcomes = client.batches.as_ready(
                 _with_stdin(given) if reads_stdin else given, timeout=timeout, on_event=board.saw
             )

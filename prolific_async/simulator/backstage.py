@@ -41,10 +41,10 @@ class _Batches(Mapping[str, BatchSnapshot]):
 class Backstage:
     """Fills, shows and changes what the simulated service holds. None of it is a request."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, workspace_id: str | None = None) -> None:
         self._state = state
         self._user_id = secrets.token_hex(12)
-        self.workspace_id = state.add_workspace()
+        self.workspace_id = state.add_workspace(workspace_id)
         """A workspace that is there from the start, and the default of what is added."""
 
     @property
@@ -52,9 +52,16 @@ class Backstage:
         """The batches by id, oldest first, as they stand now. Reading them is no look."""
         return _Batches(self._state)
 
-    def add_workspace(self) -> str:
-        """Add an empty workspace; returns its id."""
-        return self._state.add_workspace()
+    def add_workspace(self, workspace_id: str | None = None) -> str:
+        """Add an empty workspace; returns its id.
+
+        Args:
+            workspace_id: Any id that is not empty; made up if left out.
+
+        Raises:
+            ValueError: The id is empty or in use.
+        """
+        return self._state.add_workspace(workspace_id)
 
     def add_dataset(
         self,

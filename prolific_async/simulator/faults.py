@@ -1,8 +1,8 @@
 """Faults, and the script that says which request meets which."""
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,6 +20,8 @@ _ERRORS_FROM = 400
 
 
 def _frozen_headers(headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    if headers is not None and not isinstance(headers, Mapping):
+        raise ValueError(f"Fault: headers must be a mapping of names to texts, not {headers!r}")
     return MappingProxyType(dict(headers or {}))
 
 
@@ -79,6 +81,7 @@ class Fault:
             (_is_whole(self.cut, 0, None), "cut must be a number of bytes from 0 on"),
             (self.reset in (None, "before", "after"), 'reset must be "before" or "after"'),
             (not (self.reset and spoilt), "a reset leaves nothing to answer with"),
+            (isinstance(self.applied, bool), "applied must be true or false"),
             (scripted or not self.applied, "applied needs a status or a body"),
             (
                 all(_can_be_sent(*header) for header in self.headers.items()),
@@ -123,6 +126,8 @@ class FaultScript:
         """
         if not isinstance(fault, Fault):
             raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
+        if not isinstance(method, str) or not isinstance(route, str):
+            raise ValueError(f"inject: method and route must be text, not {method!r} and {route!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
         if times is not None and not _is_whole(times, 1, None):
@@ -154,8 +159,10 @@ def _is_whole(value: object, least: int, most: int | None) -> bool:
     return value >= least and (most is None or value <= most)
 
 
-def _is_seconds(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
+def _is_seconds(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= sys.float_info.max
 
 
 def _can_be_sent(name: object, value: object) -> bool:

@@ -13,6 +13,7 @@ import attrs
 from aiohttp import web
 
 from prolific_async.simulator.answers import Answer, error_answer
+from prolific_async.simulator.control import Control, is_control
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import Arrival, RequestLog, shown_body
 from prolific_async.simulator.service import Call, Service
@@ -33,6 +34,7 @@ class Server:
         script: The faults that requests meet.
         log: Where requests are noted.
         utc_now: The time of day that answers have as their Date.
+        control: What answers requests to the simulator itself; None if nothing does.
     """
 
     def __init__(
@@ -41,18 +43,20 @@ class Server:
         script: FaultScript,
         log: RequestLog,
         utc_now: Callable[[], datetime],
+        control: Control | None = None,
     ) -> None:
         self._service = service
         self._script = script
         self._log = log
         self._utc_now = utc_now
+        self._control = control
         self._server: web.Server | None = None
         self._listener: asyncio.Server | None = None
 
     async def start(self, port: int) -> int:
         """Listen; returns the port, which is a free one for 0. Raises OSError if it is taken."""
         # A handler whose client has gone is cancelled: its request is over at that moment.
-        server = web.Server(self._handle, access_log=None, handler_cancellation=True)
+        server = web.Server(self._receive, access_log=None, handler_cancellation=True)
         # Not a runner and a site of aiohttp's: those lose the socket of a start that is cancelled.
         listener = await asyncio.get_running_loop().create_server(
             server, HOST, port, backlog=_BACKLOG, start_serving=False
@@ -72,6 +76,18 @@ class Server:
             await self._server.shutdown(_SHUTDOWN)
             # Transports close their sockets in the next turn of the loop, which may be the last.
             await asyncio.sleep(0)
+
+    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if self._control is None or not is_control(path):
+            return await self._handle(request)
+        try:
+            body = await request.content.read()
+        except web.RequestPayloadError:
+            body = b""  # which is refused as no JSON
+        authorization = request.headers.get("Authorization")
+        answer = self._control.answer(request.method, path, authorization, body)
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         arrival = self._log.arrive(

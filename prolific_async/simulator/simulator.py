@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.control import Control
 from prolific_async.simulator.endings import AfterLooks, Ending
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import RequestLog, SeenRequest
@@ -32,12 +33,13 @@ class Simulator(Backstage):
         setup: When a set-up ends: `Immediately()`, `AfterSeconds(s)`, `AfterLooks(n)`, or a
             function that is given the batch and returns one of them. One look by default.
         token: What requests must carry as `Authorization: Token …`; made up if left out.
+        workspace_id: Of the workspace that is there from the start; made up if left out.
         port: 0 for any free one.
         log_size: How many of the newest requests are remembered; None for all.
 
     Raises:
         TypeError: `setup` is neither an ending nor a function.
-        ValueError: The token is empty, or no header can carry it.
+        ValueError: The token is empty, or no header can carry it; the workspace's id is empty.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Simulator(Backstage):
         *,
         setup: Ending | Callable[[BatchSnapshot], Ending] = _DEFAULT_SETUP,
         token: str | None = None,
+        workspace_id: str | None = None,
         port: int = 0,
         log_size: int | None = None,
     ) -> None:
@@ -55,10 +58,16 @@ class Simulator(Backstage):
         if not re.fullmatch("[!-~]+", self.token):
             raise ValueError("Simulator: the token must be visible ASCII, and not empty")
         state = State(now=_loop_time, utc_now=_utc_now, setup=setup)
-        super().__init__(state)
+        super().__init__(state, workspace_id)
         self._script = FaultScript()
         self._log = RequestLog(log_size)
-        self._server = Server(Service(state, self.token), self._script, self._log, state.utc_now)
+        self._server = Server(
+            Service(state, self.token),
+            self._script,
+            self._log,
+            state.utc_now,
+            Control(self, self._script, self._log, self.token),
+        )
         self._wanted_port = port
         self._port: int | None = None
 

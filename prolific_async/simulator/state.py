@@ -60,9 +60,15 @@ class State:
     # By workspace as well, so that a list costs what it shows.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
 
-    def add_workspace(self) -> str:
-        """Make an empty workspace; returns its id, 24 hexadecimal digits as the service's are."""
-        workspace_id = secrets.token_hex(12)
+    def add_workspace(self, workspace_id: str | None = None) -> str:
+        """Make an empty workspace; returns its id, else 24 hexadecimal digits as the service's are.
+
+        Raises ValueError for an id that is empty or in use.
+        """
+        if workspace_id is None:
+            workspace_id = secrets.token_hex(12)
+        if not workspace_id or workspace_id in self.workspaces:
+            raise ValueError(f"{workspace_id!r} cannot be a new workspace's id")
         self.workspaces[workspace_id] = {}
         return workspace_id
 
