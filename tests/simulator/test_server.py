@@ -40,7 +40,9 @@ class Connection:
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        async with asyncio.timeout(5):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         return int(first.split()[1]), headers
 
