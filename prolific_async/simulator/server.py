@@ -69,6 +69,13 @@ class Server:
         self._server, self._listener = server, listener
         return int(listener.sockets[0].getsockname()[1])
 
+    def listener(self) -> socket.socket:
+        """Return a socket of its own for where clients are let in, for a `LoopWatch`."""
+        if self._listener is None:
+            raise RuntimeError("the server does not listen yet")
+        descriptor = self._listener.sockets[0].fileno()
+        return socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
+
     async def close(self) -> None:
         """Stop listening and drop every connection, answered or not."""
         if self._server is not None and self._listener is not None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.blocked import LoopWatch
 from prolific_async.simulator.endings import AfterLooks, Ending
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import RequestLog, SeenRequest
@@ -159,6 +160,10 @@ class Simulator(Backstage):
     def clear_faults(self) -> None:
         """Forget every fault that has not met its request."""
         self._script.clear()
+
+    def _watch_loop(self) -> LoopWatch:
+        """Notice that the present thread blocks the loop; for the pytest fixtures."""
+        return LoopWatch(self._server.listener())
 
     def _now(self) -> float:
         # A test may have a loop, too, whose clock is another one than that of the thread.
