@@ -74,11 +74,11 @@ def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> No
     )
     # For "class" there must be one.
     source = "class TestAll:" + source.replace("\n", "\n    ").replace(
-        "(prolific", "(self, prolific"
+        "(prolific_simulator, ", "(self, prolific_simulator, "
     )
     # What "loop_scope" was called before is deprecated.
     options = ["-W", "default::pytest.PytestDeprecationWarning", *asyncio_options("strict")]
-    run(source, *options).assert_outcomes(passed=11, warnings=5 * 2)
+    run(source, *options).assert_outcomes(passed=11)
 
 
 def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> None:
