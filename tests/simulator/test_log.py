@@ -1,5 +1,6 @@
 """What is remembered of requests."""
 
+import sys
 import threading
 from typing import Any
 
@@ -93,9 +94,13 @@ def test_another_thread_may_read_it_while_it_grows() -> None:
         for number in range(5000):
             arrive(log, f"/{number}").over = True
 
-    growing = threading.Thread(target=grow)
-    growing.start()
-    while growing.is_alive():
-        assert len(log.finished()) <= 51
-    growing.join()
+    growing, interval = threading.Thread(target=grow), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        growing.start()
+        while growing.is_alive():
+            assert len(log.finished()) <= 51
+        growing.join()
+    finally:
+        sys.setswitchinterval(interval)
     assert len(log.finished()) == 50
