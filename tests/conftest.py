@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -83,19 +82,5 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 @pytest.fixture(scope="module")
 def far() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
-    sim = Simulator(setup=AfterLooks(1), log_size=0)
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with sim:
-            loops.append(asyncio.get_running_loop())
-            started.set()
-            await stop.wait()
-
-    loops: list[asyncio.AbstractEventLoop] = []
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(HANGS)
-    yield sim
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join()
+    with Simulator(setup=AfterLooks(1), log_size=0) as sim:
+        yield sim

@@ -49,7 +49,7 @@ def test_every_example_in_python_is_run() -> None:
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Orders that survive their process": 1,  # by tests/durable/test_durable.py
         "Seeing what it does": 1,
-        "Testing your own application": 2,  # one by tests/simulator/test_pytest_plugin.py
+        "Testing your own application": 3,  # two by tests/simulator/test_pytest_plugin.py
     }
 
 

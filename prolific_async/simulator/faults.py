@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -113,10 +114,11 @@ class _Entry:
 
 
 class FaultScript:
-    """Faults waiting for their requests, first in first out."""
+    """Faults waiting for their requests, first in first out. Any thread may use it."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
 
     def add(self, method: str, route: str, fault: Fault, times: int | None) -> None:
         """Let the next `times` requests whose path ends in `route` meet `fault`; None: all.
@@ -132,23 +134,26 @@ class FaultScript:
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
-        self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
+        with self._lock:
+            self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
 
     def take(self, method: str, path: str) -> Fault | None:
         """Return the fault that a request meets, and use it up by one."""
         path = path.removesuffix("/")
-        for index, entry in enumerate(self._entries):
-            if entry.method == method and path.endswith(entry.route):
-                if entry.left is not None:
-                    entry.left -= 1
-                    if not entry.left:
-                        del self._entries[index]
-                return entry.fault
+        with self._lock:
+            for index, entry in enumerate(self._entries):
+                if entry.method == method and path.endswith(entry.route):
+                    if entry.left is not None:
+                        entry.left -= 1
+                        if not entry.left:
+                            del self._entries[index]
+                    return entry.fault
         return None
 
     def clear(self) -> None:
         """Forget every fault that has not met its request."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
 
 
 def _is_whole(value: object, least: int, most: int | None) -> bool:
