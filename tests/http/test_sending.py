@@ -7,8 +7,8 @@ import json
 import re
 import ssl
 import threading
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import pytest
@@ -61,7 +61,7 @@ class Peer:
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         )
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.url = self._do(self._serve())
