@@ -59,7 +59,7 @@ def test_a_token_under_another_name_is_told_of(name: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(name, "s3cret")
     with pytest.raises(ConfigurationError, match=rf"PROLIFIC_TOKEN \({name} is set.* not read\)"):
         ProlificClient()
-    assert ProlificClient("t")
+    ProlificClient("t")
 
 
 def test_an_empty_token_given_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -368,7 +368,7 @@ async def test_errors_name_the_whole_path(prefix: str) -> None:
         ProlificClient(TOKEN, base_url=url + prefix, retry=RetryPolicy(max_attempts=1)) as client,
     ):
         verbs = client.batches
-        calls = {
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
             f"GET {at}/b1/status": lambda: verbs.get_status("b1"),
             f"GET {at}/b1": lambda: verbs.get("b1"),
             f"GET {at}": lambda: verbs.list("w1"),
@@ -380,7 +380,8 @@ async def test_errors_name_the_whole_path(prefix: str) -> None:
         for line, call in calls.items():
             with pytest.raises(ProlificError) as caught:
                 await call()
-            error: Any = caught.value.__cause__ if "/b2" in line or "/b3" in line else caught.value
+            waited = "/b2" in line or "/b3" in line
+            error: Any = caught.value.__cause__ if waited else caught.value
             assert f"{error.method} {error.path}" == line
 
 
@@ -489,11 +490,14 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
     monkeypatch.setattr(loop, "getaddrinfo", never)
     sender = transport("https://slow.invalid", request_timeout=30)
     calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
+    post = asyncio.create_task(sender.send(endpoints.change("b1", "setup")))
     await asked.wait()
     await sender.close()
     for call in calls:
         with pytest.raises(ConnectionLostError):
             await call
+    with pytest.raises(ConnectError, match="closed"):  # it surely was not sent
+        await post
 
 
 def test_a_name_that_is_looked_up_for_too_long_was_not_sent() -> None:
