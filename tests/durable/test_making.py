@@ -198,6 +198,8 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
     class Slow:
         """A workspace whose list takes four seconds, and that shows no copy."""
 
+        _prefix = ""
+
         async def get(self, batch_id: str) -> Batch:
             return source
 
@@ -372,3 +374,15 @@ async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: Prolifi
     with pytest.raises(WaitFailedError) as caught:
         await wait(client.batches, "nowhere", terms("source"))
     assert isinstance(caught.value.__cause__, NotFoundError)
+
+
+async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
+    async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
+        batches = client.batches
+        making = Making(batches, Lists(batches), terms("source", timeout=0.0), settling=30)
+        await making.duplicate()  # of an earlier life: it may have run
+        with pytest.raises(WaitTimeoutError) as caught:
+            await making.make()
+    cause = caught.value.__cause__
+    assert isinstance(cause, OutcomeUnknownError)
+    assert cause.path == "/prolific/api/v1/data-collection/batches/source/duplicate"
