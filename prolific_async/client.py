@@ -47,17 +47,19 @@ class ProlificClient:
         """Check and keep the settings.
 
         Args:
-            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where an empty text
-                counts as none, as it does in ``PROLIFIC_URL``. It has all of its
-                account's rights, and is sent to ``base_url`` alone.
+            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where empty text
+                counts as none, as it does in ``PROLIFIC_URL``. It has all of its account's rights,
+                and is sent to ``base_url`` alone.
             base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
                 https://api.prolific.com. https, or http to a loopback host. ``/api/v1`` and
                 ``/api/v1/data-collection`` at its end make no difference.
             session: An aiohttp session to borrow: never closed and never changed, and its own
                 settings rule. One that verifies no certificates (``ssl=False``) or no host names
-                is refused at the first request, unless ``base_url`` is http. By default one is
-                made at the first request, with the proxy that the environment names then; it
-                verifies, and nothing here turns that off.
+                is refused at the first request, unless ``base_url`` is http, and so is a login of
+                its own (``auth``, or ``trust_env`` with netrc). One that caches must heed the
+                request header ``Cache-Control: no-cache``, or waits would poll its cache. By
+                default one is made at the first request, with the proxy that the environment names
+                then; it verifies, and nothing here turns that off.
             request_timeout: Seconds for one attempt, from when a connection is free.
             retry: How single calls are tried again.
             poll: How waits look, unless one brings its own.
@@ -81,7 +83,7 @@ class ProlificClient:
         """
         secret, no_token = read_token(token)
         self._base_url, no_address = read_base_url(base_url)
-        # Loggers that print a traceback's locals would show them, and the wrong text may be in one.
+        # Loggers that print local variables would show them, and either may be the token.
         del token, base_url
         if not is_number(request_timeout) or request_timeout <= 0:
             raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")

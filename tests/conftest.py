@@ -50,7 +50,8 @@ def _the_time_of_day_stands_still() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "http_proxy", "https_proxy", "no_proxy"):
+    ours = ("PROLIFIC_TOKEN", "PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY", "PROLIFIC_URL")
+    for name in (*ours, "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 

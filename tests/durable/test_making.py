@@ -434,3 +434,15 @@ async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: Prolifi
     with pytest.raises(WaitFailedError) as caught:
         await wait(client.batches, "nowhere", terms("source"))
     assert isinstance(caught.value.__cause__, NotFoundError)
+
+
+async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
+    async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
+        batches = client.batches
+        making = Making(batches, Lists(batches), terms("source", timeout=0.0), settling=30)
+        await making.duplicate()  # of an earlier life: it may have run
+        with pytest.raises(WaitTimeoutError) as caught:
+            await making.make()
+    cause = caught.value.__cause__
+    assert isinstance(cause, OutcomeUnknownError)
+    assert cause.path == "/prolific/api/v1/data-collection/batches/source/duplicate"
