@@ -196,7 +196,8 @@ def test_a_plain_test_is_told_that_no_client_can_be_had(run: Run) -> None:
 def readme(heading: str, number: int = 0) -> str:
     """Return an example in Python from under a heading of README."""
     section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
+    found: list[str] = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return found[number]
 
 
 def test_readmes_test_of_readmes_application_works_as_it_stands(
