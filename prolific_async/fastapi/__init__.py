@@ -27,7 +27,9 @@ what can be no id. A plain route that awaits a wait goes on when its caller has 
 not.
 
 In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` puts the client of the
-package's pytest fixture in its place, and needs no lifespan.
+package's pytest fixture in its place, and needs no lifespan. FastAPI's ``TestClient`` belongs into
+plain ``def`` tests: ``with TestClient(app)`` runs the lifespan, whose client then speaks to the
+fixture ``prolific_simulator``.
 
 ``exception_handlers`` turns what the client raises into problem documents (RFC 9457), and
 ``responses`` (``FastAPI(responses=…)``) puts these into the OpenAPI document. They hold fixed

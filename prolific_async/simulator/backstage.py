@@ -33,7 +33,7 @@ def _alone(
     """Let neither a request nor another thread come between."""
 
     @functools.wraps(method)
-    def alone(self: "Backstage", *args: _Args.args, **options: _Args.kwargs) -> _Result:
+    def alone(self: "Backstage", /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
         with self._state.lock:
             return method(self, *args, **options)
 
@@ -116,6 +116,7 @@ class Backstage:
     @_alone
     def add_batch(
         self,
+        /,
         name: str = "Original",
         *,
         datapoints: int | None = 200,

@@ -60,10 +60,10 @@ class LoopWatch:
                 waiting = waiting + 1 if selector.select(0) else 0
                 if waiting >= _OFTEN and (culprit := self._culprit()):
                     self.complaint = (
-                        f"the test blocks the event loop in which its simulator runs, with {culprit}, "
-                        "so that no request is answered: make it a plain def test, for which "
-                        "prolific_simulator runs in a thread of its own, or await an asynchronous "
-                        "client instead"
+                        "the test blocks the event loop in which its simulator runs, with "
+                        f"{culprit}, so that no request is answered: make it a plain def test, for "
+                        "which prolific_simulator runs in a thread of its own, or await an "
+                        "asynchronous client instead"
                     )
                     self._refuse(self.complaint)
 

@@ -201,7 +201,6 @@ async def _spoil(
     body = answer.body[: fault.cut]
     piece = 1 if fault.drip is not None else len(body)
     with contextlib.suppress(ConnectionError):  # the client has gone
-        arrival.over = not body
         await response.prepare(request)
         for begin in range(0, len(body), piece or 1):
             if begin and fault.drip is not None:

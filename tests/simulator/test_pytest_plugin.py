@@ -4,7 +4,8 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> No
 def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> None:
     options = [*asyncio_options("auto"), "-o", "asyncio_default_test_loop_scope=session"]
     run(A_TEST.format(name="it"), *options).assert_outcomes(passed=1)
+
+
+def test_a_pytest_asyncio_without_loop_scope_is_told_of_and_harms_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_asyncio.plugin.fixture", lambda _function=None, **_options: None)
+    source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
+    ran = run(source, *asyncio_options("strict"))
+    ran.assert_outcomes(passed=1, errors=1)
+    ran.stdout.fnmatch_lines(["*pytest-asyncio 0.24 or later*"])
+
+
+def test_the_loop_is_the_tests_own_where_no_option_says_otherwise() -> None:
+    def getini(name: str) -> str:
+        raise ValueError(f"unknown configuration value: {name!r}")  # pytest-asyncio 0.24 and 0.25
+
+    config: Any = SimpleNamespace(getini=getini)
+    assert _prolific_async_pytest._default_scope(config) == "function"
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
@@ -196,7 +215,8 @@ def test_a_plain_test_is_told_that_no_client_can_be_had(run: Run) -> None:
 def readme(heading: str, number: int = 0) -> str:
     """Return an example in Python from under a heading of README."""
     section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[number]
+    found: list[str] = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return found[number]
 
 
 def test_readmes_test_of_readmes_application_works_as_it_stands(

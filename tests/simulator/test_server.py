@@ -136,10 +136,15 @@ async def test_a_heavy_body_is_taken(sim: Simulator, wire: Connection, batch_id:
 async def test_a_body_that_is_too_long_is_read_refused_and_not_kept(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
-    size = 2 * MAX_BODY
+    size = MAX_BODY + 2**20
 
     async def call() -> None:
-        await wire.send("POST", f"/{batch_id}/duplicate", body=b'"' + b"x" * size + b'"')
+        await wire.send("POST", f"/{batch_id}/duplicate", f"Content-Length: {size + 2}")
+        wire.writer.write(b'"')
+        for _ in range(size // 2**18):  # all at once, it is the test that would hold the loop
+            wire.writer.write(b"x" * 2**18)
+            await wire.writer.drain()
+        wire.writer.write(b'"')
         status, answer = await wire.answer()
         assert (status, str(MAX_BODY) in answer.decode()) == (413, True)
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.bodies import Body
+from prolific_async.simulator.bodies import NO_BODY, Body
 from prolific_async.simulator.endings import AfterLooks, Ending
 from prolific_async.simulator.service import Call, Service
 from prolific_async.simulator.state import State
@@ -391,5 +391,5 @@ def test_what_is_shown_follows_every_change() -> None:
 
 
 def test_a_call_does_not_show_its_token() -> None:
-    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=b"")
+    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=NO_BODY)
     assert "hush" not in repr(call)

@@ -69,8 +69,8 @@ def prolific_client(request: pytest.FixtureRequest) -> ProlificClient:
     """Return a client of ``prolific_simulator`` that looks and tries again within milliseconds."""
     if not _is_asynchronous(request):
         pytest.fail(
-            "prolific_client needs the event loop of an asynchronous test, and this test is a plain "
-            "def: let what it tests make its own ProlificClient(), which PROLIFIC_URL and "
+            "prolific_client needs the event loop of an asynchronous test, and this test is a "
+            "plain def: let what it tests make its own ProlificClient(), which PROLIFIC_URL and "
             "PROLIFIC_TOKEN lead to prolific_simulator, or make it an async def",
             pytrace=False,
         )
@@ -118,7 +118,7 @@ def _is_asynchronous(request: pytest.FixtureRequest) -> bool:
     unittest = sys.modules.get("unittest")
     if unittest and request.cls and issubclass(request.cls, unittest.TestCase):
         return False  # it runs its coroutines itself, in a loop that no fixture comes into
-    function = getattr(request.node, "obj", None)
+    function: Any = getattr(request.node, "obj", None)
     if hasattr(function, "hypothesis"):
         # anyio puts a function of its own there, and asks for its fixture with coroutines only.
         function = function.hypothesis.inner_test
@@ -132,9 +132,9 @@ def _variant(kind: str, request: pytest.FixtureRequest) -> str:
     if "anyio_backend" in request.fixturenames:
         if _is_run_by_pytest_asyncio(request):
             pytest.fail(
-                f"{request.fixturename} cannot be in two event loops: anyio runs the fixtures of this "
-                "test, and pytest-asyncio the test itself. Set asyncio_mode=strict, or mark it for "
-                "one of them only",
+                f"{request.fixturename} cannot be in two event loops: anyio runs the fixtures of "
+                "this test, and pytest-asyncio the test itself. Set asyncio_mode=strict, or mark "
+                "it for one of them only",
                 pytrace=False,
             )
         backend = request.getfixturevalue("anyio_backend_name")
