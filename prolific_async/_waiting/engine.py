@@ -138,8 +138,8 @@ class Engine:
     def _break_off(self, entry: Entry, error: Exception) -> None:
         """End all that has to do with an entry with which something is wrong."""
         waiters, entry.waiters = entry.waiters, {}
+        self._end(entry)  # first, as one that fails may start another
         bugs.fail(entry.key, waiters, error, asyncio.get_running_loop().time())
-        self._end(entry)
 
     def _fail(self, entry: Entry, error: Any) -> None:
         now = asyncio.get_running_loop().time()

@@ -178,8 +178,8 @@ class Entry(Looked):
         busy = self.looked_at(now)
         if busy or self.group is None:
             return busy == QUEUED
-        group = self.group
-        return now < group.held_until and group.is_one(now) and self.fits_group(now)
+        # Not whether its group is still looked at as one: that may have shrunk just now.
+        return now < self.group.held_until and self.fits_group(now)
 
     def looked_at(self, now: float) -> int:
         """Tell how busy what makes the look is that it will see: itself or its group."""

@@ -1,8 +1,8 @@
 """Faults, and the script that says which request meets which."""
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from prolific_async.simulator.answers import JSON_TYPE, Answer, error_answer
+from prolific_async.simulator.numbers import plain, plain_or_none
 
 __all__ = ["Fault", "FaultScript"]
 
@@ -53,13 +54,13 @@ class Fault:
         TypeError: `body` cannot be encoded as JSON.
     """
 
-    status: int | None = None
+    status: int | None = attrs.field(default=None, converter=plain_or_none)
     body: Any = attrs.field(default=None, kw_only=True)
     headers: Mapping[str, str] = attrs.field(default=None, converter=_frozen_headers, kw_only=True)
-    delay: float = attrs.field(default=0.0, kw_only=True)
+    delay: float = attrs.field(default=0.0, converter=plain, kw_only=True)
     reset: Literal["before", "after"] | None = attrs.field(default=None, kw_only=True)
-    cut: int | None = attrs.field(default=None, kw_only=True)
-    drip: float | None = attrs.field(default=None, kw_only=True)
+    cut: int | None = attrs.field(default=None, converter=plain_or_none, kw_only=True)
+    drip: float | None = attrs.field(default=None, converter=plain_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
     answer: Answer | None = attrs.field(init=False, repr=False, eq=False)
 
@@ -125,6 +126,7 @@ class FaultScript:
             raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
+        times = plain_or_none(times)
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
         self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
@@ -154,8 +156,10 @@ def _is_whole(value: object, least: int, most: int | None) -> bool:
     return value >= least and (most is None or value <= most)
 
 
-def _is_seconds(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
+def _is_seconds(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= sys.float_info.max
 
 
 def _can_be_sent(name: object, value: object) -> bool:
