@@ -198,13 +198,13 @@ class Engine:
             if not what.busy:  # it ended while it was queued
                 continue
             if isinstance(what, Entry):
-                task = loop.create_task(self._look_at(what, loop))
-            elif served := what.served(loop.time()):
-                task = loop.create_task(self._look_at_group(what, served, loop))
+                look = self._look_at(what, loop)
+            elif served := self._schedule.served(what, loop.time()):
+                look = self._look_at_group(what, served, loop)
             else:
                 what.busy = 0
                 continue
-            what.task = task
+            what.task = task = loop.create_task(look)
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
 

@@ -100,6 +100,15 @@ class Schedule:
             self._timetable.place(group, min(group.when, max(due, group.held_until)))
         return math.inf
 
+    def served(self, group: Group, now: float) -> list[Entry]:
+        """Return the entries that a look at a group is for."""
+        try:
+            return group.served(now)
+        except Exception as error:  # noqa: BLE001 - as in plan
+            self.take_apart(group, error, now)
+            self.arm()
+            return []
+
     def end(self, entry: Entry) -> None:
         """Forget an entry, and end its look."""
         self._timetable.place(entry, math.inf)
