@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
+from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.links import every_page
 from prolific_async._http.retry import did_not_run, get_again, retrying
@@ -404,7 +405,7 @@ class Batches:
                 wait = self._wait(batch, rules, on_event)
             except ValueError as error:
                 wait = self._new_wait(str(_given_id(batch)), rules)
-                wait.fail(error, asyncio.get_running_loop().time())
+                wait.fail(without_frames(error), asyncio.get_running_loop().time())
             yield wait
 
     def _rules(self, timeout: float | EllipsisType | None, poll: PollPolicy | None) -> _Rules:

@@ -216,7 +216,10 @@ class Transport:
             return answers.decode(*answer, secret=self._token, raw=raw)
         finally:
             connected.admission.leave()
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else it is in a cycle with its own traceback
 
     def _heed(
         self, connected: _Connected, response: aiohttp.ClientResponse, sent_at: float, *, look: bool

@@ -6,7 +6,7 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from prolific_async._waiting.frames import without_frames
+from prolific_async._frames import without_frames
 from prolific_async.errors import ProlificError, brief
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
-from prolific_async._waiting.frames import without_frames
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
