@@ -212,7 +212,8 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look within ``request_timeout``.
+                policy's, None for no limit, 0 for one look within ``request_timeout``. When the
+                loop was blocked past the end, the last poll still gets up to a second.
             poll: Gaps and graces, by default the client's.
             on_event: A plain function that is told of every look; what it raises is logged.
 

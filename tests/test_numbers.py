@@ -33,7 +33,7 @@ class Raising:
     def __float__(self) -> float:
         raise ZeroDivisionError
 
-    __index__ = __float__  # type: ignore[assignment]  # it returns nothing
+    __index__ = __float__
 
 
 class Hiding:
@@ -276,22 +276,21 @@ async def test_a_quick_policy_in_numpys_numbers_polls_as_any(
     sim: Simulator, client: ProlificClient
 ) -> None:
     batch_id = sim.add_batch(status="PROCESSING")
-    poll: Any = PollPolicy(initial=np.float64(0.01), maximum=np.float32(0.02))
+    maximum: Any = np.float32(0.02)
+    poll = PollPolicy(initial=np.float64(0.01), maximum=maximum)
     ready = await client.batches.wait_until_ready(batch_id, poll=poll, timeout=np.float64(5))
     assert isinstance(ready, Batch)
     assert len(sim.requests) == 4  # AfterLooks(2), and the whole batch
 
 
 def test_an_order_holds_plain_numbers() -> None:
+    two: Any = np.int64(2)
+    endless: Any = Decimal("inf")
     for given in FLOATING:
-        terms = Terms.checked(
-            "b1", "copy", dataset_id=None, tasks_per_group=np.int64(2), timeout=given
-        )
+        terms = Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=given)
         assert is_plain(terms.timeout, float)
         assert is_plain(terms.tasks_per_group, int)
-    terms = Terms.checked(
-        "b1", "copy", dataset_id=None, tasks_per_group=None, timeout=Decimal("inf")
-    )
+    terms = Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=endless)
     assert terms.timeout is None
     for given in NONE:
         with pytest.raises(ValueError, match=r"^timeout must be a number from 0, or None: "):
@@ -337,7 +336,8 @@ def test_the_simulator_refuses_what_is_no_number() -> None:
             Fault(delay=given)
         with pytest.raises((ValueError, TypeError)):
             Fault(drip=given)
-    for given in [2.0, np.float64(2), Decimal(2), "2", np.bool_(True)]:  # noqa: FBT003
+    parts: list[Any] = [2.0, np.float64(2), Decimal(2), "2", np.bool_(True)]  # noqa: FBT003
+    for given in parts:
         with pytest.raises((ValueError, TypeError)):
             AfterLooks(given)
         with pytest.raises((ValueError, TypeError)):

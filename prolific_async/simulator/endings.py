@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.numbers import plain
+from prolific_async.simulator.numbers import real, whole
 
 __all__ = ["AfterLooks", "AfterSeconds", "Ending", "Immediately", "is_over"]
 
@@ -33,7 +33,7 @@ class AfterSeconds:
     """
 
     seconds: float = attrs.field(
-        converter=plain,
+        converter=real,
         validator=[attrs.validators.instance_of((int, float)), _not_negative],
     )
 
@@ -54,7 +54,7 @@ class AfterLooks:
     """
 
     looks: int = attrs.field(
-        converter=plain, validator=[attrs.validators.instance_of(int), _not_negative]
+        converter=whole, validator=[attrs.validators.instance_of(int), _not_negative]
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from prolific_async.simulator.answers import JSON_TYPE, Answer, error_answer
-from prolific_async.simulator.numbers import plain, plain_or_none
+from prolific_async.simulator.numbers import real, real_or_none, whole_or_none
 
 __all__ = ["Fault", "FaultScript"]
 
@@ -54,13 +54,13 @@ class Fault:
         TypeError: `body` cannot be encoded as JSON.
     """
 
-    status: int | None = attrs.field(default=None, converter=plain_or_none)
+    status: int | None = attrs.field(default=None, converter=whole_or_none)
     body: Any = attrs.field(default=None, kw_only=True)
     headers: Mapping[str, str] = attrs.field(default=None, converter=_frozen_headers, kw_only=True)
-    delay: float = attrs.field(default=0.0, converter=plain, kw_only=True)
+    delay: float = attrs.field(default=0.0, converter=real, kw_only=True)
     reset: Literal["before", "after"] | None = attrs.field(default=None, kw_only=True)
-    cut: int | None = attrs.field(default=None, converter=plain_or_none, kw_only=True)
-    drip: float | None = attrs.field(default=None, converter=plain_or_none, kw_only=True)
+    cut: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
+    drip: float | None = attrs.field(default=None, converter=real_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
     answer: Answer | None = attrs.field(init=False, repr=False, eq=False)
 
@@ -126,7 +126,7 @@ class FaultScript:
             raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
-        times = plain_or_none(times)
+        times = whole_or_none(times)
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
         self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))

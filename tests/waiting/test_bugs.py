@@ -234,7 +234,8 @@ class Jittery(PollPolicy):
     """A policy of the caller's own, with a bug."""
 
     def jittered(self, gap: float, share: float) -> float:
-        return GAPS[self.factor](gap, share)
+        broken: float = GAPS[self.factor](gap, share)
+        return broken
 
 
 GAPS: dict[float, Callable[[float, float], Any]] = {
