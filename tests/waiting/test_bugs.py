@@ -79,6 +79,43 @@ def test_a_broken_waiter_ends_alone(
     assert part in record.exc_text
 
 
+def test_a_broken_one_for_which_its_group_is_due_ends_alone() -> None:
+    async def main() -> None:
+        service = Service()
+        others = service.start(20)
+        broken = Broken("broken", gap=2)
+        service.engine.start(broken)
+        await asyncio.sleep(1)
+        broken.part = "due"
+        await asyncio.sleep(6)
+        broken.part = ""
+        assert isinstance(broken.ended, ProlificError)
+        assert {len(waiter.seen) for waiter in others} == {3}
+        service.leave(others)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+def test_a_broken_one_whose_deadline_comes_during_a_group_look_ends_alone() -> None:
+    async def main() -> None:
+        service = Service()
+        others = service.start(20)
+        broken = Broken("broken", timeout=3.15)
+        service.engine.start(broken)
+        await asyncio.sleep(3.12)
+        broken.part = "wants_whole"
+        await asyncio.sleep(0.05)
+        broken.part = ""
+        assert isinstance(broken.ended, ProlificError)
+        await asyncio.sleep(4)
+        assert {len(waiter.seen) for waiter in others} == {3}
+        service.leave(others)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
 @pytest.mark.parametrize("part", ["observe", "expire"])
 def test_others_who_wait_for_the_same_go_on(part: str) -> None:
     async def main() -> None:
