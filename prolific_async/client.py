@@ -11,10 +11,11 @@ import aiohttp
 from prolific_async._http.addresses import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
+from prolific_async._numbers import number, whole
 from prolific_async._waiting.looks import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
-from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
+from prolific_async.policies import PollPolicy, RetryPolicy
 
 
 class ProlificClient:
@@ -85,15 +86,11 @@ class ProlificClient:
         self._base_url, no_address = read_base_url(base_url)
         # Loggers that print local variables would show them, and either may be the token.
         del token, base_url
-        if not is_number(request_timeout) or request_timeout <= 0:
-            raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
-        if not is_whole(max_connections) or max_connections < 1:
-            raise ValueError(f"max_connections must be a whole number from 1: {max_connections!r}")
-        if max_requests_per_second is not None and (
-            not is_number(max_requests_per_second) or max_requests_per_second <= 0
-        ):
-            raise ValueError(
-                f"max_requests_per_second must be above 0, or None: {max_requests_per_second!r}"
+        request_timeout = number("request_timeout", request_timeout, positive=True)
+        max_connections = whole("max_connections", max_connections, least=1)
+        if max_requests_per_second is not None:
+            max_requests_per_second = number(
+                "max_requests_per_second", max_requests_per_second, positive=True, or_none=True
             )
         if strategy not in FEW:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from prolific_async import errors
+from prolific_async._frames import without_frames
 from prolific_async._http import answers
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def translated(
             failure = errors.ConnectionLostError(*call, reason)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
     # the answer, which may echo it.
-    if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        without_frames(error)  # the response keeps it, and its frames would keep the response
+    else:
         failure.__cause__ = error
     return failure
 

@@ -17,6 +17,7 @@ from prolific_async.errors import (
     BatchNotSetUpError,
     ConfigurationError,
     ProlificError,
+    WaitFailedError,
     WaitTimeoutError,
 )
 
@@ -39,7 +40,7 @@ class ExitCode(IntEnum):
 HELP = (
     "Exit codes: 0 ready or done; 1 the batch failed or was never set up; 2 wrong usage;"
     " 3 timed out; 4 the service refused, or it or the network failed."
-    " Of several batches the worst one decides: 1 before 4 before 3."
+    " Of several batches the worst one decides: 2 before 1 before 4 before 3."
 )
 
 _WORST_FIRST = (
@@ -56,6 +57,8 @@ def code_of(error: Exception) -> ExitCode:
     match error:
         case BatchFailedError() | BatchNotSetUpError():
             return ExitCode.FAILED
+        case WaitFailedError(__cause__=ValueError()):  # for what can be no id
+            return ExitCode.USAGE
         case WaitTimeoutError():
             return ExitCode.TIMED_OUT
         case ProlificError() if not isinstance(error, ConfigurationError):

@@ -50,7 +50,9 @@ def wait(
     elapsed, batch (null, or all of it) and error.
 
     Of standard input the first word of each line is an id. The lines may come
-    slowly, and be any number: at most 10,000 of them wait at once.
+    slowly, and be any number: at most 10,000 of them wait at once. A line that
+    holds no id is told and passed over; the exit code is 2 then, and also when
+    no line came.
 
     Examples:
       prolific-async batch wait "$copy" --timeout 600 && echo ready
@@ -75,16 +77,18 @@ def wait(
 
 
 class _Ends:
-    """Follows waits to their ends, and keeps of them only what is told after a table."""
+    """Follows waits to their ends, and keeps of them only what is told at the end."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._errors: dict[type[WaitError], WaitError] = {}
+        self._errors: dict[ExitCode, WaitError] = {}
         self._sentences: list[str] = []
+        self._is_empty = True
 
     async def follow(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
         async with aclosing(outcomes):
             async for outcome in outcomes:
+                self._is_empty = False
                 if isinstance(outcome, WaitError):
                     self._board.ended(outcome.batch_id, outcome)
                     self._complain(outcome)
@@ -94,10 +98,13 @@ class _Ends:
     def tell(self) -> ExitCode:
         for sentence in self._sentences:
             complain(sentence)
+        if self._is_empty:
+            complain("no ids came from standard input, so there was nothing to wait for")
+            return ExitCode.USAGE
         return exits.worst(self._errors.values())
 
     def _complain(self, error: WaitError) -> None:
-        self._errors.setdefault(type(error), error)
+        self._errors.setdefault(exits.code_of(error), error)
         if isinstance(self._board, LiveTable):
             self._sentences.append(str(error))
         else:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from prolific_async.simulator.numbers import whole, whole_or_none
 from prolific_async.simulator.records import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.state import State
 
@@ -162,6 +163,7 @@ class Backstage:
         """
         if batch_id == "" or "id" in extra:
             raise ValueError("add_batch: give an id that is not empty as batch_id")
+        instructions, tasks_per_group = whole(instructions), whole_or_none(tasks_per_group)
         if instructions < 0:
             raise ValueError("add_batch: instructions must be 0 or more")
         if created_at is not None and created_at.tzinfo is None:
@@ -239,6 +241,7 @@ class Backstage:
     def _add_dataset(
         self, workspace_id: str | None, datapoints: int, status: str, filename: str
     ) -> Dataset:
+        datapoints = whole(datapoints)
         if datapoints < 0:
             raise ValueError("datapoints must be 0 or more")
         return self._state.add_dataset(

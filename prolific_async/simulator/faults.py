@@ -11,6 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from prolific_async.simulator.answers import JSON_TYPE, Answer, error_answer
+from prolific_async.simulator.numbers import real, real_or_none, whole_or_none
 
 __all__ = ["Fault", "FaultScript"]
 
@@ -56,13 +57,13 @@ class Fault:
         TypeError: `body` cannot be encoded as JSON.
     """
 
-    status: int | None = None
+    status: int | None = attrs.field(default=None, converter=whole_or_none)
     body: Any = attrs.field(default=None, kw_only=True)
     headers: Mapping[str, str] = attrs.field(default=None, converter=_frozen_headers, kw_only=True)
-    delay: float = attrs.field(default=0.0, kw_only=True)
+    delay: float = attrs.field(default=0.0, converter=real, kw_only=True)
     reset: Literal["before", "after"] | None = attrs.field(default=None, kw_only=True)
-    cut: int | None = attrs.field(default=None, kw_only=True)
-    drip: float | None = attrs.field(default=None, kw_only=True)
+    cut: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
+    drip: float | None = attrs.field(default=None, converter=real_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
     answer: Answer | None = attrs.field(init=False, repr=False, eq=False)
 
@@ -132,6 +133,7 @@ class FaultScript:
             raise ValueError(f"inject: method and route must be text, not {method!r} and {route!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
+        times = whole_or_none(times)
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
         with self._lock:
