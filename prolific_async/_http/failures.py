@@ -7,7 +7,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
 
 from prolific_async import errors
 from prolific_async._frames import without_frames
@@ -41,6 +41,11 @@ def translated(
             failure = answers.undecodable(request, problem)
         case aiohttp.ClientResponseError():
             failure = answers.malformed(request, error.message, secret.reveal())
+        case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
+            fault,
+            PayloadEncodingError,  # which an early end is, too
+        ):
+            failure = answers.malformed(request, fault.message, secret.reveal())
         case _:
             failure = errors.ConnectionLostError(*call, reason)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of

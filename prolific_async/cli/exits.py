@@ -107,9 +107,14 @@ async def _until_terminated(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     """Let SIGTERM end the work in order, so that a table gives the terminal its cursor back."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for the type checker
+    loop = asyncio.get_running_loop()
     with contextlib.suppress(RuntimeError):  # on Windows, which has none, and in a thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await work
+    finally:
+        with contextlib.suppress(RuntimeError):
+            loop.remove_signal_handler(signal.SIGTERM)  # not every loop does so at its end
 
 
 def _discard_output() -> None:

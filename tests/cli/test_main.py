@@ -189,6 +189,12 @@ def test_sigterm_ends_it_quietly_and_gives_the_cursor_back(account: Simulator) -
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
+def test_sigterm_is_as_it_was_after_a_command(ready: str, cli: Any) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli("batch", "wait", ready).code == 0
+    assert signal.getsignal(signal.SIGTERM) == before  # uvloop's own loops keep theirs
+
+
 def test_ctrl_c_while_it_starts_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(ModuleType):
         def __getattr__(self, _name: str) -> object:

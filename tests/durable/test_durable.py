@@ -272,6 +272,7 @@ class Held(aiohttp.TraceConfig):
             await self.let_go.wait()
 
 
+@pytest.mark.slow
 async def test_an_order_that_was_cancelled_makes_no_copy(
     sim: Simulator, durable: DurableBatches
 ) -> None:
@@ -291,6 +292,7 @@ async def test_an_order_that_was_cancelled_makes_no_copy(
     assert [seen.body for seen in sent(sim, "/duplicate")] == [{"name": "Round 3"}]
 
 
+@pytest.mark.slow
 async def test_a_worker_ends_that_has_lost_an_order_to_another(
     sim: Simulator, sqlite: SQLite
 ) -> None:
@@ -564,6 +566,7 @@ def test_readme_shows_the_example_that_is_run() -> None:
 
 
 @pytest.mark.usefixtures("sqlite")
+@pytest.mark.slow
 async def test_the_example_works_and_run_again_makes_no_other_copy(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

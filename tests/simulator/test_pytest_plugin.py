@@ -66,6 +66,7 @@ def test_the_documented_test_works_as_it_stands(run: Run) -> None:
     run(documented(), *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> None:
     scopes = ("function", "class", "module", "package", "session")
     marks = ["", *(f'({word}="{scope}")' for word in ("loop_scope", "scope") for scope in scopes)]
@@ -106,6 +107,7 @@ def test_the_loop_is_the_tests_own_where_no_option_says_otherwise() -> None:
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
+@pytest.mark.slow
 def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
     marks = '\n@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     ran = run(marks + A_TEST.format(name="it"), *others)
@@ -122,6 +124,7 @@ def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, lo
     ran.stdout.fnmatch_lines(["prolific_simulator cannot be in two event loops*strict*"])
 
 
+@pytest.mark.slow
 def test_with_neither_it_says_what_is_needed(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
@@ -280,6 +283,7 @@ async def test_after():
     run(source, *asyncio_options("auto")).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
     source = """
 from prolific_async.simulator import AfterLooks, Simulator

@@ -571,6 +571,7 @@ async def test_one_look_lasts_no_longer_than_a_request_whatever_is_held(sim: Sim
         held.cancel()
 
 
+@pytest.mark.slow
 async def test_a_refused_list_is_held_for_bare_ids_too(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -753,6 +754,7 @@ def busiest_second(sim: Simulator, since: int = 0) -> int:
     return max(sum(start <= at < start + 1 for at in times) for start in times)
 
 
+@pytest.mark.slow
 async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
     ids = [sim.add_batch() for _ in range(200)]
     for one in ids:
@@ -774,6 +776,7 @@ async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
     assert counted(sim)["duplicate"] == 5
 
 
+@pytest.mark.slow
 async def test_the_limit_holds_after_a_server_that_hung(sim: Simulator) -> None:
     batch_id = sim.add_batch()
     sim.inject("GET", f"/{batch_id}", Fault(delay=0.4), times=2)
@@ -782,6 +785,7 @@ async def test_the_limit_holds_after_a_server_that_hung(sim: Simulator) -> None:
     assert busiest_second(sim) <= 49
 
 
+@pytest.mark.slow
 async def test_a_429_slows_all_and_nobody_starves(sim: Simulator) -> None:
     ids = going(sim, 30)
     async with of_client(sim, strategy="status") as client:
@@ -1050,6 +1054,7 @@ async def test_as_ready_of_an_endless_stream_that_is_left(
     await until(lambda: not tasks() - {asyncio.current_task()})
 
 
+@pytest.mark.slow
 async def test_a_stream_never_holds_the_loop(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(status="UNINITIALISED")
 
