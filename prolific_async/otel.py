@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each wait, its looks as events. It needs the extra ``[otel]``.
+"""OpenTelemetry: a span for each call and each wait, its looks as events. Extra ``[otel]``.
 
 ::
 
@@ -7,8 +7,18 @@
 
     client = instrument(ProlificClient(trace_configs=[create_trace_config()]))
 
-The trace config, of the package ``opentelemetry-instrumentation-aiohttp-client``, gives each
-request a span of its own, ``instrument`` each wait. Either works without the other.
+The trace config, of OpenTelemetry's own package for aiohttp, which the extra brings, gives each
+request a span. ``instrument`` gives one to each call and to each wait. Either works without the
+other.
+
+A span "prolific duplicate" lasts as long as the call, and the spans of all its requests are below
+it: those that are sent again, and those that look for a copy whose answer was lost. So do "prolific
+setup", "prolific get", "prolific get_status" and "prolific list". Such a span has
+
+- the attribute ``prolific.batch.id``, of the batch that was given, or ``prolific.workspace.id``,
+  and after a duplicate ``prolific.copy.id``;
+- the status OK when the call returned, else ERROR with the exception and ``error.type``. A call
+  that was cancelled has no status but an event "left".
 
 A span "prolific wait" lasts as long as a call waits for a batch: ``wait_until_ready`` and ``watch``
 have one, ``wait_all`` and ``as_ready`` one for each batch, two for one that is given twice. It is a
@@ -22,41 +32,47 @@ child of the span in which the call was made, and has
 - the status OK when the batch is READY, else ERROR with the exception and ``error.type``. A wait
   that nobody waited for to its end, being cancelled or left, has no status but an event "left".
 
-``error.type`` is the name of a class of ``prolific_async``, of a WaitError for a wait.
+``error.type`` is the name of the exception's class.
 
 A look serves all who wait, so its request is the child of none of them: its span is a root. No span
-shows the token, unless the trace config is told to capture the header ``authorization``.
+shows the token, unless the trace config is told to capture the header ``authorization``. What
+tracing raises is logged, and breaks no call and no wait.
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
 import time
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar
 
 try:
     from opentelemetry import context, trace
 except ImportError as error:  # other packages of the namespace may be there without it
     raise ImportError(
-        "prolific_async.otel needs the extra: pip install 'prolific-async[otel]'"
+        "prolific_async.otel needs the extra [otel]: install prolific_async with it, see README"
     ) from error
 
 from prolific_async._version import __version__
+from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
-from prolific_async.models import StatusEvent
-
-if TYPE_CHECKING:
-    from prolific_async.client import ProlificClient
-    from prolific_async.models import Batch
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["instrument"]
 
-Client = TypeVar("Client", bound="ProlificClient")
+Client = TypeVar("Client", bound=ProlificClient)
+
+_log = logging.getLogger("prolific_async")
+
+_CALLS = ("duplicate", "setup", "get", "get_status", "list")
+_GIVEN = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
 
 def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None = None) -> Client:
-    """Have the waits that a client begins from now on told as spans, and return it.
-
-    Again changes nothing.
+    """Trace the calls and waits that a client begins from now on, and return it. Idempotent.
 
     Args:
         client: The client.
@@ -68,14 +84,17 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
     """
     waits = client.batches._waits  # noqa: SLF001 - the hook is no public name
     if not isinstance(waits.observe, _Tracing):
-        waits.observe = _Tracing(tracer_provider)
+        tracing = waits.observe = _Tracing(tracer_provider)
+        for name in _CALLS:
+            # On the resource, since a batch's own verbs call the resource's.
+            setattr(client.batches, name, tracing.traced(name, getattr(client.batches, name)))
     elif tracer_provider not in (None, waits.observe.provider or trace.get_tracer_provider()):
         raise ValueError("the client's spans go to another tracer provider already")
     return client
 
 
 class _Tracing:
-    """Makes what turns a wait into a span."""
+    """Makes what turns a wait or a call into a span."""
 
     def __init__(self, provider: trace.TracerProvider | None) -> None:
         self.provider = provider
@@ -83,6 +102,41 @@ class _Tracing:
 
     def __call__(self, batch_id: str) -> _WaitSpan:
         return _WaitSpan(self._tracer, batch_id)
+
+    def traced(
+        self, name: str, verb: Callable[..., Coroutine[Any, Any, Any]]
+    ) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """Return a verb each call of which is a span."""
+        given, *_ = inspect.signature(verb).parameters
+
+        @wraps(verb)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            # In place of the caller's span, which must not be ended here when tracing raises.
+            span: trace.Span = trace.NonRecordingSpan(trace.get_current_span().get_span_context())
+            with _harmless():
+                subject = args[0] if args else kwargs.get(given)
+                span = self._tracer.start_span(
+                    f"prolific {name}",
+                    attributes={_GIVEN[given]: str(getattr(subject, "id", subject))},
+                )
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                try:
+                    result = await verb(*args, **kwargs)
+                except Exception as error:
+                    with _harmless():
+                        _fail(span, error)
+                    raise
+                except BaseException:
+                    with _harmless():
+                        _leave(span)
+                    raise
+            with _harmless():
+                if name == "duplicate":
+                    span.set_attribute("prolific.copy.id", result.id)
+                _succeed(span)
+            return result
+
+        return call
 
 
 class _WaitSpan:
@@ -125,11 +179,36 @@ class _WaitSpan:
 
     def _ended(self, span: trace.Span, outcome: Batch | WaitError | None) -> None:
         if isinstance(outcome, WaitError):
-            span.set_attribute("error.type", type(outcome).__qualname__)
-            span.record_exception(outcome)
-            span.set_status(trace.StatusCode.ERROR, str(outcome))
+            _fail(span, outcome)
         elif outcome is not None:
-            span.set_status(trace.StatusCode.OK)
+            _succeed(span)
         else:
-            span.add_event("left")
-        span.end()
+            _leave(span)
+
+
+def _succeed(span: trace.Span) -> None:
+    span.set_status(trace.StatusCode.OK)
+    span.end()
+
+
+def _fail(span: trace.Span, error: Exception) -> None:
+    span.set_attribute("error.type", type(error).__qualname__)
+    span.record_exception(error)
+    span.set_status(trace.StatusCode.ERROR, str(error))
+    span.end()
+
+
+def _leave(span: trace.Span) -> None:
+    span.add_event("left")
+    span.end()
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Keep what tracing raises, a CancelledError too, from ending the call that it tells of."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - a bug in tracing is not the call's
+        _log.exception("tracing raised; the call goes on")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -93,7 +92,8 @@ def _the_time_of_day_stands_still() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "http_proxy", "https_proxy", "no_proxy"):
+    ours = ("PROLIFIC_TOKEN", "PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY", "PROLIFIC_URL")
+    for name in (*ours, "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -125,19 +125,5 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 @pytest.fixture(scope="module")
 def far() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
-    sim = Simulator(setup=AfterLooks(1), log_size=0)
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with sim:
-            loops.append(asyncio.get_running_loop())
-            started.set()
-            await stop.wait()
-
-    loops: list[asyncio.AbstractEventLoop] = []
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(HANGS)
-    yield sim
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join()
+    with Simulator(setup=AfterLooks(1), log_size=0) as sim:
+        yield sim

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import subprocess
 import sys
+import tomllib
 from contextlib import aclosing
 from functools import partial
+from importlib import metadata
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+from uuid import UUID
 
 import pytest
 from opentelemetry import trace
@@ -19,14 +25,19 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from prolific_async import (
+    AuthenticationError,
     BatchFailedError,
+    NotFoundError,
+    OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
     RetryPolicy,
     StatusEvent,
     WaitFailedError,
     WaitTimeoutError,
+    otel,
 )
+from prolific_async.batches import Batches
 from prolific_async.otel import instrument
 from prolific_async.simulator import Fault
 from tests.stepping import Manner, cancelled_at
@@ -53,6 +64,26 @@ class Traces:
     @property
     def waits(self) -> list[ReadableSpan]:
         return [span for span in self.spans if span.name == "prolific wait"]
+
+    @property
+    def calls(self) -> dict[str, list[ReadableSpan]]:
+        """Return the spans of calls, by their verbs."""
+        of: dict[str, list[ReadableSpan]] = {}
+        for span in self.spans:
+            if span not in self.waits and span.name.startswith("prolific "):
+                of.setdefault(span.name.removeprefix("prolific "), []).append(span)
+        return of
+
+    def below(self, root: ReadableSpan) -> list[ReadableSpan]:
+        """Return the spans of requests that have a span above them."""
+        of = {span.context.span_id: span for span in self.spans if span.context}
+
+        def has(span: ReadableSpan | None) -> bool:
+            if span is None or span is root:
+                return span is root
+            return has(of.get(span.parent.span_id) if span.parent else None)
+
+        return [span for span in self.requests if has(span)]
 
     @property
     def requests(self) -> list[ReadableSpan]:
@@ -107,8 +138,20 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
     )
-    assert "ImportError: prolific_async.otel needs the extra" in done.stderr
-    assert "pip install 'prolific-async[otel]'" in done.stderr
+    needed = "needs the extra [otel]: install prolific_async with it, see README"
+    assert f"ImportError: prolific_async.otel {needed}" in done.stderr
+
+
+def test_the_extra_brings_what_readme_imports() -> None:
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    brought = [each.partition(">=")[0] for each in project["optional-dependencies"]["otel"]]
+    files = {str(file) for name in brought for file in metadata.files(name) or ()}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    modules = re.findall(r"^from (opentelemetry\S*) import", readme, re.MULTILINE)
+    assert modules
+    for module in modules:
+        assert f"{module.replace('.', '/')}/__init__.py" in files
 
 
 def names(span: ReadableSpan) -> list[str]:
@@ -366,6 +409,8 @@ async def test_instrumenting_again_changes_nothing(
     assert instrument(client, tracer_provider=traces.provider) is client
     await client.batches.wait_until_ready(sim.add_batch(status="READY"))
     assert len(traces.waits) == 1
+    await client.batches.get_status(sim.add_batch())
+    assert len(traces.calls["get_status"]) == 1
 
 
 async def test_the_spans_of_a_client_go_to_one_provider(
@@ -405,8 +450,8 @@ class BrokenAtTheEnd(SpanProcessor):
     [Broken(RuntimeError("no start")), Broken(asyncio.CancelledError()), BrokenAtTheEnd()],
     ids=["start", "cancelled", "end"],
 )
-async def test_what_breaks_in_tracing_breaks_no_wait(
-    sim: Simulator, caplog: pytest.LogCaptureFixture, broken: SpanProcessor
+async def test_what_breaks_in_tracing_breaks_no_wait_and_no_call(
+    sim: Simulator, traces: Traces, caplog: pytest.LogCaptureFixture, broken: SpanProcessor
 ) -> None:
     provider = TracerProvider()
     provider.add_span_processor(broken)
@@ -415,6 +460,11 @@ async def test_what_breaks_in_tracing_breaks_no_wait(
     async with ProlificClient(sim.token, base_url=sim.url) as client:
         instrument(client, tracer_provider=provider)
         async with asyncio.timeout(5):
+            with traces.tracer.start_as_current_span("caller") as caller:
+                assert (await client.batches.get(batch_id)).id == batch_id
+                with pytest.raises(NotFoundError):
+                    await client.batches.get_status("nowhere")
+                assert caller.is_recording()
             ready = await client.batches.wait_until_ready(batch_id, on_event=told.append)
             assert ready.id == batch_id
             assert len(told) == 1
@@ -423,6 +473,13 @@ async def test_what_breaks_in_tracing_breaks_no_wait(
             with pytest.raises(WaitTimeoutError):
                 await client.batches.wait_until_ready(sim.add_batch(), timeout=0.01)
     assert f"an observer raised for batch {batch_id}; the wait goes on" in caplog.messages
+    assert "tracing raised; the call goes on" in caplog.messages
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_who_stops_the_program_is_heard(error: type[BaseException]) -> None:
+    with pytest.raises(error), otel._harmless():
+        raise error
 
 
 async def test_calls_are_children_of_their_caller_but_looks_of_nobody(
@@ -444,8 +501,134 @@ async def test_calls_are_children_of_their_caller_but_looks_of_nobody(
     of: dict[str, set[int | None]] = {"POST": set(), "GET": set()}
     for span in traces.requests:
         of[span.name].update(parents([span]))
-    assert of == {"POST": {caller.get_span_context().span_id}, "GET": {None}}
+    (setup,) = traces.calls["setup"]
+    assert setup.context is not None
+    assert of == {"POST": {setup.context.span_id}, "GET": {None}}
+    assert parents([setup]) == [caller.get_span_context().span_id]
     assert len(traces.requests) == len(sim.requests)
+
+
+async def test_the_requests_of_a_lost_duplicate_are_one_tree(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(reset="before"))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.duplicate(batch_id, name="Round 2")
+    (span,) = traces.calls["duplicate"]
+    assert span.parent is None
+    assert len(sim.requests) == 9
+    assert len(traces.below(span)) == len(traces.requests) == len(sim.requests)
+    assert attributes(span) == {
+        "prolific.batch.id": batch_id,
+        "error.type": "OutcomeUnknownError",
+    }
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == str(caught.value)
+    assert names(span) == ["exception"]
+    recorded = dict(span.events[0].attributes or {})
+    assert recorded["exception.type"] == "prolific_async.errors.OutcomeUnknownError"
+
+
+async def test_the_requests_of_a_lost_setup_are_one_tree_that_ends_well(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/setup", Fault(reset="before"))
+    await client.batches.setup(UUID(batch_id), tasks_per_group=2)
+    (span,) = traces.calls["setup"]
+    assert [request.name for request in traces.below(span)] == ["POST", "GET", "POST"]
+    assert len(traces.requests) == 3
+    assert attributes(span) == {"prolific.batch.id": batch_id}
+    assert span.status.status_code is StatusCode.OK
+    assert names(span) == []
+
+
+async def test_a_copy_that_was_found_is_told(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    source = await client.batches.get(sim.add_batch())
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    copy = await source.duplicate(name="Round 2")
+    (span,) = traces.calls["duplicate"]
+    assert attributes(span) == {
+        "prolific.batch.id": source.id,
+        "prolific.copy.id": copy.id,
+    }
+    assert span.status.status_code is StatusCode.OK
+    assert len(traces.below(span)) == len(sim.requests) - 1 == 3
+
+
+async def test_a_batch_s_own_verbs_are_traced_whenever_it_was_read(
+    sim: Simulator, traces: Traces
+) -> None:
+    async with ProlificClient(sim.token, base_url=sim.url) as plain:
+        batch = await plain.batches.get(sim.add_batch())
+        instrument(plain, tracer_provider=traces.provider)
+        copy = await batch.duplicate()
+        await copy.setup()
+        await copy.refresh()
+        await copy.get_status()
+        await plain.batches.list(workspace_id=copy.workspace_id)
+    assert {verb: len(spans) for verb, spans in traces.calls.items()} == {
+        "duplicate": 1,
+        "setup": 1,
+        "get": 1,
+        "get_status": 1,
+        "list": 1,
+    }
+    (listed,) = traces.calls["list"]
+    assert attributes(listed) == {"prolific.workspace.id": copy.workspace_id}
+
+
+async def test_a_request_that_is_sent_again_is_below_its_call(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    sim.inject("GET", "/status", Fault(503), times=2)
+    await client.batches.get_status(batch=sim.add_batch())
+    (span,) = traces.calls["get_status"]
+    assert len(traces.below(span)) == 3
+
+
+async def test_a_traced_verb_looks_as_it_did(client: ProlificClient, traces: Traces) -> None:
+    for verb in ("duplicate", "setup", "get", "get_status", "list"):
+        traced, plain = getattr(client.batches, verb), getattr(Batches, verb)
+        assert inspect.iscoroutinefunction(traced)
+        assert traced.__doc__ == plain.__doc__
+        assert inspect.signature(traced) == inspect.signature(partial(plain, client.batches))
+    with pytest.raises(TypeError, match="batch"):
+        await client.batches.get()  # type: ignore[call-arg] # as a user without a type checker
+    with pytest.raises(ValueError, match="cannot be an id"):
+        await client.batches.setup("")
+    codes = [span.status.status_code for span in traces.spans]
+    assert codes == [StatusCode.ERROR] * 2
+
+
+@pytest.mark.parametrize("manner", get_args(Manner))
+@pytest.mark.parametrize("verb", ["duplicate", "setup"])
+async def test_a_call_has_one_span_wherever_it_is_cancelled(
+    client: ProlificClient,
+    sim: Simulator,
+    traces: Traces,
+    caplog: pytest.LogCaptureFixture,
+    verb: str,
+    manner: Manner,
+) -> None:
+    came_that_far, steps = True, count(1)
+    with traces.tracer.start_as_current_span("caller"):
+        while came_that_far:
+            batch_id = sim.add_batch()
+            came_that_far = await cancelled_at(
+                next(steps), manner, partial(getattr(client.batches, verb), batch_id)
+            )
+            span = traces.calls[verb][-1]
+            assert attributes(span)["prolific.batch.id"] == batch_id
+            is_left = names(span) == ["left"]
+            assert span.status.status_code is (StatusCode.UNSET if is_left else StatusCode.OK)
+            assert came_that_far or not is_left
+        assert trace.get_current_span().is_recording()
+    assert len(traces.calls[verb]) == next(steps) - 1 > 1
+    assert not caplog.records, "a span that is ended twice is warned about"
 
 
 async def test_a_trace_goes_on_in_the_request_s_headers(
@@ -472,6 +655,9 @@ async def test_no_span_shows_the_token(
     with pytest.raises(WaitFailedError):
         await client.batches.wait_until_ready(batch_id)
     await client.batches.list(sim.workspace_id)
+    sim.inject("POST", "/duplicate", Fault(401, body={"detail": f"not {sim.token}"}))
+    with pytest.raises(AuthenticationError):
+        await client.batches.duplicate(batch_id)
     assert {span.status.status_code for span in traces.requests} >= {StatusCode.ERROR}
     assert any(f"workspace_id={sim.workspace_id}" in span.to_json() for span in traces.requests)
     for span in traces.spans:

@@ -8,9 +8,10 @@ import math
 
 _log = logging.getLogger("prolific_async")
 
-_LEAST = 5.0  # requests a second that a slow-down never goes below
+_LEAST = 5.0  # requests a second that a slow-down never goes below, unless the limit is that low
 _DECREASE = 0.5  # of the rate it had, at each 429
-_RECOVERY = 30.0  # seconds from the last 429 until the rate that it had is back
+_PROBING = 15.0  # seconds from the last 429 until the rate that was refused is tried again
+_RECOVERY = 30.0  # seconds from the last 429 until the rate from before the first one is back
 _DOUBLING = 30.0  # seconds in which the rate doubles once that is back
 _DOUBLINGS = 60  # after which no rate holds anything up; more would overflow
 _SPARE = 4.0  # times the rate there is use for: a limit that high holds nobody up
@@ -20,8 +21,10 @@ _BURST = 0.2  # of a second's worth may go at once, so that no second carries mo
 class Budget:
     """Lets requests go in turn, looks and plain calls alternately where both wait.
 
-    Without a limit and without a 429 it only counts. After a 429 the rate that there was is halved,
-    grows back evenly, and then faster, until it no longer holds anything up.
+    Without a limit and without a 429 it only counts. After a 429 the rate that there was is halved.
+    It grows back as in TCP's CUBIC (RFC 9438): fast to just below the rate that was refused, slowly
+    past it, and fast again when that is not refused, until it no longer holds anything up. However
+    many 429s there were, the rate from before the first is back 30 s after the last.
     """
 
     def __init__(self, limit: float | None = None) -> None:
@@ -29,7 +32,8 @@ class Budget:
         self._limit = math.inf if limit is None else limit
         self._slowed_at: float | None = None
         self._slowed_to = math.inf
-        self._growth = 0.0
+        self._refused = math.inf  # the rate at the newest 429
+        self._former = 0.0  # the rate before the first 429 of those that came in a row
         self._second = -math.inf  # when the second that is being counted began
         self._count = 0
         self._last_count = 0
@@ -78,18 +82,21 @@ class Budget:
 
     def slow_down(self, sent_at: float, now: float) -> None:
         """Take in a 429. One to a request from before the last slow-down is no news."""
-        if self._slowed_at is not None and sent_at <= self._slowed_at:
+        slowed_at = self._slowed_at
+        if slowed_at is not None and sent_at <= slowed_at:
             return
-        had = self._rate(now)
-        if self._slowed_at is None:
-            had = min(had, max(self._last_count, self._count))
-        self._slowed_to = min(max(had * _DECREASE, _LEAST), self._limit)
+        rate = min(self._rate(now), max(self._last_count, self._count))
+        least = min(_LEAST, self._limit * _DECREASE)
+        self._slowed_to = max(rate * _DECREASE, least)
         _log.log(
-            logging.INFO if self._slowed_at is not None else logging.WARNING,
+            logging.INFO if slowed_at is not None else logging.WARNING,
             "the service answered 429: at most %.3g requests a second from now, then more again",
             self._slowed_to,
         )
-        self._growth = max(had - self._slowed_to, _LEAST * _DECREASE) / _RECOVERY
+        self._refused = max(rate, self._slowed_to + least * _DECREASE)
+        if slowed_at is None or now - slowed_at > _RECOVERY:
+            self._former = 0.0
+        self._former = max(self._former, self._refused)
         self._slowed_at = now
         self._free_at = max(self._free_at, now + 1 / self._slowed_to)
 
@@ -119,9 +126,12 @@ class Budget:
         if self._slowed_at is None:
             return self._limit
         age = now - self._slowed_at
-        rate = self._slowed_to + self._growth * min(age, _RECOVERY)
-        # Beyond the rate that it had it grows faster, but never by a leap: a crowd that was held
-        # back would go at once, and be refused as one.
+        if age < _PROBING:
+            rate = self._refused - (self._refused - self._slowed_to) * (1 - age / _PROBING) ** 3
+        else:
+            share = min((age - _PROBING) / (_RECOVERY - _PROBING), 1.0)
+            rate = self._refused + (self._former - self._refused) * share**3
+        # Never by a leap: waits that were held back would go at once, and be refused together.
         rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None

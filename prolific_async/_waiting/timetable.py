@@ -82,5 +82,7 @@ class Timetable(Generic[T]):
             if when == thing.when:
                 self.place(thing, math.inf)
                 due.append(thing)
-        self._wake(due, now)
-        self.arm()
+        try:
+            self._wake(due, now)
+        finally:  # else whatever goes wrong with one would stop the timer for all
+            self.arm()

@@ -36,7 +36,7 @@ What it promises
 - A setup is sent when the status shows that none was accepted.
 - An order's time runs from when it was given, through queue, crashes and deploys. When it is over
   before the duplicate is sent, no copy is made; when it is over while one may be under way, the
-  WaitTimeoutError's ``__cause__`` is an OutcomeUnknownError.
+  WaitTimeoutError's ``failure`` is an OutcomeUnknownError.
 - Lost connections, 429, 5xx and a refused token are survived until then, and connections to the
   database that are lost; any other refusal (400, 403, ...) ends the order.
 - All orders of a worker wait by the engine of its one client, as all other waits of that client do.
@@ -103,8 +103,19 @@ of all workflows' code: each deploy would strand what is under way. Here it is a
 package raises when its steps change. An application that sets it by ``config`` or
 ``DBOS__APPVERSION`` keeps it over its deploys, or lets workers of the old version finish what they
 have begun. After a roll-back to an older one it calls ``DBOS.set_latest_application_version``:
-what waits in the queue is for the newest version that was ever started. DBOS is one for each
-process, and this worker launches it; an application's own workflows run in it, too.
+what waits in the queue is for the newest version that was ever started.
+
+Applications that use DBOS themselves
+-------------------------------------
+DBOS is one for each process. In a process with a worker it belongs to the worker, which makes,
+launches and destroys it. Workflows of your own can run in it: register them as usual, and give
+your settings as ``config``; its name, its database and its executor's id remain the worker's.
+
+If your application makes its own DBOS, run the worker in another process. ``worker`` raises a
+ConfigurationError when there is a DBOS already, launched or not, and leaves that one alone; making
+one while a worker runs raises a ConfigurationError, too. ``order``, ``result`` and ``take_over``
+work in any process. In a shared database the two need different names: ``application`` is not the
+name of your own DBOS, which would take the orders out of the queue.
 """
 
 try:
@@ -113,7 +124,8 @@ except ModuleNotFoundError as error:
     if error.name != "dbos":
         raise
     raise ImportError(
-        "prolific_async.durable needs the extra: pip install 'prolific-async[durable]'"
+        "prolific_async.durable needs the extra [durable]: install prolific_async with it, "
+        "see README"
     ) from error
 
 __all__ = ["DurableBatches", "Order"]

@@ -14,10 +14,11 @@ from dbos import DBOS
 from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
+from prolific_async.durable.workers_dbos import WorkersDBOS
 from prolific_async.errors import ConfigurationError, ProlificError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 
     from dbos import DBOSConfig
 
@@ -50,6 +51,10 @@ class Work:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = False
 
+    def is_its(self, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether a task runs one of its workflows."""
+        return task in self._tasks
+
     async def end(self) -> None:
         """Stop every workflow where it is, without an outcome, so that it can be resumed."""
         self._ending = True
@@ -78,11 +83,11 @@ class Work:
 
     def _end_with(self, task: asyncio.Task[Any] | None) -> None:
         assert task is not None  # noqa: S101 - called by a coroutine
-        if self._ending:
-            raise asyncio.CancelledError
         # DBOS goes on with it when an order was given to another worker, whose result it awaits.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._ending:
+            raise asyncio.CancelledError
 
 
 _work: Work | None = None
@@ -107,11 +112,15 @@ def at_work(work: Work) -> Iterator[None]:
 
 
 @contextmanager
-def _without_a_line_for_each() -> Iterator[None]:
-    """Keep DBOS from warning of every workflow that the end of its worker stops, by design."""
+def _without_a_line_for_each(work: Work) -> Iterator[None]:
+    """Keep DBOS from warning of each workflow of a worker that stops, by design, to go on later."""
 
     def wanted(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("Asyncio task cancelled")
+        # DBOS logs it in the task that was cancelled; an application's own are left alone.
+        return not (
+            record.getMessage().startswith("Asyncio task cancelled")
+            and work.is_its(asyncio.current_task())
+        )
 
     logger = logging.getLogger("dbos")
     logger.addFilter(wanted)
@@ -127,7 +136,7 @@ def _left_for_later() -> Iterator[None]:
     try:
         yield
     except ProlificError as error:
-        if isinstance(error, ConfigurationError) or isinstance(error.__cause__, ConfigurationError):
+        if isinstance(error, ConfigurationError) or isinstance(error.failure, ConfigurationError):
             _log.error("%s; the work is left for the next start of a worker", error)
             raise asyncio.CancelledError from error
         raise
@@ -137,6 +146,12 @@ def _left_for_later() -> Iterator[None]:
 async def carry_out(**terms: Any) -> dict[str, Any]:
     """Run by DBOS, with the fields of ``Terms``."""
     if _work is None:
+        _log.error(
+            "%s was taken by a DBOS of this process that no worker of DurableBatches runs: give "
+            "DurableBatches an application name that no other DBOS has, then take_over(%r)",
+            DBOS.workflow_id,
+            DBOS.executor_id,
+        )
         raise asyncio.CancelledError("this process has no worker")
     return await _work.carry_out(Terms(**terms))
 
@@ -157,30 +172,49 @@ async def worker(
         settling: As for ``Making``.
         before: Called when no workflow of this process runs, and none can begin.
 
+    Raises:
+        ConfigurationError: This process has a worker, or a DBOS that is not a worker's.
+
     """
+    settings = {
+        # With the name, since applications that share a database can share no version.
+        "application_version": os.environ.get("DBOS__APPVERSION")
+        or f"{settings['name']}:steps-{STEPS}",
+        "log_level": "WARNING",
+        "max_executor_threads": _THREADS,
+        **settings,
+    }
     work = Work(batches, settling)
-    with at_work(work):
-        await before()
-        loop = asyncio.get_running_loop()
-        DBOS(
-            config={
-                # With the name, since applications that share a database can share no version.
-                "application_version": os.environ.get("DBOS__APPVERSION")
-                or f"{settings['name']}:steps-{STEPS}",
-                "log_level": "WARNING",
-                "max_executor_threads": _THREADS,
-                **settings,
-            }
-        )
+    with at_work(work), _without_a_line_for_each(work):
+        dbos = WorkersDBOS.make(settings)
         try:
+            await before()
             # In this thread, since DBOS runs workflows in the loop that it is launched in.
             DBOS.launch()
             yield
         finally:
-            with _without_a_line_for_each():
-                await work.end()
-            # In another thread, since DBOS's own ones may wait for this loop, and not in the
-            # loop's pool, which DBOS has made its own.
-            with ThreadPoolExecutor(1) as pool:
-                await loop.run_in_executor(pool, DBOS.destroy)
-            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+            await _surely(_end(work, dbos, settings))
+
+
+async def _end(work: Work, dbos: WorkersDBOS, settings: DBOSConfig) -> None:
+    await work.end()
+    loop = asyncio.get_running_loop()
+    # In another thread, since DBOS's own ones may wait for this loop, and not in the loop's pool,
+    # which DBOS has made its own.
+    with ThreadPoolExecutor(1) as pool:
+        await loop.run_in_executor(pool, dbos.end, settings)
+    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+
+
+async def _surely(ending: Coroutine[Any, Any, None]) -> None:
+    """Await what must not be left half done, however often this task is cancelled meanwhile."""
+    task = asyncio.create_task(ending)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    task.result()
+    if cancelled is not None:
+        raise cancelled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,22 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
         sim.token, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY
     ) as quick:
         yield quick
+
+
+@pytest.fixture
+def dbos_warnings() -> Iterator[list[str]]:
+    """Return what DBOS warns of in this process; it keeps its log from the root logger."""
+    messages: list[str] = []
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    handler = Kept(logging.WARNING)
+    logger = logging.getLogger("dbos")
+    logger.addHandler(handler)
+    yield messages
+    logger.removeHandler(handler)
 
 
 @pytest.fixture

@@ -32,7 +32,10 @@ from prolific_async import (
 )
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.database import checked_database
+from prolific_async.durable.terms import Terms
+from prolific_async.durable.worker import Work
 from prolific_async.simulator import Fault, Simulator
+from tests.conftest import QUICK_POLL
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
 if TYPE_CHECKING:
@@ -109,6 +112,8 @@ async def test_errors_come_out_as_they_are(
     assert {batch.id for batch in several.candidates} == twins
     assert isinstance(late, WaitTimeoutError)
     assert late.batch_id == source
+    assert "wait again" not in str(late)
+    assert "another name" in str(late)
     assert isinstance(missing, NotFoundError)
 
 
@@ -189,7 +194,7 @@ async def test_the_time_in_the_queue_counts(
 
 @pytest.mark.parametrize("first", ["worker", "client"])
 async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
-    sim: Simulator, durable: DurableBatches, first: str
+    sim: Simulator, durable: DurableBatches, dbos_warnings: list[str], first: str
 ) -> None:
     source = sim.add_batch()
     copy = sim.add_batch("Round 2", status="WORKING")
@@ -211,6 +216,19 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
         durable.worker(client, **QUICK_WORKER),
     ):
         assert (await order.result()).id == copy
+    assert dbos_warnings == []
+
+
+async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
+    client: ProlificClient, sim: Simulator
+) -> None:
+    work = Work(client.batches, 1)
+    await work.end()
+    terms = Terms.checked("source", "Round 2", dataset_id=None, tasks_per_group=None, timeout=None)
+    begun = asyncio.create_task(work.carry_out(terms))
+    await asyncio.wait([begun])
+    assert begun.cancelled()
+    assert not sim.requests
 
 
 async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
@@ -322,13 +340,34 @@ async def test_the_loop_is_as_it_was_when_the_worker_has_ended(
     assert await client.batches.list(sim.workspace_id) == []
 
 
-async def test_a_process_has_one_worker(client: ProlificClient, durable: DurableBatches) -> None:
+async def test_a_process_has_one_worker(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    order = await durable.order(sim.add_batch(), name="Round 2")
     async with durable.worker(client, **QUICK_WORKER):
         with pytest.raises(ConfigurationError, match="one"):
             async with durable.worker(client, executor_id="two"):
                 pass  # pragma: no cover
+        await asyncio.wait_for(order.result(), SECONDS)
     async with durable.worker(client, **QUICK_WORKER):
         pass
+
+
+def test_workers_follow_each_other_in_loops_of_their_own(sqlite: SQLite) -> None:
+    url = sqlite.new()
+
+    async def work(name: str) -> None:
+        async with (
+            Simulator() as sim,
+            ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
+            DurableBatches(url, look_every=0.05) as durable,
+            durable.worker(client, **QUICK_WORKER),
+        ):
+            order = await durable.order(sim.add_batch(), name=name)
+            await asyncio.wait_for(order.result(), SECONDS)
+
+    for name in ("Round 2", "Round 3"):
+        asyncio.run(work(name))
 
 
 async def test_an_order_may_be_awaited_before_there_is_a_worker(
@@ -435,7 +474,7 @@ def test_without_the_extra_the_import_says_what_to_do() -> None:
     )
     assert run.returncode == 1
     assert "ImportError" in run.stderr
-    assert "pip install 'prolific-async[durable]'" in run.stderr
+    assert "needs the extra [durable]: install prolific_async with it, see README" in run.stderr
 
 
 async def test_many_results_are_awaited_with_one_look(

@@ -25,6 +25,8 @@ from tests.durable.worker import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.durable.databases import PostgreSQL, SQLite
 
 SOURCE = "source"
@@ -245,6 +247,48 @@ async def _began(url: str) -> list[int]:
     orders = await client.list_workflows_async()
     await asyncio.to_thread(client.destroy)
     return sorted(order.dequeued_at for order in orders if order.dequeued_at is not None)
+
+
+async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warning(
+    databases: SQLite | PostgreSQL, tmp_path: Path, dbos_warnings: list[str]
+) -> None:
+    url = databases.new()
+    warnings = tmp_path / "warnings"
+    names = [f"Round {number}" for number in range(3)]
+    async with (
+        Simulator(setup=AfterLooks(10**6)) as sim,
+        DurableBatches(url, look_every=0.1) as durable,
+    ):
+        sim.add_batch(batch_id=SOURCE)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, warnings=str(warnings))
+        lives = [start(life)]
+        try:
+            orders = [await durable.order(SOURCE, name=name) for name in names]
+            async with asyncio.timeout(SECONDS):
+                while posts(sim).get("setup", 0) < len(names):
+                    await asyncio.sleep(0.02)
+            kill(lives[0])
+            looks = len(sim.requests)
+            lives.append(start(life))
+            async with asyncio.timeout(SECONDS):
+                while len(sim.requests) == looks:
+                    await asyncio.sleep(0.02)
+            again = [await durable.order(SOURCE, name=name, timeout=0) for name in names]
+            for copy in set(sim.batches) - {SOURCE}:
+                sim.set_status(copy, "READY")
+            ready = await asyncio.wait_for(
+                asyncio.gather(*(order.result() for order in again)), SECONDS
+            )
+            finished = [await (await durable.order(SOURCE, name=name)).result() for name in names]
+        finally:
+            for each in lives:
+                kill(each)
+        assert [order.workflow_id for order in again] == [order.workflow_id for order in orders]
+        assert [batch.name for batch in ready] == names
+        assert finished == ready
+        assert posts(sim) == {"duplicate": 3, "setup": 3}
+    assert warnings.read_text() == ""
+    assert dbos_warnings == []
 
 
 @pytest.mark.parametrize("procedure", ["take_over", pytest.param("dbos", marks=pytest.mark.slow)])

@@ -6,6 +6,7 @@ The processes are forked from one that has imported everything, so that a life c
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
@@ -65,6 +66,8 @@ class Settings:
     rate: float | None = None
     settling: float = 1.0
     death: AtRequest | AtInsert | None = None
+    warnings: str | None = None
+    """Path of a file for DBOS's warnings."""
     deployed_anew: bool = False
 
 
@@ -112,6 +115,10 @@ def _run(settings: Settings, on_uvloop: bool) -> None:  # noqa: FBT001 - a proce
 
 async def _work(settings: Settings) -> None:
     traces = []
+    if settings.warnings is not None:
+        log = logging.FileHandler(settings.warnings)
+        log.setLevel(logging.WARNING)
+        logging.getLogger("dbos").addHandler(log)
     if isinstance(settings.death, AtRequest):
         traces.append(_trace(settings.death))
     if isinstance(settings.death, AtInsert):
