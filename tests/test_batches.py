@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -110,7 +111,7 @@ async def test_null_status_is_none(sim: Simulator, client: ProlificClient) -> No
     assert await client.batches.get_status(batch_id) == "SYNCING"
 
 
-BAD_IDS = ["", ".", "..", "a\nb", "\x00", "a\x85b", "\ud800", None, 7, b"b1"]
+BAD_IDS = ["", ".", "..", "a\nb", "\x00", "a\x85b", "a b", "\ufeffb1", "\ud800", None, 7, b"b1"]
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)
@@ -145,7 +146,7 @@ async def test_one_id_is_no_iterable_of_ids(sim: Simulator, client: ProlificClie
 
 
 @pytest.mark.parametrize(
-    "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä ö", "a;b", "..."]
+    "odd", ["../studies", "a/b", "a?b=c", "a#b", "%2e%2e", "ä+ö", "a;b", "..."]
 )
 async def test_odd_ids_stay_in_their_segment(
     odd: str, sim: Simulator, client: ProlificClient
@@ -305,6 +306,78 @@ async def test_a_plain_refusal_is_raised_as_it_is(
     assert len(sim.requests) == 1
 
 
+ODD: list[dict[str, Any]] = [
+    {"created_by": None},
+    {"datasets": 5},
+    {"total_task_count": "3"},
+    {"status": 5},
+    {"workspace_id": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "other"),
+    [({}, odd) for odd in ODD] + [(odd, {}) for odd in ODD if "workspace_id" not in odd],
+    ids=repr,
+)
+async def test_one_odd_batch_hides_no_lost_copy(
+    source: dict[str, Any], other: dict[str, Any], sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch(**source)
+    sim.add_batch("Other", **other)
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    copy = await client.batches.duplicate(batch_id, name="Round 2")
+    assert sim.batches[copy.id].source_id == batch_id
+    await copy.setup()  # it is bound
+    assert [one.path.rpartition("/")[2] for one in sim.requests if one.method == "POST"] == [
+        "duplicate",
+        "setup",
+    ]
+
+
+async def test_a_copy_that_cannot_be_read_is_told_by_its_id(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(503))  # it did not run, but another one's did
+    there = sim.add_batch("Round 2", total_task_count="3")
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.duplicate(batch_id, name="Round 2")
+    assert (caught.value.candidates, caught.value.unreadable) == ((), (there,))
+    assert f"(candidates: {there} (unreadable))" in str(caught.value)
+    assert len([one for one in sim.requests if one.method == "POST"]) == 1
+
+
+async def test_candidates_are_bound(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.duplicate(batch_id)
+    (copy,) = caught.value.candidates
+    assert await copy.get_status() is BatchStatus.UNINITIALISED
+
+
+@pytest.mark.parametrize("older", [True, False])
+async def test_without_a_date_a_lost_copy_is_found(
+    sim: Simulator, client: ProlificClient, monkeypatch: pytest.MonkeyPatch, *, older: bool
+) -> None:
+    # The service goes by this machine's clock, and a little ahead, as the loop's clock lags behind.
+    ahead = timedelta(seconds=0.5)
+    monkeypatch.setattr(sim._state, "utc_now", lambda: datetime.now(UTC) + ahead)
+    batch_id = sim.add_batch()
+    sim.inject("GET", f"/{batch_id}", Fault(headers={"Date": "unknown"}), times=None)
+    if older:
+        made = datetime.now(UTC) - timedelta(minutes=1)
+        there = sim.add_batch("Round 2", created_at=made)
+        sim.inject("POST", "/duplicate", Fault(reset="before"))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.batches.duplicate(batch_id, name="Round 2")
+        assert [batch.id for batch in caught.value.candidates] == [there]
+    sim.inject("POST", "/duplicate", Fault(reset="after"))
+    copy = await client.batches.duplicate(batch_id, name="Round 3")
+    assert sim.batches[copy.id].name == "Round 3"
+
+
 # --- setup -----------------------------------------------------------------------------------
 
 
@@ -440,23 +513,56 @@ async def test_list_follows_links_but_leads_the_token_nowhere(
 
 
 async def test_list_tells_of_what_is_missing(sim: Simulator, client: ProlificClient) -> None:
+    one = (await client.batches.get(sim.add_batch())).to_dict()
     link = {"next": {"href": f"?workspace_id={sim.workspace_id}"}}
     for body, told in (
         ({"results": [], "meta": {"count": 1}}, "0 of 1"),
         ({"results": [], "_links": link}, "circle"),
         ({"results": [{"id": 5}]}, r"\$\.results\[0\]\.id"),
         ({"results": {}}, r"\$\.results"),
-        ([], "object"),
+        ([], "an object is needed, not an array"),
+        ({"message": "maintenance"}, "'message': 'maintenance'"),
+        ({"error": {"title": "maintenance"}}, "maintenance"),
+        ({"status": 5}, "'status': 5"),
+        (one, one["id"]),
+        ({"results": None, "detail": "maintenance"}, "maintenance"),
     ):
         sim.clear_faults()
         sim.inject("GET", "/batches", Fault(body=body), times=2)
         with pytest.raises(DecodeError, match=told):
             await client.batches.list(sim.workspace_id)
-    empties: list[dict[str, Any]] = [{}, {"results": None}, {"results": [], "meta": None}]
+    empties: list[dict[str, Any]] = [
+        {},
+        {"results": None},
+        {"results": [], "meta": None},
+        {"meta": {"count": 0}, "_links": {"next": None}},
+    ]
     for empty in empties:
         sim.clear_faults()
         sim.inject("GET", "/batches", Fault(body=empty))
         assert await client.batches.list(sim.workspace_id) == []
+
+
+async def test_list_tells_which_batch_is_odd(sim: Simulator, client: ProlificClient) -> None:
+    sim.add_batch()
+    odd = sim.add_batch(total_task_count="3", datasets=[{"id": 5}])
+    with pytest.raises(DecodeError) as caught:
+        await client.batches.list(sim.workspace_id)
+    assert set(caught.value.problems) == {
+        f"$.results[1].total_task_count: an integer is needed, not a string (batch {odd})",
+        f"$.results[1].datasets[0].id: a string is needed, not an integer (batch {odd})",
+        f"$.results[1].datasets[0].total_datapoint_count: it is missing (batch {odd})",
+    }
+    assert odd in str(caught.value)
+
+
+async def test_null_datasets_are_none_at_all(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(datasets=None, status="READY")
+    batch = await client.batches.get(batch_id)
+    assert batch.datasets == ()
+    assert await client.batches.list(sim.workspace_id) == [batch]
+    assert await batch.wait_until_ready() == batch
+    assert Batch.from_dict(batch.to_dict()) == batch
 
 
 async def test_links_without_end_come_to_one(sim: Simulator, client: ProlificClient) -> None:
@@ -706,5 +812,5 @@ async def test_a_wait_has_a_policy_of_its_own(sim: Simulator) -> None:
         with pytest.raises(WaitTimeoutError):
             await client.batches.wait_until_ready(batch_id)
         with pytest.raises(WaitTimeoutError):
-            await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.02)
+            await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.1)
         assert len(sim.requests) > 2

@@ -1,48 +1,117 @@
-"""What aiohttp's errors are to the caller, to whom none of them gets."""
+"""Translates aiohttp's errors into ours."""
 
 from __future__ import annotations
 
+import re
+import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
 
 from prolific_async import errors
+from prolific_async._frames import without_frames
 from prolific_async._http import answers
 
 if TYPE_CHECKING:
+    from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
 
 
 def translated(
-    request: Request, error: Exception, *, seconds: float, secret: str, closed: bool
+    request: Request, error: Exception, *, seconds: float, secret: Token, closed: bool, unsent: bool
 ) -> errors.ProlificError:
     """Return the error of an attempt that had so many seconds, without the secret.
 
-    Whatever breaks once the client is closed, it is that which broke it.
+    Whatever breaks once the client is closed, it is that which broke it. Of what is unsent, not a
+    byte went to the service, whatever went to a proxy.
     """
     call = (request.method, request.path)
-    reason = answers.hide(str(error), secret)
+    reason = answers.hide(_reason(error), secret.reveal()) or type(error).__name__
     failure: errors.ProlificError
     match error:
         case _ if closed:
-            failure = errors.ConnectionLostError(*call, "the ProlificClient was closed")
-        case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-            failure = errors.ConnectError(*call, reason)
-        case aiohttp.ClientHttpProxyError():
-            failure = errors.ConnectError(*call, f"the proxy said {error.status}")
-        case aiohttp.ConnectionTimeoutError():
-            failure = errors.ConnectError(*call, "no connection in time")
+            lost = errors.ConnectError if unsent else errors.ConnectionLostError
+            failure = lost(*call, "the ProlificClient was closed")
+        case _ if unsent:
+            failure = errors.ConnectError(*call, _why_unsent(error) or reason)
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
+        case _ if problem := _undecoded(error):
+            failure = answers.undecodable(request, problem)
         case aiohttp.ClientResponseError():
-            failure = answers.malformed(request, error.message, secret)
-        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
+            failure = answers.malformed(request, error.message, secret.reveal())
+        case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
+            fault,
+            PayloadEncodingError,  # which an early end is, too
+        ):
+            failure = answers.malformed(request, fault.message, secret.reveal())
         case _:
-            failure = errors.ConnectionLostError(*call, reason or type(error).__name__)
+            failure = errors.ConnectionLostError(*call, reason)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
     # the answer, which may echo it.
-    if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        without_frames(error)  # the response keeps it, and its frames would keep the response
+    else:
         failure.__cause__ = error
     return failure
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong underneath, without aiohttp's own settings in it."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            reason = error.strerror or type(error.os_error).__name__
+        case aiohttp.ServerFingerprintMismatch():
+            reason = "its certificate has another fingerprint"
+        case _:
+            return str(error)
+    socket = getattr(error, "path", None)  # of a Unix one
+    return f"{socket or f'{error.host}:{error.port}'}: {reason}"
+
+
+def _undecoded(error: BaseException | None) -> str | None:
+    """Return the problem of a body whose Content-Encoding aiohttp cannot undo, else None."""
+    while error is not None and not isinstance(error, ContentEncodingError):
+        error = error.__cause__
+    if error is None:
+        return None
+    name = re.search(r"\b(br|zstd|gzip|deflate)\b", error.message)
+    encoding = f"Content-Encoding {name[0]}" if name else "Content-Encoding"
+    if "install" in error.message:  # such as Brotli
+        return f"its {encoding} cannot be decoded here"
+    return f"not compressed as its {encoding} says"
+
+
+def _why_unsent(error: Exception) -> str | None:
+    """Return what is better said of no connection than aiohttp says it, None for nothing."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy said {error.status}"
+        case aiohttp.ClientResponseError():
+            return "the proxy did not answer with HTTP"
+        case TimeoutError():
+            return "no connection in time"
+    return None
+
+
+def clear_locals(error: BaseException, outer: BaseException | None) -> None:
+    """Drop the local variables of every frame that an error, and what led to it, has passed so far.
+
+    They hold the request's headers and bytes, and so the token, which loggers would print.
+
+    Args:
+        error: The error, whose traceback keeps its lines.
+        outer: What the caller was handling before, which is the caller's own.
+
+    """
+    seen = {id(None), id(outer)}
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            traceback.clear_frames(link.__traceback__)
+            links += [link.__cause__, link.__context__]

@@ -13,7 +13,8 @@ from yarl import URL
 
 from prolific_async._http.answers import undecodable
 from prolific_async._wire.converter import load
-from prolific_async._wire.pages import RESULTS
+from prolific_async._wire.pages import RESULTS, page_fault
+from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -27,11 +28,13 @@ _MAX_PAGES = 1000  # links that never end must not be followed for ever
 async def every_page(
     first: Request, get: Callable[[Request], Awaitable[Answer]]
 ) -> AsyncGenerator[tuple[Request, dict[str, Any]]]:
-    """Yield each page and the request that got it, whose ``results`` are the caller's to check.
+    """Yield each page and the request that got it; its ``results`` are an array, null or absent.
+
+    A bare array is no page: the service documents those for ids and instructions alone.
 
     Raises:
-        DecodeError: A page is no object, or links to one that was read before, to none although
-            there must be more, or to more than a thousand.
+        DecodeError: A page is no page of a list, or links to one that was read before, to none
+            although there must be more, or to more than a thousand.
 
     """
     request: Request | None = first
@@ -40,6 +43,8 @@ async def every_page(
     while request is not None:
         asked.add(request.query)
         page = load(dict, (await get(request)).data, request.method, request.path)
+        if (fault := page_fault(page)) is not None:
+            raise DecodeError((fault,), page, request.method, request.path)
         yield request, page
         elements += len(page.get(RESULTS) or ())
         following = next_page(request, page)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from prolific_async._http.answers import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
 from prolific_async._posts.claims import default_name
+from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async._wire.converter import load
 from prolific_async.errors import OutcomeUnknownError, ProlificError
-from prolific_async.models import Batch
+from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from prolific_async._http.answers import Answer
     from prolific_async._http.endpoints import Request
     from prolific_async._posts.claims import Claim, Claims
+    from prolific_async._posts.search import Found, Source
     from prolific_async.policies import RetryPolicy
 
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
+_ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
 
 _log = logging.getLogger("prolific_async")
 
@@ -35,8 +39,9 @@ async def duplicate_once(
     post: Callable[[Request], Awaitable[Answer]],
     claims: Claims,
     retry: RetryPolicy,
-    get_source: Callable[[], Awaitable[tuple[Batch, Answer]]],
-    list_batches: Callable[[str], Awaitable[list[Batch]]],
+    get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
+    list_batches: Callable[[str], Awaitable[list[Found]]],
+    utc_now: Callable[[], float] = time.time,
 ) -> Batch:
     """Send a duplicate once and return its copy, which is looked for when the answer is lost.
 
@@ -49,15 +54,18 @@ async def duplicate_once(
     claim = claims.open(name, now())
     try:
         try:
-            answer = await post(request)
-            copy = load(Batch, answer.data, request.method, request.path)
+            copy = load(Batch, (await post(request)).data, request.method, request.path)
         except ProlificError as failure:
             claim.may_have_run = may_have_run(failure)
             if not claim.may_have_run:
                 raise
-            candidates, surely = await _look_for(claim, claims, retry, get_source, list_batches)
+            candidates, odd, surely = await _look_for(
+                claim, claims, retry, get_source, list_batches, utc_now
+            )
             if not surely:
-                raise OutcomeUnknownError(request.method, request.path, candidates) from failure
+                raise OutcomeUnknownError(
+                    request.method, request.path, candidates, odd, failure=failure
+                ) from failure
             (copy,) = candidates
             lost = type(failure).__name__
             _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
@@ -71,49 +79,72 @@ async def _look_for(
     claim: Claim,
     claims: Claims,
     retry: RetryPolicy,
-    get_source: Callable[[], Awaitable[tuple[Batch, Answer]]],
-    list_batches: Callable[[str], Awaitable[list[Batch]]],
-) -> tuple[tuple[Batch, ...], bool]:
-    """Return what may be a call's copy, and whether it surely is.
+    get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
+    list_batches: Callable[[str], Awaitable[list[Found]]],
+    utc_now: Callable[[], float],
+) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
+    """Return what may be a call's copy, the ids of odd batches that may be, and whether one is.
 
     Looks again while there is none: the POST may still be running, or the list lag behind.
     """
-    candidates: tuple[Batch, ...] = ()
+    candidates: dict[str, Found] = {}
     for pause in islice(pauses(retry), retry.max_attempts):
         await asyncio.sleep(pause)
         try:
             source, answer = await get_source()
-            age = asyncio.get_running_loop().time() - claim.began
+            times = _Times(answer, asyncio.get_running_loop().time() - claim.began, utc_now)
             batches = await list_batches(source.workspace_id)
+            name = default_name(source.name).strip() if claim.name is None else claim.name
+            named = namesakes(batches, name, source)
         except ProlificError as failure:
             if look_again(failure) and not get_again(failure):  # else the GET itself was repeated
                 continue
             break
         except ValueError:  # a workspace's id may be no id at all
             break
-        began = _service_time(answer, age)
-        name = default_name(source.name).strip() if claim.name is None else claim.name
-        candidates = tuple(
-            batch
-            # By id: pages may overlap when a batch is made between two of them.
-            for batch in {batch.id: batch for batch in batches if batch.id != source.id}.values()
-            if batch.name.strip() == name
-            and batch.created_at.timestamp() >= began - _SKEW
-            and not claims.is_taken(batch.id)
-        )
-        new = tuple(batch for batch in candidates if batch.created_at.timestamp() >= began)
-        if len(new) == 1 and began > -math.inf and claims.is_alone(claim):
-            return new, True
-        if new:
+        candidates = {
+            batch_id: batch
+            for batch_id, batch in named.items()
+            if times.may_follow(batch) and not claims.is_taken(batch_id)
+        }
+        new = {key: batch for key, batch in candidates.items() if times.follows(batch)}
+        readable, odd = candidates_of(new)
+        if len(readable) == 1 and not odd and claims.is_alone(claim) and times.prove(readable[0]):
+            return readable, (), True
+        if readable:  # an odd one may be only half written yet
             break
-    return candidates, False
+    return *candidates_of(candidates), False
 
 
-def _service_time(answer: Answer, age: float) -> float:
-    """Return when it was ``age`` seconds before an answer, by the service's clock.
+class _Times:
+    """When a call began, by the service's clock, or by ours where its answers carry no ``Date``.
 
-    So its clock and ours need not agree. It is given in whole seconds, as times of batches may be.
-    Without the service's time everything is later.
+    The service's tells whole seconds, as the times of batches may, and need not agree with ours.
+    Ours may be wrong, so by it no batch of the name is ruled out, and one is proven to be new only
+    if it is not set up and was made between the beginning of the call and now: if our clock is
+    behind the service's, what was made a moment ago lies in the future.
     """
-    date = http_date(answer.headers.get("Date", ""))
-    return -math.inf if date is None else math.floor(date - age)
+
+    def __init__(self, answer: Answer, age: float, utc_now: Callable[[], float]) -> None:
+        date = http_date(answer.headers.get("Date", ""))
+        self._utc_now = utc_now if date is None else None
+        self._began = math.floor((utc_now() if date is None else date) - age)
+
+    def may_follow(self, batch: Found) -> bool:
+        """Tell whether a batch may have been made since the call began."""
+        return self._utc_now is not None or _is_since(batch, self._began - _SKEW)
+
+    def follows(self, batch: Found) -> bool:
+        """Tell whether a batch was made since the call began, or its time cannot be read."""
+        return _is_since(batch, self._began)
+
+    def prove(self, batch: Batch) -> bool:
+        """Tell whether a batch that follows is surely new."""
+        return self._utc_now is None or (
+            batch.status is BatchStatus.UNINITIALISED
+            and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED
+        )
+
+
+def _is_since(batch: Found, moment: float) -> bool:
+    return batch.created_at is None or batch.created_at.timestamp() >= moment

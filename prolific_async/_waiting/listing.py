@@ -11,7 +11,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prolific_async._waiting.wait import Look
-from prolific_async._wire.pages import ARRAY, KNOWN, RESULTS, parts
+from prolific_async._wire.pages import ARRAY, KNOWN, page_fault, parts
 from prolific_async._wire.turns import Turns, hashes, text_of
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
@@ -83,12 +83,15 @@ async def read(
     elif body_hashes == before.body_hashes and not any(map(wanted, before.ended)):
         return Listing(before.pending, [], before)
     reading = _Reading(await text_of(body, turns), wanted, read_batch, before, Memory(body_hashes))
+    page: dict[str, Any] = {}
     for key, start, end, value in parts(reading.text, reading.end_of_known):
         if key is None:
             reading.take(start, end, value)
-        elif key == RESULTS and value is not ARRAY and value is not None:
-            raise ValueError("results is no array")
+        else:
+            page[key] = [] if value is ARRAY else value
         await turns.give()
+    if (fault := page_fault(page)) is not None:
+        raise ValueError(fault)
     memory = reading.memory
     looks = memory.pending | reading.ended if reading.ended else memory.pending
     return Listing(looks, reading.news, memory)

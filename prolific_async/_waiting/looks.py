@@ -7,11 +7,13 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
+from prolific_async._wording import brief
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Looks:
         read_status: Callable[[Request, Any], BatchStatus | None],
     ) -> None:
         self._send = transport.send
+        self._prefix = transport.prefix
         self._retry = retry
         self._read_batch = read_batch
         self._read_status = read_status
@@ -73,7 +76,7 @@ class Looks:
         patience: float = math.inf,
     ) -> Look:
         """Look at one batch, in one attempt."""
-        request = endpoints.look(batch_id, whole=whole)
+        request = endpoints.look(batch_id, whole=whole, prefix=self._prefix)
         try:
             answer = await self._send(request, look=True, within=patience, sent=sent)
             if whole:
@@ -82,7 +85,7 @@ class Looks:
             return Look(self._read_status(request, answer.data))
         except ProlificError as error:
             _log.info("a look at batch %s failed: %s", batch_id, error)
-            return Look(error=_without_frames(error))
+            return Look(error=without_frames(error))
 
     async def at_all(
         self,
@@ -132,7 +135,7 @@ class Looks:
         sent: Callable[[], object],
     ) -> GroupLook:
         try:
-            request = endpoints.list_batches(workspace_id)
+            request = endpoints.list_batches(workspace_id, prefix=self._prefix)
             answer = await self._send(request, look=True, raw=True, within=patience, sent=sent)
             listing = await read(
                 answer.data,
@@ -143,7 +146,8 @@ class Looks:
         except RateLimitedError as error:
             return self._refused(error, "the list", {})
         except (ProlificError, ValueError) as error:
-            return GroupLook(failure=str(error) if isinstance(error, ProlificError) else "no list")
+            told = str(error) if isinstance(error, ProlificError) else f"no list ({error})"
+            return GroupLook(failure=brief(told))
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:
             del self._lists[next(iter(self._lists))]
@@ -153,15 +157,3 @@ class Looks:
     def _refused(self, error: RateLimitedError, what: str, found: dict[str, Look]) -> GroupLook:
         wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
         return GroupLook(found, failure=f"{what} was answered with 429", refused_for=wait)
-
-
-def _without_frames(error: ProlificError) -> ProlificError:
-    """Return an error that holds nothing of what its look had in its hands.
-
-    Each wait keeps those of twenty looks, and with their frames they would be 250 KB.
-    """
-    inner: BaseException | None = error
-    while inner is not None:
-        inner.__traceback__ = None
-        inner = inner.__cause__ or inner.__context__
-    return error

@@ -10,17 +10,18 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
 
-from attrs import field, fields, frozen
+from attrs import NOTHING, field, fields, frozen
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from prolific_async._wire.arrays import tuple_hook
 from prolific_async._wire.json import TOO_DEEP, is_deep, named
+from prolific_async._wire.times import read_time
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class WireModel:
     _nulls: frozenset[str] = field(
         default=frozenset(), init=False, eq=False, repr=False, kw_only=True
     )
-    """Optional keys that were there and null, which ``to_dict`` tells from absent ones."""
+    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
 
     @classmethod
     def from_dict(cls, data: JsonObject) -> Self:
@@ -172,15 +173,7 @@ def _int_or_digits(value: Any, _: Any) -> int:
 
 
 def _datetime(value: Any, _: Any) -> datetime:
-    text = _string(value, str)
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is UTC:
-            return moment
-        # The service's times are UTC, so one without an offset is too.
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("an ISO 8601 time is needed") from None
+    return read_time(_string(value, str))
 
 
 def _enum(value: Any, kind: Any) -> Any:
@@ -214,17 +207,22 @@ def _is_model(cls: Any) -> bool:
 def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
     inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
     known = frozenset(f.name for f in fields(cls) if f.init) - set(_INTERNAL)
-    nullable = frozenset(f.name for f in fields(cls) if f.name in known and f.default is None)
+    arrays = _arrays(cls)
+    nullable = arrays | {f.name for f in fields(cls) if f.name in known and f.default is None}
 
     def hook(value: Any, _: Any) -> WireModel:
         if type(value) is not dict:
             _object(value, dict)
+        nulls = None
+        if None in value.values():
+            nulls = frozenset(key for key in nullable if value.get(key, key) is None)
+            if empty := nulls & arrays:
+                value = value | {key: [] for key in empty}
         model: WireModel = inner(value, cls)
         if not known.issuperset(value):
             extra = {key: value[key] for key in value if key not in known}
             object.__setattr__(model, "extra", MappingProxyType(extra))
-        if None in value.values():
-            nulls = frozenset(key for key in nullable if value.get(key, key) is None)
+        if nulls:
             object.__setattr__(model, "_nulls", nulls)
         return model
 
@@ -233,16 +231,27 @@ def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, An
 
 def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any], dict[str, Any]]:
     inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
+    arrays = _arrays(cls)
     nullable = tuple(f.name for f in fields(cls) if f.init and f.default is None)
 
     def unhook(model: WireModel) -> dict[str, Any]:
         wire: dict[str, Any] = inner(model)
+        nulls = model._nulls  # noqa: SLF001 - of this module
         for key in nullable:
-            if wire[key] is None and key not in model._nulls:  # noqa: SLF001 - of this module
+            if wire[key] is None and key not in nulls:
                 del wire[key]
+        for key in nulls & arrays:
+            wire[key] = wire[key] or None
         return wire | copy.deepcopy(dict(model.extra))
 
     return unhook
+
+
+def _arrays(cls: type[WireModel]) -> frozenset[str]:
+    """Return the fields of arrays that are never None: a null is read as an empty one."""
+    return frozenset(
+        f.name for f in fields(cls) if get_origin(f.type) is tuple and f.default is NOTHING
+    )
 
 
 @functools.cache

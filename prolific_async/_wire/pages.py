@@ -1,4 +1,4 @@
-"""Pages of lists, decoded element by element, as they can be megabytes.
+"""Pages of lists: what is one, and how to decode it element by element, as it can be megabytes.
 
 ``json`` would decode them at once and hold the event loop for that long, in another thread too: it
 keeps the interpreter to itself.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import reprlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from prolific_async._wire.json import decode_at
+from prolific_async._wire.json import decode_at, named
 from prolific_async._wire.turns import Turns, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 RESULTS = "results"
 """The key of a page's elements."""
@@ -23,6 +25,15 @@ KNOWN: Final = object()
 """Stands for an element that was not decoded, as the caller knows it."""
 ARRAY: Final = object()
 """Stands for the array of the elements that come next."""
+
+_BESIDE = frozenset({RESULTS, "meta", "_links"})
+"""All keys of a page, of which none is required."""
+
+_SHOWN = 20
+"""Keys that are shown of an object that is no page."""
+_short = reprlib.Repr()
+_short.maxdict = _SHOWN
+_short.maxstring = _short.maxother = 200
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -42,6 +53,26 @@ class Part(NamedTuple):
     start: int
     end: int
     value: Any
+
+
+def page_fault(page: Mapping[str, Any]) -> str | None:
+    """Return why an object is no page of a list, as "path: reason", None when it is one.
+
+    A gateway's ``{"message": "maintenance"}`` must not be read as a list that shows nothing. So a
+    page without an array of ``results`` is one only if it holds nothing but ``meta`` and
+    ``_links``: the service documents all three as optional.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (list batches)
+    """
+    results = page.get(RESULTS)
+    if type(results) is list:
+        return None
+    if results is not None:
+        return f"$.{RESULTS}: an array is needed, not {named(results)}"
+    if page.keys() <= _BESIDE:
+        return None
+    shown = _short.repr(dict(islice(page.items(), _SHOWN)))
+    return f"$: not a list, which has an array of {RESULTS!r}, but {shown}"
 
 
 async def read_page(body: bytes) -> dict[str, Any]:

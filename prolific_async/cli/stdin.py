@@ -1,6 +1,7 @@
 """Standard input, read as it comes."""
 
 import asyncio
+import codecs
 import os
 import sys
 import threading
@@ -20,22 +21,42 @@ def is_typed() -> bool:
 async def first_words() -> AsyncGenerator[str]:
     """Yield the first word of each line of standard input as soon as the line is there.
 
+    A byte order mark at its start is dropped, as PowerShell writes one.
+
     Raises:
-        ValueError: It cannot be read.
+        ValueError: It cannot be read, or is UTF-16.
 
     """
     rest = b""
+    is_start = True
     while chunk := await _read():
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
-            for word in _first_word(line):
+            for word in _first_word(line, is_start=is_start):
                 yield word
-    for word in _first_word(rest):
+            is_start = is_start and not line
+    for word in _first_word(rest, is_start=is_start):
         yield word
 
 
-def _first_word(line: bytes) -> list[str]:
+def _first_word(line: bytes, *, is_start: bool) -> list[str]:
+    if is_start:
+        if _is_utf_16(line):
+            raise ValueError(
+                "standard input is UTF-16, but ids are read as UTF-8: in PowerShell, write them "
+                "with Out-File -Encoding utf8"
+            )
+        line = line.removeprefix(codecs.BOM_UTF8)
     return line.decode(errors="surrogateescape").split(maxsplit=1)[:1]
+
+
+def _is_utf_16(first: bytes) -> bool:
+    """Tell UTF-16 by its mark, or by every other byte of the first line being NUL."""
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return True
+    # A line feed's own NUL stands before it (big-endian) or at the start of the next line.
+    halves = (first[::2], first[1::2] if len(first) % 2 == 0 else b"")
+    return any(half and not half.strip(b"\0") for half in halves)
 
 
 async def _read() -> bytes:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, NamedTuple, Self
+from types import TracebackType
+from typing import NamedTuple, Self
+from uuid import UUID
 
+from dbos import DBOSConfig
+
+from prolific_async._numbers import number
+from prolific_async.client import ProlificClient
 from prolific_async.durable.database import Database, checked_database, with_time_limits
 from prolific_async.durable.queues import Queues
 from prolific_async.durable.results import Results
@@ -13,16 +20,6 @@ from prolific_async.durable.terms import Terms, checked_executor_id, order_id
 from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
-from prolific_async.policies import is_number
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from types import TracebackType
-    from uuid import UUID
-
-    from dbos import DBOSConfig
-
-    from prolific_async.client import ProlificClient
 
 _PICK_UP_EVERY = 10  # times ``look_every``
 
@@ -48,7 +45,7 @@ class Order:
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
                 when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``__cause__`` when there may be one. It is raised as well when the order's time has
+                ``failure`` when there may be one. It is raised as well when the order's time has
                 been over for a minute and no worker has said what became of it.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
@@ -96,12 +93,11 @@ class DurableBatches:
         look_every: float = 1.0,
         migrate: bool = True,
     ) -> None:
-        _checked_above_0("look_every", look_every)
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
         self._database_url = with_time_limits(checked_database(database_url))
         self._application = application
-        self._look_every = look_every
+        self._look_every = number("look_every", look_every, positive=True)
         self._migrate = migrate
         self._opened: _Parts | None = None
 
@@ -232,8 +228,10 @@ class DurableBatches:
         """
         checked_executor_id(executor_id)
         if max_starts_per_second is not None:
-            _checked_above_0("max_starts_per_second", max_starts_per_second)
-        _checked_above_0("settling", settling)
+            max_starts_per_second = number(
+                "max_starts_per_second", max_starts_per_second, positive=True, or_none=True
+            )
+        settling = number("settling", settling, positive=True)
         settings: DBOSConfig = {
             **(config or {}),
             "name": self._application,
@@ -263,8 +261,3 @@ class _Parts(NamedTuple):
     database: Database
     queues: Queues
     results: Results
-
-
-def _checked_above_0(name: str, value: float) -> None:
-    if not is_number(value) or value <= 0:
-        raise ValueError(f"{name} must be above 0: {value!r}")

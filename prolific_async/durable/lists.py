@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
+    from prolific_async._posts.search import Found
     from prolific_async.batches import Batches
-    from prolific_async.models import Batch
 
 
 class Lists:
     """Lists workspaces, each by one request at a time, however many ask."""
 
     def __init__(self, batches: Batches) -> None:
-        self._batches = batches
+        self._search = batches._search  # noqa: SLF001 - of this package, and for none else
         self._asked: dict[str, _List] = {}
 
-    async def of(self, workspace_id: str) -> list[Batch]:
+    async def of(self, workspace_id: str) -> list[Found]:
         """Return a workspace's batches, by a request that began after this call."""
         shared = self._asked.setdefault(workspace_id, _List())
         begun_before = shared.begun
@@ -40,9 +40,9 @@ class Lists:
             raise outcome
         return outcome
 
-    async def _outcome(self, workspace_id: str) -> list[Batch] | ProlificError:
+    async def _outcome(self, workspace_id: str) -> list[Found] | ProlificError:
         try:
-            return await self._batches.list(workspace_id)
+            return await self._search.batches_of(workspace_id)
         except ProlificError as error:
             return error
 
@@ -52,4 +52,4 @@ class _List:
         self.lock = asyncio.Lock()
         self.begun = 0
         self.callers = 0
-        self.outcome: list[Batch] | ProlificError | None = None
+        self.outcome: list[Found] | ProlificError | None = None

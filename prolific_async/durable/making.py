@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import look_again
+from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -61,7 +62,7 @@ async def wait(
         try:
             return await batches.wait_until_ready(copy_id, timeout=left)
         except WaitFailedError as error:
-            if not passes(error.__cause__) or left == 0:
+            if not passes(error.failure) or left == 0:
                 raise
             _log.warning("%s; it is looked at again", error)
         left = terms.seconds_left()
@@ -95,6 +96,7 @@ class Making:
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
+        self._search = batches._search  # noqa: SLF001 - of this package, and for none else
         self._lists = lists
         self._terms = terms
         self._settling = settling
@@ -116,7 +118,7 @@ class Making:
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             WaitTimeoutError: The order's time is over; ``batch_id`` is the source's when no copy
-                is known, and ``__cause__`` an OutcomeUnknownError when there may be one.
+                is known, and ``failure`` an OutcomeUnknownError when there may be one.
             ProlificError: The service refuses.
 
         """
@@ -178,7 +180,7 @@ class Making:
             elapsed = time.time() - self._terms.began
             batch_id = self._copy_id or self._terms.source_id
             failure = self._failure if self._copy_id else self._lost or self._failure
-            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, ()) from failure
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
     def _survive(self, error: ProlificError) -> None:
         if not passes(error):
@@ -192,15 +194,11 @@ class Making:
 
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
-        source = await self._batches.get(self._terms.source_id)
-        # By id: pages may overlap when a batch is made between two of them.
-        copies = {
-            batch.id: batch
-            for batch in await self._lists.of(source.workspace_id)
-            if batch.name.strip() == self._terms.name and batch.id != source.id
-        }
+        source, _ = await self._search.source(self._terms.source_id)
+        found = await self._lists.of(source.workspace_id)
+        copies = namesakes(found, self._terms.name, source)
         if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self._path, tuple(copies.values()))
+            raise OutcomeUnknownError("POST", self._path, *candidates_of(copies))
         if not copies:
             return None
         self._setup_may_be_sent = True
@@ -208,7 +206,8 @@ class Making:
 
     @property
     def _path(self) -> str:
-        return endpoints.change(self._terms.source_id, "duplicate").path
+        prefix = self._batches._prefix  # noqa: SLF001 - no public name
+        return endpoints.change(self._terms.source_id, "duplicate", prefix=prefix).path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""

@@ -28,6 +28,9 @@ _log = logging.getLogger("prolific_async")
 AT_ONCE = 1000
 """Workflows that one statement names: SQLite takes 32,766 parameters."""
 
+_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
+_NO_WORKER = "no worker has said what became of the order: see that one runs, then ask again"
+
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
@@ -63,7 +66,9 @@ class Results:
                 raise
         if self._outage is not None:
             raise self._outage
-        raise WaitTimeoutError(terms.source_id, None, time.time() - terms.began, 0, ())
+        late = WaitTimeoutError(terms.source_id, None, time.time() - terms.began, 0, ())
+        late.advice = _NO_WORKER
+        raise late
 
     async def close(self) -> None:
         """End the looks, and cancel whoever awaits a result."""
@@ -138,6 +143,8 @@ def _outcome(workflow: WorkflowStatus) -> Any:
         raise dbos_error.DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded(workflow.workflow_id)
     if workflow.status == "ERROR":
         error = workflow.error
+        if isinstance(error, WaitTimeoutError):
+            error.advice = _STAYS_SO
         if isinstance(error, Exception):
             raise error
         raise dbos_error.DBOSException(f"what {workflow.workflow_id} raised cannot be read")

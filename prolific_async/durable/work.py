@@ -123,8 +123,8 @@ class Work:
         try:
             yield
         except ProlificError as error:
-            cause = error.__cause__
-            if isinstance(error, ConfigurationError) or isinstance(cause, ConfigurationError):
+            failure = error.failure
+            if isinstance(error, ConfigurationError) or isinstance(failure, ConfigurationError):
                 _log.error("%s; the work is left for the next start of a worker", error)
                 self.left.add(str(DBOS.workflow_id))
                 raise asyncio.CancelledError from error

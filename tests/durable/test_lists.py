@@ -14,10 +14,11 @@ class Slow:
     """A workspace whose list takes a second; each answer is its number."""
 
     def __init__(self, *, failing: bool = False) -> None:
+        self._search = self
         self.asked: list[str] = []
         self.failing = failing
 
-    async def list(self, workspace_id: str) -> Any:
+    async def batches_of(self, workspace_id: str) -> Any:
         self.asked.append(workspace_id)
         number = len(self.asked)
         await asyncio.sleep(1)
@@ -97,8 +98,8 @@ def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> Non
 
 def test_what_is_no_error_of_ours_is_nobody_else_s() -> None:
     class Closed(Slow):
-        async def list(self, workspace_id: str) -> Any:
-            await super().list(workspace_id)
+        async def batches_of(self, workspace_id: str) -> Any:
+            await super().batches_of(workspace_id)
             raise ConfigurationError("closed") if len(self.asked) > 1 else RuntimeError("a bug")
 
     async def main() -> None:

@@ -60,7 +60,7 @@ async def are_waited_for(sim: Simulator, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("way", ["tcp", "socket"])
+@pytest.mark.parametrize("way", [pytest.param("tcp", marks=pytest.mark.slow), "socket"])
 async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     mortal: Mortal, sim: Simulator, client: ProlificClient, way: str
 ) -> None:
@@ -88,6 +88,7 @@ async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     assert len([seen for seen in sim.requests if seen.method == "POST"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "name"),
     [("operation_outputs", "step"), ("workflow_output", "outcome")],
@@ -119,6 +120,7 @@ async def test_a_connection_that_is_lost_while_an_end_is_recorded_is_no_outcome(
     assert len(sim.batches) == 2
 
 
+@pytest.mark.slow
 async def test_what_finds_no_database_says_so_within_its_time(
     mortal: Mortal, client: ProlificClient
 ) -> None:
@@ -172,6 +174,7 @@ async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
             await durable.find("source", name="Round 2").result()
 
 
+@pytest.mark.slow
 async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> None:
     script = """
         import asyncio, sys
@@ -319,6 +322,7 @@ async def test_a_result_is_not_awaited_beyond_the_order_s_time_without_a_worker(
             await asyncio.wait_for(order.result(), SECONDS)
     assert late.value.batch_id == "source"
     assert late.value.elapsed > 0.02
+    assert "no worker has said" in str(late.value)
 
 
 async def test_what_a_database_refuses_is_a_configuration_error(

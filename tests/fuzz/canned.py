@@ -38,6 +38,7 @@ class Canned:
     """A transport whose answers are given; it keeps what it was asked."""
 
     looks_at_once = 1
+    prefix = ""
     request_timeout = 30.0
 
     def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:

@@ -192,7 +192,7 @@ def looks(data: bytes) -> None:
     except ValueError:
         return
     results = sent.get("results") if type(sent) is dict else 5
-    if results is None:
+    if results is None and set(sent) <= {"results", "meta", "_links"}:
         results = []
     elif type(results) is not list:
         assert seen is None
@@ -245,11 +245,13 @@ CODED = tuple(bytes([code]) + body for code, body in enumerate((*ERRORS, *STATES
 TARGETS: Mapping[str, Target] = {
     "get": Target(get, (BATCH, BATCH.replace(b"1.5e3", b"1e999"), b'{"id": 5}', b"\xef\xbb\xbf{}")),
     "status": Target(status, STATES),
-    "pages": Target(pages, (LIST, PAGE + BETWEEN + LIST, PAGE.replace(b"x/", b"["), b"{}")),
+    "pages": Target(
+        pages, (LIST, PAGE + BETWEEN + LIST, PAGE.replace(b"x/", b"["), b"{}", b'{"id": 1}')
+    ),
     "duplicate": Target(duplicate, (BATCH, LOST, LOST.replace(b"w1", b".."))),
     "setup": Target(setup, (b"\x02{}", b"\x0e" + BETWEEN.join([b"", *STATES]), *CODED)),
     "error": Target(error, CODED),
     "hints": Target(hints, (b"5", b"1.5", *(date + b"\n" + DATES[0] for date in DATES))),
     "wait": Target(wait, (BETWEEN.join(STATES), BETWEEN.join(reversed(STATES)))),
-    "looks": Target(looks, (LIST, PAGE, b"{}", b'{"results": null}')),
+    "looks": Target(looks, (LIST, PAGE, b"{}", b'{"results": null}', b'{"message": "m"}')),
 }

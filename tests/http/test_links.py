@@ -86,6 +86,16 @@ async def test_a_page_that_is_no_object_is_told_with_its_call() -> None:
     assert (caught.value.method, caught.value.path) == ("GET", FIRST.path)
 
 
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_page_that_is_no_list_is_told_with_what_it_says(*, first: bool) -> None:
+    down = {"message": "maintenance"}
+    pages = {FIRST: down} if first else {FIRST: page(1, "?page=2"), SECOND: down}
+    with pytest.raises(DecodeError, match=r"not a list, .*'message': 'maintenance'") as caught:
+        await follow(pages)
+    assert caught.value.body == down
+    assert (caught.value.method, caught.value.path) == ("GET", FIRST.path)
+
+
 def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
     odd = link("http://[")
     with pytest.raises(DecodeError) as caught:

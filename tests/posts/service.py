@@ -16,6 +16,7 @@ from prolific_async._http.answers import Answer
 from prolific_async._http.endpoints import Request, checked_id
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
+from prolific_async._posts.search import Found, OddBatch, Source
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from tests.posts.failures import AT_ONCE, DUPLICATE, LOST
 from tests.virtual_time import run
@@ -54,8 +55,10 @@ class Service:
         batches: What is in the workspace, oldest first.
         unread: What reading the source or the list fails with, by either word.
         failures: What the next reads fail with, each once.
-        dated: Whether answers say when they were given.
+        odd: What is in the workspace and cannot be read whole.
+        date: What answers have as their Date, None for the clock of answers.
         ahead: Seconds that the clock of answers is ahead of the one of batches.
+        ours_ahead: Seconds that the clock of this machine is.
         hides: How many lists still leave out what was made.
         slowness: Seconds that a read takes.
         seen: What was read.
@@ -67,8 +70,10 @@ class Service:
     batches: list[Batch] = field(factory=list)
     unread: dict[str, ProlificError] = field(factory=dict)
     failures: list[ProlificError] = field(factory=list)
-    dated: bool = True
+    odd: list[OddBatch] = field(factory=list)
+    date: str | None = None
     ahead: float = 0.0
+    ours_ahead: float = -1e8
     hides: int = 0
     slowness: float = 0.0
     seen: list[str] = field(factory=list)
@@ -82,18 +87,21 @@ class Service:
         self.batches.append(batch)
         return batch
 
-    async def get_source(self) -> tuple[Batch, Answer]:
+    async def get_source(self) -> tuple[Source, Answer]:
         self.seen.append("source")
         await asyncio.sleep(self.slowness)
         self._fail("source")
-        headers = CIMultiDict[str]()
-        if self.dated:
-            # HTTP knows whole seconds, and cuts off the rest.
-            now = their_now() + timedelta(seconds=self.ahead)
-            headers["date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
-        return self.batches[0], Answer(headers, None)
+        # HTTP knows whole seconds, and cuts off the rest.
+        now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
+        date = format_datetime(now, usegmt=True) if self.date is None else self.date
+        headers = CIMultiDict({"date": date} if date else {})
+        source = self.batches[0]
+        return Source(source.id, source.name, source.workspace_id), Answer(headers, None)
 
-    async def list_batches(self, workspace_id: str) -> list[Batch]:
+    def utc_now(self) -> float:
+        return their_now().timestamp() + self.ours_ahead
+
+    async def list_batches(self, workspace_id: str) -> list[Found]:
         self.seen.append(checked_id(workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")
@@ -102,7 +110,7 @@ class Service:
             self.hides -= 1
             del batches[1:]
         await asyncio.sleep(self.slowness / 2)
-        return batches
+        return [*self.odd, *batches]
 
     def _fail(self, read: str) -> None:
         if read in self.unread:
@@ -119,6 +127,7 @@ class Service:
             retry=AT_ONCE,
             get_source=self.get_source,
             list_batches=self.list_batches,
+            utc_now=self.utc_now,
         )
 
     def answering(self, name: str) -> Post:
@@ -143,13 +152,21 @@ class Service:
         return post
 
 
-def unknown(outcome: Batch | ProlificError, *candidates: str, cause: Any = LOST) -> None:
+def unknown(
+    outcome: Batch | ProlificError,
+    *candidates: str,
+    cause: Any = LOST,
+    unreadable: tuple[str, ...] = (),
+) -> None:
     assert isinstance(outcome, OutcomeUnknownError)
     assert [batch.id for batch in outcome.candidates] == list(candidates)
     assert isinstance(outcome.candidates, tuple)
+    assert outcome.unreadable == unreadable
     assert outcome.__cause__ is cause
+    outcome.__cause__ = None  # as others do to it
+    assert outcome.failure is cause
     assert (outcome.method, outcome.path) == ("POST", DUPLICATE.path)
-    for batch_id in candidates:
+    for batch_id in (*candidates, *unreadable):
         assert batch_id in str(outcome)
 
 

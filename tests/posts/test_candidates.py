@@ -5,9 +5,12 @@ import logging
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
+from prolific_async import BatchStatus
 from prolific_async._http.answers import Answer
 from prolific_async._http.endpoints import Request
+from prolific_async._posts.search import OddBatch
 from prolific_async.errors import ProlificError
 from tests.posts.failures import (
     GARBLED,
@@ -221,7 +224,151 @@ def test_a_copy_whose_time_has_no_fraction_is_not_overlooked(fraction: float) ->
     run(main())
 
 
+@pytest.mark.parametrize("date", ["", "yesterday"])
+@pytest.mark.parametrize("takes", [0.0, 0.1, 30.0])
+@pytest.mark.parametrize("fraction", [0.0, 0.75, 0.999])
+def test_without_the_services_time_ours_tells_what_is_new(
+    date: str, takes: float, fraction: float
+) -> None:
+    async def main() -> None:
+        await asyncio.sleep(fraction)
+        service = Service(date=date, ours_ahead=0)
+        service.make("Round 2", age=3600)
+        work = service.duplicate("Round 2", service.losing("Round 2", takes=takes))
+        assert given_back(await work) == "c-2"
+
+    run(main())
+
+
+@pytest.mark.parametrize("age", [2, 5, 60, 3600, 1e7])
+@pytest.mark.parametrize("takes", [0.0, 30.0])
+@pytest.mark.parametrize("ours_ahead", [-1e8, -0.5, 0, 0.5, 60, 1e8])
+def test_without_the_services_time_an_older_one_is_never_given_back(
+    age: float, takes: float, ours_ahead: float
+) -> None:
+    async def main() -> None:
+        service = Service(date="", ours_ahead=ours_ahead)
+        service.make("Round 2", age=age)
+        work = service.duplicate("Round 2", service.losing(takes=takes))
+        # By a clock that may be wrong, none is ruled out.
+        unknown(await outcome_of(work), "c-1")
+
+    run(main())
+
+
+@pytest.mark.parametrize("ours_ahead", [-1e8, -3600, -60, -35, 5, 60, 3600, 1e8])
+@pytest.mark.parametrize("takes", [0.1, 30.0])
+def test_by_a_clock_of_ours_that_is_wrong_a_copy_is_only_named(
+    ours_ahead: float, takes: float
+) -> None:
+    async def main() -> None:
+        service = Service(date="", ours_ahead=ours_ahead)
+
+        async def post(request: Request) -> Answer:
+            await asyncio.sleep(takes)
+            service.make("Round 2")
+            raise LOST
+
+        outcome = await outcome_of(service.duplicate("Round 2", post))
+        if takes >= ours_ahead > 0:
+            assert given_back(outcome) == "c-1"
+        else:
+            unknown(outcome, "c-1")
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", ["PROCESSING", "READY", "ERROR", "NEW"])
+def test_without_the_services_time_what_is_set_up_is_not_new(status: str) -> None:
+    async def main() -> None:
+        # Our clock is as far behind as the other one is old.
+        service = Service(date="", ours_ahead=-60)
+        service.make("Round 2", age=60)
+        service.batches[1] = evolve(service.batches[1], status=BatchStatus(status))
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing())), "c-1")
+
+    run(main())
+
+
+# --- odd batches -----------------------------------------------------------------------------
+
+
+def odd(
+    batch_id: str | None = "odd", name: str | None = "Round 2", *, age: float | None = None
+) -> OddBatch:
+    made = None if age is None else their_now() - timedelta(seconds=age)
+    return OddBatch(batch_id, name, made)
+
+
+@pytest.mark.parametrize("date", [None, ""])
+def test_odd_batches_of_other_names_are_passed_over(date: str | None) -> None:
+    async def main() -> None:
+        service = Service(date=date, ours_ahead=0)
+        service.odd += [
+            odd(name="Round 3"),
+            odd(name=None),
+            odd(None, None),
+            odd(None, "Round 3", age=0),
+            odd("b-1", name="Round 2"),  # the source
+        ]
+        assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
+
+    run(main())
+
+
+@pytest.mark.parametrize("age", [None, -1])
+def test_an_odd_one_of_the_name_is_told_by_its_id(age: float | None) -> None:
+    async def main() -> None:
+        service = Service()
+        service.odd.append(odd(name=" Round 2 ", age=age))
+        outcome = await outcome_of(service.duplicate("Round 2", service.losing()))
+        unknown(outcome, unreadable=("odd",))
+        assert service.seen == ["source", "w-1"] * 4
+        outcome = await outcome_of(service.duplicate("Round 2", service.losing("Round 2")))
+        unknown(outcome, "c-1", unreadable=("odd",))
+
+    run(main())
+
+
 @in_virtual_time
-async def test_without_the_services_time_nothing_is_sure(service: Service) -> None:
-    service.dated = False
-    unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))), "c-1")
+async def test_an_odd_one_that_is_older_is_no_candidate(service: Service) -> None:
+    service.odd.append(odd(age=120))
+    assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
+
+
+@in_virtual_time
+async def test_an_odd_one_of_the_last_minute_is_told_and_no_rival(service: Service) -> None:
+    service.odd.append(odd(age=30))
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing())), unreadable=("odd",))
+    service = Service(odd=[odd(age=30)])
+    assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
+
+
+@in_virtual_time
+async def test_an_odd_one_that_another_call_was_given_is_no_candidate(service: Service) -> None:
+    given = await service.duplicate("Round 2", service.answering("Round 2"))
+    service.batches[1] = a_batch("other", "Other", THEIR_START)
+    service.odd.append(odd(given.id))
+    assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-2"
+
+
+@in_virtual_time
+async def test_a_copy_that_is_odd_for_a_while_is_found(service: Service) -> None:
+    async def post(request: Request) -> Answer:
+        service.odd.append(odd("c-1", age=0))
+        asyncio.get_running_loop().call_later(1.5, mend)
+        raise LOST
+
+    def mend() -> None:
+        service.odd.clear()
+        service.make("Round 2")
+
+    service.slowness = 1
+    assert given_back(await service.duplicate("Round 2", post)) == "c-1"
+
+
+@in_virtual_time
+async def test_a_list_in_which_the_name_has_no_id_tells_nothing(service: Service) -> None:
+    service.odd.append(odd(None))
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
+    assert service.seen == ["source", "w-1"] * 4

@@ -13,6 +13,7 @@ from prolific_async._wire import pages
 from prolific_async._wire.converter import load
 from prolific_async._wire.json import decode_at
 from tests.costs import LIMIT, held_by
+from tests.wire.test_pages import NO_LISTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -223,12 +224,27 @@ async def test_no_status_and_an_empty_one_are_told_apart() -> None:
 
 @pytest.mark.parametrize(
     "whole",
-    [b"", b"\xff\xfe", b'{"results": ["\xff"]}', b"<html>", b"[]", b'{"results": 5}'],
+    [
+        b"",
+        b"\xff\xfe",
+        b'{"results": ["\xff"]}',
+        b"<html>",
+        b"[]",
+        b'{"results": 5}',
+        *(json.dumps(one).encode() for one in NO_LISTS),
+    ],
     ids=repr,
 )
 async def test_what_is_no_list_raises(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
         await reading.read(whole, {"a"}.__contains__, Reader())
+
+
+@pytest.mark.parametrize(
+    "whole", [b"{}", b'{"results": null}', b'{"meta": {"count": 0}, "_links": {}}'], ids=repr
+)
+async def test_an_empty_list_shows_nothing(whole: bytes) -> None:
+    assert await shown(whole) == {}
 
 
 async def test_every_truncation_of_a_list_raises() -> None:

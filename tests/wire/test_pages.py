@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prolific_async import DecodeError
 from prolific_async._http import answers, endpoints
 from prolific_async._wire.json import decode
-from prolific_async._wire.pages import ARRAY, KNOWN, parts, read_page
+from prolific_async._wire.pages import ARRAY, KNOWN, page_fault, parts, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -247,3 +247,63 @@ def test_a_character_may_lie_on_the_border_of_two_pieces() -> None:
     for shift in range(4):
         page = {"x" * shift: "\U0001f600" * 400_000}
         assert read(json.dumps(page, ensure_ascii=False).encode()) == page
+
+
+NO_LISTS: list[dict[str, Any]] = [
+    {"message": "maintenance"},
+    {"error": {"status": 503, "title": "maintenance"}},
+    {"error": "unauthorized"},
+    {"detail": "Not found."},
+    {"status": 5},
+    {"id": "b-1", "status": "READY"},
+    {"result": []},
+    {"Results": []},
+    {"results": None, "message": "maintenance"},
+    {"meta": {"count": 0}, "message": "maintenance"},
+    {"_links": {}, "next": None},
+]
+
+
+@pytest.mark.parametrize("page", NO_LISTS, ids=repr)
+def test_an_object_without_results_is_no_page(page: dict[str, Any]) -> None:
+    fault = page_fault(page)
+    assert fault is not None
+    assert fault.startswith("$: not a list, which has an array of 'results', but {")
+    for key, value in page.items():
+        assert f"{key!r}: {value!r}" in fault
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"results": None},
+        {"meta": None},
+        {"meta": {"count": 0}},
+        {"_links": {"next": None}},
+        {"results": None, "meta": {"count": 0}, "_links": None},
+        {"results": []},
+        {"results": [], "message": "new"},
+        {"results": [{"id": "b-1"}], "next": None},
+    ],
+    ids=repr,
+)
+def test_a_page_has_an_array_of_results_or_nothing_else(page: dict[str, Any]) -> None:
+    assert page_fault(page) is None
+
+
+@pytest.mark.parametrize(
+    ("results", "named"),
+    [({}, "an object"), ("", "a string"), (0, "an integer"), (False, "a boolean")],
+)
+def test_results_that_are_no_array_are_told(results: Any, named: str) -> None:
+    fault = page_fault({"results": results, "meta": {"count": 0}})
+    assert fault == f"$.results: an array is needed, not {named}"
+
+
+def test_of_what_is_no_page_not_all_is_shown() -> None:
+    large = {f"key {number}": "x" * 1_000_000 for number in range(1000)}
+    fault = page_fault({"message": "maintenance", "deep": [[[[[[[[large]]]]]]]], **large})
+    assert fault is not None
+    assert "'message': 'maintenance'" in fault
+    assert len(fault) < 10_000
