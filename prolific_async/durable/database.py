@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from sqlalchemy import exc
 
+from prolific_async._wording import brief
 from prolific_async.durable.threads import in_thread
-from prolific_async.errors import ConfigurationError, ProlificError, brief
+from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 
 if TYPE_CHECKING:
