@@ -172,6 +172,8 @@ async def test_workflows_of_an_application_run_in_the_worker_s_dbos(
         assert await works()
         order = await durable.order(sim.add_batch(), name="Round 2")
         await asyncio.wait_for(order.result(), SECONDS)
+    # DBOS's own coroutines, awaited in this loop, have put DBOS's pool into it.
+    assert await asyncio.to_thread(int) == 0
 
 
 async def test_dbos_warns_of_an_application_s_cancelled_workflow_and_of_no_order(

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import binascii
 import logging
+import random
+import string
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -40,15 +42,47 @@ async def test_applications_share_a_database_and_no_orders(
     url = databases.new()
     source = sim.add_batch()
     async with DurableBatches(url, application="first", look_every=0.05) as first:
-        waiting = await first.order(source, name="of the first")
+        waiting = await first.order(source, name="of both")
         async with (
             DurableBatches(url, application="second", look_every=0.05) as second,
             second.worker(client, **QUICK_WORKER),
         ):
-            await (await second.order(source, name="of the second")).result()
-        assert [batch.name for batch in sim.batches.values()][1:] == ["of the second"]
+            others = await second.order(source, name="of both")
+            ready = await asyncio.wait_for(others.result(), SECONDS)
+        assert others.workflow_id != waiting.workflow_id
         async with first.worker(client, **QUICK_WORKER):
-            await waiting.result()
+            assert (await waiting.result()).id == ready.id
+    assert [batch.name for batch in sim.batches.values()][1:] == ["of both"]
+
+
+async def test_the_longest_names_that_are_taken_fit_into_an_index(
+    databases: SQLite | PostgreSQL, sim: Simulator, client: ProlificClient
+) -> None:
+    drawn = random.Random(20)
+
+    def text(letters: str, length: int) -> str:
+        return "".join(drawn.choices(letters, k=length))
+
+    chinese = "".join(map(chr, range(0x4E00, 0x9FA5)))
+    letters = string.ascii_lowercase + string.digits
+    source = sim.add_batch(batch_id=text(letters, 1024))
+    url = databases.new()
+    async with DurableBatches(url, application=text(letters, 256), look_every=0.05) as durable:
+        name = text(chinese, 341) + "x"
+        assert len(name.encode()) == 1024
+        orders = [await durable.order(source, name=name) for _ in range(2)]
+        for number in (1, 2000):
+            with pytest.raises(ValueError, match=r"name must have at most 1024 bytes of UTF-8"):
+                await durable.order(source, name=name + "y" * number)
+        with pytest.raises(ValueError, match="id must have at most 1024 bytes"):
+            await durable.order(source + "y", name=name)
+        with pytest.raises(ValueError, match="executor_id"):
+            async with durable.worker(client, executor_id="y" * 1025):
+                pass  # pragma: no cover
+        name_of_process = text(letters, 1024)
+        async with durable.worker(client, **QUICK_WORKER | {"executor_id": name_of_process}):
+            ready = await asyncio.wait_for(orders[1].result(), SECONDS)
+    assert ready.name == name
 
 
 @pytest.mark.slow

@@ -8,7 +8,9 @@ import inspect
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self
@@ -32,7 +34,7 @@ from prolific_async import (
 )
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.database import checked_database
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.terms import Terms, order_id
 from prolific_async.durable.work import Work
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
@@ -83,6 +85,18 @@ async def test_ordered_twice_it_is_one(
     assert len(sent(sim, "/duplicate")) == 2
     found = await durable.find(source, name="Round 2 ").result()
     assert found == ready[0]
+
+
+def test_no_two_orders_have_one_id() -> None:
+    orders = [
+        ("application", "source", "name"),
+        ("other", "source", "name"),
+        ("application", "source:name", "name"),
+        ("application", "source", "name:name"),
+        ("application", "source%3Aname", "name"),
+    ]
+    assert len({order_id(*order) for order in orders}) == len(orders)
+    assert order_id(*orders[0]) == "prolific_async.order:application:source:name"
 
 
 async def test_errors_come_out_as_they_are(
@@ -334,10 +348,18 @@ async def _is_waited_for(sim: Simulator, copy: str, *, since: int = 0) -> None:
 async def test_the_loop_is_as_it_was_when_the_worker_has_ended(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
+    pool = ThreadPoolExecutor(1, thread_name_prefix="of-the-application")
+    asyncio.get_running_loop().set_default_executor(pool)
     async with durable.worker(client, **QUICK_WORKER):
-        pass
-    assert await asyncio.to_thread(lambda: "still") == "still"
-    assert await client.batches.list(sim.workspace_id) == []
+        order = await durable.order(sim.add_batch(), name="Round 2")
+        await asyncio.wait_for(order.result(), SECONDS)
+        assert await asyncio.to_thread(thread_name) == "of-the-application_0"
+    assert await asyncio.to_thread(thread_name) == "of-the-application_0"
+    assert len(await client.batches.list(sim.workspace_id)) == 2
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
 
 
 async def test_a_process_has_one_worker(
@@ -420,6 +442,8 @@ async def test_orders_that_make_no_sense_are_refused(
     "wrong",
     [
         {"executor_id": ""},
+        {"executor_id": None},
+        {"executor_id": "a\0b"},
         {"executor_id": "one", "max_starts_per_second": 0},
         {"executor_id": "one", "settling": -1},
     ],
