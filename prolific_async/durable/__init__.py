@@ -37,8 +37,14 @@ What it promises
 - An order's time runs from when it was given, through queue, crashes and deploys. When it is over
   before the duplicate is sent, no copy is made; when it is over while one may be under way, the
   WaitTimeoutError's ``failure`` is an OutcomeUnknownError.
-- Lost connections, 429, 5xx and a refused token are survived until then, and connections to the
-  database that are lost; any other refusal (400, 403, ...) ends the order.
+- Lost connections, 429, 5xx and a refused token are survived until then; any other refusal (400,
+  403, ...) ends the order.
+- An outage of the database, by TCP or by a Unix socket, stops the orders that have something to
+  record, and their worker begins them again ten to twenty ``look_every`` after its end. ``order``
+  and ``take_over`` try for 30 seconds, ``result`` as long as the order has time and a minute more;
+  then they raise a DatabaseUnavailableError. No error of SQLAlchemy's or psycopg's leaves here.
+- A process can end while the database is away, and within a minute when it hangs. The loop's
+  default executor (``asyncio.to_thread``, ``getaddrinfo``) stays free.
 - All orders of a worker wait by the engine of its one client, as all other waits of that client do.
 
 What it does not promise
@@ -51,7 +57,8 @@ nothing as long as no study uses it. Let ``settling`` be longer than the service
 before it, can hold a request; and look for names that are there twice in the workspace's list.
 
 A batch of the name is taken for the copy, whoever made it. Orders of two batches under one name are
-two orders, of which the second may be given the first one's copy.
+two orders, of which the second may be given the first one's copy; so are orders of two
+applications.
 
 An order that has failed stays so: ordered again, it raises the same error. Its copy, if there is
 one, can be waited for by ``client.batches``; or give the order another name.
@@ -68,7 +75,7 @@ transaction, about 1 ms on PostgreSQL and the disk's flush on SQLite (20 ms on a
 begun ``look_every`` seconds later at most, with four requests: the source, the workspace's list,
 which orders that begin together share, and the two POSTs. A thousand waits take 30 to 50 MB. A
 worker that has nothing to do reads a few rows each ``look_every``, and all results that a process
-awaits are one read more. Starting a worker holds the loop for about 0.1 s.
+awaits are one read more.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits what is
 begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``. Without it, the
@@ -109,7 +116,11 @@ Applications that use DBOS themselves
 -------------------------------------
 DBOS is one for each process. In a process with a worker it belongs to the worker, which makes,
 launches and destroys it. Workflows of your own can run in it: register them as usual, and give
-your settings as ``config``; its name, its database and its executor's id remain the worker's.
+your settings as ``config``; its name, its database and its executor's id remain the worker's. Those
+that come from a queue run in an event loop of DBOS's own, in another thread. In an outage of the
+database DBOS repeats the calls of your workflows until it is over, as ever; those outside of
+workflows raise. Awaited in your loop, DBOS's coroutines make DBOS's pool the loop's default
+executor until the worker ends.
 
 If your application makes its own DBOS, run the worker in another process. ``worker`` raises a
 ConfigurationError when there is a DBOS already, launched or not, and leaves that one alone; making

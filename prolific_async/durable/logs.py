@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import dbos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from prolific_async.durable.work import Work
 
 _ONCE_IN = 60.0  # seconds
+_OUTAGE = re.compile("OperationalError|connection")
+_DBOS = str(Path(dbos.__file__).parent)  # applications log by DBOS's logger, too
 
 
 class QuietDBOS(logging.Filter):
@@ -33,7 +39,7 @@ class QuietDBOS(logging.Filter):
         if message.startswith("Asyncio task cancelled"):
             # DBOS logs it in the task that was cancelled; an application's own are left alone.
             return not self._work.is_its(asyncio.current_task())
-        if "OperationalError" not in message and "connection" not in message:
+        if not record.pathname.startswith(_DBOS) or not _OUTAGE.search(message):
             return True
         line = record.pathname, record.lineno
         now = time.monotonic()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
+import psycopg
+import sqlalchemy as sa
 from dbos import DBOS
 
 from prolific_async.durable.outages import Orders
@@ -30,6 +36,7 @@ class WorkersDBOS(DBOS):
                 "your settings as its config"
             )
         self.orders = Orders()
+        self._connections: WeakSet[Any] = WeakSet()
         super().__init__(**given)
 
     @classmethod
@@ -59,7 +66,12 @@ class WorkersDBOS(DBOS):
         # DBOS sets it when it launches, before any of its threads, and to None at its end.
         if database is not None:
             self.orders.watch(database)
+            sa.event.listen(database.engine.pool, "connect", self._connected)
         self.__dict__["_workers_database"] = database
+
+    def _connected(self, connection: Any, _record: object) -> None:
+        if hasattr(connection, "fileno"):  # SQLite's have none
+            self._connections.add(connection)
 
     def at_work(self) -> set[str]:
         """Return the ids of the workflows that run in this process."""
@@ -75,3 +87,16 @@ class WorkersDBOS(DBOS):
             if current._sys_db_field is not None:  # noqa: SLF001 - its own
                 current._sys_db_field._retry_connection_errors = False  # noqa: SLF001 - as above
             DBOS.destroy()
+            for connection in list(self._connections):
+                hang_up(connection)
+
+
+def hang_up(connection: Any) -> None:
+    """End what a thread awaits of a server that hangs, so that Python need not await the thread.
+
+    A connection that is closed is left alone.
+    """
+    with suppress(psycopg.OperationalError, OSError):
+        if not connection.closed:
+            with socket.socket(fileno=os.dup(connection.fileno())) as its:
+                its.shutdown(socket.SHUT_RDWR)

@@ -57,8 +57,9 @@ def client(url: str) -> Iterator[DBOSClient]:
 @pytest.fixture
 async def launched(url: str, client: DBOSClient) -> AsyncIterator[WorkersDBOS]:
     """Return a DBOS that was launched as a worker launches it."""
+    quick: DBOSConfig = QUICK_WORKER["config"]
     settings: DBOSConfig = {
-        **QUICK_WORKER["config"],
+        **quick,
         "name": "the-application",
         "system_database_url": url,
         "executor_id": "one",
@@ -277,6 +278,7 @@ async def test_claims_tell_their_workflows_and_outcomes_whether_they_were_writte
     enqueue(client)
     database = launched._sys_db
     queue = database.get_queue("the-queue")
+    assert queue is not None
     claimed = database.start_queued_workflows(queue, "one", "1", None, owner_xid="its")
     assert claimed == (["it"], None)
     assert status_of(client) == "PENDING"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import dbos
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -19,9 +22,13 @@ from dbos import error as dbos_error
 from prolific_async import ConfigurationError, ProlificClient, ProlificError, WaitTimeoutError
 from prolific_async.durable import DatabaseUnavailableError, DurableBatches
 from prolific_async.durable.database import Database, is_outage, with_time_limits
+from prolific_async.durable.logs import QuietDBOS
 from prolific_async.durable.outages import Orders
 from prolific_async.durable.queues import Queues
 from prolific_async.durable.terms import Terms, order_id
+from prolific_async.durable.threads import in_thread
+from prolific_async.durable.work import Work
+from prolific_async.durable.workers_dbos import hang_up
 from tests.durable.databases import Mortal
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
@@ -213,6 +220,18 @@ async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> No
             process.kill()
 
 
+async def test_a_thread_is_freed_of_a_server_that_hangs(mortal: Mortal) -> None:
+    connection = psycopg.connect(mortal.address("postgres", "tcp"))
+    asking = asyncio.ensure_future(in_thread(lambda: connection.execute("SELECT pg_sleep(60)")))
+    await asyncio.sleep(0.05)
+    assert not asking.done()
+    hang_up(connection)
+    with pytest.raises(psycopg.OperationalError):
+        await asyncio.wait_for(asking, SECONDS)
+    connection.close()
+    hang_up(connection)
+
+
 @pytest.fixture
 async def database(sqlite: SQLite) -> AsyncIterator[Database]:
     database = Database(sqlite.new(), "the-application", patience=SECONDS)
@@ -332,6 +351,23 @@ async def test_what_a_database_refuses_is_a_configuration_error(
         async with DurableBatches(url, migrate=False) as durable:
             with pytest.raises(ConfigurationError, match="DBOS's tables"):
                 await durable.order("source", name="Round 2")
+
+
+def test_each_line_of_dbos_tells_of_an_outage_once_a_minute() -> None:
+    wanted = QuietDBOS(Work.__new__(Work))
+
+    def shows(line: int, message: str, path: str = dbos.__file__) -> bool:
+        return wanted.filter(logging.LogRecord("dbos", 30, path, line, message, (), None))
+
+    outage = "Exception listing queues: (psycopg.OperationalError) connection failed"
+    assert [shows(1, outage), shows(1, outage), shows(2, outage), shows(2, outage)] == [
+        *(True, False),
+        *(True, False),
+    ]
+    assert [shows(1, outage, "an application's.py") for _ in range(2)] == [True, True]
+    assert [shows(3, "Workflow is no longer owned") for _ in range(2)] == [True, True]
+    wanted._shown = dict.fromkeys(wanted._shown, time.monotonic() - 61)
+    assert shows(1, outage)
 
 
 def test_an_address_that_cannot_be_read_is_told_without_its_password() -> None:
