@@ -413,3 +413,87 @@ def test_an_outage_is_told_from_a_statement_that_is_wrong(
     error: Exception | None, *, outage: bool
 ) -> None:
     assert is_outage(error) == outage
+
+
+async def test_orders_are_picked_up_once_the_database_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    orders, resumed = Orders(), []
+
+    class Away:
+        """Queues whose database is away at first."""
+
+        asked = 0
+
+        async def begun_by(self, _executor_id: str) -> list[str]:
+            self.asked += 1
+            if self.asked == 1:
+                raise DatabaseUnavailableError("it is away")
+            return ["stopped", "another's since"]
+
+        async def resume(self, ids: list[str]) -> None:
+            resumed.append(ids)
+
+    orders._taken = {"stopped", "at work", "ended"}
+    away: Any = Away()
+    picking_up = asyncio.create_task(orders.pick_up(away, "one", lambda: {"at work"}, every=0.001))
+    async with asyncio.timeout(SECONDS):
+        while not resumed:
+            await asyncio.sleep(0.001)
+    picking_up.cancel()
+    await asyncio.wait([picking_up])
+    assert resumed == [["stopped"]]
+    assert orders.idle(set()) == {"at work"}
+    assert "it is away); try again; orders that have stopped are looked for later" in caplog.text
+
+
+async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_again(
+    sqlite: SQLite, sim: Simulator, client: ProlificClient
+) -> None:
+    def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+        if "application_versions" in text:
+            raise sa.exc.OperationalError(text, None, psycopg.OperationalError("it is gone"))
+
+    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+        order = await durable.order(sim.add_batch(), name="Round 2")
+        sa.event.listen(sa.Engine, "before_cursor_execute", lose)
+        try:
+            with pytest.raises(DatabaseUnavailableError, match="it is gone"):
+                async with durable.worker(client, **QUICK_WORKER):
+                    pass  # pragma: no cover
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", lose)
+        async with durable.worker(client, **QUICK_WORKER):
+            assert (await asyncio.wait_for(order.result(), SECONDS)).name == "Round 2"
+
+
+async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(
+    database: Database,
+) -> None:
+    def call(_client: object) -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        await database.call(call)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        ("MAX_RECOVERY_ATTEMPTS_EXCEEDED", "exceeded its maximum recovery attempts"),
+        ("ERROR", "cannot be read"),
+    ],
+)
+async def test_an_end_without_an_outcome_is_an_error_of_dbos(
+    sqlite: SQLite, status: str, message: str
+) -> None:
+    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+        order = await durable.order("source", name="Round 2")
+        with durable._parts.database.client._sys_db.engine.begin() as connection:
+            connection.execute(
+                sa.text("UPDATE workflow_status SET status = :status, error = 'no pickle'"),
+                {"status": status},
+            )
+        with pytest.raises(dbos_error.DBOSException, match=message):
+            await asyncio.wait_for(order.result(), SECONDS)
+    assert "Round 2" in repr(order)
