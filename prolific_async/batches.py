@@ -58,13 +58,14 @@ class Batches:
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, few: float
     ) -> None:
         self._check_usable = transport.check_usable
+        self._prefix = transport.prefix
         self._send = transport.send
         self._get = retrying(transport.send, retry, get_again)
         self._post = retrying(transport.send, retry, did_not_run)
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
-        self._search = Search(self._get, self._read)
+        self._search = Search(self._get, self._read, self._prefix)
         self._looks = Looks(transport, retry, self._read, _status)
         self._request_timeout = transport.request_timeout
         self._waits = Waits(self._looks, few, transport.looks_at_once)
@@ -106,7 +107,11 @@ class Batches:
         if not isinstance(upload_new_dataset, bool):
             raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
         request = endpoints.change(
-            batch_id, "duplicate", name=name, upload_new_dataset=upload_new_dataset or None
+            batch_id,
+            "duplicate",
+            prefix=self._prefix,
+            name=name,
+            upload_new_dataset=upload_new_dataset or None,
         )
         copy = await duplicate_once(
             request,
@@ -151,6 +156,7 @@ class Batches:
         request = endpoints.change(
             batch_id,
             "setup",
+            prefix=self._prefix,
             dataset_id=None if dataset_id is None else endpoints.checked_id(dataset_id),
             tasks_per_group=tasks_per_group,
         )
@@ -166,12 +172,12 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        request = endpoints.look(_given_id(batch), whole=False)
+        request = endpoints.look(_given_id(batch), whole=False, prefix=self._prefix)
         return _status(request, (await self._get(request)).data)
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        request = endpoints.look(_given_id(batch), whole=True)
+        request = endpoints.look(_given_id(batch), whole=True, prefix=self._prefix)
         return self._read(request, (await self._get(request)).data)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
@@ -187,7 +193,7 @@ class Batches:
 
         """
         found: builtins.list[Batch] = []
-        first = endpoints.list_batches(workspace_id)
+        first = endpoints.list_batches(workspace_id, prefix=self._prefix)
         async with aclosing(every_page(first, self._get)) as pages:
             async for request, page in pages:
                 found += await self._read_all(request, page)
@@ -408,6 +414,7 @@ class Batches:
             batch_id,
             poll=policy,
             retry=self._retry,
+            prefix=self._prefix,
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time(),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from yarl import URL
-
-from prolific_async._http.addresses import is_loopback
+from prolific_async._http.addresses import read_base_url
+from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
 from prolific_async._waiting.looks import FEW
 from prolific_async.batches import Batches
@@ -20,8 +17,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import aiohttp
-
-_DEFAULT_BASE_URL = "https://api.prolific.com"
 
 
 class ProlificClient:
@@ -54,10 +49,12 @@ class ProlificClient:
         """Check and keep the settings.
 
         Args:
-            token: API token; by default ``PROLIFIC_TOKEN`` of the environment. It has all of its
+            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where an empty text
+                counts as none, as it does in ``PROLIFIC_URL``. It has all of its
                 account's rights, and is sent to ``base_url`` alone.
             base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
-                https://api.prolific.com. https, or http to a loopback host.
+                https://api.prolific.com. https, or http to a loopback host. ``/api/v1`` and
+                ``/api/v1/data-collection`` at its end make no difference.
             session: An aiohttp session to borrow: never closed and never changed, and its own
                 settings rule. One that verifies no certificates (``ssl=False``) or no host names
                 is refused at the first request, unless ``base_url`` is http. By default one is
@@ -84,6 +81,10 @@ class ProlificClient:
                 beside a ``session``.
 
         """
+        secret, no_token = read_token(token)
+        self._base_url, no_address = read_base_url(base_url)
+        # Loggers that print a traceback's locals would show them, and the wrong text may be in one.
+        del token, base_url
         if not is_number(request_timeout) or request_timeout <= 0:
             raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
         if not is_whole(max_connections) or max_connections < 1:
@@ -98,9 +99,10 @@ class ProlificClient:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
         if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
             raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")  # noqa: TRY004 - by design
-        self._base_url = _checked_base_url(base_url)
+        if problem := no_token or no_address:
+            raise ConfigurationError(problem)
         self._transport = Transport(
-            _checked_token(token),
+            secret,
             self._base_url,
             session=session,
             request_timeout=request_timeout,
@@ -141,42 +143,3 @@ class ProlificClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a ProlificClient cannot be pickled: make one in each process")
-
-
-def _checked_token(given: str | None) -> str:
-    token = os.environ.get("PROLIFIC_TOKEN") if given is None else given
-    if not token:
-        raise ConfigurationError("no token: set PROLIFIC_TOKEN, or give one")
-    if not isinstance(token, str):
-        raise ConfigurationError(f"the token must be text, not {type(token).__name__}")
-    # What cannot be seen comes with copying, too: a zero-width space, a byte order mark.
-    if " " in token or not token.isprintable():
-        raise ConfigurationError(
-            "the token holds white space or invisible characters: copy it again, without line ends"
-        )
-    return token
-
-
-def _checked_base_url(given: str | None) -> str:
-    text = os.environ.get("PROLIFIC_URL") or _DEFAULT_BASE_URL if given is None else given
-    try:
-        url = URL(text)
-    except (TypeError, ValueError):
-        raise ConfigurationError("base_url (PROLIFIC_URL) is no URL") from None
-    if url.user is not None or url.password is not None:
-        raise ConfigurationError(
-            "base_url (PROLIFIC_URL) must hold no user and password: the token does that"
-        )
-    if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
-        # Its text is not shown: somebody may have put the token there.
-        raise ConfigurationError(
-            "base_url (PROLIFIC_URL) must be a plain address: no query, fragment or white space"
-        )
-    if not (
-        url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
-    ):
-        raise ConfigurationError(
-            "base_url (PROLIFIC_URL) must start with https://, or with http:// and name a loopback "
-            f"host, to keep the token safe: {text!r}"
-        )
-    return str(url).rstrip("/")

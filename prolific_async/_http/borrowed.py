@@ -1,4 +1,4 @@
-"""What is asked of what the caller lends, before the token is given to it."""
+"""Validates what the caller lends, so that the token is safe with it and can be sent."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
             "so anybody could take the token; for an authority of your own, give it "
             "TCPConnector(ssl=ssl.create_default_context(cafile=…)) instead"
         )
+
+
+def is_about_netrc(error: ValueError, session: aiohttp.ClientSession) -> bool:
+    """Tell whether aiohttp refused a request since it has a login for the host from netrc.
+
+    It reads that file before each request, so only then is it known.
+    """
+    return session.trust_env and "AUTHORIZATION" in str(error)
+
+
+def netrc_error() -> ConfigurationError:
+    """Return the error of a request that was refused so."""
+    return ConfigurationError(
+        "the aiohttp session given to this ProlificClient has trust_env=True, and netrc (the file "
+        "that NETRC names, else ~/.netrc) holds a login for this host, which cannot stand beside "
+        "the token; give a session without trust_env, or take the login out of that file"
+    )
 
 
 def _verifies(connector: aiohttp.BaseConnector | None) -> bool:

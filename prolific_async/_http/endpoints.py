@@ -1,5 +1,7 @@
 """What a request says: the service's endpoints, without any I/O.
 
+``prefix`` is the path of a gateway that the service is behind, "" for none.
+
 Facts: https://docs.prolific.com/api-reference and the pages of the single endpoints.
 """
 
@@ -12,7 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from uuid import UUID
 
-_ROOT = "/api/v1/data-collection"
+ROOT = "/api/v1/data-collection"
+"""Where the Task Builder is, from the host's root or from a gateway's path."""
 
 # The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
@@ -43,22 +46,22 @@ class Request(NamedTuple):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-def list_batches(workspace_id: object) -> Request:
+def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
     """Build the GET of all batches of a workspace."""
     query = f"workspace_id={quote(checked_id(workspace_id), safe='')}"
-    return Request("GET", f"{_ROOT}/batches", query)
+    return Request("GET", f"{prefix}{ROOT}/batches", query)
 
 
-def change(batch_id: object, verb: str, **body: Any) -> Request:
+def change(batch_id: object, verb: str, *, prefix: str = "", **body: Any) -> Request:
     """Build the POST of a verb; keys whose value is None are left out, as nobody gave them."""
     given = {key: value for key, value in body.items() if value is not None}
-    path = f"{_ROOT}/batches/{segment(batch_id)}/{verb}"
+    path = f"{prefix}{ROOT}/batches/{segment(batch_id)}/{verb}"
     return Request("POST", path, "", _ENCODER.encode(given).encode())
 
 
-def look(batch_id: object, *, whole: bool) -> Request:
+def look(batch_id: object, *, whole: bool, prefix: str = "") -> Request:
     """Build the GET of a batch's status, or of the whole batch."""
-    path = f"{_ROOT}/batches/{segment(batch_id)}"
+    path = f"{prefix}{ROOT}/batches/{segment(batch_id)}"
     return Request("GET", path if whole else path + "/status")
 
 

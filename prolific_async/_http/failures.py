@@ -1,7 +1,8 @@
-"""What aiohttp's errors are to the caller, to whom none of them gets."""
+"""Translates aiohttp's errors into ours."""
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -11,38 +12,69 @@ from prolific_async import errors
 from prolific_async._http import answers
 
 if TYPE_CHECKING:
+    from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
 
 
 def translated(
-    request: Request, error: Exception, *, seconds: float, secret: str, closed: bool
+    request: Request, error: Exception, *, seconds: float, secret: Token, closed: bool, unsent: bool
 ) -> errors.ProlificError:
     """Return the error of an attempt that had so many seconds, without the secret.
 
-    Whatever breaks once the client is closed, it is that which broke it.
+    Whatever breaks once the client is closed, it is that which broke it. Of what is unsent, not a
+    byte went to the service, whatever went to a proxy.
     """
     call = (request.method, request.path)
-    reason = answers.hide(str(error), secret)
+    reason = answers.hide(str(error), secret.reveal()) or type(error).__name__
     failure: errors.ProlificError
     match error:
         case _ if closed:
-            failure = errors.ConnectionLostError(*call, "the ProlificClient was closed")
-        case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
-            failure = errors.ConnectError(*call, reason)
-        case aiohttp.ClientHttpProxyError():
-            failure = errors.ConnectError(*call, f"the proxy said {error.status}")
-        case aiohttp.ConnectionTimeoutError():
-            failure = errors.ConnectError(*call, "no connection in time")
+            lost = errors.ConnectError if unsent else errors.ConnectionLostError
+            failure = lost(*call, "the ProlificClient was closed")
+        case _ if unsent:
+            failure = errors.ConnectError(*call, _why_unsent(error) or reason)
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
         case aiohttp.ClientResponseError():
-            failure = answers.malformed(request, error.message, secret)
+            failure = answers.malformed(request, error.message, secret.reveal())
         case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
             failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
         case _:
-            failure = errors.ConnectionLostError(*call, reason or type(error).__name__)
+            failure = errors.ConnectionLostError(*call, reason)
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
     # the answer, which may echo it.
     if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         failure.__cause__ = error
     return failure
+
+
+def _why_unsent(error: Exception) -> str | None:
+    """Return what is better said of no connection than aiohttp says it, None for nothing."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy said {error.status}"
+        case aiohttp.ClientResponseError():
+            return "the proxy did not answer with HTTP"
+        case TimeoutError():
+            return "no connection in time"
+    return None
+
+
+def clear_locals(error: BaseException, outer: BaseException | None) -> None:
+    """Drop the local variables of every frame that an error, and what led to it, has passed so far.
+
+    They hold the request's headers and bytes, and so the token, which loggers would print.
+
+    Args:
+        error: The error, whose traceback keeps its lines.
+        outer: What the caller was handling before, which is the caller's own.
+
+    """
+    seen = {id(None), id(outer)}
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            traceback.clear_frames(link.__traceback__)
+            links += [link.__cause__, link.__context__]

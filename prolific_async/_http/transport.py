@@ -16,48 +16,20 @@ from yarl import URL
 from prolific_async import errors
 from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
-from prolific_async._http.admission import Admission
 from prolific_async._http.bodies import read
-from prolific_async._http.failures import translated
-from prolific_async._http.time_limit import TimeLimit
-from prolific_async._version import __version__
+from prolific_async._http.connected import Connected, headers_with
+from prolific_async._http.failures import clear_locals, translated
+from prolific_async._http.sending import Body, others_to_end, while_connecting
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from prolific_async._http.answers import Answer
+    from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
 
 _log = logging.getLogger("prolific_async")
-
-_USER_AGENT = (
-    f"prolific-async/{__version__} python/{sys.version_info[0]}.{sys.version_info[1]} "
-    f"aiohttp/{aiohttp.__version__}"
-)
-
-
-class _Connected:
-    """What belongs to one event loop."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        session: aiohttp.ClientSession,
-        headers: Mapping[str, str],
-        *,
-        connections: int,
-        request_timeout: float,
-        max_requests_per_second: float | None,
-    ) -> None:
-        self.loop = loop
-        self.session = session
-        # Of each request; empty where the session sends them itself.
-        self.headers = headers
-        # Of aiohttp's own kind, which it would make of a plain dict at each request.
-        self.headers_with_body = CIMultiDict({**headers, "Content-Type": "application/json"})
-        self.admission = Admission(connections, max_requests_per_second)
-        self.limit = TimeLimit(request_timeout, loop)
 
 
 class Transport:
@@ -65,7 +37,7 @@ class Transport:
 
     def __init__(
         self,
-        token: str,
+        token: Token,
         base_url: str,
         *,
         session: aiohttp.ClientSession | None,
@@ -76,8 +48,10 @@ class Transport:
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self._base_url = base_url
+        url = URL(base_url)
+        self._origin = str(url.origin())
+        self.prefix = url.raw_path.rstrip("/")
         self._token = token
-        self._headers = {"Authorization": f"Token {token}", "User-Agent": _USER_AGENT}
         self._borrowed = session
         self._max_connections = max_connections
         self._max_requests_per_second = max_requests_per_second
@@ -91,7 +65,7 @@ class Transport:
             # aiohttp rounds longer time-outs up to whole seconds otherwise.
             ceil_threshold=math.inf,
         )
-        self._connected: _Connected | None = None
+        self._connected: Connected | None = None
         self._closed = False
 
     @property
@@ -176,27 +150,46 @@ class Transport:
             connected = await self._connect()
         # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
         await connected.admission.enter(look=look)
-        failure: errors.ProlificError
+        failure: BaseException
         try:
-            sent_at = connected.loop.time()
+            return await self._attempt(
+                connected, request, look=look, raw=raw, within=within, sent=sent
+            )
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            failure = error
+        finally:
+            connected.admission.leave()
+        clear_locals(failure, sys.exception())
+        try:
+            raise failure
+        finally:
+            del failure  # else it is in a cycle with its own traceback
+
+    async def _attempt(
+        self,
+        connected: Connected,
+        request: Request,
+        *,
+        look: bool,
+        raw: bool,
+        within: float,
+        sent: Callable[[], object],
+    ) -> Answer:
+        failure: errors.ProlificError
+        body = None if request.body is None else Body(request.body)
+        sent_at = connected.loop.time()
+        try:
             if self._closed or connected.session.closed:
                 self.check_usable()
             sent()
             with connected.limit.attempt():
-                async with connected.session.request(
-                    request.method,
-                    URL(self._base_url + request.target, encoded=True),
-                    data=request.body,
-                    headers=connected.headers
-                    if request.body is None
-                    else connected.headers_with_body,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    timeout=self._timeout
-                    if within >= self.request_timeout
-                    else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
-                ) as response:
-                    body = await read(request, response)
+                try:
+                    response, content = await self._exchange(connected, request, body, within)
+                except aiohttp.ClientConnectionError as error:
+                    if body is None or body.begun or while_connecting(error):
+                        raise  # aiohttp itself has sent what has no body again
+                    await others_to_end()
+                    response, content = await self._exchange(connected, request, body, within)
         except (TimeoutError, OSError, aiohttp.ClientError) as error:
             failure = translated(
                 request,
@@ -204,22 +197,45 @@ class Transport:
                 seconds=min(within, self.request_timeout),
                 secret=self._token,
                 closed=self._closed,
+                unsent=while_connecting(error) if body is None else not body.begun,
             )
             _log_end(connected, request, type(failure).__name__, sent_at)
+        except ValueError as error:
+            if not borrowed.is_about_netrc(error, connected.session):
+                raise
+            failure = borrowed.netrc_error()
         else:
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
-            answer = (request, response.status, response.headers, body)
-            if len(body) > LONG:
-                return await answers.decode_long(*answer, secret=self._token, raw=raw)
-            return answers.decode(*answer, secret=self._token, raw=raw)
-        finally:
-            connected.admission.leave()
+            answer = (request, response.status, response.headers, content)
+            if len(content) > LONG:
+                return await answers.decode_long(*answer, secret=self._token.reveal(), raw=raw)
+            return answers.decode(*answer, secret=self._token.reveal(), raw=raw)
         raise failure
 
+    async def _exchange(
+        self, connected: Connected, request: Request, body: Body | None, within: float
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
+        """Send a request and read what is needed of its answer."""
+        async with connected.session.request(
+            request.method,
+            URL(self._origin + request.target, encoded=True),
+            data=body,
+            headers=connected.headers if body is None else connected.headers_with_body,
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=self._timeout
+            if within >= self.request_timeout
+            else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
+        ) as response:
+            if body is not None and not body.begun:
+                # Said on an idle connection, such as a 408 before it is closed.
+                raise aiohttp.ServerDisconnectedError
+            return response, await read(request, response)
+
     def _heed(
-        self, connected: _Connected, response: aiohttp.ClientResponse, sent_at: float, *, look: bool
+        self, connected: Connected, response: aiohttp.ClientResponse, sent_at: float, *, look: bool
     ) -> None:
         """Slow down, or hold looks back, as an answer asks for."""
         now = connected.loop.time()
@@ -229,31 +245,29 @@ class Transport:
         if asked:
             connected.admission.budget.pause_looks(now + min(asked, self._retry_after_cap))
 
-    async def _connect(self) -> _Connected:
+    async def _connect(self) -> Connected:
         self.check_usable()
         previous = self._connected
         limit = self._connection_limit()
-        headers: Mapping[str, str] = self._headers
         session = self._borrowed
+        by_session = False  # which is quicker than with each request
         if session is None:
             proxy = proxy_for(self._base_url)
-            if proxy is None:
-                # Quicker than with each request, but aiohttp would show them to a proxy, too.
-                headers = {}
+            by_session = proxy is None  # aiohttp would show them to a proxy, too
             session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=limit),
                 # A load balancer's cookie must not tie a thousand waits to one machine.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=None if headers else self._headers,
+                headers=headers_with(self._token) if by_session else None,
                 proxy=proxy,
                 trace_configs=self._trace_configs,
             )
         else:
             borrowed.check(session, self._base_url)
-        connected = self._connected = _Connected(
+        connected = self._connected = Connected(
             asyncio.get_running_loop(),
             session,
-            headers,
+            CIMultiDict() if by_session else headers_with(self._token),
             connections=limit,
             request_timeout=self.request_timeout,
             max_requests_per_second=self._max_requests_per_second,
@@ -261,7 +275,7 @@ class Transport:
         await self._let_go(previous)
         return connected
 
-    async def _let_go(self, connected: _Connected | None) -> None:
+    async def _let_go(self, connected: Connected | None) -> None:
         if connected is not None:
             if not connected.loop.is_closed():  # else nobody who waits in it can be told
                 connected.admission.budget.close()
@@ -270,7 +284,7 @@ class Transport:
                 await connected.session.close()
 
 
-def _log_end(connected: _Connected, request: Request, end: int | str, sent_at: float) -> None:
+def _log_end(connected: Connected, request: Request, end: int | str, sent_at: float) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         seconds = connected.loop.time() - sent_at
         _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)

@@ -45,6 +45,7 @@ class Looks:
         read_status: Callable[[Request, Any], BatchStatus | None],
     ) -> None:
         self._send = transport.send
+        self._prefix = transport.prefix
         self._retry = retry
         self._read_batch = read_batch
         self._read_status = read_status
@@ -73,7 +74,7 @@ class Looks:
         patience: float = math.inf,
     ) -> Look:
         """Look at one batch, in one attempt."""
-        request = endpoints.look(batch_id, whole=whole)
+        request = endpoints.look(batch_id, whole=whole, prefix=self._prefix)
         try:
             answer = await self._send(request, look=True, within=patience, sent=sent)
             if whole:
@@ -132,7 +133,7 @@ class Looks:
         sent: Callable[[], object],
     ) -> GroupLook:
         try:
-            request = endpoints.list_batches(workspace_id)
+            request = endpoints.list_batches(workspace_id, prefix=self._prefix)
             answer = await self._send(request, look=True, raw=True, within=patience, sent=sent)
             listing = await read(
                 answer.data,

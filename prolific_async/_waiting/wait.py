@@ -70,6 +70,7 @@ class Wait(History):
         "_one_look",
         "_pauses",
         "_poll",
+        "_prefix",
         "_random",
         "_retry",
         "_uninitialised_since",
@@ -85,6 +86,7 @@ class Wait(History):
         *,
         poll: PollPolicy,
         retry: RetryPolicy,
+        prefix: str = "",
         timeout: float | None,
         request_timeout: float = math.inf,
         now: float,
@@ -98,6 +100,7 @@ class Wait(History):
             key: The id of the batch to wait for.
             poll: Gaps, graces and the failure budget.
             retry: Pauses after failures, and the cap of the service's hints.
+            prefix: Path of a gateway before the service's own paths, which errors name.
             timeout: Seconds, None for no limit, 0 for one look.
             request_timeout: Seconds that a wait of one look may last.
             now: The time.
@@ -116,6 +119,7 @@ class Wait(History):
         self.wants_whole = False
         self._poll = poll
         self._retry = retry
+        self._prefix = prefix
         self._found_by = -math.inf if made_at is None else made_at + poll.not_found_grace
         self._gap = poll.initial
         self._random = random
@@ -181,7 +185,7 @@ class Wait(History):
                 return
             self._tell(ending, 0.0 if looking else None)
         if looking:
-            request = endpoints.look(self.key, whole=self.wants_whole)
+            request = endpoints.look(self.key, whole=self.wants_whole, prefix=self._prefix)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
             self._tell(self._count(None, now), None, cut)
         self._time_out(now)

@@ -206,7 +206,8 @@ class Making:
 
     @property
     def _path(self) -> str:
-        return endpoints.change(self._terms.source_id, "duplicate").path
+        prefix = self._batches._prefix  # noqa: SLF001 - no public name
+        return endpoints.change(self._terms.source_id, "duplicate", prefix=prefix).path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""

@@ -10,6 +10,7 @@ import pytest
 
 from prolific_async import ProlificError
 from prolific_async._http import endpoints
+from prolific_async._http.credentials import Token
 from prolific_async._http.transport import Transport
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ REQUEST = endpoints.look("b1", whole=False)
 
 def transport(url: str, **settings: Any) -> Transport:
     return Transport(
-        TOKEN,
+        Token(TOKEN),
         url,
         **(
             {

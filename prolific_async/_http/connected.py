@@ -1,0 +1,70 @@
+"""What a client has in one event loop: its session, what each request says, and its limits."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+from multidict import CIMultiDict
+
+from prolific_async._http.admission import Admission
+from prolific_async._http.time_limit import TimeLimit
+from prolific_async._version import __version__
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from prolific_async._http.credentials import Token
+
+
+def headers_with(token: Token) -> CIMultiDict[str]:
+    """Return the headers of every request."""
+    return CIMultiDict(
+        {
+            "Authorization": token.authorization(),
+            "User-Agent": (
+                f"prolific-async/{__version__} "
+                f"python/{sys.version_info[0]}.{sys.version_info[1]} "
+                f"aiohttp/{aiohttp.__version__}"
+            ),
+            # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
+            "Referer": f"https://prolific-async/{__version__}/",
+            "Accept": "application/json",
+            # Else a cache, of a session or on the way, answers a poll with the one before.
+            "Cache-Control": "no-cache",
+        }
+    )
+
+
+class Connected:
+    """What belongs to one event loop.
+
+    Args:
+        loop: The loop.
+        session: Sends the requests.
+        headers: Of each request; empty where the session sends them itself.
+        connections: Requests that may be under way at once.
+        request_timeout: Seconds for one attempt.
+        max_requests_per_second: None for no limit.
+
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        session: aiohttp.ClientSession,
+        headers: CIMultiDict[str],
+        *,
+        connections: int,
+        request_timeout: float,
+        max_requests_per_second: float | None,
+    ) -> None:
+        self.loop = loop
+        self.session = session
+        # A CIMultiDict saves a conversion for each request.
+        self.headers = headers
+        self.headers_with_body = headers.copy()
+        self.headers_with_body["Content-Type"] = "application/json"
+        self.admission = Admission(connections, max_requests_per_second)
+        self.limit = TimeLimit(request_timeout, loop)

@@ -1,0 +1,80 @@
+"""The API token: where it is read, and how it is kept out of sight.
+
+Loggers that print the local variables of a traceback (loguru, structlog, rich, Sentry) show every
+frame that an error passes. So the token is text only inside of calls that are over by then.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+_VARIABLE = "PROLIFIC_TOKEN"
+_NOT_READ = ("PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY")  # other programs' names for it
+
+
+class _Unseen(str):
+    """Text that is sent as it is, and that the repr of the headers around it does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[token]'"
+
+
+class Token:
+    """A token that nothing shows unless it is asked to."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the token as text."""
+        return self._text
+
+    def authorization(self) -> str:
+        """Return the value of the header ``Authorization``."""
+        return _Unseen(f"Token {self._text}")
+
+    def __repr__(self) -> str:
+        return "[token]"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a token cannot be pickled")
+
+
+def read_token(given: str | None) -> tuple[Token, str]:
+    """Return the token, given or of the environment, and what is wrong with it, "" for nothing.
+
+    Raises nothing, so that the caller can drop its own reference to the text before it does.
+    """
+    if given is None:
+        text = os.environ.get(_VARIABLE, "")
+        return Token(text), _problem(text) if text.strip() else _no_token()
+    if given == "":
+        return Token(given), f"the token given is empty; leave it out to have {_VARIABLE} read"
+    return Token(given), _problem(given)
+
+
+def _no_token() -> str:
+    found = next((name for name in _NOT_READ if os.environ.get(name)), None)
+    hint = f" ({found} is set, but it is not read)" if found else ""
+    return (
+        f"no token: set the environment variable {_VARIABLE}{hint}; "
+        "in code, ProlificClient(token=…) does as well"
+    )
+
+
+def _problem(text: object) -> str:
+    if not isinstance(text, str):
+        return f"the token must be text, not {type(text).__name__}"
+    # What cannot be seen comes with copying, too: a zero-width space, a byte order mark.
+    if " " in text or not text.isprintable():
+        return (
+            "the token holds white space or invisible characters: copy it again, without line ends"
+        )
+    if "://" in text:
+        return f"the token is an address: are {_VARIABLE} and PROLIFIC_URL swapped?"
+    return ""

@@ -1,0 +1,342 @@
+"""What was surely not sent: a connection that ended while nobody looked, and one never made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import threading
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+import trustme
+import uvloop
+
+from prolific_async import (
+    ConnectError,
+    ConnectionLostError,
+    ProlificClient,
+    ProlificError,
+    RetryPolicy,
+)
+from prolific_async._http import endpoints
+from tests.conftest import HANGS
+from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+AUTHORITY = trustme.CA()
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+ONCE = RetryPolicy(max_attempts=1)
+POST = endpoints.change("b1", "setup")
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
+def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
+    with asyncio.Runner(loop_factory=request.param) as runner:
+        yield runner
+
+
+class Peer:
+    """A server in a thread of its own, which keeps its connections open until it is told.
+
+    Attributes:
+        url: Its address.
+        seen: The number of the connection and the method of each request, in order.
+
+    """
+
+    def __init__(self, *, tls: bool) -> None:
+        self._tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        self._connections = 0
+        self.seen: list[tuple[int, str]] = []
+        self.on_request: Callable[[asyncio.StreamWriter], object] = lambda writer: writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+        )
+
+    def __enter__(self) -> Peer:
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.url = self._do(self._serve())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANGS)
+
+    async def _serve(self) -> str:
+        context = None
+        if self._tls:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
+        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=context)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{port}"
+
+    async def _stop(self) -> None:
+        self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+        while self._open:
+            await asyncio.sleep(0)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = self._connections
+        self._connections += 1
+        self._open[writer] = None
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.seen.append((number, head.split()[0].decode()))
+                if length := re.search(rb"\r\nContent-Length: (\d+)", head):
+                    await reader.readexactly(int(length[1]))
+                self.on_request(writer)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+            del self._open[writer]
+
+    def end(self, how: Callable[[asyncio.StreamWriter], object]) -> None:
+        """End every open connection so, while the caller's own loop stands still."""
+
+        async def end() -> None:
+            while not self._open:
+                await asyncio.sleep(0.001)
+            for writer in self._open:
+                how(writer)
+            for _ in range(10):  # TLS would wait for the other side, which does not answer now
+                await asyncio.sleep(0)
+
+        self._do(end())
+
+
+@asynccontextmanager
+async def connected(peer: Peer, *, borrowed: bool) -> AsyncIterator[Any]:
+    """Give a transport that leads to the server; its authority is known to a borrowed session."""
+    if not borrowed:
+        sender = transport(peer.url)
+        try:
+            yield sender
+        finally:
+            await sender.close()
+        return
+    context = ssl.create_default_context()
+    AUTHORITY.configure_trust(context)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        yield transport(peer.url, session=session)
+
+
+def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+def say_why(writer: asyncio.StreamWriter) -> None:
+    writer.write(TIMED_OUT)
+    writer.close()
+
+
+ENDS = [close, reset, say_why]
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(
+    ("tls", "borrowed"),
+    [(False, False), (False, True), (True, True)],
+    ids=["own", "borrowed", "tls"],
+)
+def test_a_post_goes_out_again_when_its_connection_had_ended(
+    runner: asyncio.Runner,
+    end: Callable[[asyncio.StreamWriter], object],
+    tls: bool,  # noqa: FBT001
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    async def main(peer: Peer) -> None:
+        async with connected(peer, borrowed=borrowed) as sender:
+            await asyncio.gather(*(sender.send(REQUEST) for _ in range(3)))
+            peer.end(end)
+            await sender.send(POST)
+
+    with Peer(tls=tls) as peer:
+        runner.run(main(peer))
+    assert [method for _, method in peer.seen] == ["GET", "GET", "GET", "POST"]
+    assert peer.seen[-1][0] == 3
+
+
+@pytest.mark.parametrize("end", [close, reset])
+def test_so_does_a_get(
+    runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
+) -> None:
+    async def main(peer: Peer) -> None:
+        async with connected(peer, borrowed=False) as sender:
+            await asyncio.gather(*(sender.send(REQUEST) for _ in range(3)))
+            peer.end(end)
+            await sender.send(REQUEST)
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen[-1] == (3, "GET")
+
+
+def test_a_notebook_whose_loop_stands_still_between_cells(runner: asyncio.Runner) -> None:
+    with Peer(tls=False) as peer:
+        sender = transport(peer.url)
+        runner.run(sender.send(POST))
+        peer.end(close)
+        runner.run(sender.send(POST))
+        runner.run(sender.close())
+    assert peer.seen == [(0, "POST"), (1, "POST")]
+
+
+def test_a_duplicate_after_a_pause_looks_for_no_copy(runner: asyncio.Runner) -> None:
+    copy = {
+        "id": "c1",
+        "name": "unique",
+        "status": "UNINITIALISED",
+        "created_at": "2026-03-11T09:24:17Z",
+        "created_by": "u1",
+        "workspace_id": "w1",
+        "datasets": [],
+        "total_task_count": 0,
+        "total_instruction_count": 0,
+        "task_details": None,
+    }
+    body = json.dumps(copy).encode()
+
+    async def main(peer: Peer) -> None:
+        peer.on_request = lambda writer: writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        async with ProlificClient(TOKEN, base_url=peer.url, retry=ONCE) as client:
+            await client.batches.get("b1")
+            peer.end(close)
+            assert (await client.batches.duplicate("b1", name="unique")).id == "c1"
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == [(0, "GET"), (1, "POST")]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_connection_that_lives_is_kept(
+    runner: asyncio.Runner,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    async def main(peer: Peer) -> None:
+        async with connected(peer, borrowed=True) as sender:
+            for request in (POST, POST, REQUEST, POST):
+                await sender.send(request)
+
+    with Peer(tls=tls) as peer:
+        runner.run(main(peer))
+    assert [number for number, _ in peer.seen] == [0, 0, 0, 0]
+
+
+def test_a_post_that_went_out_is_not_sent_again(runner: asyncio.Runner) -> None:
+    async def main(peer: Peer) -> None:
+        async with connected(peer, borrowed=False) as sender:
+            await sender.send(POST)
+            peer.on_request = reset
+            with pytest.raises(ConnectionLostError):
+                await sender.send(POST)
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == [(0, "POST"), (0, "POST")]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_server_that_hangs_up_before_it_is_asked_was_sent_nothing(
+    runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
+) -> None:
+    async def main(peer: Peer) -> None:
+        async def hold_the_loop(*_: object) -> None:
+            peer.end(end)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(hold_the_loop)
+        sender = transport(peer.url, trace_configs=[trace])
+        try:
+            with pytest.raises(ConnectError):
+                await sender.send(POST)
+        finally:
+            await sender.close()
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == []
+
+
+def says(answer: bytes, then: Callable[[asyncio.StreamWriter], object] = close) -> Any:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        then(writer)
+
+    return handle
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def opens_and_waits(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(OPEN)
+    await reader.read()
+
+
+async def opens_and_is_another(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    AUTHORITY.issue_cert("elsewhere.example").configure_cert(context)
+    writer.write(OPEN)
+    await writer.start_tls(context)
+
+
+OPEN = b"HTTP/1.1 200 Connection established\r\n\r\n"
+PROXIES: dict[str, Any] = {
+    "drops": says(b""),
+    "resets": says(b"", reset),
+    "403": plain(b"no", status="403 Forbidden"),
+    "407": plain(b"", status="407 Proxy Authentication Required"),
+    "502": plain(b"<html>", status="502 Bad Gateway"),
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "half an answer": b"HTTP/1.1 200 Conn",
+    "silent": silent,
+    "opens and drops": says(OPEN),
+    "opens and resets": says(OPEN, reset),
+    "opens, and no TLS": says(OPEN + b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    "opens, and silence": opens_and_waits,
+    "opens to another": opens_and_is_another,
+}
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+@pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
+def test_nothing_is_sent_through_a_bad_proxy(
+    runner: asyncio.Runner, proxy: Any, call: endpoints.Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> ProlificError:
+        async with serving(proxy) as (url, heads):
+            monkeypatch.setenv("https_proxy", url)
+            error = await failure("https://api.prolific.invalid", call, request_timeout=0.2)
+            assert heads[0].startswith(b"CONNECT api.prolific.invalid:443 ")
+            return error
+
+    error = runner.run(main())
+    assert isinstance(error, ConnectError)
+    assert str(error).startswith(f"{call.method} {call.path} was not sent")
