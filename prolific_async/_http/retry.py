@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
-    ConnectionLostError,
     DecodeError,
     ProlificError,
     RateLimitedError,
-    RequestTimeoutError,
     ServerError,
     TransportError,
 )
@@ -56,7 +54,9 @@ def may_have_run(error: ProlificError) -> bool:
     """Tell whether a POST that failed so may have changed something all the same."""
     if isinstance(error, APIStatusError):
         return isinstance(error, ServerError) or error.status in _MAY_HAVE_RUN
-    return isinstance(error, ConnectionLostError | RequestTimeoutError | DecodeError)
+    if isinstance(error, TransportError):
+        return not isinstance(error, ConnectError)
+    return isinstance(error, DecodeError)
 
 
 def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
