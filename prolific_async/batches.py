@@ -65,7 +65,7 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
-        self._search = Search(self._get, self._read, self._prefix)
+        self._search = Search(transport, retry, self._read)
         self._looks = Looks(transport, retry, self._read, _status)
         self._request_timeout = transport.request_timeout
         self._waits = Waits(self._looks, few, transport.looks_at_once)
@@ -120,7 +120,7 @@ class Batches:
             claims=self._claims,
             retry=self._retry,
             get_source=lambda: self._search.source(batch_id),
-            list_batches=self._search.batches_of,
+            batches_of=self._search.batches_of,
         )
         return self._known(copy)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
@@ -65,11 +66,12 @@ async def _was_accepted(
     unknown = OutcomeUnknownError(request.method, request.path)
     try:
         status = await get_status()
-    except ProlificError:
+    except Exception:  # noqa: BLE001 - a callback of the application can raise anything
         raise unknown from failure
     if status in _ACCEPTED:
         lost = type(failure).__name__
-        _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
+        with suppress(Exception):  # a log handler that raises must not make it unknown
+            _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
         return True
     if status is BatchStatus.UNINITIALISED:
         return False

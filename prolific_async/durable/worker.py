@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS
 
-from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
 from prolific_async.durable.workers_dbos import WorkersDBOS
@@ -46,7 +45,6 @@ class Work:
 
     def __init__(self, batches: Batches, settling: float) -> None:
         self._batches = batches
-        self._lists = Lists(batches)
         self._settling = settling
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ending = False
@@ -65,7 +63,7 @@ class Work:
 
     async def carry_out(self, terms: Terms) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it."""
-        making = Making(self._batches, self._lists, terms, settling=self._settling)
+        making = Making(self._batches, terms, settling=self._settling)
 
         async def make() -> str | None:
             with _left_for_later():
