@@ -406,8 +406,6 @@ class Batches:
         if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
             raise ValueError(f"timeout must be seconds from 0, or None: {limit!r}")
         self._check_usable()
-        if isinstance(batch, Batch):
-            self._looks.learn(batch_id, batch.workspace_id)
         observe = self._waits.observe
         new = Wait if observe is None else partial(ObservedWait, observe(batch_id))
         return new(
@@ -415,6 +413,7 @@ class Batches:
             poll=policy,
             retry=self._retry,
             prefix=self._prefix,
+            workspace_id=batch.workspace_id if isinstance(batch, Batch) else None,
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time(),

@@ -45,6 +45,7 @@ class Engine:
         *,
         few: float,
         at_once: int,
+        forget: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         """Take what makes the looks.
 
@@ -58,13 +59,14 @@ class Engine:
             few: Entries from which on a group is looked at as one, inf for never; with 1, which
                 cannot be for the sake of fewer looks, however heavy and slow that is.
             at_once: Looks under way at most.
+            forget: Is told of a group that ended, None for those of which nothing was known.
 
         """
         self._look = look
         self._look_as_one = look_as_one
         self._at_once = at_once
         self._entries: dict[str, Entry] = {}
-        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all)
+        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all, forget)
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._single_seconds = 0.1
@@ -106,6 +108,11 @@ class Engine:
             entry.asked = True
             self._schedule.plan(entry, asyncio.get_running_loop().time())
             self._schedule.arm()
+
+    def lacks_group(self, key: str) -> bool:
+        """Tell whether somebody waits for a key of which no group is known yet."""
+        entry = self._entries.get(key)
+        return entry is not None and (entry.group is None or entry.group.name is None)
 
     def close(self, error: Any) -> None:
         """End every waiter with an error, and every look."""

@@ -34,6 +34,7 @@ class Schedule:
         few: float,
         expire: Callable[[Entry, float], None],
         look: Callable[[list[Entry | Group]], None],
+        forget: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         """Take what is called.
 
@@ -42,12 +43,14 @@ class Schedule:
             few: Entries from which on a group is looked at as one; inf for never.
             expire: Ends those who wait for an entry and whose deadline has come.
             look: Looks at all of these.
+            forget: Is told of a group that ended.
 
         """
         self._group_of = group_of
         self._few = few
         self._expire = expire
         self._look = look
+        self._forget = forget
         self._groups: dict[str | None, Group] = {}
         self._timetable = Timetable[Entry | Group](self._wake)
         self.arm = self._timetable.arm
@@ -169,3 +172,4 @@ class Schedule:
             del self._groups[group.name]
             self._timetable.place(group, math.inf)
             group.stop()
+            self._forget(group.name)

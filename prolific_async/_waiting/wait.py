@@ -59,6 +59,7 @@ class Wait(History):
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         wants_whole: Whether the next look must read the whole batch, as all do once a look showed
             an end without it.
+        workspace_id: The batch's workspace, None if it was not known when the wait was made.
 
     """
 
@@ -78,6 +79,7 @@ class Wait(History):
         "due",
         "outcome",
         "wants_whole",
+        "workspace_id",
     )
 
     def __init__(
@@ -87,6 +89,7 @@ class Wait(History):
         poll: PollPolicy,
         retry: RetryPolicy,
         prefix: str = "",
+        workspace_id: str | None = None,
         timeout: float | None,
         request_timeout: float = math.inf,
         now: float,
@@ -101,6 +104,7 @@ class Wait(History):
             poll: Gaps, graces and the failure budget.
             retry: Pauses after failures, and the cap of the service's hints.
             prefix: Path of a gateway before the service's own paths, which errors name.
+            workspace_id: The batch's workspace, None if it is not known.
             timeout: Seconds, None for no limit, 0 for one look.
             request_timeout: Seconds that a wait of one look may last.
             now: The time.
@@ -117,6 +121,7 @@ class Wait(History):
         self.due: float | None = now
         self.outcome: Batch | WaitError | None = None
         self.wants_whole = False
+        self.workspace_id = workspace_id
         self._poll = poll
         self._retry = retry
         self._prefix = prefix

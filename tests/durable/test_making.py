@@ -249,6 +249,8 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
     class Slow:
         """A workspace whose list takes four seconds, and that shows no copy."""
 
+        _prefix = ""
+
         def __init__(self) -> None:
             self._search = self
 

@@ -314,10 +314,33 @@ async def test_workspaces_are_learnt_one_after_the_other(
 async def test_a_list_longer_than_what_is_remembered_is_searched_once(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
-    monkeypatch.setattr("prolific_async._waiting.looks._KNOWN_AT_MOST", 50)
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
     ids = going(sim, 100)
     assert all_ready(await client.batches.wait_all(ids[:40]), ids[:40])
     assert counted(sim) == {"batch": 1, "list": 3}
+
+
+async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
+    monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
+    ids = going(sim, 100)
+    batches = await client.batches.list(sim.workspace_id)
+    assert all_ready(await client.batches.wait_all(batches), ids)
+    assert set(counted(sim)) == {"list"}
+
+
+async def test_nothing_is_kept_of_those_whose_waits_are_over(
+    monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
+    looks = client.batches._looks
+    for _ in range(3):
+        ids = going(sim, 100)
+        await client.batches.wait_all(ids)
+        known = looks.workspaces
+        assert len(known._newer) + len(known._older) <= 20
+        assert not looks._lists
 
 
 async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:

@@ -13,6 +13,7 @@ from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import APART
 from prolific_async._waiting.wait import Look, Wait
 from prolific_async._waiting.waits import Waits
+from prolific_async._waiting.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import BatchStatus
 from tests.virtual_time import run
@@ -469,7 +470,8 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
 
 def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     looks: Any = Service()
-    looks.at, looks.at_all, looks.workspace_of = looks.look, looks.look_as_one, lambda _: None
+    looks.at, looks.at_all, looks.forget = looks.look, looks.look_as_one, lambda _: None
+    looks.workspaces = Workspaces()
     waits = Waits(looks, few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
