@@ -98,8 +98,10 @@ class Text:
             if self._before and isinstance(error, JSONDecodeError):
                 raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
             raise
-        # A number may go on.
-        return (value, end) if self.is_whole or end < len(self.text) else None
+        # A number may go on: with digits, a fraction, or an exponent.
+        if self.is_whole or (end < len(self.text) and self.text[end] not in ".eE"):
+            return value, end
+        return None
 
     def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
         """Decode the value at a place, and return it and its end."""
