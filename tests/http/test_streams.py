@@ -60,7 +60,7 @@ async def test_a_body_is_given_as_it_comes() -> None:
 
 
 async def test_a_body_larger_than_any_other_is_read() -> None:
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {80 * MIB}\r\n\r\n".encode())
         for _ in range(80):
             writer.write(b" " * MIB)
@@ -83,7 +83,7 @@ async def test_a_packed_body_is_unpacked() -> None:
 
 
 async def test_request_timeout_is_for_each_wait() -> None:
-    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(plain(b"", length=10))
         for _ in range(10):
             await asyncio.sleep(0.03)
@@ -188,7 +188,7 @@ async def test_closing_ends_it(
         async with sender.stream(REQUEST) as chunks:
             await anext(chunks)
             if waiting:
-                more = asyncio.create_task(anext(chunks))  # type: ignore[arg-type] # is awaitable
+                more = asyncio.create_task(chunks.__anext__())
                 await asyncio.sleep(0.01)
             await sender.close()
             with pytest.raises(ConnectionLostError, match="closed"):
