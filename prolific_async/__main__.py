@@ -3,31 +3,46 @@
 import sys
 from collections.abc import Sequence
 
+from prolific_async._version import __version__
+
+_NEEDED = (
+    "the command line needs the extra [cli] of prolific-async, which adds typer and rich:"
+    " pip install rich typer (without it, there are 'simulate' and '--version')\n"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    ``simulate`` needs the core alone, every other command the extra ``[cli]``.
+    ``simulate`` and ``--version`` need the core alone, everything else the extra ``[cli]``.
 
     Args:
         argv: The arguments, by default the process's own.
 
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    if arguments[:1] == ["simulate"]:
-        from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this
-
-        return simulate(arguments[1:])
     try:
         from prolific_async.cli import run  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
-        sys.stderr.write("the command line needs the extra: pip install 'prolific-async[cli]'\n")
-        return 2
+        return _without_extra(arguments)
     except KeyboardInterrupt:
         return 130
     return run(arguments)
+
+
+def _without_extra(arguments: list[str]) -> int:
+    match arguments:
+        case ["simulate", *rest]:
+            from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this
+
+            return simulate(rest)
+        case ["--version"]:
+            sys.stdout.write(f"prolific-async {__version__}\n")
+            return 0
+    sys.stderr.write(_NEEDED)
+    return 2
 
 
 if __name__ == "__main__":

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import inspect
-import math
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, overload
+from types import EllipsisType
+from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
+from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
+from prolific_async._http.endpoints import Request
 from prolific_async._http.links import every_page
 from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.transport import Transport
+from prolific_async._numbers import number, whole
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
 from prolific_async._posts.search import Search, odd_batch
@@ -26,22 +31,13 @@ from prolific_async._wire.arrays import MAX_PROBLEMS
 from prolific_async._wire.converter import load
 from prolific_async._wire.pages import RESULTS
 from prolific_async._wire.turns import Turns
-from prolific_async.errors import DecodeError, brief
+from prolific_async._wording import brief
+from prolific_async.errors import ConfigurationError, DecodeError, WaitError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
-from prolific_async.policies import PollPolicy, is_number, is_whole
-
-if TYPE_CHECKING:
-    import builtins
-    from collections.abc import AsyncGenerator, Callable
-    from types import EllipsisType
-
-    from prolific_async._http.endpoints import Request
-    from prolific_async._http.transport import Transport
-    from prolific_async.errors import ConfigurationError, WaitError
-    from prolific_async.policies import RetryPolicy
-
+from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
+_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: how it looks, and its timeout
 
 
 class Batches:
@@ -151,8 +147,8 @@ class Batches:
 
         """
         batch_id = _given_id(batch)
-        if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
-            raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
+        if tasks_per_group is not None:
+            tasks_per_group = whole("tasks_per_group", tasks_per_group, least=1)
         request = endpoints.change(
             batch_id,
             "setup",
@@ -215,7 +211,8 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look within ``request_timeout``.
+                policy's, None for no limit, 0 for one look within ``request_timeout``. When the
+                loop was blocked past the end, the last poll still gets up to a second.
             poll: Gaps and graces, by default the client's.
             on_event: A plain function that is told of every look; what it raises is logged.
 
@@ -229,7 +226,8 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        return await self._waits.run(self._wait(batch, timeout, poll, _checked_on_event(on_event)))
+        tell = _checked_on_event(on_event)
+        return await self._waits.run(self._wait(batch, self._rules(timeout, poll), tell))
 
     @overload
     async def wait_all(
@@ -275,7 +273,8 @@ class Batches:
 
         """
         tell = _checked_on_event(on_event)
-        waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
+        rules = self._rules(timeout, poll)
+        waits = [self._wait(batch, rules, tell) for batch in _iterable(batches)]
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if not return_exceptions:
@@ -298,7 +297,8 @@ class Batches:
 
         Args:
             batches: The batches to wait for, any number; one may be given twice. An async iterable
-                is read as it goes, never far ahead, so it may have no end.
+                is read as it goes, never far ahead, so it may have no end; what it brings that
+                can be no id is a WaitFailedError in its place, its cause the ValueError.
             timeout: Seconds for each wait, as in ``wait_until_ready``, from this call or from when
                 the async iterable brought the batch.
             poll: Gaps and graces, by default the client's.
@@ -306,10 +306,11 @@ class Batches:
 
         """
         tell = _checked_on_event(on_event)
+        rules = self._rules(timeout, poll)
         if isinstance(batches, AsyncIterable):
-            stream = (self._wait(batch, timeout, poll, tell) async for batch in batches)
+            stream = self._waits_of_stream(batches, rules, tell)
             return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
-        waits = [self._wait(batch, timeout, poll, tell) for batch in _iterable(batches)]
+        waits = [self._wait(batch, rules, tell) for batch in _iterable(batches)]
         return self._outcomes(self._waits.ended(waits))
 
     def watch(
@@ -333,7 +334,7 @@ class Batches:
 
         """
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
-        wait = self._wait(batch, timeout, poll, events.put_nowait)
+        wait = self._wait(batch, self._rules(timeout, poll), events.put_nowait)
         return self._waits.watch(wait, events)
 
     def look_now(self, batch: BatchOrId) -> None:
@@ -369,9 +370,9 @@ class Batches:
         found: builtins.list[Batch] = []
         problems: builtins.list[str] = []
         turns = Turns()
-        for number, data in enumerate(page.get(RESULTS) or ()):
+        for index, data in enumerate(page.get(RESULTS) or ()):
             try:
-                batch = load(Batch, data, *call, at=f"$.{RESULTS}[{number}]")
+                batch = load(Batch, data, *call, at=f"$.{RESULTS}[{index}]")
             except DecodeError as error:
                 batch_id = odd_batch(data).id
                 whose = "" if batch_id is None else f" (batch {brief(batch_id)})"
@@ -391,21 +392,49 @@ class Batches:
                 if wait.outcome is not None:
                     yield wait.outcome
 
-    def _wait(
+    async def _waits_of_stream(
         self,
-        batch: BatchOrId,
-        timeout: float | EllipsisType | None,
-        poll: PollPolicy | None,
-        on_event: Callable[[StatusEvent], object] | None = None,
-    ) -> Wait:
-        batch_id = endpoints.checked_id(_given_id(batch))
+        batches: AsyncIterable[BatchOrId],
+        rules: _Rules,
+        on_event: Callable[[StatusEvent], object] | None,
+    ) -> AsyncGenerator[Wait]:
+        """Yield a wait for each batch that comes; one that can be no id must not end the others."""
+        async for batch in batches:
+            try:
+                wait = self._wait(batch, rules, on_event)
+            except ValueError as error:
+                wait = self._new_wait(str(_given_id(batch)), rules)
+                wait.fail(without_frames(error), asyncio.get_running_loop().time())
+            yield wait
+
+    def _rules(self, timeout: float | EllipsisType | None, poll: PollPolicy | None) -> _Rules:
         policy = self._poll if poll is None else poll
         if not isinstance(policy, PollPolicy):
             raise ValueError(f"poll must be a PollPolicy: {poll!r}")  # noqa: TRY004 - by design
         limit = policy.timeout if timeout is ... else timeout
-        if limit is not None and limit != math.inf and not (is_number(limit) and limit >= 0):
-            raise ValueError(f"timeout must be seconds from 0, or None: {limit!r}")
+        if limit is not None:
+            limit = number("timeout", limit, infinite=True, or_none=True)
+        return policy, limit
+
+    def _wait(
+        self,
+        batch: BatchOrId,
+        rules: _Rules,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Wait:
+        batch_id = endpoints.checked_id(_given_id(batch))
         self._check_usable()
+        workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
+        return self._new_wait(batch_id, rules, on_event, workspace_id)
+
+    def _new_wait(
+        self,
+        batch_id: str,
+        rules: _Rules,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        workspace_id: str | None = None,
+    ) -> Wait:
+        policy, limit = rules
         observe = self._waits.observe
         new = Wait if observe is None else partial(ObservedWait, observe(batch_id))
         return new(
@@ -413,7 +442,7 @@ class Batches:
             poll=policy,
             retry=self._retry,
             prefix=self._prefix,
-            workspace_id=batch.workspace_id if isinstance(batch, Batch) else None,
+            workspace_id=workspace_id,
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time(),

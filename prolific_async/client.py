@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Literal, NoReturn, Self
+
+import aiohttp
 
 from prolific_async._http.addresses import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
+from prolific_async._numbers import number, whole
 from prolific_async._waiting.looks import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
-from prolific_async.policies import PollPolicy, RetryPolicy, is_number, is_whole
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-
-    import aiohttp
+from prolific_async.policies import PollPolicy, RetryPolicy
 
 
 class ProlificClient:
@@ -49,17 +48,19 @@ class ProlificClient:
         """Check and keep the settings.
 
         Args:
-            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where an empty text
-                counts as none, as it does in ``PROLIFIC_URL``. It has all of its
-                account's rights, and is sent to ``base_url`` alone.
+            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where empty text
+                counts as none, as it does in ``PROLIFIC_URL``. It has all of its account's rights,
+                and is sent to ``base_url`` alone.
             base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
                 https://api.prolific.com. https, or http to a loopback host. ``/api/v1`` and
                 ``/api/v1/data-collection`` at its end make no difference.
             session: An aiohttp session to borrow: never closed and never changed, and its own
                 settings rule. One that verifies no certificates (``ssl=False``) or no host names
-                is refused at the first request, unless ``base_url`` is http. By default one is
-                made at the first request, with the proxy that the environment names then; it
-                verifies, and nothing here turns that off.
+                is refused at the first request, unless ``base_url`` is http, and so is a login of
+                its own (``auth``, or ``trust_env`` with netrc). One that caches must heed the
+                request header ``Cache-Control: no-cache``, or waits would poll its cache. By
+                default one is made at the first request, with the proxy that the environment names
+                then; it verifies, and nothing here turns that off.
             request_timeout: Seconds for one attempt, from when a connection is free.
             retry: How single calls are tried again.
             poll: How waits look, unless one brings its own.
@@ -85,17 +86,13 @@ class ProlificClient:
         """
         secret, no_token = read_token(token)
         self._base_url, no_address = read_base_url(base_url)
-        # Loggers that print a traceback's locals would show them, and the wrong text may be in one.
+        # Loggers that print local variables would show them, and either may be the token.
         del token, base_url
-        if not is_number(request_timeout) or request_timeout <= 0:
-            raise ValueError(f"request_timeout must be seconds above 0: {request_timeout!r}")
-        if not is_whole(max_connections) or max_connections < 1:
-            raise ValueError(f"max_connections must be a whole number from 1: {max_connections!r}")
-        if max_requests_per_second is not None and (
-            not is_number(max_requests_per_second) or max_requests_per_second <= 0
-        ):
-            raise ValueError(
-                f"max_requests_per_second must be above 0, or None: {max_requests_per_second!r}"
+        request_timeout = number("request_timeout", request_timeout, positive=True)
+        max_connections = whole("max_connections", max_connections, least=1)
+        if max_requests_per_second is not None:
+            max_requests_per_second = number(
+                "max_requests_per_second", max_requests_per_second, positive=True, or_none=True
             )
         if strategy not in FEW:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")

@@ -21,46 +21,87 @@
         └── WaitTimeoutError        (also TimeoutError)
 
 Policies and arguments that make no sense are a plain ``ValueError``. Cancellation is never turned
-into an error. Every error survives pickle with its attributes, and so does a ``__cause__`` that is
-a ``ProlificError`` itself.
+into an error. Every error survives pickle and process pools with its attributes and its text.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import pickle
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+# For annotations: models and errors hold each other, and only the package has both when they are
+# resolved.
+import prolific_async
+from prolific_async._wording import brief, issues, plain
 
-    from prolific_async.models import Batch, BatchStatus, StatusEvent
-
-_SHOWN = 500  # characters of the service's own words in a message: a detail can be very long
 _NAMED = 10  # candidates in a message
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})  # by clients that follow redirects
+_NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425
+_REPLACED = "\ufffd"  # stands where a body is no text
 
 
-def brief(words: str) -> str:
-    """Fit somebody else's words into one sentence: one line, printable, not too long."""
-    cut = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
-    return " ".join("".join(one if one.isprintable() else " " for one in cut).split())
+def _try_again(method: str) -> str:
+    """Return the advice for a call whose answer is lost."""
+    return "try again" if method == "GET" else "it may have run, so look before you send it again"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{str(round(seconds, 1)).removesuffix('.0')} s"
 
 
 class ProlificError(Exception):
     """Root of every error of this package; its text is one sentence for a person."""
 
+    _failure: Exception | None = None
+
     def __init__(self, *args: object) -> None:
         # Not by Exception: those that are an OSError, too, would take three for errno and so on.
         self.args = args
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that led to this one, of this package as a rule; None if none did.
+
+        It is the ``__cause__``, too. That one is replaced by process pools and dropped by
+        ``raise … from None``, while this one stays, through pickle as well.
+        """
+        if self._failure is None and isinstance(self.__cause__, ProlificError):
+            return self.__cause__
+        return self._failure
+
+    @failure.setter
+    def failure(self, failure: Exception | None) -> None:
+        self._failure = self.__cause__ = failure
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without this, pickle drops the cause, which for some errors is half of what they say.
-        cause = self.__cause__
+        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle.
         state = dict(self.__dict__)
-        if isinstance(cause, ProlificError):
-            state["__cause__"] = cause
+        if self.failure is not None:
+            cause = self.__cause__
+            state["_failure"] = failure = _for_pickle(self.failure)
+            state["__cause__"] = cause if isinstance(cause, ProlificError) else failure
         return type(self), self.args, state
+
+
+def _for_pickle(failure: Exception) -> Exception:
+    """Return a failure, or one with its text in place of one that pickle would not give back."""
+    if not isinstance(failure, ProlificError):
+        try:
+            pickle.loads(pickle.dumps(failure))  # noqa: S301 - our own
+        except Exception:  # noqa: BLE001 - whatever its class raises
+            return ProlificError(_text(failure))
+    return failure
+
+
+def _text(failure: Exception) -> str:
+    """Return a failure's text: ours is a sentence, and others are made to fit into one."""
+    if isinstance(failure, ProlificError):
+        return str(failure)
+    return brief(str(failure)) or type(failure).__name__
 
 
 class ConfigurationError(ProlificError):
@@ -90,9 +131,7 @@ class TransportError(ProlificError):
         return f"{self.method} {self.path} failed ({brief(self.reason)}); {self._advice()}"
 
     def _advice(self) -> str:
-        if self.method == "GET":
-            return "try again"
-        return "it may have run, so look before you send it again"
+        return _try_again(self.method)
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -101,7 +140,7 @@ class ConnectError(TransportError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"{self.method} {self.path} was not sent, no connection could be made "
-            f"({brief(self.reason)}); check the network and base_url, then try again"
+            f"({brief(self.reason)}); check the network, base_url and any proxy, then try again"
         )
 
 
@@ -143,7 +182,7 @@ class APIStatusError(ProlificError):
 
     """
 
-    advice: ClassVar[str] = "see .body for what the service said"
+    advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -171,23 +210,43 @@ class APIStatusError(ProlificError):
         self.headers = headers
 
     def __str__(self) -> str:
-        said = (self.error_code, self.title, self._said())
-        told = brief(": ".join(str(part) for part in said if part))
+        told = brief(": ".join(str(part) for part in self._said() if part))
         told = f" ({told})" if told else ""
         return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
 
-    def _advice(self) -> str:
-        if 300 <= self.status < 400:  # noqa: PLR2004 - HTTP's own classes
-            return "redirects are not followed, so check base_url"
-        return self.advice
+    def _said(self) -> tuple[int | str | None, ...]:
+        """Return what the service said, in parts."""
+        detail = plain(self.detail) if self.detail else None
+        said = (self.error_code, self.title, detail, issues(self.body))
+        return said if any(said[1:]) else (self.error_code, self._free_form())
 
-    def _said(self) -> str:
-        words = str(self.detail or "")
-        if not words and isinstance(self.body, str) and not self.body.lstrip().startswith("<"):
-            words = self.body
-        if isinstance(self.body, dict) and isinstance(issues := self.body.get("issues"), list):
-            words += "".join(f"; {issue}" for issue in issues)
-        return words
+    def _free_form(self) -> str:
+        """Return what a body says that has none of the shapes that are known."""
+        body = self.body
+        if isinstance(body, str):
+            is_page = body.lstrip().startswith("<")
+            return "" if is_page or _REPLACED in body else body
+        if isinstance(body, dict):
+            return plain({key: one for key, one in body.items() if one != self.error_code})
+        return plain(body)
+
+    def _advice(self) -> str:
+        asked = f", and wait {_seconds(self.retry_after)} first" if self.retry_after else ""
+        return self._what_to_do() + asked
+
+    def _when(self) -> str:
+        return f"in {_seconds(self.retry_after)}" if self.retry_after else "later"
+
+    def _what_to_do(self) -> str:
+        if self.status in _FOLLOWED:
+            return "redirects are not followed, so check base_url"
+        if self.status == _NOT_MODIFIED:
+            return "a cache in between says so, as this client sets no condition: bypass it"
+        if self.status in (_REQUEST_TIMEOUT, _TOO_EARLY):
+            return _try_again("GET" if self.status == _TOO_EARLY else self.method)
+        if self.advice:
+            return self.advice
+        return "see .body for what the service said" if self.body else "check base_url"
 
 
 class BadRequestError(APIStatusError):
@@ -230,8 +289,7 @@ class RateLimitedError(APIStatusError):
     """429: too many requests; the service did not run this one."""
 
     def _advice(self) -> str:
-        when = "later" if self.retry_after is None else f"in {round(self.retry_after, 1)} s"
-        return f"send fewer requests, and try again {when}"
+        return f"send fewer requests, and try again {self._when()}"
 
 
 class ServerError(APIStatusError):
@@ -239,8 +297,9 @@ class ServerError(APIStatusError):
 
     def _advice(self) -> str:
         if self.method == "GET":
-            return "the service failed, so try again later"
-        return "the service failed, but it may have run, so look before you send it again"
+            return f"the service failed, so try again {self._when()}"
+        later = f" {self._when()}" if self.retry_after else ""
+        return f"the service failed, but it may have run, so look before you send it again{later}"
 
 
 class DecodeError(ProlificError):
@@ -271,11 +330,12 @@ class DecodeError(ProlificError):
     def __str__(self) -> str:
         where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
         what = brief("; ".join(self.problems))
-        return f"{where} cannot be read ({what}); see .problems and .body"
+        see = ".problems" if self.body is None else ".problems and .body"
+        return f"{where} cannot be read ({what}); see {see}"
 
 
 class OutcomeUnknownError(ProlificError):
-    """A POST may or may not have run, and looking did not tell; ``__cause__`` is its failure.
+    """A POST may or may not have run, and looking did not tell; ``failure`` is how it failed.
 
     It is never sent again: that could make a second copy or a second setup.
 
@@ -292,25 +352,40 @@ class OutcomeUnknownError(ProlificError):
         self,
         method: str,
         path: str,
-        candidates: tuple[Batch, ...] = (),
+        candidates: tuple[prolific_async.Batch, ...] = (),
         unreadable: tuple[str, ...] = (),
+        failure: Exception | None = None,
     ) -> None:
         super().__init__(method, path, candidates, unreadable)
         self.method = method
         self.path = path
         self.candidates = candidates
         self.unreadable = unreadable
+        if failure is not None:
+            self.failure = failure
 
     def __str__(self) -> str:
+        return (
+            f"{self.method} {self.path} may or may not have run; look at {self._what_tells()} "
+            f"before you send it again{self._found()}"
+        )
+
+    def _what_tells(self) -> str:
+        verb = self.path.rpartition("/")[2]
+        return {
+            "duplicate": "the workspace's batches",
+            "setup": "the batch's status",
+        }.get(verb, "what it may have made or changed")
+
+    def _found(self) -> str:
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
+        if not (ids or self.path.endswith("/duplicate")):
+            return ""
         found = brief(", ".join(ids[:_NAMED])) or "none was seen"
         if len(ids) > _NAMED:
             found += f" and {len(ids) - _NAMED} more"
-        return (
-            f"{self.method} {self.path} may or may not have run; look at the workspace's batches "
-            f"before you send it again (candidates: {found})"
-        )
+        return f" (candidates: {found})"
 
 
 class WaitError(ProlificError):
@@ -328,10 +403,11 @@ class WaitError(ProlificError):
     def __init__(
         self,
         batch_id: str,
-        last_status: BatchStatus | None,
+        last_status: prolific_async.BatchStatus | None,
         elapsed: float,
         polls: int,
-        events: tuple[StatusEvent, ...],
+        events: tuple[prolific_async.StatusEvent, ...],
+        failure: Exception | None = None,
     ) -> None:
         super().__init__(batch_id, last_status, elapsed, polls, events)
         self.batch_id = batch_id
@@ -339,6 +415,8 @@ class WaitError(ProlificError):
         self.elapsed = elapsed
         self.polls = polls
         self.events = events
+        if failure is not None:
+            self.failure = failure
 
     def __str__(self) -> str:
         seen = brief(self.last_status or "no status seen")
@@ -363,36 +441,46 @@ class BatchFailedError(WaitError):
     def __init__(
         self,
         batch_id: str,
-        last_status: BatchStatus | None,
+        last_status: prolific_async.BatchStatus | None,
         elapsed: float,
         polls: int,
-        events: tuple[StatusEvent, ...],
-        batch: Batch | None = None,
+        events: tuple[prolific_async.StatusEvent, ...],
+        batch: prolific_async.Batch | None = None,
     ) -> None:
         super().__init__(batch_id, last_status, elapsed, polls, events)
         self.args = (*self.args, batch)
         self.batch = batch
 
     def _ending(self) -> str:
-        return "found ERROR: the setup failed, so duplicate the batch or mend its dataset"
+        return "found ERROR: the setup failed, so duplicate the batch or fix its dataset"
 
 
 class BatchNotSetUpError(WaitError):
     """The batch stayed UNINITIALISED: nobody has called setup, and it would never end."""
 
     def _ending(self) -> str:
-        return "found UNINITIALISED for too long: call setup first"
+        return (
+            "found UNINITIALISED for too long: call setup, or if that was done allow a longer "
+            "uninitialised_grace"
+        )
 
 
 class WaitFailedError(WaitError):
-    """Looking failed for good; ``__cause__`` is the failure."""
+    """Looking failed for good; ``failure`` says how."""
 
     def _ending(self) -> str:
-        return f"failed: {self.__cause__}"
+        return "failed" if self.failure is None else f"failed: {_text(self.failure)}"
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The wait's time is over; ``__cause__`` is the newest look's failure, if it failed."""
+    """The wait's time is over; ``failure`` is the newest look's, if it failed."""
+
+    advice: str = "wait again, or longer"
 
     def _ending(self) -> str:
-        return "timed out: wait again, or longer"
+        said = []
+        if self.last_status == "UNINITIALISED":
+            said.append("call setup, or if that was done wait longer")
+        if self.failure is not None:
+            said.append(_text(self.failure))
+        return f"timed out: {'; '.join(said) or self.advice}"

@@ -7,23 +7,20 @@ are kept in ``extra``.
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - cattrs reads the annotations
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from types import EllipsisType
+from typing import Any, Self
+from uuid import UUID
 
 from attrs import field, frozen
 
+# For annotations: a batch has its resource, and that has batches.
+import prolific_async
 from prolific_async._wire.converter import IntOrDigits, JsonObject, WireModel
-from prolific_async.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-    from types import EllipsisType
-    from uuid import UUID
-
-    from prolific_async.batches import Batches
-    from prolific_async.errors import ProlificError
-    from prolific_async.policies import PollPolicy
+from prolific_async.errors import ConfigurationError, ProlificError
+from prolific_async.policies import PollPolicy
 
 
 class BatchStatus(StrEnum):
@@ -119,18 +116,18 @@ class Batch(WireModel):
     def __hash__(self) -> int:
         return hash(self.id)
 
-    def bind(self, batches: Batches) -> Self:
+    def bind(self, batches: prolific_async.batches.Batches) -> Self:
         """Give the verbs a client; the client does this itself with what it returns."""
         object.__setattr__(self, "_batches", batches)
         return self
 
     @property
-    def _bound(self) -> Batches:
+    def _bound(self) -> prolific_async.batches.Batches:
         if self._batches is None:
             raise ConfigurationError(
                 f"batch {self.id} came from no client; call client.batches with its id instead"
             )
-        batches: Batches = self._batches
+        batches: prolific_async.batches.Batches = self._batches
         return batches
 
     async def duplicate(

@@ -44,30 +44,26 @@ from __future__ import annotations
 import inspect
 import logging
 import time
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 try:
     from opentelemetry import context, trace
 except ImportError as error:  # other packages of the namespace may be there without it
     raise ImportError(
-        "prolific_async.otel needs the extra: pip install 'prolific-async[otel]'"
+        "prolific_async.otel needs the extra [otel]: install prolific_async with it, see README"
     ) from error
 
 from prolific_async._version import __version__
+from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
-from prolific_async.models import StatusEvent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
-
-    from prolific_async.client import ProlificClient
-    from prolific_async.models import Batch
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["instrument"]
 
-Client = TypeVar("Client", bound="ProlificClient")
+Client = TypeVar("Client", bound=ProlificClient)
 
 _log = logging.getLogger("prolific_async")
 

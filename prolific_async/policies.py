@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs import Attribute, Converter, field, frozen
 
-if TYPE_CHECKING:
-    from attrs import Attribute
+from prolific_async._numbers import number, whole
 
 
-def is_number(value: object) -> bool:
-    """Tell a finite number from everything else, booleans included."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= sys.float_info.max
+def _number(default: float, **bounds: Any) -> Any:
+    """Return a field for a finite number of any type, which becomes a plain ``float``."""
+
+    def plain(value: float, attribute: Attribute[float]) -> float:
+        return number(attribute.name, value, **bounds)
+
+    return field(default=default, converter=Converter(plain, takes_field=True))
 
 
-def is_whole(value: object) -> bool:
-    """Tell a whole number from everything else, booleans included."""
-    return isinstance(value, int) and not isinstance(value, bool)
+def _number_or_none(default: float) -> Any:
+    def plain(value: float | None, attribute: Attribute[float | None]) -> float | None:
+        return None if value is None else number(attribute.name, value, or_none=True)
+
+    return field(default=default, converter=Converter(plain, takes_field=True))
 
 
-def _finite(_owner: object, attribute: Attribute[Any], value: object) -> None:
-    if not is_number(value):
-        raise ValueError(f"'{attribute.name}' must be a finite number: {value!r}")
+def _whole(default: int, *, least: int) -> Any:
+    def plain(value: int, attribute: Attribute[int]) -> int:
+        return whole(attribute.name, value, least=least)
 
-
-def _finite_or_none(owner: object, attribute: Attribute[Any], value: Any) -> None:
-    if value is not None:
-        if not is_number(value):
-            raise ValueError(f"'{attribute.name}' must be a finite number, or None: {value!r}")
-        ge(0)(owner, attribute, value)
-
-
-def _whole(_owner: object, attribute: Attribute[Any], value: object) -> None:
-    if not is_whole(value):
-        raise ValueError(f"'{attribute.name}' must be a whole number: {value!r}")
+    return field(default=default, converter=Converter(plain, takes_field=True))
 
 
 def _maximum_not_below_initial(policy: RetryPolicy | PollPolicy) -> None:
@@ -68,10 +59,10 @@ class RetryPolicy:
 
     """
 
-    max_attempts: int = field(default=4, validator=[_whole, ge(1)])
-    initial: float = field(default=0.5, validator=[_finite, ge(0)])
-    maximum: float = field(default=8.0, validator=[_finite, ge(0)])
-    retry_after_cap: float = field(default=60.0, validator=[_finite, ge(0)])
+    max_attempts: int = _whole(4, least=1)
+    initial: float = _number(0.5)
+    maximum: float = _number(8.0)
+    retry_after_cap: float = _number(60.0)
 
     def __attrs_post_init__(self) -> None:
         _maximum_not_below_initial(self)
@@ -98,14 +89,14 @@ class PollPolicy:
 
     """
 
-    initial: float = field(default=1.0, validator=[_finite, gt(0)])
-    factor: float = field(default=1.25, validator=[_finite, ge(1)])
-    maximum: float = field(default=10.0, validator=[_finite, gt(0)])
-    jitter: float = field(default=0.1, validator=[_finite, ge(0)])
-    timeout: float | None = field(default=1800.0, validator=_finite_or_none)
-    uninitialised_grace: float = field(default=60.0, validator=[_finite, ge(0)])
-    not_found_grace: float = field(default=5.0, validator=[_finite, ge(0)])
-    max_consecutive_failures: int = field(default=20, validator=[_whole, ge(0)])
+    initial: float = _number(1.0, positive=True)
+    factor: float = _number(1.25, least=1)
+    maximum: float = _number(10.0, positive=True)
+    jitter: float = _number(0.1)
+    timeout: float | None = _number_or_none(1800.0)
+    uninitialised_grace: float = _number(60.0)
+    not_found_grace: float = _number(5.0)
+    max_consecutive_failures: int = _whole(20, least=0)
 
     def __attrs_post_init__(self) -> None:
         _maximum_not_below_initial(self)

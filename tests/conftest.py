@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterLooks, Simulator, simulator
+from tests.uvloops import UVLoop, install_uvloop
 from tests.virtual_time import SteadyLoop
 
 if TYPE_CHECKING:
@@ -24,21 +24,62 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 HANGS = 60  # seconds after which another process or thread does not answer any more
 
 # A test's verdict is the same each time: examples are found anew with another profile, by
-# --hypothesis-profile=random, and no example is too slow on a machine that has more to do.
+# --hypothesis-profile=random, and no example is too slow on a machine that has more to do. There
+# are fewer of them by default than .ci/run tries with the profile "same".
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("random", QUIET)
 settings.register_profile("same", QUIET, derandomize=True)
+settings.register_profile("quick", QUIET, derandomize=True, max_examples=30)
 settings.register_profile("mutation", QUIET, derandomize=True, max_examples=10)
-settings.load_profile("same")
+settings.load_profile("quick")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--uvloop",
+        action="store_true",
+        help="run the tests that talk to a server, and no others, on uvloop's loop",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("uvloop"):
+        if UVLoop is None:
+            raise pytest.UsageError("--uvloop needs uvloop, which the extra [test] brings")
+        install_uvloop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("uvloop"):
+        config.hook.pytest_deselected(items=[one for one in items if not _runs_on_uvloop(one)])
+        items[:] = [item for item in items if _runs_on_uvloop(item)]
+
+
+def _runs_on_uvloop(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("asyncio")
+    if marker is not None:
+        return "uvloop" in marker.kwargs.get("loop_factories", ["uvloop"])
+    fixtures = getattr(item, "fixturenames", ())
+    return "cli" in item.path.parts or not {"sim", "far", "port"}.isdisjoint(fixtures)
 
 
 def pytest_asyncio_loop_factories(
+    config: pytest.Config,
     item: pytest.Item,
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     # Durable waits have threads, loops and databases of their own, which go by the real time.
-    if "durable" in item.path.parts:
-        return {"real": asyncio.SelectorEventLoop}
-    return {"steady": SteadyLoop}
+    usual = "real" if "durable" in item.path.parts else "steady"
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "real": asyncio.SelectorEventLoop,
+        "steady": SteadyLoop,
+    }
+    if UVLoop is not None:
+        factories["uvloop"] = UVLoop
+    marker = item.get_closest_marker("asyncio")
+    if marker is not None and "loop_factories" in marker.kwargs:
+        return factories  # of which the marker names its own
+    name = "uvloop" if config.getoption("uvloop") else usual
+    return {name: factories[name]}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +92,8 @@ def _the_time_of_day_stands_still() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROLIFIC_TOKEN", "PROLIFIC_URL", "http_proxy", "https_proxy", "no_proxy"):
+    ours = ("PROLIFIC_TOKEN", "PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY", "PROLIFIC_URL")
+    for name in (*ours, "http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
 
@@ -83,19 +125,5 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 @pytest.fixture(scope="module")
 def far() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
-    sim = Simulator(setup=AfterLooks(1), log_size=0)
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with sim:
-            loops.append(asyncio.get_running_loop())
-            started.set()
-            await stop.wait()
-
-    loops: list[asyncio.AbstractEventLoop] = []
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    assert started.wait(HANGS)
-    yield sim
-    loops[0].call_soon_threadsafe(stop.set)
-    thread.join()
+    with Simulator(setup=AfterLooks(1), log_size=0) as sim:
+        yield sim

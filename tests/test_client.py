@@ -45,9 +45,39 @@ def test_a_token_that_no_header_can_hold(token: str, monkeypatch: pytest.MonkeyP
         ProlificClient()
 
 
-def test_no_token() -> None:
-    with pytest.raises(ConfigurationError, match="PROLIFIC_TOKEN"):
+@pytest.mark.parametrize("text", [None, "", " ", "\t\n"])
+def test_no_token(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if text is not None:
+        monkeypatch.setenv("PROLIFIC_TOKEN", text)
+    with pytest.raises(ConfigurationError, match=r"no token: .* PROLIFIC_TOKEN") as caught:
         ProlificClient()
+    assert "not read" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY"])
+def test_a_token_under_another_name_is_told_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "s3cret")
+    with pytest.raises(ConfigurationError, match=rf"PROLIFIC_TOKEN \({name} is set.* not read\)"):
+        ProlificClient()
+    ProlificClient("t")
+
+
+def test_an_empty_token_given_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIFIC_TOKEN", "t")
+    with pytest.raises(ConfigurationError, match="the token given is empty"):
+        ProlificClient("")
+
+
+def test_token_and_address_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROLIFIC_TOKEN", "https://api.prolific.com")
+    monkeypatch.setenv("PROLIFIC_URL", "s3cret")
+    with pytest.raises(ConfigurationError, match="swapped") as caught:
+        ProlificClient()
+    assert "s3cret" not in str(caught.value)
+    monkeypatch.setenv("PROLIFIC_TOKEN", "t")
+    with pytest.raises(ConfigurationError, match="https://") as caught:
+        ProlificClient()
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_settings_come_from_the_environment(
@@ -63,8 +93,9 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PROLIFIC_URL", "https://environment.example")
     assert "argument.example" in repr(ProlificClient("t", base_url="https://argument.example/"))
     assert "environment.example" in repr(ProlificClient("t"))
-    monkeypatch.setenv("PROLIFIC_URL", "")
-    assert "api.prolific.com" in repr(ProlificClient("t"))
+    for empty in ("", "  "):
+        monkeypatch.setenv("PROLIFIC_URL", empty)
+        assert "api.prolific.com" in repr(ProlificClient("t"))
 
 
 @pytest.mark.parametrize(
@@ -86,12 +117,16 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "https://api.prolific.com\n",
         "https://[::1",
         "http://[::1].evil.example",
+        5,
+        "https://api.prolific.com/api/v1/data-collection/batches",
+        "https://gateway.example/api/v1/data-collection/batches/b1/status/",
     ],
 )
-def test_where_the_token_must_not_go(base_url: str) -> None:
+def test_where_the_token_must_not_go(base_url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"base_url \(PROLIFIC_URL\)") as caught:
         ProlificClient("t", base_url=base_url)
     assert "w0rd" not in str(caught.value)
+    assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -106,6 +141,35 @@ def test_where_the_token_must_not_go(base_url: str) -> None:
 )
 def test_where_the_token_may_go(base_url: str) -> None:
     ProlificClient("t", base_url=base_url)
+
+
+@pytest.mark.parametrize("suffix", ["", "/api/v1", "/api/v1/data-collection"])
+@pytest.mark.parametrize("slashes", ["", "/", "//"])
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://api.prolific.com",
+        "https://api",
+        "http://[::1]:8765",
+        "https://gateway.example/prolific",
+        "https://gateway.example/api/v1/prolific",
+        "https://gateway.example/a%20b",
+        "https://gateway.example/xapi",
+    ],
+)
+def test_an_address_may_go_on_to_where_the_service_is(
+    base_url: str, slashes: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for written in (base_url + suffix + slashes, base_url + slashes + suffix):
+        assert repr(ProlificClient("t", base_url=written)) == f"<ProlificClient {base_url}>"
+        monkeypatch.setenv("PROLIFIC_URL", written)
+        assert repr(ProlificClient("t")) == f"<ProlificClient {base_url}>"
+
+
+@pytest.mark.parametrize("suffix", ["/api/v1", "/api/v1/data-collection/"])
+async def test_requests_go_where_the_service_is(sim: Simulator, suffix: str) -> None:
+    async with ProlificClient(sim.token, base_url=sim.url + suffix) as client:
+        assert await client.batches.list(sim.workspace_id) == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
 """What every error is, holds and says, for each class that there is."""
 
 import copy
+import json
 import pickle
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -34,9 +38,11 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from tests import samples
+from tests import pools, samples
+from tests.conftest import HANGS
 
 PATH = "/api/v1/data-collection/batches/b-1/setup"
+DUPLICATE = "/api/v1/data-collection/batches/b-1/duplicate"
 
 CLASSES = sorted(
     (
@@ -172,8 +178,9 @@ def fresh(cls: type[ProlificError]) -> ProlificError:
 def contents(thing: Any) -> Any:
     """A value that compares equal when two errors, however deep, hold the same."""
     if isinstance(thing, BaseException):
-        own = {key: contents(value) for key, value in vars(thing).items()}
-        return type(thing), str(thing), thing.args and len(thing.args), own
+        own = {key: contents(one) for key, one in vars(thing).items() if key != "_failure"}
+        failure = contents(thing.failure) if isinstance(thing, ProlificError) else None
+        return type(thing), str(thing), thing.args and len(thing.args), own, failure
     if isinstance(thing, StatusEvent):
         names = ("batch_id", "status", "previous", "polls", "elapsed", "next_in")
         return [getattr(thing, name) for name in names], contents(thing.error)
@@ -307,6 +314,7 @@ def test_header_look_ups_ignore_case_after_pickle_too() -> None:
     ("cls", "advice"),
     [
         (ConnectError, "check the network"),
+        (TransportError, "look before you send it again"),
         (ConnectionLostError, "look before you send it again"),
         (RequestTimeoutError, "request_timeout"),
         (BadRequestError, "correct"),
@@ -317,9 +325,10 @@ def test_header_look_ups_ignore_case_after_pickle_too() -> None:
         (ValidationError, "correct"),
         (RateLimitedError, "1.5 s"),
         (DecodeError, ".problems"),
-        (OutcomeUnknownError, "look"),
-        (BatchFailedError, "ERROR"),
-        (BatchNotSetUpError, "setup"),
+        (OutcomeUnknownError, "look at the batch's status before"),
+        (BatchFailedError, "fix its dataset"),
+        (BatchNotSetUpError, "call setup"),
+        (BatchNotSetUpError, "a longer uninitialised_grace"),
         (WaitTimeoutError, "longer"),
     ],
 )
@@ -333,6 +342,112 @@ def test_a_429_without_a_hint_says_what_to_do_as_well() -> None:
     error.retry_after = None
     assert "try again" in str(error)
     assert "None" not in str(error)
+
+
+# --- Failures ----------------------------------------------------------------------------------
+
+
+def test_errors_keep_text_and_failure_through_process_pools() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.pools", "fork", "spawn"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANGS,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stdout.splitlines()]
+    made = pools.errors()
+    made[-1].__cause__ = pools.REFUSED
+    expected = [
+        (type(error).__name__, str(error), error.failure and str(error.failure))
+        for error in (*made, made[0], made[0])
+    ]
+    assert [(line["type"], line["text"], line["failure"]) for line in lines] == expected * 2
+    assert all(line["notes"] == ["a note"] for line in lines)
+    # Else this test would show nothing.
+    replaced = ["_RemoteTraceback"] * len(made) + ["AuthenticationError", "RemoteTraceback"]
+    assert [line["cause"] for line in lines] == replaced * 2
+
+
+FAILURE = status_error(AuthenticationError, 401)
+FAILED = [
+    OutcomeUnknownError("POST", PATH, failure=FAILURE),
+    WaitError(*STORY, FAILURE),
+    WaitFailedError(*STORY, FAILURE),
+    WaitTimeoutError(*STORY, FAILURE),
+]
+
+
+@pytest.mark.parametrize("sample", FAILED, ids=lambda error: type(error).__name__)
+def test_the_failure_is_the_cause_and_stays_where_that_is_replaced(sample: ProlificError) -> None:
+    assert sample.__cause__ is sample.failure is FAILURE
+    replaced, dropped, noted = copy.copy(sample), copy.copy(sample), copy.copy(sample)
+    replaced.__cause__ = OSError("a pool's traceback,\nof many lines")
+    with pytest.raises(type(sample)):
+        raise dropped from None
+    noted.add_note("a note")
+    for error in (replaced, dropped, noted):
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+            sent = pickle.loads(pickle.dumps(ExceptionGroup("several", [error]), protocol))
+            for again in (error, sent.exceptions[0], copy.copy(error), copy.deepcopy(error)):
+                assert str(again) == str(sample)
+                assert contents(again.failure) == contents(FAILURE)
+        assert contents(pickle.loads(pickle.dumps(error)).__cause__) == contents(FAILURE)
+
+
+@every_class
+def test_a_cause_of_ours_is_the_failure_of_an_error_that_was_made_without(
+    cls: type[ProlificError],
+) -> None:
+    error, failure = fresh(cls), fresh(ConnectError)
+    assert error.failure is None
+    error.__cause__ = ValueError("not ours")
+    assert error.failure is None
+    error.__cause__ = failure
+    assert error.failure is failure
+    # As a second process pool would find it.
+    again = pickle.loads(pickle.dumps(error))
+    again.__cause__ = None
+    assert contents(again.failure) == contents(failure)
+
+
+def test_a_failure_can_be_set_and_is_the_cause_then() -> None:
+    error = fresh(WaitFailedError)
+    assert "None" not in str(error)
+    error.failure = FAILURE
+    assert error.__cause__ is error.failure is FAILURE
+    assert "401" in str(error)
+
+
+class Garbled(Exception):  # noqa: N818 - a foreign thing that pickle takes and does not give back
+    def __init__(self, *, text: str) -> None:
+        super().__init__(text)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "sent"),
+    [
+        (ValueError("'..' cannot be an id"), "'..' cannot be an id", ValueError),
+        (ValueError("one\ntwo"), "one two", ValueError),
+        (ZeroDivisionError(), "ZeroDivisionError", ZeroDivisionError),
+        (Unpicklable("odd"), "odd", ProlificError),
+        (Unpicklable(), "Unpicklable", ProlificError),
+        (Garbled(text="x" * 1000), "x" * 500 + "…", ProlificError),
+    ],
+)
+@pytest.mark.parametrize("cls", [WaitFailedError, WaitTimeoutError])
+def test_a_failure_need_not_be_of_ours(
+    cls: type[WaitError], failure: Exception, told: str, sent: type[Exception]
+) -> None:
+    error = cls(*STORY, failure)
+    assert error.failure is error.__cause__ is failure
+    for one in (error, pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert f": {told} (" in str(one)
+        assert str(one).isprintable()
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again.failure) is type(again.__cause__) is sent
+    assert str(again) == str(pickle.loads(pickle.dumps(again)))
 
 
 def test_a_wait_that_failed_tells_why() -> None:
@@ -350,8 +465,10 @@ def test_a_wait_that_never_saw_a_status_says_so() -> None:
 
 
 def test_a_lost_duplicate_names_its_candidates() -> None:
-    assert "b-1" in str(SAMPLES[OutcomeUnknownError])
-    assert "none" in str(OutcomeUnknownError("POST", PATH))
+    assert "candidates: b-1, b-1" in str(OutcomeUnknownError("POST", DUPLICATE, (a_batch(),) * 2))
+    assert "none was seen" in str(OutcomeUnknownError("POST", DUPLICATE))
+    crowd = str(OutcomeUnknownError("POST", DUPLICATE, (a_batch(),) * 12))
+    assert (crowd.count("b-1,"), "and 2 more" in crowd) == (9, True)
     odd = OutcomeUnknownError("POST", PATH, (a_batch(),), ("b-2", "b-3"))
     assert "(candidates: b-1, b-2 (unreadable), b-3 (unreadable))" in str(odd)
     many = OutcomeUnknownError("POST", PATH, (), tuple(f"b-{number}" for number in range(12)))
@@ -382,9 +499,95 @@ def test_what_the_service_calls_things_is_brief_and_printable() -> None:
         assert str(error).isprintable()
 
 
+def api_error(status: int, *, method: str = "GET", **values: Any) -> APIStatusError:
+    given = {"detail": None, "body": "", "retry_after": None} | values
+    return APIStatusError(
+        status, method, PATH, None, None, given["detail"], given["body"], given["retry_after"], {}
+    )
+
+
 def test_only_a_redirect_is_told_to_be_one() -> None:
-    plain: list[Any] = ["GET", PATH, None, None, None, "", None, {}]
     told = {
-        status: "redirects" in str(APIStatusError(status, *plain)) for status in (0, 101, 302, 418)
+        status: "redirects" in str(api_error(status))
+        for status in (0, 101, 300, 301, 302, 303, 304, 307, 308, 418)
     }
-    assert told == {0: False, 101: False, 302: True, 418: False}
+    assert [status for status, is_told in told.items() if is_told] == [301, 302, 303, 307, 308]
+    assert "cache" in str(api_error(304))
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "advice"),
+    [
+        (408, "GET", "; try again"),
+        (408, "POST", "; it may have run, so look before you send it again"),
+        (425, "POST", "; try again"),
+        (405, "GET", "; check base_url"),
+    ],
+)
+def test_a_status_without_a_class_says_what_to_do_too(
+    status: int, method: str, advice: str
+) -> None:
+    text = str(api_error(status, method=method))
+    assert text.endswith(f"with {status}{advice}")
+    # Nothing is to be seen in a body that is not there.
+    assert ".body" not in text
+
+
+def test_who_is_to_look_into_a_body_has_one() -> None:
+    assert ".body" in str(api_error(418, body={"teapot": True}))
+    assert "see .problems and .body" in str(DecodeError(("$: odd",), "x", "GET", PATH))
+    assert str(DecodeError(("$: too large",), None, "GET", PATH)).endswith("see .problems")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [(3600.0, "3600 s"), (1.5, "1.5 s"), (86_400_000.0, "86400000 s"), (1e300, "1e+300 s")],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("cls", [APIStatusError, ConflictError, RateLimitedError, ServerError])
+def test_an_answer_that_asks_to_wait_says_for_how_long(
+    cls: type[APIStatusError], method: str, asked: float, told: str
+) -> None:
+    def text_of(retry_after: float | None) -> str:
+        return str(cls(503, method, PATH, None, None, None, "", retry_after, {}))
+
+    assert told in text_of(asked)
+    for nothing in (None, 0.0):
+        text = text_of(nothing)
+        assert "None" not in text
+        assert not re.search(r"\d s\b", text)
+
+
+@pytest.mark.parametrize(
+    ("status", "failure", "told"),
+    [
+        (None, None, "timed out: wait again, or longer"),
+        ("PROCESSING", None, "timed out: wait again, or longer"),
+        ("UNINITIALISED", None, "timed out: call setup, or if that was done wait longer"),
+        ("PROCESSING", FAILURE, f"timed out: {FAILURE}"),
+        ("UNINITIALISED", FAILURE, f"wait longer; {FAILURE}"),
+    ],
+)
+def test_a_wait_whose_time_is_over_says_what_to_do_about_what_it_saw(
+    status: str | None, failure: ProlificError | None, told: str
+) -> None:
+    seen = None if status is None else BatchStatus(status)
+    error = WaitTimeoutError("b-1", seen, 9.0, 3, (), failure)
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert told in str(one)
+        assert ("wait again" in str(one)) == ("wait again" in told)
+
+
+@pytest.mark.parametrize(
+    ("path", "look"),
+    [
+        (PATH, "the batch's status"),
+        (DUPLICATE, "the workspace's batches"),
+        ("/api/v1/data-collection/datasets", "what it may have made or changed"),
+    ],
+)
+def test_an_unknown_outcome_says_where_to_look(path: str, look: str) -> None:
+    text = str(OutcomeUnknownError("POST", path))
+    assert f"look at {look} before you send it again" in text
+    assert ("candidates" in text) == (path is DUPLICATE)
+    assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))

@@ -149,7 +149,9 @@ async def test_a_large_answer_that_is_almost_the_token(
     assert await held_by(call) < LIMIT
 
 
-@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    "status", [200, *(pytest.param(error, marks=pytest.mark.slow) for error in (400, 500))]
+)
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_large_bad_answer(
     far: Simulator, client: ProlificClient, body: bytes, status: int

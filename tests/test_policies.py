@@ -172,7 +172,7 @@ def test_an_initial_above_the_maximum_is_told_with_both() -> None:
 
 
 def test_no_limit_is_none_and_the_message_says_so() -> None:
-    with pytest.raises(ValueError, match="'timeout' must be a finite number, or None: inf"):
+    with pytest.raises(ValueError, match=r"^timeout must be a finite number from 0, or None: inf$"):
         PollPolicy(timeout=math.inf)
 
 

@@ -8,12 +8,14 @@ import inspect
 import json
 import os
 import re
+import shutil
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from prolific_async import Batch, ProlificClient, WaitError
@@ -47,7 +49,7 @@ def test_every_example_in_python_is_run() -> None:
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Orders that survive their process": 1,  # by tests/durable/test_durable.py
         "Seeing what it does": 1,
-        "Testing your own application": 2,  # one by tests/simulator/test_pytest_plugin.py
+        "Testing your own application": 3,  # two by tests/simulator/test_pytest_plugin.py
     }
 
 
@@ -120,6 +122,16 @@ async def test_the_simulator() -> None:
     await run(
         "Testing your own application", ProlificClient=ProlificClient, my_application=my_application
     )
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+async def test_the_simulators_own_endpoint(sim: Simulator) -> None:
+    (shown,) = [text for text in examples(SHELL)["Testing your own application"] if "curl" in text]
+    shell = await asyncio.create_subprocess_exec("sh", "-euc", shown.replace("curl", "curl -fsS"))
+    assert await shell.wait() == 0
+    url = f"{sim.url}/api/v1/data-collection/batches/{sim.add_batch()}/setup"
+    async with aiohttp.request("POST", url, headers={"Authorization": f"Token {TOKEN}"}) as answer:
+        assert answer.status == 503
 
 
 async def test_the_command_line(sim: Simulator) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import copy
 import json
 import logging
+import os
 import pickle
 import re
 import traceback
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,6 +19,7 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from prolific_async import (
     AuthenticationError,
@@ -29,6 +32,8 @@ from prolific_async import (
     StatusEvent,
     WaitError,
 )
+from prolific_async._http.credentials import Token
+from prolific_async._http.endpoints import ROOT
 from prolific_async.simulator import AfterLooks, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.http.raw import plain, serving
@@ -36,6 +41,7 @@ from tests.http.raw import plain, serving
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+HERE = "http://127.0.0.1:1"  # where nobody listens
 TOKEN = "s3cret-of-the-account"
 ONCE = RetryPolicy(max_attempts=1)
 BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=0.05)
@@ -44,16 +50,39 @@ BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, tim
 # --- what can be seen --------------------------------------------------------------------------
 
 
+def within(value: object) -> str:
+    """What a logger makes of a local variable: of containers the parts, of the rest the repr."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "\n".join(map(within, value.values())) + repr(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return "\n".join(map(within, value)) + repr(value)
+    return repr(value)
+
+
+def locals_of(error: BaseException) -> list[str]:
+    """The local variables of every frame that an error has passed, but for those of the tests."""
+    return [
+        f"{frame.f_code.co_qualname}: {name} = {within(value)}"
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if f"{os.sep}tests{os.sep}" not in frame.f_code.co_filename
+        for name, value in frame.f_locals.items()
+    ]
+
+
 def told_by(error: BaseException) -> str:
-    """All that anybody could print of an error, its chain and its pickle included."""
+    """All that anybody could print of an error: its chain, its frames and its pickle included."""
     told = ["".join(traceback.format_exception(error))]
     chain: list[BaseException | None] = [error]
     while chain:
         link = chain.pop()
         if link is None:
             continue
-        chain += [link.__cause__, link.__context__ if link.__cause__ is None else None]
-        told += [str(link), repr(link), repr(getattr(link, "__dict__", ""))]
+        chain += [link.__cause__]
+        if link.__context__ is not link.__cause__:
+            chain += [link.__context__]
+        told += [str(link), repr(link), repr(getattr(link, "__dict__", "")), *locals_of(link)]
         if isinstance(link, ProlificError):
             copy = pickle.loads(pickle.dumps(link))
             told += [str(pickle.dumps(link)), str(copy), repr(copy), repr(vars(copy))]
@@ -88,7 +117,7 @@ async def outcome(shown: list[str], call: Awaitable[object]) -> object:
     """Await a call, and show what it gives or raises."""
     try:
         result = await call
-    except (ProlificError, ValueError) as error:
+    except (ProlificError, ValueError, TimeoutError, asyncio.CancelledError) as error:
         shown.append(told_by(error))
         return error
     shown.append(repr(result))
@@ -105,6 +134,16 @@ def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[objec
     async def ends() -> list[object]:
         return [end async for end in verbs.as_ready(["b1", "b2"])]
 
+    async def with_little_patience() -> None:
+        async with asyncio.timeout(0.005):
+            await verbs.get("b1")
+
+    async def cancelled() -> None:
+        call = asyncio.create_task(verbs.duplicate("b1"))
+        await asyncio.sleep(0.005)
+        call.cancel()
+        await call
+
     return {
         "get_status": lambda: verbs.get_status("b1"),
         "get": lambda: verbs.get("b1"),
@@ -115,6 +154,8 @@ def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[objec
         "wait_all": lambda: verbs.wait_all(["b1", "b2"], return_exceptions=True),
         "as_ready": ends,
         "watch": events,
+        "with little patience": with_little_patience,
+        "cancelled": cancelled,
     }
 
 
@@ -240,6 +281,12 @@ async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list
         {"token": TOKEN, "base_url": f"https://api.prolific.com/?token={TOKEN}"},
         {"token": TOKEN, "base_url": f"https://api.prolific.com/#{TOKEN}"},
         {"token": TOKEN, "base_url": f"https://[{TOKEN}"},
+        {"token": TOKEN, "base_url": f"http://{TOKEN}"},
+        {"token": TOKEN, "base_url": f"https://api.prolific.com{ROOT}/{TOKEN}"},
+        {"token": "https://api.prolific.com", "base_url": TOKEN},
+        {"token": "", "base_url": TOKEN},
+        {"token": TOKEN, "max_connections": 0},
+        {"token": TOKEN, "session": 5},
         {"token": TOKEN, "request_timeout": -1},
         {"token": TOKEN, "retry": None},
         {"token": TOKEN, "strategy": "magic"},
@@ -273,21 +320,64 @@ async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str])
     await client.close()
 
 
-async def test_no_local_of_ours_shows_the_token() -> None:
-    async with serving(silent) as (url, _):
-        client = ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.02)
+async def test_a_borrowed_session_s_own_headers_are_not_shown_either(shown: list[str]) -> None:
+    async with (
+        serving(silent) as (url, _),
+        aiohttp.ClientSession(headers={"X-Gateway-Key": f"of-{TOKEN}"}) as session,
+    ):
+        client = ProlificClient(
+            "another", base_url=url, session=session, retry=ONCE, poll=BRIEF, request_timeout=0.01
+        )
         async with client:
-            calls = everything(client)
-            for verb in calls.keys() - {"as_ready", "wait_all"}:  # which give errors, not raise
-                with pytest.raises(ProlificError) as caught:
-                    await calls[verb]()
-                frames = [
-                    frame
-                    for frame, _ in traceback.walk_tb(caught.tb)
-                    if "prolific_async" in frame.f_code.co_filename
-                ]
-                assert frames
-                assert TOKEN not in repr([dict(frame.f_locals) for frame in frames])
+            await verbs_show_nothing(client, shown)
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["request_start", "connection_create_start", "request_headers_sent", "request_end"],
+)
+async def test_no_trace_that_raises_makes_anything_show_the_token(
+    event: str, shown: list[str]
+) -> None:
+    async def broken(session: object, context: object, parameters: object) -> None:
+        shown.append(repr(parameters))
+        raise ValueError("of the trace")
+
+    trace = aiohttp.TraceConfig()
+    getattr(trace, f"on_{event}").append(broken)
+    async with (
+        serving(plain(b"{}")) as (url, _),
+        ProlificClient(TOKEN, base_url=url, retry=ONCE, trace_configs=[trace]) as client,
+    ):
+        for call in (client.batches.get("b1"), client.batches.setup("b1")):
+            error = await outcome(shown, call)
+            assert isinstance(error, ValueError)
+            assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
+
+
+async def test_what_the_caller_was_handling_stays_whole() -> None:
+    async def fail() -> None:
+        kept = 5
+        raise KeyError(kept)
+
+    async with ProlificClient(TOKEN, base_url=HERE, retry=ONCE) as client:
+        try:
+            await fail()
+        except KeyError as error:
+            with pytest.raises(ConnectError):
+                await client.batches.get("b1")
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert frames[-1].f_locals == {"kept": 5}
+
+
+def test_a_token_shows_nothing_by_itself() -> None:
+    token = Token(TOKEN)
+    assert {str(token), repr(token), f"{token}"} == {"[token]"}
+    assert TOKEN not in repr(CIMultiDict({"Authorization": token.authorization()}))
+    assert token.authorization() == f"Token {TOKEN}"
+    for copied in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="pickled"):
+            copied(token)
 
 
 # --- where it is sent --------------------------------------------------------------------------

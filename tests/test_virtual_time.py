@@ -9,15 +9,19 @@ import pytest
 
 from tests.virtual_time import SteadyLoop, run
 
+STEADY = pytest.mark.asyncio(loop_factories=["steady"])
+
 
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+@STEADY
 async def test_tests_run_on_it() -> None:
     assert isinstance(asyncio.get_running_loop(), SteadyLoop)
 
 
+@STEADY
 async def test_what_the_machine_takes_hits_no_time_out() -> None:
     async with asyncio.timeout(0.02):
         for _ in range(3):
@@ -25,6 +29,7 @@ async def test_what_the_machine_takes_hits_no_time_out() -> None:
             await asyncio.sleep(0)
 
 
+@STEADY
 async def test_a_timer_takes_as_long_as_it_says() -> None:
     began, real = now(), time.monotonic()
     await asyncio.sleep(0.03)
@@ -32,12 +37,14 @@ async def test_a_timer_takes_as_long_as_it_says() -> None:
     assert time.monotonic() - real >= 0.029
 
 
+@STEADY
 async def test_time_passes_while_there_is_always_something_to_do() -> None:
     end = now() + 0.02
     while now() < end:
         await asyncio.sleep(0)
 
 
+@STEADY
 async def test_it_never_goes_back() -> None:
     seen = [now()]
     for pause in (0, 0.001, 0, 0.002):

@@ -43,6 +43,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         inside: Any = self
         return inside._default_executor is None
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for threads without a limit: that of Python 3.12 would be over at once."""
+        await super().shutdown_default_executor()
+
     def _run_once(self) -> None:
         inside: Any = self
         while inside._scheduled and inside._scheduled[0]._cancelled:

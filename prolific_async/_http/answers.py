@@ -33,6 +33,9 @@ MAX_BODY = 64 * 1024 * 1024
 MAX_SHOWN = 64 * 1024
 """Bytes of an answer that is no JSON, or no success, that its error shows at most."""
 
+_DECODED = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+"""Content-Encodings of which nothing is left when aiohttp gives a body away."""
+
 _SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
@@ -141,6 +144,9 @@ def check_echo(request: Request, piece: bytes, secret: str) -> bytes:
 def _no_json(
     request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: str
 ) -> errors.DecodeError:
+    encoding = headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _DECODED:
+        reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
     return undecodable(request, hide(problem, secret), _shown(body, secret))
 
@@ -218,8 +224,8 @@ def _explanation(body: Any) -> tuple[int | str | None, str | None, Any]:
     if not isinstance(body, dict):
         return None, None, None
     inner = body["error"] if isinstance(body.get("error"), dict) else body
-    code = inner.get("error_code", inner.get("type"))
-    code = code if isinstance(code, int | str) else None
+    codes = (inner.get("error_code"), inner.get("type"), body.get("type"))
+    code = next((one for one in codes if isinstance(one, int | str) and one != ""), None)
     title = inner.get("title")
     message, detail = inner.get("message"), inner.get("detail")
     if detail is None:

@@ -158,10 +158,17 @@ class Budget:
             self._second, self._count = now, 0
         self._count += 1
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give turns to those who wait, and arm a timer for the next one."""
-        now = loop.time()
+    def _serve(self, loop: asyncio.AbstractEventLoop, due: float = -math.inf) -> None:
+        """Give turns to those who wait, and arm a timer for the next one.
+
+        Args:
+            loop: Whose timer it is.
+            due: The time of the timer that calls this; the loop may call a little early.
+
+        """
+        now = max(loop.time(), due)
         if now >= self._looks_from:
+            self._looks_from = -math.inf  # also for those whose clock is a little behind
             _answer(self._paused, turn_taken=False)
         while queue := self._next_queue():
             turn = next(iter(queue))
@@ -177,7 +184,8 @@ class Budget:
             ahead = max(_BURST - 1 / self._rate(now), 0.0)
             due = min(due, self._free_at - ahead)
         if due != math.inf:
-            self._timer = loop.call_at(max(due, now + 1e-4), self._serve, loop)
+            due = max(due, now + 1e-4)
+            self._timer = loop.call_at(due, self._serve, loop, due)
 
     def _next_queue(self) -> OrderedDict[asyncio.Future[bool], None]:
         if self._calls and (not self._looks or self._looked):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
 
 from prolific_async import errors
+from prolific_async._frames import without_frames
 from prolific_async._http import answers
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def translated(
     byte went to the service, whatever went to a proxy.
     """
     call = (request.method, request.path)
-    reason = answers.hide(str(error), secret.reveal()) or type(error).__name__
+    reason = answers.hide(_reason(error), secret.reveal()) or type(error).__name__
     failure: errors.ProlificError
     match error:
         case _ if closed:
@@ -60,17 +62,24 @@ def translated(
             failure = errors.ConnectError(*call, _why_unsent(error) or _named(error, reason))
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
+        case _ if problem := _undecoded(error):
+            failure = answers.undecodable(request, problem)
         case aiohttp.ClientResponseError():
             failure = answers.malformed(request, error.message, secret.reveal())
-        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
-            failure = errors.DecodeError(("$: not compressed as it says",), None, *call)
+        case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
+            fault,
+            PayloadEncodingError,  # which an early end is, too
+        ):
+            failure = answers.malformed(request, fault.message, secret.reveal())
         case aiohttp.ClientError() | OSError():
             failure = errors.ConnectionLostError(*call, reason)
         case _:  # such as what a callback of a TraceConfig raises
             failure = errors.TransportError(*call, _named(error, reason))
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
     # the answer, which may echo it.
-    if not isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        without_frames(error)  # the response keeps it, and its frames would keep the response
+    else:
         failure.__cause__ = error
     return failure
 
@@ -81,6 +90,34 @@ def _named(error: BaseException, reason: str) -> str:
     if isinstance(error, aiohttp.ClientError | OSError) or reason == name:
         return reason
     return f"{name}: {reason}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong underneath, without aiohttp's own settings in it."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            reason = error.strerror or type(error.os_error).__name__
+        case aiohttp.ServerFingerprintMismatch():
+            reason = "its certificate has another fingerprint"
+        case _:
+            return str(error)
+    socket = getattr(error, "path", None)  # of a Unix one
+    return f"{socket or f'{error.host}:{error.port}'}: {reason}"
+
+
+def _undecoded(error: BaseException | None) -> str | None:
+    """Return the problem of a body whose Content-Encoding aiohttp cannot undo, else None."""
+    while error is not None and not isinstance(error, ContentEncodingError):
+        error = error.__cause__
+    if error is None:
+        return None
+    name = re.search(r"\b(br|zstd|gzip|deflate)\b", error.message)
+    encoding = f"Content-Encoding {name[0]}" if name else "Content-Encoding"
+    if "install" in error.message:  # such as Brotli
+        return f"its {encoding} cannot be decoded here"
+    return f"not compressed as its {encoding} says"
 
 
 def _why_unsent(error: BaseException) -> str | None:

@@ -67,12 +67,13 @@ def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:
     """
     import backoff  # noqa: PLC0415 - as in retrying
 
-    failure = yield 0.0
+    # Kept as a number, since a failure that this holds would be in a cycle with its own traceback.
+    asked = hint((yield 0.0), policy)
     # backoff doubles without end what never comes to the maximum, until it overflows.
     growing = backoff.expo(factor=policy.initial, max_value=policy.maximum)
     bounds = chain(islice(growing, 1, 1000), repeat(policy.maximum if policy.initial else 0.0))
     while True:
-        failure = yield max(backoff.full_jitter(next(bounds)), hint(failure, policy))
+        asked = hint((yield max(backoff.full_jitter(next(bounds)), asked)), policy)
 
 
 def hint(failure: ProlificError | None, policy: RetryPolicy) -> float:

@@ -58,11 +58,16 @@ async def _is_over(writer: Any) -> bool:
 
 
 def _is_readable(socket: Any) -> bool:
-    if sys.platform == "win32":
-        return bool(select.select([socket], (), (), 0)[0])
-    poll = select.poll()  # a tenth of what a selector costs; `select` takes no number above 1023
+    # Windows has no `poll`; elsewhere `select` takes no number above 1023.
+    return bool(
+        select.select([socket], (), (), 0)[0] if sys.platform == "win32" else _polled(socket)
+    )
+
+
+def _polled(socket: Any) -> list[tuple[int, int]]:
+    poll = select.poll()  # a tenth of what a selector costs
     poll.register(socket, select.POLLIN)
-    return bool(poll.poll(0))
+    return poll.poll(0)
 
 
 async def others_to_end() -> None:

@@ -89,8 +89,12 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        is_over = False
         if not self._expired:
             self._limit.end(self)
         # Somebody else's cancellation that came at the same time must not be swallowed.
-        elif self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        elif self._task.uncancel() <= self._cancelling:
+            is_over = kind is asyncio.CancelledError
+        del self._task  # else an error that ends the task is in a cycle with it
+        if is_over:
             raise TimeoutError from error

@@ -55,8 +55,7 @@ async def duplicate_once(
     claim = claims.open(name, now())
     try:
         try:
-            answer = await post(request)
-            copy = load(Batch, answer.data, request.method, request.path)
+            copy = load(Batch, (await post(request)).data, request.method, request.path)
         except ProlificError as failure:
             claim.may_have_run = may_have_run(failure)
             if not claim.may_have_run:
@@ -66,7 +65,7 @@ async def duplicate_once(
             )
             if not surely:
                 raise OutcomeUnknownError(
-                    request.method, request.path, candidates, odd
+                    request.method, request.path, candidates, odd, failure=failure
                 ) from failure
             (copy,) = candidates
             lost = type(failure).__name__

@@ -55,7 +55,10 @@ async def set_up_once(
     def again(failure: Any) -> bool:
         return failure is not_accepted or did_not_run(failure)
 
-    await retrying(attempt, retry, again)(request)
+    try:
+        await retrying(attempt, retry, again)(request)
+    finally:
+        not_accepted = None  # else it is in a cycle with its own traceback
 
 
 async def _was_accepted(
@@ -63,11 +66,10 @@ async def _was_accepted(
     failure: ProlificError,
     get_status: Callable[[], Awaitable[BatchStatus | None]],
 ) -> bool:
-    unknown = OutcomeUnknownError(request.method, request.path)
     try:
         status = await get_status()
     except Exception:  # noqa: BLE001 - a callback of the application can raise anything
-        raise unknown from failure
+        raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure
     if status in _ACCEPTED:
         lost = type(failure).__name__
         with suppress(Exception):  # a log handler that raises must not make it unknown
@@ -75,4 +77,4 @@ async def _was_accepted(
         return True
     if status is BatchStatus.UNINITIALISED:
         return False
-    raise unknown from failure
+    raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure

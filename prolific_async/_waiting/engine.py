@@ -17,11 +17,12 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._waiting import bugs
 from prolific_async._waiting.entries import APART, SENT, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from prolific_async._waiting.entries import Group, Waiter
 
@@ -66,7 +67,9 @@ class Engine:
         self._look_as_one = look_as_one
         self._at_once = at_once
         self._entries: dict[str, Entry] = {}
-        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all, forget)
+        self._schedule = Schedule(
+            group_of, few, self._expire, self._look_at_all, self._break_off, forget
+        )
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._single_seconds = 0.1
@@ -76,19 +79,26 @@ class Engine:
         loop = asyncio.get_running_loop()
         now = loop.time()
         done = loop.create_future()
+        try:
+            self._join(waiter, done, now)
+        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+            bugs.fail(waiter.key, {waiter: done}, error, now)
+            self.leave(waiter)
+        self._schedule.arm()
+        return done
+
+    def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
         entry = self._entries.get(waiter.key)
         if entry is not None and now - entry.seen_at < waiter.fresh:
             waiter.observe(entry.seen, now)
-            if waiter.is_over:
-                done.set_result(None)
-                return done
             entry = self._entries.get(waiter.key)  # what that called may have ended it
+        if waiter.is_over:
+            done.set_result(None)
+            return
         if entry is None:
             entry = self._entries[waiter.key] = Entry(waiter.key)
         entry.waiters[waiter] = done
         self._schedule.join(entry, waiter, now)
-        self._schedule.arm()
-        return done
 
     def leave(self, waiter: Waiter) -> None:
         """Forget a waiter, whether it is over or not; its last look ends with it."""
@@ -121,28 +131,43 @@ class Engine:
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _each(self, entry: Entry) -> Iterator[Waiter]:
-        """Go through an entry's waiters, and settle those that are over after their turn."""
+    def _each(self, entry: Entry, act: Callable[[Waiter], None]) -> None:
+        """Let each of an entry's waiters act, and settle those that are over after their turn."""
         for waiter in list(entry.waiters):
-            if waiter in entry.waiters:  # else what another one did has made it leave
-                yield waiter
+            if waiter not in entry.waiters:  # what another one did has made it leave
+                continue
+            try:
+                act(waiter)
                 if waiter.is_over:
-                    done = entry.waiters.pop(waiter, None)
-                    if done is not None and not done.done():
-                        done.set_result(None)
+                    bugs.settle(entry.waiters.pop(waiter, None))
+            except Exception as error:  # noqa: BLE001 - as in start
+                now = asyncio.get_running_loop().time()
+                bugs.fail(entry.key, {waiter: entry.waiters.pop(waiter, None)}, error, now)
+
+    def _break_off(self, entry: Entry, error: Exception) -> None:
+        """End all that has to do with an entry with which something is wrong."""
+        waiters, entry.waiters = entry.waiters, {}
+        self._end(entry)  # first, as one that fails may start another
+        bugs.fail(entry.key, waiters, error, asyncio.get_running_loop().time())
 
     def _fail(self, entry: Entry, error: Any) -> None:
         now = asyncio.get_running_loop().time()
-        for waiter in self._each(entry):
+
+        def fail(waiter: Waiter) -> None:
             if not waiter.is_over:  # else what it calls at its end does this
                 waiter.fail(error, now)
+
+        self._each(entry, fail)
         self._go_on(entry, now)
 
     def _expire(self, entry: Entry, now: float) -> None:
-        looking = entry.looked_at(now) == SENT
-        for waiter in self._each(entry):
+        looking, held = entry.looked_at(now) == SENT, entry.is_held(now)
+
+        def expire(waiter: Waiter) -> None:
             if waiter.deadline is not None and waiter.deadline <= now:
-                waiter.expire(now, looking=looking)
+                waiter.expire(now, looking=looking, held=held)
+
+        self._each(entry, expire)
         if not entry.waiters:
             self._end(entry)
 
@@ -150,8 +175,7 @@ class Engine:
         """Let every waiter of an entry see what a look saw."""
         if seen.error is None:
             entry.seen, entry.seen_at = seen, now
-        for waiter in self._each(entry):
-            waiter.observe(seen, now)
+        self._each(entry, lambda waiter: waiter.observe(seen, now))
         self._go_on(entry, now)
 
     def _go_on(self, entry: Entry, now: float) -> None:
@@ -183,13 +207,13 @@ class Engine:
             if not what.busy:  # it ended while it was queued
                 continue
             if isinstance(what, Entry):
-                task = loop.create_task(self._look_at(what, loop))
-            elif served := what.served(loop.time()):
-                task = loop.create_task(self._look_at_group(what, served, loop))
+                look = self._look_at(what, loop)
+            elif served := self._schedule.served(what, loop.time()):
+                look = self._look_at_group(what, served, loop)
             else:
                 what.busy = 0
                 continue
-            what.task = task
+            what.task = task = loop.create_task(look)
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
 
@@ -198,7 +222,7 @@ class Engine:
         loop = task.get_loop()
         if what.task is task:  # cancelled by somebody, perhaps with every task there is
             what.come_back()
-            for entry in [what] if isinstance(what, Entry) else what.entries:
+            for entry in [what] if isinstance(what, Entry) else list(what.entries):
                 self._schedule.plan(entry, loop.time())
             self._schedule.arm()
         self._start(loop)
@@ -215,9 +239,8 @@ class Engine:
         try:
             seen = await self._look(entry.key, entry.wants_whole, sent)
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
-            _log.error("the look at %s is broken", entry.key, exc_info=error)
             entry.come_back()
-            self._fail(entry, error)
+            self._break_off(entry, error)
             self._schedule.arm()
             return
         now = loop.time()
@@ -247,7 +270,10 @@ class Engine:
         group.come_back()
         for entry in asked:  # a look that did not show it is none
             entry.asked = entry.asked or entry.key not in look.found
-        self._show_group(group, look, loop.time())
+        try:
+            self._show_group(group, look, loop.time())
+        except Exception as error:  # noqa: BLE001 - as in _look_at
+            self._schedule.take_apart(group, error, loop.time())
         self._schedule.arm()
 
     def _show_group(self, group: Group, look: GroupLook, now: float) -> None:

@@ -50,8 +50,15 @@ class Waiter(Protocol):
     def observe(self, seen: Any, now: float) -> None:
         """Take in what a look saw."""
 
-    def expire(self, now: float, *, looking: bool) -> None:
-        """End at the deadline, perhaps in the middle of a look that was sent."""
+    def expire(self, now: float, *, looking: bool, held: bool) -> None:
+        """End at the deadline, or go on to a later one.
+
+        Args:
+            now: The time, which is later than the deadline where the loop was blocked.
+            looking: Whether a look was sent and has not come back.
+            held: Whether a look is held back.
+
+        """
 
     def fail(self, error: Any, now: float) -> None:
         """End because nobody looks any more."""
@@ -165,6 +172,14 @@ class Entry(Looked):
     def fits_group(self, now: float) -> bool:
         """Tell whether a look at its group would do for it."""
         return self.alone_until <= now and not self.wants_whole
+
+    def is_held(self, now: float) -> bool:
+        """Tell whether the look that it would see is held back."""
+        busy = self.looked_at(now)
+        if busy or self.group is None:
+            return busy == QUEUED
+        # Not whether its group is still looked at as one: that may have shrunk just now.
+        return now < self.group.held_until and self.fits_group(now)
 
     def looked_at(self, now: float) -> int:
         """Tell how busy what makes the look is that it will see: itself or its group."""

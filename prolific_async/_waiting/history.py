@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from prolific_async.errors import brief
+from prolific_async._wording import brief
 from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:

@@ -8,13 +8,15 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
 from prolific_async._waiting.workspaces import Workspaces
-from prolific_async.errors import ProlificError, RateLimitedError, TransportError, brief
+from prolific_async._wording import brief
+from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +79,7 @@ class Looks:
             return Look(self._read_status(request, answer.data))
         except ProlificError as error:
             _log.info("a look at batch %s failed: %s", batch_id, error)
-            return Look(error=_without_frames(error))
+            return Look(error=without_frames(error))
 
     async def at_all(
         self,
@@ -150,15 +152,3 @@ class Looks:
     def _refused(self, error: RateLimitedError, what: str, found: dict[str, Look]) -> GroupLook:
         wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
         return GroupLook(found, failure=f"{what} was answered with 429", refused_for=wait)
-
-
-def _without_frames(error: ProlificError) -> ProlificError:
-    """Return an error that holds nothing of what its look had in its hands.
-
-    Each wait keeps those of twenty looks, and with their frames they would be 250 KB.
-    """
-    inner: BaseException | None = error
-    while inner is not None:
-        inner.__traceback__ = None
-        inner = inner.__cause__ or inner.__context__
-    return error

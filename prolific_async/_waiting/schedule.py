@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from prolific_async._waiting.entries import QUEUED, Entry, Group
+from prolific_async._waiting import bugs
+from prolific_async._waiting.entries import APART, QUEUED, Entry, Group
 from prolific_async._waiting.timetable import Timetable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Schedule:
         few: float,
         expire: Callable[[Entry, float], None],
         look: Callable[[list[Entry | Group]], None],
+        give_up: Callable[[Entry, Exception], None],
         forget: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         """Take what is called.
@@ -43,6 +45,7 @@ class Schedule:
             few: Entries from which on a group is looked at as one; inf for never.
             expire: Ends those who wait for an entry and whose deadline has come.
             look: Looks at all of these.
+            give_up: Ends all who wait for an entry, with which something is wrong.
             forget: Is told of a group that ended.
 
         """
@@ -50,6 +53,7 @@ class Schedule:
         self._few = few
         self._expire = expire
         self._look = look
+        self._give_up = give_up
         self._forget = forget
         self._groups: dict[str | None, Group] = {}
         self._timetable = Timetable[Entry | Group](self._wake)
@@ -68,9 +72,20 @@ class Schedule:
 
     def plan(self, entry: Entry, now: float) -> None:
         """Give an entry, or its group for it, the place that its waiters want."""
-        due, deadline, entry.whole = entry.wants()
-        due = self._due_alone(entry, due, now)
-        self._timetable.place(entry, min(due, deadline))
+        try:
+            due, deadline, entry.whole = entry.wants()
+            due = self._due_alone(entry, due, now)
+            self._timetable.place(entry, min(due, deadline))
+        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+            self._give_up(entry, error)
+
+    def take_apart(self, group: Group, error: Exception, now: float) -> None:
+        """Go on with single looks at a group's entries after a bug in looking at them as one."""
+        bugs.log("looking as one at", group.name, error)
+        group.come_back()
+        group.apart_until = now + APART
+        for entry in list(group.entries):
+            self.plan(entry, now)
 
     def _due_alone(self, entry: Entry, due: float, now: float) -> float:
         """Return when an entry is due by itself: never, if its group is, or is looked at."""
@@ -87,6 +102,15 @@ class Schedule:
             group.first = entry
             self._timetable.place(group, min(group.when, max(due, group.held_until)))
         return math.inf
+
+    def served(self, group: Group, now: float) -> list[Entry]:
+        """Return the entries that a look at a group is for."""
+        try:
+            return group.served(now)
+        except Exception as error:  # noqa: BLE001 - as in plan
+            self.take_apart(group, error, now)
+            self.arm()
+            return []
 
     def end(self, entry: Entry) -> None:
         """Forget an entry, and end its look."""
@@ -112,23 +136,35 @@ class Schedule:
         """Go through all whose time has come."""
         entries = [thing for thing in things if isinstance(thing, Entry)]
         for entry in entries:
-            self._expire(entry, now)
+            try:
+                self._expire(entry, now)
+            except Exception as error:  # noqa: BLE001 - as in plan, and likewise below
+                self._give_up(entry, error)
         looks: list[Entry | Group] = []
         # The groups first: a look at one may be what its entries want.
-        for thing in things:
-            if isinstance(thing, Group):
-                looks += self._of_group(thing, now)
+        for group in [thing for thing in things if isinstance(thing, Group)]:
+            try:
+                looks += self._of_group(group, now)
+            except Exception as error:  # noqa: BLE001
+                self.take_apart(group, error, now)
+        for group, due in self._due_by_group(entries, now).items():
+            looks += self._of_entries(group, due, now)
+        self._look(looks)
+
+    def _due_by_group(self, entries: list[Entry], now: float) -> dict[Group, list[Entry]]:
+        """Return those that want a look and have none, and plan the others."""
         due: dict[Group, list[Entry]] = {}
         for entry in entries:
             if not entry.waiters:
                 continue
-            if not entry.looked_at(now) and entry.wants()[0] <= now:
-                due.setdefault(self.grouped(entry), []).append(entry)
-            else:
-                self.plan(entry, now)
-        for group, ready in due.items():
-            looks += self._of_entries(group, ready, now)
-        self._look(looks)
+            try:
+                if not entry.looked_at(now) and entry.wants()[0] <= now:
+                    due.setdefault(self.grouped(entry), []).append(entry)
+                else:
+                    self.plan(entry, now)
+            except Exception as error:  # noqa: BLE001
+                self._give_up(entry, error)
+        return due
 
     def _of_group(self, group: Group, now: float) -> list[Group]:
         """Return the look at a group that is due, if that is still wanted."""
@@ -138,7 +174,7 @@ class Schedule:
                 self.plan(entry, now)
         looks = self._as_one(group, now) if group.is_one(now) and group.is_due(now) else []
         if not looks:
-            for entry in group.entries:
+            for entry in list(group.entries):
                 self.plan(entry, now)
         return looks
 

@@ -38,7 +38,9 @@ class Timetable(Generic[T]):
         self._heap: list[tuple[float, int, T]] = []
         self._order = count()
         self._placed = 0
-        self._timer: asyncio.TimerHandle | None = None
+        # With its time, as a handle knows its own only on some loops, and only until it is due.
+        self._timer: asyncio.Handle | None = None
+        self._armed_for = math.inf
         # Else it would be that of whoever happened to be first, and what is done for all would be
         # traced and logged as a doing of theirs.
         self._context = Context()
@@ -61,17 +63,18 @@ class Timetable(Generic[T]):
         while heap and heap[0][0] != heap[0][2].when:
             heapq.heappop(heap)
         when = heap[0][0] if heap else math.inf
+        if when == self._armed_for:
+            return
         if self._timer is not None:
-            if self._timer.when() == when:
-                return
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._armed_for = None, math.inf
         if when != math.inf:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(when, self._ring, loop, when, context=self._context)
+            self._armed_for = when
 
     def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        self._timer = None
+        self._timer, self._armed_for = None, math.inf
         now = max(loop.time(), when)  # the loop may call a little early
         due: list[Any] = []
         while self._heap and self._heap[0][0] <= now:
@@ -79,5 +82,7 @@ class Timetable(Generic[T]):
             if when == thing.when:
                 self.place(thing, math.inf)
                 due.append(thing)
-        self._wake(due, now)
-        self.arm()
+        try:
+            self._wake(due, now)
+        finally:  # else whatever goes wrong with one would stop the timer for all
+            self.arm()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint, look_again, pauses
-from prolific_async._waiting.history import History
+from prolific_async._waiting.last_look import LastLook
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from prolific_async.models import StatusEvent
     from prolific_async.policies import PollPolicy, RetryPolicy
 
-_LAST_LOOK = 1.0  # seconds before the deadline, at most
-_LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
-
 # By name and by identity, for the sake of the many looks that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
@@ -48,13 +45,11 @@ class Look(NamedTuple):
     error: ProlificError | None = None
 
 
-class Wait(History):
+class Wait(LastLook):
     """One wait for one batch, from its first look to its outcome.
 
     Attributes:
         key: The batch that is waited for.
-        deadline: When the wait is over whatever it does, None for never.
-        due: When it wants its next look, None when it wants no more.
         fresh: Seconds for which what another wait saw serves as its first look.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         wants_whole: Whether the next look must read the whole batch, as all do once a look showed
@@ -68,15 +63,12 @@ class Wait(History):
         "_failures",
         "_found_by",
         "_gap",
-        "_one_look",
         "_pauses",
         "_poll",
         "_prefix",
         "_random",
         "_retry",
         "_uninitialised_since",
-        "deadline",
-        "due",
         "outcome",
         "wants_whole",
         "workspace_id",
@@ -106,19 +98,14 @@ class Wait(History):
             prefix: Path of a gateway before the service's own paths, which errors name.
             workspace_id: The batch's workspace, None if it is not known.
             timeout: Seconds, None for no limit, 0 for one look.
-            request_timeout: Seconds that a wait of one look may last.
+            request_timeout: Seconds that a look may last.
             now: The time.
             made_at: When this client made the batch, None if it did not.
             on_event: Is told of every look; what it raises is logged.
             random: Source of jitter, from 0 to 1.
 
         """
-        super().__init__(key, on_event, now)
-        self._one_look = timeout == 0
-        if self._one_look:
-            timeout = request_timeout
-        self.deadline = None if timeout is None or timeout == math.inf else now + timeout
-        self.due: float | None = now
+        super().__init__(key, on_event, now, timeout, request_timeout)
         self.outcome: Batch | WaitError | None = None
         self.wants_whole = False
         self.workspace_id = workspace_id
@@ -178,11 +165,19 @@ class Wait(History):
             self._warn(status)
         self._go_on(told, now)
 
-    def expire(self, now: float, *, looking: bool) -> None:
-        """End the wait because its time is over, perhaps in the middle of a look.
+    def expire(self, now: float, *, looking: bool, held: bool) -> None:
+        """End the wait because its time is over, or make the last look that it has missed.
 
-        A look that is still held back, so that nothing of it was sent, is none.
+        Args:
+            now: The time.
+            looking: Whether a look was sent and has not come back; it is cut.
+            held: Whether a look is still held back, so that nothing of it was sent; it is none.
+
         """
+        has_failed = self._ending is not None and self._status is _ERROR
+        if not has_failed and self._missed_its_last_look(now, on_its_way=looking or held):
+            self._look_late(now, looking=looking)
+            return
         ending, self._ending = self._ending, None
         if ending is not None:
             if self._status is _ERROR:
@@ -195,19 +190,27 @@ class Wait(History):
             self._tell(self._count(None, now), None, cut)
         self._time_out(now)
 
-    def fail(self, error: ProlificError, now: float) -> None:
+    def fail(self, error: Exception, now: float) -> None:
         """End the wait because nobody will look any more."""
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            self._tell(ending, None)
+        ending, self._ending = self._ending, None
+        event = None if ending is None else self._note(ending, None, None)
         self._set(WaitFailedError(*self._story(now)), error)
+        if event is not None:
+            self._call(event)
 
     def result(self) -> Batch:
-        """Return the READY batch of a wait that is over, or raise its error."""
-        if isinstance(self.outcome, Batch):
-            return self.outcome
-        assert self.outcome is not None  # noqa: S101 - for the type checker
-        raise self.outcome
+        """Return the READY batch of a wait that is over, or raise its error, once."""
+        outcome = self.outcome
+        if isinstance(outcome, Batch):
+            return outcome
+        assert outcome is not None  # noqa: S101 - for the type checker
+        # An error holds the frames that it has passed. What these hold must not hold the error, or
+        # all of it would stay until the next collection.
+        self.outcome = None
+        try:
+            raise outcome
+        finally:
+            del outcome
 
     def _follow_up(self, ending: Told, seen: Look, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
@@ -243,14 +246,18 @@ class Wait(History):
         floor: float = 0.0,
     ) -> None:
         """Plan the next look: after the gap, shortened for the last one, never below the floor."""
-        if self._one_look:
-            self._tell(told, None, error)
-            self._time_out(now)
+        if self._looks_left is not None:
+            self.due = self._due_of_few(now + floor)
+            self._tell(told, None if self.due is None else floor, error)
+            if self.due is None:
+                self._time_out(now)
             return
         poll, gap = self._poll, self._gap
         if gap < poll.maximum:
             self._gap = poll.following(gap)
         gap = poll.jittered(gap, self._random())
+        if not gap >= 0:
+            raise ValueError(f"{type(poll).__name__}.jittered gave no gap: {gap!r}")
         last_look = self._last_look()
         if error is None:
             due = now + gap
@@ -264,13 +271,6 @@ class Wait(History):
             self.due = due
             self._tell(told, due - now, error)
 
-    def _last_look(self) -> float:
-        """Return when to look once more before the deadline."""
-        if self.deadline is None:
-            return math.inf
-        timeout = self.deadline - self._started
-        return self.deadline - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE)
-
     def _end(
         self, told: Told, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
@@ -278,14 +278,14 @@ class Wait(History):
         self._set(outcome, cause)
         self._call(event)
 
-    def _set(self, outcome: Batch | WaitError, cause: ProlificError | None = None) -> None:
+    def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
         if self.outcome is not None:  # what on_event did has ended it before
             return
         self.due = None
         self.outcome = outcome
         if isinstance(outcome, WaitError):
             outcome.events = self._kept_events()
-            outcome.__cause__ = cause
+            outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
         self._set(WaitTimeoutError(*self._story(now)), self._newest_error())

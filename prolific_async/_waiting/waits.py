@@ -88,9 +88,9 @@ class Waits:
         ended: asyncio.Queue[Wait] = asyncio.Queue()
         going = dict.fromkeys(waits)
         try:
-            for number, wait in enumerate(going):
+            for started, wait in enumerate(going, 1):
                 self._start(engine, wait).add_done_callback(partial(_put, ended, wait))
-                if number % _AT_A_TIME == 0:
+                if started % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the loop must not starve of a crowd
             while going:
                 wait = await ended.get()

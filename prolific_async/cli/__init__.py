@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from prolific_async import __version__
-from prolific_async.cli import batch, demo, exits
-from prolific_async.simulator.command import main as serve
+from prolific_async.cli import batch, demo, exits, simulate
+from prolific_async.cli.help import Command, Group, width
 
 __all__ = ["app", "run"]
 
@@ -17,12 +17,16 @@ _NAME = "prolific-async"
 
 app = typer.Typer(
     name=_NAME,
+    cls=Group,
     no_args_is_help=True,
     epilog=exits.HELP,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    rich_markup_mode=None,
     # A traceback with local values could show the token.
     pretty_exceptions_enable=False,
 )
-app.command()(demo.demo)
+app.command(cls=Command)(demo.demo)
+app.command(cls=Command, help=simulate.DESCRIPTION)(simulate.simulate)
 app.add_typer(batch.app, name="batch")
 
 
@@ -32,23 +36,15 @@ def run(argv: Sequence[str]) -> int:
         # A name that the terminal's encoding lacks must not end a command.
         sys.stdout.reconfigure(errors="backslashreplace")
     code: object = 0
+    out = sys.stdout
     try:
-        app(args=list(argv), prog_name=_NAME)
+        app(args=list(argv), prog_name=_NAME, terminal_width=width())
     except SystemExit as stop:
-        code = stop.code
+        # typer has wrapped it where the reader of a help page is gone.
+        code = stop.code if sys.stdout is out else exits.ExitCode.CLOSED_PIPE
+    except OSError as error:  # from a help page; commands see to their own output
+        code = exits.lose_output(error)
     return code if isinstance(code, int) else 0
-
-
-@app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-)
-def simulate(context: typer.Context) -> None:
-    """Serve a simulated Prolific to any client, in any language; needs no extra.
-
-    Example: prolific-async simulate --port 8765
-    """
-    raise typer.Exit(serve(context.args))
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's call

@@ -7,17 +7,18 @@ import typer
 
 from prolific_async.batches import Batches
 from prolific_async.cli import exits, wait
+from prolific_async.cli.connect import connect
 from prolific_async.cli.exits import ExitCode
-from prolific_async.cli.options import AsJson, BatchId, BatchIds, Url
+from prolific_async.cli.help import Command, Group
+from prolific_async.cli.options import AsJson, BatchId, BatchIds, Url, number
 from prolific_async.cli.output import complain, error_document, print_json, print_line
 from prolific_async.cli.tables import print_list, print_whole
-from prolific_async.client import ProlificClient
 from prolific_async.errors import ProlificError
 from prolific_async.models import BatchStatus
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, epilog=exits.HELP)
+app = typer.Typer(cls=Group, no_args_is_help=True, epilog=exits.HELP, rich_markup_mode=None)
 
 
 @app.callback()
@@ -25,7 +26,7 @@ def _batch() -> None:
     """Duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
 
 
-@app.command()
+@app.command(cls=Command)
 def duplicate(
     batch_id: BatchId,
     *,
@@ -46,11 +47,12 @@ def duplicate(
 ) -> None:
     """Make a copy of a batch and print the copy's id.
 
-    Example: copy=$(prolific-async batch duplicate "$BATCH_ID" --name "Round 2")
+    Example:
+      copy=$(prolific-async batch duplicate "$BATCH_ID" --name "Round 2")
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             copy = await client.batches.duplicate(
                 batch_id, name=name, upload_new_dataset=new_dataset
             )
@@ -63,7 +65,7 @@ def duplicate(
     exits.run(work())
 
 
-@app.command()
+@app.command(cls=Command)
 def setup(
     batch_id: BatchId,
     *,
@@ -80,9 +82,9 @@ def setup(
         int | None,
         typer.Option(
             "--tasks-per-group",
-            min=1,
+            parser=number(int, 1, words="a whole number from 1 on"),
             metavar="N",
-            help="Tasks in each group, else 1.",
+            help="Tasks in each group; left out, the service makes groups of 1.",
             show_default=False,
         ),
     ] = None,
@@ -91,11 +93,12 @@ def setup(
 ) -> None:
     """Have a batch's tasks built, and print its id; 'wait' awaits the end.
 
-    Example: prolific-async batch setup "$copy" --tasks-per-group 5
+    Example:
+      prolific-async batch setup "$copy" --tasks-per-group 5
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             await client.batches.setup(
                 batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group
             )
@@ -108,15 +111,16 @@ def setup(
     exits.run(work())
 
 
-@app.command()
+@app.command(cls=Command)
 def status(batch_ids: BatchIds, *, as_json: AsJson = False, url: Url = None) -> None:
     """Print the status of each batch, a line each.
 
-    Example: prolific-async batch status "$copy"
+    Example:
+      prolific-async batch status "$copy"
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             found = await asyncio.gather(*(_status(client.batches, each) for each in batch_ids))
         errors = [each for each in found if isinstance(each, ProlificError)]
         pairs = list(zip(batch_ids, found, strict=True))
@@ -132,7 +136,7 @@ def status(batch_ids: BatchIds, *, as_json: AsJson = False, url: Url = None) -> 
     exits.run(work())
 
 
-@app.command(name="list")
+@app.command(name="list", cls=Command)
 def list_(
     workspace_id: Annotated[
         str,
@@ -147,11 +151,12 @@ def list_(
     On a pipe, and on a narrow terminal, the columns are parted by tabs: id,
     name, status, tasks, and when it was created.
 
-    Example: prolific-async batch list "$WORKSPACE_ID"
+    Example:
+      prolific-async batch list "$WORKSPACE_ID"
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             batches = await client.batches.list(workspace_id)
         if as_json:
             print_json([batch.to_dict() for batch in batches])
@@ -162,15 +167,16 @@ def list_(
     exits.run(work())
 
 
-@app.command()
+@app.command(cls=Command)
 def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None:
     """Show all of a batch, a field a line.
 
-    Example: prolific-async batch show "$copy"
+    Example:
+      prolific-async batch show "$copy"
     """
 
     async def work() -> ExitCode:
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             batch = await client.batches.get(batch_id)
         if as_json:
             print_json(batch.to_dict())
@@ -181,7 +187,7 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     exits.run(work())
 
 
-app.command(epilog=exits.HELP)(wait.wait)
+app.command(cls=Command, epilog=exits.HELP)(wait.wait)
 
 
 async def _status(batches: Batches, batch_id: str) -> BatchStatus | ProlificError | None:

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
+from string import Template
 from typing import Annotated
 
 import typer
@@ -13,6 +15,7 @@ from prolific_async.cli.board import Board
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.lines import Lines
 from prolific_async.cli.live import LiveTable
+from prolific_async.cli.options import number
 from prolific_async.cli.output import is_terminal, print_line
 from prolific_async.client import ProlificClient
 from prolific_async.errors import BatchFailedError, WaitError
@@ -22,6 +25,28 @@ from prolific_async.simulator import AfterSeconds, BatchSnapshot, Simulator
 
 __all__ = ["demo"]
 
+_CODE = Template("""
+import asyncio
+from prolific_async import Batch, ProlificClient
+from prolific_async.simulator import AfterSeconds, Simulator
+
+async def main():
+    async with (
+        Simulator(setup=AfterSeconds(3)) as sim,
+        ProlificClient(sim.token, base_url=sim.url) as client,
+    ):
+        source = sim.add_batch("Original", status="READY")
+        names = [f"Round {n}" for n in range(1, $end)]
+        copies = [await client.batches.duplicate(source, name=n) for n in names]
+        sim.fail(copies[$doomed].id)
+        for copy in copies:
+            await copy.setup(tasks_per_group=5)
+        ends = await client.batches.wait_all(copies, return_exceptions=True)
+        for name, end in zip(names, ends):
+            print(f"{name}: {end.status if isinstance(end, Batch) else end}")
+
+asyncio.run(main())
+""")
 _QUICK = PollPolicy(initial=0.25, maximum=1.0, timeout=60.0)
 _SETUP = (1.0, 5.0)  # seconds, the shortest and the longest
 
@@ -30,7 +55,10 @@ def demo(
     copies: Annotated[
         int,
         typer.Option(
-            "--copies", min=2, max=1000, metavar="N", help="How often the batch is duplicated."
+            "--copies",
+            parser=number(int, 2, 1000, words="a whole number from 2 to 1000"),
+            metavar="N",
+            help="How many copies are made, 2 to 1000.",
         ),
     ] = 20,
 ) -> None:
@@ -38,7 +66,8 @@ def demo(
 
     One of them is made to fail. It needs no token and touches nothing but this machine.
 
-    Example: prolific-async demo --copies 50
+    Example:
+      prolific-async demo --copies 50
     """
     exits.run(_demo(copies))
 
@@ -61,12 +90,17 @@ async def _demo(count: int) -> ExitCode:
         )
         print_line(f"A simulated Prolific: {count} copies of one batch, and one of them will fail.")
 
-        doomed = chance.choice(copies)
-        sim.fail(doomed.id)
+        doomed = chance.randrange(count)
+        sim.fail(copies[doomed].id)
         board = _board(copies)
         ends = await board.during(_bring_up(client.batches, copies, board))
         requests = len(sim.requests)
-    return _tell(ends, doomed, f"{time.monotonic() - began:.1f} s and {requests} requests")
+    effort = f"{time.monotonic() - began:.1f} s and {requests} requests"
+    code = _tell(dict(zip(names, ends, strict=True)), names[doomed], effort)
+    print_line("What it did, as a program of your own:")
+    for line in _CODE.substitute(end=count + 1, doomed=doomed).splitlines():
+        print_line(line)
+    return code
 
 
 async def _bring_up(batches: Batches, copies: list[Batch], board: Board) -> list[Batch | WaitError]:
@@ -87,12 +121,12 @@ def _note(error: WaitError) -> str:
     return f"raises {type(error).__name__}"
 
 
-def _tell(ends: list[Batch | WaitError], doomed: Batch, effort: str) -> ExitCode:
-    ready = [end for end in ends if isinstance(end, Batch)]
-    failed = [end for end in ends if isinstance(end, BatchFailedError)]
-    for error in failed:
-        print_line(f"{type(error).__name__}: {error}")
-    is_well = len(ready) == len(ends) - 1 and [error.batch_id for error in failed] == [doomed.id]
+def _tell(ends: Mapping[str, Batch | WaitError], doomed: str, effort: str) -> ExitCode:
+    ready = [name for name, end in ends.items() if isinstance(end, Batch)]
+    failed = {name: end for name, end in ends.items() if isinstance(end, BatchFailedError)}
+    for name, error in failed.items():
+        print_line(f"{name} raises {type(error).__name__}: {error}")
+    is_well = len(ready) == len(ends) - 1 and list(failed) == [doomed]
     verdict = "As it was meant to be" if is_well else "Not as it was meant to be"
     print_line(f"{verdict}: {len(ready)} READY, {len(failed)} failed, in {effort}.")
     return ExitCode.OK if is_well else ExitCode.FAILED

@@ -17,10 +17,11 @@ from prolific_async.errors import (
     BatchNotSetUpError,
     ConfigurationError,
     ProlificError,
+    WaitFailedError,
     WaitTimeoutError,
 )
 
-__all__ = ["HELP", "ExitCode", "code_of", "run", "worst"]
+__all__ = ["HELP", "ExitCode", "code_of", "lose_output", "run", "worst"]
 
 
 class ExitCode(IntEnum):
@@ -39,7 +40,7 @@ class ExitCode(IntEnum):
 HELP = (
     "Exit codes: 0 ready or done; 1 the batch failed or was never set up; 2 wrong usage;"
     " 3 timed out; 4 the service refused, or it or the network failed."
-    " Of several batches the worst one decides: 1 before 4 before 3."
+    " Of several batches the worst one decides: 2 before 1 before 4 before 3."
 )
 
 _WORST_FIRST = (
@@ -56,6 +57,8 @@ def code_of(error: Exception) -> ExitCode:
     match error:
         case BatchFailedError() | BatchNotSetUpError():
             return ExitCode.FAILED
+        case WaitFailedError(__cause__=ValueError()):  # for what can be no id
+            return ExitCode.USAGE
         case WaitTimeoutError():
             return ExitCode.TIMED_OUT
         case ProlificError() if not isinstance(error, ConfigurationError):
@@ -87,21 +90,31 @@ def _run(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
         return code_of(error)
     except OSError as error:
         # Only our own output is left to break: the reader is gone, or the disk is full.
-        _discard_output()
-        if isinstance(error, BrokenPipeError):
-            return ExitCode.CLOSED_PIPE
-        complain(f"the output cannot be written ({error.strerror or error})")
-        return ExitCode.USAGE
+        return lose_output(error)
     return code
+
+
+def lose_output(error: OSError) -> ExitCode:
+    """Tell that the output cannot be written, quietly if its reader is gone."""
+    _discard_output()
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.CLOSED_PIPE
+    complain(f"the output cannot be written ({error.strerror or error})")
+    return ExitCode.USAGE
 
 
 async def _until_terminated(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     """Let SIGTERM end the work in order, so that a table gives the terminal its cursor back."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for the type checker
+    loop = asyncio.get_running_loop()
     with contextlib.suppress(RuntimeError):  # on Windows, which has none, and in a thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await work
+    finally:
+        with contextlib.suppress(RuntimeError):
+            loop.remove_signal_handler(signal.SIGTERM)  # not every loop does so at its end
 
 
 def _discard_output() -> None:

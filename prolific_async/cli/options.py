@@ -1,10 +1,14 @@
 """Arguments and options that several commands have."""
 
-from typing import Annotated
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["AsJson", "BatchId", "BatchIds", "BatchIdsOrStdin", "Url"]
+__all__ = ["AsJson", "BatchId", "BatchIds", "BatchIdsOrStdin", "Url", "number"]
+
+_Number = TypeVar("_Number", int, float)
 
 BatchId = Annotated[
     str, typer.Argument(metavar="BATCH_ID", help="The batch's id.", show_default=False)
@@ -31,3 +35,28 @@ Url = Annotated[
         show_default=False,
     ),
 ]
+
+
+def number(
+    kind: Callable[[Any], _Number], least: float, most: float = math.inf, *, words: str
+) -> Callable[[Any], _Number]:
+    """Return a parser for an option that is a number.
+
+    Args:
+        kind: int or float.
+        least: The least number that is taken.
+        most: The greatest number that is taken.
+        words: What is needed, for the error.
+
+    """
+
+    def parse(given: Any) -> _Number:
+        try:
+            value = kind(given)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:  # NaN is never between
+            raise typer.BadParameter(f"'{given}' is not {words}")
+        return value
+
+    return parse

@@ -2,11 +2,16 @@
 
 import json
 import os
+import re
 import sys
 
 import typer
 
 __all__ = ["complain", "error_document", "is_terminal", "literal", "print_json", "print_line"]
+
+_CANNOT_REDRAW = ("dumb", "unknown")  # as rich has it, too
+# An attribute of an error, as its sentence names it at the end.
+_ATTRIBUTES = re.compile(r"; see \.\w+(?: and \.\w+| for what the service said)?")
 
 
 def literal(value: object) -> str:
@@ -21,7 +26,9 @@ def literal(value: object) -> str:
 
 def is_terminal() -> bool:
     """Tell whether stdout is a terminal that can redraw, so that a person is likely to watch."""
-    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    if sys.stdout is None or not sys.stdout.isatty():
+        return False
+    return os.environ.get("TERM", "").lower() not in _CANNOT_REDRAW
 
 
 def print_line(*cells: object) -> None:
@@ -36,11 +43,16 @@ def print_json(document: object) -> None:
 
 def complain(sentence: object) -> None:
     """Write a sentence, such as an error's, to stderr."""
-    typer.echo(literal(sentence), err=True)
+    typer.echo(literal(_without_code(sentence)), err=True)
 
 
 def error_document(error: Exception | None) -> dict[str, str] | None:
     """Return an error for JSON, None when there is none."""
     if error is None:
         return None
-    return {"type": type(error).__name__, "message": str(error)}
+    return {"type": type(error).__name__, "message": _without_code(error)}
+
+
+def _without_code(sentence: object) -> str:
+    """Return a sentence without advice that can be followed in Python only."""
+    return _ATTRIBUTES.sub("", str(sentence)).replace("base_url", "--url")

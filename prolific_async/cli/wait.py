@@ -8,14 +8,14 @@ import typer
 
 from prolific_async.cli import exits
 from prolific_async.cli.board import Board
+from prolific_async.cli.connect import connect
 from prolific_async.cli.exits import ExitCode
 from prolific_async.cli.lines import JsonLines, Lines
 from prolific_async.cli.live import LiveTable
-from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url
+from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
 from prolific_async.cli.output import complain, is_terminal
 from prolific_async.cli.stdin import first_words, is_typed
-from prolific_async.client import ProlificClient
-from prolific_async.errors import WaitError, WaitTimeoutError
+from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
 __all__ = ["wait"]
@@ -30,11 +30,11 @@ def wait(
         float,
         typer.Option(
             "--timeout",
-            min=0,
+            parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
             metavar="SECONDS",
-            help="For each batch; 0 is one look, inf has no end.",
+            help="Seconds for each batch; 0 is one poll, inf has no end.",
         ),
-    ] = 1800.0,
+    ] = 1800,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -50,13 +50,14 @@ def wait(
     elapsed, batch (null, or all of it) and error.
 
     Of standard input the first word of each line is an id. The lines may come
-    slowly, and be any number: at most 10,000 of them wait at once.
+    slowly, and be any number: at most 10,000 of them wait at once. A line that
+    holds no id is told and passed over; the exit code is 2 then, and also when
+    no line came.
 
-    Example: prolific-async batch wait "$copy" --timeout 600 && echo ready
-
-    Example: prolific-async batch list "$WORKSPACE_ID" | prolific-async batch wait -
-
-    Example: prolific-async batch wait - --json < ids.txt > looks.jsonl
+    Examples:
+      prolific-async batch wait "$copy" --timeout 600 && echo ready
+      prolific-async batch list "$WORKSPACE_ID" | prolific-async batch wait -
+      prolific-async batch wait - --json < ids.txt > looks.jsonl
     """
 
     async def work() -> ExitCode:
@@ -65,7 +66,7 @@ def wait(
             given.remove(_STDIN)
         board = _board(given, as_json=as_json, reads_stdin=reads_stdin)
         ends = _Ends(board)
-        async with ProlificClient(base_url=url) as client:
+        async with connect(url) as client:
             outcomes = client.batches.as_ready(
                 _with_stdin(given) if reads_stdin else given, timeout=timeout, on_event=board.saw
             )
@@ -76,16 +77,18 @@ def wait(
 
 
 class _Ends:
-    """Follows waits to their ends, and keeps of them only what is told after a table."""
+    """Follows waits to their ends, and keeps of them only what is told at the end."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self._errors: dict[type[WaitError], WaitError] = {}
+        self._errors: dict[ExitCode, WaitError] = {}
         self._sentences: list[str] = []
+        self._is_empty = True
 
     async def follow(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
         async with aclosing(outcomes):
             async for outcome in outcomes:
+                self._is_empty = False
                 if isinstance(outcome, WaitError):
                     self._board.ended(outcome.batch_id, outcome)
                     self._complain(outcome)
@@ -95,17 +98,17 @@ class _Ends:
     def tell(self) -> ExitCode:
         for sentence in self._sentences:
             complain(sentence)
+        if self._is_empty:
+            complain("no ids came from standard input, so there was nothing to wait for")
+            return ExitCode.USAGE
         return exits.worst(self._errors.values())
 
     def _complain(self, error: WaitError) -> None:
-        self._errors.setdefault(type(error), error)
-        sentence = str(error)
-        if isinstance(error, WaitTimeoutError) and error.__cause__ is not None:
-            sentence += f"; its last look failed: {error.__cause__}"
+        self._errors.setdefault(exits.code_of(error), error)
         if isinstance(self._board, LiveTable):
-            self._sentences.append(sentence)
+            self._sentences.append(str(error))
         else:
-            complain(sentence)
+            complain(str(error))
 
 
 async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:

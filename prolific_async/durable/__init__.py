@@ -36,7 +36,7 @@ What it promises
 - A setup is sent when the status shows that none was accepted.
 - An order's time runs from when it was given, through queue, crashes and deploys. When it is over
   before the duplicate is sent, no copy is made; when it is over while one may be under way, the
-  WaitTimeoutError's ``__cause__`` is an OutcomeUnknownError.
+  WaitTimeoutError's ``failure`` is an OutcomeUnknownError.
 - Lost connections, 429, 5xx and a refused token are survived until then, and connections to the
   database that are lost; any other refusal (400, 403, ...) ends the order.
 - All orders of a worker wait by the engine of its one client, as all other waits of that client do.
@@ -124,7 +124,8 @@ except ModuleNotFoundError as error:
     if error.name != "dbos":
         raise
     raise ImportError(
-        "prolific_async.durable needs the extra: pip install 'prolific-async[durable]'"
+        "prolific_async.durable needs the extra [durable]: install prolific_async with it, "
+        "see README"
     ) from error
 
 __all__ = ["DurableBatches", "Order"]

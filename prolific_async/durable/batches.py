@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
+from uuid import UUID
 
 from attrs import asdict
-from dbos import DBOS, DBOSClient
+from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos import error as dbos_error
 
+from prolific_async._numbers import number
+from prolific_async.client import ProlificClient
 from prolific_async.durable.database import checked_database
 from prolific_async.durable.results import AT_ONCE, Results
 from prolific_async.durable.terms import Terms, checked_name, source_id
 from prolific_async.durable.worker import NAME, worker
-from prolific_async.errors import ConfigurationError
+from prolific_async.errors import ConfigurationError, WaitTimeoutError
 from prolific_async.models import Batch
-from prolific_async.policies import is_number
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-    from types import TracebackType
-    from uuid import UUID
-
-    from dbos import DBOSConfig
-
-    from prolific_async.client import ProlificClient
+_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
 
 
 class Order:
@@ -50,13 +47,17 @@ class Order:
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
                 when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``__cause__`` when there may be one.
+                ``failure`` when there may be one.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
-        return Batch.from_dict(await self._results.of(self.workflow_id))
+        try:
+            return Batch.from_dict(await self._results.of(self.workflow_id))
+        except WaitTimeoutError as error:
+            error.advice = _STAYS_SO
+            raise
 
     def __repr__(self) -> str:
         return f"<Order {self.workflow_id}>"
@@ -93,12 +94,11 @@ class DurableBatches:
         look_every: float = 1.0,
         migrate: bool = True,
     ) -> None:
-        _checked_above_0("look_every", look_every)
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
         self._database_url = checked_database(database_url)
         self._application = application
-        self._look_every = look_every
+        self._look_every = number("look_every", look_every, positive=True)
         self._migrate = migrate
         self._orders = f"{application}:orders"
         # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
@@ -245,8 +245,10 @@ class DurableBatches:
         if not (executor_id and isinstance(executor_id, str)):
             raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
         if max_starts_per_second is not None:
-            _checked_above_0("max_starts_per_second", max_starts_per_second)
-        _checked_above_0("settling", settling)
+            max_starts_per_second = number(
+                "max_starts_per_second", max_starts_per_second, positive=True, or_none=True
+            )
+        settling = number("settling", settling, positive=True)
         settings: DBOSConfig = {
             **(config or {}),
             "name": self._application,
@@ -288,8 +290,3 @@ class DurableBatches:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
-
-
-def _checked_above_0(name: str, value: float) -> None:
-    if not is_number(value) or value <= 0:
-        raise ValueError(f"{name} must be above 0: {value!r}")

@@ -61,7 +61,7 @@ async def wait(
         try:
             return await batches.wait_until_ready(copy_id, timeout=left)
         except WaitFailedError as error:
-            if not passes(error.__cause__) or left == 0:
+            if not passes(error.failure) or left == 0:
                 raise
             _log.warning("%s; it is looked at again", error)
         left = terms.seconds_left()
@@ -114,7 +114,7 @@ class Making:
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             WaitTimeoutError: The order's time is over; ``batch_id`` is the source's when no copy
-                is known, and ``__cause__`` an OutcomeUnknownError when there may be one.
+                is known, and ``failure`` an OutcomeUnknownError when there may be one.
             ProlificError: The service refuses.
 
         """
@@ -176,7 +176,7 @@ class Making:
             elapsed = time.time() - self._terms.began
             batch_id = self._copy_id or self._terms.source_id
             failure = self._failure if self._copy_id else self._lost or self._failure
-            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, ()) from failure
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
     def _survive(self, error: ProlificError) -> None:
         if not passes(error):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 from attrs import frozen
 
 from prolific_async._http.endpoints import checked_id
+from prolific_async._numbers import number, whole
 from prolific_async.models import Batch
-from prolific_async.policies import is_number, is_whole
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -56,19 +56,17 @@ class Terms:
             ValueError: An argument makes no sense.
 
         """
-        if tasks_per_group is not None and (not is_whole(tasks_per_group) or tasks_per_group < 1):
-            raise ValueError(f"tasks_per_group must be a whole number from 1: {tasks_per_group!r}")
-        if timeout == math.inf:
-            timeout = None
-        if timeout is not None and (not is_number(timeout) or timeout < 0):
-            raise ValueError(f"timeout must be seconds from 0, or None: {timeout!r}")
+        if tasks_per_group is not None:
+            tasks_per_group = whole("tasks_per_group", tasks_per_group, least=1)
+        if timeout is not None:
+            timeout = number("timeout", timeout, infinite=True, or_none=True)
         return cls(
             source_id=source_id(batch),
             name=checked_name(name),
             dataset_id=None if dataset_id is None else checked_id(dataset_id),
             tasks_per_group=tasks_per_group,
             began=time.time(),
-            timeout=timeout,
+            timeout=None if timeout == math.inf else timeout,
         )
 
     def seconds_left(self) -> float | None:

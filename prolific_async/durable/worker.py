@@ -134,7 +134,7 @@ def _left_for_later() -> Iterator[None]:
     try:
         yield
     except ProlificError as error:
-        if isinstance(error, ConfigurationError) or isinstance(error.__cause__, ConfigurationError):
+        if isinstance(error, ConfigurationError) or isinstance(error.failure, ConfigurationError):
             _log.error("%s; the work is left for the next start of a worker", error)
             raise asyncio.CancelledError from error
         raise

@@ -27,7 +27,9 @@ what can be no id. A plain route that awaits a wait goes on when its caller has 
 not.
 
 In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` puts the client of the
-package's pytest fixture in its place, and needs no lifespan.
+package's pytest fixture in its place, and needs no lifespan. FastAPI's ``TestClient`` belongs into
+plain ``def`` tests: ``with TestClient(app)`` runs the lifespan, whose client then speaks to the
+fixture ``prolific_simulator``.
 
 ``exception_handlers`` turns what the client raises into problem documents (RFC 9457), and
 ``responses`` (``FastAPI(responses=…)``) puts these into the OpenAPI document. They hold fixed
@@ -54,7 +56,7 @@ error                                                   answer  ``code``
 ``BatchNotSetUpError``                                  409     ``not_set_up``
 ``WaitTimeoutError``                                    504     ``not_ready_in_time``
 ``WaitFailedError``, the client was closed              503     ``restarting``, with ``Retry-After``
-``WaitFailedError``, for anything else                          as its ``__cause__``
+``WaitFailedError``, for anything else                          as its ``failure``
 ======================================================  ======  ===================================
 
 The token is this service's, so a 401 or 403 of Prolific is no 401 or 403 for whoever called this
@@ -94,7 +96,8 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
         raise
     raise ImportError(
-        "prolific_async.fastapi needs its extra: pip install 'prolific-async[fastapi]'"
+        "prolific_async.fastapi needs the extra [fastapi]: install prolific_async with it, "
+        "see README"
     ) from error
 
 from prolific_async.fastapi.client import BatchId, Client, get_client, lifespan

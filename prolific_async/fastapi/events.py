@@ -111,7 +111,7 @@ class _WaitEvents:
                 async for outcome in outcomes:
                     if isinstance(outcome, Batch):
                         ends["ready"] += 1
-                    elif isinstance(outcome.__cause__, ConfigurationError):
+                    elif isinstance(outcome.failure, ConfigurationError):
                         ends["restarting"] += 1
                     else:
                         ends["failed"] += 1

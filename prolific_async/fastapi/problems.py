@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
+from prolific_async._wording import brief
 
 __all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
 
@@ -77,15 +78,15 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
 
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     """Return what may be told of an error to whoever made a request."""
-    cause = error.__cause__
-    if isinstance(error, errors.WaitFailedError) and isinstance(cause, errors.ProlificError):
-        if isinstance(cause, errors.ConfigurationError):
+    failure = error.failure
+    if isinstance(error, errors.WaitFailedError) and isinstance(failure, errors.ProlificError):
+        if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
-        return problem_of(cause, connection)
+        return problem_of(failure, connection)
     if isinstance(error, errors.NotFoundError) and not _names(connection, error.path):
         return _MISCONFIGURED
-    if isinstance(error, errors.OutcomeUnknownError) and isinstance(cause, TimeoutError):
-        return _UNKNOWN_IN_TIME
+    if isinstance(error, errors.OutcomeUnknownError):
+        return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
     return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
 
 
@@ -111,7 +112,7 @@ def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     _log.log(
         level,
         "%s was told %r, as %s: %s",
-        errors.brief(connection.url.path),
+        brief(connection.url.path),
         problem.code,
         type(error).__name__,
         error,
@@ -135,10 +136,10 @@ async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Re
     )
 
 
-def _when(error: BaseException, *, is_busy: bool) -> dict[str, str]:
+def _when(error: Exception, *, is_busy: bool) -> dict[str, str]:
     """Return the header that says when to come back, where that is known."""
-    if isinstance(error, errors.WaitFailedError) and error.__cause__ is not None:
-        error = error.__cause__
+    if isinstance(error, errors.WaitFailedError) and error.failure is not None:
+        error = error.failure
     asked = getattr(error, "retry_after", None)
     if asked is None and is_busy:
         asked = _SLOW_DOWN

@@ -9,10 +9,13 @@ It keeps workspaces, datasets and batches, answers as the service does, and goes
         assert [seen.status for seen in sim.requests] == [503, 503, 201]
         assert len(sim.batches) == 2
 
+For synchronous tests, `with Simulator() as sim:` serves in a thread of its own.
+
 `sim.fail(batch_id)` lets a batch end in ERROR, `sim.set_status` and `sim.remove` change it behind
 the service's back. It shares no code with the client, so that a bug of one can't hide in the other.
 """
 
+from prolific_async.simulator.bodies import OmittedBody
 from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.faults import Fault
 from prolific_async.simulator.log import SeenRequest
@@ -26,6 +29,7 @@ __all__ = [
     "Ending",
     "Fault",
     "Immediately",
+    "OmittedBody",
     "SeenRequest",
     "Simulator",
 ]

@@ -1,13 +1,15 @@
 """What a test may do behind the service's back: fill it, look inside, change it."""
 
+import functools
 import json
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from prolific_async.simulator.numbers import whole, whole_or_none
 from prolific_async.simulator.records import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.state import State
 
@@ -22,6 +24,23 @@ TASK_DETAILS: Mapping[str, str] = MappingProxyType(
 )
 
 
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def _alone(
+    method: Callable[Concatenate["Backstage", _Args], _Result],
+) -> Callable[Concatenate["Backstage", _Args], _Result]:
+    """Let neither a request nor another thread come between."""
+
+    @functools.wraps(method)
+    def alone(self: "Backstage", /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
+        with self._state.lock:
+            return method(self, *args, **options)
+
+    return alone
+
+
 class _Batches(Mapping[str, BatchSnapshot]):
     """The batches by id, each copied when it is asked for: looking one up costs one."""
 
@@ -29,22 +48,27 @@ class _Batches(Mapping[str, BatchSnapshot]):
         self._state = state
 
     def __getitem__(self, batch_id: str) -> BatchSnapshot:
-        return self._state.settle(self._state.batches[batch_id]).snapshot()
+        with self._state.lock:
+            return self._state.settle(self._state.batches[batch_id]).snapshot()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._state.batches))
+        with self._state.lock:
+            return iter(tuple(self._state.batches))
 
     def __len__(self) -> int:
         return len(self._state.batches)
 
 
 class Backstage:
-    """Fills, shows and changes what the simulated service holds. None of it is a request."""
+    """Fills, shows and changes what the simulated service holds. None of it is a request.
 
-    def __init__(self, state: State) -> None:
+    All of it may be called from any thread.
+    """
+
+    def __init__(self, state: State, workspace_id: str | None = None) -> None:
         self._state = state
         self._user_id = secrets.token_hex(12)
-        self.workspace_id = state.add_workspace()
+        self.workspace_id = state.add_workspace(workspace_id)
         """A workspace that is there from the start, and the default of what is added."""
 
     @property
@@ -52,10 +76,19 @@ class Backstage:
         """The batches by id, oldest first, as they stand now. Reading them is no look."""
         return _Batches(self._state)
 
-    def add_workspace(self) -> str:
-        """Add an empty workspace; returns its id."""
-        return self._state.add_workspace()
+    @_alone
+    def add_workspace(self, workspace_id: str | None = None) -> str:
+        """Add an empty workspace; returns its id.
 
+        Args:
+            workspace_id: Any id that is not empty; made up if left out.
+
+        Raises:
+            ValueError: The id is empty or in use.
+        """
+        return self._state.add_workspace(workspace_id)
+
+    @_alone
     def add_dataset(
         self,
         *,
@@ -81,8 +114,10 @@ class Backstage:
         """
         return self._add_dataset(workspace_id, datapoints, status, filename).id
 
+    @_alone
     def add_batch(
         self,
+        /,
         name: str = "Original",
         *,
         datapoints: int | None = 200,
@@ -128,6 +163,7 @@ class Backstage:
         """
         if batch_id == "" or "id" in extra:
             raise ValueError("add_batch: give an id that is not empty as batch_id")
+        instructions, tasks_per_group = whole(instructions), whole_or_none(tasks_per_group)
         if instructions < 0:
             raise ValueError("add_batch: instructions must be 0 or more")
         if created_at is not None and created_at.tzinfo is None:
@@ -157,6 +193,7 @@ class Backstage:
         self._state.add(batch)
         return batch.id
 
+    @_alone
     def fail(self, batch_id: str) -> None:
         """Let this batch's set-up end in ERROR: the one that is running, and all later ones.
 
@@ -167,6 +204,7 @@ class Backstage:
         """
         self._batch(batch_id).fails = True
 
+    @_alone
     def set_status(self, batch_id: str, status: str | None) -> None:
         """Show this status from now on, until a set-up is accepted. Ends a running set-up.
 
@@ -180,10 +218,12 @@ class Backstage:
         batch = self._batch(batch_id)
         batch.status, batch.run = status, None
 
+    @_alone
     def set_dataset_status(self, dataset_id: str, status: str) -> None:
         """Change a dataset, for every batch that shares it. Raises KeyError if there is none."""
         self._dataset(dataset_id).status = status
 
+    @_alone
     def remove(self, batch_id: str) -> None:
         """Delete a batch: it is 404 from now on. Raises KeyError when there is none."""
         self._state.remove(self._batch(batch_id))
@@ -201,6 +241,7 @@ class Backstage:
     def _add_dataset(
         self, workspace_id: str | None, datapoints: int, status: str, filename: str
     ) -> Dataset:
+        datapoints = whole(datapoints)
         if datapoints < 0:
             raise ValueError("datapoints must be 0 or more")
         return self._state.add_dataset(

@@ -1,45 +1,169 @@
-"""The `simulate` command: the simulator for clients in any language."""
+"""The `simulate` command: the simulator for clients in any language.
+
+With the extra `[cli]` it is one of typer's commands, `prolific_async.cli.simulate`; with the core
+alone argparse reads its arguments. Both show the same `OPTIONS`.
+"""
 
 import argparse
 import asyncio
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType, MappingProxyType
+from typing import Any
+
+import attrs
 
 from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.simulator import Simulator
 
-__all__ = ["main"]
+__all__ = ["DESCRIPTION", "OPTIONS", "Option", "main", "serve"]
+
+DESCRIPTION = """\
+Serve a simulated Prolific on this machine, for clients in any language.
+
+It runs until interrupted. As soon as it answers requests it prints
+PROLIFIC_URL, PROLIFIC_TOKEN, WORKSPACE_ID and BATCH_ID, a line each; the batch
+is READY.
+
+Endpoints of its own, which are no part of Prolific's API, let a test script
+what goes wrong. They need the token, take JSON, and meet no faults themselves.
+
+Endpoints:
+  POST   /_simulator/faults             let requests go wrong
+  DELETE /_simulator/faults             forget faults not yet met
+  GET    /_simulator/requests           list the newest 1,000 requests
+  POST   /_simulator/batches            add a batch
+  POST   /_simulator/batches/{id}/fail  let a batch end in ERROR
+
+A fault has a method, a route (the end of the path), times (1; null: always),
+and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
+"after" the request is applied), cut (bytes), drip (seconds between bytes),
+applied (true: the request runs although status or body answer it).
+
+A batch may have a name, batch_id, workspace_id, status, datapoints,
+instructions, tasks_per_group and dataset_status. Its id is the answer.
+
+Examples:
+  prolific-async simulate --port 0 --setup looks:3
+  curl "$PROLIFIC_URL/_simulator/faults" \\
+    -H "Authorization: Token $PROLIFIC_TOKEN" \\
+    -d '{"method": "POST", "route": "/setup", "status": 503}'"""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT = 65535
+_LOG_SIZE = 1000  # the command may run for weeks
+
+
+@attrs.frozen
+class Option:
+    """An option of the command.
+
+    Args:
+        metavar: What its value is called.
+        help: What it does.
+        parse: Reads its value. Raises ValueError with the reason when it makes no sense.
+        default: Its value, as it would be typed; None if there is none.
+    """
+
+    metavar: str
+    help: str
+    parse: Callable[[str], Any]
+    default: str | None = None
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise ValueError(f"{text!r} is no port: 0 to {_HIGHEST_PORT}")
+    return int(text)
+
+
+def _ending(text: str) -> Ending:
+    kind, _, number = text.partition(":")
+    try:
+        if text == "immediately":
+            return Immediately()
+        if kind == "seconds":
+            return AfterSeconds(float(number))
+        if kind == "looks":
+            return AfterLooks(int(number))
+    except ValueError:
+        pass  # said below, as of any other text
+    raise ValueError(f"{text!r} is not immediately, seconds:N or looks:N")
+
+
+def _visible(text: str) -> str:
+    # Not shown: it may be a token.
+    if not re.fullmatch("[!-~]+", text):
+        raise ValueError("it must be visible ASCII without spaces, and not empty")
+    return text
+
+
+OPTIONS: Mapping[str, Option] = MappingProxyType(
+    {
+        "port": Option("PORT", "Port to listen on at 127.0.0.1; 0 is any free one.", _port, "8765"),
+        "setup": Option(
+            "WHEN",
+            "When a set-up ends: immediately, seconds:N, or looks:N (after N polls).",
+            _ending,
+            "seconds:5",
+        ),
+        "token": Option("TOKEN", "Token that requests must carry; made up if left out.", _visible),
+        "workspace-id": Option("ID", "Id of the workspace; made up if left out.", _visible),
+        "batch-id": Option("ID", "Id of the READY batch in it; made up if left out.", _visible),
+    }
+)
 
 
 def main(argv: Sequence[str]) -> int:
+    """Read the arguments without any extra, and serve.
+
+    Args:
+        argv: The arguments after the command's name.
+
+    Returns:
+        The exit code, as `serve` does.
+
+    Raises:
+        SystemExit: For `--help`, code 0, and for arguments that make no sense, code 2.
+    """
+    return serve(**vars(_parser().parse_args(argv)))
+
+
+def serve(
+    *,
+    port: int,
+    setup: Ending,
+    token: str | None = None,
+    workspace_id: str | None = None,
+    batch_id: str | None = None,
+) -> int:
     """Serve a workspace with one READY batch until SIGINT or SIGTERM.
 
     Prints `PROLIFIC_URL=…`, `PROLIFIC_TOKEN=…`, `WORKSPACE_ID=…` and `BATCH_ID=…`, a line each, as
     soon as requests are answered.
 
     Args:
-        argv: The arguments after the command's name.
+        port: 0 for any free one.
+        setup: When set-ups end.
+        token: What requests must carry; made up if left out.
+        workspace_id: Of the workspace; made up if left out.
+        batch_id: Of the batch; made up if left out.
 
     Returns:
         The exit code: 0 when it was told to stop, 2 when the port can't be had.
-
-    Raises:
-        SystemExit: For `--help`, code 0, and for arguments that make no sense, code 2.
     """
-    options = _parser().parse_args(argv)
-    # Nobody reads the log here, and the command may run for weeks.
-    simulator = Simulator(setup=options.setup, port=options.port, log_size=0)
+    simulator = Simulator(
+        setup=setup, token=token, workspace_id=workspace_id, port=port, log_size=_LOG_SIZE
+    )
+    batch_id = simulator.add_batch("Original", status="READY", tasks_per_group=1, batch_id=batch_id)
     try:
-        asyncio.run(_serve(simulator))
+        asyncio.run(_serve(simulator, batch_id))
     except _PortError as error:
         sys.stderr.write(
-            f"simulate: cannot listen on port {options.port} ({error}):"
+            f"simulate: cannot listen on port {port} ({error}):"
             " choose another one with --port, or 0 for any free one\n"
         )
         return 2
@@ -52,7 +176,7 @@ class _PortError(Exception):
     """The port can't be had; the text says why."""
 
 
-async def _serve(simulator: Simulator) -> None:
+async def _serve(simulator: Simulator, batch_id: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -63,7 +187,6 @@ async def _serve(simulator: Simulator) -> None:
     before = {number: signal.signal(number, ask_to_stop) for number in _STOPPING}
     try:
         await _start(simulator)
-        batch_id = simulator.add_batch("Original", status="READY", tasks_per_group=1)
         sys.stdout.write(
             f"PROLIFIC_URL={simulator.url}\n"
             f"PROLIFIC_TOKEN={simulator.token}\n"
@@ -89,38 +212,26 @@ async def _start(simulator: Simulator) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="prolific-async simulate",
-        description="Serve a simulated Prolific on this machine until interrupted.",
-        epilog="Example: prolific-async simulate --port 0 --setup looks:3",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--port", type=_port, default=8765, help="0 for any free one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--setup",
-        type=_ending,
-        default="seconds:5",
-        metavar="immediately|seconds:N|looks:N",
-        help="when a batch that is set up becomes READY (default: %(default)s)",
-    )
+    for name, option in OPTIONS.items():
+        parser.add_argument(
+            f"--{name}",
+            type=_for_argparse(option.parse),
+            metavar=option.metavar,
+            default=option.default,
+            help=option.help + (" [default: %(default)s]" if option.default else ""),
+        )
     return parser
 
 
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to {_HIGHEST_PORT}")
-    return int(text)
+def _for_argparse(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parsed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-
-def _ending(text: str) -> Ending:
-    kind, _, number = text.partition(":")
-    try:
-        if text == "immediately":
-            return Immediately()
-        if kind == "seconds":
-            return AfterSeconds(float(number))
-        if kind == "looks":
-            return AfterLooks(int(number))
-    except ValueError:
-        pass  # said below, as of any other text
-    raise argparse.ArgumentTypeError(f"{text!r} is not immediately, seconds:N or looks:N")
+    return parsed

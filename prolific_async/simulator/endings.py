@@ -1,15 +1,17 @@
 """When a set-up is over: what a test can choose from."""
 
-import math
+import sys
 from typing import Any
 
 import attrs
+
+from prolific_async.simulator.numbers import real, whole
 
 __all__ = ["AfterLooks", "AfterSeconds", "Ending", "Immediately", "is_over"]
 
 
 def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-    if isinstance(value, bool) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
         raise ValueError(f"{attribute.name} must be 0 or more, not {value!r}")
 
 
@@ -30,7 +32,10 @@ class AfterSeconds:
         TypeError: It is no number.
     """
 
-    seconds: float = attrs.field(validator=_not_negative)
+    seconds: float = attrs.field(
+        converter=real,
+        validator=[attrs.validators.instance_of((int, float)), _not_negative],
+    )
 
 
 @attrs.frozen
@@ -48,7 +53,9 @@ class AfterLooks:
         TypeError: It is no whole number.
     """
 
-    looks: int = attrs.field(validator=[attrs.validators.instance_of(int), _not_negative])
+    looks: int = attrs.field(
+        converter=whole, validator=[attrs.validators.instance_of(int), _not_negative]
+    )
 
 
 Ending = Immediately | AfterSeconds | AfterLooks

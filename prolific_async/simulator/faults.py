@@ -1,8 +1,9 @@
 """Faults, and the script that says which request meets which."""
 
 import json
-import math
 import re
+import sys
+import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from prolific_async.simulator.answers import JSON_TYPE, Answer, error_answer
+from prolific_async.simulator.numbers import real, real_or_none, whole_or_none
 
 __all__ = ["Fault", "FaultScript"]
 
@@ -20,6 +22,8 @@ _ERRORS_FROM = 400
 
 
 def _frozen_headers(headers: Mapping[str, str] | None) -> Mapping[str, str]:
+    if headers is not None and not isinstance(headers, Mapping):
+        raise ValueError(f"Fault: headers must be a mapping of names to texts, not {headers!r}")
     return MappingProxyType(dict(headers or {}))
 
 
@@ -53,13 +57,13 @@ class Fault:
         TypeError: `body` cannot be encoded as JSON.
     """
 
-    status: int | None = None
+    status: int | None = attrs.field(default=None, converter=whole_or_none)
     body: Any = attrs.field(default=None, kw_only=True)
     headers: Mapping[str, str] = attrs.field(default=None, converter=_frozen_headers, kw_only=True)
-    delay: float = attrs.field(default=0.0, kw_only=True)
+    delay: float = attrs.field(default=0.0, converter=real, kw_only=True)
     reset: Literal["before", "after"] | None = attrs.field(default=None, kw_only=True)
-    cut: int | None = attrs.field(default=None, kw_only=True)
-    drip: float | None = attrs.field(default=None, kw_only=True)
+    cut: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
+    drip: float | None = attrs.field(default=None, converter=real_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
     answer: Answer | None = attrs.field(init=False, repr=False, eq=False)
 
@@ -79,6 +83,7 @@ class Fault:
             (_is_whole(self.cut, 0, None), "cut must be a number of bytes from 0 on"),
             (self.reset in (None, "before", "after"), 'reset must be "before" or "after"'),
             (not (self.reset and spoilt), "a reset leaves nothing to answer with"),
+            (isinstance(self.applied, bool), "applied must be true or false"),
             (scripted or not self.applied, "applied needs a status or a body"),
             (
                 all(_can_be_sent(*header) for header in self.headers.items()),
@@ -110,10 +115,11 @@ class _Entry:
 
 
 class FaultScript:
-    """Faults waiting for their requests, first in first out."""
+    """Faults waiting for their requests, first in first out. Any thread may use it."""
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
 
     def add(self, method: str, route: str, fault: Fault, times: int | None) -> None:
         """Let the next `times` requests whose path ends in `route` meet `fault`; None: all.
@@ -123,27 +129,33 @@ class FaultScript:
         """
         if not isinstance(fault, Fault):
             raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
+        if not isinstance(method, str) or not isinstance(route, str):
+            raise ValueError(f"inject: method and route must be text, not {method!r} and {route!r}")  # noqa: TRY004 - as for the others
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
+        times = whole_or_none(times)
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
-        self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
+        with self._lock:
+            self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
 
     def take(self, method: str, path: str) -> Fault | None:
         """Return the fault that a request meets, and use it up by one."""
         path = path.removesuffix("/")
-        for index, entry in enumerate(self._entries):
-            if entry.method == method and path.endswith(entry.route):
-                if entry.left is not None:
-                    entry.left -= 1
-                    if not entry.left:
-                        del self._entries[index]
-                return entry.fault
+        with self._lock:
+            for index, entry in enumerate(self._entries):
+                if entry.method == method and path.endswith(entry.route):
+                    if entry.left is not None:
+                        entry.left -= 1
+                        if not entry.left:
+                            del self._entries[index]
+                    return entry.fault
         return None
 
     def clear(self) -> None:
         """Forget every fault that has not met its request."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
 
 
 def _is_whole(value: object, least: int, most: int | None) -> bool:
@@ -154,8 +166,10 @@ def _is_whole(value: object, least: int, most: int | None) -> bool:
     return value >= least and (most is None or value <= most)
 
 
-def _is_seconds(value: float) -> bool:
-    return math.isfinite(value) and value >= 0
+def _is_seconds(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= sys.float_info.max
 
 
 def _can_be_sent(name: object, value: object) -> bool:

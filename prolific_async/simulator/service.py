@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import attrs
 
 from prolific_async.simulator.answers import Answer, error_answer, json_answer
+from prolific_async.simulator.bodies import MAX_BODY, Body
 from prolific_async.simulator.documents import batch_json, created_json, list_json
 from prolific_async.simulator.records import Batch
 from prolific_async.simulator.state import SetupRefusedError, State
@@ -23,6 +24,7 @@ __all__ = ["Call", "Service"]
 _T = TypeVar("_T")
 
 BATCHES = "/api/v1/data-collection/batches"
+_MOST = 2**63 - 1  # as far as integers go in databases; nothing is documented
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +35,7 @@ class Call:
     path: str
     query: Mapping[str, str]
     authorization: str | None = attrs.field(repr=False)
-    body: bytes
+    body: Body
 
 
 class _Refusal(Exception):  # noqa: N818 - the answer to give, not a fault of the simulator
@@ -68,7 +70,8 @@ class Service:
     def answer(self, call: Call) -> Answer:
         """Apply a request and return what the service says to it."""
         try:
-            return self._route(call)
+            with self._state.lock:
+                return self._route(call)
         except _Refusal as refusal:
             return refusal.answer
 
@@ -114,9 +117,9 @@ class Service:
     def _setup(self, batch: Batch, call: Call) -> Answer:
         body = _json_object(call.body)
         dataset_id = _typed(body, "dataset_id", str, "a string")
-        tasks_per_group = _typed(body, "tasks_per_group", int, "an integer")
-        if tasks_per_group is not None and tasks_per_group < 1:
-            raise _Refusal(400, {"tasks_per_group": ["This must be 1 or more."]})
+        tasks_per_group = _integer(body, "tasks_per_group")
+        if tasks_per_group is not None and not 1 <= tasks_per_group <= _MOST:
+            raise _Refusal(400, {"tasks_per_group": [f"This must be from 1 to {_MOST}."]})
         try:
             self._state.set_up(
                 batch,
@@ -140,16 +143,24 @@ def _only(call: Call, method: str) -> None:
         raise _Refusal(405, f"{call.method} is not allowed here.", {"Allow": method})
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    if not body:
+def _json_object(body: Body) -> dict[str, Any]:
+    if body.size > MAX_BODY:
+        raise _Refusal(413, f"The body has {body.size} bytes, more than the {MAX_BODY} allowed.")
+    if not body.size:
         return {}  # every field is optional, so no body says what an empty object says
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise _Refusal(400, "The body is not JSON.") from None
-    if not isinstance(document, dict):
+    if not body.is_json:
+        raise _Refusal(400, "The body is not JSON.")
+    if not isinstance(body.content, dict):
         raise _Refusal(400, "The body is not a JSON object.")
-    return document
+    return body.content
+
+
+def _integer(body: Mapping[str, Any], key: str) -> int | None:
+    value = body.get(key)
+    # JSON has one type of number, in which 3.0 is an integer.
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return _typed(body, key, int, "an integer")
 
 
 def _typed(body: Mapping[str, Any], key: str, kind: type[_T], words: str) -> _T | None:

@@ -4,12 +4,17 @@
 
 Nothing runs in the background: a set-up ends when somebody looks and its ending says that it is
 over. Time comes from two functions handed in, the loop's clock in seconds and the time of day.
+
+Requests and tests may come from different threads: both hold the state's lock meanwhile.
 """
 
 import secrets
+import threading
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -59,10 +64,18 @@ class State:
     datasets: dict[str, Dataset] = attrs.field(init=False, factory=dict)
     # By workspace as well, so that a list costs what it shows.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
+    # Reentrant, since a `setup=` function is called under it and may change the state itself.
+    lock: AbstractContextManager[Any] = attrs.field(init=False, factory=threading.RLock)
 
-    def add_workspace(self) -> str:
-        """Make an empty workspace; returns its id, 24 hexadecimal digits as the service's are."""
-        workspace_id = secrets.token_hex(12)
+    def add_workspace(self, workspace_id: str | None = None) -> str:
+        """Make an empty workspace; returns its id, else 24 hexadecimal digits as the service's are.
+
+        Raises ValueError for an id that is empty or in use.
+        """
+        if workspace_id is None:
+            workspace_id = secrets.token_hex(12)
+        if not workspace_id or workspace_id in self.workspaces:
+            raise ValueError(f"{workspace_id!r} cannot be a new workspace's id")
         self.workspaces[workspace_id] = {}
         return workspace_id
 

@@ -5,6 +5,7 @@ import pytest
 from benchmarks import engine
 
 
+@pytest.mark.slow
 def test_it_measures_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     engine.main(["--quick", "--json"])
     figures = json.loads(capsys.readouterr().out)["figures"]

@@ -22,6 +22,7 @@ from prolific_async import (
 from prolific_async.simulator import Fault
 
 KEY = key_of("source", "Round 1")
+COUNTS_TIMERS = pytest.mark.asyncio(loop_factories=["steady"])  # which uvloop does not tell
 HELD = Sample(rss=50 * 2**20, objects=40_000, fds=11, tasks=0, timers=0)
 
 
@@ -111,6 +112,7 @@ def test_what_is_left_once_is_found(what: str) -> None:
     ]
 
 
+@COUNTS_TIMERS
 async def test_a_sample_sees_what_is_held(tmp_path: Path) -> None:
     await Sample.take()  # what other tests have left goes
     before = await Sample.take()
@@ -166,6 +168,7 @@ async def test_the_service_tells_of_an_epoch_and_forgets_it() -> None:
     await service.server.close()
 
 
+@pytest.mark.slow
 def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     soak.main(["--minutes", "0.05", "--seed", "1", "--json"])
     said = json.loads(capsys.readouterr().out)
@@ -180,6 +183,7 @@ def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_problem_makes_it_fail_and_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +193,7 @@ def test_a_problem_makes_it_fail_and_is_said(
     assert "problems: ['a copy is lost'" in capsys.readouterr().out
 
 
+@COUNTS_TIMERS
 async def test_the_samples_of_a_long_run_are_no_growth() -> None:
     held = (await Sample.take()).objects
     samples = [attrs.evolve(HELD) for _ in range(1000)]

@@ -1,5 +1,7 @@
 """The verbs of one call each, against the simulator."""
 
+import json
+import socket
 from typing import Any
 
 import pytest
@@ -162,8 +164,34 @@ def test_without_a_token_it_is_a_usage_error(
     for verb in ("duplicate", "setup", "status", "list", "show", "wait"):
         ran = cli("batch", verb, batch_id)
         assert (ran.code, ran.out) == (2, "")
-        assert "PROLIFIC_TOKEN" in ran.err
-        assert len(ran.err.splitlines()) == 1
+        # No option takes one, so none is advised.
+        assert ran.err == "no token: set the environment variable PROLIFIC_TOKEN to yours\n"
+    monkeypatch.setenv("PROLIFIC_TOKEN", "")
+    assert cli("batch", "show", batch_id).err == ran.err
+
+
+@pytest.mark.parametrize("fault", [Fault(body={"id": 1}), Fault(418)], ids=["decode", "status"])
+def test_errors_name_no_attributes(
+    account: Simulator, batch_id: str, cli: Any, fault: Fault
+) -> None:
+    account.inject("GET", f"/{batch_id}", fault)
+    ran = cli("batch", "show", batch_id)
+    assert ran.code == 4
+    assert " .body" not in ran.err
+    assert ran.err.endswith(")\n")
+
+
+def test_errors_name_the_option(batch_id: str, cli: Any) -> None:
+    ran = cli("batch", "show", batch_id, "--url", "http://example.com")
+    assert ran.code == 2
+    assert ran.err.startswith("--url (PROLIFIC_URL) must start with https://")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ran = cli("batch", "wait", batch_id, "--url", url, "--timeout", "0", "--json")
+    look, _ = map(json.loads, ran.lines)
+    assert "--url" in ran.err
+    assert "base_url" not in ran.err + ran.out
+    assert look["error"]["message"] in ran.err
 
 
 def test_a_wrong_token_is_the_services_refusal(

@@ -37,6 +37,7 @@ def test_there_is_a_script_for_the_shell(
         ("prolific-async batch s", ["setup", "show", "status"]),
         ("prolific-async batch wait --ti", ["--timeout"]),
         ("prolific-async batch duplicate b1 --new", ["--new-dataset"]),
+        ("prolific-async simulate --p", ["--port"]),
     ],
 )
 def test_commands_and_options_are_proposed(

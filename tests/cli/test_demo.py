@@ -29,17 +29,35 @@ def test_on_a_pipe_it_writes_plain_lines(cli: Any) -> None:
         seen = [status for name, status in statuses if name == f"Round {number}"]
         assert seen in (["PROCESSING", "READY"], ["PROCESSING", "ERROR"])
     assert [status for _, status in statuses].count("ERROR") == 1
-    assert ran.lines[-2].startswith("BatchFailedError: waiting for batch")
-    last = r"As it was meant to be: 3 READY, 1 failed, in 0\.0 s and \d+ requests\."
-    assert re.fullmatch(last, ran.lines[-1])
+    failed = next(name for name, status in statuses if status == "ERROR")
+    assert re.search(
+        rf"^{failed} raises BatchFailedError: waiting for batch ", ran.out, re.MULTILINE
+    )
+    verdict = r"^As it was meant to be: 3 READY, 1 failed, in 0\.0 s and \d+ requests\.$"
+    assert re.search(verdict, ran.out, re.MULTILINE)
+
+
+def test_it_ends_with_its_code_which_runs(cli: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    told, heading, code = cli("demo", "--copies", "4").out.partition("as a program of your own:\n")
+    assert heading
+    assert max(map(len, code.splitlines())) <= 80
+    assert "AfterSeconds(3)" in code
+    exec(code.replace("AfterSeconds(3)", "AfterSeconds(0)"), {})
+    ends = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    (failed,) = [name for name, end in ends.items() if end != "READY"]
+    assert list(ends) == [f"Round {number}" for number in range(1, 5)]
+    assert ends[failed].startswith("waiting for batch ")
+    assert f"{failed} raises BatchFailedError" in told
 
 
 def test_on_a_terminal_it_draws_a_table(terminal: Any) -> None:
     ran = terminal("demo")
     assert ran.code == 0
-    assert re.search(r"Round \d+ +ERROR +\d+ +0\.0 s  raises BatchFailedError", ran.screen)
-    assert "19 READY, 1 ERROR" in ran.screen
-    assert max(map(len, ran.screen.splitlines()[:-2])) <= 80
+    shown, told = ran.screen.rsplit("19 READY, 1 ERROR", 1)
+    row = re.search(r"(Round \d+) +ERROR +\d+ +0\.0 s  raises BatchFailedError", shown)
+    assert row
+    assert told.lstrip().startswith(f"{row[1]} raises BatchFailedError: ")
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_it_needs_no_account(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +69,7 @@ def test_a_lost_copy_is_told(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Simulator, "fail", lambda _sim, _batch_id: None)
     ran = cli("demo", "--copies", "2")
     assert ran.code == 1
-    assert ran.lines[-1].startswith("Not as it was meant to be: 2 READY, 0 failed")
+    assert "\nNot as it was meant to be: 2 READY, 0 failed" in ran.out
 
 
 def test_the_count_of_copies_is_bounded(cli: Any) -> None:

@@ -12,6 +12,8 @@ REFUSED = (418, "GET", "/x", None, None, None, None, None, HEADERS)
 FAILED = errors.BatchFailedError(*WAIT)
 TIMED_OUT = errors.WaitTimeoutError(*WAIT)
 LOST = errors.ConnectionLostError("GET", "/x", "reset")
+NO_ID = errors.WaitFailedError(*WAIT)
+NO_ID.__cause__ = ValueError("no id")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,7 @@ LOST = errors.ConnectionLostError("GET", "/x", "reset")
         (errors.DecodeError((), None), 4),
         (errors.OutcomeUnknownError("POST", "/x"), 4),
         (errors.WaitFailedError(*WAIT), 4),
+        (NO_ID, 2),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -48,3 +51,4 @@ def test_of_many_the_worst_decides() -> None:
     assert worst([TIMED_OUT]) is ExitCode.TIMED_OUT
     assert worst([TIMED_OUT, LOST, TIMED_OUT]) is ExitCode.SERVICE
     assert worst([TIMED_OUT, LOST, FAILED]) is ExitCode.FAILED
+    assert worst([TIMED_OUT, NO_ID, LOST, FAILED]) is ExitCode.USAGE

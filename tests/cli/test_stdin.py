@@ -56,10 +56,35 @@ def test_ids_may_come_both_ways(account: Simulator, ready: str, given: Given, cl
     assert len(ran.lines) == 2
 
 
-def test_no_ids_are_nothing_to_wait_for(account: Simulator, given: Given, cli: Any) -> None:
-    given("\n")
-    ran = cli("batch", "wait", "-")
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
+@pytest.mark.parametrize("text", ["", "\n", " \r\n\t\n"])
+def test_no_ids_are_wrong_usage(
+    account: Simulator, text: str, given: Given, cli: Any, terminal: Any
+) -> None:
+    told = "no ids came from standard input, so there was nothing to wait for\n"
+    given(text)
+    ran = cli("batch", "wait", "-", "--json")
+    assert (ran.code, ran.out, ran.err) == (2, "", told)
+    given(text)
+    ran = terminal("batch", "wait", "-")
+    assert (ran.code, ran.err) == (2, told)
+
+
+def test_a_list_that_is_refused_is_not_taken_for_one_that_is_ready(account: Simulator) -> None:
+    pipe = '"$0" -m prolific_async batch list nowhere | "$0" -m prolific_async batch wait -'
+    ran = subprocess.run(
+        ["sh", "-c", pipe, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    refused, empty = sorted(ran.stderr.splitlines())
+    assert refused.startswith("GET /api/v1/data-collection/batches was answered with 404")
+    assert empty.startswith("no ids came from standard input")
+
+
+def test_an_id_that_is_given_needs_none_from_standard_input(
+    account: Simulator, ready: str, given: Given, cli: Any
+) -> None:
+    given("")
+    assert cli("batch", "wait", ready, "-").code == 0
 
 
 def test_many_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -> None:
@@ -98,7 +123,8 @@ MARK = "\ufeff"
 @pytest.mark.parametrize("text", [MARK, f"{MARK}\r\n", f"{MARK}  \n\n\r\n"])
 def test_a_byte_order_mark_is_no_id(account: Simulator, text: str, given: Given, cli: Any) -> None:
     given(text)
-    assert cli("batch", "wait", "-").err == ""
+    ran = cli("batch", "wait", "-")
+    assert (ran.code, "no ids came" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -137,11 +163,35 @@ def test_utf_16_is_told(
     given((text.format(ready, ready)).encode(encoding))
     ran = cli("batch", "wait", "-")
     if text == "" and encoding not in ("utf-16", "utf-32"):
-        assert (ran.code, ran.err) == (0, "")
+        assert (ran.code, "no ids came" in ran.err) == (2, True)
     else:
         assert (ran.code, ran.out) == (2, "")
         assert "standard input is UTF-16" in ran.err
         assert len(ran.err.splitlines()) == 1
+
+
+def test_one_bad_line_ends_no_other_wait(
+    account: Simulator, ready: str, failed: str, given: Given, cli: Any, terminal: Any
+) -> None:
+    last = account.add_batch(status="READY")
+    text = f"{ready}\n..\n{failed}\nunknown\n.\n{last}\n"
+    given(text)
+    ran = cli("batch", "wait", "-", "--json")
+    ends = [each for each in map(json.loads, ran.lines) if each["kind"] == "end"]
+    assert ran.code == 2
+    assert {each["batch_id"]: each["outcome"] for each in ends} == {
+        ready: "ready",
+        "..": "gave_up",
+        failed: "failed",
+        "unknown": "gave_up",
+        ".": "gave_up",
+        last: "ready",
+    }
+    assert ran.err.count(" cannot be an id: ") == 2
+    given(text)
+    ran = terminal("batch", "wait", "-")
+    assert ran.code == 2
+    assert ran.err.count(" cannot be an id: ") == 2
 
 
 @pytest.mark.parametrize(

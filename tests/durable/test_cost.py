@@ -30,6 +30,7 @@ async def sim() -> AsyncIterator[Simulator]:
         yield simulator
 
 
+@pytest.mark.slow
 async def test_a_wait_writes_ten_rows_at_most_however_long_it_is(
     databases: SQLite | PostgreSQL, sim: Simulator, client: ProlificClient
 ) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.durable.databases import PostgreSQL, SQLite
 
 
+@pytest.mark.slow
 async def test_processes_that_start_at_once_make_the_tables_once(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -50,6 +51,7 @@ async def test_applications_share_a_database_and_no_orders(
             await waiting.result()
 
 
+@pytest.mark.slow
 async def test_a_wait_outlives_the_connections_to_the_database(
     postgresql: PostgreSQL, sim: Simulator, client: ProlificClient
 ) -> None:

@@ -112,6 +112,8 @@ async def test_errors_come_out_as_they_are(
     assert {batch.id for batch in several.candidates} == twins
     assert isinstance(late, WaitTimeoutError)
     assert late.batch_id == source
+    assert "wait again" not in str(late)
+    assert "another name" in str(late)
     assert isinstance(missing, NotFoundError)
 
 
@@ -270,6 +272,7 @@ class Held(aiohttp.TraceConfig):
             await self.let_go.wait()
 
 
+@pytest.mark.slow
 async def test_an_order_that_was_cancelled_makes_no_copy(
     sim: Simulator, durable: DurableBatches
 ) -> None:
@@ -289,6 +292,7 @@ async def test_an_order_that_was_cancelled_makes_no_copy(
     assert [seen.body for seen in sent(sim, "/duplicate")] == [{"name": "Round 3"}]
 
 
+@pytest.mark.slow
 async def test_a_worker_ends_that_has_lost_an_order_to_another(
     sim: Simulator, sqlite: SQLite
 ) -> None:
@@ -470,7 +474,7 @@ def test_without_the_extra_the_import_says_what_to_do() -> None:
     )
     assert run.returncode == 1
     assert "ImportError" in run.stderr
-    assert "pip install 'prolific-async[durable]'" in run.stderr
+    assert "needs the extra [durable]: install prolific_async with it, see README" in run.stderr
 
 
 async def test_many_results_are_awaited_with_one_look(
@@ -562,6 +566,7 @@ def test_readme_shows_the_example_that_is_run() -> None:
 
 
 @pytest.mark.usefixtures("sqlite")
+@pytest.mark.slow
 async def test_the_example_works_and_run_again_makes_no_other_copy(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from dbos import DBOS
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.durable import DurableBatches
+from tests.uvloops import install_uvloop, runs_on_uvloop
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -71,8 +72,8 @@ class Settings:
 
 
 def start(settings: Settings) -> ForkServerProcess:
-    """Start a worker; whoever starts it kills it."""
-    process = _context.Process(target=_run, args=(settings,), daemon=True)
+    """Start a worker on a loop like this one; whoever starts it kills it."""
+    process = _context.Process(target=_run, args=(settings, runs_on_uvloop()), daemon=True)
     process.start()
     return process
 
@@ -106,7 +107,9 @@ async def died(process: ForkServerProcess) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, on_uvloop: bool) -> None:  # noqa: FBT001 - a process takes no other
+    if on_uvloop:
+        install_uvloop()
     asyncio.run(_work(settings))
 
 

@@ -36,7 +36,8 @@ import sys, uvicorn
 from prolific_async import PollPolicy, ProlificClient
 from tests.fastapi.example.app import create_app
 poll = PollPolicy(initial={GAP}, maximum={GAP}, timeout=None)
-uvicorn.run(create_app(poll), fd=int(sys.argv[1]), timeout_graceful_shutdown=1, log_config=None)
+fd, loop = int(sys.argv[1]), sys.argv[2]
+uvicorn.run(create_app(poll), fd=fd, loop=loop, timeout_graceful_shutdown=1, log_config=None)
 """
 
 
@@ -65,7 +66,8 @@ def free_port() -> int:
 class Service:
     """The example in a process of its own, which can be stopped and started again."""
 
-    def __init__(self, sim: Simulator) -> None:
+    def __init__(self, sim: Simulator, loop: str) -> None:
+        self._loop = loop
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | {"PROLIFIC_URL": sim.url, "PROLIFIC_TOKEN": sim.token}
@@ -76,7 +78,7 @@ class Service:
         with socket.create_server(("127.0.0.1", self.port), backlog=512) as listening:
             descriptor = listening.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(descriptor)],
+                [sys.executable, "-c", SERVE, str(descriptor), self._loop],
                 env=self._environment,
                 pass_fds=[descriptor],
                 stderr=subprocess.DEVNULL,
@@ -91,8 +93,8 @@ class Service:
 
 
 @asynccontextmanager
-async def running(sim: Simulator) -> AsyncIterator[Service]:
-    service = Service(sim)
+async def running(sim: Simulator, loop: str) -> AsyncIterator[Service]:
+    service = Service(sim, loop)
     service.start()
     try:
         yield service
@@ -211,11 +213,15 @@ def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> No
     run(main(), LoopbackLoop)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.slow
 async def test_a_restart_under_many_browsers_loses_none(
-    source: str, sim: Simulator, session: aiohttp.ClientSession
+    source: str, sim: Simulator, session: aiohttp.ClientSession, loop: str
 ) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
     batches = [endless(sim, f"Round {n}") for n in range(MANY)]
-    async with running(sim) as service:
+    async with running(sim, loop) as service:
         await until_answering(session, f"{service.url}/copies")
         browsers = [
             Browser(session, f"{service.url}/copies/{batch_id}/events", retry=0.2)

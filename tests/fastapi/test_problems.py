@@ -31,6 +31,12 @@ def because(error: ProlificError, cause: ProlificError) -> ProlificError:
     return error
 
 
+def pooled(error: ProlificError) -> ProlificError:
+    """As a process pool gives it: with a cause of its own."""
+    error.__cause__ = RuntimeError("a traceback")
+    return error
+
+
 LOST = errors.ConnectionLostError("POST", PATH, "r")
 LATE = errors.RequestTimeoutError("POST", PATH, "r")
 
@@ -57,6 +63,9 @@ ANSWERS: list[tuple[ProlificError, int, str]] = [
     (because(errors.WaitFailedError(*WAIT), LOST), 502, "unreachable"),
     (because(errors.WaitFailedError(*WAIT), api(errors.NotFoundError, 404)), 404, "no_such_batch"),
     (because(errors.WaitFailedError(*WAIT), errors.ConfigurationError("x")), 503, "restarting"),
+    (pooled(errors.OutcomeUnknownError("POST", PATH, failure=LATE)), 504, "outcome_unknown"),
+    (pooled(errors.WaitFailedError(*WAIT, LOST)), 502, "unreachable"),
+    (pooled(errors.WaitFailedError(*WAIT, errors.ConfigurationError("x"))), 503, "restarting"),
 ]
 
 

@@ -136,6 +136,22 @@ def test_what_is_no_json_is_told_with_its_type() -> None:
         assert "0xff" in problem
 
 
+@pytest.mark.parametrize("encoding", ["compress", "x-odd", "GZIP, br"])
+def test_a_body_in_an_encoding_that_nobody_undid_is_told_by_it(encoding: str) -> None:
+    sent = headers(Content_Encoding=encoding, Content_Type="application/json")
+    with pytest.raises(DecodeError) as raised:
+        decode(SETUP, 200, sent, b"\xff")
+    assert f"Content-Encoding {encoding.lower()} cannot be decoded" in raised.value.problems[0]
+    assert "0xff" not in raised.value.problems[0]
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "GZIP", "deflate", "br", "zstd"])
+def test_a_body_in_an_encoding_that_was_undone_is_told_by_what_is_in_it(encoding: str) -> None:
+    with pytest.raises(DecodeError) as raised:
+        decode(SETUP, 200, headers(Content_Encoding=encoding), b"\xff")
+    assert "0xff" in raised.value.problems[0]
+
+
 @pytest.mark.parametrize(
     ("raw", "data"),
     [
@@ -288,11 +304,95 @@ def test_a_title_is_text_or_none_and_a_code_no_container(other: Any) -> None:
     assert str(error)
 
 
-def test_the_issues_of_a_layout_are_told() -> None:
-    text = str(failure(SHAPES["D"][0], 422))
-    assert "The layout is invalid" in text
-    assert "huh" in text
-    assert "INVALID_BATCH_ITEMS" in text
+ISSUES = [
+    {"page": 0, "row": 1, "column": 0, "item": 2, "field": "label", "type": "x", "message": "huh"},
+    {"page": 3, "row": "odd", "column": True, "type": "too_long"},
+    {"field": "name", "message": "missing"},
+    {"unheard": "of"},
+    "odd",
+    {},
+]
+TOLD_ISSUES = (
+    "counting from 0, page 0, row 1, column 0, item 2, field 'label': huh; page 3: too_long; "
+    "field 'name': missing; unheard: of; odd"
+)
+
+# What stands in brackets behind the status.
+SAID: dict[str, tuple[Any, str]] = {
+    "layout": (
+        {"type": "INVALID_BATCH_ITEMS", "message": "Bad layout", "issues": ISSUES},
+        f"INVALID_BATCH_ITEMS: Bad layout: {TOLD_ISSUES}",
+    ),
+    "layout without a message": (
+        {"type": "INVALID_BATCH_ITEMS", "issues": ISSUES},
+        f"INVALID_BATCH_ITEMS: {TOLD_ISSUES}",
+    ),
+    "layout without a place": (
+        {"type": "INVALID_BATCH_ITEMS", "issues": [{"message": "huh"}, {"type": "odd"}]},
+        "INVALID_BATCH_ITEMS: huh; odd",
+    ),
+    "layout without issues": (
+        {"type": "INVALID_BATCH_ITEMS", "message": None, "issues": []},
+        "INVALID_BATCH_ITEMS",
+    ),
+    "layout beside a null code": (
+        {"error_code": None, "type": "INVALID_BATCH_ITEMS", "issues": [{"page": 1}]},
+        "INVALID_BATCH_ITEMS: counting from 0, page: 1",
+    ),
+    "type beside an error": ({"type": "T", "error": {"title": "Bad"}}, "T: Bad"),
+    "type beside a word": ({"type": "T", "error": "denied"}, "T: error: denied"),
+    "mapping": (
+        {"workspace_id": ["This field is required."]},
+        "workspace_id: This field is required.",
+    ),
+    "detail mapping": (
+        {"detail": {"name": ["too long", "too odd"], "id": "no id"}},
+        "name: too long, too odd; id: no id",
+    ),
+    "nested mapping": (
+        nested(detail={"rows": [{"name": ["long"]}, {}, {"n": 1.5, "ok": True, "no": None}]}),
+        "140003: Bad: rows: name: long, n: 1.5; ok: true",
+    ),
+    "detail list": ({"detail": ["one", "two"]}, "one, two"),
+    "array": (["the-detail"], "the-detail"),
+    "error word": ({"error": "unauthorized"}, "error: unauthorized"),
+    "OAuth": (
+        {"error": "invalid", "error_description": "expired"},
+        "error: invalid; error_description: expired",
+    ),
+    "errors": (
+        {"errors": [{"name": "too long"}, {"id": "odd"}]},
+        "errors: name: too long, id: odd",
+    ),
+    "string": ("no", "no"),
+    "number": (5, "5"),
+    "boolean": (False, "false"),
+    "deep": ([[[[[[[["no"]]]]]]]], "…"),
+    "null": (None, ""),
+    "empty": ({"error": {}, "detail": [], "message": ""}, ""),
+    "no text": (b"\x0b\x02\x80{}", ""),
+}
+
+
+@pytest.mark.parametrize("shape", SAID)
+def test_what_the_service_said_is_told_in_plain_words(shape: str) -> None:
+    body, told = SAID[shape]
+    error = failure(body, 422)
+    said = f" ({told})" if told else ""
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(one).startswith(f"{CALL} was answered with 422{said}; correct")
+
+
+@pytest.mark.parametrize("code", [None, "", ["x"], {"x": 1}])
+def test_a_type_is_the_code_where_no_other_is(code: Any) -> None:
+    for body in (
+        {"error_code": code, "type": "T"},
+        {"error": {"error_code": code, "type": "T"}},
+        {"error": {"error_code": code}, "type": "T"},
+        {"error": {"error_code": "T"}, "type": "other"},
+    ):
+        assert failure(body).error_code == "T"
+    assert failure({"error_code": code, "type": code}).error_code is None
 
 
 @pytest.mark.parametrize("raw", [b"", b"  \r\n"])
@@ -420,6 +520,8 @@ LONG = "long words " * 10_000
         {"type": LONG, "message": "x"},
         {"type": "INVALID_BATCH_ITEMS", "message": LONG, "issues": [{"message": LONG}] * 9},
         {"type": "INVALID_BATCH_ITEMS", "message": "x", "issues": [{"message": "y"}] * 9999},
+        [LONG] * 3,
+        {"errors": {LONG: [LONG]}},
         LONG.encode(),
     ],
     ids=[
@@ -434,6 +536,8 @@ LONG = "long words " * 10_000
         "type",
         "layout",
         "issues",
+        "array",
+        "free form",
         "text",
     ],
 )
@@ -451,9 +555,11 @@ def test_the_text_is_short_however_much_the_service_says(body: Any) -> None:
         nested(title="one\ntwo", detail="x"),
         {"message": "one\n\ntwo", "detail": "three\nfour"},
         {"type": "one\ntwo", "message": "x"},
+        ["one\ntwo"],
+        {"one\ntwo": "three\nfour"},
         b"one\ntwo\x0bthree\x0cfour\x1cfive\xc2\x85six\xe2\x80\xa8seven",
     ],
-    ids=["detail", "title", "message", "type", "text"],
+    ids=["detail", "title", "message", "type", "array", "free form", "text"],
 )
 def test_the_text_is_one_line_whatever_the_service_says(body: Any) -> None:
     error = failure(body)

@@ -92,6 +92,16 @@ async def test_a_head_that_never_ends_is_refused(head: bytes, piece: bytes) -> N
         assert isinstance(await failure(url), DecodeError)
 
 
+async def test_a_fault_that_comes_after_the_head_is_no_lost_connection() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asyncio.sleep(0.02)
+        writer.write(b"0\r\n" + b"X: 1\r\n" * 200 + b"\r\n")
+
+    async with serving(answer) as (url, _):
+        assert isinstance(await failure(url), DecodeError)
+
+
 @pytest.mark.parametrize(
     ("head", "piece"),
     [

@@ -549,6 +549,7 @@ def test_a_429_long_after_the_others_starts_from_the_rate_of_its_time() -> None:
     run(main())
 
 
+@pytest.mark.slow
 def test_there_is_no_cliff_once_it_is_back() -> None:
     async def main() -> None:
         budget = Budget()
@@ -625,7 +626,12 @@ class Server:
 
 @pytest.mark.parametrize("trip", [0.02, 0.1, 0.3])
 @pytest.mark.parametrize(
-    ("rate", "bucket"), [(20, 1), (20, 5), (20, 20), (50, 1), (50, 5), (50, 20), (100, 5)]
+    ("rate", "bucket"),
+    [
+        *((20, bucket) for bucket in (1, 5, 20)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(50, 1), (50, 5), (50, 20)]),
+        pytest.param(100, 5, marks=pytest.mark.slow),
+    ],
 )
 def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: float) -> None:
     async def main() -> None:

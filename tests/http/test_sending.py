@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import ssl
 import threading
-from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import pytest
@@ -23,6 +24,7 @@ from prolific_async import (
     RetryPolicy,
 )
 from prolific_async._http import endpoints
+from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
 AUTHORITY = trustme.CA()
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
 ONCE = RetryPolicy(max_attempts=1)
 POST = endpoints.change("b1", "setup")
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@pytest.fixture(params=LOOPS.values(), ids=LOOPS)
+@pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
 def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
     with asyncio.Runner(loop_factory=request.param) as runner:
         yield runner
@@ -61,7 +66,7 @@ class Peer:
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         )
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self.url = self._do(self._serve())
@@ -121,6 +126,42 @@ class Peer:
                 await asyncio.sleep(0)
 
         self._do(end())
+
+
+class Writer:
+    """What a body is written to, over a socket that no loop reads."""
+
+    def __init__(self, over: socket.socket | None) -> None:
+        self.protocol = self.transport = self
+        self.should_close = False
+        self.written: list[bytes] = []
+        self.get_extra_info = {"socket": over}.get
+
+    def is_closing(self) -> bool:
+        return False
+
+    async def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+async def test_what_stays_to_be_read_is_no_place_to_write_to() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writer: Any = Writer(ours)
+        theirs.send(b"?")
+        body = Body(b"{}")
+        with pytest.raises(ConnectionError):
+            await body.write_with_length(writer, 2)
+        assert (writer.written, body.begun) == ([], False)
+        ours.recv(1)
+        await body.write_with_length(writer, 2)
+        assert (writer.written, body.begun) == ([b"{}"], True)
+
+
+async def test_a_transport_may_have_no_socket() -> None:
+    writer: Any = Writer(None)  # a named pipe
+    await Body(b"{}").write_with_length(writer, 2)
+    assert writer.written == [b"{}"]
 
 
 @asynccontextmanager

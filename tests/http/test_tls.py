@@ -66,7 +66,9 @@ async def test_an_authority_that_nobody_trusts_is_refused() -> None:
     async with serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (url, received):
         error = await outcome(url)
     assert isinstance(error, ConnectError)
-    assert "certificate verify failed" in str(error)
+    assert "certificate verify failed" in error.reason
+    assert error.reason.startswith("127.0.0.1:")
+    assert "ssl:" not in error.reason
     assert received == []
 
 
@@ -135,6 +137,7 @@ async def test_a_session_may_pin_the_certificate() -> None:
                 results.append(await outcome(url, session))
     assert results[0] == "READY"
     assert isinstance(results[1], ConnectError)
+    assert results[1].reason.endswith(": its certificate has another fingerprint")
     assert len(received) == 1
 
 

@@ -18,9 +18,12 @@ from prolific_async import (
     ConnectError,
     ConnectionLostError,
     DecodeError,
+    PollPolicy,
+    ProlificClient,
     ProlificError,
     RateLimitedError,
     RequestTimeoutError,
+    RetryPolicy,
     __version__,
 )
 from prolific_async._http import endpoints
@@ -30,6 +33,7 @@ from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from prolific_async.simulator import Simulator
 
@@ -46,6 +50,9 @@ async def test_the_request_is_what_the_service_documents() -> None:
     assert sent["Authorization"] == f"Token {TOKEN}"
     assert sent["User-Agent"].startswith(f"prolific-async/{__version__} python/3.")
     assert sent["User-Agent"].endswith(f" aiohttp/{aiohttp.__version__}")
+    assert sent["Referer"] == f"https://prolific-async/{__version__}/"
+    assert sent["Accept"] == "application/json"
+    assert sent["Cache-Control"] == "no-cache"
     assert "Cookie" not in sent
 
 
@@ -60,7 +67,8 @@ async def test_a_post_sends_its_keys_as_json() -> None:
         sender = transport(url)
         await sender.send(endpoints.change("b1", "setup", dataset_id=None))
         await sender.close()
-    assert b"\r\nContent-Type: application/json\r\n" in heads[0]
+    assert heads[0].count(b"\r\nContent-Type: application/json\r\n") == 1
+    assert b"\r\nAccept: application/json\r\n" in heads[0]
     assert bodies == [b"{}"]
 
 
@@ -80,11 +88,37 @@ async def test_refused() -> None:
     assert isinstance(error, ConnectError)
     assert error.method == "GET"
     assert error.path.endswith("/b1/status")
+    assert "Connect call failed" in error.reason
+    assert "127.0.0.1:" in error.reason
+    assert "ssl" not in error.reason
 
 
 async def test_no_such_host() -> None:
     error = await failure("https://nothing.invalid")
     assert isinstance(error, ConnectError)
+    assert error.reason.startswith("nothing.invalid:443: ")
+    assert "ssl" not in error.reason
+
+
+async def test_no_such_socket(tmp_path: Path) -> None:
+    where = str(tmp_path / "nothing.sock")
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(where)) as session:
+        error = await failure("http://localhost", session=session)
+    assert isinstance(error, ConnectError)
+    assert error.reason == f"{where}: No such file or directory"
+
+
+async def test_a_reason_without_words_is_its_kind() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10_000)  # the whole beginning of TLS: what is unread would be a reset
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1")
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        error = await failure(f"https://127.0.0.1:{port}")
+    assert isinstance(error, ConnectError)
+    assert error.reason == f"127.0.0.1:{port}: ConnectionResetError"
 
 
 async def test_no_tls_there() -> None:
@@ -130,6 +164,34 @@ async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
     assert len(heads) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda *headers: plain(b"\x0b\x02\x80{}", *headers),
+        lambda *headers: plain(b"\x0b\x02\x80{}", *headers, status="401 Unauthorized"),
+        lambda *headers: (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+            + "".join(f"{header}\r\n" for header in headers).encode()
+            + b"\r\n5\r\n\x0b\x02\x80{}\r\n0\r\n\r\n"
+        ),
+    ],
+    ids=["whole", "refusal", "chunked"],
+)
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate"])
+async def test_a_body_that_cannot_be_decompressed_is_told_by_its_encoding(
+    answer: Callable[..., bytes], encoding: str
+) -> None:
+    async with serving(answer(f"Content-Encoding: {encoding}")) as (url, _):
+        error = await failure(url)
+    assert isinstance(error, DecodeError)
+    (problem,) = error.problems
+    assert f"Content-Encoding {encoding}" in problem
+    assert "not HTTP" not in problem
+    # Brotli and Zstandard may be installed here, and are not corrupt then but said to be.
+    assert problem.endswith(("says", "cannot be decoded here"))
+    assert problem.endswith("says") or encoding not in ("gzip", "deflate")
 
 
 async def test_empty_success_has_no_data() -> None:
@@ -302,6 +364,81 @@ async def test_a_borrowed_session_with_its_own_authorization_is_told_so() -> Non
     assert not heads
 
 
+@pytest.mark.parametrize(
+    "login", ["default login me password w0rd", "machine 127.0.0.1 login me password w0rd"]
+)
+async def test_a_borrowed_session_with_a_login_from_netrc_is_told_so(
+    login: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "netrc"
+    monkeypatch.setenv("NETRC", str(file))
+    async with (
+        serving(plain(b"{}")) as (url, heads),
+        aiohttp.ClientSession(trust_env=True) as session,
+    ):
+        sender = transport(url, session=session)
+        file.write_text("machine elsewhere.example login me password w0rd")
+        await sender.send(REQUEST)
+        file.write_text(login)  # aiohttp reads it before each request
+        for request in (REQUEST, endpoints.change("b1", "setup")):
+            with pytest.raises(ConfigurationError, match="netrc") as caught:
+                await sender.send(request)
+            assert "w0rd" not in str(caught.value)
+            assert caught.value.__context__ is None
+        assert len(heads) == 1
+
+
+async def test_the_own_session_reads_no_netrc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "netrc"
+    file.write_text("default login me password w0rd")
+    monkeypatch.setenv("NETRC", str(file))
+    async with serving(plain(b"{}")) as (url, heads):
+        sender = transport(url)
+        await sender.send(REQUEST)
+        await sender.close()
+    assert f"Authorization: Token {TOKEN}".encode() in heads[0]
+
+
+@pytest.mark.parametrize("prefix", ["", "/prolific", "/a%20b/c"])
+async def test_errors_name_the_whole_path(prefix: str) -> None:
+    """Also behind a gateway."""
+    at = f"{prefix}/api/v1/data-collection/batches"
+    poll = PollPolicy(max_consecutive_failures=0)
+    answers = {
+        f"GET {at}/b1/status": b"7",
+        f"GET {at}/b1": b"7",
+        f"GET {at}?workspace_id=w1": b"7",
+        f"POST {at}/b1/setup": b"no JSON",
+        f"POST {at}/b1/duplicate": b"7",
+    }
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(plain(answers.pop(heads[-1].decode().split(" HTTP")[0])))
+
+    async with (
+        serving(answer) as (url, heads),
+        ProlificClient(TOKEN, base_url=url + prefix, retry=RetryPolicy(max_attempts=1)) as client,
+    ):
+        verbs = client.batches
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            f"GET {at}/b1/status": lambda: verbs.get_status("b1"),
+            f"GET {at}/b1": lambda: verbs.get("b1"),
+            f"GET {at}": lambda: verbs.list("w1"),
+            f"POST {at}/b1/setup": lambda: verbs.setup("b1"),
+            f"POST {at}/b1/duplicate": lambda: verbs.duplicate("b1", name="unique"),
+            f"GET {at}/b2/status": lambda: verbs.wait_until_ready("b2", poll=poll),
+            f"GET {at}/b3/status": lambda: verbs.wait_until_ready("b3", timeout=0),
+        }
+        for line, call in calls.items():
+            with pytest.raises(ProlificError) as caught:
+                await call()
+            waited = "/b2" in line or "/b3" in line
+            error: Any = caught.value.__cause__ if waited else caught.value
+            assert f"{error.method} {error.path}" == line
+
+
 async def test_a_borrowed_session_that_is_closed() -> None:
     session = aiohttp.ClientSession()
     await session.close()
@@ -407,11 +544,14 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
     monkeypatch.setattr(loop, "getaddrinfo", never)
     sender = transport("https://slow.invalid", request_timeout=30)
     calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
+    post = asyncio.create_task(sender.send(endpoints.change("b1", "setup")))
     await asked.wait()
     await sender.close()
     for call in calls:
         with pytest.raises(ConnectionLostError):
             await call
+    with pytest.raises(ConnectError, match="closed"):  # it surely was not sent
+        await post
 
 
 def test_a_name_that_is_looked_up_for_too_long_was_not_sent() -> None:

@@ -9,6 +9,7 @@ import struct
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import pytest
 from attrs import define, field, frozen
 from yarl import URL
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 Side: TypeAlias = Literal["request", "answer"]
 Ending: TypeAlias = Literal["reset", "close", "stall", "late"]
 Peer: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+EVERY = [7, pytest.param(1, marks=pytest.mark.slow)]
+"""From one byte at which a quick test, and a slow one, breaks an exchange to the next."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 

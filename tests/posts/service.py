@@ -169,6 +169,8 @@ def unknown(
     assert isinstance(outcome.candidates, tuple)
     assert outcome.unreadable == unreadable
     assert outcome.__cause__ is cause
+    outcome.__cause__ = None  # as others do to it
+    assert outcome.failure is cause
     assert (outcome.method, outcome.path) == ("POST", DUPLICATE.path)
     for batch_id in (*candidates, *unreadable):
         assert batch_id in str(outcome)

@@ -80,6 +80,9 @@ class SetUp:
 def held(outcome: ProlificError | None, failure: ProlificError) -> None:
     assert isinstance(outcome, OutcomeUnknownError)
     assert outcome.__cause__ is failure
+    outcome.__cause__ = None  # as others do to it
+    assert outcome.failure is failure
+    assert "look at the batch's status" in str(outcome)
     assert (outcome.method, outcome.path) == ("POST", SETUP.path)
     assert outcome.candidates == ()
 

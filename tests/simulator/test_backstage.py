@@ -25,6 +25,16 @@ def test_ids_look_like_the_services(behind: Backstage) -> None:
     assert int(behind.add_workspace(), 16) != int(behind.workspace_id, 16)
 
 
+def test_a_workspace_may_have_any_id_that_is_free() -> None:
+    state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=AfterLooks(1))
+    behind = Backstage(state, "mine")
+    assert (behind.workspace_id, behind.add_workspace("other")) == ("mine", "other")
+    assert behind.batches[behind.add_batch()].workspace_id == "mine"
+    for taken in ("mine", "other", ""):
+        with pytest.raises(ValueError, match=f"{taken!r} cannot be"):
+            behind.add_workspace(taken)
+
+
 def test_batches_are_a_view_in_order_that_follows_changes(behind: Backstage) -> None:
     view = behind.batches
     first, second = behind.add_batch("1"), behind.add_batch("2")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from prolific_async.simulator import AfterLooks, AfterSeconds, Immediately, Simulator
-from prolific_async.simulator.command import _ending, main
+from prolific_async.simulator.command import DESCRIPTION, _ending, main
 from tests.conftest import HANGS
 
 PROGRAM = """
@@ -63,11 +63,15 @@ def test_another_program_finds_a_ready_batch_and_ctrl_c_leaves_no_traceback() ->
         request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
         with urllib.request.urlopen(request, timeout=HANGS) as answer:
             batch = json.load(answer)
+        request.full_url = f"{printed['PROLIFIC_URL']}/_simulator/requests"
+        with urllib.request.urlopen(request, timeout=HANGS) as answer:
+            (seen,) = json.load(answer)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=HANGS)
     assert list(printed) == NAMES
     assert (batch["status"], batch["total_task_count"]) == ("READY", 200)
     assert batch["workspace_id"] == printed["WORKSPACE_ID"]
+    assert (seen["path"], seen["status"]) == (url.removeprefix(printed["PROLIFIC_URL"]), 200)
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
@@ -125,6 +129,10 @@ def test_endings_can_be_written(text: str, ending: Any) -> None:
         ["--setup", "immediately:1"],
         ["--setup", "never"],
         ["--host", "0.0.0.0"],
+        ["--token", ""],
+        ["--token", "a b"],
+        ["--workspace-id", "ü"],
+        ["--batch-id", "b\n"],
         ["here"],
     ],
 )
@@ -144,3 +152,22 @@ def test_help_tells_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "8765" in shown
     assert "seconds:5" in shown
+    assert DESCRIPTION in shown
+
+
+def test_a_wrong_token_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--token", "secret with spaces"])
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_token_and_ids_are_fixed_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen(signal.SIGINT)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("PROLIFIC_TOKEN", "a-real-one")  # which has no place in the simulator
+    assert main(["--port=0"]) == 0
+    assert "a-real-one" not in screen.getvalue()
+    assert main(["--port=0", "--token=t", "--workspace-id", "w", "--batch-id=b"]) == 0
+    assert screen.getvalue().endswith("\nPROLIFIC_TOKEN=t\nWORKSPACE_ID=w\nBATCH_ID=b\n")

@@ -20,7 +20,11 @@ from prolific_async.simulator.faults import Fault, FaultScript
         {"delay": -0.1},
         {"delay": math.inf},
         {"delay": math.nan},
+        {"delay": "1"},
+        {"delay": True},
+        {"delay": 10**400},
         {"drip": -1},
+        {"drip": []},
         {"cut": -1},
         {"cut": 1.5},
         {"reset": "during"},
@@ -32,6 +36,9 @@ from prolific_async.simulator.faults import Fault, FaultScript
         {"reset": "after", "applied": True},
         {"applied": True},
         {"applied": True, "cut": 3},
+        {"applied": "no", "status": 500},
+        {"headers": "A: b"},
+        {"headers": [1]},
         {"headers": {"Content-Length": "3"}},
         {"headers": {"transfer-encoding": "chunked"}},
         {"headers": {"A": "b\r\nC: d"}},
@@ -162,6 +169,12 @@ def test_a_route_is_whole_segments_at_the_end(path: str) -> None:
 def test_a_route_must_name_something(route: str) -> None:
     with pytest.raises(ValueError, match="inject"):
         FaultScript().add("GET", route, ONE, 1)
+
+
+@pytest.mark.parametrize(("method", "route"), [(None, "/status"), ("GET", 5)])
+def test_method_and_route_must_be_text(method: Any, route: Any) -> None:
+    with pytest.raises(ValueError, match="method and route must be text"):
+        FaultScript().add(method, route, ONE, 1)
 
 
 @pytest.mark.parametrize("times", [0, -1, True, 1.5])

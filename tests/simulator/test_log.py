@@ -1,31 +1,18 @@
 """What is remembered of requests."""
 
+import sys
+import threading
 from typing import Any
 
-import pytest
-
-from prolific_async.simulator.log import Arrival, RequestLog, shown_body
+from prolific_async.simulator import OmittedBody
+from prolific_async.simulator.bodies import MAX_BODY, Body
+from prolific_async.simulator.log import Arrival, RequestLog
 
 
 def arrive(log: RequestLog, path: str, **options: Any) -> Arrival:
     return log.arrive(
         **{"method": "GET", "path": path, "query": {}, "headers": {}, "at": 1.0, **options}
     )
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        (b"", None),
-        (b"{}", {}),
-        (b'{"a": 1}', {"a": 1}),
-        (b"{", "{"),
-        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
-        (b"[" * 200_000, "[" * 200_000),
-    ],
-)
-def test_a_body_is_shown_as_asserts_want_it(raw: bytes, shown: Any) -> None:
-    assert shown_body(raw) == shown
 
 
 def test_requests_stand_in_order_of_arrival_whichever_ends_first() -> None:
@@ -54,3 +41,66 @@ def test_credentials_are_left_out_and_other_headers_shown_in_lower_case() -> Non
     seen = arrive(RequestLog(None), "/", headers=headers).seen
     assert seen.headers == {"user-agent": "me"}
     assert "hush" not in repr(seen)
+
+
+def body(size: int) -> Body:
+    return Body(size, is_json=True, content=f"a body of {size}")
+
+
+def bodies(log: RequestLog) -> list[Any]:
+    return [seen.body for seen in log.in_flight()]
+
+
+def test_of_all_bodies_the_newest_are_kept_up_to_a_bound() -> None:
+    log, third = RequestLog(None), MAX_BODY // 3
+    arrivals = [arrive(log, f"/{number}") for number in range(4)]
+    for arrival in arrivals[:3]:
+        log.keep_body(arrival, body(third))
+    assert bodies(log) == [f"a body of {third}"] * 3 + [None]
+    log.keep_body(arrivals[3], body(3))  # the first one goes for it, two would be too many
+    assert bodies(log) == [OmittedBody(third), *[f"a body of {third}"] * 2, "a body of 3"]
+    log.keep_body(arrive(log, "/4"), body(MAX_BODY))
+    assert bodies(log)[:4] == [*[OmittedBody(third)] * 3, OmittedBody(3)]
+    assert bodies(log)[4] == f"a body of {MAX_BODY}"
+
+
+def test_what_is_too_long_for_a_request_takes_no_room() -> None:
+    log = RequestLog(None)
+    log.keep_body(arrive(log, "/1"), body(MAX_BODY))
+    log.keep_body(arrive(log, "/2"), Body.omitted(MAX_BODY + 1))
+    log.keep_body(arrive(log, "/3"), Body.decoded(b""))
+    assert bodies(log) == [f"a body of {MAX_BODY}", OmittedBody(MAX_BODY + 1), None]
+
+
+def test_a_request_that_is_forgotten_gives_its_room_back() -> None:
+    log = RequestLog(2)
+    for number in range(10):
+        log.keep_body(arrive(log, f"/{number}"), body(MAX_BODY // 2))
+        assert OmittedBody not in map(type, bodies(log))
+    assert len(log._bodies) == 2
+
+
+def test_a_log_of_nothing_holds_nothing() -> None:
+    log = RequestLog(0)
+    for number in range(10):
+        log.keep_body(arrive(log, f"/{number}"), body(2))
+    assert (log.in_flight(), len(log._bodies), log._total) == ((), 0, 0)
+
+
+def test_another_thread_may_read_it_while_it_grows() -> None:
+    log = RequestLog(50)
+
+    def grow() -> None:
+        for number in range(5000):
+            arrive(log, f"/{number}").over = True
+
+    growing, interval = threading.Thread(target=grow), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        growing.start()
+        while growing.is_alive():
+            assert len(log.finished()) <= 51
+        growing.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(log.finished()) == 50

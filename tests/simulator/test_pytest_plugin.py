@@ -1,13 +1,16 @@
 """The fixtures that the package gives to its users' tests, in pytest runs of their own."""
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import pytest
 
 import _prolific_async_pytest
+from prolific_async.simulator import blocked
 
 pytest_plugins = ["pytester"]
 
@@ -25,6 +28,12 @@ async def test_{name}(prolific_simulator, prolific_client):
     ready = await my_application.start_round(prolific_client, original)
     assert ready.status == "READY"
 """
+IN_ITS_LOOP = """
+async def test_{name}(prolific_simulator, prolific_client):
+    assert prolific_simulator._server._listener.get_loop() is asyncio.get_running_loop()
+    await prolific_client.batches.get(prolific_simulator.add_batch())
+"""
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 Run: TypeAlias = Callable[..., pytest.RunResult]
 
 
@@ -42,8 +51,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     pytester.makeini("[pytest]\naddopts = -p no:cacheprovider -W error")
 
     def run(source: str, *options: str) -> pytest.RunResult:
-        pytester.makepyfile("import os\nimport pytest\n" + APPLICATION + source)
-        return pytester.runpytest_subprocess(*options)
+        pytester.makepyfile("import asyncio\nimport os\nimport pytest\n" + APPLICATION + source)
+        return pytester.runpytest_inprocess(*options)
 
     return run
 
@@ -57,12 +66,21 @@ def test_the_documented_test_works_as_it_stands(run: Run) -> None:
     run(documented(), *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> None:
+    scopes = ("function", "class", "module", "package", "session")
+    marks = ["", *(f'({word}="{scope}")' for word in ("loop_scope", "scope") for scope in scopes)]
     source = "".join(
-        f"\n@pytest.mark.asyncio{loop}" + A_TEST.format(name=number)
-        for number, loop in enumerate(("", '(loop_scope="module")', '(loop_scope="session")'))
+        f"\n@pytest.mark.asyncio{mark}" + IN_ITS_LOOP.format(name=number)
+        for number, mark in enumerate(marks)
     )
-    run(source, *asyncio_options("strict")).assert_outcomes(passed=3)
+    # For "class" there must be one.
+    source = "class TestAll:" + source.replace("\n", "\n    ").replace(
+        "(prolific_simulator, ", "(self, prolific_simulator, "
+    )
+    # What "loop_scope" was called before is deprecated.
+    options = ["-W", "default::pytest.PytestDeprecationWarning", *asyncio_options("strict")]
+    run(source, *options).assert_outcomes(passed=11)
 
 
 def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> None:
@@ -70,7 +88,26 @@ def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> Non
     run(A_TEST.format(name="it"), *options).assert_outcomes(passed=1)
 
 
+def test_a_pytest_asyncio_without_loop_scope_is_told_of_and_harms_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_asyncio.plugin.fixture", lambda _function=None, **_options: None)
+    source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
+    ran = run(source, *asyncio_options("strict"))
+    ran.assert_outcomes(passed=1, errors=1)
+    ran.stdout.fnmatch_lines(["*pytest-asyncio 0.24 or later*"])
+
+
+def test_the_loop_is_the_tests_own_where_no_option_says_otherwise() -> None:
+    def getini(name: str) -> str:
+        raise ValueError(f"unknown configuration value: {name!r}")  # pytest-asyncio 0.24 and 0.25
+
+    config: Any = SimpleNamespace(getini=getini)
+    assert _prolific_async_pytest._default_scope(config) == "function"
+
+
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
+@pytest.mark.slow
 def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
     marks = '\n@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     ran = run(marks + A_TEST.format(name="it"), *others)
@@ -78,16 +115,159 @@ def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
     ran.stdout.fnmatch_lines(["prolific_async runs on asyncio, not on trio*anyio_backend*"])
 
 
+@pytest.mark.parametrize("loop", ["", '(loop_scope="module")'])
+def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, loop: str) -> None:
+    # In its mode "auto" pytest-asyncio takes tests, too, that are marked for anyio.
+    marks = f"\n@pytest.mark.anyio\n@pytest.mark.asyncio{loop}"
+    ran = run(marks + A_TEST.format(name="it"), *asyncio_options("auto"), "-k", "asyncio")
+    ran.assert_outcomes(errors=1)
+    ran.stdout.fnmatch_lines(["prolific_simulator cannot be in two event loops*strict*"])
+
+
+@pytest.mark.slow
 def test_with_neither_it_says_what_is_needed(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_simulator needs an asynchronous test*pytest.mark.asyncio*"])
+    ran.stdout.fnmatch_lines(["prolific_simulator must know what runs*pytest.mark.asyncio*"])
 
 
-def test_a_synchronous_test_is_told_that_it_must_not_be(run: Run) -> None:
+IN_A_THREAD = """
+import threading
+import urllib.request
+def ask(simulator, batch_id):
+    url = f"{os.environ['PROLIFIC_URL']}/api/v1/data-collection/batches/{batch_id}"
+    headers = {"Authorization": "Token " + os.environ["PROLIFIC_TOKEN"]}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+        return answer.status
+def serving():
+    return [thread.name for thread in threading.enumerate()][1:]
+def test_it(prolific_simulator):
+    assert ask(prolific_simulator, prolific_simulator.add_batch()) == 200
+    assert [seen.status for seen in prolific_simulator.requests] == [200]
+    assert serving() == ["prolific-simulator"]
+def test_nothing_is_left():
+    assert not serving()
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [asyncio_options("auto"), asyncio_options("strict"), ["-p", "no:asyncio", "-p", "no:anyio"]],
+)
+def test_a_plain_test_gets_a_simulator_in_a_thread(run: Run, options: list[str]) -> None:
+    run(IN_A_THREAD, *options).assert_outcomes(passed=2)
+
+
+def test_its_thread_ends_with_a_test_that_fails(run: Run) -> None:
+    source = IN_A_THREAD.replace("== 200", "== 404", 1)
+    run(source, *asyncio_options("auto")).assert_outcomes(failed=1, passed=1)
+
+
+def test_other_kinds_of_plain_tests_get_it_as_well(run: Run) -> None:
+    source = """
+import unittest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from prolific_async import ProlificClient
+def is_in_a_thread(simulator):
+    return simulator._server._listener.get_loop() is not None and simulator._thread is not None
+class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def _simulator(self, prolific_simulator):
+        self.simulator = prolific_simulator
+    async def test_async(self):
+        assert is_in_a_thread(self.simulator)
+        async with ProlificClient() as client:
+            await client.batches.get(self.simulator.add_batch())
+@settings(suppress_health_check=list(HealthCheck), max_examples=2, database=None)
+@given(number=st.integers())
+def test_hypothesis(prolific_simulator, number):
+    assert is_in_a_thread(prolific_simulator)
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+def test_with_a_fixture_of_anyio(anyio_backend, prolific_simulator):
+    assert is_in_a_thread(prolific_simulator)
+@pytest.mark.parametrize("mark", [1])
+def test_of_a_module_that_is_marked(mark, prolific_simulator):
+    assert is_in_a_thread(prolific_simulator)
+"""
+    run(source, *asyncio_options("strict")).assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize("mark", ["asyncio", "anyio"])
+def test_a_property_of_coroutines_has_it_in_its_loop(run: Run, mark: str) -> None:
+    source = f"""
+from hypothesis import HealthCheck, given, settings, strategies as st
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+@pytest.mark.{mark}
+@pytest.mark.parametrize("again", [1, 2])
+@settings(suppress_health_check=list(HealthCheck), max_examples=2, database=None)
+@given(number=st.integers())
+""" + IN_ITS_LOOP.format(name="it").replace("client)", "client, again, number)")
+    run(source, *asyncio_options("strict")).assert_outcomes(passed=2)
+
+
+def test_a_plain_test_is_told_that_no_client_can_be_had(run: Run) -> None:
     ran = run("def test_it(prolific_client): ...", *asyncio_options("auto"))
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_client needs an asynchronous test*"])
+    ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous test*ProlificClient()*async def"])
+
+
+def readme(heading: str, number: int = 0) -> str:
+    """Return an example in Python from under a heading of README."""
+    section = README.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    found: list[str] = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    return found[number]
+
+
+def test_readmes_test_of_readmes_application_works_as_it_stands(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(my_application=readme("In a FastAPI application"))
+    source = readme("Testing your own application", 2)
+    run(source, *asyncio_options("strict")).assert_outcomes(passed=1)
+
+
+BLOCKED = """
+from fastapi.testclient import TestClient
+from my_application import app
+@pytest.mark.asyncio
+async def test_it(prolific_simulator):
+    with TestClient(app) as browser:
+        path = f"/batches/{prolific_simulator.add_batch()}/copies"
+        assert browser.post(path, params={"name": "Round 2"}).status_code == 202
+"""
+
+
+def test_who_blocks_the_loop_of_the_simulator_is_told_so_at_once(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "_EVERY", 0.01)
+    pytester.makepyfile(my_application=readme("In a FastAPI application"))
+    ran = run(BLOCKED, *asyncio_options("strict"))
+    ran.assert_outcomes(failed=1, errors=1)
+    ran.stdout.fnmatch_lines(
+        ["the test blocks the event loop*starlette.testclient*make it a plain def test*"]
+    )
+
+
+def test_who_holds_the_loop_for_long_but_waits_for_nobody_is_left_alone(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "_EVERY", 0.001)
+    source = """
+import time
+@pytest.mark.asyncio
+async def test_it(prolific_simulator, prolific_client):
+    call = asyncio.create_task(prolific_client.batches.get(prolific_simulator.add_batch()))
+    for _ in range(10):  # in one of these turns it connects
+        time.sleep(0.02)
+        await asyncio.sleep(0)
+    assert (await call).name
+"""
+    run(source, *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
 def test_the_environment_leads_to_the_simulator_for_one_test(run: Run) -> None:
@@ -103,6 +283,7 @@ async def test_after():
     run(source, *asyncio_options("auto")).assert_outcomes(passed=2)
 
 
+@pytest.mark.slow
 def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
     source = """
 from prolific_async.simulator import AfterLooks, Simulator
@@ -119,16 +300,19 @@ async def test_it(prolific_simulator, prolific_client):
     run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_a_project_that_does_not_use_it_imports_nothing_of_the_package(run: Run) -> None:
+def test_a_project_that_does_not_use_it_imports_nothing_of_the_package(
+    run: Run, pytester: pytest.Pytester
+) -> None:
     source = """
 import sys
 def test_it(request):
     assert request.config.pluginmanager.hasplugin("prolific_async")
     assert not {"prolific_async", "aiohttp", "cattrs"} & set(sys.modules)
 """
-    run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
+    pytester.makepyfile(source)
+    # In a process of its own, since this one has imported everything.
+    pytester.runpytest_subprocess(*asyncio_options("auto")).assert_outcomes(passed=1)
 
 
 def test_readme_shows_the_test_that_is_run() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert documented() in readme
+    assert documented() == readme("Testing your own application", 1).rstrip()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -12,9 +13,11 @@ from typing import Any
 import attrs
 import pytest
 
-from prolific_async.simulator import AfterLooks, Ending, Fault, Simulator
+from prolific_async.simulator import Ending, Fault, OmittedBody, Simulator
+from prolific_async.simulator.bodies import MAX_BODY
 from prolific_async.simulator.server import _reset
 from tests.conftest import NOON
+from tests.costs import LIMIT, held_by
 
 BATCHES = "/api/v1/data-collection/batches"
 STATUS_BODY = b'{"status": "UNINITIALISED"}'
@@ -37,7 +40,9 @@ class Connection:
         await self.writer.drain()
 
     async def head(self) -> tuple[int, dict[str, str]]:
-        first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        async with asyncio.timeout(5):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         return int(first.split()[1]), headers
 
@@ -64,7 +69,9 @@ async def quiet(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
     yield
     await asyncio.sleep(0.01)
     assert complaints == []
-    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+    # Not `caplog.records`: of those there is a new list by now.
+    records = caplog.get_records("setup") + caplog.get_records("call")
+    assert [record for record in records if record.levelno >= logging.WARNING] == []
 
 
 @pytest.fixture
@@ -124,6 +131,153 @@ async def test_a_heavy_body_is_taken(sim: Simulator, wire: Connection, batch_id:
     await wire.send("POST", f"/{batch_id}/duplicate", body=body)
     assert (await wire.answer())[0] == 201
     assert sim.requests[0].body == {"name": name}
+
+
+async def test_a_body_that_is_too_long_is_read_refused_and_not_kept(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    size = MAX_BODY + 2**20
+
+    async def call() -> None:
+        await wire.send("POST", f"/{batch_id}/duplicate", f"Content-Length: {size + 2}")
+        wire.writer.write(b'"')
+        for _ in range(size // 2**18):  # all at once, it is the test that would hold the loop
+            wire.writer.write(b"x" * 2**18)
+            await wire.writer.drain()
+        wire.writer.write(b'"')
+        status, answer = await wire.answer()
+        assert (status, str(MAX_BODY) in answer.decode()) == (413, True)
+
+    assert await held_by(call) < LIMIT
+    await wire.send("GET", f"/{batch_id}/status")  # the connection is still good
+    assert await wire.answer() == (200, STATUS_BODY)
+    assert [seen.body for seen in sim.requests[-2:]] == [OmittedBody(size + 2), None]
+    assert len(sim.batches) == 1
+
+
+async def test_a_fault_comes_before_the_length_of_a_body(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    sim.inject("POST", "/duplicate", Fault(429))
+    await wire.send("POST", f"/{batch_id}/duplicate", body=b" " * (MAX_BODY + 1))
+    assert (await wire.answer())[0] == 429
+
+
+async def test_who_waits_for_100_continue_is_told_to_go_on(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    for expect in ("100-continue", "100-Continue"):
+        lines = (f"Expect: {expect}", "Content-Length: 13")
+        await wire.send("POST", f"/{batch_id}/duplicate", *lines)
+        assert await wire.head() == (100, {})
+        assert sim.in_flight
+        wire.writer.write(b'{"name": "a"}')
+        assert (await wire.answer())[0] == 201
+    assert [seen.body for seen in sim.requests] == [{"name": "a"}] * 2
+
+
+async def test_who_expects_it_and_sends_chunks_is_told_too(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    lines = ("Expect: 100-continue", "Transfer-Encoding: chunked")
+    await wire.send("POST", f"/{batch_id}/duplicate", *lines)
+    assert (await wire.head())[0] == 100
+    wire.writer.write(b'3;x=y\r\n{"n\r\nA\r\name": "a"}\r\n0\r\nX-Sum: 1\r\n\r\n')
+    assert (await wire.answer())[0] == 201
+    assert sim.requests[0].body == {"name": "a"}
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "POST PATH HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0",
+        "POST PATH HTTP/1.1\r\nExpect: 100-continue",
+        "POST PATH HTTP/1.1\r\nExpect: something-else\r\nContent-Length: 2",
+        "POST PATH HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2",
+    ],
+)
+async def test_nobody_else_is(
+    sim: Simulator, wire: Connection, batch_id: str, request_line: str
+) -> None:
+    head = request_line.replace("PATH", f"{BATCHES}/{batch_id}/duplicate")
+    head += f"\r\nHost: localhost\r\nAuthorization: Token {sim.token}\r\n\r\n"
+    wire.writer.write(head.encode() + b"{}" * ("Length: 2" in head))
+    assert (await wire.answer())[0] == 201
+    await wire.send("GET", f"/{batch_id}/status")
+    assert await wire.answer() == (200, STATUS_BODY)
+
+
+async def test_a_body_may_be_packed(sim: Simulator, wire: Connection, batch_id: str) -> None:
+    body = gzip.compress(b'{"name": "packed"}')
+    await wire.send("POST", f"/{batch_id}/duplicate", "Content-Encoding: gzip", body=body)
+    assert (await wire.answer())[0] == 201
+    assert sim.requests[0].body == {"name": "packed"}
+
+
+async def test_a_small_body_that_unpacks_into_too_much_is_refused(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    body = gzip.compress(b" " * (MAX_BODY + 1))
+    await wire.send("POST", f"/{batch_id}/duplicate", "Content-Encoding: gzip", body=body)
+    assert (await wire.answer())[0] == 413
+    assert sim.requests[0].body == OmittedBody(MAX_BODY + 1)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b"[" * 100_000, b'{"name": NaN}'])
+async def test_a_connection_outlives_a_body_that_is_refused(
+    sim: Simulator, wire: Connection, batch_id: str, body: bytes
+) -> None:
+    await wire.send("POST", f"/{batch_id}/duplicate", body=body)
+    await wire.send("GET", f"/{batch_id}/status")
+    assert (await wire.answer())[0] == 400
+    assert await wire.answer() == (200, STATUS_BODY)
+
+
+async def test_requests_may_follow_each_other_before_any_is_answered(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    for number in range(50):
+        await wire.send("POST", f"/{batch_id}/duplicate", body=b'{"name": "%d"}' % number)
+    assert [(await wire.answer())[0] for _ in range(50)] == [201] * 50
+    assert [batch.name for batch in sim.batches.values()][1:] == [str(n) for n in range(50)]
+
+
+@pytest.mark.parametrize(
+    "fault", [None, Fault(503), Fault(body={"a": 1}, cut=3), Fault(body={"a": 1}, drip=0)]
+)
+async def test_an_answer_to_head_has_no_body(
+    sim: Simulator, wire: Connection, batch_id: str, fault: Fault | None
+) -> None:
+    if fault:
+        sim.inject("HEAD", "/status", fault)
+    await wire.send("HEAD", f"/{batch_id}/status")
+    await wire.send("GET", f"/{batch_id}/status")
+    status, headers = await wire.head()
+    assert status == (fault.answer.status if fault and fault.answer else 405)
+    assert int(headers["content-length"]) > 0
+    assert await wire.answer() == (200, STATUS_BODY)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("OPTIONS", "/ID/status", 405), ("GET", "/" + "x" * 7000, 404), ("GET", "/%zz%ff%00", 404)],
+)
+async def test_odd_requests_are_answered_as_any(
+    sim: Simulator, wire: Connection, batch_id: str, method: str, path: str, status: int
+) -> None:
+    await wire.send(method, path.replace("ID", batch_id))
+    assert (await wire.answer())[0] == status
+    await wire.send("GET", f"/{batch_id}/status")
+    assert await wire.answer() == (200, STATUS_BODY)
+
+
+async def test_the_other_protocol_that_a_client_offers_is_not_taken(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+    for _ in range(2):
+        await wire.send("POST", f"/{batch_id}/duplicate", *offer, body=b"{}")
+        assert (await wire.answer())[0] == 201
 
 
 @pytest.mark.parametrize(
@@ -370,14 +524,12 @@ async def test_a_setup_function_that_raises_is_an_error_of_the_server_and_logged
     assert sim.batches[batch_id].status == "UNINITIALISED"
 
 
-async def test_a_body_that_cannot_be_unpacked_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    async with Simulator(setup=AfterLooks(0)) as sim:
-        wire = await connect(sim)
-        await wire.send(
-            "POST", f"/{sim.add_batch()}/setup", "Content-Encoding: gzip", body=b"no gzip"
-        )
-        assert (await wire.answer())[0] == 400
-        await wire.close()
+async def test_a_body_that_cannot_be_unpacked_is_refused_and_ends_the_connection(
+    sim: Simulator, wire: Connection, batch_id: str
+) -> None:
+    await wire.send("POST", f"/{batch_id}/setup", "Content-Encoding: gzip", body=b"no gzip")
+    assert (await wire.answer())[0] == 400
+    assert await wire.reader.read() == b""  # where the next request begins is not known
     assert [seen.status for seen in sim.requests] == [400]
 
 

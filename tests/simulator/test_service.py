@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.bodies import NO_BODY, Body
 from prolific_async.simulator.endings import AfterLooks, Ending
 from prolific_async.simulator.service import Call, Service
 from prolific_async.simulator.state import State
@@ -44,7 +45,7 @@ class World(Backstage):
             path=options.get("root", BATCHES) + path,
             query=options.get("query", {}),
             authorization=options.get("authorization", "Token right"),
-            body=body if isinstance(body, bytes) else json.dumps(body).encode(),
+            body=Body.decoded(body if isinstance(body, bytes) else json.dumps(body).encode()),
         )
         answer = self.service.answer(call)
         self.allow = answer.headers.get("Allow")
@@ -219,6 +220,26 @@ def test_every_field_of_a_set_up_can_be_left_out(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "value"), [(b"3.0", 3), (b"3e2", 300), (b"9223372036854775807", 2**63 - 1)]
+)
+def test_a_number_is_an_integer_by_its_value(number: bytes, value: int) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    body = b'{"tasks_per_group": ' + number + b"}"
+    assert world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
+    chosen = world.batches[batch_id].tasks_per_group
+    assert (chosen, type(chosen)) == (value, int)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400", b"1" + b"0" * 5000])
+def test_a_number_that_none_can_hold_is_refused(number: bytes) -> None:
+    world = World()
+    batch_id = world.add_batch()
+    body = b'{"tasks_per_group": ' + number + b"}"
+    assert detail(world.ask("POST", f"/{batch_id}/setup", body), 400)
+
+
+@pytest.mark.parametrize(
     "look",
     [
         lambda world, batch_id: world.ask("GET", f"/{batch_id}")[1]["status"],
@@ -251,7 +272,7 @@ def test_a_body_that_is_no_json_object_is_refused(verb: str, body: bytes) -> Non
 
 
 WRONG_KINDS: dict[tuple[str, str], list[Any]] = {
-    ("setup", "tasks_per_group"): [0, -1, True, "2", 2.0, None, []],
+    ("setup", "tasks_per_group"): [0, -1, 0.0, 2.5, 2**63, 10**19, 1e19, True, "2", None, []],
     ("setup", "dataset_id"): [1, None, {}, True, "", "unknown"],
     ("duplicate", "name"): [1, None, ["x"], False],
     ("duplicate", "upload_new_dataset"): [1, 0, "true", None, {}],
@@ -370,5 +391,5 @@ def test_what_is_shown_follows_every_change() -> None:
 
 
 def test_a_call_does_not_show_its_token() -> None:
-    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=b"")
+    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=NO_BODY)
     assert "hush" not in repr(call)

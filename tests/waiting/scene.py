@@ -63,7 +63,7 @@ class Waiter:
         if seen == READY:
             self._end("ready", now)
 
-    def expire(self, now: float, *, looking: bool) -> None:
+    def expire(self, now: float, *, looking: bool, held: bool) -> None:
         self.must_go_on("expires")
         self._end("expired while looking" if looking else "expired", now)
 

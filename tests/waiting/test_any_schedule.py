@@ -191,14 +191,14 @@ class ModelWaiter(Waiter):
         late = late and not self.slept_over(now)
         self.world.check(not late, f"{self.key} is served after its deadline")
 
-    def expire(self, now: float, *, looking: bool) -> None:
+    def expire(self, now: float, *, looking: bool, held: bool) -> None:
         assert self.deadline is not None
         if self.due is not None and self.due <= now:
             self.world.left_due[self.key] = clock()
         sent = self.world.sent
         may_look = sent[self.key] or sent[None] or sent["a"] or sent["b"] or sent["c"]
         self.world.check(may_look if looking else not sent[self.key], f"{self.key}: a look is sent")
-        super().expire(now, looking=looking)
+        super().expire(now, looking=looking, held=held)
         on_time = abs(now - self.deadline) < 1e-6 or self.slept_over(now)
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")
 

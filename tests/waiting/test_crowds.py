@@ -594,6 +594,7 @@ async def test_one_look_lasts_no_longer_than_a_request_whatever_is_held(sim: Sim
         held.cancel()
 
 
+@pytest.mark.slow
 async def test_a_refused_list_is_held_for_bare_ids_too(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -776,6 +777,7 @@ def busiest_second(sim: Simulator, since: int = 0) -> int:
     return max(sum(start <= at < start + 1 for at in times) for start in times)
 
 
+@pytest.mark.slow
 async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
     ids = [sim.add_batch() for _ in range(200)]
     for one in ids:
@@ -797,6 +799,7 @@ async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
     assert counted(sim)["duplicate"] == 5
 
 
+@pytest.mark.slow
 async def test_the_limit_holds_after_a_server_that_hung(sim: Simulator) -> None:
     batch_id = sim.add_batch()
     sim.inject("GET", f"/{batch_id}", Fault(delay=0.4), times=2)
@@ -805,6 +808,7 @@ async def test_the_limit_holds_after_a_server_that_hung(sim: Simulator) -> None:
     assert busiest_second(sim) <= 49
 
 
+@pytest.mark.slow
 async def test_a_429_slows_all_and_nobody_starves(sim: Simulator) -> None:
     ids = going(sim, 30)
     async with of_client(sim, strategy="status") as client:
@@ -1073,6 +1077,7 @@ async def test_as_ready_of_an_endless_stream_that_is_left(
     await until(lambda: not tasks() - {asyncio.current_task()})
 
 
+@pytest.mark.slow
 async def test_a_stream_never_holds_the_loop(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(status="UNINITIALISED")
 
@@ -1129,10 +1134,62 @@ async def test_an_error_of_a_stream_that_was_left_is_nobodys(
     assert "never retrieved" not in caplog.text
 
 
-async def test_a_bad_id_in_a_stream(sim: Simulator, client: ProlificClient) -> None:
-    with pytest.raises(ValueError, match="id"):
-        await read_into([], client.batches.as_ready(stream(["b1", ""]), poll=SLOW))
+@pytest.mark.parametrize("bad", ["", "..", "a\nb", "\ud800", None, 7, b"b1", float("nan")])
+async def test_a_bad_id_in_a_stream_fails_in_its_place_and_no_other(
+    sim: Simulator, client: ProlificClient, bad: Any
+) -> None:
+    ids = going(sim, 3)
+    given = [ids[0], bad, *ids[1:], bad]
+    outcomes = [one async for one in client.batches.as_ready(stream(given))]
+    assert {one.id for one in outcomes if isinstance(one, Batch)} == set(ids)
+    errors = [one for one in outcomes if isinstance(one, WaitError)]
+    assert [type(one) for one in errors] == [WaitFailedError, WaitFailedError]
+    for error in errors:
+        assert (error.batch_id, error.polls, error.events) == (str(bad), 0, ())
+        assert isinstance(error.__cause__, ValueError)
+        assert str(error.__cause__) in str(error)
     assert not tasks() - {asyncio.current_task()}
+
+
+async def test_a_bad_id_that_comes_late_ends_no_wait_that_goes_on(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    first, last = sim.add_batch(), sim.add_batch()
+    come = asyncio.Event()
+
+    async def ids() -> AsyncIterator[str]:
+        yield first
+        yield ".."
+        await come.wait()
+        yield last
+
+    seen: list[Any] = []
+    reading = asyncio.create_task(read_into(seen, client.batches.as_ready(ids())))
+    await until(lambda: len(seen) == 1 and sim.requests)
+    assert isinstance(seen[0], WaitFailedError)
+    assert not reading.done()
+    for batch_id in (first, last):
+        sim.set_status(batch_id, "READY")
+    come.set()
+    await reading
+    assert {one.id for one in seen[1:]} == {first, last}
+
+
+async def test_an_iterable_that_is_there_is_checked_before_any_look(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    given = (one for one in [sim.add_batch(status="READY"), ".."])
+    with pytest.raises(ValueError, match="id"):
+        client.batches.as_ready(given)
+    with pytest.raises(ValueError, match="id"):
+        await client.batches.wait_all(["b1", ".."], return_exceptions=True)
+    assert sim.requests == ()
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": -1}, {"timeout": True}, {"poll": "quick"}])
+async def test_wrong_rules_are_no_fault_of_an_id(client: ProlificClient, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        client.batches.as_ready(stream(["b1"]), **wrong)
 
 
 async def test_as_ready_yields_in_order_of_readiness(

@@ -404,7 +404,7 @@ def test_a_look_that_raises_leaves_nobody_hanging(
         futures = [service.engine.start(waiter) for waiter in waiters]
         await asyncio.sleep(1)
         if count == 1:
-            assert isinstance(waiters[0].ended, ZeroDivisionError)
+            assert isinstance(waiters[0].ended.__cause__, ZeroDivisionError)
         else:
             assert "home: 10 are looked at singly for 60 s: ZeroDivisionError()" in caplog.messages
         broken[0] = False

@@ -53,9 +53,11 @@ class Told(Wait):
         super().observe(seen, now)
         return self.told[before:]
 
-    def expire(self, now: float, *, looking: bool) -> list[StatusEvent]:  # type: ignore[override]
+    def expire(  # type: ignore[override]
+        self, now: float, *, looking: bool = False, held: bool = False
+    ) -> list[StatusEvent]:
         before = len(self.told)
-        super().expire(now, looking=looking)
+        super().expire(now, looking=looking, held=held)
         return self.told[before:]
 
 
@@ -195,7 +197,7 @@ def test_ready_whose_get_hangs_is_no_ready() -> None:
 def test_ready_whose_get_was_never_sent_is_its_last_look() -> None:
     wait = waiting(10)
     wait.observe(READY, 2)
-    (ready,) = wait.expire(10, looking=False)
+    (ready,) = wait.expire(10, held=True)
     assert (ready.polls, ready.next_in, ready.error) == (1, None, None)
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert (wait.outcome.polls, wait.outcome.__cause__) == (1, None)
@@ -284,6 +286,9 @@ def test_fatal_statuses_end_the_wait_at_once(status: int) -> None:
     assert (event.error, event.next_in) == (error, None)
     assert isinstance(wait.outcome, WaitFailedError)
     assert wait.outcome.__cause__ is error
+    wait.outcome.__cause__ = None  # as others do to it
+    assert wait.outcome.failure is error
+    assert str(error) in str(wait.outcome)
     assert wait.outcome.events == (event,)
 
 
@@ -362,16 +367,18 @@ def test_time_out_says_what_was_seen_last() -> None:
     wait = waiting(10, now=5)
     assert see(wait, PROCESSING, 6).elapsed == 1
     see(wait, failing(error := status_error(503)), 14.9)
-    assert wait.expire(15, looking=False) == []
+    assert wait.expire(15) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.__cause__ is error
+    wait.outcome.__cause__ = None  # as others do to it
+    assert wait.outcome.failure is error
     assert (wait.outcome.last_status, wait.outcome.polls) == (BatchStatus.PROCESSING, 2)
     assert wait.outcome.elapsed == 10
 
 
 def test_time_out_before_the_first_look() -> None:
     wait = waiting(10)
-    assert wait.expire(10, looking=False) == []
+    assert wait.expire(10, held=True) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.__cause__ is None
     assert (wait.outcome.polls, wait.outcome.events) == (0, ())
@@ -401,7 +408,7 @@ def test_no_time_is_one_look(look: Look) -> None:
 def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
     wait = Wait("b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5)
     assert (wait.due, wait.deadline) == (5, 35)
-    wait.expire(35, looking=True)
+    wait.expire(35, looking=True, held=False)
     assert isinstance(wait.outcome, WaitTimeoutError)
 
 
@@ -501,9 +508,10 @@ def test_the_result_is_the_batch_or_the_error() -> None:
     assert wait.result() == batch()
     wait = waiting()
     see(wait, failing(status_error(404)), 1)
+    error = wait.outcome
     with pytest.raises(WaitFailedError) as raised:
         wait.result()
-    assert raised.value is wait.outcome
+    assert raised.value is error
 
 
 def test_the_last_20_events_are_kept() -> None:
@@ -557,7 +565,7 @@ def test_whatever_is_seen_a_wait_keeps_its_promises(
             break
         if wait.due is None or (wait.deadline is not None and wait.due >= wait.deadline):
             assert wait.deadline is not None
-            events += wait.expire(wait.deadline, looking=False)
+            events += wait.expire(wait.deadline)
             break
         now = max(now, wait.due)
         if wait.deadline is not None and now + latency >= wait.deadline:

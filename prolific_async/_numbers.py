@@ -1,0 +1,102 @@
+"""Makes numbers from outside plain: numpy's, ``Decimal``, ``Fraction`` and the like.
+
+Arithmetic on what is not quite a number goes wrong far from its cause: numpy's booleans cannot be
+subtracted, and a ``Decimal`` does not go with a ``float``.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from datetime import timedelta
+from typing import Any, SupportsFloat, SupportsIndex
+
+from prolific_async._wording import brief
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    least: float = 0.0,
+    positive: bool = False,
+    infinite: bool = False,
+    or_none: bool = False,
+) -> float:
+    """Return a number as a plain ``float``.
+
+    Args:
+        name: What the number is, for the message.
+        value: Anything with ``__float__`` or ``__index__`` that is no boolean and no text.
+        least: The smallest value that is allowed.
+        positive: Whether only values above 0 are allowed, instead.
+        infinite: Whether infinity is allowed.
+        or_none: Whether the message says that None is allowed; the caller sees to that.
+
+    Raises:
+        ValueError: It is no such number.
+
+    """
+    if isinstance(value, timedelta) or "timedelta" in _dtype(value):
+        raise ValueError(f"{name} must be a number, not a timedelta: give its total_seconds()")
+    kind = "a number" if infinite else "a finite number"
+    kind = f"{kind} above 0" if positive else f"{kind} from {least:g}"
+    problem = f"{name} must be {kind}{', or None' if or_none else ''}"
+    try:
+        plain = value if type(value) is float else _as_float(value)
+    except Exception as error:
+        raise ValueError(f"{problem}: {_shown(value)}") from error
+    if not (plain > 0 if positive else plain >= least) or (math.isinf(plain) and not infinite):
+        raise ValueError(f"{problem}: {_shown(value)}")
+    return plain
+
+
+def whole(name: str, value: object, *, least: int) -> int:
+    """Return a whole number as a plain ``int``.
+
+    Args:
+        name: What the number is, for the message.
+        value: Anything with ``__index__`` that is no boolean.
+        least: The smallest value that is allowed.
+
+    Raises:
+        ValueError: It is no such number.
+
+    """
+    problem = f"{name} must be a whole number from {least}"
+    try:
+        plain = operator.index(_numeric(value))
+    except Exception as error:
+        raise ValueError(f"{problem}: {_shown(value)}") from error
+    if plain < least:
+        raise ValueError(f"{problem}: {_shown(value)}")
+    return plain
+
+
+def _as_float(value: object) -> float:
+    plain = float(_numeric(value))
+    if math.isinf(plain) and value != plain:
+        raise OverflowError("it is finite, but beyond every float")
+    return plain
+
+
+def _numeric(value: object) -> Any:
+    """Return a value that float() and index() may be given: they would also take text and bool."""
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat | SupportsIndex):
+        raise TypeError("it is no number")
+    dtype = _dtype(value)
+    if dtype and not ("int" in dtype or "float" in dtype):
+        raise TypeError(f"it is of the type {dtype}")
+    return value
+
+
+def _dtype(value: object) -> str:
+    """Return the name of numpy's type of a value, empty for what has none."""
+    return str(getattr(value, "dtype", ""))
+
+
+def _shown(value: object) -> str:
+    try:
+        return brief(repr(value))
+    except Exception:  # noqa: BLE001 - what is wrong is the number; and repr refuses huge ints
+        return f"<{type(value).__name__}>"

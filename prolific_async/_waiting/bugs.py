@@ -1,0 +1,49 @@
+"""What a bug does to waits: it ends those that it concerns, is logged, and stops no other."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from prolific_async._frames import without_frames
+from prolific_async._wording import brief
+from prolific_async.errors import ProlificError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from prolific_async._waiting.entries import Waiter
+
+_log = logging.getLogger("prolific_async")
+
+
+def log(what: str, name: str | None, error: Exception) -> None:
+    """Log a bug with its traceback."""
+    with suppress(Exception):  # a handler or filter of the application's may be what raises
+        _log.error("%s %s is broken", what, name, exc_info=error)
+
+
+def fail(
+    key: str, waiters: Mapping[Waiter, asyncio.Future[None] | None], error: Exception, now: float
+) -> None:
+    """Log a bug that concerns a few waiters of one key, and end them."""
+    log("waiting for", key, error)
+    failure = ProlificError(
+        "this is a bug, of this package or of a policy or log handler that it was given "
+        f"({brief(repr(error))}); the log has its traceback"
+    )
+    # Its frames hold the waiters, which are to hold it.
+    failure.__cause__ = without_frames(error)
+    for waiter, done in waiters.items():
+        with suppress(Exception):  # the waiter may be what is broken
+            if not waiter.is_over:
+                waiter.fail(failure, now)
+        settle(done)
+
+
+def settle(done: asyncio.Future[None] | None) -> None:
+    """Tell who awaits a waiter that it is over."""
+    if done is not None and not done.done():
+        done.set_result(None)

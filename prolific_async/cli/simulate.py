@@ -1,0 +1,46 @@
+"""``prolific-async simulate``, as the core has it, with typer's help and errors."""
+
+from typing import Annotated, Any
+
+import typer
+
+from prolific_async.cli import exits
+from prolific_async.simulator.command import DESCRIPTION, OPTIONS, serve
+
+__all__ = ["DESCRIPTION", "simulate"]
+
+
+def _option(name: str) -> Any:
+    option = OPTIONS[name]
+
+    def parse(text: str) -> Any:
+        try:
+            return option.parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(
+        f"--{name}",
+        metavar=option.metavar,
+        help=option.help,
+        parser=parse,
+        show_default=option.default is not None,
+    )
+
+
+def simulate(
+    *,
+    port: Annotated[Any, _option("port")] = OPTIONS["port"].default,
+    setup: Annotated[Any, _option("setup")] = OPTIONS["setup"].default,
+    token: Annotated[Any, _option("token")] = OPTIONS["token"].default,
+    workspace_id: Annotated[Any, _option("workspace-id")] = OPTIONS["workspace-id"].default,
+    batch_id: Annotated[Any, _option("batch-id")] = OPTIONS["batch-id"].default,
+) -> None:
+    """Serve as ``prolific_async.simulator.command`` does."""
+    try:
+        code = serve(
+            port=port, setup=setup, token=token, workspace_id=workspace_id, batch_id=batch_id
+        )
+    except OSError as error:
+        code = exits.lose_output(error)
+    raise typer.Exit(code)

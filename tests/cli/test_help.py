@@ -1,0 +1,122 @@
+"""Every help page, on a wide terminal and on a narrow one."""
+
+import re
+from typing import Any
+
+import pytest
+import typer
+
+from prolific_async.cli import app
+from prolific_async.simulator.command import OPTIONS
+from tests.cli.test_wait import END, LOOK
+
+EXAMPLE = re.compile(r"^ {4}\S.*\n(?: {6}\S.*\n)*", re.MULTILINE)
+
+
+def _pages(command: Any, *path: str) -> list[tuple[str, ...]]:
+    pages = [path]
+    for name, each in getattr(command, "commands", {}).items():
+        pages += _pages(each, *path, name)
+    return pages
+
+
+PAGES = _pages(typer.main.get_command(app))
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(page) or "all")
+
+
+def test_these_are_all_pages() -> None:
+    verbs = ["duplicate", "setup", "status", "list", "show", "wait"]
+    batch = [("batch",), *(("batch", verb) for verb in verbs)]
+    assert [(), ("demo",), ("simulate",), *batch] == PAGES
+
+
+@every_page
+def test_h_is_help(page: tuple[str, ...], cli: Any) -> None:
+    ran = cli(*page, "-h")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.lines[0].startswith(f"Usage: {' '.join(['prolific-async', *page])} ")
+    assert ran.out == cli(*page, "--help").out
+    assert "-h, --help" in ran.out
+
+
+@every_page
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_page_fits_the_terminal_and_nothing_is_cut(
+    page: tuple[str, ...], columns: int, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = cli(*page, "-h").out
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli(*page, "-h").out
+    for many in ("[ARGS]...", "BATCH_ID..."):
+        shown, wide = shown.replace(many, "many"), wide.replace(many, "many")
+    assert not [sign for sign in ("...", "…", "\x1b") if sign in shown]
+    # The words are the same wherever the lines end; what can be typed stands as it is.
+    assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", wide)
+    assert EXAMPLE.findall(shown) == EXAMPLE.findall(wide)
+    assert max(map(len, EXAMPLE.sub("", shown).splitlines())) <= min(columns, 80)
+
+
+@every_page
+def test_a_page_speaks_of_values_as_people_do(page: tuple[str, ...], cli: Any) -> None:
+    shown = cli(*page, "-h").out
+    for oddity in ("<bool>", "<str>", "<float>", "{BATCH", "[IDS]", "x>=", "1800.0", "TEXT..."):
+        assert oddity not in shown
+    assert "Example" in shown or page in ((), ("batch",))
+
+
+def test_ids_are_written_as_many(cli: Any) -> None:
+    for verb in ("status", "wait"):
+        assert f"batch {verb} [OPTIONS] BATCH_ID...\n" in cli("batch", verb, "-h").out
+
+
+def test_units_and_defaults_are_told(cli: Any) -> None:
+    told = " ".join(cli("batch", "wait", "-h").out.split())
+    assert "--timeout SECONDS Seconds for each batch;" in told
+    assert "[default: 1800]" in told
+    assert "[default: 20]" in cli("demo", "-h").out
+
+
+def test_the_groups_list_what_is_in_them_with_the_exit_codes(cli: Any) -> None:
+    told = cli("-h").out
+    for word in ("  demo ", "  simulate ", "  batch ", "Exit codes", "timed out"):
+        assert word in told
+    for verb in ("duplicate", "setup", "status", "list", "show", "wait"):
+        assert f"  {verb} " in cli("batch", "-h").out
+
+
+def test_the_help_of_wait_names_every_field(cli: Any) -> None:
+    told = cli("batch", "wait", "-h").out
+    assert not [field for field in LOOK | END if field not in told]
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["demo", "--copies", "1"], "'1' is not a whole number from 2 to 1000"),
+        (["demo", "--copies", "many"], "'many' is not a whole number from 2 to 1000"),
+        (["batch", "setup", "x", "--tasks-per-group", "1.5"], "'1.5' is not a whole number from 1"),
+        (["batch", "wait", "x", "--timeout", "nan"], "'nan' is not a number of seconds from 0"),
+        (["batch", "wait", "x", "--timeout", "10m"], "'10m' is not a number of seconds from 0"),
+        (["simulate", "--port", "none"], "'none' is no port: 0 to 65535"),
+        (["simulate", "--token", "a b"], "it must be visible ASCII"),
+        (["simulate", "x"], "unexpected extra argument"),
+        (["simulate", "--prt", "1"], "--port"),
+    ],
+)
+def test_every_command_tells_errors_alike(argv: list[str], told: str, cli: Any) -> None:
+    ran = cli(*argv)
+    assert (ran.code, ran.out) == (2, "")
+    usage, hint, empty, error = ran.err.splitlines()
+    command = " ".join(each for each in argv[:2] if each[0] != "-" and len(each) > 1)
+    assert usage.startswith(f"Usage: prolific-async {command} ")
+    assert (hint, empty) == (f"Try 'prolific-async {command} --help' for help.", "")
+    assert error.startswith("Error: ")
+    assert told in error
+
+
+def test_simulate_has_the_same_options_with_and_without_the_extra(cli: Any) -> None:
+    told = " ".join(cli("simulate", "-h").out.split())
+    for name, option in OPTIONS.items():
+        default = f" [default: {option.default}]" if option.default else ""
+        assert f"--{name} {option.metavar} {option.help}{default}" in told

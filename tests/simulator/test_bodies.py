@@ -1,0 +1,52 @@
+"""What a request's body is taken for."""
+
+from typing import Any
+
+import pytest
+
+from prolific_async.simulator import OmittedBody
+from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
+
+
+@pytest.mark.parametrize(
+    ("raw", "content"),
+    [
+        (b"{}", {}),
+        (b'{"a": 1}', {"a": 1}),
+        (b' [1, 2.5, null, true, "\xc3\xa9"] ', [1, 2.5, None, True, "é"]),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b'"\\ud800"', "\ud800"),
+        (b"null", None),
+    ],
+)
+def test_json_is_decoded(raw: bytes, content: Any) -> None:
+    assert Body.decoded(raw) == Body(len(raw), is_json=True, content=content)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"{", "{"),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        (b"[" * 200_000, "[" * 200_000),
+        (b'{"a":' * 50_000, '{"a":' * 50_000),
+        (b"NaN", "NaN"),
+        (b'{"a": [-Infinity]}', '{"a": [-Infinity]}'),
+        (b"9" * 5000, "9" * 5000),
+        ('{"name": "é"}'.encode("latin-1"), '{"name": "\N{REPLACEMENT CHARACTER}"}'),
+        ("[]".encode("utf-16-le"), "[\0]\0"),
+        ("[]".encode("utf-8-sig"), "\ufeff[]"),
+        (b"\xed\xa0\x80", "\N{REPLACEMENT CHARACTER}" * 3),
+    ],
+)
+def test_what_is_no_json_is_text(raw: bytes, text: str) -> None:
+    assert Body.decoded(raw) == Body(len(raw), is_json=False, content=text)
+
+
+def test_no_body_is_none() -> None:
+    assert Body.decoded(b"") == NO_BODY == Body(0, is_json=False, content=None)
+
+
+def test_of_what_is_too_long_only_the_size_is_known() -> None:
+    size = MAX_BODY + 1
+    assert Body.omitted(size) == Body(size, is_json=False, content=OmittedBody(size))

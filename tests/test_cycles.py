@@ -1,0 +1,206 @@
+"""What a call leaves behind is freed at once: no error is held by what it holds itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import types
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import (
+    PollPolicy,
+    ProlificClient,
+    ProlificError,
+    RetryPolicy,
+)
+from prolific_async._waiting.wait import Wait
+from prolific_async.simulator import Fault, Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+POLL = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=5)
+RETRY = RetryPolicy(max_attempts=3, initial=0.001, maximum=0.001)
+PACKAGE = Wait.__module__.partition(".")[0]
+
+
+def is_of_a_call(thing: object) -> bool:
+    """Tell whether something is what a call makes and must not leave behind."""
+    if isinstance(thing, types.FrameType):
+        return f"/{PACKAGE}/" in thing.f_code.co_filename
+    return isinstance(thing, Wait | BaseException | types.TracebackType)
+
+
+async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
+    """Make a call in a task of its own, and return what is left of it without a collection."""
+    gc.disable()
+    gc.freeze()  # so that what was there before does not count
+    try:
+        task = asyncio.ensure_future(_dropped(call))
+        await asyncio.wait([task])
+        assert task.exception() is None
+        del task
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return [thing for thing in gc.get_objects() if is_of_a_call(thing)]
+    finally:
+        gc.unfreeze()
+        gc.enable()
+
+
+async def _in_a_task(call: Callable[[], Awaitable[object]]) -> None:
+    """Make a call in a task that fails with it, and keep neither."""
+    task = asyncio.ensure_future(call())
+    await asyncio.wait([task])
+    assert task.cancelled() or task.exception() or task.result() is not task
+
+
+async def _dropped(call: Callable[[], Awaitable[object]]) -> None:
+    with suppress(ProlificError, asyncio.CancelledError, TimeoutError):
+        await call()
+
+
+async def test_a_cycle_is_seen() -> None:
+    async def call() -> None:
+        error = ProlificError("it holds this frame, and this frame holds it")
+        raise error
+
+    left = await left_by(call)
+    assert [type(thing) for thing in left if isinstance(thing, BaseException)] == [ProlificError]
+
+
+async def collected(values: Any) -> list[Any]:
+    return [value async for value in values]
+
+
+WAITS: dict[str, Callable[[ProlificClient, str, float], Awaitable[object]]] = {
+    "wait_until_ready": lambda client, one, seconds: client.batches.wait_until_ready(
+        one, timeout=seconds
+    ),
+    "wait_all": lambda client, one, seconds: client.batches.wait_all([one] * 3, timeout=seconds),
+    "wait_all, errors returned": lambda client, one, seconds: client.batches.wait_all(
+        [one] * 3, timeout=seconds, return_exceptions=True
+    ),
+    "as_ready": lambda client, one, seconds: collected(
+        client.batches.as_ready([one] * 3, timeout=seconds)
+    ),
+    "as_ready of a stream": lambda client, one, seconds: collected(
+        client.batches.as_ready(stream([one] * 3 + [".."]), timeout=seconds)
+    ),
+    "watch": lambda client, one, seconds: collected(client.batches.watch(one, timeout=seconds)),
+}
+
+
+async def stream(ids: list[str]) -> Any:
+    for one in ids:
+        yield one
+
+
+def never(sim: Simulator, batch_id: str) -> None:
+    sim.set_status(batch_id, "PROCESSING")
+
+
+def hangs(sim: Simulator, batch_id: str) -> None:
+    sim.inject("GET", "/status", Fault(delay=30), times=None)
+
+
+def answers(fault: Fault) -> Callable[[Simulator, str], None]:
+    def script(sim: Simulator, batch_id: str) -> None:
+        sim.inject("GET", "/status", fault, times=None)
+        sim.inject("GET", f"/{batch_id}", fault, times=None)
+
+    return script
+
+
+ENDS: dict[str, Callable[[Simulator, str], None]] = {
+    "ready": lambda sim, one: sim.set_status(one, "READY"),
+    "failed": lambda sim, one: sim.set_status(one, "ERROR"),
+    "timed out": never,
+    "cut": hangs,
+    "refused": answers(Fault(401)),
+    "unavailable": answers(Fault(503)),
+    "lost": answers(Fault(reset="before")),
+    "broken": answers(Fault(body="{")),
+    "cut body": answers(Fault(cut=3)),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("verb", WAITS)
+async def test_a_wait_leaves_nothing_to_collect(
+    sim: Simulator, quick: ProlificClient, verb: str, end: str
+) -> None:
+    batch_id = sim.add_batch()
+    ENDS[end](sim, batch_id)
+    assert await left_by(lambda: WAITS[verb](quick, batch_id, 0.05)) == []
+
+
+@pytest.mark.parametrize("verb", WAITS)
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.02])
+async def test_a_cancelled_wait_leaves_nothing_to_collect(
+    sim: Simulator, quick: ProlificClient, verb: str, after: float
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("GET", "/status", Fault(delay=0.01), times=None)
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(after):
+            await WAITS[verb](quick, batch_id, 5)
+
+    assert await left_by(cancelled) == []
+
+
+@pytest.fixture
+async def quick(sim: Simulator) -> Any:
+    async with ProlificClient(
+        sim.token, base_url=sim.url, poll=POLL, retry=RETRY, request_timeout=0.5
+    ) as client:
+        yield client
+
+
+CALLS: dict[str, tuple[str, str, Callable[[ProlificClient, str], Awaitable[object]]]] = {
+    "get": ("GET", "/{}", lambda client, one: client.batches.get(one)),
+    "get_status": ("GET", "/status", lambda client, one: client.batches.get_status(one)),
+    "list": ("GET", "/batches", lambda client, one: client.batches.list("w")),
+    "duplicate": ("POST", "/duplicate", lambda client, one: client.batches.duplicate(one)),
+    "setup": ("POST", "/setup", lambda client, one: client.batches.setup(one)),
+}
+FAULTS = {
+    "none": None,
+    "400": Fault(400),
+    "401": Fault(401),
+    "429": Fault(429),
+    "429 for long": Fault(429, headers={"Retry-After": "100"}),
+    "503": Fault(503),
+    "lost": Fault(reset="before"),
+    "lost after": Fault(reset="after"),
+    "broken": Fault(body="{"),
+    "another shape": Fault(body=[1]),
+    "cut": Fault(cut=1),
+    "late": Fault(delay=0.05),
+}
+
+
+@pytest.mark.parametrize("own_task", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("verb", CALLS)
+async def test_a_call_leaves_nothing_to_collect(
+    sim: Simulator, verb: str, fault: str, *, own_task: bool
+) -> None:
+    batch_id = sim.add_batch()
+    method, route, call = CALLS[verb]
+    if (scripted := FAULTS[fault]) is not None:
+        sim.inject(method, route.format(batch_id), scripted, times=None)
+    async with ProlificClient(
+        sim.token, base_url=sim.url, retry=RETRY, request_timeout=0.02 if fault == "late" else 5
+    ) as client:
+
+        async def made() -> None:
+            await (
+                _in_a_task(lambda: call(client, batch_id)) if own_task else call(client, batch_id)
+            )
+
+        assert await left_by(made) == []

@@ -1,0 +1,365 @@
+"""The last look of a wait whose loop was blocked past its deadline, or whose machine slept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import (
+    Batch,
+    BatchFailedError,
+    BatchStatus,
+    PollPolicy,
+    ProlificClient,
+    RetryPolicy,
+    StatusEvent,
+    WaitTimeoutError,
+)
+from prolific_async._waiting.engine import Engine
+from prolific_async._waiting.entries import GroupLook
+from prolific_async._waiting.wait import Look, Wait
+from prolific_async.errors import ConnectionLostError, RequestTimeoutError
+from prolific_async.simulator import Simulator
+from tests import samples
+from tests.virtual_time import VirtualLoop, run
+from tests.waiting.scene import clock, nothing_left, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+TEN = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
+PENDING = BatchStatus.PROCESSING
+
+
+def batch(status: str = "READY") -> Batch:
+    return samples.batch(status)
+
+
+class Service:
+    """Real waits on a real engine, with looks that take a tenth of a second."""
+
+    def __init__(self, *, few: float = 8, at_once: int = 50) -> None:
+        self.seconds = 0.1
+        self.status = PENDING
+        self.failures: list[ConnectionLostError] = []
+        self.lists: list[GroupLook] = []
+        self.looks: list[float] = []  # when they were sent
+        self.listed: list[float] = []
+        self.engine = Engine(self.look, self.list, lambda _: "home", few=few, at_once=at_once)
+
+    async def look(self, _key: str, whole: bool, sent: Callable[[], None]) -> Look:  # noqa: FBT001 - the engine's call
+        sent()
+        self.looks.append(clock())
+        status = self.status
+        await asyncio.sleep(self.seconds)
+        if self.failures:
+            return Look(error=self.failures.pop())
+        return Look(status, batch(status) if whole else None)
+
+    async def list(self, _name: Any, keys: Any, _wanted: Any, _patience: Any, sent: Any) -> Any:
+        sent()
+        self.listed.append(clock())
+        status = self.status
+        await asyncio.sleep(self.seconds)
+        if self.lists:
+            return self.lists.pop()
+        return GroupLook(dict.fromkeys(keys, Look(status, batch(status))), 100)
+
+    def start(self, key: str = "b1", timeout: float = 100, request_timeout: float = 30) -> Wait:
+        now = asyncio.get_running_loop().time()
+        wait = Wait(
+            key,
+            poll=TEN,
+            retry=RetryPolicy(initial=0, maximum=0),
+            timeout=timeout,
+            request_timeout=request_timeout,
+            now=now,
+        )
+        self.engine.start(wait)
+        return wait
+
+
+def block(until: float) -> None:
+    """Let time pass in which the loop does nothing."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.jump(1000 + until)
+
+
+def blocked_test(test: Callable[[Service], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def ran() -> None:
+        async def main() -> None:
+            service = Service()
+            await test(service)
+            await nothing_left(service.engine)
+
+        run(main())
+
+    ran.__name__ = test.__name__
+    return ran
+
+
+@blocked_test
+async def test_what_became_ready_meanwhile_is_found(service: Service) -> None:
+    wait = service.start()
+    await asyncio.sleep(5)
+    service.status = BatchStatus.READY
+    block(until=500)
+    await asyncio.sleep(1)
+    assert wait.outcome == batch()
+    assert service.looks == [0, 500, 500.1]  # the whole batch, too
+
+
+@blocked_test
+async def test_what_did_not_times_out_after_one_more_look(service: Service) -> None:
+    wait = service.start()
+    await asyncio.sleep(5)
+    block(until=500)
+    await asyncio.sleep(0.2)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.polls == 2
+    assert wait.outcome.elapsed == pytest.approx(500.1)
+    assert [event.next_in for event in wait.outcome.events] == [10, None]
+    assert service.looks == [0, 500]
+
+
+@pytest.mark.parametrize(("request_timeout", "ended"), [(30, 501), (0.25, 500.25)])
+def test_the_late_look_lasts_a_second_or_the_time_of_a_request(
+    request_timeout: float, ended: float
+) -> None:
+    @blocked_test
+    async def test(service: Service) -> None:
+        wait = service.start(request_timeout=request_timeout)
+        await asyncio.sleep(5)
+        service.seconds = 60
+        block(until=500)
+        await asyncio.sleep(ended - 500 + 0.01)
+        assert isinstance(wait.outcome, WaitTimeoutError)
+        assert wait.outcome.elapsed == pytest.approx(ended)
+        assert isinstance(wait.outcome.__cause__, RequestTimeoutError)
+
+    test()
+
+
+@blocked_test
+async def test_it_is_given_once(service: Service) -> None:
+    wait = service.start()
+    await asyncio.sleep(5)
+    service.seconds = 0.5
+    block(until=500)
+    await asyncio.sleep(0.2)
+    block(until=1000)
+    await asyncio.sleep(0.2)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert service.looks == [0, 500]
+
+
+@blocked_test
+async def test_whose_last_look_was_made_is_over(service: Service) -> None:
+    wait = service.start()
+    await asyncio.sleep(99.5)
+    assert service.looks[-1] == 99
+    assert wait.due is None
+    service.status = BatchStatus.READY
+    block(until=500)
+    await asyncio.sleep(0.2)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert service.looks[-1] == 99
+
+
+@blocked_test
+async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None:
+    wait = service.start()
+    await asyncio.sleep(5)
+    block(until=99.5)  # past the time of the last look, but not past the deadline
+    await asyncio.sleep(0.3)
+    assert service.looks == [0, 99.5]
+    assert wait.due is None
+    await asyncio.sleep(0.3)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.elapsed == 100
+
+
+@pytest.mark.parametrize("failures", [[], [ConnectionLostError("GET", "/x", "slept")]])
+def test_a_look_in_flight_gets_its_answer_and_then_there_is_a_fresh_one(
+    failures: list[ConnectionLostError],
+) -> None:
+    @blocked_test
+    async def test(service: Service) -> None:
+        service.failures = failures.copy()
+        wait = service.start()
+        await asyncio.sleep(0.05)
+        service.status = BatchStatus.READY
+        block(until=500)
+        await asyncio.sleep(1)
+        assert wait.outcome == batch()
+        assert service.looks == [0, 500, 500.1]
+
+    test()
+
+
+@blocked_test
+async def test_a_look_in_flight_at_the_deadline_is_cut_when_the_loop_is_only_busy(
+    service: Service,
+) -> None:
+    service.seconds = 1000
+    wait = service.start()
+    await asyncio.sleep(5)
+    block(until=100.9)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+    assert wait.outcome.elapsed == pytest.approx(100.9)
+
+
+@blocked_test
+async def test_ready_whose_get_is_in_flight_gets_its_batch(service: Service) -> None:
+    service.status = BatchStatus.READY
+    wait = service.start()
+    await asyncio.sleep(0.15)
+    assert service.looks == [0, 0.1]
+    block(until=500)
+    await asyncio.sleep(0.1)
+    assert wait.outcome == batch()
+    assert service.looks == [0, 0.1]
+
+
+@blocked_test
+async def test_error_is_known_without_its_get(service: Service) -> None:
+    service.status = BatchStatus.ERROR
+    wait = service.start()
+    await asyncio.sleep(0.1)
+    block(until=500)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert isinstance(wait.outcome, BatchFailedError)
+    assert wait.outcome.batch is None
+
+
+@pytest.mark.parametrize("status", [PENDING, BatchStatus.READY])
+@pytest.mark.parametrize("after", [0, 0.05])
+def test_no_time_is_one_look_all_the_same(status: BatchStatus, after: float) -> None:
+    @blocked_test
+    async def test(service: Service) -> None:
+        wait = service.start(timeout=0)
+        service.status = status
+        await asyncio.sleep(after)
+        block(until=500)
+        await asyncio.sleep(1)
+        if status is PENDING:
+            assert isinstance(wait.outcome, WaitTimeoutError)
+            assert len(service.looks) == 1
+        else:
+            assert wait.outcome == batch()
+            assert len(service.looks) == 2
+
+    test()
+
+
+@blocked_test
+async def test_a_crowd_shares_its_late_looks(service: Service) -> None:
+    waits = [service.start(f"b{number % 500}") for number in range(2000)]
+    await asyncio.sleep(5)
+    before = len(service.looks)
+    service.status = BatchStatus.READY
+    block(until=500)
+    await asyncio.sleep(1)
+    assert {wait.outcome for wait in waits} == {batch()}
+    assert service.listed == [0, 500]
+    assert len(service.looks) == before
+
+
+def test_singly_as_many_as_a_second_allows_are_looked_at() -> None:
+    async def main() -> None:
+        service = Service(few=float("inf"), at_once=2)
+        waits = [service.start(f"b{number}") for number in range(30)]
+        await asyncio.sleep(8)
+        looks = len(service.looks)
+        block(until=500)
+        await asyncio.sleep(1.01)
+        assert all(isinstance(wait.outcome, WaitTimeoutError) for wait in waits)
+        assert len(service.looks) - looks == 20
+        elapsed = [wait.outcome.elapsed for wait in waits if isinstance(wait.outcome, Exception)]
+        assert max(elapsed) <= 501
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@blocked_test
+async def test_a_list_that_is_held_back_on_time_is_not_made_late(service: Service) -> None:
+    service.lists = [refused(200)]
+    waits = [service.start(f"b{number}") for number in range(10)]
+    await asyncio.sleep(100.01)
+    for wait in waits:
+        assert isinstance(wait.outcome, WaitTimeoutError)
+        assert wait.outcome.elapsed == 100
+
+
+@blocked_test
+async def test_a_list_that_would_have_been_made_by_then_is_made_late(service: Service) -> None:
+    service.lists = [refused(50)]
+    waits = [service.start(f"b{number}") for number in range(10)]
+    await asyncio.sleep(5)
+    service.status = BatchStatus.READY
+    block(until=500)
+    await asyncio.sleep(1)
+    assert {wait.outcome for wait in waits} == {batch()}
+    assert service.listed == [0, 500]
+
+
+# --- over loopback, with a loop that is really blocked ---------------------------------------
+
+ONCE = PollPolicy(initial=1, jitter=0)  # a look at once, and one shortly before the deadline
+SHORT = 0.045  # seconds for a wait
+LONG = 0.05  # for which the loop is blocked
+
+Saw = Callable[[StatusEvent], object]
+
+
+async def wait_until_ready(client: ProlificClient, ids: list[str], saw: Saw) -> list[Any]:
+    return [await client.batches.wait_until_ready(ids[0], timeout=SHORT, on_event=saw)]
+
+
+async def wait_all(client: ProlificClient, ids: list[str], saw: Saw) -> list[Any]:
+    return list(await client.batches.wait_all(ids, timeout=SHORT, on_event=saw))
+
+
+async def as_ready(client: ProlificClient, ids: list[str], saw: Saw) -> list[Any]:
+    return [one async for one in client.batches.as_ready(ids, timeout=SHORT, on_event=saw)]
+
+
+async def watch(client: ProlificClient, ids: list[str], saw: Saw) -> list[Any]:
+    async for event in client.batches.watch(ids[0], timeout=SHORT):
+        saw(event)
+    return [event]
+
+
+@pytest.mark.parametrize(
+    ("verb", "count"),
+    [(wait_until_ready, 1), (watch, 1), (wait_all, 1), (wait_all, 20), (as_ready, 20)],
+)
+def test_a_blocked_loop_does_not_hide_that_a_batch_is_ready(verb: Any, count: int) -> None:
+    async def main() -> list[Any]:
+        async with (
+            Simulator() as sim,
+            ProlificClient(sim.token, base_url=sim.url, poll=ONCE) as client,
+        ):
+            ids = [sim.add_batch(status=None) for _ in range(count)]
+            seen: list[StatusEvent] = []
+            call = asyncio.create_task(verb(client, ids, seen.append))
+            while len(seen) < count:
+                await asyncio.sleep(0)
+            for batch_id in ids:
+                sim.set_status(batch_id, "READY")
+            time.sleep(LONG)  # noqa: ASYNC251 - what is tested
+            found: list[Any] = await call
+            return found
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        found = runner.run(main())
+    assert [one.status for one in found] == [BatchStatus.READY] * count
