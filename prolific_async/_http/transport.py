@@ -169,7 +169,7 @@ class Transport(Sessions):
                 said = (request, response.status, response.headers, content)
                 answers.decode(*said, secret=self._token.reveal())  # raises what it says
         except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=not self._closed):
+            if passes(error, may_be_foreign=self._may_be_foreign(connected, error)):
                 raise
             failure = self._failure(connected, request, error)
             _log_end(connected, request, type(failure).__name__, sent_at)
@@ -210,7 +210,8 @@ class Transport(Sessions):
                 return await answers.decode_long(*answer, secret=self._token.reveal(), raw=raw)
             return answers.decode(*answer, secret=self._token.reveal(), raw=raw)
         except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=body is None and not look and not self._closed):
+            foreign = body is None and not look and self._may_be_foreign(connected, error)
+            if passes(error, may_be_foreign=foreign):
                 raise
             failure = self._failure(connected, request, error, body, within)
             _log_end(connected, request, type(failure).__name__, sent_at)
@@ -245,6 +246,10 @@ class Transport(Sessions):
             else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
         )
 
+    def _may_be_foreign(self, connected: Connected, error: BaseException) -> bool:
+        """Tell whether an error may be a bug of the application, for all that this client knows."""
+        return not (self._closed or borrowed.is_about_netrc(error, connected.session))
+
     def _failure(
         self,
         connected: Connected,
@@ -254,7 +259,7 @@ class Transport(Sessions):
         within: float = math.inf,
     ) -> errors.ProlificError:
         """Return our own error for what an attempt raised."""
-        if isinstance(error, ValueError) and borrowed.is_about_netrc(error, connected.session):
+        if borrowed.is_about_netrc(error, connected.session):
             return borrowed.netrc_error()
         return translated(
             request,
