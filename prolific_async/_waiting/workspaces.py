@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_GENERATION = 8192
-"""Batches that are learnt before those from before the last such number are forgotten."""
+_GENERATION = 1024
+"""Batches that are learnt before those from before the last such number are forgotten.
+
+More would keep megabytes from being given back: they lie scattered among what lists were read into.
+"""
 
 
 class Workspaces:
-    """Remembers a few thousand batches, and all that somebody waits for and still has to find.
+    """Remembers one or two thousand batches, and all that somebody waits for and still has to find.
 
     In two generations, of which the older one is dropped as a whole: to drop one batch for each
     that is learnt would have a dict walk over ever more deleted ones.
