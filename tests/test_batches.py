@@ -812,5 +812,5 @@ async def test_a_wait_has_a_policy_of_its_own(sim: Simulator) -> None:
         with pytest.raises(WaitTimeoutError):
             await client.batches.wait_until_ready(batch_id)
         with pytest.raises(WaitTimeoutError):
-            await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.02)
+            await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.1)
         assert len(sim.requests) > 2

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-verdict = runpy.run_path(str(Path(__file__).parent.parent / ".ci" / "audit"))["verdict"]
+SCRIPTS = Path(__file__).parent.parent / ".ci"
+verdict = runpy.run_path(str(SCRIPTS / "audit"))["verdict"]
+interpreters = runpy.run_path(str(SCRIPTS / "pythons"))["interpreters"]
 
 GOOD = {"name": "attrs", "version": "25.1.0", "vulns": []}
 FLAW = {"id": "GHSA-1", "fix_versions": ["3.14.1"]}
@@ -42,3 +44,23 @@ def test_an_audit_that_fails_is_no_audit() -> None:
         "pip-audit failed:\nERROR: no such option",
     )
     assert not verdict("[]", "")[0]
+
+
+def python(path: Path, exit_code: int = 0) -> Path:
+    """Make what passes for an interpreter, or fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_each_python_that_works_is_found(tmp_path: Path) -> None:
+    shims, bin_, pyenv = tmp_path / "shims", tmp_path / "bin", tmp_path / "pyenv"
+    for minor in (12, 13, 14):
+        python(shims / f"python3.{minor}", 127)  # as pyenv's, of one that is not chosen
+    on_the_path = python(bin_ / "python3.12")
+    python(pyenv / "versions/3.12.1/bin/python")
+    python(pyenv / "versions/3.13.9/bin/python")
+    newest = python(pyenv / "versions/3.13.10/bin/python")
+    python(pyenv / "versions/3.14.0rc1/bin/python", 1)
+    assert interpreters(f"{shims}:{bin_}", pyenv) == {(3, 12): on_the_path, (3, 13): newest}

@@ -5,43 +5,56 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVarTuple, Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
+
+_Ts = TypeVarTuple("_Ts")
 
 try:
     import uvloop
 except ImportError:  # as on Windows and PyPy
-    UVLoop = None
+    UVLoop: type[asyncio.AbstractEventLoop] | None = None
 else:
 
-    class UVLoop(uvloop.Loop):
+    class _Loop(uvloop.Loop):
         """uvloop's own loop, which can tell its timers."""
 
         def __init__(self) -> None:
             super().__init__()
-            self._armed: dict[object, tuple[asyncio.Handle, Callable[..., object]]] = {}
+            self._armed: dict[object, tuple[weakref.ref[asyncio.Handle], str]] = {}
 
         # ``call_at`` calls this.
-        def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        def call_later(
+            self,
+            delay: float,
+            callback: Callable[[Unpack[_Ts]], object],
+            *args: *_Ts,
+            context: Context | None = None,
+        ) -> asyncio.TimerHandle:
             """Arm a timer. Its handle is uvloop's own."""
             timer = object()
 
-            def ring(*args: Any) -> None:
+            def ring(*args: *_Ts) -> None:
                 del self._armed[timer]
                 callback(*args)
 
             handle = super().call_later(delay, ring, *args, context=context)
-            self._armed[timer] = handle, callback
+            # Nothing of it is kept, else what it would call outlived a cancelled one.
+            self._armed[timer] = weakref.ref(handle), _module_of(callback)
             return handle
 
-        def armed(self) -> list[Callable[..., object]]:
-            """Return what the timers call that are neither over nor cancelled."""
+        def armed(self) -> list[str]:
+            """Name the modules of what the timers call that are neither over nor cancelled."""
             for timer, (handle, _) in list(self._armed.items()):
-                if handle.cancelled():
+                if (there := handle()) is None or there.cancelled():
                     del self._armed[timer]
-            return [callback for _, callback in self._armed.values()]
+            return [module for _, module in self._armed.values()]
+
+    UVLoop = _Loop
 
 
 def install_uvloop() -> None:
@@ -62,9 +75,14 @@ def runs_on_uvloop() -> bool:
 def timers(*, but: tuple[str, ...] = ()) -> list[str]:
     """Name the modules whose timers are armed in the running loop, but for some."""
     loop: Any = asyncio.get_running_loop()
-    if UVLoop is not None and isinstance(loop, UVLoop):
-        armed = loop.armed()
+    if runs_on_uvloop():
+        modules = loop.armed()
     else:
-        armed = [timer._callback for timer in loop._scheduled if not timer.cancelled()]
-    modules = [inspect.unwrap(getattr(one, "func", one)).__module__ for one in armed]
+        armed = [timer for timer in loop._scheduled if not timer.cancelled()]
+        modules = [_module_of(timer._callback) for timer in armed]
     return [module for module in modules if not module.startswith(but or ("-",))]
+
+
+def _module_of(callback: Any) -> str:
+    module: str = inspect.unwrap(getattr(callback, "func", callback)).__module__
+    return module

@@ -16,6 +16,7 @@ def test_it_measures_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
     assert (heap["look"], tasks["look"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     engine.main(["--quick"])
     assert "| 100 waits " in capsys.readouterr().out

@@ -194,6 +194,7 @@ def test_a_problem_makes_it_fail_and_is_said(
 
 
 @COUNTS_TIMERS
+@pytest.mark.slow
 async def test_the_samples_of_a_long_run_are_no_growth() -> None:
     held = (await Sample.take()).objects
     samples = [attrs.evolve(HELD) for _ in range(1000)]

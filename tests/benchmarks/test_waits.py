@@ -35,6 +35,7 @@ def test_a_plan_is_the_same_for_every_subject() -> None:
 
 
 @pytest.mark.parametrize("subject", waiters.SUBJECTS)
+@pytest.mark.slow
 def test_every_subject_ends_every_wait(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits_run, "QUIET", 0.05)
     ran = waits_run.run(attrs.evolve(SMALL, subject=subject, window=1.0))

@@ -71,6 +71,7 @@ async def test_an_order_is_written_in_five_transactions(
         assert count_transactions(url) - before <= 5
 
 
+@pytest.mark.slow
 async def test_a_restart_writes_two_more(
     databases: SQLite | PostgreSQL, sim: Simulator, client: ProlificClient
 ) -> None:

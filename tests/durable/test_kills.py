@@ -249,6 +249,7 @@ async def _began(url: str) -> list[int]:
     return sorted(order.dequeued_at for order in orders if order.dequeued_at is not None)
 
 
+@pytest.mark.slow
 async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warning(
     databases: SQLite | PostgreSQL, tmp_path: Path, dbos_warnings: list[str]
 ) -> None:

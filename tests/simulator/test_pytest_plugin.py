@@ -316,3 +316,26 @@ def test_it(request):
 
 def test_readme_shows_the_test_that_is_run() -> None:
     assert documented() == readme("Testing your own application", 1).rstrip()
+
+
+@pytest.mark.slow
+def test_it_works_on_uvloop(run: Run, pytester: pytest.Pytester) -> None:
+    pytest.importorskip("uvloop")
+    pytester.makeconftest("""
+import uvloop
+def pytest_asyncio_loop_factories(config, item):
+    return {"uvloop": uvloop.new_event_loop}
+""")
+    source = """
+import asyncio, uvloop
+@pytest.fixture
+def anyio_backend():
+    return "asyncio", {"use_uvloop": True}
+@pytest.fixture(autouse=True)
+async def _it_is_there(request):
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
+"""
+    for mark in ("asyncio", "anyio"):
+        options = asyncio_options("auto" if mark == "asyncio" else "strict")
+        test = f"\n@pytest.mark.{mark}" + A_TEST.format(name="it")
+        run(source + test, *options).assert_outcomes(passed=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -60,3 +61,35 @@ def test_things_are_woken_in_nobodys_context() -> None:
 
     run(main())
     assert woken == ["nobody's"]
+
+
+def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
+    class Handle:
+        """Of a loop that knows no more of it."""
+
+        def cancel(self) -> None:
+            told.append("cancelled")
+
+    def call_at(when: float, *_args: object, **_context: object) -> Handle:
+        told.append(when)
+        return Handle()
+
+    told: list[float | str] = []
+
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        loop.call_at = call_at
+        timetable = Timetable[Thing](lambda _things, _now: None)
+        first, second = Thing(), Thing()
+        timetable.arm()
+        for thing, when in ((first, 5.0), (second, 7.0), (second, 3.0), (first, 4.0)):
+            timetable.place(thing, when)
+            timetable.arm()
+        for thing in (second, first):
+            timetable.place(thing, math.inf)
+            timetable.arm()
+        timetable.place(first, 9.0)
+        timetable.arm()
+
+    run(main())
+    assert told == [5.0, "cancelled", 3.0, "cancelled", 4.0, "cancelled", 9.0]
