@@ -210,11 +210,12 @@ class Wait(LastLook):
     def _follow_up(self, ending: Told, seen: Look, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
         self._ending = None
-        if self._status is _ERROR:
-            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
-        elif seen.batch is not None and seen.status is _READY:
+        shown = self._status
+        if shown is _READY and seen.batch is not None and seen.status is _READY:
             self._end(ending, seen.batch)
-        else:
+        elif shown is _ERROR and (seen.error is not None or seen.status is _ERROR):
+            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
+        else:  # the newer answer wins
             self._tell(ending, 0.0)
             if self.outcome is None:  # what that called may have ended it
                 self.observe(seen, now)

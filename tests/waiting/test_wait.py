@@ -171,6 +171,30 @@ def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
     assert error.batch is None
 
 
+def test_an_error_that_the_batch_no_longer_shows_is_none() -> None:
+    wait = waiting()
+    wait.observe(FAILED, 2)
+    error, ready = wait.observe(Look(BatchStatus.READY, batch()), 3)
+    assert (error.polls, error.status, error.next_in) == (1, BatchStatus.ERROR, 0.0)
+    assert (ready.polls, ready.previous, ready.next_in) == (2, BatchStatus.ERROR, None)
+    assert wait.outcome == batch()
+
+
+@pytest.mark.parametrize("end", ["READY", "ERROR"])
+@pytest.mark.parametrize("status", ["PROCESSING", "UNINITIALISED", "PAUSED"])
+def test_a_wait_whose_batch_goes_on_after_an_error_goes_on_by_get(status: str, end: str) -> None:
+    wait = waiting()
+    wait.observe(FAILED, 2)
+    error, denied = wait.observe(Look(BatchStatus(status), batch(status)), 3)
+    assert (error.polls, error.status, error.next_in) == (1, BatchStatus.ERROR, 0.0)
+    assert (denied.polls, denied.status, denied.next_in) == (2, status, 1.0)
+    assert wait.outcome is None
+    assert wait.wants_whole
+    see(wait, Look(BatchStatus(end), batch(end)), 4)
+    ended = wait.outcome
+    assert (ended.batch if isinstance(ended, BatchFailedError) else ended) == batch(end)
+
+
 def test_error_whose_get_hangs_is_raised_at_the_deadline() -> None:
     wait = waiting(10)
     wait.observe(FAILED, 2)
