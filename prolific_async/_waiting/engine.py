@@ -85,8 +85,8 @@ class Engine:
 
     def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
         entry = self._entries.get(waiter.key)
-        if entry is not None and now - entry.seen_at < waiter.fresh:
-            waiter.observe(entry.seen, now)
+        if entry is not None and (now - entry.seen_at < waiter.fresh or now < entry.not_before):
+            waiter.observe(entry.seen, now, -math.inf)
             entry = self._entries.get(waiter.key)  # what that called may have ended it
         if waiter.is_over:
             done.set_result(None)
@@ -162,11 +162,12 @@ class Engine:
         if not entry.waiters:
             self._end(entry)
 
-    def _show(self, entry: Entry, seen: Any, now: float) -> None:
+    def _show(self, entry: Entry, seen: Any, now: float, sent: float) -> None:
         """Let every waiter of an entry see what a look saw."""
-        if seen.error is None:
-            entry.seen, entry.seen_at = seen, now
-        self._each(entry, lambda waiter: waiter.observe(seen, now))
+        entry.seen, entry.seen_at, entry.not_before = seen, now, -math.inf
+        self._each(entry, lambda waiter: waiter.observe(seen, now, sent))
+        if seen.error is not None:
+            entry.pause()
         self._go_on(entry, now)
 
     def _go_on(self, entry: Entry, now: float) -> None:
@@ -204,6 +205,7 @@ class Engine:
             else:
                 what.busy = 0
                 continue
+            what.sent_at = loop.time()
             what.task = task = loop.create_task(look)
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
@@ -220,24 +222,17 @@ class Engine:
 
     async def _look_at(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
         entry.asked = False
-        began = loop.time()
-
-        def sent() -> None:
-            nonlocal began
-            began = loop.time()
-            entry.set_out()
-
         try:
-            seen = await self._look(entry.key, entry.wants_whole, sent)
+            seen = await self._look(entry.key, entry.wants_whole, entry.set_out)
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             entry.come_back()
             self._break_off(entry, error)
             self._schedule.arm()
             return
         now = loop.time()
-        self._single_seconds += (now - began - self._single_seconds) / 8
+        self._single_seconds += (now - entry.sent_at - self._single_seconds) / 8
         entry.come_back()
-        self._show(entry, seen, now)
+        self._show(entry, seen, now, entry.sent_at)
         self._schedule.arm()
 
     async def _look_at_group(
@@ -289,7 +284,7 @@ class Engine:
             if seen is None:
                 self._schedule.plan(entry, now)
             else:
-                self._show(entry, seen, now)
+                self._show(entry, seen, now, group.sent_at)
 
     def _patience(self, group: Group, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prolific_async._waiting.engine import Engine
@@ -56,7 +57,11 @@ class Waiter:
         self.ended: Any = None
         self.ended_at: float | None = None
 
-    def observe(self, seen: Seen, now: float) -> None:
+    @property
+    def again_at(self) -> float:
+        return math.inf if self.due is None else self.due
+
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
         self.must_go_on("observes")
         self.seen.append((round(now - START, 6), seen))
         self.due = now + self.gap

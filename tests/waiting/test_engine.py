@@ -264,15 +264,51 @@ async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
 
 
 @engine_test
-async def test_a_failed_look_is_not_fresh() -> None:
+async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
     service.start(1)
-    await asyncio.sleep(0.5)
-    (joiner,) = service.start(1)
+    joiners = []
+    for _ in range(29):
+        await asyncio.sleep(0.1)
+        joiners += service.start(1, gap=5)
+        service.engine.look_now("k0")
+    assert service.at("k0") == [0]
+    assert {tuple(seen for _, seen in joiner.seen) for joiner in joiners} == {(BROKEN,)}
+    service.shown["k0"] = PENDING
+    await asyncio.sleep(0.2)
+    assert service.at("k0") == [0, 3]
+    service.engine.look_now("k0")
     await asyncio.sleep(0.1)
-    assert service.at("k0") == [0, 0.5]
-    assert joiner.seen == [(0.5, BROKEN)]
+    assert len(service.at("k0")) == 3
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_who_leaves_takes_no_pause_along() -> None:
+    service = Service(seconds=0)
+    service.shown["k0"] = BROKEN
+    waiters = service.start(1)
+    await asyncio.sleep(0.1)
+    service.leave(waiters)
+    service.start(1)
+    await asyncio.sleep(0.1)
+    assert service.at("k0") == [0, 0.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
+    service = Service(seconds=0)
+    service.shown["k0"] = BROKEN
+    service.start(1)
+    await asyncio.sleep(0.1)
+    (joiner,) = service.start(1, timeout=1)
+    await asyncio.sleep(2)
+    assert (joiner.ended, joiner.ended_at) == ("expired", 1.1)
+    assert service.at("k0") == [0]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -498,8 +534,8 @@ class Ending(Waiter):
         self.engine = engine
         self.others: list[Waiter] = []
 
-    def observe(self, seen: Seen, now: float) -> None:
-        super().observe(seen, now)
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
+        super().observe(seen, now, sent)
         for other in self.others:
             self.engine.leave(other)
 
@@ -555,8 +591,8 @@ async def test_callbacks_may_end_anything() -> None:
     service = Service()
 
     class Closing(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.look_now("k1")
             service.engine.look_now("k0")
             service.engine.close("closed by a callback")
@@ -603,8 +639,8 @@ async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
     service.shown["k"] = READY
 
     class Closing(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.close("closed by a callback")
 
     waiter = Closing("k")
@@ -620,8 +656,8 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     await asyncio.sleep(0.5)
 
     class Ending(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.leave(first)
 
     joiner = Ending("k0")
