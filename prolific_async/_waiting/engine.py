@@ -46,6 +46,7 @@ class Engine:
         *,
         few: float,
         at_once: int,
+        lost: Callable[[str], Any],
     ) -> None:
         """Take what makes the looks.
 
@@ -56,14 +57,14 @@ class Engine:
                 function is true; once it is sent, and has called the second function, it may last
                 so many seconds. For the group None it finds out where some of the keys belong.
             group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Entries from which on a group is looked at as one, inf for never; with 1, which
-                cannot be for the sake of fewer looks, however heavy and slow that is.
+            few: Entries from which on a group is polled as one; inf for never, 1 for always.
             at_once: Looks under way at most.
+            lost: Makes what a poll of a key saw whose task ended without a result.
 
         """
         self._look = look
         self._look_as_one = look_as_one
-        self._at_once = at_once
+        self._at_once, self._lost = at_once, lost
         self._entries: dict[str, Entry] = {}
         self._schedule = Schedule(group_of, few, self._expire, self._look_at_all, self._break_off)
         self._queue: deque[Entry | Group] = deque()
@@ -85,7 +86,7 @@ class Engine:
 
     def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
         entry = self._entries.get(waiter.key)
-        if entry is not None and (now - entry.seen_at < waiter.fresh or now < entry.not_before):
+        if entry is not None and entry.tells(waiter, now):
             waiter.observe(entry.seen, now, -math.inf)
             entry = self._entries.get(waiter.key)  # what that called may have ended it
         if waiter.is_over:
@@ -215,8 +216,12 @@ class Engine:
         loop = task.get_loop()
         if what.task is task:  # cancelled by somebody, perhaps with every task there is
             what.come_back()
-            for entry in [what] if isinstance(what, Entry) else list(what.entries):
-                self._schedule.plan(entry, loop.time())
+            if isinstance(what, Entry):
+                self._show(what, self._lost(what.key), loop.time(), what.sent_at)
+            else:
+                what.apart_until = loop.time() + APART
+                for entry in list(what.entries):
+                    self._schedule.plan(entry, loop.time())
             self._schedule.arm()
         self._start(loop)
 

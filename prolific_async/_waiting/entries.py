@@ -184,6 +184,10 @@ class Entry(Looked):
             whole = whole or waiter.wants_whole
         return max(-math.inf if self.asked else due, self.not_before), deadline, whole
 
+    def tells(self, waiter: Waiter, now: float) -> bool:
+        """Tell whether a waiter that comes takes the newest poll, or its failure, as its own."""
+        return now - self.seen_at < waiter.fresh or now < self.not_before
+
     def pause(self) -> None:
         """Hold polls back after a failed one."""
         self.not_before = min((waiter.again_at for waiter in self.waiters), default=-math.inf)

@@ -87,6 +87,11 @@ class Looks:
             _log.info("a look at batch %s failed: %s", batch_id, error)
             return Look(error=without_frames(error))
 
+    def lost(self, batch_id: str) -> Look:
+        """Return what a poll saw whose task ended without a result."""
+        request = endpoints.look(batch_id, whole=False, prefix=self._prefix)
+        return Look(error=TransportError(request.method, request.path, "the poll was broken off"))
+
     async def at_all(
         self,
         workspace_id: str | None,

@@ -170,6 +170,7 @@ class Waits:
                 looks.workspace_of,
                 few=self._few,
                 at_once=self._at_once,
+                lost=looks.lost,
             )
             self._loop = loop
         return self._engine

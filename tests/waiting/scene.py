@@ -108,7 +108,17 @@ class Service:
         self.patiences: list[float] = []
         self.running = 0
         self.most = 0
-        self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
+        self.engine = Engine(
+            self.look,
+            self.look_as_one,
+            group_of,
+            few=few,
+            at_once=at_once,
+            lost=self.lost,
+        )
+
+    def lost(self, _key: str) -> Seen:
+        return Seen(error="lost")
 
     async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
         if self.held:

@@ -468,6 +468,31 @@ def test_a_look_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> 
     run(main())
 
 
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
+    count: int, raised: type[BaseException]
+) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        service = Service()
+
+        async def take(_: float) -> None:
+            raise raised
+
+        service.take = take  # type: ignore[method-assign]
+        waiters = service.start(count)
+        await asyncio.sleep(8)
+        assert service.as_one_at == ([0] if count == 10 else [])
+        for waiter in waiters:
+            assert service.at(waiter.key) == [0, 3, 6]
+            assert [seen.error for _, seen in waiter.seen] == ["lost"] * 3
+        service.leave(waiters)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
 @engine_test
 async def test_one_whose_look_somebody_else_cancelled_may_leave() -> None:
     service = Service()
@@ -678,7 +703,9 @@ async def test_the_real_wait_is_served() -> None:
         await asyncio.sleep(0.1)
         return Look(BatchStatus.PROCESSING)
 
-    engine = Engine(look, service.look_as_one, lambda _: "home", few=8, at_once=50)
+    engine = Engine(
+        look, service.look_as_one, lambda _: "home", few=8, at_once=50, lost=service.lost
+    )
     now = asyncio.get_running_loop().time()
     poll = PollPolicy(initial=1, factor=1, jitter=0)
     waits = [

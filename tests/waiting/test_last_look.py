@@ -53,7 +53,14 @@ class Service:
         self.lists: list[GroupLook] = []
         self.looks: list[float] = []  # when they were sent
         self.listed: list[float] = []
-        self.engine = Engine(self.look, self.list, lambda _: "home", few=few, at_once=at_once)
+        self.engine = Engine(
+            self.look,
+            self.list,
+            lambda _: "home",
+            few=few,
+            at_once=at_once,
+            lost=lambda _: Look(error=ConnectionLostError("GET", "/x", "cancelled")),
+        )
 
     async def look(self, _key: str, whole: bool, sent: Callable[[], None]) -> Look:  # noqa: FBT001 - the engine's call
         sent()
