@@ -20,6 +20,7 @@ from prolific_async._http.bodies import read
 from prolific_async._http.connected import Connected, headers_with
 from prolific_async._http.failures import clear_locals, translated
 from prolific_async._http.sending import Body, others_to_end, while_connecting
+from prolific_async._logs import log as _log
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from prolific_async._http.answers import Answer
     from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
-
-_log = logging.getLogger("prolific_async")
 
 
 class Transport:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._http.answers import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
+from prolific_async._logs import log as _log
 from prolific_async._posts.claims import default_name
 from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async._wire.converter import load
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
 _ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
-
-_log = logging.getLogger("prolific_async")
 
 
 async def duplicate_once(

@@ -11,12 +11,12 @@ lasts. Nothing is armed when nobody waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._logs import log as _log
 from prolific_async._waiting import bugs
 from prolific_async._waiting.entries import APART, SENT, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prolific_async._waiting.entries import Group, Waiter
-
-_log = logging.getLogger("prolific_async")
 
 PATIENCE = 0.5
 """Seconds that a group look may last at least, before it counts as too slow."""
@@ -78,7 +76,7 @@ class Engine:
         done = loop.create_future()
         try:
             self._join(waiter, done, now)
-        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+        except bugs.BUGS as error:
             bugs.fail(waiter.key, {waiter: done}, error, now)
             self.leave(waiter)
         self._schedule.arm()
@@ -132,7 +130,7 @@ class Engine:
                 act(waiter)
                 if waiter.is_over:
                     bugs.settle(entry.waiters.pop(waiter, None))
-            except Exception as error:  # noqa: BLE001 - as in start
+            except bugs.BUGS as error:
                 now = asyncio.get_running_loop().time()
                 bugs.fail(entry.key, {waiter: entry.waiters.pop(waiter, None)}, error, now)
 

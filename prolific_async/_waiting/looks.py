@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
+from prolific_async._logs import log as _log
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
-
-_log = logging.getLogger("prolific_async")
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is looked at."""
