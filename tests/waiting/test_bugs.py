@@ -402,10 +402,7 @@ def test_a_log_handler_may_end_the_process(raised: type[BaseException]) -> None:
 
 def test_a_record_names_the_line_that_logs(caplog: pytest.LogCaptureFixture) -> None:
     log.warning("here")
-    try:
-        raise ZeroDivisionError
-    except ZeroDivisionError:
-        log.exception("there")
+    log.exception("there", exc_info=ZeroDivisionError())
     for record in caplog.records:
         assert record.filename == "test_bugs.py"
         assert record.funcName == "test_a_record_names_the_line_that_logs"

@@ -31,6 +31,7 @@ from prolific_async import (
 )
 from prolific_async._waiting.wait import Look, Wait
 from tests.samples import batch, status_error
+from tests.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -473,6 +474,29 @@ def raising(raised: BaseException) -> Wait:
         raise raised
 
     return calling(tell)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_on_event_runs_in_no_task_that_it_could_cancel(*, fails: bool) -> None:
+    tasks: list[object] = []
+
+    def tell(_: StatusEvent) -> None:
+        tasks.append(asyncio.current_task())
+        if len(tasks) == 1:
+            wait.observe(PROCESSING, 1)
+        if fails:
+            raise ValueError
+
+    async def main() -> None:
+        here = asyncio.current_task()
+        wait.observe(PROCESSING, 0)
+        assert asyncio.current_task() is here
+        await asyncio.sleep(0)
+        assert asyncio.current_task() is here
+
+    wait = calling(tell)
+    run(main())
+    assert tasks == [None, None]
 
 
 @pytest.mark.parametrize("raised", [ValueError("a bug"), asyncio.CancelledError()])
