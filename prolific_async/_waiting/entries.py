@@ -207,7 +207,7 @@ class Entry(Looked):
     def is_held(self, now: float) -> bool:
         """Tell whether the look that it would see is held back."""
         busy = self.looked_at(now)
-        if not busy and now < self.not_before:
+        if not busy and now <= self.not_before:
             return True
         if busy or self.group is None:
             return busy == QUEUED

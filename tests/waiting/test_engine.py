@@ -477,7 +477,7 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         service = Service()
 
-        async def take(_: float) -> None:
+        async def take(seconds: float) -> None:
             raise raised
 
         service.take = take  # type: ignore[method-assign]
