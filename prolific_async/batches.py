@@ -211,10 +211,14 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look within ``request_timeout``. When the
-                loop was blocked past the end, the last poll still gets up to a second.
-            poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of every look; what it raises is logged.
+                policy's, None for no limit, 0 for one look within ``request_timeout``, which no
+                earlier one stands for. The last poll comes min(1 s, 5 %) before the end; another
+                wait's stands for it in the second (or 25 %) before that. When the loop was blocked
+                past the end, the last poll still gets up to a second.
+            poll: Gaps and graces, by default the client's. After a failed poll nobody polls the
+                batch for the shortest pause of those who wait for it, whoever comes meanwhile.
+            on_event: A plain function that is told of every look; what it raises is logged. It
+                runs in no task: ``asyncio.current_task()`` is None.
 
         Returns:
             The batch as it is when READY, bound to this client.
@@ -341,7 +345,8 @@ class Batches:
         """Make the next look at a batch due now, because something says that it may be READY.
 
         A webhook of yours, a button: the look keeps to the budget and to the service's pauses, and
-        many calls before it make one look. Does nothing when nobody waits for the batch.
+        many calls before it make one look. After a failed poll it waits for the end of the pause.
+        Does nothing when nobody waits for the batch.
 
         It is no coroutine, but belongs to the client's event loop. From another thread, such as
         that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.

@@ -7,7 +7,7 @@ import logging
 import math
 from collections import OrderedDict
 
-_log = logging.getLogger("prolific_async")
+from prolific_async._logs import log as _log
 
 _LEAST = 5.0  # requests a second that a slow-down never goes below, unless the limit is that low
 _DECREASE = 0.5  # of the rate it had, at each 429

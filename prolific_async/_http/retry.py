@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from prolific_async._logs import log as _log
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
-
-_log = logging.getLogger("prolific_async")
 
 _GET_AGAIN = frozenset({429, 500, 502, 503, 504})
 _LOOK_AGAIN = frozenset({408, 425, 429})

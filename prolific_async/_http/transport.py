@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from prolific_async._http.bodies import Chunks, read
 from prolific_async._http.failures import clear_locals, passes, translated
 from prolific_async._http.sending import Body, others_to_end, while_connecting
 from prolific_async._http.sessions import Sessions
+from prolific_async._logs import log as _log
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
-
-_log = logging.getLogger("prolific_async")
 
 
 class Transport(Sessions):
@@ -285,5 +284,4 @@ class Transport(Sessions):
 def _log_end(connected: Connected, request: Request, end: int | str, sent_at: float) -> None:
     if _log.isEnabledFor(logging.DEBUG):
         seconds = connected.loop.time() - sent_at
-        with suppress(Exception):  # a handler or filter that raises must not lose the answer
-            _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
+        _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)

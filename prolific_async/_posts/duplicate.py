@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
-from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from prolific_async._http.answers import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
+from prolific_async._logs import log as _log
 from prolific_async._posts.claims import default_name
 from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async._wire.converter import load
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
 _ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
-
-_log = logging.getLogger("prolific_async")
 
 
 async def duplicate_once(
@@ -69,8 +66,7 @@ async def duplicate_once(
                 ) from failure
             (copy,) = candidates
             lost = type(failure).__name__
-            with suppress(Exception):  # a log handler that raises must not lose the copy
-                _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
+            _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
         claim.copy = copy.id
         return copy
     finally:
@@ -105,8 +101,7 @@ async def _look_for(
         # A workspace's id may be no id at all, and a callback of the application can raise
         # anything: that the POST may have run must be told all the same.
         except Exception as failure:  # noqa: BLE001
-            with suppress(Exception):
-                _log.error("the search for a lost copy is broken", exc_info=failure)
+            _log.error("the search for a lost copy is broken", exc_info=failure)
             break
         candidates = {
             batch_id: batch

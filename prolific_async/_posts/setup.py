@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
+from prolific_async._logs import log as _log
 from prolific_async.errors import BadRequestError, OutcomeUnknownError, ProlificError
 from prolific_async.models import BatchStatus
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from prolific_async._http.answers import Answer
     from prolific_async._http.endpoints import Request
     from prolific_async.policies import RetryPolicy
-
-_log = logging.getLogger("prolific_async")
 
 _ACCEPTED = (BatchStatus.PROCESSING, BatchStatus.READY)
 
@@ -72,8 +69,7 @@ async def _was_accepted(
         raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure
     if status in _ACCEPTED:
         lost = type(failure).__name__
-        with suppress(Exception):  # a log handler that raises must not make it unknown
-            _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
+        _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
         return True
     if status is BatchStatus.UNINITIALISED:
         return False

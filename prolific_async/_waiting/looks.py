@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import OrderedDict
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
+from prolific_async._logs import log as _log
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from prolific_async._waiting.listing import Memory
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
-
-_log = logging.getLogger("prolific_async")
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is looked at."""
@@ -80,6 +78,11 @@ class Looks:
         except ProlificError as error:
             _log.info("a look at batch %s failed: %s", batch_id, error)
             return Look(error=without_frames(error))
+
+    def lost(self, batch_id: str) -> Look:
+        """Return what a poll saw whose task ended without a result."""
+        request = endpoints.look(batch_id, whole=False, prefix=self._prefix)
+        return Look(error=TransportError(request.method, request.path, "the poll was broken off"))
 
     async def at_all(
         self,

@@ -61,7 +61,7 @@ class Schedule:
 
     def join(self, entry: Entry, waiter: Waiter, now: float) -> None:
         """Plan an entry anew for one that joins it, without going through the others."""
-        due = math.inf if waiter.due is None else waiter.due
+        due = math.inf if waiter.due is None else max(waiter.due, entry.not_before)
         deadline = math.inf if waiter.deadline is None else waiter.deadline
         if due <= now:
             due = math.inf if entry.looked_at(now) else due

@@ -180,6 +180,7 @@ class Waits:
                 few=self._few,
                 at_once=self._at_once,
                 forget=looks.forget,
+                lost=looks.lost,
             )
             looks.workspaces.is_needed = self._engine.lacks_group
             self._loop = loop

@@ -136,6 +136,35 @@ async def test_a_thousand_waits_on_one_id_cost_what_one_costs(
     assert not tasks() - {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("how", ["polls", "newcomers", "wait_all", "as_ready"])
+async def test_on_event_can_cancel_nobody(sim: Simulator, client: ProlificClient, how: str) -> None:
+    (batch_id,) = going(sim, 1)
+
+    def cancel(_: StatusEvent) -> None:
+        task = asyncio.current_task()
+        called.append(task)
+        if task is not None:
+            task.cancel()
+
+    called: list[object] = []
+    other = asyncio.create_task(client.batches.wait_until_ready(batch_id))
+    if how == "newcomers":  # which take what the other one has seen
+        await until(lambda: looked_at(sim, batch_id))
+        await asyncio.sleep(GAP / 4)
+    if how == "wait_all":
+        ready = await client.batches.wait_all([batch_id] * 3, on_event=cancel)
+    elif how == "as_ready":
+        outcomes = client.batches.as_ready([batch_id] * 3, on_event=cancel)
+        ready = [one async for one in outcomes if isinstance(one, Batch)]
+    else:
+        waits = [client.batches.wait_until_ready(batch_id, on_event=cancel) for _ in range(3)]
+        ready = list(await asyncio.gather(*waits))
+    assert all_ready(ready, [batch_id] * 3)
+    assert (await other).status is BatchStatus.READY
+    assert set(called) == {None}
+    assert not tasks() - {asyncio.current_task()}
+
+
 async def test_the_last_of_a_thousand_is_still_served(
     sim: Simulator, client: ProlificClient
 ) -> None:
