@@ -49,7 +49,14 @@ class Looking:
 
     def __init__(self, keys: Sequence[str], gap: float) -> None:
         self.looks = 0
-        self.engine = Engine(self.look, self.look_as_one, lambda _: "home", few=8, at_once=50)
+        self.engine = Engine(
+            self.look,
+            self.look_as_one,
+            lambda _: "home",
+            few=8,
+            at_once=50,
+            lost=lambda _: PENDING,
+        )
         self._found = dict.fromkeys(keys, PENDING)
         self._keys = keys
         self._poll = PollPolicy(initial=gap, maximum=gap, factor=1)

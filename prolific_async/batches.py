@@ -61,7 +61,7 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
-        self._search = Search(self._get, self._read, self._prefix)
+        self._search = Search(transport, retry, self._read)
         self._looks = Looks(transport, retry, self._read, _status)
         self._request_timeout = transport.request_timeout
         self._waits = Waits(self._looks, few, transport.looks_at_once)
@@ -116,7 +116,7 @@ class Batches:
             claims=self._claims,
             retry=self._retry,
             get_source=lambda: self._search.source(batch_id),
-            list_batches=self._search.batches_of,
+            batches_of=self._search.batches_of,
         )
         return self._known(copy)
 
@@ -211,10 +211,14 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look within ``request_timeout``. When the
-                loop was blocked past the end, the last poll still gets up to a second.
-            poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of every look; what it raises is logged.
+                policy's, None for no limit, 0 for one look within ``request_timeout``, which no
+                earlier one stands for. The last poll comes min(1 s, 5 %) before the end; another
+                wait's stands for it in the second (or 25 %) before that. When the loop was blocked
+                past the end, the last poll still gets up to a second.
+            poll: Gaps and graces, by default the client's. After a failed poll nobody polls the
+                batch for the shortest pause of those who wait for it, whoever comes meanwhile.
+            on_event: A plain function that is told of every look; what it raises is logged. It
+                runs in no task: ``asyncio.current_task()`` is None.
 
         Returns:
             The batch as it is when READY, bound to this client.
@@ -341,7 +345,8 @@ class Batches:
         """Make the next look at a batch due now, because something says that it may be READY.
 
         A webhook of yours, a button: the look keeps to the budget and to the service's pauses, and
-        many calls before it make one look. Does nothing when nobody waits for the batch.
+        many calls before it make one look. After a failed poll it waits for the end of the pause.
+        Does nothing when nobody waits for the batch.
 
         It is no coroutine, but belongs to the client's event loop. From another thread, such as
         that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.
@@ -424,15 +429,15 @@ class Batches:
     ) -> Wait:
         batch_id = endpoints.checked_id(_given_id(batch))
         self._check_usable()
-        if isinstance(batch, Batch):
-            self._looks.learn(batch_id, batch.workspace_id)
-        return self._new_wait(batch_id, rules, on_event)
+        workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
+        return self._new_wait(batch_id, rules, on_event, workspace_id)
 
     def _new_wait(
         self,
         batch_id: str,
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
+        workspace_id: str | None = None,
     ) -> Wait:
         policy, limit = rules
         observe = self._waits.observe
@@ -442,6 +447,7 @@ class Batches:
             poll=policy,
             retry=self._retry,
             prefix=self._prefix,
+            workspace_id=workspace_id,
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time(),

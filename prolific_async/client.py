@@ -73,7 +73,9 @@ class ProlificClient:
             max_requests_per_second: One budget for everything this client sends, None for no
                 limit. After a 429 the whole client slows down, and recovers within 30 s.
             max_connections: Connections that are open at most; waits use up to half of them.
-            trace_configs: aiohttp's tracing, for the session that this client makes.
+            trace_configs: aiohttp's tracing, for the session that this client makes. What a
+                callback raises makes the outcome of a POST unknown, fails a poll, and goes through
+                any other call.
 
         Raises:
             ConfigurationError: No token, or one that no header can hold; a ``base_url`` that the

@@ -111,6 +111,9 @@ class ConfigurationError(ProlificError):
 class TransportError(ProlificError):
     """The call got no whole answer.
 
+    It is none of the three below where a callback of a TraceConfig raised, or a borrowed session;
+    ``__cause__`` is what they raised.
+
     Attributes:
         method: HTTP method of the call.
         path: Path of the call, from the host's root.

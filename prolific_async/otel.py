@@ -42,12 +42,13 @@ tracing raises is logged, and breaks no call and no wait.
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
+
+from prolific_async._logs import log as _log
 
 try:
     from opentelemetry import context, trace
@@ -64,8 +65,6 @@ from prolific_async.models import Batch, StatusEvent
 __all__ = ["instrument"]
 
 Client = TypeVar("Client", bound=ProlificClient)
-
-_log = logging.getLogger("prolific_async")
 
 _CALLS = ("duplicate", "setup", "get", "get_status", "list")
 _GIVEN = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}

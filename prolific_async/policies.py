@@ -82,7 +82,8 @@ class PollPolicy:
         uninitialised_grace: Seconds that a batch may stay UNINITIALISED before the wait ends
             with BatchNotSetUpError: a look right after setup may still show it.
         not_found_grace: Seconds after this client made a batch in which a 404 means "not yet".
-        max_consecutive_failures: Failed looks in a row that a wait survives.
+        max_consecutive_failures: Failed looks in a row that a wait survives. Those that other
+            waits for the same batch asked for, before its own was due, do not count.
 
     Raises:
         ValueError: A value is out of range, or ``initial`` is above ``maximum``.

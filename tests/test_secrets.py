@@ -349,10 +349,14 @@ async def test_no_trace_that_raises_makes_anything_show_the_token(
         serving(plain(b"{}")) as (url, _),
         ProlificClient(TOKEN, base_url=url, retry=ONCE, trace_configs=[trace]) as client,
     ):
-        for call in (client.batches.get("b1"), client.batches.setup("b1")):
-            error = await outcome(shown, call)
-            assert isinstance(error, ValueError)
-            assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
+        error: object = await outcome(shown, client.batches.get("b1"))
+        assert isinstance(error, ValueError)
+        assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
+        error = await outcome(shown, client.batches.setup("b1"))
+        while isinstance(error, ProlificError):
+            error = error.__cause__
+        assert isinstance(error, ValueError)
+        assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
 
 
 async def test_what_the_caller_was_handling_stays_whole() -> None:

@@ -127,6 +127,20 @@ def _echo(request: Request, body: bytes, secret: str) -> errors.DecodeError:
     return undecodable(request, "it holds the token", _shown(body, secret))
 
 
+def check_echo(request: Request, piece: bytes, secret: str) -> bytes:
+    """Return the end of a piece of a success, with which a secret may begin that goes on.
+
+    Raises:
+        DecodeError: The secret is in the piece.
+
+    """
+    if len(secret) < _SECRET_FROM:
+        return b""
+    if secret.encode() in piece:
+        raise undecodable(request, "it holds the token")
+    return piece[1 - len(secret) :]
+
+
 def _no_json(
     request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: str
 ) -> errors.DecodeError:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Self
 
 from prolific_async._http import answers
+from prolific_async._http.failures import passes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
 
     from prolific_async import errors
+    from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
+    from prolific_async._http.time_limit import TimeLimit
 
 
 async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
@@ -44,3 +50,56 @@ async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
     return answers.undecodable(request, f"more than {answers.MAX_BODY} bytes")
+
+
+class Chunks:
+    """The body of a success, as it comes: an async iterator of bytes.
+
+    Args:
+        request: What it answers.
+        response: The answer.
+        limit: Bounds each wait for more of it.
+        token: Must not be in it.
+        failure: Makes our own error of what reading raises.
+        closed: Whether the client is.
+
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        response: aiohttp.ClientResponse,
+        limit: TimeLimit,
+        token: Token,
+        *,
+        failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError],
+        closed: Callable[[], bool],
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._limit = limit
+        self._token = token
+        self._failure = failure
+        self._closed = closed
+        self._end = b""  # of what came before, as the token may begin in it
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        failure: errors.ProlificError
+        try:
+            if self._closed():
+                raise ConnectionError("closed")  # noqa: TRY301 - as if it had been at work
+            with self._limit.attempt():
+                chunk = await self._response.content.readany()
+        except (Exception, asyncio.CancelledError) as error:
+            if passes(error, may_be_foreign=False):
+                raise
+            failure = self._failure(error)
+        else:
+            if not chunk:
+                raise StopAsyncIteration
+            self._end = answers.check_echo(self._request, self._end + chunk, self._token.reveal())
+            return chunk
+        raise failure

@@ -40,12 +40,12 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
         )
 
 
-def is_about_netrc(error: ValueError, session: aiohttp.ClientSession) -> bool:
+def is_about_netrc(error: BaseException, session: aiohttp.ClientSession) -> bool:
     """Tell whether aiohttp refused a request since it has a login for the host from netrc.
 
     It reads that file before each request, so only then is it known.
     """
-    return session.trust_env and "AUTHORIZATION" in str(error)
+    return session.trust_env and isinstance(error, ValueError) and "AUTHORIZATION" in str(error)
 
 
 def netrc_error() -> ConfigurationError:

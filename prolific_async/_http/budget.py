@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import OrderedDict
 
-_log = logging.getLogger("prolific_async")
+from prolific_async._logs import log as _log
 
 _LEAST = 5.0  # requests a second that a slow-down never goes below, unless the limit is that low
 _DECREASE = 0.5  # of the rate it had, at each 429
@@ -40,10 +41,11 @@ class Budget:
         self._used = 0  # in the last second in which there was any
         self._free_at = -math.inf
         self._looks_from = -math.inf
-        # In order of arrival; a dict, so that one that is cancelled costs no search.
-        self._calls: dict[asyncio.Future[bool], None] = {}
-        self._looks: dict[asyncio.Future[bool], None] = {}
-        self._paused: dict[asyncio.Future[bool], None] = {}
+        # In order of arrival; one that is cancelled costs no search, and unlike in a dict, the
+        # first is found without going through those that were before it.
+        self._calls: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._looks: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._paused: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._looked = False  # whether the last turn was a look's
         self._timer: asyncio.TimerHandle | None = None
 
@@ -69,7 +71,7 @@ class Budget:
         """Wait until looks are not paused."""
         await self._wait_in(self._paused)
 
-    async def _wait_in(self, queue: dict[asyncio.Future[bool], None]) -> bool:
+    async def _wait_in(self, queue: OrderedDict[asyncio.Future[bool], None]) -> bool:
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[bool] = loop.create_future()
         queue[turn] = None
@@ -185,13 +187,13 @@ class Budget:
             due = max(due, now + 1e-4)
             self._timer = loop.call_at(due, self._serve, loop, due)
 
-    def _next_queue(self) -> dict[asyncio.Future[bool], None]:
+    def _next_queue(self) -> OrderedDict[asyncio.Future[bool], None]:
         if self._calls and (not self._looks or self._looked):
             return self._calls
         return self._looks
 
 
-def _answer(queue: dict[asyncio.Future[bool], None], *, turn_taken: bool) -> None:
+def _answer(queue: OrderedDict[asyncio.Future[bool], None], *, turn_taken: bool) -> None:
     """Let all go on who wait in a queue."""
     for turn in queue:
         if not turn.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import traceback
 from typing import TYPE_CHECKING
@@ -18,8 +19,32 @@ if TYPE_CHECKING:
     from prolific_async._http.endpoints import Request
 
 
+def passes(error: Exception | asyncio.CancelledError, *, may_be_foreign: bool) -> bool:
+    """Tell whether what an attempt raised goes on to the caller as it is.
+
+    Args:
+        error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
+            anything, also after the request has left.
+        may_be_foreign: Whether a bug of the application is shown as it is: nothing is lost by it.
+
+    """
+    if isinstance(error, asyncio.CancelledError):
+        # A callback may raise one, too, or a future that another party has cancelled.
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    if isinstance(error, errors.ProlificError):
+        return True
+    return may_be_foreign and not isinstance(error, aiohttp.ClientError | OSError)
+
+
 def translated(
-    request: Request, error: Exception, *, seconds: float, secret: Token, closed: bool, unsent: bool
+    request: Request,
+    error: Exception | asyncio.CancelledError,
+    *,
+    seconds: float,
+    secret: Token,
+    closed: bool,
+    unsent: bool,
 ) -> errors.ProlificError:
     """Return the error of an attempt that had so many seconds, without the secret.
 
@@ -34,7 +59,7 @@ def translated(
             lost = errors.ConnectError if unsent else errors.ConnectionLostError
             failure = lost(*call, "the ProlificClient was closed")
         case _ if unsent:
-            failure = errors.ConnectError(*call, _why_unsent(error) or reason)
+            failure = errors.ConnectError(*call, _why_unsent(error) or _named(error, reason))
         case TimeoutError():
             failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
         case _ if problem := _undecoded(error):
@@ -46,8 +71,10 @@ def translated(
             PayloadEncodingError,  # which an early end is, too
         ):
             failure = answers.malformed(request, fault.message, secret.reveal())
-        case _:
+        case aiohttp.ClientError() | OSError():
             failure = errors.ConnectionLostError(*call, reason)
+        case _:  # such as what a callback of a TraceConfig raises
+            failure = errors.TransportError(*call, _named(error, reason))
     # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
     # the answer, which may echo it.
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
@@ -57,7 +84,15 @@ def translated(
     return failure
 
 
-def _reason(error: Exception) -> str:
+def _named(error: BaseException, reason: str) -> str:
+    """Return a reason with the name of an error whose text alone may say little."""
+    name = type(error).__name__
+    if isinstance(error, aiohttp.ClientError | OSError) or reason == name:
+        return reason
+    return f"{name}: {reason}"
+
+
+def _reason(error: BaseException) -> str:
     """Return what went wrong underneath, without aiohttp's own settings in it."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
@@ -85,7 +120,7 @@ def _undecoded(error: BaseException | None) -> str | None:
     return f"not compressed as its {encoding} says"
 
 
-def _why_unsent(error: Exception) -> str | None:
+def _why_unsent(error: BaseException) -> str | None:
     """Return what is better said of no connection than aiohttp says it, None for nothing."""
     match error:
         case aiohttp.ClientHttpProxyError():

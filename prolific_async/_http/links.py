@@ -37,28 +37,55 @@ async def every_page(
             although there must be more, or to more than a thousand.
 
     """
-    request: Request | None = first
-    asked: set[str] = set()
-    elements = 0
-    while request is not None:
-        asked.add(request.query)
+    links = Links(first)
+    while (request := links.following) is not None:
         page = load(dict, (await get(request)).data, request.method, request.path)
-        if (fault := page_fault(page)) is not None:
-            raise DecodeError((fault,), page, request.method, request.path)
+        check_page(request, page)
         yield request, page
-        elements += len(page.get(RESULTS) or ())
-        following = next_page(request, page)
+        links.follow(page, len(page.get(RESULTS) or ()))
+
+
+def check_page(request: Request, page: dict[str, Any]) -> None:
+    """Raise DecodeError if an object is no page of a list."""
+    if (fault := page_fault(page)) is not None:
+        raise DecodeError((fault,), page, request.method, request.path)
+
+
+class Links:
+    """The way from a list's first page to its last.
+
+    Attributes:
+        following: The request of the next page, None after the last.
+
+    """
+
+    def __init__(self, first: Request) -> None:
+        self.following: Request | None = first
+        self._asked: set[str] = set()
+        self._elements = 0
+
+    def follow(self, page: dict[str, Any], elements: int) -> None:
+        """Go on from a page, the answer to ``following``, which had so many elements.
+
+        Raises:
+            DecodeError: It leads nowhere, as ``every_page`` says.
+
+        """
+        request = self.following
+        assert request is not None  # noqa: S101 - for the type checker
+        self._asked.add(request.query)
+        self._elements += elements
+        self.following = next_page(request, page)
         problem = None
-        if following is None:
-            if elements < (expected := count(page)):
-                problem = f"{elements} of {expected} batches, and no link to more"
-        elif following.query in asked:
+        if self.following is None:
+            if self._elements < (expected := count(page)):
+                problem = f"{self._elements} of {expected} batches, and no link to more"
+        elif self.following.query in self._asked:
             problem = "the links lead in a circle"
-        elif len(asked) == _MAX_PAGES:
+        elif len(self._asked) == _MAX_PAGES:
             problem = f"more than {_MAX_PAGES} pages"
         if problem is not None:
             raise undecodable(request, problem, page)
-        request = following
 
 
 def next_page(request: Request, page: Any) -> Request | None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from prolific_async._logs import log as _log
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
-    ConnectionLostError,
     DecodeError,
     ProlificError,
     RateLimitedError,
-    RequestTimeoutError,
     ServerError,
     TransportError,
 )
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
-
-_log = logging.getLogger("prolific_async")
 
 _GET_AGAIN = frozenset({429, 500, 502, 503, 504})
 _LOOK_AGAIN = frozenset({408, 425, 429})
@@ -56,7 +52,9 @@ def may_have_run(error: ProlificError) -> bool:
     """Tell whether a POST that failed so may have changed something all the same."""
     if isinstance(error, APIStatusError):
         return isinstance(error, ServerError) or error.status in _MAY_HAVE_RUN
-    return isinstance(error, ConnectionLostError | RequestTimeoutError | DecodeError)
+    if isinstance(error, TransportError):
+        return not isinstance(error, ConnectError)
+    return isinstance(error, DecodeError)
 
 
 def pauses(policy: RetryPolicy) -> Generator[float, ProlificError | None]:

@@ -6,6 +6,7 @@ another call. What other clients do cannot be known here, hence the advice to us
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from typing import Any
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
@@ -43,37 +44,38 @@ class Claim:
         self.copy: str | None = None
         self.may_have_run = True
 
-    def may_be_named(self, name: str) -> bool:
-        """Tell whether this call's copy may bear a name."""
-        name = name.strip()
-        return name.endswith(_DEFAULT_SUFFIX) if self.name is None else name == self.name
-
 
 class Claims:
     """The ledger. Times are those of the event loop."""
 
     def __init__(self) -> None:
-        self._open: dict[Claim, None] = {}
-        self._lost: dict[Claim, float] = {}
-        self._given: dict[str, float] = {}
+        # Their first entries are asked for: a dict would go through all that were before it.
+        self._open: OrderedDict[Claim, None] = OrderedDict()
+        self._lost: OrderedDict[Claim, float] = OrderedDict()
+        self._given: OrderedDict[str, float] = OrderedDict()
+        self._names: Counter[str | None] = Counter()  # of those that are open or lost
 
     def open(self, name: str | None, now: float) -> Claim:
         """Note that a call begins; it must be closed."""
         claim = Claim(name, now)
         self._open[claim] = None
+        self._names[claim.name] += 1
         if self._lost or len(self._given) > _FEW:
-            oldest = next(iter(self._open))
-            for entries in (self._given, self._lost):
-                _forget(entries, oldest.began - _REMEMBERED)
+            horizon = next(iter(self._open)).began - _REMEMBERED
+            _forget(self._given, horizon)
+            for lost in _forget(self._lost, horizon):
+                self._drop_name(lost)
         return claim
 
     def close(self, claim: Claim, now: float) -> None:
         """Note that a call ended, and remember its copy, or that one may be about."""
         del self._open[claim]
+        if claim.copy is None and claim.may_have_run:
+            self._lost[claim] = now
+            return
+        self._drop_name(claim)
         if claim.copy is not None:
             self._given[claim.copy] = now
-        elif claim.may_have_run:
-            self._lost[claim] = now
 
     def given_at(self, batch_id: str) -> float | None:
         """Return when a batch was given out as a copy, None if it was not, or long ago."""
@@ -88,15 +90,19 @@ class Claims:
 
         It never is so with the default name, which anybody's copy bears.
         """
-        if claim.name is None:
+        if claim.name is None or self._names[claim.name] > 1:
             return False
-        return not any(
-            other is not claim and other.may_be_named(claim.name)
-            for other in (*self._open, *self._lost)
-        )
+        return not (claim.name.endswith(_DEFAULT_SUFFIX) and self._names[None])
+
+    def _drop_name(self, claim: Claim) -> None:
+        self._names[claim.name] -= 1
+        if not self._names[claim.name]:
+            del self._names[claim.name]
 
 
-def _forget(entries: dict[Any, float], horizon: float) -> None:
+def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
     """Drop what lies before the horizon from the front, where the oldest entries are."""
+    forgotten = []
     while entries and next(iter(entries.values())) < horizon:
-        del entries[next(iter(entries))]
+        forgotten.append(entries.popitem(last=False)[0])
+    return forgotten

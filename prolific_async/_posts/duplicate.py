@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._http.answers import http_date
 from prolific_async._http.retry import get_again, look_again, may_have_run, pauses
+from prolific_async._logs import log as _log
 from prolific_async._posts.claims import default_name
 from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async._wire.converter import load
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
 _ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
 
-_log = logging.getLogger("prolific_async")
-
 
 async def duplicate_once(
     request: Request,
@@ -40,7 +38,7 @@ async def duplicate_once(
     claims: Claims,
     retry: RetryPolicy,
     get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
-    list_batches: Callable[[str], Awaitable[list[Found]]],
+    batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
     utc_now: Callable[[], float] = time.time,
 ) -> Batch:
     """Send a duplicate once and return its copy, which is looked for when the answer is lost.
@@ -60,7 +58,7 @@ async def duplicate_once(
             if not claim.may_have_run:
                 raise
             candidates, odd, surely = await _look_for(
-                claim, claims, retry, get_source, list_batches, utc_now
+                claim, claims, retry, get_source, batches_of, utc_now
             )
             if not surely:
                 raise OutcomeUnknownError(
@@ -80,7 +78,7 @@ async def _look_for(
     claims: Claims,
     retry: RetryPolicy,
     get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
-    list_batches: Callable[[str], Awaitable[list[Found]]],
+    batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
     utc_now: Callable[[], float],
 ) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
     """Return what may be a call's copy, the ids of odd batches that may be, and whether one is.
@@ -93,14 +91,17 @@ async def _look_for(
         try:
             source, answer = await get_source()
             times = _Times(answer, asyncio.get_running_loop().time() - claim.began, utc_now)
-            batches = await list_batches(source.workspace_id)
             name = default_name(source.name).strip() if claim.name is None else claim.name
+            batches = await batches_of(source.workspace_id, name, times.since)
             named = namesakes(batches, name, source)
         except ProlificError as failure:
             if look_again(failure) and not get_again(failure):  # else the GET itself was repeated
                 continue
             break
-        except ValueError:  # a workspace's id may be no id at all
+        # A workspace's id may be no id at all, and a callback of the application can raise
+        # anything: that the POST may have run must be told all the same.
+        except Exception as failure:  # noqa: BLE001
+            _log.error("the search for a lost copy is broken", exc_info=failure)
             break
         candidates = {
             batch_id: batch
@@ -130,9 +131,14 @@ class _Times:
         self._utc_now = utc_now if date is None else None
         self._began = math.floor((utc_now() if date is None else date) - age)
 
+    @property
+    def since(self) -> float:
+        """When the oldest batch that may follow was made, in seconds since 1970."""
+        return -math.inf if self._utc_now is not None else self._began - _SKEW
+
     def may_follow(self, batch: Found) -> bool:
         """Tell whether a batch may have been made since the call began."""
-        return self._utc_now is not None or _is_since(batch, self._began - _SKEW)
+        return _is_since(batch, self.since)
 
     def follows(self, batch: Found) -> bool:
         """Tell whether a batch was made since the call began, or its time cannot be read."""

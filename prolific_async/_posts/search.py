@@ -6,26 +6,32 @@ passed over: it may be the copy.
 
 from __future__ import annotations
 
+import math
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from attrs import frozen
 
 from prolific_async._http import endpoints
-from prolific_async._http.links import every_page
+from prolific_async._http.answers import MAX_BODY, Answer, undecodable
+from prolific_async._http.endpoints import Request
+from prolific_async._http.links import Links, check_page
+from prolific_async._http.retry import get_again, retrying
+from prolific_async._posts.sharing import Shared
 from prolific_async._wire.converter import WireModel, load
-from prolific_async._wire.pages import RESULTS
+from prolific_async._wire.pages import RESULTS, add_member, parts_as_they_come
 from prolific_async._wire.turns import Turns
 from prolific_async.errors import DecodeError
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from uuid import UUID
 
-    from prolific_async._http.answers import Answer
-    from prolific_async._http.endpoints import Request
+    from prolific_async._http.transport import Transport
+    from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
@@ -50,49 +56,138 @@ class OddBatch(NamedTuple):
 Found: TypeAlias = Batch | OddBatch
 
 
+class Wanted(NamedTuple):
+    """Which batches of a workspace somebody looks for.
+
+    Attributes:
+        name: The name that they bear, without space around it.
+        since: When they were made at the earliest, in seconds since 1970; one whose time cannot
+            be read may be any.
+
+    """
+
+    name: str
+    since: float = -math.inf
+
+
 class Search:
     """Reads a duplicate's source, and the batches among which its copy is searched for.
 
+    Many that search at the same time share their requests.
+
     Args:
-        get: Gets an answer, in several attempts.
+        transport: Sends the requests.
+        retry: How they are tried again.
         read_batch: Reads a batch of an answer.
-        prefix: Path of the base URL, before that of each call.
 
     """
 
     def __init__(
         self,
-        get: Callable[[Request], Awaitable[Answer]],
+        transport: Transport,
+        retry: RetryPolicy,
         read_batch: Callable[[Request, Any], Batch],
-        prefix: str = "",
     ) -> None:
-        self._get = get
+        self._get = retrying(transport.send, retry, get_again)
+        self._stream = transport.stream
+        self._prefix = transport.prefix
+        self._retry = retry
         self._read_batch = read_batch
-        self._prefix = prefix
+        self._sources = Shared[Request, None, tuple[Source, Answer]](self._read_source)
+        self._lists = Shared[Request, Wanted, dict[str, list[Found]]](self._read_list)
 
     async def source(self, batch_id: str | UUID) -> tuple[Source, Answer]:
         """Return a source, and the answer that it was read from."""
         request = endpoints.look(batch_id, whole=True, prefix=self._prefix)
+        return await self._sources.of(request, None)
+
+    async def batches_of(
+        self, workspace_id: str, name: str, since: float = -math.inf
+    ) -> list[Found]:
+        """Return the batches of a workspace that bear a name, odd ones as far as can be read.
+
+        The list is read as it comes: no more than one batch beside those is kept, however long it
+        is.
+
+        Args:
+            workspace_id: The workspace.
+            name: Their name, apart from space around it.
+            since: Leaves out what was made earlier, in seconds since 1970.
+
+        """
+        first = endpoints.list_batches(workspace_id, prefix=self._prefix)
+        wanted = Wanted(name.strip(), since)
+        return (await self._lists.of(first, wanted)).get(wanted.name, [])
+
+    async def _read_source(self, request: Request, _: object) -> tuple[Source, Answer]:
         answer = await self._get(request)
         return load(Source, answer.data, request.method, request.path), answer
 
-    async def batches_of(self, workspace_id: str) -> list[Found]:
-        """Return all batches of a workspace, odd ones as far as they can be read."""
-        found: list[Found] = []
-        turns = Turns()
-        first = endpoints.list_batches(workspace_id, prefix=self._prefix)
-        async with aclosing(every_page(first, self._get)) as pages:
-            async for request, page in pages:
-                for data in page.get(RESULTS) or ():
-                    found.append(self._read(request, data))
-                    await turns.give()
+    async def _read_list(
+        self, first: Request, wanted: Collection[Wanted]
+    ) -> dict[str, list[Found]]:
+        since: dict[str, float] = {}
+        for one in wanted:
+            since[one.name] = min(one.since, since.get(one.name, math.inf))
+        read = retrying(partial(self._read_page, since), self._retry, get_again)
+        found: dict[str, list[Found]] = {}
+        links = Links(first)
+        while (request := links.following) is not None:
+            page, elements, of_page = await read(request)
+            for batch_name, batches in of_page.items():
+                found.setdefault(batch_name, []).extend(batches)
+            links.follow(page, elements)
         return found
+
+    async def _read_page(
+        self, since: Mapping[str, float], request: Request
+    ) -> tuple[dict[str, Any], int, dict[str, list[Found]]]:
+        """Return a page without its elements, their number, and what is wanted of them, by name."""
+        page: dict[str, Any] = {}
+        found: dict[str, list[Found]] = {}
+        elements = 0
+        turns = Turns()
+        try:
+            async with (
+                self._stream(request) as chunks,
+                aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts,
+            ):
+                async for key, _, _, value in parts:
+                    if key is not None:
+                        add_member(page, key, value)
+                        continue
+                    elements += 1
+                    if (name := wanted_name(value, since)) is not None:
+                        found.setdefault(name, []).append(self._read(request, value))
+                    await turns.give()
+        except ValueError as error:
+            raise undecodable(request, f"not a readable list of JSON ({error})") from None
+        check_page(request, page)
+        return page, elements, found
 
     def _read(self, request: Request, data: Any) -> Found:
         try:
             return self._read_batch(request, data)
         except DecodeError:
             return odd_batch(data)
+
+
+def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
+    """Return a batch's name, without space around it, None if nobody looks for such a batch.
+
+    Args:
+        data: The batch.
+        since: By name, when those are made that are looked for, in seconds since 1970.
+
+    """
+    name = data.get("name") if type(data) is dict else None
+    if type(name) is not str or (earliest := since.get(name := name.strip())) is None:
+        return None
+    if earliest > -math.inf:
+        made = _read_or_none(datetime, data, "created_at")
+        if made is not None and made.timestamp() < earliest:
+            return None
+    return name
 
 
 def odd_batch(data: Any) -> OddBatch:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
+from prolific_async._logs import log as _log
 from prolific_async.errors import BadRequestError, OutcomeUnknownError, ProlificError
 from prolific_async.models import BatchStatus
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from prolific_async._http.answers import Answer
     from prolific_async._http.endpoints import Request
     from prolific_async.policies import RetryPolicy
-
-_log = logging.getLogger("prolific_async")
 
 _ACCEPTED = (BatchStatus.PROCESSING, BatchStatus.READY)
 
@@ -67,7 +65,7 @@ async def _was_accepted(
 ) -> bool:
     try:
         status = await get_status()
-    except ProlificError:
+    except Exception:  # noqa: BLE001 - a callback of the application can raise anything
         raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure
     if status in _ACCEPTED:
         lost = type(failure).__name__

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prolific_async._frames import without_frames
+from prolific_async._logs import log as _log
 from prolific_async._wording import brief
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
 
     from prolific_async._waiting.entries import Waiter
 
-_log = logging.getLogger("prolific_async")
+BUGS = (Exception, asyncio.CancelledError)
+"""What a waiter may raise by mistake, as a policy of the caller's may; it stops no other one."""
 
 
-def log(what: str, name: str | None, error: Exception) -> None:
+def log(what: str, name: str | None, error: BaseException) -> None:
     """Log a bug with its traceback."""
-    with suppress(Exception):  # a handler or filter of the application's may be what raises
-        _log.error("%s %s is broken", what, name, exc_info=error)
+    _log.error("%s %s is broken", what, name, exc_info=error)
 
 
 def fail(
-    key: str, waiters: Mapping[Waiter, asyncio.Future[None] | None], error: Exception, now: float
+    key: str,
+    waiters: Mapping[Waiter, asyncio.Future[None] | None],
+    error: BaseException,
+    now: float,
 ) -> None:
     """Log a bug that concerns a few waiters of one key, and end them."""
     log("waiting for", key, error)

@@ -11,12 +11,12 @@ lasts. Nothing is armed when nobody waits.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prolific_async._logs import log as _log
 from prolific_async._waiting import bugs
 from prolific_async._waiting.entries import APART, SENT, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prolific_async._waiting.entries import Group, Waiter
-
-_log = logging.getLogger("prolific_async")
 
 PATIENCE = 0.5
 """Seconds that a group look may last at least, before it counts as too slow."""
@@ -46,6 +44,8 @@ class Engine:
         *,
         few: float,
         at_once: int,
+        lost: Callable[[str], Any],
+        forget: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         """Take what makes the looks.
 
@@ -56,16 +56,19 @@ class Engine:
                 function is true; once it is sent, and has called the second function, it may last
                 so many seconds. For the group None it finds out where some of the keys belong.
             group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Entries from which on a group is looked at as one, inf for never; with 1, which
-                cannot be for the sake of fewer looks, however heavy and slow that is.
+            few: Entries from which on a group is polled as one; inf for never, 1 for always.
             at_once: Looks under way at most.
+            lost: Makes what a poll of a key saw whose task ended without a result.
+            forget: Is told of a group that ended, None for those of which nothing was known.
 
         """
         self._look = look
         self._look_as_one = look_as_one
-        self._at_once = at_once
+        self._at_once, self._lost = at_once, lost
         self._entries: dict[str, Entry] = {}
-        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all, self._break_off)
+        self._schedule = Schedule(
+            group_of, few, self._expire, self._look_at_all, self._break_off, forget
+        )
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._single_seconds = 0.1
@@ -77,7 +80,7 @@ class Engine:
         done = loop.create_future()
         try:
             self._join(waiter, done, now)
-        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+        except bugs.BUGS as error:
             bugs.fail(waiter.key, {waiter: done}, error, now)
             self.leave(waiter)
         self._schedule.arm()
@@ -85,8 +88,8 @@ class Engine:
 
     def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
         entry = self._entries.get(waiter.key)
-        if entry is not None and now - entry.seen_at < waiter.fresh:
-            waiter.observe(entry.seen, now)
+        if entry is not None and entry.tells(waiter, now):
+            waiter.observe(entry.seen, now, -math.inf)
             entry = self._entries.get(waiter.key)  # what that called may have ended it
         if waiter.is_over:
             done.set_result(None)
@@ -115,6 +118,11 @@ class Engine:
             self._schedule.plan(entry, asyncio.get_running_loop().time())
             self._schedule.arm()
 
+    def lacks_group(self, key: str) -> bool:
+        """Tell whether somebody waits for a key of which no group is known yet."""
+        entry = self._entries.get(key)
+        return entry is not None and (entry.group is None or entry.group.name is None)
+
     def close(self, error: Any) -> None:
         """End every waiter with an error, and every look."""
         for entry in list(self._entries.values()):
@@ -131,7 +139,7 @@ class Engine:
                 act(waiter)
                 if waiter.is_over:
                     bugs.settle(entry.waiters.pop(waiter, None))
-            except Exception as error:  # noqa: BLE001 - as in start
+            except bugs.BUGS as error:
                 now = asyncio.get_running_loop().time()
                 bugs.fail(entry.key, {waiter: entry.waiters.pop(waiter, None)}, error, now)
 
@@ -162,11 +170,12 @@ class Engine:
         if not entry.waiters:
             self._end(entry)
 
-    def _show(self, entry: Entry, seen: Any, now: float) -> None:
+    def _show(self, entry: Entry, seen: Any, now: float, sent: float) -> None:
         """Let every waiter of an entry see what a look saw."""
-        if seen.error is None:
-            entry.seen, entry.seen_at = seen, now
-        self._each(entry, lambda waiter: waiter.observe(seen, now))
+        entry.seen, entry.seen_at, entry.not_before = seen, now, -math.inf
+        self._each(entry, lambda waiter: waiter.observe(seen, now, sent))
+        if seen.error is not None:
+            entry.pause()
         self._go_on(entry, now)
 
     def _go_on(self, entry: Entry, now: float) -> None:
@@ -204,6 +213,7 @@ class Engine:
             else:
                 what.busy = 0
                 continue
+            what.sent_at = loop.time()
             what.task = task = loop.create_task(look)
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
@@ -213,31 +223,28 @@ class Engine:
         loop = task.get_loop()
         if what.task is task:  # cancelled by somebody, perhaps with every task there is
             what.come_back()
-            for entry in [what] if isinstance(what, Entry) else list(what.entries):
-                self._schedule.plan(entry, loop.time())
+            if isinstance(what, Entry):
+                self._show(what, self._lost(what.key), loop.time(), what.sent_at)
+            else:
+                what.apart_until = loop.time() + APART
+                for entry in list(what.entries):
+                    self._schedule.plan(entry, loop.time())
             self._schedule.arm()
         self._start(loop)
 
     async def _look_at(self, entry: Entry, loop: asyncio.AbstractEventLoop) -> None:
         entry.asked = False
-        began = loop.time()
-
-        def sent() -> None:
-            nonlocal began
-            began = loop.time()
-            entry.set_out()
-
         try:
-            seen = await self._look(entry.key, entry.wants_whole, sent)
+            seen = await self._look(entry.key, entry.wants_whole, entry.set_out)
         except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
             entry.come_back()
             self._break_off(entry, error)
             self._schedule.arm()
             return
         now = loop.time()
-        self._single_seconds += (now - began - self._single_seconds) / 8
+        self._single_seconds += (now - entry.sent_at - self._single_seconds) / 8
         entry.come_back()
-        self._show(entry, seen, now)
+        self._show(entry, seen, now, entry.sent_at)
         self._schedule.arm()
 
     async def _look_at_group(
@@ -289,7 +296,7 @@ class Engine:
             if seen is None:
                 self._schedule.plan(entry, now)
             else:
-                self._show(entry, seen, now)
+                self._show(entry, seen, now, group.sent_at)
 
     def _patience(self, group: Group, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping
 
 APART = 60.0
@@ -47,8 +47,12 @@ class Waiter(Protocol):
     def fresh(self) -> float:
         """Seconds for which what others saw serves as its first look."""
 
-    def observe(self, seen: Any, now: float) -> None:
-        """Take in what a look saw."""
+    @property
+    def again_at(self) -> float:
+        """After a failed poll: when its key may be polled again, for all it wants."""
+
+    def observe(self, seen: Any, now: float, sent: float) -> None:
+        """Take in what a poll saw that was sent at a time, perhaps before the waiter came."""
 
     def expire(self, now: float, *, looking: bool, held: bool) -> None:
         """End at the deadline, or go on to a later one.
@@ -102,20 +106,24 @@ class Looked:
     Attributes:
         when: Its place in the timetable.
         busy: Whether there is a look at it: 0, QUEUED or SENT.
+        sent_at: When that look was sent, or was to be sent.
         task: Makes that look, once it is no more queued in the engine.
 
     """
 
-    __slots__ = ("busy", "task", "when")
+    __slots__ = ("busy", "sent_at", "task", "when")
 
     def __init__(self) -> None:
         self.when = math.inf
         self.busy = 0
+        self.sent_at = -math.inf
         self.task: asyncio.Task[None] | None = None
 
     def set_out(self) -> None:
-        """Note that the look is sent."""
-        self.busy = SENT
+        """Note that the look is sent, of several requests the first."""
+        if self.busy != SENT:
+            self.busy = SENT
+            self.sent_at = asyncio.get_running_loop().time()
 
     def come_back(self) -> None:
         """Note that the look is over."""
@@ -131,9 +139,23 @@ class Looked:
 
 
 class Entry(Looked):
-    """A key, and who waits for it."""
+    """A key, and who waits for it.
 
-    __slots__ = ("alone_until", "asked", "group", "key", "seen", "seen_at", "waiters", "whole")
+    After a failed poll nobody polls it for a pause, the shortest that one of those wants who wait:
+    neither who comes meanwhile, nor who asks for a poll now.
+    """
+
+    __slots__ = (
+        "alone_until",
+        "asked",
+        "group",
+        "key",
+        "not_before",
+        "seen",
+        "seen_at",
+        "waiters",
+        "whole",
+    )
 
     def __init__(self, key: str) -> None:
         super().__init__()
@@ -141,8 +163,9 @@ class Entry(Looked):
         self.waiters: dict[Waiter, asyncio.Future[None]] = {}
         self.asked = False  # for a look now
         self.whole = False  # whether the planned look is, so that who joins need not ask the others
-        self.seen: Any = None
+        self.seen: Any = None  # newest, failed or not
         self.seen_at = -math.inf
+        self.not_before = -math.inf
         self.group: Group | None = None
         self.alone_until = -math.inf  # as looks at its group did not show it
 
@@ -159,7 +182,15 @@ class Entry(Looked):
             if (theirs := waiter.deadline) is not None and theirs < deadline:
                 deadline = theirs
             whole = whole or waiter.wants_whole
-        return -math.inf if self.asked else due, deadline, whole
+        return max(-math.inf if self.asked else due, self.not_before), deadline, whole
+
+    def tells(self, waiter: Waiter, now: float) -> bool:
+        """Tell whether a waiter that comes takes the newest poll, or its failure, as its own."""
+        return now - self.seen_at < waiter.fresh or now < self.not_before
+
+    def pause(self) -> None:
+        """Hold polls back after a failed one."""
+        self.not_before = min((waiter.again_at for waiter in self.waiters), default=-math.inf)
 
     @property
     def wants_whole(self) -> bool:
@@ -176,6 +207,8 @@ class Entry(Looked):
     def is_held(self, now: float) -> bool:
         """Tell whether the look that it would see is held back."""
         busy = self.looked_at(now)
+        if not busy and now <= self.not_before:
+            return True
         if busy or self.group is None:
             return busy == QUEUED
         # Not whether its group is still looked at as one: that may have shrunk just now.

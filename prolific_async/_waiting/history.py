@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from prolific_async._logs import log as _log
 from prolific_async._wording import brief
 from prolific_async.models import StatusEvent
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from prolific_async.errors import ProlificError
     from prolific_async.models import BatchStatus
-
-_log = logging.getLogger("prolific_async")
 
 _KEPT_EVENTS = 20
 
@@ -71,9 +70,9 @@ class History:
             self._inform("on_event", self._on_event, StatusEvent(self.key, *event))
 
     def _inform(self, who: str, told: Callable[[Any], object], news: Any) -> None:
-        """Call who is told; whatever that raises, the wait is not its place."""
+        """Call who is told; whatever that raises is logged."""
         try:
-            told(news)
+            _call_outside_of_tasks(told, news)
         except (KeyboardInterrupt, SystemExit):
             raise
         # A CancelledError, as of a future that it asks, would end a look that serves others, too.
@@ -96,3 +95,24 @@ class History:
             self._warned.add(status)
             shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
             _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
+
+
+def _call_outside_of_tasks(told: Callable[[Any], object], news: Any) -> None:
+    """Call a function for which there is no current task that it could cancel.
+
+    The one that runs here is anybody's: it makes a poll for others, too, or closes the client.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        task = None
+    if task is None:
+        told(news)
+        return
+    loop = task.get_loop()
+    # Public, for those who write tasks of their own ("Extending" in asyncio's documentation).
+    asyncio._leave_task(loop, task)  # noqa: SLF001
+    try:
+        told(news)
+    finally:
+        asyncio._enter_task(loop, task)  # noqa: SLF001

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _LAST_LOOK = 1.0  # seconds before the deadline, at most
 _LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
+_SHARED = 1.0  # seconds before it in which another wait's poll stands for it, at most
+_SHARED_SHARE = 0.25  # of the time-out, for the short ones
 _PUNCTUAL = 0.1  # seconds that a busy loop may be late without counting as blocked
 _LATE = 1.0  # seconds that a last look may last, at most, which could only begin at the deadline
 
@@ -56,6 +58,16 @@ class LastLook(History):
             return math.inf
         timeout = self.deadline - self._started
         return self.deadline - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE)
+
+    def _may_be_last(self, sent: float) -> bool:
+        """Tell whether a poll sent for others stands for the last one.
+
+        So waits whose deadlines lie close together make one last poll and not one each.
+        """
+        if self.deadline is None:
+            return False
+        timeout = self.deadline - self._started
+        return sent >= self._last_look() - min(_SHARED, timeout * _SHARED_SHARE)
 
     def _missed_its_last_look(self, now: float, *, on_its_way: bool) -> bool:
         """Tell whether the deadline is told so late that the look before it could not be made.

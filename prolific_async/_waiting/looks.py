@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
+from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._frames import without_frames
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
+from prolific_async._logs import log as _log
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
+from prolific_async._waiting.workspaces import Workspaces
 from prolific_async._wording import brief
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from prolific_async._http.endpoints import Request
     from prolific_async._http.transport import Transport
@@ -25,12 +27,9 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
 
-_log = logging.getLogger("prolific_async")
-
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is looked at."""
 
-_KNOWN_AT_MOST = 100_000  # batches whose workspace is remembered
 _LISTS_AT_MOST = 64  # lists that are held against the next ones
 _SCOUTS = 3  # unknown batches in a row whose lists may know no other before that is given up
 _REFUSED = 1.0  # seconds at least until a list that was refused is asked for again
@@ -51,22 +50,15 @@ class Looks:
         self._retry = retry
         self._read_batch = read_batch
         self._read_status = read_status
-        self._workspaces: dict[str, str] = {}
-        self._lists: dict[str, Memory] = {}
+        self.workspaces = Workspaces()
+        self.learn = self.workspaces.learn
+        self._lists: OrderedDict[str, Memory] = OrderedDict()
 
-    def learn(self, batch_id: str, workspace_id: str) -> None:
-        """Remember a batch's workspace."""
-        self._workspaces[batch_id] = workspace_id
-        if len(self._workspaces) > _KNOWN_AT_MOST:
-            del self._workspaces[next(iter(self._workspaces))]
-
-    def _learn_all(self, batch_ids: Iterable[str], workspace_id: str) -> None:
-        for batch_id in batch_ids:
-            self.learn(batch_id, workspace_id)
-
-    def workspace_of(self, batch_id: str) -> str | None:
-        """Return a batch's workspace, None as long as it is unknown."""
-        return self._workspaces.get(batch_id)
+    def forget(self, workspace_id: str | None) -> None:
+        """Drop what was kept for a workspace of which no batch is waited for any more."""
+        if workspace_id is not None:
+            self._lists.pop(workspace_id, None)
+        self.workspaces.shrink()
 
     async def at(
         self,
@@ -86,6 +78,11 @@ class Looks:
         except ProlificError as error:
             _log.info("a look at batch %s failed: %s", batch_id, error)
             return Look(error=without_frames(error))
+
+    def lost(self, batch_id: str) -> Look:
+        """Return what a poll saw whose task ended without a result."""
+        request = endpoints.look(batch_id, whole=False, prefix=self._prefix)
+        return Look(error=TransportError(request.method, request.path, "the poll was broken off"))
 
     async def at_all(
         self,
@@ -120,11 +117,12 @@ class Looks:
                 break
             size += look.size
             others = {one: look.found[one] for one in batch_ids if one in look.found}
-            # Again, as a list may be longer than what is remembered.
-            self._learn_all(others, seen.batch.workspace_id)
+            # Again, as the list may have been the same as before, and they forgotten since.
+            self.workspaces.learn_all(others, seen.batch.workspace_id)
             found |= others | {scout: seen}
             if len(others) > 1:
                 return GroupLook(found, size, again=True)
+            self._lists.pop(seen.batch.workspace_id, None)  # of no use for one batch
         return GroupLook(found, size, gave_up=gave_up)
 
     async def _at_list(
@@ -150,8 +148,8 @@ class Looks:
             return GroupLook(failure=brief(told))
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:
-            del self._lists[next(iter(self._lists))]
-        self._learn_all(listing.news, workspace_id)
+            self._lists.popitem(last=False)
+        self.workspaces.learn_all(listing.news, workspace_id)
         return GroupLook(listing.looks, len(answer.data))
 
     def _refused(self, error: RateLimitedError, what: str, found: dict[str, Look]) -> GroupLook:

@@ -36,6 +36,7 @@ class Schedule:
         expire: Callable[[Entry, float], None],
         look: Callable[[list[Entry | Group]], None],
         give_up: Callable[[Entry, Exception], None],
+        forget: Callable[[str | None], object] = lambda _: None,
     ) -> None:
         """Take what is called.
 
@@ -45,6 +46,7 @@ class Schedule:
             expire: Ends those who wait for an entry and whose deadline has come.
             look: Looks at all of these.
             give_up: Ends all who wait for an entry, with which something is wrong.
+            forget: Is told of a group that ended.
 
         """
         self._group_of = group_of
@@ -52,13 +54,14 @@ class Schedule:
         self._expire = expire
         self._look = look
         self._give_up = give_up
+        self._forget = forget
         self._groups: dict[str | None, Group] = {}
         self._timetable = Timetable[Entry | Group](self._wake)
         self.arm = self._timetable.arm
 
     def join(self, entry: Entry, waiter: Waiter, now: float) -> None:
         """Plan an entry anew for one that joins it, without going through the others."""
-        due = math.inf if waiter.due is None else waiter.due
+        due = math.inf if waiter.due is None else max(waiter.due, entry.not_before)
         deadline = math.inf if waiter.deadline is None else waiter.deadline
         if due <= now:
             due = math.inf if entry.looked_at(now) else due
@@ -205,3 +208,4 @@ class Schedule:
             del self._groups[group.name]
             self._timetable.place(group, math.inf)
             group.stop()
+            self._forget(group.name)

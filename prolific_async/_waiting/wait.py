@@ -50,10 +50,11 @@ class Wait(LastLook):
 
     Attributes:
         key: The batch that is waited for.
-        fresh: Seconds for which what another wait saw serves as its first look.
+        again_at: When the batch may be polled again after a failed poll, for all it wants.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         wants_whole: Whether the next look must read the whole batch, as all do once a look showed
             an end without it.
+        workspace_id: The batch's workspace, None if it was not known when the wait was made.
 
     """
 
@@ -68,8 +69,10 @@ class Wait(LastLook):
         "_random",
         "_retry",
         "_uninitialised_since",
+        "again_at",
         "outcome",
         "wants_whole",
+        "workspace_id",
     )
 
     def __init__(
@@ -79,6 +82,7 @@ class Wait(LastLook):
         poll: PollPolicy,
         retry: RetryPolicy,
         prefix: str = "",
+        workspace_id: str | None = None,
         timeout: float | None,
         request_timeout: float = math.inf,
         now: float,
@@ -93,6 +97,7 @@ class Wait(LastLook):
             poll: Gaps, graces and the failure budget.
             retry: Pauses after failures, and the cap of the service's hints.
             prefix: Path of a gateway before the service's own paths, which errors name.
+            workspace_id: The batch's workspace, None if it is not known.
             timeout: Seconds, None for no limit, 0 for one look.
             request_timeout: Seconds that a look may last.
             now: The time.
@@ -104,6 +109,8 @@ class Wait(LastLook):
         super().__init__(key, on_event, now, timeout, request_timeout)
         self.outcome: Batch | WaitError | None = None
         self.wants_whole = False
+        self.workspace_id = workspace_id
+        self.again_at = now
         self._poll = poll
         self._retry = retry
         self._prefix = prefix
@@ -126,14 +133,22 @@ class Wait(LastLook):
         """Whether it has its outcome."""
         return self.outcome is not None
 
-    def observe(self, seen: Look, now: float) -> None:
-        """Take in what a look saw."""
-        if self._ending is not None:
-            self._follow_up(self._ending, seen, now)
-            return
-        told = self._count(seen.status, now)
+    def observe(self, seen: Look, now: float, sent: float = math.inf) -> None:
+        """Take in what a poll saw, which was sent at a time, for this wait or for others."""
         if seen.error is not None:
-            self._fail_look(told, seen.error, now)
+            self.again_at = now + self._gap
+        if self._looks_left is not None and sent < self._started:
+            return  # without a time-out, a wait makes a poll
+        shared = self.due is None or sent < self.due
+        if self._ending is None:
+            self._take_in(seen, now, sent if shared else None)
+        elif not shared or seen.batch is not None:
+            self._follow_up(self._ending, seen, now)
+
+    def _take_in(self, seen: Look, now: float, shared: float | None = None) -> None:
+        told = self._count(seen.status, now)  # shared: when the poll was sent, if for others
+        if seen.error is not None:
+            self._fail_look(told, seen.error, now, shared=shared is not None)
             return
         self._failures = 0
         self._pauses = None
@@ -158,17 +173,10 @@ class Wait(LastLook):
             self._uninitialised_since = None
         if status is not _PROCESSING and status is not _UNINITIALISED:
             self._warn(status)
-        self._go_on(told, now)
+        self._go_on(told, now, last=shared is not None and self._may_be_last(shared))
 
     def expire(self, now: float, *, looking: bool, held: bool) -> None:
-        """End the wait because its time is over, or make the last look that it has missed.
-
-        Args:
-            now: The time.
-            looking: Whether a look was sent and has not come back; it is cut.
-            held: Whether a look is still held back, so that nothing of it was sent; it is none.
-
-        """
+        """End the wait because its time is over, or make the last look that it has missed."""
         has_failed = self._ending is not None and self._status is _ERROR
         if not has_failed and self._missed_its_last_look(now, on_its_way=looking or held):
             self._look_late(now, looking=looking)
@@ -210,17 +218,22 @@ class Wait(LastLook):
     def _follow_up(self, ending: Told, seen: Look, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
         self._ending = None
-        if self._status is _ERROR:
-            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
-        elif seen.batch is not None and seen.status is _READY:
+        shown = self._status
+        if shown is _READY and seen.batch is not None and seen.status is _READY:
             self._end(ending, seen.batch)
-        else:
+        elif shown is _ERROR and (seen.error is not None or seen.status is _ERROR):
+            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
+        else:  # the newer answer wins
             self._tell(ending, 0.0)
             if self.outcome is None:  # what that called may have ended it
-                self.observe(seen, now)
+                self._take_in(seen, now)
 
-    def _fail_look(self, told: Told, error: ProlificError, now: float) -> None:
-        if isinstance(error, NotFoundError) and now < self._found_by:
+    def _fail_look(self, told: Told, error: ProlificError, now: float, *, shared: bool) -> None:
+        early = isinstance(error, NotFoundError) and now < self._found_by
+        if shared and self._looks_left is None and (early or look_again(error)):
+            self._tell(told, None if self.due is None else max(self.due - now, 0.0), error)
+            return
+        if early:
             self._go_on(told, now, error)
             return
         if self._pauses is None:
@@ -239,13 +252,18 @@ class Wait(LastLook):
         error: ProlificError | None = None,
         pause: float = 0.0,
         floor: float = 0.0,
+        *,
+        last: bool = False,
     ) -> None:
         """Plan the next look: after the gap, shortened for the last one, never below the floor."""
+        self.again_at = now + max(self._gap, pause, floor)
         if self._looks_left is not None:
             self.due = self._due_of_few(now + floor)
             self._tell(told, None if self.due is None else floor, error)
             if self.due is None:
                 self._time_out(now)
+            else:
+                self.again_at = self.due
             return
         poll, gap = self._poll, self._gap
         if gap < poll.maximum:
@@ -259,11 +277,11 @@ class Wait(LastLook):
             due = min(due, last_look)
         else:
             due = max(min(now + max(gap, pause), last_look), now + floor)
-        if now >= last_look or (self.deadline is not None and due >= self.deadline):
+        if last or now >= last_look or (self.deadline is not None and due >= self.deadline):
             self.due = None
             self._tell(told, None, error)
         else:
-            self.due = due
+            self.due = self.again_at = due
             self._tell(told, due - now, error)
 
     def _end(

@@ -63,7 +63,7 @@ class Waits:
         """Return the READY batch of a wait, or raise its error."""
         engine = self._here()
         try:
-            await _start(engine, wait)
+            await self._start(engine, wait)
         finally:
             if not wait.is_over:
                 await _leave(engine, [wait])
@@ -75,7 +75,7 @@ class Waits:
         """Yield the events that a wait puts into the queue, and raise its error at the end."""
         engine = self._here()
         try:
-            _start(engine, wait).add_done_callback(lambda _: events.put_nowait(None))
+            self._start(engine, wait).add_done_callback(lambda _: events.put_nowait(None))
             while (event := await events.get()) is not None:
                 yield event
         finally:
@@ -89,7 +89,7 @@ class Waits:
         going = dict.fromkeys(waits)
         try:
             for started, wait in enumerate(going, 1):
-                _start(engine, wait).add_done_callback(partial(_put, ended, wait))
+                self._start(engine, wait).add_done_callback(partial(_put, ended, wait))
                 if started % _AT_A_TIME == 0:
                     await asyncio.sleep(0)  # the loop must not starve of a crowd
             while going:
@@ -117,7 +117,7 @@ class Waits:
                     async for wait in waits:
                         await room.acquire()
                         going[wait] = None
-                        _start(engine, wait).add_done_callback(partial(_put, ended, wait))
+                        self._start(engine, wait).add_done_callback(partial(_put, ended, wait))
                         # The stream may never wait for anything; the loop must not starve of it.
                         # At each one, they would all be looked at singly, as they come singly.
                         if len(going) % _STREAMED_AT_A_TIME == 0:
@@ -156,6 +156,15 @@ class Waits:
             engine.close(reason)
             await engine.settled()
 
+    def _start(self, engine: Engine, wait: Wait) -> asyncio.Future[None]:
+        # Not before: of a crowd that has not begun to wait, most would be forgotten again.
+        if wait.workspace_id is not None:
+            self._looks.learn(wait.key, wait.workspace_id)
+        done = engine.start(wait)
+        if isinstance(wait, ObservedWait):
+            done.add_done_callback(wait.end)
+        return done
+
     def _here(self) -> Engine:
         """Return the engine of this loop; of one whose loop has ended nothing can be awaited."""
         loop = asyncio.get_running_loop()
@@ -167,19 +176,15 @@ class Waits:
             self._engine = Engine(
                 looks.at,
                 looks.at_all,
-                looks.workspace_of,
+                looks.workspaces.of,
                 few=self._few,
                 at_once=self._at_once,
+                forget=looks.forget,
+                lost=looks.lost,
             )
+            looks.workspaces.is_needed = self._engine.lacks_group
             self._loop = loop
         return self._engine
-
-
-def _start(engine: Engine, wait: Wait) -> asyncio.Future[None]:
-    done = engine.start(wait)
-    if isinstance(wait, ObservedWait):
-        done.add_done_callback(wait.end)
-    return done
 
 
 async def _leave(engine: Engine, waits: Iterable[Wait]) -> None:

@@ -1,22 +1,31 @@
 """Pages of lists: what is one, and how to decode it element by element, as it can be megabytes.
 
 ``json`` would decode them at once and hold the event loop for that long, in another thread too: it
-keeps the interpreter to itself.
+keeps the interpreter to itself. One reader serves all: it reads a whole text, or one that comes in
+pieces, of which it keeps no more than one value.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import codecs
 import reprlib
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from prolific_async._wire.json import decode_at, named
+from prolific_async._wire.json import named
+from prolific_async._wire.text import Text, skip
 from prolific_async._wire.turns import Turns, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+        Mapping,
+    )
 
 RESULTS = "results"
 """The key of a page's elements."""
@@ -34,8 +43,6 @@ _SHOWN = 20
 _short = reprlib.Repr()
 _short.maxdict = _SHOWN
 _short.maxstring = _short.maxother = 200
-
-_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class Part(NamedTuple):
@@ -75,6 +82,12 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
     return f"$: not a list, which has an array of {RESULTS!r}, but {shown}"
 
 
+def add_member(page: dict[str, Any], key: str, value: Any) -> None:
+    """Add a member to a page without its elements, unless it has more than is ever looked at."""
+    if key in _BESIDE or len(page) < _SHOWN:
+        page[key] = [] if value is ARRAY else value
+
+
 async def read_page(body: bytes) -> dict[str, Any]:
     """Decode a body as ``json`` would, and let the event loop have its turns.
 
@@ -109,65 +122,96 @@ def parts(text: str, known: Callable[[int], int | None] = lambda _: None) -> Ite
         ValueError: The text is not an object of JSON, or has ``results`` twice.
 
     """
-    at = _expect(text, 0, "{")
-    if _peek(text, at) == "}":
-        at = _expect(text, at, "}")
+    # None is yielded only where more may come.
+    return cast("Iterator[Part]", _page(Text(text, is_whole=True), known))
+
+
+async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGenerator[Part]:
+    """Yield the parts of a page that comes in pieces, each as soon as it is there.
+
+    Args:
+        pieces: An object of JSON, in UTF-8.
+        most: Characters of one value, or of white space in a row, above which it is given up.
+
+    Raises:
+        ValueError: As ``parts``, or a value is longer.
+
+    """
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    text = Text("", is_whole=False)
+    for part in _page(text, lambda _: None):
+        if part is None:
+            await text.fill(pieces, decoder, most)
+        else:
+            yield part
+
+
+def _page(text: Text, known: Callable[[int], int | None]) -> Iterator[Part | None]:
+    """Yield the parts of a page; None asks for more text."""
+    at = yield from text.expect(0, "{")
+    at = yield from text.space(at)
+    if text.text[at : at + 1] == "}":
+        at += 1
     else:
         at = yield from _members(text, at, known)
-    if _skip(text, at) != len(text):
+    at = yield from text.space(at)
+    if at != len(text.text):
         raise ValueError("more than one value")
 
 
-def _members(text: str, at: int, known: Callable[[int], int | None]) -> Generator[Part, None, int]:
+def _members(
+    text: Text, at: int, known: Callable[[int], int | None]
+) -> Generator[Part | None, None, int]:
     seen = False
     while True:
-        key, at = decode_at(text, _skip(text, at))
+        at = yield from text.space(at)
+        key, at = yield from text.whole_value(at)
         if not isinstance(key, str):
             raise ValueError(f"a key is missing at {at}")  # noqa: TRY004 - as for all that is no JSON
-        start = _skip(text, _expect(text, at, ":"))
+        at = yield from text.expect(at, ":")
+        at = yield from text.space(at)
         if key == RESULTS:
             if seen:
                 raise ValueError(f"{RESULTS} twice")
             seen = True
-        if key == RESULTS and text[start : start + 1] == "[":
-            yield Part(key, start, start, ARRAY)
-            at = yield from _elements(text, start, known)
+        if key == RESULTS and text.text[at : at + 1] == "[":
+            yield Part(key, at, at, ARRAY)
+            at = yield from _elements(text, at, known)
         else:
-            value, at = decode_at(text, start)
-            yield Part(key, start, at, value)
-        if _peek(text, at) != ",":
-            return _expect(text, at, "}")
-        at = _expect(text, at, ",")
+            value, end = yield from text.whole_value(at)
+            yield Part(key, at, end, value)
+            at = end
+        at = yield from text.space(at)
+        if text.text[at : at + 1] != ",":
+            text.check(at, "}")
+            return at + 1
+        at += 1
 
 
-def _elements(text: str, at: int, known: Callable[[int], int | None]) -> Generator[Part, None, int]:
-    at = _skip(text, _expect(text, at, "["))
-    if text[at : at + 1] == "]":
+def _elements(
+    text: Text, at: int, known: Callable[[int], int | None]
+) -> Generator[Part | None, None, int]:
+    at = yield from text.space(at + 1)
+    if text.text[at : at + 1] == "]":
         return at + 1
     while True:
         value: Any = KNOWN
         end = known(at)
         if end is None:
-            value, end = decode_at(text, at)
+            decoded = text.value(at)
+            if decoded is None:
+                at = yield from text.more(at)
+                continue
+            value, end = decoded
         yield Part(None, at, end, value)
-        at = _skip(text, end)
-        if text[at : at + 1] != ",":
-            return _expect(text, at, "]")
-        at = _skip(text, at + 1)
-
-
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return space.end() if space else at
-
-
-def _peek(text: str, at: int) -> str:
-    at = _skip(text, at)
-    return text[at : at + 1]
-
-
-def _expect(text: str, at: int, what: str) -> int:
-    at = _skip(text, at)
-    if text[at : at + 1] != what:
-        raise ValueError(f"{what} is missing at {at}")
-    return at + 1
+        here = text.text
+        at = skip(here, end)
+        if at == len(here):  # rarely, and what asks for more costs as much as all else here
+            at = yield from text.space(at)
+            here = text.text
+        if here[at : at + 1] != ",":
+            text.check(at, "]")
+            return at + 1
+        at = skip(here, at + 1)
+        if at == len(here):
+            at = yield from text.space(at)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from prolific_async.batches import Batches
-    from prolific_async.durable.lists import Lists
     from prolific_async.durable.terms import Terms
     from prolific_async.models import Batch
 
@@ -78,7 +77,6 @@ class Making:
 
     Args:
         batches: The client's.
-        lists: Of the same client, shared with others.
         terms: What to bring about.
         settling: Seconds after which a duplicate that may be under way and does not show did not
             run, from when its answer was lost or from when its sender was found to be gone.
@@ -89,7 +87,6 @@ class Making:
     def __init__(
         self,
         batches: Batches,
-        lists: Lists,
         terms: Terms,
         *,
         settling: float,
@@ -97,7 +94,6 @@ class Making:
     ) -> None:
         self._batches = batches
         self._search = batches._search  # noqa: SLF001 - of this package, and for none else
-        self._lists = lists
         self._terms = terms
         self._settling = settling
         self._settled_at = -math.inf
@@ -195,7 +191,7 @@ class Making:
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
         source, _ = await self._search.source(self._terms.source_id)
-        found = await self._lists.of(source.workspace_id)
+        found = await self._search.batches_of(source.workspace_id, self._terms.name)
         copies = namesakes(found, self._terms.name, source)
         if len(copies) > 1:
             raise OutcomeUnknownError("POST", self._path, *candidates_of(copies))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos import DBOS
 
-from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, wait
 from prolific_async.errors import ConfigurationError, ProlificError
 
@@ -43,7 +42,6 @@ class Work:
 
     def __init__(self, batches: Batches, settling: float) -> None:
         self._batches = batches
-        self._lists = Lists(batches)
         self._settling = settling
         self._loop = asyncio.get_running_loop()
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
@@ -70,7 +68,7 @@ class Work:
 
         Called by DBOS, in its loop.
         """
-        making = Making(self._batches, self._lists, terms, settling=self._settling)
+        making = Making(self._batches, terms, settling=self._settling)
 
         async def make() -> str | None:
             with self._left_for_later():

@@ -5,7 +5,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html is what browsers 
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPStatus
@@ -39,7 +39,7 @@ class _Untold:
     """
 
     def __init__(self) -> None:
-        self._untold: dict[tuple[str, str], Any] = {}
+        self._untold: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._news = asyncio.Event()
         self._is_all = False
 
@@ -58,8 +58,8 @@ class _Untold:
             await self._news.wait()
         if not self._untold:
             return None
-        kind, batch_id = next(iter(self._untold))
-        return ServerSentEvent(event=kind, data=self._untold.pop((kind, batch_id)))
+        (kind, _), data = self._untold.popitem(last=False)
+        return ServerSentEvent(event=kind, data=data)
 
 
 class _WaitEvents:

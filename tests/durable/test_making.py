@@ -21,7 +21,6 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._http.answers import Answer
-from prolific_async.durable.lists import Lists
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
 from prolific_async.simulator import Fault, Simulator
@@ -38,8 +37,7 @@ def terms(source: str, *, timeout: float | None = 60.0) -> Terms:
 
 
 def making_of(client: ProlificClient, wanted: Terms, *, settling: float = 0.05) -> Making:
-    lists = Lists(client.batches)
-    return Making(client.batches, lists, wanted, settling=settling, pauses=PAUSES)
+    return Making(client.batches, wanted, settling=settling, pauses=PAUSES)
 
 
 async def made_by(making: Making) -> str:
@@ -260,14 +258,14 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
         async def source(self, batch_id: str) -> tuple[Batch, Answer]:
             return source, Answer({}, None)
 
-        async def batches_of(self, workspace_id: str) -> list[Batch]:
+        async def batches_of(self, workspace_id: str, name: str) -> list[Batch]:
             began.append(asyncio.get_running_loop().time())
             await asyncio.sleep(4)
             return [source]
 
     async def main() -> None:
         fake: Any = Slow()
-        making = Making(fake, Lists(fake), terms(source.id, timeout=None), settling=30)
+        making = Making(fake, terms(source.id, timeout=None), settling=30)
         await making.duplicate()  # of an earlier life
         assert await making.make() is None
 
@@ -440,7 +438,7 @@ async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: Prolifi
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches
-        making = Making(batches, Lists(batches), terms("source", timeout=0.0), settling=30)
+        making = Making(batches, terms("source", timeout=0.0), settling=30)
         await making.duplicate()  # of an earlier life: it may have run
         with pytest.raises(WaitTimeoutError) as caught:
             await making.make()

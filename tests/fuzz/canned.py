@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import pickle
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from prolific_async import (
@@ -22,7 +23,7 @@ from prolific_async.batches import Batches
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
     from prolific_async._http.answers import Answer
     from prolific_async._http.endpoints import Request
@@ -56,6 +57,22 @@ class Canned:
         return answers.decode(
             request, status, {"Date": NOW}, next(self._answers), secret=TOKEN, raw=raw
         )
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked.append(request)
+        body = next(self._answers)
+        size = len(body) // 3 + 1
+
+        async def chunks() -> AsyncIterator[bytes]:
+            end = b""
+            for start in range(0, len(body), size):
+                await asyncio.sleep(0)
+                piece = body[start : start + size]
+                end = answers.check_echo(request, end + piece, TOKEN)
+                yield piece
+
+        yield chunks()
 
 
 def verbs(canned: Canned) -> Batches:

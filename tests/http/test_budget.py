@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from bisect import bisect_left
 from collections import deque
 from itertools import pairwise
@@ -656,5 +657,24 @@ def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: 
         assert refused < 0.01
         assert later.count(True) > 0.6 * rate * 300
         nothing_armed()
+
+    run(main())
+
+
+def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
+    async def cost(queued: int) -> float:
+        """Return the seconds of work for each one that waits in a queue."""
+        loop = asyncio.get_running_loop()
+        budget = Budget(100_000)
+        budget._calls.update((loop.create_future(), None) for _ in range(queued))
+        began = time.process_time()
+        budget._serve(loop)
+        await asyncio.sleep(queued)
+        assert not budget._calls
+        return (time.process_time() - began) / queued
+
+    async def main() -> None:
+        few = min([await cost(2000) for _ in range(3)])
+        assert await cost(60_000) < 6 * few
 
     run(main())

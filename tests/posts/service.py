@@ -16,7 +16,7 @@ from prolific_async._http.answers import Answer
 from prolific_async._http.endpoints import Request, checked_id
 from prolific_async._posts.claims import Claims
 from prolific_async._posts.duplicate import duplicate_once
-from prolific_async._posts.search import Found, OddBatch, Source
+from prolific_async._posts.search import Found, OddBatch, Source, wanted_name
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from tests.posts.failures import AT_ONCE, DUPLICATE, LOST
 from tests.virtual_time import run
@@ -101,7 +101,7 @@ class Service:
     def utc_now(self) -> float:
         return their_now().timestamp() + self.ours_ahead
 
-    async def list_batches(self, workspace_id: str) -> list[Found]:
+    async def batches_of(self, workspace_id: str, name: str, since: float) -> list[Found]:
         self.seen.append(checked_id(workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")
@@ -110,7 +110,8 @@ class Service:
             self.hides -= 1
             del batches[1:]
         await asyncio.sleep(self.slowness / 2)
-        return [*self.odd, *batches]
+        found: list[Found] = [*self.odd, *batches]
+        return [one for one in found if wanted_name(_wire(one), {name: since}) is not None]
 
     def _fail(self, read: str) -> None:
         if read in self.unread:
@@ -126,7 +127,7 @@ class Service:
             claims=self.claims,
             retry=AT_ONCE,
             get_source=self.get_source,
-            list_batches=self.list_batches,
+            batches_of=self.batches_of,
             utc_now=self.utc_now,
         )
 
@@ -150,6 +151,11 @@ class Service:
             raise error
 
         return post
+
+
+def _wire(batch: Found) -> dict[str, Any]:
+    made = batch.created_at and batch.created_at.isoformat()
+    return {"name": batch.name, "created_at": made}
 
 
 def unknown(

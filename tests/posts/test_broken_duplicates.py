@@ -14,7 +14,9 @@ import pytest
 from prolific_async import ProlificClient, RetryPolicy
 from prolific_async.errors import OutcomeUnknownError
 from prolific_async.simulator import Fault
+from tests import samples
 from tests.conftest import NOON, QUICK_RETRY
+from tests.http.raw import plain, serving
 from tests.posts.bench import GIVEN, NAMED, UNKNOWN, Bench
 from tests.posts.breaking import EVERY, Break, Ending, Proxy, Side
 
@@ -265,3 +267,51 @@ async def test_names_of_any_characters(name: str, bench: Bench) -> None:
     async with bench.client() as client:
         assert await bench.told(client.batches.duplicate(bench.source, name=name)) == GIVEN
     assert json.loads(bench.proxy.posts[0][0].partition(b"\r\n\r\n")[2]) == {"name": name}
+
+
+async def test_many_that_are_lost_at_once_share_what_they_look_at(bench: Bench) -> None:
+    bench.sim.inject("POST", POST, Fault(reset="after"), times=None)
+    async with bench.client() as client:
+        names = [f"Round {number}" for number in range(400)]
+        copies = await asyncio.gather(
+            *(client.batches.duplicate(bench.source, name=name) for name in names)
+        )
+    assert [copy.name for copy in copies] == names
+    assert len({copy.id for copy in copies}) == 400
+    reads = [seen.path for seen in bench.sim.requests if seen.method == "GET"]
+    assert sum(path.endswith("/batches") for path in reads) < 40
+    assert sum(path.endswith(bench.source) for path in reads) < 40
+
+
+async def test_a_copy_is_found_in_a_list_larger_than_any_other_answer() -> None:
+    def batch(batch_id: str, name: str, items: object = None) -> bytes:
+        wire = samples.batch("UNINITIALISED", batch_id).to_dict() | {"name": name}
+        wire |= {"workspace_id": "w-1", "created_at": "2031-01-02T03:04:05Z", "batch_items": items}
+        return json.dumps(wire).encode()
+
+    heavy = batch("other", "Other", [{"text": "x" * 200_000}]) + b","
+    copy = batch("copy", "Round 2")
+    sizes: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = heads[-1]
+        if head.startswith(b"POST"):
+            writer.transport.abort()
+            return
+        if b"workspace_id=" not in head:
+            body = batch("source", "Original")
+            date = "Date: Thu, 02 Jan 2031 03:04:05 GMT"
+            writer.write(plain(body, date))
+            return
+        writer.write(plain(b'{"results": [', length=13 + 400 * len(heavy) + len(copy) + 2))
+        for _ in range(400):
+            writer.write(heavy)
+            await writer.drain()
+        writer.write(copy + b"]}")
+        sizes.append(400 * len(heavy))
+
+    async with serving(answer) as (url, heads):
+        once = RetryPolicy(max_attempts=1)
+        async with ProlificClient("token", base_url=url, retry=once) as client:
+            assert (await client.batches.duplicate("source", name="Round 2")).id == "copy"
+    assert min(sizes) > 64 * 2**20

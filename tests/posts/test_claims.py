@@ -1,5 +1,8 @@
 """The ledger of copies: whatever happens when, no call is shown another call's copy as its own."""
 
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -150,6 +153,63 @@ def test_a_copy_is_remembered_for_an_hour_and_as_one_of_a_thousand_for_longer() 
     assert claims.is_taken("b-0")
     opened(claims, "Round 2", now=HOUR + 1)
     assert not claims.is_taken("b-0")
+
+
+def test_a_rival_counts_for_as_long_as_it_is_remembered() -> None:
+    claims = Claims()
+    for _ in range(2):
+        ended(claims, opened(claims, "Round 2", now=0.0), now=1.0)
+    nameless = opened(claims, None, now=2.0)
+    assert not claims.is_alone(opened(claims, "Original (Copy)", now=2.0))
+    ended(claims, nameless, now=3.0, copy="b-1")
+    assert claims.is_alone(opened(claims, "Other (Copy)", now=3.0))
+    assert not claims.is_alone(opened(claims, "Round 2", now=4.0))
+    claims = Claims()
+    ended(claims, opened(claims, "Round 2", now=0.0), now=1.0)
+    assert claims.is_alone(opened(claims, "Round 2", now=3 * HOUR))
+    assert dict(claims._names) == {"Round 2": 1}
+
+
+def cost_of(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def test_a_busy_ledger_does_not_grow_slow() -> None:
+    claims = Claims()
+    going = deque(opened(claims, f"n-{number}") for number in range(40_000))
+
+    def rounds(number: int) -> None:
+        for _ in range(number):
+            ended(claims, going.popleft())
+            going.append(opened(claims, "Round 2"))
+
+    first = min(cost_of(lambda: rounds(200)) for _ in range(5))
+    rounds(30_000)
+    assert min(cost_of(lambda: rounds(200)) for _ in range(5)) < 10 * first
+
+
+def test_very_many_are_forgotten_as_quickly_as_a_few() -> None:
+    def forgetting(number: int) -> float:
+        claims = Claims()
+        for one in range(number):
+            ended(claims, opened(claims, f"n-{one}"), copy=f"b-{one}")
+        return cost_of(lambda: opened(claims, "Round 2", now=3 * HOUR)) / number
+
+    few = min(forgetting(2000) for _ in range(5))
+    assert min(forgetting(60_000) for _ in range(2)) < 10 * few
+
+
+def test_to_be_alone_among_very_many_is_told_at_once() -> None:
+    def asked(claims: Claims) -> float:
+        claim = opened(claims, "Round 2")
+        return min(cost_of(lambda: [claims.is_alone(claim) for _ in range(100)]) for _ in range(5))
+
+    few, many = Claims(), Claims()
+    for number in range(20_000):
+        opened(many, f"n-{number}")
+    assert asked(many) < 20 * asked(few)
 
 
 class Ledger(RuleBasedStateMachine):

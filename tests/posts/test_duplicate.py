@@ -220,7 +220,7 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
                 claims=service.claims,
                 retry=AT_ONCE,
                 get_source=hang if where == "source" else service.get_source,
-                list_batches=hang if where == "list" else service.list_batches,
+                batches_of=hang if where == "list" else service.batches_of,
             )
         )
         await asyncio.sleep(5)

@@ -1,13 +1,17 @@
 """What is read of batches that cannot be read whole."""
 
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import Batch, DecodeError
+from prolific_async import Batch, ConnectionLostError, DecodeError
 from prolific_async._http.answers import Answer
-from prolific_async._http.endpoints import Request
 from prolific_async._posts.search import (
     Found,
     OddBatch,
@@ -18,7 +22,13 @@ from prolific_async._posts.search import (
     odd_batch,
 )
 from prolific_async._wire.converter import load
+from tests.posts.failures import AT_ONCE
 from tests.samples import batch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prolific_async._http.endpoints import Request
 
 WIRE = batch("UNINITIALISED", "c-1").to_dict()
 MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -41,16 +51,49 @@ ODD_FIELDS = [
 ]
 
 
-def search_in(*answers: Any) -> Search:
-    given = iter(answers)
+class Canned:
+    """A transport that gives the same answers to all, in this order, in pieces of some bytes."""
 
-    async def get(request: Request) -> Answer:
-        return Answer({}, next(given))
+    prefix = ""
 
+    def __init__(self, *answers: Any, size: int = 1000) -> None:
+        self._given = iter(answers)
+        self._size = size
+        self.asked: list[str] = []
+
+    async def send(self, request: Request) -> Answer:
+        self.asked.append(request.target)
+        return Answer({}, self._next())
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked.append(request.target)
+        given = self._next()
+        body = given if isinstance(given, bytes) else json.dumps(given).encode()
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(body), self._size):
+                await asyncio.sleep(0)
+                yield body[start : start + self._size]
+
+        yield chunks()
+
+    def _next(self) -> Any:
+        answer = next(self._given)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def search_over(transport: Any) -> Search:
     def read(request: Request, data: Any) -> Batch:
         return load(Batch, data, request.method, request.path)
 
-    return Search(get, read)
+    return Search(transport, AT_ONCE, read)
+
+
+def search_in(*answers: Any) -> Search:
+    return search_over(Canned(*answers))
 
 
 @pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
@@ -58,7 +101,10 @@ async def test_an_odd_batch_is_read_as_far_as_it_can_be(fields: dict[str, Any]) 
     search = search_in({"results": [WIRE | fields, WIRE]})
     expected: dict[str, Any] = {"id": "c-1", "name": "Round 1", "created_at": MADE}
     expected |= dict.fromkeys(expected.keys() & fields.keys())
-    assert await search.batches_of("w-1") == [OddBatch(**expected), batch("UNINITIALISED", "c-1")]
+    found = await search.batches_of("w-1", "Round 1")
+    # One whose name cannot be read is none that bears it: the copy was given one.
+    odd = [] if "name" in fields else [OddBatch(**expected)]
+    assert found == [*odd, batch("UNINITIALISED", "c-1")]
 
 
 @pytest.mark.parametrize("element", [None, 5, "c-1", [], [WIRE], {}, {"x": WIRE}], ids=repr)
@@ -68,13 +114,91 @@ def test_of_what_is_no_batch_nothing_is_read(element: Any) -> None:
 
 async def test_every_page_is_read() -> None:
     link = {"next": {"href": "?page=2"}}
-    search = search_in({"results": [5], "_links": link}, {"results": [WIRE]})
-    assert await search.batches_of("w-1") == [odd_batch(5), batch("UNINITIALISED", "c-1")]
+    transport = Canned({"results": [5, WIRE | {"id": 5}], "_links": link}, {"results": [WIRE]})
+    found = await search_over(transport).batches_of("w-1", "Round 1")
+    assert found == [OddBatch(None, "Round 1", MADE), batch("UNINITIALISED", "c-1")]
+    assert transport.asked == [f"{LIST}?workspace_id=w-1", f"{LIST}?page=2"]
 
 
-async def test_an_answer_that_is_no_list_shows_nothing() -> None:
-    with pytest.raises(DecodeError, match="maintenance"):
-        await search_in({"message": "maintenance"}).batches_of("w-1")
+async def test_fewer_than_the_service_counts_are_no_list() -> None:
+    with pytest.raises(DecodeError, match="1 of 2 batches"):
+        await search_in({"results": [WIRE], "meta": {"count": 2}}).batches_of("w-1", "Round 1")
+
+
+async def test_only_what_is_looked_for_is_read_and_kept() -> None:
+    made = MADE.timestamp()
+    transport = Canned(
+        {
+            "results": [
+                WIRE | {"id": "other", "name": "Round 2"},
+                WIRE | {"id": "old", "created_at": "2026-03-04T05:06:06Z"},
+                WIRE | {"id": "new"},
+                WIRE | {"id": "spaced", "name": "\tRound 1 "},
+                WIRE | {"id": "undated", "created_at": None},
+            ]
+        }
+    )
+    found = await search_over(transport).batches_of("w-1", " Round 1", made)
+    assert [one.id for one in found] == ["new", "spaced", "undated"]
+
+
+NO_LISTS = [
+    {"message": "maintenance"},
+    [],
+    5,
+    b"",
+    b"<html>",
+    b'{"results": [',
+    b'{"results": [{}}',
+    b'{"results": []} x',
+    b'{"results": [\xff]}',
+    {"results": {}},
+]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("answer", NO_LISTS, ids=repr)
+async def test_an_answer_that_is_no_list_shows_nothing(answer: Any, size: int) -> None:
+    with pytest.raises(DecodeError) as caught:
+        await search_over(Canned(answer, size=size)).batches_of("w-1", "Round 1")
+    assert (caught.value.method, caught.value.path) == ("GET", LIST)
+
+
+async def test_a_list_that_breaks_is_read_again() -> None:
+    lost = ConnectionLostError("GET", LIST, "reset")
+    transport = Canned(lost, lost, {"results": [WIRE]})
+    assert len(await search_over(transport).batches_of("w-1", "Round 1")) == 1
+    assert len(transport.asked) == 3
+
+
+async def test_many_share_one_list_and_one_read_of_the_source() -> None:
+    copies = [WIRE | {"id": f"c-{one}", "name": f"Copy {one}"} for one in range(100)]
+    transport = Canned(WIRE, {"results": copies})
+    search = search_over(transport)
+    sources = await asyncio.gather(*(search.source("b-1") for _ in range(100)))
+    assert {source.id for source, _ in sources} == {"c-1"}
+    found = await asyncio.gather(*(search.batches_of("w-1", f"Copy {one}") for one in range(100)))
+    assert [[one.id for one in each] for each in found] == [[f"c-{one}"] for one in range(100)]
+    assert transport.asked == [f"{LIST}/b-1", f"{LIST}?workspace_id=w-1"]
+
+
+async def test_who_looks_for_the_same_name_is_not_held_to_the_time_of_another() -> None:
+    transport = Canned({"results": [WIRE]})
+    search = search_over(transport)
+    made = MADE.timestamp()
+    found = await asyncio.gather(
+        search.batches_of("w-1", "Round 1", made + 60),
+        search.batches_of("w-1", "Round 1", made),
+    )
+    assert found[1] == [batch("UNINITIALISED", "c-1")]
+    assert len(transport.asked) == 1
+
+
+async def test_an_id_that_is_none_is_told_before_anything_is_sent() -> None:
+    transport = Canned()
+    with pytest.raises(ValueError, match="cannot be an id"):
+        await search_over(transport).batches_of("", "Round 1")
+    assert transport.asked == []
 
 
 @pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)

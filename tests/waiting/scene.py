@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prolific_async._waiting.engine import Engine
@@ -56,7 +57,11 @@ class Waiter:
         self.ended: Any = None
         self.ended_at: float | None = None
 
-    def observe(self, seen: Seen, now: float) -> None:
+    @property
+    def again_at(self) -> float:
+        return math.inf if self.due is None else self.due
+
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
         self.must_go_on("observes")
         self.seen.append((round(now - START, 6), seen))
         self.due = now + self.gap
@@ -103,7 +108,17 @@ class Service:
         self.patiences: list[float] = []
         self.running = 0
         self.most = 0
-        self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
+        self.engine = Engine(
+            self.look,
+            self.look_as_one,
+            group_of,
+            few=few,
+            at_once=at_once,
+            lost=self.lost,
+        )
+
+    def lost(self, _key: str) -> Seen:
+        return Seen(error="lost")
 
     async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
         if self.held:

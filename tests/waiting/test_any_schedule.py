@@ -184,8 +184,8 @@ class ModelWaiter(Waiter):
         super().__init__(key, **settings)
         self.world = world
 
-    def observe(self, seen: Seen, now: float) -> None:
-        super().observe(seen, now)
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
+        super().observe(seen, now, sent)
         late = self.deadline is not None and now > self.deadline
         # An answer that came while the loop was blocked is taken in before the deadline is.
         late = late and not self.slept_over(now)

@@ -14,16 +14,20 @@ from prolific_async import (
     PollPolicy,
     ProlificClient,
     ProlificError,
+    StatusEvent,
     WaitFailedError,
+    WaitTimeoutError,
 )
+from prolific_async._logs import log
 from prolific_async._waiting.entries import APART, GroupLook
 from prolific_async._waiting.timetable import Timetable
+from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL
 from tests.virtual_time import run
 from tests.waiting.scene import READY, Service, Waiter, clock, nothing_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from prolific_async.simulator import Simulator
 
@@ -205,18 +209,37 @@ def test_a_group_look_that_nobody_can_judge_makes_single_looks(
     assert "looking as one at home is broken" in caplog.messages
 
 
+class Odd(BaseException):
+    """What no ``except Exception`` sees."""
+
+
 class RaisingHandler(logging.Handler):
+    def __init__(self, raised: type[BaseException]) -> None:
+        super().__init__()
+        self.raised = raised
+
     def emit(self, record: logging.LogRecord) -> None:
-        raise ZeroDivisionError(record.getMessage())
+        raise self.raised(record.getMessage())
 
 
-@pytest.mark.parametrize("count", [1, 10])
-def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
+@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, Odd])
+def raised_by_the_log(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[type[BaseException]]:
+    """What a log handler raises at each record, of any level."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     logger = logging.getLogger("prolific_async")
-    logger.addHandler(handler := RaisingHandler())
+    logger.addHandler(handler := RaisingHandler(request.param))
     level = logger.level
     logger.setLevel(logging.DEBUG)
+    yield request.param
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
+
+@pytest.mark.usefixtures("raised_by_the_log")
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken", timeout=1)
@@ -229,11 +252,7 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
         assert broken.ended_at == 1
         await nothing_left(service.engine)
 
-    try:
-        run(main())
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+    run(main())
 
 
 def test_a_timer_goes_on_after_one_whose_wake_raises() -> None:
@@ -275,12 +294,17 @@ class Jittery(PollPolicy):
         return broken
 
 
+def cancelled(_gap: float, _share: float) -> float:
+    raise asyncio.CancelledError
+
+
 GAPS: dict[float, Callable[[float, float], Any]] = {
     2: lambda _gap, _share: 1 / 0,
     3: lambda _gap, _share: math.nan,
     4: lambda gap, _share: -gap,
     5: lambda gap, _share: str(gap),
     6: lambda gap, _share: [gap],
+    7: cancelled,
 }
 
 
@@ -302,7 +326,9 @@ async def test_a_policy_with_a_bug_ends_its_own_wait(
     assert all(isinstance(one, Batch) for one in await others)
     cause = raised.value.__cause__
     assert isinstance(cause, ProlificError)
-    assert isinstance(cause.__cause__, (ArithmeticError, ValueError, TypeError))
+    assert isinstance(
+        cause.__cause__, (ArithmeticError, ValueError, TypeError, asyncio.CancelledError)
+    )
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert broken in record.getMessage()
 
@@ -325,3 +351,58 @@ async def test_an_outcome_of_a_bug_is_one_of_as_ready(
     poll = Half(initial=QUICK_POLL.initial, maximum=QUICK_POLL.maximum)
     outcomes = [one async for one in client.batches.as_ready(ids, poll=poll)]
     assert sorted(type(one).__name__ for one in outcomes) == ["Batch", "Batch", "WaitFailedError"]
+
+
+@pytest.mark.parametrize("fault", ["status", "failing", "on_event", "limit"])
+@pytest.mark.parametrize("same", [True, False])
+async def test_a_log_handler_that_raises_fails_no_wait(
+    raised_by_the_log: type[BaseException],
+    sim: Simulator,
+    client: ProlificClient,
+    fault: str,
+    same: bool,  # noqa: FBT001
+) -> None:
+    status = "PAUSED" if fault == "status" else "PROCESSING"
+    ids = [sim.add_batch(status=status)] if same else [sim.add_batch() for _ in range(30)]
+    if fault in ("failing", "limit"):
+        sim.inject("GET", "/status", Fault(503 if fault == "failing" else 429), times=5)
+
+    def tell(_: StatusEvent) -> None:
+        if fault == "on_event":
+            raise raised_by_the_log
+
+    waits = [
+        client.batches.wait_until_ready(batch_id, timeout=0.04, on_event=tell)
+        for batch_id in ids * (300 // len(ids))
+    ]
+    outcomes = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 5)
+    assert {type(one) for one in outcomes} <= {Batch, WaitTimeoutError}
+
+
+def test_what_a_log_handler_raises_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("prolific_async")
+    logger.addHandler(handler := RaisingHandler(ZeroDivisionError))
+    try:
+        log.error("a %s", "record")
+    finally:
+        logger.removeHandler(handler)
+    assert "ZeroDivisionError: a record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_a_log_handler_may_end_the_process(raised: type[BaseException]) -> None:
+    logger = logging.getLogger("prolific_async")
+    logger.addHandler(handler := RaisingHandler(raised))
+    try:
+        with pytest.raises(raised):
+            log.error("a record")
+    finally:
+        logger.removeHandler(handler)
+
+
+def test_a_record_names_the_line_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    log.warning("here")
+    log.exception("there", exc_info=ZeroDivisionError())
+    for record in caplog.records:
+        assert record.filename == "test_bugs.py"
+        assert record.funcName == "test_a_record_names_the_line_that_logs"

@@ -136,6 +136,35 @@ async def test_a_thousand_waits_on_one_id_cost_what_one_costs(
     assert not tasks() - {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("how", ["polls", "newcomers", "wait_all", "as_ready"])
+async def test_on_event_can_cancel_nobody(sim: Simulator, client: ProlificClient, how: str) -> None:
+    (batch_id,) = going(sim, 1)
+
+    def cancel(_: StatusEvent) -> None:
+        task = asyncio.current_task()
+        called.append(task)
+        if task is not None:
+            task.cancel()
+
+    called: list[object] = []
+    other = asyncio.create_task(client.batches.wait_until_ready(batch_id))
+    if how == "newcomers":  # which take what the other one has seen
+        await until(lambda: looked_at(sim, batch_id))
+        await asyncio.sleep(GAP / 4)
+    if how == "wait_all":
+        ready = await client.batches.wait_all([batch_id] * 3, on_event=cancel)
+    elif how == "as_ready":
+        outcomes = client.batches.as_ready([batch_id] * 3, on_event=cancel)
+        ready = [one async for one in outcomes if isinstance(one, Batch)]
+    else:
+        waits = [client.batches.wait_until_ready(batch_id, on_event=cancel) for _ in range(3)]
+        ready = list(await asyncio.gather(*waits))
+    assert all_ready(ready, [batch_id] * 3)
+    assert (await other).status is BatchStatus.READY
+    assert set(called) == {None}
+    assert not tasks() - {asyncio.current_task()}
+
+
 async def test_the_last_of_a_thousand_is_still_served(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -314,10 +343,33 @@ async def test_workspaces_are_learnt_one_after_the_other(
 async def test_a_list_longer_than_what_is_remembered_is_searched_once(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
-    monkeypatch.setattr("prolific_async._waiting.looks._KNOWN_AT_MOST", 50)
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
     ids = going(sim, 100)
     assert all_ready(await client.batches.wait_all(ids[:40]), ids[:40])
     assert counted(sim) == {"batch": 1, "list": 3}
+
+
+async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
+    monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
+    ids = going(sim, 100)
+    batches = await client.batches.list(sim.workspace_id)
+    assert all_ready(await client.batches.wait_all(batches), ids)
+    assert set(counted(sim)) == {"list"}
+
+
+async def test_nothing_is_kept_of_those_whose_waits_are_over(
+    monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.workspaces._GENERATION", 10)
+    looks = client.batches._looks
+    for _ in range(3):
+        ids = going(sim, 100)
+        await client.batches.wait_all(ids)
+        known = looks.workspaces
+        assert len(known._newer) + len(known._older) <= 20
+        assert not looks._lists
 
 
 async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:

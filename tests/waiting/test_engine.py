@@ -13,6 +13,7 @@ from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import APART
 from prolific_async._waiting.wait import Look, Wait
 from prolific_async._waiting.waits import Waits
+from prolific_async._waiting.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import BatchStatus
 from tests.virtual_time import run
@@ -264,15 +265,51 @@ async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
 
 
 @engine_test
-async def test_a_failed_look_is_not_fresh() -> None:
+async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
     service.start(1)
-    await asyncio.sleep(0.5)
-    (joiner,) = service.start(1)
+    joiners = []
+    for _ in range(29):
+        await asyncio.sleep(0.1)
+        joiners += service.start(1, gap=5)
+        service.engine.look_now("k0")
+    assert service.at("k0") == [0]
+    assert {tuple(seen for _, seen in joiner.seen) for joiner in joiners} == {(BROKEN,)}
+    service.shown["k0"] = PENDING
+    await asyncio.sleep(0.2)
+    assert service.at("k0") == [0, 3]
+    service.engine.look_now("k0")
     await asyncio.sleep(0.1)
-    assert service.at("k0") == [0, 0.5]
-    assert joiner.seen == [(0.5, BROKEN)]
+    assert len(service.at("k0")) == 3
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_who_leaves_takes_no_pause_along() -> None:
+    service = Service(seconds=0)
+    service.shown["k0"] = BROKEN
+    waiters = service.start(1)
+    await asyncio.sleep(0.1)
+    service.leave(waiters)
+    service.start(1)
+    await asyncio.sleep(0.1)
+    assert service.at("k0") == [0, 0.1]
+    service.engine.close("closed")
+    await nothing_left(service.engine)
+
+
+@engine_test
+async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
+    service = Service(seconds=0)
+    service.shown["k0"] = BROKEN
+    service.start(1)
+    await asyncio.sleep(0.1)
+    (joiner,) = service.start(1, timeout=1)
+    await asyncio.sleep(2)
+    assert (joiner.ended, joiner.ended_at) == ("expired", 1.1)
+    assert service.at("k0") == [0]
     service.engine.close("closed")
     await nothing_left(service.engine)
 
@@ -432,6 +469,31 @@ def test_a_look_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> 
     run(main())
 
 
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
+    count: int, raised: type[BaseException]
+) -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        service = Service()
+
+        async def take(seconds: float) -> None:
+            raise raised
+
+        service.take = take  # type: ignore[method-assign]
+        waiters = service.start(count)
+        await asyncio.sleep(8)
+        assert service.as_one_at == ([0] if count == 10 else [])
+        for waiter in waiters:
+            assert service.at(waiter.key) == [0, 3, 6]
+            assert [seen.error for _, seen in waiter.seen] == ["lost"] * 3
+        service.leave(waiters)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
 @engine_test
 async def test_one_whose_look_somebody_else_cancelled_may_leave() -> None:
     service = Service()
@@ -469,7 +531,8 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
 
 def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     looks: Any = Service()
-    looks.at, looks.at_all, looks.workspace_of = looks.look, looks.look_as_one, lambda _: None
+    looks.at, looks.at_all, looks.forget = looks.look, looks.look_as_one, lambda _: None
+    looks.workspaces = Workspaces()
     waits = Waits(looks, few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
@@ -498,8 +561,8 @@ class Ending(Waiter):
         self.engine = engine
         self.others: list[Waiter] = []
 
-    def observe(self, seen: Seen, now: float) -> None:
-        super().observe(seen, now)
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
+        super().observe(seen, now, sent)
         for other in self.others:
             self.engine.leave(other)
 
@@ -555,8 +618,8 @@ async def test_callbacks_may_end_anything() -> None:
     service = Service()
 
     class Closing(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.look_now("k1")
             service.engine.look_now("k0")
             service.engine.close("closed by a callback")
@@ -603,8 +666,8 @@ async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
     service.shown["k"] = READY
 
     class Closing(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.close("closed by a callback")
 
     waiter = Closing("k")
@@ -620,8 +683,8 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     await asyncio.sleep(0.5)
 
     class Ending(Waiter):
-        def observe(self, seen: Seen, now: float) -> None:
-            super().observe(seen, now)
+        def observe(self, seen: Seen, now: float, sent: float) -> None:
+            super().observe(seen, now, sent)
             service.engine.leave(first)
 
     joiner = Ending("k0")
@@ -642,7 +705,9 @@ async def test_the_real_wait_is_served() -> None:
         await asyncio.sleep(0.1)
         return Look(BatchStatus.PROCESSING)
 
-    engine = Engine(look, service.look_as_one, lambda _: "home", few=8, at_once=50)
+    engine = Engine(
+        look, service.look_as_one, lambda _: "home", few=8, at_once=50, lost=service.lost
+    )
     now = asyncio.get_running_loop().time()
     poll = PollPolicy(initial=1, factor=1, jitter=0)
     waits = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,12 +19,13 @@ from prolific_async import (
     ProlificClient,
     RetryPolicy,
     StatusEvent,
+    WaitFailedError,
     WaitTimeoutError,
 )
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.wait import Look, Wait
-from prolific_async.errors import ConnectionLostError, RequestTimeoutError
+from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
 from tests.virtual_time import VirtualLoop, run
@@ -46,28 +49,38 @@ class Service:
         self.seconds = 0.1
         self.status = PENDING
         self.failures: list[ConnectionLostError] = []
+        self.broken = False
         self.lists: list[GroupLook] = []
         self.looks: list[float] = []  # when they were sent
         self.listed: list[float] = []
-        self.engine = Engine(self.look, self.list, lambda _: "home", few=few, at_once=at_once)
+        self.engine = Engine(
+            self.look,
+            self.list,
+            lambda _: "home",
+            few=few,
+            at_once=at_once,
+            lost=lambda _: Look(error=ConnectionLostError("GET", "/x", "cancelled")),
+        )
 
     async def look(self, _key: str, whole: bool, sent: Callable[[], None]) -> Look:  # noqa: FBT001 - the engine's call
         sent()
         self.looks.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)
+        if self.broken:
+            return Look(error=ConnectionLostError("GET", "/x", "an outage"))
         if self.failures:
             return Look(error=self.failures.pop())
         return Look(status, batch(status) if whole else None)
 
-    async def list(self, _name: Any, keys: Any, _wanted: Any, _patience: Any, sent: Any) -> Any:
+    async def list(self, _name: Any, _keys: Any, _wanted: Any, _patience: Any, sent: Any) -> Any:
         sent()
         self.listed.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)
         if self.lists:
             return self.lists.pop()
-        return GroupLook(dict.fromkeys(keys, Look(status, batch(status))), 100)
+        return GroupLook(dict.fromkeys(self.engine._entries, Look(status, batch(status))), 100)
 
     def start(self, key: str = "b1", timeout: float = 100, request_timeout: float = 30) -> Wait:
         now = asyncio.get_running_loop().time()
@@ -363,3 +376,122 @@ def test_a_blocked_loop_does_not_hide_that_a_batch_is_ready(verb: Any, count: in
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         found = runner.run(main())
     assert [one.status for one in found] == [BatchStatus.READY] * count
+
+
+# --- one last poll for many ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("few", [8, math.inf])
+@pytest.mark.parametrize("keys", [1, 300])
+def test_last_polls_within_a_second_of_each_other_are_one(keys: int, few: float) -> None:
+    async def main() -> None:
+        service = Service(few=few)
+        waits = []
+        for number in range(300):
+            waits.append(service.start(f"b{number % keys}", timeout=60))
+            await asyncio.sleep(1 / 30)
+        last = clock() + 60  # and the first deadline is ten seconds earlier
+        await asyncio.sleep(38)
+        for polls in (service.looks, service.listed):
+            polls.clear()
+        await asyncio.sleep(last - clock())
+        assert all(isinstance(wait.outcome, WaitTimeoutError) for wait in waits)
+        if keys == 1:
+            assert len(service.looks) <= 13
+        elif few == 8:
+            assert service.looks == []
+            assert len(service.listed) <= 13
+        # Each was polled in the last two seconds before its deadline, and hardly after.
+        for number, wait in enumerate(waits):
+            assert isinstance(wait.outcome, WaitTimeoutError)
+            newest = wait.outcome.events[-1]
+            assert 57.9 <= newest.elapsed <= 60, number
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+def test_a_lone_wait_makes_its_last_poll_as_ever() -> None:
+    async def main() -> None:
+        service = Service()
+        service.start(timeout=41)
+        await asyncio.sleep(50)
+        assert service.looks == [0, 10.1, 20.2, 30.3, 40]
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+# --- polls of others -------------------------------------------------------------------------
+
+
+def outage(service: Service, timeout: float) -> Wait:
+    """Start a wait of the default policies for a batch that cannot be polled."""
+    service.broken = True
+    now = asyncio.get_running_loop().time()
+    defaults = (PollPolicy(), RetryPolicy())
+    wait = Wait("b1", poll=defaults[0], retry=defaults[1], timeout=timeout, now=now)
+    service.engine.start(wait)
+    return wait
+
+
+@pytest.mark.parametrize("who", ["newcomers", "poll_now", "no time", "short"])
+def test_a_patient_wait_survives_the_polls_of_others(who: str) -> None:
+    async def main() -> None:
+        service = Service()
+        wait = outage(service, 600)
+        others = []
+        for _ in range(900):
+            await asyncio.sleep(0.1)
+            if who == "poll_now":
+                service.engine.look_now("b1")
+            elif who == "newcomers":
+                others.append(outage(service, 1800))
+            else:
+                others.append(service.start(timeout=0 if who == "no time" else 0.5))
+        assert wait.outcome is None
+        if who != "short":  # which make their last polls, a wait of half a second each
+            assert all(second - first >= 1 for first, second in pairwise(service.looks))
+        else:
+            failures = [
+                one.outcome.failure for one in others if isinstance(one.outcome, WaitTimeoutError)
+            ]
+            assert all(isinstance(failure, TransportError) for failure in failures)
+        service.broken = False
+        service.status = BatchStatus.READY
+        await asyncio.sleep(15)
+        assert wait.outcome == batch()
+        for one in others:
+            service.engine.leave(one)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+def test_a_lone_wait_fails_as_ever() -> None:
+    async def main() -> None:
+        service = Service()
+        wait = outage(service, 600)
+        await asyncio.sleep(300)
+        assert isinstance(wait.outcome, WaitFailedError)
+        assert wait.outcome.polls == len(service.looks) == 21
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@pytest.mark.parametrize("after", [0.15, 0.05])
+def test_no_time_is_a_poll_that_is_sent_after_it_began(after: float) -> None:
+    async def main() -> None:
+        service = Service()
+        service.start()
+        await asyncio.sleep(after)  # after or during the other's poll
+        service.status = BatchStatus.READY
+        waits = [service.start(timeout=0) for _ in range(10)]
+        await asyncio.sleep(0.5)
+        assert [wait.outcome for wait in waits] == [batch()] * 10
+        assert service.looks[1] == max(after, 0.1)
+        assert len(service.looks) <= 3
+        await nothing_left(service.engine)
+
+    run(main())

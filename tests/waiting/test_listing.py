@@ -9,7 +9,7 @@ import pytest
 
 from prolific_async import Batch, BatchStatus, DecodeError
 from prolific_async._waiting import listing as reading
-from prolific_async._wire import pages
+from prolific_async._wire import text as texts
 from prolific_async._wire.converter import load
 from prolific_async._wire.json import decode_at
 from tests.costs import LIMIT, held_by
@@ -111,7 +111,7 @@ class Decoder:
             self.texts.append(text[at:end])
             return value, end
 
-        monkeypatch.setattr(pages, "decode_at", noting)
+        monkeypatch.setattr(texts, "decode_at", noting)
 
     def ids(self) -> list[str]:
         """Return the ids of the batches that were decoded since the last call."""

@@ -337,8 +337,8 @@ async def test_one_that_needs_a_whole_look_is_not_shown_another_while_that_is_qu
 class WholeAfter(Waiter):
     """One that wants a whole look at once after its first one."""
 
-    def observe(self, seen: Seen, now: float) -> None:
-        super().observe(seen, now)
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
+        super().observe(seen, now, sent)
         self.wants_whole = len(self.seen) == 1
         if self.wants_whole:
             self.due = now
@@ -364,8 +364,8 @@ class Later(Waiter):
         super().__init__(key, timeout=8, fresh=5)
         self.next_gap = gap
 
-    def observe(self, seen: Seen, now: float) -> None:
-        super().observe(seen, now)
+    def observe(self, seen: Seen, now: float, sent: float) -> None:
+        super().observe(seen, now, sent)
         self.wants_whole = self.next_gap is not None
         self.due = None if self.next_gap is None else now + self.next_gap
 

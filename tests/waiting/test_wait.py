@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from prolific_async import (
 )
 from prolific_async._waiting.wait import Look, Wait
 from tests.samples import batch, status_error
+from tests.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +50,11 @@ class Told(Wait):
         self.told: list[StatusEvent] = []
         super().__init__(key, on_event=self.told.append, **settings)
 
-    def observe(self, seen: Look, now: float) -> list[StatusEvent]:  # type: ignore[override]
+    def observe(  # type: ignore[override]
+        self, seen: Look, now: float, sent: float = math.inf
+    ) -> list[StatusEvent]:
         before = len(self.told)
-        super().observe(seen, now)
+        super().observe(seen, now, sent)
         return self.told[before:]
 
     def expire(  # type: ignore[override]
@@ -77,8 +81,8 @@ def failing(error: ProlificError) -> Look:
     return Look(error=error)
 
 
-def see(wait: Told, look: Look, now: float) -> StatusEvent:
-    (event,) = wait.observe(look, now)
+def see(wait: Told, look: Look, now: float, sent: float = math.inf) -> StatusEvent:
+    (event,) = wait.observe(look, now, sent)
     return event
 
 
@@ -169,6 +173,30 @@ def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
     error = outcome(wait)
     assert isinstance(error, BatchFailedError)
     assert error.batch is None
+
+
+def test_an_error_that_the_batch_no_longer_shows_is_none() -> None:
+    wait = waiting()
+    wait.observe(FAILED, 2)
+    error, ready = wait.observe(Look(BatchStatus.READY, batch()), 3)
+    assert (error.polls, error.status, error.next_in) == (1, BatchStatus.ERROR, 0.0)
+    assert (ready.polls, ready.previous, ready.next_in) == (2, BatchStatus.ERROR, None)
+    assert wait.outcome == batch()
+
+
+@pytest.mark.parametrize("end", ["READY", "ERROR"])
+@pytest.mark.parametrize("status", ["PROCESSING", "UNINITIALISED", "PAUSED"])
+def test_a_wait_whose_batch_goes_on_after_an_error_goes_on_by_get(status: str, end: str) -> None:
+    wait = waiting()
+    wait.observe(FAILED, 2)
+    error, denied = wait.observe(Look(BatchStatus(status), batch(status)), 3)
+    assert (error.polls, error.status, error.next_in) == (1, BatchStatus.ERROR, 0.0)
+    assert (denied.polls, denied.status, denied.next_in) == (2, status, 1.0)
+    assert wait.outcome is None
+    assert wait.wants_whole
+    see(wait, Look(BatchStatus(end), batch(end)), 4)
+    ended = wait.outcome
+    assert (ended.batch if isinstance(ended, BatchFailedError) else ended) == batch(end)
 
 
 def test_error_whose_get_hangs_is_raised_at_the_deadline() -> None:
@@ -448,6 +476,29 @@ def raising(raised: BaseException) -> Wait:
     return calling(tell)
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_on_event_runs_in_no_task_that_it_could_cancel(*, fails: bool) -> None:
+    tasks: list[object] = []
+
+    def tell(_: StatusEvent) -> None:
+        tasks.append(asyncio.current_task())
+        if len(tasks) == 1:
+            wait.observe(PROCESSING, 1)
+        if fails:
+            raise ValueError
+
+    async def main() -> None:
+        here = asyncio.current_task()
+        wait.observe(PROCESSING, 0)
+        assert asyncio.current_task() is here
+        await asyncio.sleep(0)
+        assert asyncio.current_task() is here
+
+    wait = calling(tell)
+    run(main())
+    assert tasks == [None, None]
+
+
 @pytest.mark.parametrize("raised", [ValueError("a bug"), asyncio.CancelledError()])
 def test_what_on_event_raises_is_logged(
     raised: BaseException, caplog: pytest.LogCaptureFixture
@@ -598,3 +649,84 @@ def test_whatever_is_seen_a_wait_keeps_its_promises(
         assert wait.outcome.polls == len(events)
         if timeout:
             assert wait.outcome.elapsed <= timeout
+
+
+# --- polls that others asked for -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [status_error(503), DecodeError(("$: ?",), "")])
+def test_a_failure_of_others_counts_for_nothing(error: ProlificError) -> None:
+    wait = waiting(max_consecutive_failures=2)
+    see(wait, failing(status_error(503)), 0)
+    due = wait.due
+    assert due == 1
+    for number in range(50):
+        event = see(wait, failing(error), 0.5, sent=0.4)
+        assert (event.error, event.polls, event.next_in) == (error, number + 2, 0.5)
+    assert wait.due == due
+    assert wait.again_at >= 1.5
+    see(wait, failing(error), 1.1, sent=1)
+    see(wait, failing(error), 9, sent=8)
+    assert outcome(wait).failure is error
+
+
+def test_a_fatal_failure_of_others_is_fatal() -> None:
+    wait = waiting()
+    see(wait, PROCESSING, 0)
+    see(wait, failing(status_error(401)), 0.5, sent=0.4)
+    assert isinstance(wait.outcome, WaitFailedError)
+
+
+def test_an_early_404_of_others_is_pending() -> None:
+    wait = waiting(made_at=0)
+    see(wait, failing(status_error(404)), 0.5, sent=-0.1)
+    assert (wait.due, wait.outcome) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "sent", "due"),
+    [
+        (100, 97.9, 99),
+        (100, 98, None),
+        (100, 98.9, None),
+        (2, 1.39, 1.9),
+        (2, 1.4, None),
+    ],
+)
+def test_a_poll_of_others_shortly_before_the_last_one_stands_for_it(
+    timeout: float, sent: float, due: float | None
+) -> None:
+    wait = waiting(timeout, initial=timeout, maximum=timeout)
+    see(wait, PROCESSING, 0)
+    see(wait, failing(status_error(503)), sent + 0.01, sent=sent)
+    assert wait.due is not None  # one that failed stands for nothing
+    event = see(wait, PROCESSING, sent + 0.01, sent=sent)
+    assert wait.due == due
+    assert event.next_in == (None if due is None else pytest.approx(due - sent - 0.01))
+
+
+def test_a_poll_of_its_own_before_the_last_one_stands_for_nothing_else() -> None:
+    wait = waiting(initial=10, maximum=10)
+    see(wait, PROCESSING, 88.5)
+    assert wait.due == 98.5
+    see(wait, PROCESSING, 98.6, sent=98.5)
+    assert wait.due == 99
+
+
+def test_no_time_is_a_poll_that_was_not_sent_before() -> None:
+    wait = waiting(0, now=5)
+    assert wait.observe(PROCESSING, 5, -math.inf) == []
+    assert wait.observe(failing(status_error(503)), 5.5, 4.9) == []
+    assert (wait.due, wait.outcome) == (5, None)
+    see(wait, Look(BatchStatus.READY, batch()), 6, sent=5.6)
+    assert wait.outcome == batch()
+
+
+def test_what_was_on_its_way_does_not_stand_for_the_read_of_the_batch() -> None:
+    wait = waiting()
+    wait.observe(FAILED, 1)
+    assert wait.observe(failing(status_error(503)), 1.1, 0.9) == []
+    assert wait.outcome is None
+    see(wait, Look(BatchStatus.ERROR, batch("ERROR")), 1.3, sent=1.1)
+    assert isinstance(wait.outcome, BatchFailedError)
+    assert wait.outcome.batch == batch("ERROR")

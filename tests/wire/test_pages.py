@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +15,18 @@ from hypothesis import strategies as st
 from prolific_async import DecodeError
 from prolific_async._http import answers, endpoints
 from prolific_async._wire.json import decode
-from prolific_async._wire.pages import ARRAY, KNOWN, page_fault, parts, read_page
+from prolific_async._wire.pages import (
+    ARRAY,
+    KNOWN,
+    add_member,
+    page_fault,
+    parts,
+    parts_as_they_come,
+    read_page,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 VALUES = st.recursive(
     st.none()
@@ -307,3 +317,171 @@ def test_of_what_is_no_page_not_all_is_shown() -> None:
     assert fault is not None
     assert "'message': 'maintenance'" in fault
     assert len(fault) < 10_000
+
+
+# --- pages that come in pieces ---
+
+
+async def pieces_of(body: bytes, ends: Iterable[int]) -> AsyncIterator[bytes]:
+    start = 0
+    for end in [*sorted(ends), len(body)]:
+        if end > start:  # an empty piece would be the end
+            yield body[start:end]
+            start = end
+
+
+def in_pieces(body: bytes, ends: Iterable[int], most: int = 10_000) -> list[tuple[Any, Any]]:
+    """Return key and value of each part of a body that comes in pieces with these ends."""
+
+    async def main() -> list[tuple[Any, Any]]:
+        pieces = parts_as_they_come(pieces_of(body, ends), most)
+        return [(key, value) async for key, _, _, value in pieces]
+
+    return asyncio.run(main())
+
+
+@given(DOCUMENTS, st.data())
+@settings(max_examples=60)
+def test_in_pieces_it_is_the_same(document: Any, data: st.DataObject) -> None:
+    text = written(document, lambda: data.draw(SPACES))
+    body = text.encode(data.draw(st.sampled_from(["utf-8", "utf-8-sig"])))
+    ends = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
+    assert in_pieces(body, ends) == [(key, value) for key, _, _, value in parts(text)]
+
+
+@given(DOCUMENTS)
+@settings(max_examples=25)
+def test_byte_by_byte_it_is_the_same(document: Any) -> None:
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair
+        body = (text := json.dumps(document)).encode()
+    expected = [(key, value) for key, _, _, value in parts(text)]
+    assert in_pieces(body, range(len(body))) == expected
+
+
+@given(DOCUMENTS, st.data())
+@settings(max_examples=60)
+def test_in_pieces_what_is_no_page_is_none(document: Any, data: st.DataObject) -> None:
+    body = json.dumps(document).encode()
+    at = data.draw(st.integers(0, len(body) - 1))
+    put = data.draw(st.sampled_from([b"", b"}", b"]", b",", b'"', b"\xff", b"1", b" x"]))
+    body = body[:at] + put
+    ends = data.draw(st.lists(st.integers(0, len(body)), max_size=4))
+    try:
+        list(parts(body.decode()))
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            in_pieces(body, ends)
+
+
+@pytest.mark.parametrize("number", ["12345", "-1.5e10", "1E+9", "2.25", "true", '"1"'])
+def test_a_value_may_go_on_in_the_next_piece(number: str) -> None:
+    body = f'{{"x":{number},"results":[{number},{number}]}}'.encode()
+    for end in range(len(body)):
+        assert [value for key, value in in_pieces(body, [end]) if key is None] == (
+            [json.loads(number)] * 2
+        )
+
+
+def test_each_is_there_as_soon_as_it_can_be() -> None:
+    async def main() -> None:
+        came: list[int] = []
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(5):
+                came.append(number)
+                yield (b'{"results": [' if number == 0 else b"") + b'{"n": %d}, ' % number
+            raise AssertionError("more was asked for than was needed")
+
+        seen = parts_as_they_come(pieces(), 1000)
+        assert (await anext(seen)).value is ARRAY
+        for number in range(5):
+            assert (await anext(seen)).value == {"n": number}
+            assert came[-1] == number
+        await seen.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"results": ["' + b"x" * 300,
+        b'{"results": [' + b"[" * 300,
+        b'{"results": [' + b" " * 300,
+        b'{"results": [1' + b" " * 300,
+        b'{"results": [oops' + b"x" * 300,
+        b'{"results": []' + b" " * 300,
+        b'{"x": "' + b"x" * 300,
+        b'{"' + b"x" * 300,
+        b" " * 300,
+        b'{"results": []}' + b" " * 300,
+    ],
+    ids=lambda body: body[:20],
+)
+def test_what_goes_on_and_on_is_given_up(body: bytes) -> None:
+    read: list[bytes] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield body
+        while True:
+            read.append(body[-10:])
+            yield body[-10:]
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="more than 100 characters"):
+            [part async for part in parts_as_they_come(endless(), 100)]
+
+    asyncio.run(main())
+    assert len(read) <= 40
+
+
+def test_a_long_page_takes_little_memory_and_a_long_value_no_square_of_time() -> None:
+    element = json.dumps({"x": [["y" * 100] * 1000] * 20}).encode()  # 2 MB
+    decoded = 0
+
+    async def main() -> None:
+        nonlocal decoded
+        body = b'{"results": [' + b",".join([element] * 6) + b"]}"
+        pieces = pieces_of(body, range(1000, len(body), 1000))
+        async for part in parts_as_they_come(pieces, 10_000_000):
+            decoded += part.key is None
+
+    began = time.process_time()
+    asyncio.run(main())
+    took = time.process_time() - began
+    began = time.process_time()
+    for _ in range(6):
+        decode(element.decode())
+    assert decoded == 6
+    # Tried again at each piece, it would be 1,000 times as long.
+    assert took < 30 * (time.process_time() - began)
+    small = json.dumps({"x": "y" * 10_000}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"results": ['
+        for _ in range(2000):
+            yield small + b","
+        yield small + b"]}"
+
+    async def read_small() -> int:
+        return sum([part.key is None async for part in parts_as_they_come(pieces(), 100_000)])
+
+    tracemalloc.start()
+    try:
+        assert asyncio.run(read_small()) == 2001
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_a_page_with_very_many_members_those_that_matter_are_kept() -> None:
+    page: dict[str, Any] = {}
+    for number in range(1000):
+        add_member(page, f"key {number}", number)
+    for key, value in (("results", ARRAY), ("meta", {"count": 1}), ("_links", {})):
+        add_member(page, key, value)
+    assert len(page) < 50
+    assert (page["results"], page["meta"], page["_links"]) == ([], {"count": 1}, {})

@@ -1,0 +1,64 @@
+"""Which workspace a batch belongs to, as far as it is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_GENERATION = 1024
+"""Batches that are learnt before those from before the last such number are forgotten.
+
+More would keep megabytes from being given back: they lie scattered among what lists were read into.
+"""
+
+
+class Workspaces:
+    """Remembers one or two thousand batches, and all that somebody waits for and still has to find.
+
+    In two generations, of which the older one is dropped as a whole: to drop one batch for each
+    that is learnt would have a dict walk over ever more deleted ones.
+
+    Attributes:
+        is_needed: Tells whether a batch must not be forgotten.
+
+    """
+
+    def __init__(self) -> None:
+        self.is_needed: Callable[[str], bool] = lambda _: False
+        self._newer: dict[str, str] = {}
+        self._older: dict[str, str] = {}
+        self._crowd = 0
+
+    def learn(self, batch_id: str, workspace_id: str) -> None:
+        """Remember a batch's workspace."""
+        self._newer[batch_id] = workspace_id
+        if len(self._newer) >= max(_GENERATION, 2 * self._crowd):
+            self._age()
+
+    def learn_all(self, batch_ids: Iterable[str], workspace_id: str) -> None:
+        """Remember the workspace of many batches."""
+        for batch_id in batch_ids:
+            self.learn(batch_id, workspace_id)
+
+    def of(self, batch_id: str) -> str | None:
+        """Return a batch's workspace, None if it is unknown."""
+        return self._newer.get(batch_id) or self._older.get(batch_id)
+
+    def shrink(self) -> None:
+        """Forget what is not needed any more of a larger crowd."""
+        if len(self._newer) + len(self._older) > 2 * _GENERATION:
+            self._older |= self._newer
+            self._newer = {}
+            self._age()
+
+    def _age(self) -> None:
+        """Begin a new generation, with what is needed of the older one."""
+        needed = {
+            batch_id: workspace_id
+            for batch_id, workspace_id in self._older.items()
+            if batch_id not in self._newer and self.is_needed(batch_id)
+        }
+        self._older, self._newer = self._newer, needed
+        self._crowd = len(needed)  # so that each is gone through a few times only
