@@ -31,8 +31,23 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what may follow the command's name."""
-        # typer 0.27 puts {} around arguments that are required.
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        # typer puts {} or [] around arguments, from 0.29 on with dots behind them.
+        return [self.options_metavar, *(each.metavar for each in self._arguments(ctx))]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what arguments and options are."""
+        arguments = self._arguments(ctx)
+        # From 0.29 on, typer puts a type such as <str> behind an argument's name.
+        rows = [(each.metavar, each.get_help_record(ctx)[1]) for each in arguments]
+        if rows:
+            with formatter.section("Arguments"):
+                formatter.write_dl(rows)
+        options = [each for each in self.get_params(ctx) if each not in arguments]
+        with formatter.section("Options"):
+            formatter.write_dl([each.get_help_record(ctx) for each in options])
+
+    def _arguments(self, ctx: Any) -> list[Any]:
+        return [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
 
 
 class Group(TyperGroup):

@@ -96,9 +96,9 @@ class DurableBatches:
     ) -> None:
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
+        self._look_every = number("look_every", look_every, positive=True)
         self._database_url = checked_database(database_url)
         self._application = application
-        self._look_every = number("look_every", look_every, positive=True)
         self._migrate = migrate
         self._orders = f"{application}:orders"
         # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
