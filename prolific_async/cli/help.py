@@ -29,25 +29,31 @@ class Command(TyperCommand):
         super().__init__(*args, **options)
         self.help = _AS_WRITTEN.sub("\b\n", self.help or "")
 
+    # typer's releases dress up the names of arguments, each in a way of its own: with braces, types
+    # and dots. Here they are what they are told to be.
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what may follow the command's name."""
-        # typer puts {} or [] around arguments, from 0.29 on with dots behind them.
-        return [self.options_metavar, *(each.metavar for each in self._arguments(ctx))]
+        return ["[OPTIONS]", *(each.metavar for each in self.get_params(ctx) if _is_argument(each))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write what arguments and options are."""
-        arguments = self._arguments(ctx)
-        # From 0.29 on, typer puts a type such as <str> behind an argument's name.
-        rows = [(each.metavar, each.get_help_record(ctx)[1]) for each in arguments]
-        if rows:
-            with formatter.section("Arguments"):
-                formatter.write_dl(rows)
-        options = [each for each in self.get_params(ctx) if each not in arguments]
-        with formatter.section("Options"):
-            formatter.write_dl([each.get_help_record(ctx) for each in options])
+        """Write what the arguments and the options are."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for each in self.get_params(ctx):
+            if (told := each.get_help_record(ctx)) is None:
+                continue
+            if _is_argument(each):
+                sections["Arguments"].append((each.metavar, told[1]))
+            else:
+                sections["Options"].append(told)
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
-    def _arguments(self, ctx: Any) -> list[Any]:
-        return [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
 
 
 class Group(TyperGroup):
