@@ -34,7 +34,7 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what may follow the command's name."""
-        return ["[OPTIONS]", *(each.metavar for each in self.get_params(ctx) if _is_argument(each))]
+        return ["[OPTIONS]", *(_name(each) for each in self.get_params(ctx) if _is_argument(each))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write what the arguments and the options are."""
@@ -43,7 +43,7 @@ class Command(TyperCommand):
             if (told := each.get_help_record(ctx)) is None:
                 continue
             if _is_argument(each):
-                sections["Arguments"].append((each.metavar, told[1]))
+                sections["Arguments"].append((_name(each), told[1]))
             else:
                 sections["Options"].append(told)
         for title, rows in sections.items():
@@ -54,6 +54,10 @@ class Command(TyperCommand):
 
 def _is_argument(parameter: Any) -> bool:
     return bool(parameter.param_type_name == "argument")
+
+
+def _name(argument: Any) -> str:
+    return str(argument.metavar)
 
 
 class Group(TyperGroup):
