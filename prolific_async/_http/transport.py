@@ -14,11 +14,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
+from prolific_async._frames import clear_locals
 from prolific_async._http import answers, borrowed
 from prolific_async._http.addresses import proxy_for
 from prolific_async._http.bodies import read
 from prolific_async._http.connected import Connected, headers_with
-from prolific_async._http.failures import clear_locals, translated
+from prolific_async._http.failures import translated
 from prolific_async._http.sending import Body, others_to_end, while_connecting
 from prolific_async._wire.turns import LONG
 
