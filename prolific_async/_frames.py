@@ -1,24 +1,48 @@
-"""Frees errors that are kept of their tracebacks, which hold all that was at hand."""
+"""Frees errors of the frames in their tracebacks, and of the local variables in these."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import traceback
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E) -> E:
-    """Return an error without its tracebacks, nor those of the errors that led to it.
+    """Return an error without its traceback, nor those of the errors that led to it.
 
     Each wait keeps the errors of twenty looks, and with their frames they would be 250 KB. Worse, a
     frame that holds the wait which keeps the error makes a cycle.
     """
-    seen: set[int] = set()
+    for link in _chain(error):
+        link.__traceback__ = None
+    return error
+
+
+def clear_locals(error: BaseException, outer: BaseException | None) -> None:
+    """Drop the local variables of every frame that an error, and what led to it, has passed so far.
+
+    They hold the request's headers and bytes, and so the token, which loggers would print.
+
+    Args:
+        error: The error, whose traceback keeps its lines.
+        outer: What the caller was handling before, which is the caller's own.
+
+    """
+    for link in _chain(error, outer):
+        traceback.clear_frames(link.__traceback__)
+
+
+def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, but for one and what led only to that one."""
+    seen = {id(None), id(end)}
     links: list[BaseException | None] = [error]
     while links:
         link = links.pop()
         if link is not None and id(link) not in seen:
             seen.add(id(link))
-            link.__traceback__ = None
+            yield link
             links += (link.__cause__, link.__context__)
-    return error

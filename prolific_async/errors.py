@@ -53,14 +53,14 @@ def _seconds(seconds: float) -> str:
 class ProlificError(Exception):
     """Root of every error of this package; its text is one sentence for a person."""
 
-    _failure: Exception | None = None
+    _failure: BaseException | None = None
 
     def __init__(self, *args: object) -> None:
         # Not by Exception: those that are an OSError, too, would take three for errno and so on.
         self.args = args
 
     @property
-    def failure(self) -> Exception | None:
+    def failure(self) -> BaseException | None:
         """The error that led to this one, of this package as a rule; None if none did.
 
         It is the ``__cause__``, too. That one is replaced by process pools and dropped by
@@ -71,7 +71,7 @@ class ProlificError(Exception):
         return self._failure
 
     @failure.setter
-    def failure(self, failure: Exception | None) -> None:
+    def failure(self, failure: BaseException | None) -> None:
         self._failure = self.__cause__ = failure
 
     def __repr__(self) -> str:
@@ -87,7 +87,7 @@ class ProlificError(Exception):
         return type(self), self.args, state
 
 
-def _for_pickle(failure: Exception) -> Exception:
+def _for_pickle(failure: BaseException) -> BaseException:
     """Return a failure, or one with its text in place of one that pickle would not give back."""
     if not isinstance(failure, ProlificError):
         try:
@@ -97,7 +97,7 @@ def _for_pickle(failure: Exception) -> Exception:
     return failure
 
 
-def _text(failure: Exception) -> str:
+def _text(failure: BaseException) -> str:
     """Return a failure's text: ours is a sentence, and others are made to fit into one."""
     if isinstance(failure, ProlificError):
         return str(failure)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from typing import NoReturn
 
-_VARIABLE = "PROLIFIC_TOKEN"
+VARIABLE = "PROLIFIC_TOKEN"
+"""Of the environment: where the token is read."""
+
 _NOT_READ = ("PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY")  # other programs' names for it
 
 
@@ -51,20 +53,19 @@ def read_token(given: str | None) -> tuple[Token, str]:
     Raises nothing, so that the caller can drop its own reference to the text before it does.
     """
     if given is None:
-        text = os.environ.get(_VARIABLE, "")
-        return Token(text), _problem(text) if text.strip() else _no_token()
+        text = os.environ.get(VARIABLE, "")
+        in_code = "; in code, ProlificClient(token=…) does as well"
+        return Token(text), _problem(text) if text.strip() else no_token() + in_code
     if given == "":
-        return Token(given), f"the token given is empty; leave it out to have {_VARIABLE} read"
+        return Token(given), f"the token given is empty; leave it out to have {VARIABLE} read"
     return Token(given), _problem(given)
 
 
-def _no_token() -> str:
+def no_token() -> str:
+    """Return what is wrong where no token is set."""
     found = next((name for name in _NOT_READ if os.environ.get(name)), None)
     hint = f" ({found} is set, but it is not read)" if found else ""
-    return (
-        f"no token: set the environment variable {_VARIABLE}{hint}; "
-        "in code, ProlificClient(token=…) does as well"
-    )
+    return f"no token: set the environment variable {VARIABLE}{hint}"
 
 
 def _problem(text: object) -> str:
@@ -76,5 +77,5 @@ def _problem(text: object) -> str:
             "the token holds white space or invisible characters: copy it again, without line ends"
         )
     if "://" in text:
-        return f"the token is an address: are {_VARIABLE} and PROLIFIC_URL swapped?"
+        return f"the token is an address: are {VARIABLE} and PROLIFIC_URL swapped?"
     return ""

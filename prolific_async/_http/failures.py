@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import traceback
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -130,23 +129,3 @@ def _why_unsent(error: BaseException) -> str | None:
         case TimeoutError():
             return "no connection in time"
     return None
-
-
-def clear_locals(error: BaseException, outer: BaseException | None) -> None:
-    """Drop the local variables of every frame that an error, and what led to it, has passed so far.
-
-    They hold the request's headers and bytes, and so the token, which loggers would print.
-
-    Args:
-        error: The error, whose traceback keeps its lines.
-        outer: What the caller was handling before, which is the caller's own.
-
-    """
-    seen = {id(None), id(outer)}
-    links: list[BaseException | None] = [error]
-    while links:
-        link = links.pop()
-        if link is not None and id(link) not in seen:
-            seen.add(id(link))
-            traceback.clear_frames(link.__traceback__)
-            links += [link.__cause__, link.__context__]

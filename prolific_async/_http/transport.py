@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from prolific_async._frames import clear_locals
 from prolific_async._http import answers, borrowed
 from prolific_async._http.bodies import Chunks, read
-from prolific_async._http.failures import clear_locals, passes, translated
+from prolific_async._http.failures import passes, translated
 from prolific_async._http.sending import Body, others_to_end, while_connecting
 from prolific_async._http.sessions import Sessions
 from prolific_async._logs import log as _log

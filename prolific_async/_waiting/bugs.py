@@ -38,7 +38,7 @@ def fail(
         f"({brief(repr(error))}); the log has its traceback"
     )
     # Its frames hold the waiters, which are to hold it.
-    failure.__cause__ = without_frames(error)
+    failure.failure = without_frames(error)
     for waiter, done in waiters.items():
         with suppress(Exception):  # the waiter may be what is broken
             if not waiter.is_over:

@@ -2,6 +2,7 @@
 
 import os
 
+from prolific_async._http.credentials import VARIABLE, no_token
 from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError
 
@@ -20,6 +21,6 @@ def connect(url: str | None) -> ProlificClient:
         ConfigurationError: It says what can be done on the command line.
 
     """
-    if not os.environ.get("PROLIFIC_TOKEN"):
-        raise ConfigurationError("no token: set the environment variable PROLIFIC_TOKEN to yours")
+    if not os.environ.get(VARIABLE, "").strip():
+        raise ConfigurationError(no_token())
     return ProlificClient(base_url=url)

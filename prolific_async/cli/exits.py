@@ -57,7 +57,7 @@ def code_of(error: Exception) -> ExitCode:
     match error:
         case BatchFailedError() | BatchNotSetUpError():
             return ExitCode.FAILED
-        case WaitFailedError(__cause__=ValueError()):  # for what can be no id
+        case WaitFailedError(failure=ValueError()):  # for what can be no id
             return ExitCode.USAGE
         case WaitTimeoutError():
             return ExitCode.TIMED_OUT

@@ -136,7 +136,7 @@ async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Re
     )
 
 
-def _when(error: Exception, *, is_busy: bool) -> dict[str, str]:
+def _when(error: BaseException, *, is_busy: bool) -> dict[str, str]:
     """Return the header that says when to come back, where that is known."""
     if isinstance(error, errors.WaitFailedError) and error.failure is not None:
         error = error.failure

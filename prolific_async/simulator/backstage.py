@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from prolific_async.simulator.numbers import whole, whole_or_none
+from prolific_async.simulator.numbers import whole
 from prolific_async.simulator.records import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.state import State
 
@@ -110,7 +110,7 @@ class Backstage:
 
         Raises:
             KeyError: There is no such workspace.
-            ValueError: `datapoints` is negative.
+            ValueError: `datapoints` is no whole number from 0 on.
         """
         return self._add_dataset(workspace_id, datapoints, status, filename).id
 
@@ -158,14 +158,15 @@ class Backstage:
 
         Raises:
             KeyError: There is no such workspace or dataset.
-            ValueError: The id is empty or in use, a count is negative, a time has no zone.
+            ValueError: The id is empty or in use, a count is no whole number from 0 on (in a group
+                from 1), a time has no zone.
             TypeError: Something cannot be sent as JSON.
         """
         if batch_id == "" or "id" in extra:
             raise ValueError("add_batch: give an id that is not empty as batch_id")
-        instructions, tasks_per_group = whole(instructions), whole_or_none(tasks_per_group)
-        if instructions < 0:
-            raise ValueError("add_batch: instructions must be 0 or more")
+        instructions = _count("instructions", instructions)
+        if tasks_per_group is not None:
+            tasks_per_group = _count("tasks_per_group", tasks_per_group, least=1)
         if created_at is not None and created_at.tzinfo is None:
             raise ValueError("add_batch: created_at needs a time zone")
         workspace_id = self.workspace_id if workspace_id is None else workspace_id
@@ -241,15 +242,20 @@ class Backstage:
     def _add_dataset(
         self, workspace_id: str | None, datapoints: int, status: str, filename: str
     ) -> Dataset:
-        datapoints = whole(datapoints)
-        if datapoints < 0:
-            raise ValueError("datapoints must be 0 or more")
+        datapoints = _count("datapoints", datapoints)
         return self._state.add_dataset(
             self.workspace_id if workspace_id is None else workspace_id,
             datapoints=datapoints,
             filename=filename,
             status=status,
         )
+
+
+def _count(name: str, value: int, *, least: int = 0) -> int:
+    count = whole(value)
+    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+        raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
+    return count
 
 
 def _as_json(value: Any) -> Any:

@@ -9,7 +9,8 @@ import selectors
 import socket
 import sys
 import threading
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from prolific_async.simulator.answers import error_answer
@@ -19,8 +20,19 @@ __all__ = ["LoopWatch"]
 _EVERY = 0.25  # seconds
 _OFTEN = 4  # times in a row that somebody waits to be let in, which a loop that runs does at once
 _PATIENCE = 1.0  # seconds for a request that is refused
-# Only what surely waits for an answer: a debugger, or hard work, may hold a loop for long as well.
-_BLOCKING = ("starlette.testclient", "requests", "httpx2", "httpx", "urllib.request", "subprocess")
+# The modules whose calls surely wait for an answer, and what people know them by. A debugger, or
+# hard work, may hold a loop for long as well, and so may what an asynchronous client calls.
+_BLOCKING: Mapping[str, str] = MappingProxyType(
+    {
+        "starlette.testclient": "starlette.testclient",
+        "requests.sessions": "requests",
+        "httpcore2._backends.sync": "httpx2",
+        "httpcore._backends.sync": "httpx",
+        "urllib.request": "urllib.request",
+        "http.client": "http.client",
+        "subprocess": "subprocess",
+    }
+)
 
 
 class LoopWatch:
@@ -74,7 +86,7 @@ class LoopWatch:
         while frame is not None:
             modules.add(frame.f_globals.get("__name__"))
             frame = frame.f_back
-        return next((name for name in _BLOCKING if name in modules), None)
+        return next((name for module, name in _BLOCKING.items() if module in modules), None)
 
     def _refuse(self, complaint: str) -> None:
         answer = error_answer(400, complaint)

@@ -165,9 +165,13 @@ def test_without_a_token_it_is_a_usage_error(
         ran = cli("batch", verb, batch_id)
         assert (ran.code, ran.out) == (2, "")
         # No option takes one, so none is advised.
-        assert ran.err == "no token: set the environment variable PROLIFIC_TOKEN to yours\n"
-    monkeypatch.setenv("PROLIFIC_TOKEN", "")
-    assert cli("batch", "show", batch_id).err == ran.err
+        assert ran.err == "no token: set the environment variable PROLIFIC_TOKEN\n"
+    for empty in ("", "  "):
+        monkeypatch.setenv("PROLIFIC_TOKEN", empty)
+        assert cli("batch", "show", batch_id).err == ran.err
+    monkeypatch.setenv("PROLIFIC_API_TOKEN", "s3cret")
+    told = " (PROLIFIC_API_TOKEN is set, but it is not read)\n"
+    assert cli("batch", "show", batch_id).err == ran.err.rstrip() + told
 
 
 @pytest.mark.parametrize("fault", [Fault(body={"id": 1}), Fault(418)], ids=["decode", "status"])

@@ -13,7 +13,7 @@ FAILED = errors.BatchFailedError(*WAIT)
 TIMED_OUT = errors.WaitTimeoutError(*WAIT)
 LOST = errors.ConnectionLostError("GET", "/x", "reset")
 NO_ID = errors.WaitFailedError(*WAIT)
-NO_ID.__cause__ = ValueError("no id")
+NO_ID.failure = ValueError("no id")
 
 
 @pytest.mark.parametrize(

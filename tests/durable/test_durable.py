@@ -369,7 +369,7 @@ async def test_a_process_has_one_worker(
     async with durable.worker(client, **QUICK_WORKER):
         with pytest.raises(ConfigurationError, match="one"):
             async with durable.worker(client, executor_id="two"):
-                pass  # pragma: no cover
+                pass
         await asyncio.wait_for(order.result(), SECONDS)
     async with durable.worker(client, **QUICK_WORKER):
         pass
@@ -453,7 +453,7 @@ async def test_workers_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=next(reversed(wrong))):
         async with durable.worker(client, **wrong):
-            pass  # pragma: no cover
+            pass
 
 
 @pytest.mark.parametrize("wrong", [{"application": "My App"}, {"look_every": 0}])
@@ -488,7 +488,7 @@ async def test_it_is_used_when_it_is_open(sqlite: SQLite, client: ProlificClient
         await durable.order("source", name="Round 2")
     with pytest.raises(ConfigurationError, match="async with"):
         async with durable.worker(client, **QUICK_WORKER):
-            pass  # pragma: no cover
+            pass
 
 
 def test_without_the_extra_the_import_says_what_to_do() -> None:

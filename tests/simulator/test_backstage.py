@@ -82,11 +82,23 @@ def test_a_creation_time_is_turned_into_utc(behind: Backstage) -> None:
         {"id": "x"},
         {"datapoints": -1},
         {"instructions": -1},
+        {"tasks_per_group": 0},
         {"created_at": datetime(2026, 1, 1)},  # noqa: DTZ001 - what is tested
     ],
 )
 def test_what_makes_no_sense_is_refused(behind: Backstage, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
+        behind.add_batch(**options)
+    assert len(behind.batches) == 0
+
+
+@pytest.mark.parametrize("name", ["datapoints", "instructions", "tasks_per_group"])
+@pytest.mark.parametrize("count", [True, 2.5, "2"])
+def test_a_count_that_is_no_whole_number_is_refused(
+    behind: Backstage, name: str, count: Any
+) -> None:
+    options: dict[str, Any] = {name: count}
+    with pytest.raises(ValueError, match=rf"{name} must be a whole number from [01], not"):
         behind.add_batch(**options)
     assert len(behind.batches) == 0
 

@@ -236,7 +236,7 @@ async def test_a_batch_can_be_added_and_made_to_fail(sim: Simulator, send: Send)
         ({"workspace_id": "nowhere"}, 404, "there is no workspace 'nowhere'"),
         ({"batch_id": ""}, 400, "add_batch: give an id that is not empty as batch_id"),
         ({"batch_id": "taken"}, 400, "there is a batch 'taken' already"),
-        ({"datapoints": -1}, 400, "datapoints must be 0 or more"),
+        ({"datapoints": -1}, 400, "datapoints must be a whole number from 0"),
         ({"datapoints": "7"}, 400, "datapoints must be a whole number or null"),
         ({"datapoints": True}, 400, "datapoints must be a whole number or null"),
         ({"name": None}, 400, "name must be text"),

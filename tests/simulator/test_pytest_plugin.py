@@ -253,6 +253,35 @@ def test_who_blocks_the_loop_of_the_simulator_is_told_so_at_once(
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("httpx2.get(url, timeout=5)", "httpx2"),
+        ("urllib.request.urlopen(url, timeout=5)", "urllib.request"),
+        ("connection.request('GET', '/'); connection.getresponse()", "http.client"),
+        ("subprocess.run([sys.executable, '-c', PROGRAM, url])", "subprocess"),
+    ],
+)
+def test_whatever_blocks_the_loop_of_the_simulator_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, call: str, name: str
+) -> None:
+    monkeypatch.setattr(blocked, "_EVERY", 0.01)
+    source = f"""
+import contextlib, http.client, subprocess, sys, urllib.request
+import httpx2
+PROGRAM = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
+@pytest.mark.asyncio
+async def test_it(prolific_simulator):
+    url = prolific_simulator.url
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
+    with contextlib.closing(connection), contextlib.suppress(urllib.request.HTTPError):
+        {call}
+"""
+    ran = run(source, *asyncio_options("strict"))
+    ran.assert_outcomes(passed=1, errors=1)
+    ran.stdout.fnmatch_lines([f"the test blocks the event loop*, with {name}, so that*"])
+
+
 def test_who_holds_the_loop_for_long_but_waits_for_nobody_is_left_alone(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

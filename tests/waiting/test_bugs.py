@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -327,8 +328,11 @@ async def test_a_policy_with_a_bug_ends_its_own_wait(
     cause = raised.value.__cause__
     assert isinstance(cause, ProlificError)
     assert isinstance(
-        cause.__cause__, (ArithmeticError, ValueError, TypeError, asyncio.CancelledError)
+        cause.failure, (ArithmeticError, ValueError, TypeError, asyncio.CancelledError)
     )
+    assert cause.failure is cause.__cause__
+    again = pickle.loads(pickle.dumps(raised.value))  # as process pools do
+    assert type(again.failure.failure) is type(cause.failure)
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert broken in record.getMessage()
 
