@@ -375,11 +375,9 @@ def test_where_the_limit_of_the_whole_comes_first_it_is_told_what_it_cut(
     async def main() -> BaseException:
         limit = TimeLimit(0.03, asyncio.get_running_loop())
         async with serving(silent) as (url, _), aiohttp.ClientSession() as session:
+            asked = "https://api.prolific.invalid" if through_a_proxy else url
             with pytest.raises(TimeoutError) as caught, limit.attempt():
-                if through_a_proxy:
-                    await session.get("https://api.prolific.invalid", proxy=url)
-                else:
-                    await session.get(url)
+                await session.get(asked, proxy=url if through_a_proxy else None)
             return caught.value
 
     assert while_connecting(runner.run(main())) is through_a_proxy
