@@ -112,6 +112,15 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         return events
 
 
+class SleepingLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock can be put forward, as when its machine slept or somebody blocked it."""
+
+    slept = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.slept
+
+
 def run(main: Coroutine[Any, Any, T], loop: type[VirtualLoop] = VirtualLoop) -> T:
     """Run a coroutine to its end in virtual time."""
     with asyncio.Runner(loop_factory=loop) as runner:

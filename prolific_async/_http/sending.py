@@ -81,4 +81,11 @@ def while_connecting(error: BaseException) -> bool:
     if isinstance(error, aiohttp.ConnectionTimeoutError):  # raised by connect's caller
         return True
     connect = aiohttp.BaseConnector.connect.__code__
-    return any(frame.f_code is connect for frame, _ in traceback.walk_tb(error.__traceback__))
+    # The limit of the whole attempt, where it comes first, cancels what was under way.
+    cancelled = error.__cause__ if isinstance(error, TimeoutError) else None
+    return any(
+        frame.f_code is connect
+        for one in (error, cancelled)
+        if one is not None
+        for frame, _ in traceback.walk_tb(one.__traceback__)
+    )

@@ -24,7 +24,8 @@ from prolific_async import (
     RetryPolicy,
 )
 from prolific_async._http import endpoints
-from prolific_async._http.sending import Body
+from prolific_async._http.sending import Body, while_connecting
+from prolific_async._http.time_limit import TimeLimit
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 
@@ -364,6 +365,22 @@ PROXIES: dict[str, Any] = {
     "opens, and silence": opens_and_waits,
     "opens to another": opens_and_is_another,
 }
+
+
+@pytest.mark.parametrize("through_a_proxy", [True, False])
+def test_where_the_limit_of_the_whole_comes_first_it_is_told_what_it_cut(
+    runner: asyncio.Runner,
+    through_a_proxy: bool,  # noqa: FBT001
+) -> None:
+    async def main() -> BaseException:
+        limit = TimeLimit(0.03, asyncio.get_running_loop())
+        async with serving(silent) as (url, _), aiohttp.ClientSession() as session:
+            asked = "https://api.prolific.invalid" if through_a_proxy else url
+            with pytest.raises(TimeoutError) as caught, limit.attempt():
+                await session.get(asked, proxy=url if through_a_proxy else None)
+            return caught.value
+
+    assert while_connecting(runner.run(main())) is through_a_proxy
 
 
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])

@@ -27,7 +27,7 @@ from prolific_async._waiting.wait import Look, Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.virtual_time import VirtualLoop, run
+from tests.virtual_time import SleepingLoop, VirtualLoop, run
 from tests.waiting.scene import clock, nothing_left, refused
 
 if TYPE_CHECKING:
@@ -329,16 +329,6 @@ async def test_a_list_that_would_have_been_made_by_then_is_made_late(service: Se
 ONCE = PollPolicy(initial=10, jitter=0)  # a poll at once, and one shortly before the deadline
 SHORT = 5.0  # seconds for a wait
 LONG = 5.5  # for which the machine sleeps, and the loop's clock goes on
-
-
-class SleepingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be put forward, which takes a busy machine no time."""
-
-    slept = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.slept
-
 
 Saw = Callable[[StatusEvent], object]
 
