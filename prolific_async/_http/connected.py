@@ -86,7 +86,7 @@ class Connected:
         self.headers = headers
         self.headers_with_body = headers.copy()
         self.headers_with_body["Content-Type"] = "application/json"
-        # Those of a request take the place of the session's own, for which aiohttp has no public name.
+        # A request's take the place of the session's, for which aiohttp has no public name.
         self.middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = tuple(
             getattr(session, "_middlewares", None) or ()
         )

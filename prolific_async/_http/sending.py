@@ -103,6 +103,13 @@ class Sending:
             del vars(request)["send"]  # else they are in a cycle
 
     async def _go(self, connection: Connection) -> None:
+        """Wait for the rate limit, and see that the connection is still there."""
+        if not self._budget.may_go(asyncio.get_running_loop().time()):
+            self.attempt.pause()
+            await self._budget.wait_to_go()
+            self.attempt.resume()
+        if self._budget.is_closed:
+            raise ConnectionError("closed")
         if self.body is None:  # else that looks itself, in a later turn of the loop
             await _check_alive(connection.protocol)
             self._begun = True

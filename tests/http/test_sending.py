@@ -21,12 +21,14 @@ from prolific_async import (
     ConnectionLostError,
     ProlificClient,
     ProlificError,
+    RateLimitedError,
     RetryPolicy,
 )
 from prolific_async._http import endpoints
 from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -278,31 +280,34 @@ def test_a_get_that_went_out_is_an_attempt(
 
 
 @pytest.mark.parametrize("borrowed", [False, True])
-async def test_no_second_carries_more_where_connections_break(
+def test_no_second_carries_more_where_connections_break(
     borrowed: bool,  # noqa: FBT001
 ) -> None:
-    arrivals: list[float] = []
-    loop = asyncio.get_running_loop()
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
 
-    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b""):
-            arrivals.append(loop.time())
-            writer.write(answer)
-            if answer:
-                await reader.readuntil(b"\r\n\r\n")
+        async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b""):
+                arrivals.append(loop.time())
+                writer.write(answer)
+                if answer:
+                    await reader.readuntil(b"\r\n\r\n")
 
-    session = aiohttp.ClientSession() if borrowed else None
-    async with serving(answer_once) as (url, _):
-        sender = transport(url, session=session, max_requests_per_second=50)
-        ends = await asyncio.gather(
-            *(sender.send(REQUEST) for _ in range(80)), return_exceptions=True
-        )
-        await sender.close()
-    if session is not None:
-        await session.close()
-    assert len(arrivals) == 80
-    assert sum(isinstance(end, ConnectionLostError) for end in ends) > 20
-    assert most_in_a_second(arrivals) <= 60
+        session = aiohttp.ClientSession() if borrowed else None
+        async with serving(answer_once) as (url, _):
+            sender = transport(url, session=session, max_requests_per_second=50)
+            ends = await asyncio.gather(
+                *(sender.send(REQUEST) for _ in range(80)), return_exceptions=True
+            )
+            await sender.close()
+        if session is not None:
+            await session.close()
+        assert len(arrivals) == 80
+        assert sum(isinstance(end, ConnectionLostError) for end in ends) > 20
+        assert most_in_a_second(arrivals) <= 60
+
+    run(main(), LoopbackLoop)
 
 
 def most_in_a_second(times: list[float]) -> int:
@@ -478,3 +483,47 @@ def test_nothing_is_sent_through_a_bad_proxy(
     error = runner.run(main())
     assert isinstance(error, ConnectError)
     assert str(error).startswith(f"{call.method} {call.path} was not sent")
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+@pytest.mark.parametrize("refused", [0, 1])
+def test_no_second_carries_more_when_a_borrowed_pool_frees_at_once(
+    call: endpoints.Request, refused: int
+) -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+        free = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if free.is_set():
+                arrivals.append(loop.time())
+            else:
+                await free.wait()
+            too_many = 0 < len(arrivals) <= refused
+            writer.write(plain(b"{}", status="429 Too Many Requests" if too_many else "200 OK"))
+            await writer.drain()
+
+        async with (
+            serving(answer) as (url, heads),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=60)) as session,
+        ):
+            others = [asyncio.create_task(session.get(url)) for _ in range(60)]
+            while len(heads) < 60:
+                await asyncio.sleep(0.001)
+            # Longer than they wait for a connection, shorter than they then wait for their turns.
+            sender = transport(url, session=session, max_requests_per_second=50, request_timeout=2)
+            calls = [asyncio.create_task(sender.send(call)) for _ in range(100)]
+            await asyncio.sleep(1.5)
+            free.set()
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            for other in others:
+                (await other).release()
+            await sender.close()
+        assert len(arrivals) == 100
+        assert sum(isinstance(end, RateLimitedError) for end in ends) == refused
+        assert sum(isinstance(end, BaseException) for end in ends) == refused
+        assert most_in_a_second(arrivals) <= 60
+        assert arrivals[-1] - arrivals[0] < (15 if refused else 2.2)
+
+    run(main(), LoopbackLoop)
