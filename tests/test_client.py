@@ -14,8 +14,11 @@ from prolific_async import (
     AuthenticationError,
     BatchStatus,
     ConfigurationError,
+    ConnectionLostError,
+    OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
+    ProlificError,
     RetryPolicy,
     WaitFailedError,
 )
@@ -270,6 +273,119 @@ async def test_close_during_a_request() -> None:
         await client.close()
         with pytest.raises(WaitFailedError):
             await wait
+
+
+PATIENT = RetryPolicy(initial=2000, maximum=2000)
+LATER = Fault(status=429, headers={"Retry-After": "20"})
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "fault", "kind"),
+    [
+        ("get", "/{id}", LATER, ConfigurationError),
+        ("get_status", "/status", Fault(503), ConfigurationError),
+        ("list", "/batches", Fault(503), ConfigurationError),
+        ("setup", "/setup", LATER, ConfigurationError),
+        ("setup", "/setup", Fault(503), ConfigurationError),
+        ("duplicate", "/duplicate", LATER, ConfigurationError),
+        ("duplicate", "/duplicate", Fault(503), OutcomeUnknownError),
+    ],
+)
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_close_ends_a_pause_between_attempts(
+    verb: str,
+    path: str,
+    fault: Fault,
+    kind: type[ProlificError],
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    loop = asyncio.get_running_loop()
+    session = aiohttp.ClientSession() if borrowed else None
+    async with Simulator() as sim:
+        batch_id = sim.add_batch()
+        method = "POST" if verb in {"setup", "duplicate"} else "GET"
+        sim.inject(method, path.format(id=batch_id), fault, times=None)
+        client = ProlificClient(sim.token, base_url=sim.url, retry=PATIENT, session=session)
+        target = sim.workspace_id if verb == "list" else batch_id
+        call = asyncio.create_task(getattr(client.batches, verb)(target))
+        while not sim.requests or sim.in_flight:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        began = loop.time()
+        await client.close()
+        with pytest.raises(kind):
+            await call
+        assert loop.time() - began < 1
+    if session is not None:
+        await session.close()
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:  # noqa: FBT001
+    loop = asyncio.get_running_loop()
+    session = aiohttp.ClientSession() if borrowed else None
+    async with Simulator() as sim:
+        batch_id = sim.add_batch()
+        sim.inject("GET", "/status", Fault(delay=30), times=None)
+        client = ProlificClient(
+            sim.token,
+            base_url=sim.url,
+            session=session,
+            max_connections=3,
+            max_requests_per_second=0.1,
+        )
+        calls = [asyncio.create_task(client.batches.get_status(batch_id)) for _ in range(50)]
+        while not sim.in_flight:
+            await asyncio.sleep(0.001)
+        began = loop.time()
+        await client.close()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert loop.time() - began < 1
+        assert [type(end) for end in ends] == [ConnectionLostError] + [ConfigurationError] * 49
+        assert len(sim.requests) == 1
+    if session is not None:
+        await session.close()
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_session_whose_loop_has_closed_is_told(used: bool) -> None:  # noqa: FBT001
+    async def make(sim: Simulator) -> ProlificClient:
+        client = ProlificClient(sim.token, base_url=sim.url, session=aiohttp.ClientSession())
+        if used:
+            await client.batches.list(sim.workspace_id)
+        return client
+
+    async def use(client: ProlificClient) -> None:
+        for call in (client.batches.list("w1"), client.batches.wait_until_ready("b1")):
+            with pytest.raises((ConfigurationError, WaitFailedError)) as caught:
+                await call
+            error = caught.value
+            assert "loop" in str(error.failure or error)
+        await client.close()
+
+    with Simulator() as sim:
+        client = asyncio.run(make(sim))
+        asyncio.run(use(client))
+
+
+@pytest.mark.parametrize("then", ["use", "close"])
+@pytest.mark.parametrize("loops", ["asyncio", "uvloop"])
+def test_an_own_session_outlives_its_loop(then: str, loops: str) -> None:
+    factory = None if loops == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+
+    async def use(client: ProlificClient, sim: Simulator) -> None:
+        await asyncio.gather(*(client.batches.list(sim.workspace_id) for _ in range(3)))
+
+    with Simulator() as sim:
+        client = ProlificClient(sim.token, base_url=sim.url)
+        for _ in range(2):
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(use(client, sim))
+        with asyncio.Runner(loop_factory=factory) as runner:
+            if then == "use":
+                runner.run(use(client, sim))
+            runner.run(client.close())
+    gc.collect()
 
 
 def test_one_client_for_one_loop_after_the_other(port: int) -> None:

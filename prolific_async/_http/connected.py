@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
-    import asyncio
-
     from prolific_async._http.credentials import Token
 
 
@@ -81,6 +80,7 @@ class Connected:
         max_requests_per_second: float | None,
     ) -> None:
         self.loop = loop
+        self.closing = asyncio.Event()
         self.session = session
         # A CIMultiDict saves a conversion for each request.
         self.headers = headers
