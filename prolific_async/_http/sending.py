@@ -11,7 +11,7 @@ import aiohttp
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.client_reqrep import Connection
+    from aiohttp.connector import Connection
 
     from prolific_async._http.budget import Budget
     from prolific_async._http.time_limit import Attempt
