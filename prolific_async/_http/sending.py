@@ -90,7 +90,12 @@ class Sending:
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
-            await self._go(connection)
+            if not self._budget.may_go(asyncio.get_running_loop().time()):
+                await self._wait_to_go()
+            if self.body is None:  # else that looks itself, in a later turn of the loop
+                if not _is_quiet(connection.protocol):
+                    await _check_alive(connection.protocol)
+                self._begun = True
             return await sends(connection)
 
         # Nothing else that aiohttp offers lies between having a connection and writing to it.
@@ -102,17 +107,12 @@ class Sending:
         finally:
             del vars(request)["send"]  # else they are in a cycle
 
-    async def _go(self, connection: Connection) -> None:
-        """Wait for the rate limit, and see that the connection is still there."""
-        if not self._budget.may_go(asyncio.get_running_loop().time()):
-            self.attempt.pause()
-            await self._budget.wait_to_go()
-            self.attempt.resume()
+    async def _wait_to_go(self) -> None:
+        self.attempt.pause()
+        await self._budget.wait_to_go()
+        self.attempt.resume()
         if self._budget.is_closed:
             raise ConnectionError("closed")
-        if self.body is None:  # else that looks itself, in a later turn of the loop
-            await _check_alive(connection.protocol)
-            self._begun = True
 
 
 async def _check_alive(protocol: Any) -> None:
@@ -122,14 +122,19 @@ async def _check_alive(protocol: Any) -> None:
     to be read may also be TLS's own, which the loop then takes away.
     """
     for _ in range(_TURNS):
-        transport = protocol.transport
-        if transport is None or transport.is_closing() or protocol.should_close:
-            break
-        socket = transport.get_extra_info("socket")
-        if socket is None or not _is_readable(socket):
+        if _is_quiet(protocol):
             return
         await asyncio.sleep(0)
     raise ConnectionError("the connection was closed before anything was sent")
+
+
+def _is_quiet(protocol: Any) -> bool:
+    """Tell whether a connection is open, and nothing has come over it."""
+    transport = protocol.transport
+    if transport is None or transport.is_closing() or protocol.should_close:
+        return False
+    socket = transport.get_extra_info("socket")
+    return socket is None or not _is_readable(socket)
 
 
 def _is_readable(socket: Any) -> bool:
