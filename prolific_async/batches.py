@@ -56,8 +56,9 @@ class Batches:
         self._check_usable = transport.check_usable
         self._prefix = transport.prefix
         self._send = transport.send
-        self._get = retrying(transport.send, retry, get_again)
-        self._post = retrying(transport.send, retry, did_not_run)
+        self._pause = transport.pause
+        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
+        self._post = retrying(transport.send, retry, did_not_run, sleep=transport.pause)
         self._retry = retry
         self._poll = poll
         self._claims = Claims()
@@ -117,6 +118,7 @@ class Batches:
             retry=self._retry,
             get_source=lambda: self._search.source(batch_id),
             batches_of=self._search.batches_of,
+            sleep=self._pause,
         )
         return self._known(copy)
 
@@ -161,6 +163,7 @@ class Batches:
             send=self._send,
             retry=self._retry,
             get_status=lambda: self.get_status(batch_id),
+            sleep=self._pause,
         )
 
     async def get_status(self, batch: BatchOrId) -> BatchStatus | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -14,8 +15,10 @@ from prolific_async import (
     AuthenticationError,
     BatchStatus,
     ConfigurationError,
+    OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
+    ProlificError,
     RetryPolicy,
     WaitFailedError,
 )
@@ -78,6 +81,49 @@ def test_token_and_address_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="https://") as caught:
         ProlificClient()
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3cret",
+        "https://s3cret@api.prolific.com",
+        "https://api.prolific.com/?s3cret",
+        "https://api.prolific.com/#s3cret",
+        "https://[s3cret",
+        "http://s3cret",
+        "s3cret://api.prolific.com",
+        "s3cret/api/v1",
+        "s3cret:80",
+        " s3cret ",
+    ],
+)
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_no_error_shows_a_token_that_was_given_as_an_address(
+    address: str,
+    by_variable: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROLIFIC_URL", address if by_variable else "")
+    for token in ("t", "https://api.prolific.com", None):
+        with pytest.raises(ConfigurationError) as caught:
+            ProlificClient(token, base_url=None if by_variable else address)
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+        shown = [repr(frame.f_locals) for frame in frames[1:]]  # the first is this test
+        assert not [text for text in (*shown, repr(caught.value)) if "s3cret" in text]
+
+
+async def test_no_error_shows_a_token_that_was_given_as_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for proxy in ("http://s3cret:x", "socks5://s3cret:1", "http://[s3cret", "s3cret://p:1"):
+        monkeypatch.setenv("https_proxy", proxy)
+        async with ProlificClient("t", retry=RetryPolicy(max_attempts=1)) as client:
+            with pytest.raises(ConfigurationError) as caught:
+                await client.batches.get("b1")
+        frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+        shown = [repr(frame.f_locals) for frame in frames[1:]]
+        assert not [text for text in (*shown, repr(caught.value)) if "s3cret" in text]
 
 
 async def test_settings_come_from_the_environment(
@@ -270,6 +316,102 @@ async def test_close_during_a_request() -> None:
         await client.close()
         with pytest.raises(WaitFailedError):
             await wait
+
+
+PATIENT = RetryPolicy(initial=2000, maximum=2000)
+LATER = Fault(status=429, headers={"Retry-After": "20"})
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "fault", "kind"),
+    [
+        ("get", "/{id}", LATER, ConfigurationError),
+        ("get_status", "/status", Fault(503), ConfigurationError),
+        ("list", "/batches", Fault(503), ConfigurationError),
+        ("setup", "/setup", LATER, ConfigurationError),
+        ("setup", "/setup", Fault(503), ConfigurationError),
+        ("duplicate", "/duplicate", LATER, ConfigurationError),
+        ("duplicate", "/duplicate", Fault(503), OutcomeUnknownError),
+    ],
+)
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_close_ends_a_pause_between_attempts(
+    verb: str,
+    path: str,
+    fault: Fault,
+    kind: type[ProlificError],
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    loop = asyncio.get_running_loop()
+    session = aiohttp.ClientSession() if borrowed else None
+    async with Simulator() as sim:
+        batch_id = sim.add_batch()
+        method = "POST" if verb in {"setup", "duplicate"} else "GET"
+        sim.inject(method, path.format(id=batch_id), fault, times=None)
+        client = ProlificClient(sim.token, base_url=sim.url, retry=PATIENT, session=session)
+        target = sim.workspace_id if verb == "list" else batch_id
+        call = asyncio.create_task(getattr(client.batches, verb)(target))
+        while not sim.requests or sim.in_flight:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+        began = loop.time()
+        await client.close()
+        with pytest.raises(kind):
+            await call
+        assert loop.time() - began < 1
+    if session is not None:
+        await session.close()
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:  # noqa: FBT001
+    loop = asyncio.get_running_loop()
+    session = aiohttp.ClientSession() if borrowed else None
+    async with Simulator() as sim:
+        batch_id = sim.add_batch()
+        sim.inject("GET", "/status", Fault(delay=30), times=None)
+        client = ProlificClient(
+            sim.token,
+            base_url=sim.url,
+            session=session,
+            max_connections=3,
+            max_requests_per_second=0.1,
+        )
+        calls = [asyncio.create_task(client.batches.get_status(batch_id)) for _ in range(50)]
+        while not sim.in_flight:
+            await asyncio.sleep(0.001)
+        began = loop.time()
+        await client.close()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert loop.time() - began < 1
+        assert [type(end) for end in ends] == [ConfigurationError] * 50
+        assert len(sim.requests) == 1
+    if session is not None:
+        await session.close()
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_session_whose_loop_has_closed_is_told(used: bool) -> None:  # noqa: FBT001
+    async def make(sim: Simulator) -> tuple[ProlificClient, aiohttp.ClientSession]:
+        connector = aiohttp.TCPConnector(force_close=True)  # leaves no socket open
+        session = aiohttp.ClientSession(connector=connector)
+        client = ProlificClient(sim.token, base_url=sim.url, session=session)
+        if used:
+            await client.batches.list(sim.workspace_id)
+        return client, session
+
+    async def use(client: ProlificClient, session: aiohttp.ClientSession) -> None:
+        for call in (client.batches.list("w1"), client.batches.wait_until_ready("b1")):
+            with pytest.raises((ConfigurationError, WaitFailedError)) as caught:
+                await call
+            error = caught.value
+            assert "another event loop" in str(error.failure or error)
+        await client.close()
+        await session.close()
+
+    with Simulator() as sim:
+        client, session = asyncio.run(make(sim))
+        asyncio.run(use(client, session))
 
 
 def test_one_client_for_one_loop_after_the_other(port: int) -> None:

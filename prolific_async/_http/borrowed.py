@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Sequence
 
@@ -27,6 +28,12 @@ def checked_kinds(
 
 def check(session: aiohttp.ClientSession, base_url: str) -> None:
     """Raise ConfigurationError if the token cannot, or must not, be sent over a session."""
+    # aiohttp has no public way to ask that does not warn.
+    if getattr(session, "_loop", None) not in (None, asyncio.get_running_loop()):
+        raise ConfigurationError(
+            "the aiohttp session given to this ProlificClient was made in another event loop; "
+            "make session and client in the loop that uses them"
+        )
     if session.auth is not None:
         raise ConfigurationError(
             "the aiohttp session given to this ProlificClient has an auth of its own, "

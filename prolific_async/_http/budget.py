@@ -39,13 +39,16 @@ class Budget:
         self._count = 0
         self._last_count = 0
         self._used = 0  # in the last second in which there was any
-        self._free_at = -math.inf
+        self._turns = _Pace()
+        self._departures = _Pace()
+        self.is_closed = False
         self._looks_from = -math.inf
         # In order of arrival; one that is cancelled costs no search, and unlike in a dict, the
         # first is found without going through those that were before it.
         self._calls: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._looks: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._paused: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
+        self._ready: OrderedDict[asyncio.Future[bool], None] = OrderedDict()
         self._looked = False  # whether the last turn was a look's
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,6 +69,19 @@ class Budget:
         if look and asyncio.get_running_loop().time() < self._looks_from:
             return False
         return await self._wait_in(self._looks if look else self._calls)
+
+    def may_go(self, now: float) -> bool:
+        """Tell whether a request that took its turn may go, now that it has a connection.
+
+        Mostly it may. But many that had to wait for their connections could get them at once.
+        """
+        if self._slowed_at is None and self._limit == math.inf:
+            return True
+        return not self._ready and self._departures.take(now, self._rate(now))
+
+    async def wait_to_go(self) -> None:
+        """Wait until it may."""
+        await self._wait_in(self._ready)
 
     async def unpaused(self) -> None:
         """Wait until looks are not paused."""
@@ -100,7 +116,7 @@ class Budget:
             self._former = 0.0
         self._former = max(self._former, self._refused)
         self._slowed_at = now
-        self._free_at = max(self._free_at, now + 1 / self._slowed_to)
+        self._turns.hold_until(now + 1 / self._slowed_to)
 
     def pause_looks(self, until: float) -> None:
         """Hold all looks back until a time, those that wait for their turn, too."""
@@ -114,7 +130,8 @@ class Budget:
         self._limit = math.inf
         self._slowed_at = None
         self._looks_from = -math.inf
-        for queue in (self._calls, self._looks, self._paused):
+        self.is_closed = True
+        for queue in (self._ready, self._calls, self._looks, self._paused):
             _answer(queue, turn_taken=True)
         self._disarm()
 
@@ -141,12 +158,8 @@ class Budget:
         return rate
 
     def _take(self, now: float) -> bool:
-        rate = self._rate(now)
-        if rate != math.inf:
-            ahead = max(_BURST - 1 / rate, 0.0)
-            if self._free_at > now + ahead + 1e-9:
-                return False
-            self._free_at = max(self._free_at, now) + 1 / rate
+        if not self._turns.take(now, self._rate(now)):
+            return False
         self._note(now)
         return True
 
@@ -170,6 +183,7 @@ class Budget:
         if now >= self._looks_from:
             self._looks_from = -math.inf  # also for those whose clock is a little behind
             _answer(self._paused, turn_taken=False)
+        self._let_ready_go(now)
         while queue := self._next_queue():
             turn = next(iter(queue))
             if not turn.done():  # else it was cancelled, and takes no turn
@@ -181,16 +195,49 @@ class Budget:
         self._disarm()
         due = self._looks_from if self._paused else math.inf
         if self._calls or self._looks:
-            ahead = max(_BURST - 1 / self._rate(now), 0.0)
-            due = min(due, self._free_at - ahead)
+            due = min(due, self._turns.free_at(self._rate(now)))
+        if self._ready:
+            due = min(due, self._departures.free_at(self._rate(now)))
         if due != math.inf:
             due = max(due, now + 1e-4)
             self._timer = loop.call_at(due, self._serve, loop, due)
+
+    def _let_ready_go(self, now: float) -> None:
+        while self._ready:
+            ready = next(iter(self._ready))
+            if not ready.done():
+                if not self._departures.take(now, self._rate(now)):
+                    break
+                ready.set_result(True)
+            del self._ready[ready]
 
     def _next_queue(self) -> OrderedDict[asyncio.Future[bool], None]:
         if self._calls and (not self._looks or self._looked):
             return self._calls
         return self._looks
+
+
+class _Pace:
+    """Spreads what is taken over time, at a rate that may change: a leaky bucket."""
+
+    def __init__(self) -> None:
+        self._next_at = -math.inf
+
+    def take(self, now: float, rate: float) -> bool:
+        """Take one if there is one at this time, and tell whether there was."""
+        if rate != math.inf:
+            if self.free_at(rate) > now + 1e-9:
+                return False
+            self._next_at = max(self._next_at, now) + 1 / rate
+        return True
+
+    def free_at(self, rate: float) -> float:
+        """Return when there is one."""
+        return self._next_at - max(_BURST - 1 / rate, 0.0)
+
+    def hold_until(self, moment: float) -> None:
+        """Let there be none until a time, but for a burst."""
+        self._next_at = max(self._next_at, moment)
 
 
 def _answer(queue: OrderedDict[asyncio.Future[bool], None], *, turn_taken: bool) -> None:

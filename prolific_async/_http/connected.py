@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
-    import asyncio
-
     from prolific_async._http.credentials import Token
 
 
@@ -81,10 +80,15 @@ class Connected:
         max_requests_per_second: float | None,
     ) -> None:
         self.loop = loop
+        self.closing = asyncio.Event()
         self.session = session
         # A CIMultiDict saves a conversion for each request.
         self.headers = headers
         self.headers_with_body = headers.copy()
         self.headers_with_body["Content-Type"] = "application/json"
+        # A request's take the place of the session's, for which aiohttp has no public name.
+        self.middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = tuple(
+            getattr(session, "_middlewares", None) or ()
+        )
         self.admission = Admission(connections, max_requests_per_second)
         self.limit = TimeLimit(request_timeout, loop)

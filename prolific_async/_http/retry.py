@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -88,37 +90,53 @@ def retrying(
     call: Callable[[Request], Awaitable[T]],
     policy: RetryPolicy,
     again: Callable[[ProlificError], bool],
+    *,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Callable[[Request], Awaitable[T]]:
     """Wrap a call so that a ProlificError of which ``again`` is true repeats it.
 
     An answer that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
     how long, and holding the caller for it would be a hang.
+
+    Args:
+        call: Makes one attempt.
+        policy: How many attempts there are, and how long the pauses between them.
+        again: Tells whether a failure may be tried again.
+        sleep: Waits so many seconds, or until the client is closed.
+
     """
     import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a client pays
 
     def give_up(error: Exception) -> bool:
         return not again(cast("ProlificError", error)) or _asked(error) > policy.retry_after_cap
 
-    async def log_pause(details: Any) -> None:
+    async def pause(details: Any) -> None:
+        seconds = details["args"][2].send(details["exception"])
         _log.info(
             "attempt %d of %d: %s; next in %.2f s",
             details["tries"],
             policy.max_attempts,
             details["exception"],
-            details["wait"],
+            seconds,
         )
+        await sleep(seconds)
 
     # backoff would by default jitter below a hint, log what it retries and count wall-clock time.
+    # Its own pauses cannot be cut short, so they take no time.
     @backoff.on_exception(
-        lambda: pauses(policy),
+        partial(backoff.constant, interval=0),
         ProlificError,
         max_tries=policy.max_attempts,
         giveup=give_up,
-        on_backoff=log_pause,
+        on_backoff=pause,
         jitter=None,
         logger=None,
     )
-    async def repeat(request: Request, failures: list[ProlificError]) -> T:
+    async def repeat(
+        request: Request,
+        failures: list[ProlificError],
+        _: Generator[float, ProlificError | None],
+    ) -> T:
         if failures:
             raise failures.pop()
         return await call(request)
@@ -130,6 +148,8 @@ def retrying(
             return await call(request)
         except ProlificError as error:
             failures = [error]
-        return await repeat(request, failures)
+        waits = pauses(policy)
+        next(waits)
+        return await repeat(request, failures, waits)
 
     return wrapped

@@ -1,17 +1,20 @@
-"""Whether anything of a request went out; what did not may be sent again."""
+"""When a request goes out, and whether anything of it did; what did not may be sent again."""
 
 from __future__ import annotations
 
 import asyncio
 import select
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
+
+    from prolific_async._http.budget import Budget
+    from prolific_async._http.time_limit import Attempt
 
 # Turns of the loop in which it takes in what has come: TLS takes a few to end a connection.
 _TURNS = 10
@@ -33,28 +36,105 @@ class Body(aiohttp.BytesPayload):
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         """Write headers and body, unless the other side has closed the connection meanwhile."""
-        if await _is_over(writer):
-            raise ConnectionError("the connection was closed before anything was sent")
+        await _check_alive(writer.protocol)  # type: ignore[attr-defined]  # of each writer there is
         self.begun = True
         await super().write_with_length(writer, content_length)
 
 
-async def _is_over(writer: Any) -> bool:
-    """Tell whether a connection on which nothing was sent yet has ended, or was answered on.
+class Lost(aiohttp.ClientConnectionError):
+    """A lost connection, of a kind after which aiohttp does not send a GET again by itself."""
+
+
+class Sending:
+    """One attempt as an aiohttp middleware, the one next to the connection.
+
+    aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it had
+    gone out. That would pass by the rate limit and the retry policy, so it is kept from it.
+
+    Args:
+        budget: Tells when a request that has its connection may go.
+        body: Bytes of JSON, None for none.
+
+    Attributes:
+        attempt: The time that it has; stands still while it waits for the rate limit.
+        body: As aiohttp takes it.
+
+    """
+
+    __slots__ = ("_begun", "_budget", "_is_connected", "attempt", "body")
+
+    attempt: Attempt
+
+    def __init__(self, budget: Budget, body: bytes | None) -> None:
+        self._budget = budget
+        self.body = None if body is None else Body(body)
+        self._is_connected = False
+        self._begun = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a byte of the request may have gone out to the service."""
+        return self._begun if self.body is None else self.body.begun
+
+    @property
+    def found_dead(self) -> bool:
+        """Whether there was a connection, but nothing went out, since it had ended meanwhile."""
+        return self._is_connected and not self.begun
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send over a connection of the session's, in this turn."""
+        self._is_connected = False
+        sends = request.send
+
+        async def send(connection: Connection) -> aiohttp.ClientResponse:
+            self._is_connected = True
+            if not self._budget.may_go(asyncio.get_running_loop().time()):
+                await self._wait_to_go()
+            if self.body is None:  # else that looks itself, in a later turn of the loop
+                if not _is_quiet(connection.protocol):
+                    await _check_alive(connection.protocol)
+                self._begun = True
+            return await sends(connection)
+
+        # Nothing else that aiohttp offers lies between having a connection and writing to it.
+        vars(request)["send"] = send
+        try:
+            return await handler(request)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise Lost(*error.args) from error
+        finally:
+            del vars(request)["send"]  # else they are in a cycle
+
+    async def _wait_to_go(self) -> None:
+        self.attempt.pause()
+        await self._budget.wait_to_go()
+        self.attempt.resume()
+        if self._budget.is_closed:
+            raise ConnectionError("closed")
+
+
+async def _check_alive(protocol: Any) -> None:
+    """Raise ConnectionError if a connection has ended, or was answered on before it was used.
 
     The loop may not know, when it was blocked or did not run: then the socket does. What is there
     to be read may also be TLS's own, which the loop then takes away.
     """
-    protocol = writer.protocol
     for _ in range(_TURNS):
-        transport = protocol.transport
-        if transport is None or transport.is_closing() or protocol.should_close:
-            return True
-        socket = transport.get_extra_info("socket")
-        if socket is None or not _is_readable(socket):
-            return False
+        if _is_quiet(protocol):
+            return
         await asyncio.sleep(0)
-    return True
+    raise ConnectionError("the connection was closed before anything was sent")
+
+
+def _is_quiet(protocol: Any) -> bool:
+    """Tell whether a connection is open, and nothing has come over it."""
+    transport = protocol.transport
+    if transport is None or transport.is_closing() or protocol.should_close:
+        return False
+    socket = transport.get_extra_info("socket")
+    return socket is None or not _is_readable(socket)
 
 
 def _is_readable(socket: Any) -> bool:
@@ -74,18 +154,3 @@ async def others_to_end() -> None:
     """Let the loop take in the ends of other connections, before one of them is used instead."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
-
-
-def while_connecting(error: BaseException) -> bool:
-    """Tell whether an error of aiohttp comes from making the connection, through a proxy or not."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):  # raised by connect's caller
-        return True
-    connect = aiohttp.BaseConnector.connect.__code__
-    # The limit of the whole attempt, where it comes first, cancels what was under way.
-    cancelled = error.__cause__ if isinstance(error, TimeoutError) else None
-    return any(
-        frame.f_code is connect
-        for one in (error, cancelled)
-        if one is not None
-        for frame, _ in traceback.walk_tb(one.__traceback__)
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prolific_async import errors
@@ -103,6 +104,13 @@ class Sessions:
         self._closed = True
         await self._let_go(self._connected)
 
+    async def pause(self, seconds: float) -> None:
+        """Wait between attempts, until the client is closed at the longest."""
+        connected = await self._here()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await connected.closing.wait()
+
     async def _here(self) -> Connected:
         """Return what belongs to this loop."""
         previous = self._connected
@@ -130,6 +138,7 @@ class Sessions:
     async def _let_go(self, connected: Connected | None) -> None:
         if connected is not None:
             if not connected.loop.is_closed():  # else nobody who waits in it can be told
+                connected.closing.set()
                 connected.admission.budget.close()
                 connected.limit.close()
             if self._borrowed is None:

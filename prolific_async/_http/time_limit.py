@@ -8,7 +8,7 @@ tenth of a whole request.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -44,8 +44,8 @@ class TimeLimit:
             self._timer = self._loop.call_at(deadline, self._fire, deadline)
 
     def end(self, attempt: Attempt) -> None:
-        """Stop an attempt's time."""
-        del self._deadlines[attempt]
+        """Stop an attempt's time, if it runs."""
+        self._deadlines.pop(attempt, None)
 
     def _fire(self, due: float) -> None:
         self._timer = None
@@ -75,13 +75,23 @@ class Attempt:
         self._expired = True
         self._task.cancel()
 
-    def __enter__(self) -> None:
+    def pause(self) -> None:
+        """Stop the time; ``resume`` gives all of it again."""
+        self._limit.end(self)
+
+    def resume(self) -> None:
+        """Start the time anew, unless it was over before it was stopped."""
+        if not self._expired:
+            self._limit.begin(self)
+
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an attempt needs a task")
         self._task = task
         self._cancelling = task.cancelling()
         self._limit.begin(self)
+        return self
 
     def __exit__(
         self,

@@ -9,7 +9,7 @@ import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -18,13 +18,13 @@ from prolific_async._frames import clear_locals
 from prolific_async._http import answers, borrowed
 from prolific_async._http.bodies import Chunks, read
 from prolific_async._http.failures import passes, translated
-from prolific_async._http.sending import Body, others_to_end, while_connecting
+from prolific_async._http.sending import Lost, Sending, others_to_end
 from prolific_async._http.sessions import Sessions
 from prolific_async._logs import log as _log
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from prolific_async import errors
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
+
+T = TypeVar("T")
 
 
 class Transport(Sessions):
@@ -155,12 +157,16 @@ class Transport(Sessions):
         self, connected: Connected, request: Request, stack: AsyncExitStack
     ) -> aiohttp.ClientResponse:
         """Send a GET and return its success; the stack is to release it."""
+        sending = Sending(connected.admission.budget, None)
         sent_at = connected.loop.time()
         try:
             if self._closed or connected.session.closed:
                 self.check_usable()
-            with connected.limit.attempt():
-                response = await stack.enter_async_context(self._request(connected, request))
+            with connected.limit.attempt() as sending.attempt:
+                response = await self._sent(
+                    sending,
+                    lambda: stack.enter_async_context(self._request(connected, request, sending)),
+                )
                 if not (ok := answers.is_success(response.status)):
                     content = await read(request, response)
             _log_end(connected, request, response.status, sent_at)
@@ -171,7 +177,7 @@ class Transport(Sessions):
         except (Exception, asyncio.CancelledError) as error:
             if passes(error, may_be_foreign=self._may_be_foreign(connected, error)):
                 raise
-            failure = self._failure(connected, request, error)
+            failure = self._failure(connected, request, error, unsent=not sending.begun)
             _log_end(connected, request, type(failure).__name__, sent_at)
         else:
             return response
@@ -188,20 +194,16 @@ class Transport(Sessions):
         sent: Callable[[], object],
     ) -> Answer:
         failure: errors.ProlificError
-        body = None if request.body is None else Body(request.body)
+        sending = Sending(connected.admission.budget, request.body)
         sent_at = connected.loop.time()
         try:
             if self._closed or connected.session.closed:
                 self.check_usable()
             sent()
-            with connected.limit.attempt():
-                try:
-                    response, content = await self._exchange(connected, request, body, within)
-                except aiohttp.ClientConnectionError as error:
-                    if body is None or body.begun or while_connecting(error):
-                        raise  # aiohttp itself has sent what has no body again
-                    await others_to_end()
-                    response, content = await self._exchange(connected, request, body, within)
+            with connected.limit.attempt() as sending.attempt:
+                response, content = await self._sent(
+                    sending, lambda: self._exchange(connected, request, sending, within)
+                )
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
@@ -210,19 +212,31 @@ class Transport(Sessions):
                 return await answers.decode_long(*answer, secret=self._token.reveal(), raw=raw)
             return answers.decode(*answer, secret=self._token.reveal(), raw=raw)
         except (Exception, asyncio.CancelledError) as error:
-            foreign = body is None and not look and self._may_be_foreign(connected, error)
+            foreign = request.body is None and not look and self._may_be_foreign(connected, error)
             if passes(error, may_be_foreign=foreign):
                 raise
-            failure = self._failure(connected, request, error, body, within)
+            failure = self._failure(
+                connected, request, error, within=within, unsent=not sending.begun
+            )
             _log_end(connected, request, type(failure).__name__, sent_at)
         raise failure
 
+    async def _sent(self, sending: Sending, work: Callable[[], Awaitable[T]]) -> T:
+        """Send, and again on another connection if the first had ended before anything went out."""
+        try:
+            return await work()
+        except aiohttp.ClientConnectionError:
+            if self._closed or not sending.found_dead:
+                raise
+        await others_to_end()
+        return await work()
+
     async def _exchange(
-        self, connected: Connected, request: Request, body: Body | None, within: float
+        self, connected: Connected, request: Request, sending: Sending, within: float
     ) -> tuple[aiohttp.ClientResponse, bytes]:
         """Send a request and read what is needed of its answer."""
-        async with self._request(connected, request, body, within) as response:
-            if body is not None and not body.begun:
+        async with self._request(connected, request, sending, within) as response:
+            if not sending.begun:
                 # Said on an idle connection, such as a 408 before it is closed.
                 raise aiohttp.ServerDisconnectedError
             return response, await read(request, response)
@@ -231,14 +245,15 @@ class Transport(Sessions):
         self,
         connected: Connected,
         request: Request,
-        body: Body | None = None,
+        sending: Sending,
         within: float = math.inf,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         return connected.session.request(
             request.method,
             URL(self._origin + request.target, encoded=True),
-            data=body,
-            headers=connected.headers if body is None else connected.headers_with_body,
+            data=sending.body,
+            headers=connected.headers if sending.body is None else connected.headers_with_body,
+            middlewares=(*connected.middlewares, sending),
             allow_redirects=False,
             raise_for_status=False,
             timeout=self._timeout
@@ -255,10 +270,13 @@ class Transport(Sessions):
         connected: Connected,
         request: Request,
         error: Exception | asyncio.CancelledError,
-        body: Body | None = None,
+        *,
         within: float = math.inf,
+        unsent: bool = False,
     ) -> errors.ProlificError:
         """Return our own error for what an attempt raised."""
+        if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
         if borrowed.is_about_netrc(error, connected.session):
             return borrowed.netrc_error()
         return translated(
@@ -267,7 +285,7 @@ class Transport(Sessions):
             seconds=min(within, self.request_timeout),
             secret=self._token,
             closed=self._closed,
-            unsent=while_connecting(error) if body is None else not body.begun,
+            unsent=unsent,
         )
 
     def _heed(

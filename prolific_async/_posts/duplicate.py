@@ -40,6 +40,7 @@ async def duplicate_once(
     get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
     batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
     utc_now: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Batch:
     """Send a duplicate once and return its copy, which is looked for when the answer is lost.
 
@@ -58,7 +59,7 @@ async def duplicate_once(
             if not claim.may_have_run:
                 raise
             candidates, odd, surely = await _look_for(
-                claim, claims, retry, get_source, batches_of, utc_now
+                claim, claims, retry, get_source, batches_of, utc_now, sleep
             )
             if not surely:
                 raise OutcomeUnknownError(
@@ -80,6 +81,7 @@ async def _look_for(
     get_source: Callable[[], Awaitable[tuple[Source, Answer]]],
     batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
     utc_now: Callable[[], float],
+    sleep: Callable[[float], Awaitable[object]],
 ) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
     """Return what may be a call's copy, the ids of odd batches that may be, and whether one is.
 
@@ -87,8 +89,8 @@ async def _look_for(
     """
     candidates: dict[str, Found] = {}
     for pause in islice(pauses(retry), retry.max_attempts):
-        await asyncio.sleep(pause)
         try:
+            await sleep(pause)
             source, answer = await get_source()
             times = _Times(answer, asyncio.get_running_loop().time() - claim.began, utc_now)
             name = default_name(source.name).strip() if claim.name is None else claim.name

@@ -88,7 +88,8 @@ class Search:
         retry: RetryPolicy,
         read_batch: Callable[[Request, Any], Batch],
     ) -> None:
-        self._get = retrying(transport.send, retry, get_again)
+        self._pause = transport.pause
+        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
         self._stream = transport.stream
         self._prefix = transport.prefix
         self._retry = retry
@@ -129,7 +130,8 @@ class Search:
         since: dict[str, float] = {}
         for one in wanted:
             since[one.name] = min(one.since, since.get(one.name, math.inf))
-        read = retrying(partial(self._read_page, since), self._retry, get_again)
+        read_page = partial(self._read_page, since)
+        read = retrying(read_page, self._retry, get_again, sleep=self._pause)
         found: dict[str, list[Found]] = {}
         links = Links(first)
         while (request := links.following) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
@@ -25,6 +26,7 @@ async def set_up_once(
     send: Callable[[Request], Awaitable[Answer]],
     retry: RetryPolicy,
     get_status: Callable[[], Awaitable[BatchStatus | None]],
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
     """Send a setup until the service has accepted it once.
 
@@ -53,7 +55,7 @@ async def set_up_once(
         return failure is not_accepted or did_not_run(failure)
 
     try:
-        await retrying(attempt, retry, again)(request)
+        await retrying(attempt, retry, again, sleep=sleep)(request)
     finally:
         not_accepted = None  # else it is in a cycle with its own traceback
 

@@ -661,6 +661,71 @@ def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: 
     run(main())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stagger", [0, 20])
+def test_clients_that_share_what_a_server_allows_each_get_a_share(stagger: float) -> None:
+    async def main() -> None:
+        server = Server(100, 20)
+        got = [0, 0, 0]
+        refused = 0
+
+        async def demand(client: int, budget: Budget) -> None:
+            nonlocal refused
+            await asyncio.sleep(stagger * client)
+            while True:
+                sent_at = await take(budget)
+                await asyncio.sleep(0.05)
+                allowed = server.allows()
+                await asyncio.sleep(0.05)
+                got[client] += allowed and now() > START + 60
+                refused += not allowed and now() > START + 60
+                if not allowed:
+                    budget.slow_down(sent_at, now())
+
+        budgets = [Budget() for _ in got]
+        tasks = [
+            asyncio.ensure_future(demand(client, budget))
+            for client, budget in enumerate(budgets)
+            for _ in range(30)
+        ]
+        await asyncio.sleep(240)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert refused < 0.01 * sum(got)
+        assert sum(got) > 80 * 180
+        assert max(got) < 2.5 * min(got)
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [30, None])
+def test_who_is_ready_goes_at_the_rate_and_all_go_when_it_is_closed(limit: float | None) -> None:
+    async def main() -> None:
+        budget = Budget(limit)
+        gone: list[float] = []
+
+        async def go() -> None:
+            if not budget.may_go(now()):
+                await budget.wait_to_go()
+            gone.append(now())
+
+        tasks = [asyncio.ensure_future(go()) for _ in range(100)]
+        await asyncio.sleep(1)
+        for task in tasks[50:60]:
+            task.cancel()  # costs the others nothing
+        await asyncio.sleep(1)
+        assert len(gone) == 100 if limit is None else in_any_second(gone) <= 1.2 * limit
+        assert len(gone) > 60
+        budget.close()
+        await asyncio.wait(tasks)
+        assert len(gone) == (100 if limit is None else 90)
+        nothing_armed()
+
+    run(main())
+
+
 def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
     async def cost(queued: int) -> float:
         """Return the seconds of work for each one that waits in a queue."""

@@ -21,13 +21,14 @@ from prolific_async import (
     ConnectionLostError,
     ProlificClient,
     ProlificError,
+    RateLimitedError,
     RetryPolicy,
 )
 from prolific_async._http import endpoints
-from prolific_async._http.sending import Body, while_connecting
-from prolific_async._http.time_limit import TimeLimit
+from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -236,6 +237,106 @@ def test_so_does_a_get(
     assert peer.seen[-1] == (3, "GET")
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_get_finds_out_in_time_that_its_connection_has_ended(
+    runner: asyncio.Runner,
+    tls: bool,  # noqa: FBT001
+) -> None:
+    async def main(peer: Peer) -> None:
+        async with connected(peer, borrowed=True) as sender:
+            await asyncio.gather(*(sender.send(REQUEST) for _ in range(3)))
+            peer.end(say_why)
+            await sender.send(REQUEST)
+
+    with Peer(tls=tls) as peer:
+        runner.run(main(peer))
+    assert sorted(number for number, _ in peer.seen) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+def test_a_get_that_went_out_is_an_attempt(
+    runner: asyncio.Runner,
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    async def main(peer: Peer) -> None:
+        session = aiohttp.ClientSession() if borrowed else None
+        retry = RetryPolicy(max_attempts=4, initial=0.001, maximum=0.001)
+        async with ProlificClient("t", base_url=peer.url, retry=retry, session=session) as client:
+            await client.batches.list("w1")
+            peer.on_request = reset
+            peer.seen.clear()
+            with pytest.raises(ConnectionLostError) as caught:
+                await client.batches.get_status("b1")
+            assert isinstance(caught.value.__cause__, aiohttp.ClientConnectionError)
+        if session is not None:
+            await session.close()
+
+    with Peer(tls=False) as peer:
+        peer.on_request = lambda writer: writer.write(
+            b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"results":[]}'
+        )
+        runner.run(main(peer))
+    assert len(peer.seen) == 4
+
+
+@pytest.mark.parametrize("borrowed", [False, True])
+def test_no_second_carries_more_where_connections_break(
+    borrowed: bool,  # noqa: FBT001
+) -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+
+        async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            for answer in (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b""):
+                arrivals.append(loop.time())
+                writer.write(answer)
+                if answer:
+                    await reader.readuntil(b"\r\n\r\n")
+
+        session = aiohttp.ClientSession() if borrowed else None
+        async with serving(answer_once) as (url, _):
+            sender = transport(url, session=session, max_requests_per_second=50)
+            ends = await asyncio.gather(
+                *(sender.send(REQUEST) for _ in range(80)), return_exceptions=True
+            )
+            await sender.close()
+        if session is not None:
+            await session.close()
+        assert len(arrivals) == 80
+        assert sum(isinstance(end, ConnectionLostError) for end in ends) > 20
+        assert most_in_a_second(arrivals) <= 60
+
+    run(main(), LoopbackLoop)
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max(sum(begin <= time < begin + 1 for time in times) for begin in times)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_the_middlewares_of_a_borrowed_session_have_their_say(times: int) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(plain(b"{}"))
+        await writer.drain()
+
+    async def again_and_again(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers["X-Tenant"] = "a"
+        for _ in range(times - 1):
+            (await handler(request)).release()
+        return await handler(request)
+
+    async with (
+        serving(answer) as (url, heads),
+        aiohttp.ClientSession(middlewares=(again_and_again,)) as session,
+    ):
+        await transport(url, session=session).send(REQUEST)
+    assert len(heads) == times
+    assert all(b"X-Tenant: a" in head for head in heads)
+
+
 def test_a_notebook_whose_loop_stands_still_between_cells(runner: asyncio.Runner) -> None:
     with Peer(tls=False) as peer:
         sender = transport(peer.url)
@@ -367,22 +468,6 @@ PROXIES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("through_a_proxy", [True, False])
-def test_where_the_limit_of_the_whole_comes_first_it_is_told_what_it_cut(
-    runner: asyncio.Runner,
-    through_a_proxy: bool,  # noqa: FBT001
-) -> None:
-    async def main() -> BaseException:
-        limit = TimeLimit(0.03, asyncio.get_running_loop())
-        async with serving(silent) as (url, _), aiohttp.ClientSession() as session:
-            asked = "https://api.prolific.invalid" if through_a_proxy else url
-            with pytest.raises(TimeoutError) as caught, limit.attempt():
-                await session.get(asked, proxy=url if through_a_proxy else None)
-            return caught.value
-
-    assert while_connecting(runner.run(main())) is through_a_proxy
-
-
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
 def test_nothing_is_sent_through_a_bad_proxy(
@@ -398,3 +483,53 @@ def test_nothing_is_sent_through_a_bad_proxy(
     error = runner.run(main())
     assert isinstance(error, ConnectError)
     assert str(error).startswith(f"{call.method} {call.path} was not sent")
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+@pytest.mark.parametrize("refused", [0, 1])
+def test_no_second_carries_more_when_a_borrowed_pool_frees_at_once(
+    call: endpoints.Request, refused: int
+) -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+        free = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if free.is_set():
+                arrivals.append(loop.time())
+            else:
+                await free.wait()
+            too_many = 0 < len(arrivals) <= refused
+            writer.write(plain(b"{}", status="429 Too Many Requests" if too_many else "200 OK"))
+            await writer.drain()
+
+        async with (
+            serving(answer) as (url, heads),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=60)) as session,
+        ):
+            others = [asyncio.create_task(session.get(url)) for _ in range(60)]
+            while len(heads) < 60:
+                await asyncio.sleep(0.001)
+            # Longer than they wait for a connection, shorter than they then wait for their turns.
+            sender = transport(
+                url,
+                session=session,
+                max_connections=100,
+                max_requests_per_second=50,
+                request_timeout=2,
+            )
+            calls = [asyncio.create_task(sender.send(call)) for _ in range(100)]
+            await asyncio.sleep(1.5)
+            free.set()
+            ends = await asyncio.gather(*calls, return_exceptions=True)
+            for other in others:
+                (await other).release()
+            await sender.close()
+        assert len(arrivals) == 100
+        assert sum(isinstance(end, RateLimitedError) for end in ends) == refused
+        assert sum(isinstance(end, BaseException) for end in ends) == refused
+        assert most_in_a_second(arrivals) <= 60
+        assert arrivals[-1] - arrivals[0] < (15 if refused else 2.2)
+
+    run(main(), LoopbackLoop)

@@ -55,6 +55,7 @@ class Canned:
     """A transport that gives the same answers to all, in this order, in pieces of some bytes."""
 
     prefix = ""
+    pause = staticmethod(asyncio.sleep)
 
     def __init__(self, *answers: Any, size: int = 1000) -> None:
         self._given = iter(answers)
