@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._waiting import bugs
-from prolific_async._waiting.entries import APART, SENT, Entry, GroupLook
+from prolific_async._waiting.entries import APART, QUEUED, SENT, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Engine:
         *,
         few: float,
         at_once: int,
+        is_older: Callable[[Any, Any], bool] | None = None,
     ) -> None:
         """Take what makes the looks.
 
@@ -59,13 +60,17 @@ class Engine:
             few: Entries from which on a group is looked at as one, inf for never; with 1, which
                 cannot be for the sake of fewer looks, however heavy and slow that is.
             at_once: Looks under way at most.
+            is_older: Tells whether the first of two results shows an older state than the second;
+                None has groups never checked against single polls.
 
         """
         self._look = look
         self._look_as_one = look_as_one
         self._at_once = at_once
         self._entries: dict[str, Entry] = {}
-        self._schedule = Schedule(group_of, few, self._expire, self._look_at_all, self._break_off)
+        self._schedule = Schedule(
+            group_of, few, self._expire, self._look_at_all, self._break_off, is_older
+        )
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._single_seconds = 0.1
@@ -237,7 +242,10 @@ class Engine:
         now = loop.time()
         self._single_seconds += (now - began - self._single_seconds) / 8
         entry.come_back()
-        self._show(entry, seen, now)
+        if self._is_news(entry, seen, now):
+            self._show(entry, seen, now)
+        else:
+            self._schedule.plan(entry, now)
         self._schedule.arm()
 
     async def _look_at_group(
@@ -290,6 +298,32 @@ class Engine:
                 self._schedule.plan(entry, now)
             else:
                 self._show(entry, seen, now)
+        self._check(group, look, now)
+
+    def _check(self, group: Group, look: GroupLook, now: float) -> None:
+        """Check a look at a group against a single poll, once a minute."""
+        if group.check is None or look.failure is not None:
+            return
+        if (key := group.check.lags(look.found)) is not None:
+            _log.warning(
+                "%s: the list shows %s in an older state than a single poll did more than a gap "
+                "ago; all are polled singly from now on",
+                group.name,
+                key,
+            )
+            self._schedule.distrust(group, now)
+        elif (entry := group.to_check(look, now)) is not None:
+            entry.busy = QUEUED
+            self._schedule.plan(entry, now)
+            self._look_at_all([entry])
+
+    def _is_news(self, entry: Entry, seen: Any, now: float) -> bool:
+        """Tell whether a single poll is one that waiters want to see, and not a mere check."""
+        group = entry.group
+        if group is None or group.check is None:
+            return True
+        is_news = group.check.take(entry, seen, group_is_polled=bool(group.busy))
+        return is_news or entry.wants()[0] <= now
 
     def _patience(self, group: Group, served: int) -> float:
         """Return the seconds in which single looks would have served as many, generously."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Mapping
+
+    from prolific_async._waiting.checks import Check
 
 APART = 60.0
 """Seconds until what was not looked at as one is tried so again."""
@@ -198,6 +201,7 @@ class Group(Looked):
 
     __slots__ = (
         "apart_until",
+        "check",
         "entries",
         "few",
         "first",
@@ -207,11 +211,12 @@ class Group(Looked):
         "told",
     )
 
-    def __init__(self, name: str | None, few: float) -> None:
+    def __init__(self, name: str | None, few: float, check: Check | None = None) -> None:
         """Take the name, None for the group of those of which nothing is known."""
         super().__init__()
         self.name = name
         self.few = few
+        self.check = check
         self.entries: dict[Entry, None] = {}
         self.first: Entry | None = None  # whose time its place is
         self.apart_until = -math.inf
@@ -222,6 +227,19 @@ class Group(Looked):
     def is_one(self, now: float) -> bool:
         """Tell whether its entries are looked at as one."""
         return len(self.entries) >= self.few and now >= self.apart_until
+
+    def to_check(self, look: GroupLook, now: float) -> Entry | None:
+        """Return the entry to poll singly after a look at the group, if a check is due."""
+        if self.check is None or not self.is_one(now):
+            return None
+        # That whose time the group has would have to hand it on, so it comes last.
+        others = (entry for entry in self.entries if entry is not self.first)
+        last = () if self.first is None else (self.first,)
+        entry = self.check.choose(chain(others, last), look.found, now)
+        if entry is not None:
+            del self.entries[entry]  # to the end, so that each has its turn
+            self.entries[entry] = None
+        return entry
 
     def is_due(self, now: float) -> bool:
         """Tell whether the look that it was placed for is still wanted."""

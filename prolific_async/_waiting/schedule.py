@@ -9,9 +9,10 @@ newcomers: fewer than ``few`` at a time are not worth a look at the whole group.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prolific_async._waiting import bugs
+from prolific_async._waiting.checks import Check
 from prolific_async._waiting.entries import APART, QUEUED, Entry, Group
 from prolific_async._waiting.timetable import Timetable
 
@@ -36,6 +37,7 @@ class Schedule:
         expire: Callable[[Entry, float], None],
         look: Callable[[list[Entry | Group]], None],
         give_up: Callable[[Entry, Exception], None],
+        is_older: Callable[[Any, Any], bool] | None = None,
     ) -> None:
         """Take what is called.
 
@@ -45,6 +47,7 @@ class Schedule:
             expire: Ends those who wait for an entry and whose deadline has come.
             look: Looks at all of these.
             give_up: Ends all who wait for an entry, with which something is wrong.
+            is_older: Compares results for the checks of groups, None for no checks.
 
         """
         self._group_of = group_of
@@ -52,6 +55,8 @@ class Schedule:
         self._expire = expire
         self._look = look
         self._give_up = give_up
+        self._is_older = is_older
+        self._lagging: set[str | None] = set()
         self._groups: dict[str | None, Group] = {}
         self._timetable = Timetable[Entry | Group](self._wake)
         self.arm = self._timetable.arm
@@ -124,10 +129,24 @@ class Schedule:
                 self._ungroup(entry)
                 group = self._groups.get(name)
                 if group is None:
-                    group = self._groups[name] = Group(name, self._few)
+                    group = self._groups[name] = self._new_group(name)
                 group.entries[entry] = None
                 entry.group = group
         return group
+
+    def _new_group(self, name: str | None) -> Group:
+        check = None if self._is_older is None or name is None else Check(self._is_older)
+        group = Group(name, self._few, check)
+        if name in self._lagging:
+            group.apart_until = math.inf
+        return group
+
+    def distrust(self, group: Group, now: float) -> None:
+        """Poll a group's entries singly from now on, also when it ends and begins anew."""
+        self._lagging.add(group.name)
+        group.apart_until = math.inf
+        for entry in list(group.entries):
+            self.plan(entry, now)
 
     def _wake(self, things: list[Entry | Group], now: float) -> None:
         """Go through all whose time has come."""

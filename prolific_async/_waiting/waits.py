@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._waiting.wait import Wait
+from prolific_async._waiting.wait import Wait, is_older
 from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:
@@ -170,6 +170,7 @@ class Waits:
                 looks.workspace_of,
                 few=self._few,
                 at_once=self._at_once,
+                is_older=is_older,
             )
             self._loop = loop
         return self._engine

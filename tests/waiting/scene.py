@@ -90,6 +90,7 @@ class Service:
         at_once: int = 50,
         seconds: float = 0.1,
         group_of: Callable[[str], str | None] = lambda _: "home",
+        is_older: Callable[[Seen, Seen], bool] | None = None,
     ) -> None:
         self.seconds = seconds
         self.group_seconds = 0.1
@@ -103,7 +104,9 @@ class Service:
         self.patiences: list[float] = []
         self.running = 0
         self.most = 0
-        self.engine = Engine(self.look, self.look_as_one, group_of, few=few, at_once=at_once)
+        self.engine = Engine(
+            self.look, self.look_as_one, group_of, few=few, at_once=at_once, is_older=is_older
+        )
 
     async def look(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the engine's call
         if self.held:
