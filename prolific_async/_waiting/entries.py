@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -232,10 +231,7 @@ class Group(Looked):
         """Return the entry to poll singly after a look at the group, if a check is due."""
         if self.check is None or not self.is_one(now):
             return None
-        # That whose time the group has would have to hand it on, so it comes last.
-        others = (entry for entry in self.entries if entry is not self.first)
-        last = () if self.first is None else (self.first,)
-        entry = self.check.choose(chain(others, last), look.found, now)
+        entry = self.check.choose(self.entries, look.found, now)
         if entry is not None:
             del self.entries[entry]  # to the end, so that each has its turn
             self.entries[entry] = None

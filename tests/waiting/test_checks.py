@@ -173,7 +173,7 @@ async def test_those_without_a_group_are_not_checked() -> None:
         ("PROCESSING", None, False),
     ],
 )
-def test_is_older(one: str | None, other: str | None, answer: bool) -> None:
+def test_is_older(one: str | None, other: str | None, answer: Any) -> None:
     looks = [Look(None if status is None else BatchStatus(status)) for status in (one, other)]
     assert is_older(looks[0], looks[1]) is answer
 
