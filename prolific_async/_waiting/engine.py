@@ -18,11 +18,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._waiting import bugs
-from prolific_async._waiting.entries import APART, QUEUED, SENT, Entry, GroupLook
+from prolific_async._waiting.entries import APART, QUEUED, SENT, SHOWN, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
+from prolific_async._waiting.work import FEW, chunks
+from prolific_async._wire.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from prolific_async._waiting.entries import Group, Waiter
 
@@ -107,6 +109,10 @@ class Engine:
         if entry is not None and entry.waiters.pop(waiter, None) is not None and not entry.waiters:
             self._end(entry)
 
+    def in_slices(self, steps: Iterator[None]) -> None:
+        """Do many things, in more than one turn of the loop where they take that long."""
+        self._schedule.work.do(steps)
+
     async def settled(self) -> None:
         """Return when the looks that were ended have come to their end."""
         if ending := [task for task in self._under_way if task.cancelling()]:
@@ -120,16 +126,37 @@ class Engine:
             self._schedule.plan(entry, asyncio.get_running_loop().time())
             self._schedule.arm()
 
+    async def drained(self) -> None:
+        """Return when all that is done in slices is done."""
+        await self._schedule.work.drained()
+
     def close(self, error: Any) -> None:
-        """End every waiter with an error, and every look."""
-        for entry in list(self._entries.values()):
-            self._fail(entry, error)
+        """End every waiter with an error, and every look, in slices where they are many."""
+        self._schedule.work.do(self._fail_all(error))
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _each(self, entry: Entry, act: Callable[[Waiter], None]) -> None:
-        """Let each of an entry's waiters act, and settle those that are over after their turn."""
-        for waiter in list(entry.waiters):
+    def _each(
+        self, entry: Entry, act: Callable[[Waiter], None], then: Callable[[], object]
+    ) -> Iterator[None] | None:
+        """Let each of an entry's waiters act, and then go on; return the steps if they are many."""
+        if len(entry.waiters) <= FEW:
+            self._let_act(entry, list(entry.waiters), act)
+            then()
+            return None
+        return self._crowd(entry, act, then)
+
+    def _crowd(
+        self, entry: Entry, act: Callable[[Waiter], None], then: Callable[[], object]
+    ) -> Iterator[None]:
+        for some in chunks(list(entry.waiters)):
+            self._let_act(entry, some, act)
+            yield
+        then()
+
+    def _let_act(self, entry: Entry, some: list[Waiter], act: Callable[[Waiter], None]) -> None:
+        """Let waiters act, and settle those that are over after their turn."""
+        for waiter in some:
             if waiter not in entry.waiters:  # what another one did has made it leave
                 continue
             try:
@@ -146,36 +173,48 @@ class Engine:
         self._end(entry)  # first, as one that fails may start another
         bugs.fail(entry.key, waiters, error, asyncio.get_running_loop().time())
 
-    def _fail(self, entry: Entry, error: Any) -> None:
+    def _fail_all(self, error: Any) -> Iterator[None]:
         now = asyncio.get_running_loop().time()
 
         def fail(waiter: Waiter) -> None:
             if not waiter.is_over:  # else what it calls at its end does this
                 waiter.fail(error, now)
 
-        self._each(entry, fail)
-        self._go_on(entry, now)
+        for some in chunks(list(self._entries.values())):
+            for entry in some:
+                if (steps := self._each(entry, fail, partial(self._go_on, entry, now))) is not None:
+                    yield from steps
+            yield
 
-    def _expire(self, entry: Entry, now: float) -> None:
+    def _expire(self, entry: Entry, now: float) -> Iterator[None] | None:
         looking, held = entry.looked_at(now) == SENT, entry.is_held(now)
 
         def expire(waiter: Waiter) -> None:
             if waiter.deadline is not None and waiter.deadline <= now:
                 waiter.expire(now, looking=looking, held=held)
 
-        self._each(entry, expire)
+        return self._each(entry, expire, partial(self._end_if_left, entry))
+
+    def _show(self, entry: Entry, seen: Any, now: float) -> Iterator[None] | None:
+        """Let every waiter of an entry see what a look saw; return the steps if they are many."""
+        if seen.error is None:
+            entry.seen, entry.seen_at = seen, now
+
+        def observe(waiter: Waiter) -> None:
+            waiter.observe(seen, now)
+
+        if len(entry.waiters) > FEW:
+            entry.busy = SHOWN  # those who have not seen it yet want no other look
+        return self._each(entry, observe, partial(self._go_on, entry, now))
+
+    def _end_if_left(self, entry: Entry) -> None:
         if not entry.waiters:
             self._end(entry)
 
-    def _show(self, entry: Entry, seen: Any, now: float) -> None:
-        """Let every waiter of an entry see what a look saw."""
-        if seen.error is None:
-            entry.seen, entry.seen_at = seen, now
-        self._each(entry, lambda waiter: waiter.observe(seen, now))
-        self._go_on(entry, now)
-
     def _go_on(self, entry: Entry, now: float) -> None:
         """Plan an entry, or end it if nobody waits for it any more."""
+        if entry.busy == SHOWN:
+            entry.busy = 0
         if entry.waiters:
             self._schedule.plan(entry, now)
         else:
@@ -204,11 +243,8 @@ class Engine:
                 continue
             if isinstance(what, Entry):
                 look = self._look_at(what, loop)
-            elif served := self._schedule.served(what, loop.time()):
-                look = self._look_at_group(what, served, loop)
             else:
-                what.busy = 0
-                continue
+                look = self._look_at_group(what, loop)
             what.task = task = loop.create_task(look)
             self._under_way.add(task)
             task.add_done_callback(partial(self._looked, what))
@@ -218,8 +254,10 @@ class Engine:
         loop = task.get_loop()
         if what.task is task:  # cancelled by somebody, perhaps with every task there is
             what.come_back()
-            for entry in [what] if isinstance(what, Entry) else list(what.entries):
-                self._schedule.plan(entry, loop.time())
+            if isinstance(what, Entry):
+                self._schedule.plan(what, loop.time())
+            else:
+                self._schedule.plan_all(what, loop.time())
             self._schedule.arm()
         self._start(loop)
 
@@ -243,14 +281,24 @@ class Engine:
         self._single_seconds += (now - began - self._single_seconds) / 8
         entry.come_back()
         if self._is_news(entry, seen, now):
-            self._show(entry, seen, now)
+            if (steps := self._show(entry, seen, now)) is not None:
+                self._schedule.work.do(steps)
         else:
             self._schedule.plan(entry, now)
         self._schedule.arm()
 
-    async def _look_at_group(
-        self, group: Group, served: list[Entry], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    async def _look_at_group(self, group: Group, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            served = await self._served(group, loop.time())
+        except Exception as error:  # noqa: BLE001 - as in _look_at
+            self._schedule.take_apart(group, error, loop.time())
+            self._schedule.arm()
+            return
+        if not served:
+            group.come_back()
+            self._schedule.plan_all(group, loop.time())  # who came meanwhile
+            self._schedule.arm()
+            return
         keys = [entry.key for entry in served]
         asked = [entry for entry in served if entry.asked]
         for entry in asked:
@@ -269,35 +317,69 @@ class Engine:
         group.come_back()
         for entry in asked:  # a look that did not show it is none
             entry.asked = entry.asked or entry.key not in look.found
-        try:
-            self._show_group(group, look, loop.time())
-        except Exception as error:  # noqa: BLE001 - as in _look_at
-            self._schedule.take_apart(group, error, loop.time())
+        group.busy = SHOWN  # those who have not seen it yet want no other look
+        self._schedule.work.do(self._show_or_take_apart(group, look, loop.time()))
         self._schedule.arm()
 
-    def _show_group(self, group: Group, look: GroupLook, now: float) -> None:
+    async def _served(self, group: Group, now: float) -> list[Entry]:
+        """Return the entries that a look at a group is for."""
+        turns = Turns()
+        served: list[Entry] = []
+        for some in chunks(list(group.entries)):
+            served += [one for one in some if not one.busy and one.fits_group(now)]
+            await turns.give()
+        return served
+
+    def _show_or_take_apart(self, group: Group, look: GroupLook, now: float) -> Iterator[None]:
+        try:
+            yield from self._show_group(group, look, now)
+        except Exception as error:  # noqa: BLE001 - as in _look_at
+            self._schedule.take_apart(group, error, now)
+
+    def _show_group(self, group: Group, look: GroupLook, now: float) -> Iterator[None]:
         """Let a group see what a look at it saw, and decide how to go on with it."""
         entries = list(group.entries)  # those that came meanwhile, too
+        turns = self._schedule.work.turns
         news = group.judge(look, len(entries), now)
         if news is not None:
             _log.info("%s: %d %s", group.name or "unknown", len(entries), news)
+        if not look.found:
+            group.busy = 0
         if group.name is None:
-            for entry in entries:
-                self._schedule.grouped(entry)
-        for entry in entries:
-            if self._entries.get(entry.key) is not entry:  # ended by what a waiter did
-                continue
-            seen = look.found.get(entry.key)
-            if seen is not None:
-                entry.alone_until = -math.inf
-            elif look.failure is None and not look.again:
-                entry.alone_until = now + APART
-            if entry.busy or entry.wants_whole:  # it has a look of its own
-                continue
-            if seen is None:
+            for some in chunks(entries):
+                for entry in some:
+                    if entry.waiters:
+                        self._schedule.grouped(entry)
+                yield
+        unseen: list[Entry] = []
+        for some in chunks(entries):
+            for entry in some:
+                if self._entries.get(entry.key) is not entry:  # ended by what a waiter did
+                    continue
+                seen = look.found.get(entry.key)
+                if seen is not None:
+                    entry.alone_until = -math.inf
+                elif look.failure is None and not look.again:
+                    entry.alone_until = now + APART
+                if entry.busy or entry.wants_whole:  # it has a look of its own
+                    continue
+                if seen is None:
+                    unseen.append(entry)
+                elif (steps := self._show(entry, seen, now)) is not None:
+                    yield from steps
+            yield
+        if group.busy == SHOWN:
+            group.busy = 0
+        if group.missed:  # perhaps the time that it had, for one that still wants a look
+            unseen = list(group.entries)
+        elif self._schedule.work.turns != turns:  # others may have come
+            known = set(entries)
+            unseen += [one for one in group.entries if one not in known]
+        group.missed = False
+        for some in chunks(unseen):
+            for entry in some:
                 self._schedule.plan(entry, now)
-            else:
-                self._show(entry, seen, now)
+            yield
         self._check(group, look, now)
 
     def _check(self, group: Group, look: GroupLook, now: float) -> None:

@@ -18,8 +18,8 @@ HEAVY = 100_000
 """Bytes of a group look for each entry that it serves, above which it is too heavy."""
 REFUSALS = 3
 """Refused group looks in a row after which the group is looked at singly."""
-QUEUED, SENT = 1, 2
-"""What a look is: still held back somewhere, or with the service."""
+QUEUED, SENT, SHOWN = 1, 2, 3
+"""What a look is: still held back somewhere, with the service, or being shown to its waiters."""
 
 
 class Waiter(Protocol):
@@ -103,7 +103,7 @@ class Looked:
 
     Attributes:
         when: Its place in the timetable.
-        busy: Whether there is a look at it: 0, QUEUED or SENT.
+        busy: Whether there is a look at it: 0, QUEUED, SENT or SHOWN.
         task: Makes that look, once it is no more queued in the engine.
 
     """
@@ -205,6 +205,7 @@ class Group(Looked):
         "few",
         "first",
         "held_until",
+        "missed",
         "name",
         "refusals",
         "told",
@@ -218,6 +219,7 @@ class Group(Looked):
         self.check = check
         self.entries: dict[Entry, None] = {}
         self.first: Entry | None = None  # whose time its place is
+        self.missed = False  # somebody's time came while a look at it was shown
         self.apart_until = -math.inf
         self.held_until = -math.inf  # after a refusal
         self.refusals = 0
@@ -243,10 +245,6 @@ class Group(Looked):
         if first not in self.entries or first.busy or not first.fits_group(now):
             return False
         return first.wants()[0] <= now
-
-    def served(self, now: float) -> list[Entry]:
-        """Return the entries that a look at the group is for."""
-        return [one for one in self.entries if not one.busy and one.fits_group(now)]
 
     def judge(self, look: GroupLook, served: int, now: float) -> str | None:
         """Decide how to go on after a look, and return what is news about that."""

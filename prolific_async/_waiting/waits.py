@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._waiting.wait import Wait, is_older
+from prolific_async._waiting.work import FEW
+from prolific_async._wire.turns import Turns
 from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.models import Batch
 
-_AT_A_TIME = 1000  # waits that are started before the loop gets its turn
-_STREAMED_AT_A_TIME = 100  # likewise of a stream, whose own steps cost more
+_STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
@@ -88,10 +89,10 @@ class Waits:
         ended: asyncio.Queue[Wait] = asyncio.Queue()
         going = dict.fromkeys(waits)
         try:
-            for started, wait in enumerate(going, 1):
+            turns = Turns()
+            for wait in going:
                 _start(engine, wait).add_done_callback(partial(_put, ended, wait))
-                if started % _AT_A_TIME == 0:
-                    await asyncio.sleep(0)  # the loop must not starve of a crowd
+                await turns.give()  # the loop must not starve of a crowd
             while going:
                 wait = await ended.get()
                 del going[wait]
@@ -154,6 +155,7 @@ class Waits:
         if self._engine is not None:
             engine = self._here()
             engine.close(reason)
+            await engine.drained()
             await engine.settled()
 
     def _here(self) -> Engine:
@@ -184,11 +186,20 @@ def _start(engine: Engine, wait: Wait) -> asyncio.Future[None]:
 
 
 async def _leave(engine: Engine, waits: Iterable[Wait]) -> None:
-    for wait in waits:
-        engine.leave(wait)
-        if isinstance(wait, ObservedWait):
-            wait.end()
+    leaving = list(waits)
+    if len(leaving) <= FEW:
+        for wait in leaving:
+            _leave_one(engine, wait)
+    else:
+        engine.in_slices(_leave_one(engine, wait) for wait in leaving)
+        await engine.drained()
     await engine.settled()
+
+
+def _leave_one(engine: Engine, wait: Wait) -> None:
+    engine.leave(wait)
+    if isinstance(wait, ObservedWait):
+        wait.end()
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:
