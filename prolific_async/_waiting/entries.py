@@ -219,7 +219,7 @@ class Group(Looked):
         self.check = check
         self.entries: dict[Entry, None] = {}
         self.first: Entry | None = None  # whose time its place is
-        self.missed = False  # somebody's time came while a look at it was shown
+        self.missed = False  # somebody came, or its time did, while a look at it was shown
         self.apart_until = -math.inf
         self.held_until = -math.inf  # after a refusal
         self.refusals = 0

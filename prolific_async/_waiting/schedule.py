@@ -96,9 +96,10 @@ class Schedule:
 
     def plan_all(self, group: Group, now: float) -> None:
         """Plan every entry of a group anew."""
-        self.work.do(self._planning(list(group.entries), now))
+        self.work.do(self.planning(list(group.entries), now))
 
-    def _planning(self, entries: list[Entry], now: float) -> Iterator[None]:
+    def planning(self, entries: list[Entry], now: float) -> Iterator[None]:
+        """Plan entries anew, in steps."""
         for some in chunks(entries):
             for entry in some:
                 self.plan(entry, now)
@@ -141,7 +142,17 @@ class Schedule:
                     group = self._groups[name] = self._new_group(name)
                 group.entries[entry] = None
                 entry.group = group
+                if group.busy == SHOWN:  # it came too late for that
+                    group.missed = True
         return group
+
+    def group_all(self, entries: list[Entry]) -> Iterator[None]:
+        """Put entries into their groups, as far as these are known by now, in steps."""
+        for some in chunks(entries):
+            for entry in some:
+                if entry.waiters:
+                    self.grouped(entry)
+            yield
 
     def _new_group(self, name: str | None) -> Group:
         check = None if self._is_older is None or name is None else Check(self._is_older)
@@ -211,7 +222,7 @@ class Schedule:
                 yield
         looks = self._as_one(group, now) if group.is_one(now) and group.is_due(now) else []
         if not looks:
-            yield from self._planning(list(group.entries), now)
+            yield from self.planning(list(group.entries), now)
         return looks
 
     def _of_entries(
@@ -228,7 +239,7 @@ class Schedule:
             yield
         if len(together) >= group.few:
             looks += self._as_one(group, now)
-            yield from self._planning(together, now)
+            yield from self.planning(together, now)
         else:
             alone = due
         for some in chunks(alone):

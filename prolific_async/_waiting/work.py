@@ -30,15 +30,10 @@ class Work:
     """Runs generators, each at once if there is time for it in this turn, else in later turns.
 
     Between two steps anything may happen: what a generator works on may have ended.
-
-    Attributes:
-        turns: Turns of the loop that it took, by which a generator knows that it was interrupted.
-
     """
 
     def __init__(self, after: Callable[[], object]) -> None:
         """Take what is called after each slice."""
-        self.turns = 0
         self._after = after
         self._queue: deque[Iterator[None]] = deque()
         # As of the timer: what is done for all is no doing of whoever happened to be first.
@@ -53,14 +48,13 @@ class Work:
 
     async def drained(self) -> None:
         """Return when all is done."""
-        while self._queue:
+        while self._queue:  # noqa: ASYNC110 - each turn does a slice of it
             await asyncio.sleep(0)
 
     def _arrange(self) -> None:
         asyncio.get_running_loop().call_soon(self._go, context=self._context)
 
     def _go(self) -> None:
-        self.turns += 1
         until = time.perf_counter() + _SLICE
         try:
             while self._queue and _is_done(self._queue[0], until):
