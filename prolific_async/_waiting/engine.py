@@ -15,7 +15,7 @@ import logging
 import math
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prolific_async._waiting import bugs
 from prolific_async._waiting.entries import APART, QUEUED, SENT, SHOWN, Entry, GroupLook
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from prolific_async._waiting.entries import Group, Waiter
+
+T = TypeVar("T")
 
 _log = logging.getLogger("prolific_async")
 
@@ -109,9 +111,16 @@ class Engine:
         if entry is not None and entry.waiters.pop(waiter, None) is not None and not entry.waiters:
             self._end(entry)
 
-    def in_slices(self, steps: Iterator[None]) -> None:
-        """Do many things, in more than one turn of the loop where they take that long."""
-        self._schedule.work.do(steps)
+    def for_each(self, things: list[T], act: Callable[[T], object]) -> None:
+        """Do something with many things, in more than one turn of the loop if it takes long."""
+
+        def steps() -> Iterator[None]:
+            for some in chunks(things):
+                for thing in some:
+                    act(thing)
+                yield
+
+        self._schedule.work.do(steps())
 
     async def settled(self) -> None:
         """Return when the looks that were ended have come to their end."""

@@ -191,7 +191,7 @@ async def _leave(engine: Engine, waits: Iterable[Wait]) -> None:
         for wait in leaving:
             _leave_one(engine, wait)
     else:
-        engine.in_slices(_leave_one(engine, wait) for wait in leaving)
+        engine.for_each(leaving, partial(_leave_one, engine))
         await engine.drained()
     await engine.settled()
 

@@ -126,7 +126,7 @@ async def test_all_leave(keys: Any, number: int) -> None:
         kept.append(crowd)
         await crowd.start()
         await crowd.polled()
-        crowd.engine.in_slices(crowd.engine.leave(wait) for wait in crowd.waits)
+        crowd.engine.for_each(crowd.waits, crowd.engine.leave)
         await crowd.engine.drained()
         assert not crowd.engine._entries
 
@@ -186,7 +186,13 @@ async def test_what_is_short_is_done_at_once() -> None:
     after: list[None] = []
     work = Work(lambda: after.append(None))
     done: list[int] = []
-    work.do(done.append(number) for number in range(3))
+
+    def steps() -> Iterator[None]:
+        for number in range(3):
+            done.append(number)
+            yield
+
+    work.do(steps())
     assert done == [0, 1, 2]
     await work.drained()
     assert after == []
