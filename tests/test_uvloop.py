@@ -30,9 +30,7 @@ from tests.stepping import Manner, cancelled_at
 from tests.uvloops import UVLoop, timers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
