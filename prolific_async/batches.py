@@ -281,7 +281,11 @@ class Batches:
         """
         tell = _checked_on_event(on_event)
         rules = self._rules(timeout, poll)
-        waits = [self._wait(batch, rules, tell) for batch in _iterable(batches)]
+        waits: builtins.list[Wait] = []
+        turns = Turns()
+        for batch in builtins.list(_iterable(batches)):
+            waits.append(self._wait(batch, rules, tell))
+            await turns.give()
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if not return_exceptions:

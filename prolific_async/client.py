@@ -70,6 +70,9 @@ class ProlificClient:
                 looks go on, and the list is tried again a minute later. "status": always single
                 looks. "list": the list from the first batch on, however heavy and slow; single
                 looks for what it misses, and for a minute where it fails.
+                While a list serves, one of its batches a minute is polled singly, too: where the
+                list shows an older state, and still does one gap later, a warning is logged and
+                the workspace is polled singly for the life of the client, also with "list".
             max_requests_per_second: One budget for everything this client sends, None for no
                 limit. After a 429 the whole client slows down, and recovers within 30 s.
             max_connections: Connections that are open at most; waits use up to half of them.

@@ -396,7 +396,8 @@ class WaitError(ProlificError):
         last_status: The newest status known, None when none was ever seen.
         elapsed: Seconds from the start of the wait.
         polls: Looks made by this wait.
-        events: The last 20 looks, oldest first.
+        events: The last 20 looks, oldest first. Their errors keep the reason; the newest one keeps
+            up to 64 KiB of the answer, each older one about 1 KiB.
 
     """
 

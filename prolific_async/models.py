@@ -181,7 +181,8 @@ class StatusEvent:
         polls: Looks of this wait so far, this one included.
         elapsed: Seconds from the start of the wait to this look's answer.
         next_in: Seconds from then to this wait's next look, None when this was the last.
-        error: Why the look failed, survived or fatal; None when it did not.
+        error: Why the look failed, survived or fatal; None when it did not. It keeps at most
+            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None.
 
     """
 

@@ -30,7 +30,7 @@ from tests.stepping import Manner, cancelled_at
 from tests.uvloops import UVLoop, timers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -66,7 +66,12 @@ class Thing:
 
 async def test_a_timetable_is_armed_anew_while_its_timer_is_due() -> None:
     woken: list[Thing] = []
-    timetable = Timetable[Thing](lambda things, _: woken.extend(things))
+
+    def wake(things: list[Thing], _now: float) -> Iterator[None]:
+        woken.extend(things)
+        yield
+
+    timetable = Timetable[Thing](wake, list)
     first, second, third = Thing(), Thing(), Thing()
     now = asyncio.get_running_loop().time()
     for thing, when in ((first, now), (second, now), (third, now - 1)):

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from prolific_async._waiting.checks import Check
+
 APART = 60.0
 """Seconds until what was not looked at as one is tried so again."""
 HEAVY = 100_000
 """Bytes of a group look for each entry that it serves, above which it is too heavy."""
 REFUSALS = 3
 """Refused group looks in a row after which the group is looked at singly."""
-QUEUED, SENT = 1, 2
-"""What a look is: still held back somewhere, or with the service."""
+QUEUED, SENT, SHOWN = 1, 2, 3
+"""What a look is: still held back somewhere, with the service, or being shown to its waiters."""
 
 
 class Waiter(Protocol):
@@ -105,7 +107,7 @@ class Looked:
 
     Attributes:
         when: Its place in the timetable.
-        busy: Whether there is a look at it: 0, QUEUED or SENT.
+        busy: Whether there is a look at it: 0, QUEUED, SENT or SHOWN.
         sent_at: When that look was sent, or was to be sent.
         task: Makes that look, once it is no more queued in the engine.
 
@@ -231,22 +233,26 @@ class Group(Looked):
 
     __slots__ = (
         "apart_until",
+        "check",
         "entries",
         "few",
         "first",
         "held_until",
+        "missed",
         "name",
         "refusals",
         "told",
     )
 
-    def __init__(self, name: str | None, few: float) -> None:
+    def __init__(self, name: str | None, few: float, check: Check | None = None) -> None:
         """Take the name, None for the group of those of which nothing is known."""
         super().__init__()
         self.name = name
         self.few = few
+        self.check = check
         self.entries: dict[Entry, None] = {}
         self.first: Entry | None = None  # whose time its place is
+        self.missed = False  # somebody came, or its time did, while a look at it was shown
         self.apart_until = -math.inf
         self.held_until = -math.inf  # after a refusal
         self.refusals = 0
@@ -256,16 +262,22 @@ class Group(Looked):
         """Tell whether its entries are looked at as one."""
         return len(self.entries) >= self.few and now >= self.apart_until
 
+    def to_check(self, look: GroupLook, now: float) -> Entry | None:
+        """Return the entry to poll singly after a look at the group, if a check is due."""
+        if self.check is None or not self.is_one(now):
+            return None
+        entry = self.check.choose(self.entries, look.found, now)
+        if entry is not None:
+            del self.entries[entry]  # to the end, so that each has its turn
+            self.entries[entry] = None
+        return entry
+
     def is_due(self, now: float) -> bool:
         """Tell whether the look that it was placed for is still wanted."""
         first = self.first
         if first not in self.entries or first.busy or not first.fits_group(now):
             return False
         return first.wants()[0] <= now
-
-    def served(self, now: float) -> list[Entry]:
-        """Return the entries that a look at the group is for."""
-        return [one for one in self.entries if not one.busy and one.fits_group(now)]
 
     def judge(self, look: GroupLook, served: int, now: float) -> str | None:
         """Decide how to go on after a look, and return what is news about that."""

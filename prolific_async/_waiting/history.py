@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prolific_async._logs import log as _log
+from prolific_async._waiting.evidence import summary
 from prolific_async._wording import brief
 from prolific_async.models import StatusEvent
 
@@ -60,8 +61,12 @@ class History:
         event = (self._status, told[0], self._polls, told[1], next_in, error)
         if self._events is None:
             self._events = []  # a bounded deque would take 700 bytes at once
-        elif len(self._events) == _KEPT_EVENTS:
-            del self._events[0]
+        else:
+            newest = self._events[-1]
+            if newest[-1] is not None:  # it gets older
+                self._events[-1] = (*newest[:-1], summary(newest[-1]))
+            if len(self._events) == _KEPT_EVENTS:
+                del self._events[0]
         self._events.append(event)
         return event
 

@@ -29,7 +29,7 @@ class Memory:
 
     Attributes:
         pending: What it showed of batches that were not at their end, by id.
-        ended: Ids of the others.
+        ended: Ids of the others, those without a status among them.
         body_hashes: Of its whole text.
         ids: Of all, in their order.
         lengths: Of their texts, likewise.
@@ -70,7 +70,7 @@ async def read(
 ) -> Listing:
     """Read a list's body, with the help of what was kept of the one before.
 
-    A malformed batch is left out, as one that the list does not show.
+    A malformed batch, or one without a status, is left out, as one that the list does not show.
 
     Raises:
         ValueError: It is no list of batches.
@@ -117,7 +117,7 @@ class _Reading:
         self._before = before
         self._next = 0  # of those before, if none was added or taken away
         self._places: dict[str, int] | None = None
-        self._shared: dict[str | None, Look] = {}  # one look for all that show the same
+        self._shared: dict[str, Look] = {}  # one look for all that show the same
 
     def end_of_known(self, start: int) -> int | None:
         """Return where the element ends that starts here, None if it must be decoded."""
@@ -144,9 +144,12 @@ class _Reading:
             batch_id, status = glance
             hashed = hash(self.text[start:end])
             self._find_place(batch_id)
-            look = None if status in _TERMINAL else self._pending(status)
-            if look is None and self._wanted(batch_id):
-                self._read_ended(batch_id, element)
+            look = None
+            if status in _TERMINAL:
+                if self._wanted(batch_id):
+                    self._read_ended(batch_id, element)
+            elif status is not None:
+                look = self._pending(status)
         memory = self.memory
         if look is None:
             memory.ended.append(batch_id)
@@ -156,11 +159,10 @@ class _Reading:
         memory.lengths.append(end - start)
         memory.hashes.append(hashed)
 
-    def _pending(self, status: str | None) -> Look:
+    def _pending(self, status: str) -> Look:
         look = self._shared.get(status)
         if look is None:
-            look = Look(None if status is None else BatchStatus(status))
-            self._shared[status] = look
+            look = self._shared[status] = Look(BatchStatus(status))
         return look
 
     def _read_ended(self, batch_id: str, element: Any) -> None:

@@ -12,6 +12,7 @@ from prolific_async._http import endpoints
 from prolific_async._http.retry import hint
 from prolific_async._logs import log as _log
 from prolific_async._waiting.entries import GroupLook
+from prolific_async._waiting.evidence import NEWEST, bounded
 from prolific_async._waiting.listing import read
 from prolific_async._waiting.wait import Look
 from prolific_async._waiting.workspaces import Workspaces
@@ -77,7 +78,7 @@ class Looks:
             return Look(self._read_status(request, answer.data))
         except ProlificError as error:
             _log.info("a look at batch %s failed: %s", batch_id, error)
-            return Look(error=without_frames(error))
+            return Look(error=without_frames(bounded(error, NEWEST)))
 
     def lost(self, batch_id: str) -> Look:
         """Return what a poll saw whose task ended without a result."""

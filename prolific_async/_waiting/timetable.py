@@ -9,8 +9,10 @@ from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from prolific_async._waiting.work import FEW
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _SMALL = 64  # places up to which stale ones are not worth clearing away
 
@@ -31,9 +33,15 @@ class Timetable(Generic[T]):
     Whoever places anything arms the timer afterwards; with nothing placed, none is armed.
     """
 
-    def __init__(self, wake: Callable[[list[T], float], None]) -> None:
-        """Take what is called with all that are due, none of them placed any more, and the time."""
+    def __init__(
+        self,
+        wake: Callable[[list[T], float], Iterator[None]],
+        do: Callable[[Iterator[None]], object],
+    ) -> None:
+        """Store the generator ``wake(due, now)``, and what runs it, perhaps in slices."""
         self._wake = wake
+        self._do = do
+        self._waking = False
         # A thing that is placed anew leaves its old place behind, which no longer fits its time.
         self._heap: list[tuple[float, int, T]] = []
         self._order = count()
@@ -53,17 +61,21 @@ class Timetable(Generic[T]):
         thing.when = when
         if when != math.inf:
             heapq.heappush(self._heap, (when, next(self._order), thing))
-            if len(self._heap) > _SMALL + 2 * self._placed:
-                self._heap = [place for place in self._heap if place[0] == place[2].when]
-                heapq.heapify(self._heap)
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if len(self._heap) > _SMALL + 2 * self._placed:
+            self._heap = [place for place in self._heap if place[0] == place[2].when]
+            heapq.heapify(self._heap)
 
     def arm(self) -> None:
         """Set the timer to the first time."""
+        self._tidy()  # many may have ended at once
         heap = self._heap
         while heap and heap[0][0] != heap[0][2].when:
             heapq.heappop(heap)
         when = heap[0][0] if heap else math.inf
-        if when == self._armed_for:
+        if when == self._armed_for or self._waking:  # it arms the timer at its end
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -76,13 +88,30 @@ class Timetable(Generic[T]):
     def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         self._timer, self._armed_for = None, math.inf
         now = max(loop.time(), when)  # the loop may call a little early
+        self._waking = True
+        self._do(self._wake_due(now))
+
+    def _wake_due(self, now: float) -> Iterator[None]:
+        try:
+            yield from self._steps(now)
+        except GeneratorExit:  # the loop ended before it was done
+            raise
+        except BaseException:  # whatever goes wrong with one must not stop the timer for all
+            self._woken()
+            raise
+        self._woken()
+
+    def _steps(self, now: float) -> Iterator[None]:
         due: list[Any] = []
         while self._heap and self._heap[0][0] <= now:
             when, _, thing = heapq.heappop(self._heap)
             if when == thing.when:
                 self.place(thing, math.inf)
                 due.append(thing)
-        try:
-            self._wake(due, now)
-        finally:  # else whatever goes wrong with one would stop the timer for all
-            self.arm()
+            if len(self._heap) % FEW == 0:
+                yield
+        yield from self._wake(due, now)
+
+    def _woken(self) -> None:
+        self._waking = False
+        self.arm()

@@ -45,6 +45,17 @@ class Look(NamedTuple):
     error: ProlificError | None = None
 
 
+# Of a batch's states in their order; one with an unseen name is somewhere in the middle.
+_AGES = {_UNINITIALISED: 0, _READY: 2, _ERROR: 2}
+
+
+def is_older(one: Look, other: Look) -> bool:
+    """Tell whether a look shows an earlier state of a batch than another one."""
+    if one.status is None or other.status is None:
+        return False
+    return _AGES.get(one.status, 1) < _AGES.get(other.status, 1)
+
+
 class Wait(LastLook):
     """One wait for one batch, from its first look to its outcome.
 

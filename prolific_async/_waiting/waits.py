@@ -7,7 +7,9 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._waiting.wait import Wait
+from prolific_async._waiting.wait import Wait, is_older
+from prolific_async._waiting.work import FEW
+from prolific_async._wire.turns import Turns
 from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from prolific_async.errors import ConfigurationError, WaitError
     from prolific_async.models import Batch
 
-_AT_A_TIME = 1000  # waits that are started before the loop gets its turn
-_STREAMED_AT_A_TIME = 100  # likewise of a stream, whose own steps cost more
+_STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
@@ -88,10 +89,10 @@ class Waits:
         ended: asyncio.Queue[Wait] = asyncio.Queue()
         going = dict.fromkeys(waits)
         try:
-            for started, wait in enumerate(going, 1):
+            turns = Turns()
+            for wait in going:
                 self._start(engine, wait).add_done_callback(partial(_put, ended, wait))
-                if started % _AT_A_TIME == 0:
-                    await asyncio.sleep(0)  # the loop must not starve of a crowd
+                await turns.give()  # the loop must not starve of a crowd
             while going:
                 wait = await ended.get()
                 del going[wait]
@@ -154,6 +155,7 @@ class Waits:
         if self._engine is not None:
             engine = self._here()
             engine.close(reason)
+            await engine.drained()
             await engine.settled()
 
     def _start(self, engine: Engine, wait: Wait) -> asyncio.Future[None]:
@@ -181,6 +183,7 @@ class Waits:
                 at_once=self._at_once,
                 forget=looks.forget,
                 lost=looks.lost,
+                is_older=is_older,
             )
             looks.workspaces.is_needed = self._engine.lacks_group
             self._loop = loop
@@ -188,11 +191,20 @@ class Waits:
 
 
 async def _leave(engine: Engine, waits: Iterable[Wait]) -> None:
-    for wait in waits:
-        engine.leave(wait)
-        if isinstance(wait, ObservedWait):
-            wait.end()
+    leaving = list(waits)
+    if len(leaving) <= FEW:
+        for wait in leaving:
+            _leave_one(engine, wait)
+    else:
+        engine.for_each(leaving, partial(_leave_one, engine))
+        await engine.drained()
     await engine.settled()
+
+
+def _leave_one(engine: Engine, wait: Wait) -> None:
+    engine.leave(wait)
+    if isinstance(wait, ObservedWait):
+        wait.end()
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

@@ -95,6 +95,7 @@ class Service:
         at_once: int = 50,
         seconds: float = 0.1,
         group_of: Callable[[str], str | None] = lambda _: "home",
+        is_older: Callable[[Seen, Seen], bool] | None = None,
     ) -> None:
         self.seconds = seconds
         self.group_seconds = 0.1
@@ -115,6 +116,7 @@ class Service:
             few=few,
             at_once=at_once,
             lost=self.lost,
+            is_older=is_older,
         )
 
     def lost(self, _key: str) -> Seen:

@@ -556,7 +556,16 @@ def listed(sim: Simulator, ids: list[str], **changes: Any) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize(
-    "odd", [None, "text", {"status": 5}, {"id": 5}, {"status": "READY", "datasets": 5}], ids=repr
+    "odd",
+    [
+        None,
+        "text",
+        {"status": 5},
+        {"status": None},
+        {"id": 5},
+        {"status": "READY", "datasets": 5},
+    ],
+    ids=repr,
 )
 async def test_one_that_a_list_does_not_show_is_looked_at_singly(
     odd: Any, sim: Simulator, client: ProlificClient

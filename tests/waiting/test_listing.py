@@ -73,7 +73,6 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
         "ready": "READY",
         "error": "ERROR",
         "unseen": "SYNCING",
-        "nothing": None,
     }
     assert isinstance(listing.looks["pending"].status, BatchStatus)
     with_batch = {batch_id for batch_id, look in listing.looks.items() if look.batch}
@@ -215,11 +214,20 @@ async def test_a_reader_that_refuses_leaves_one_out() -> None:
     assert listing.looks == {}
 
 
-async def test_no_status_and_an_empty_one_are_told_apart() -> None:
-    for statuses in ((None, ""), ("", None)):
-        whole = body(item(f"b{index}", status) for index, status in enumerate(statuses))
-        listing = await reading.read(whole, {"b0", "b1"}.__contains__, Reader())
-        assert tuple(listing.looks[f"b{index}"].status for index in range(2)) == statuses
+async def test_one_without_a_status_is_not_shown_but_known() -> None:
+    bare = item("bare")
+    del bare["status"]
+    whole = body([item("null", None), bare, item("empty", ""), item("a")])
+    wanted = {"null", "bare", "empty", "a"}.__contains__
+    memory = None
+    for news in (["null", "bare", "empty", "a"], []):
+        listing = await reading.read(whole, wanted, Reader(), memory)
+        assert {key: look.status for key, look in listing.looks.items()} == {
+            "empty": "",
+            "a": "PROCESSING",
+        }
+        assert listing.news == news
+        memory = listing.memory
 
 
 @pytest.mark.parametrize(

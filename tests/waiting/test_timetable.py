@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from prolific_async._waiting.timetable import Timetable
 from tests.virtual_time import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 WHOSE = ContextVar("WHOSE", default="nobody's")
 
@@ -34,7 +37,7 @@ class Thing:
 
 @pytest.mark.parametrize("count", [1, 1000])
 def test_old_places_are_cleared_away_at_little_cost(count: int) -> None:
-    timetable = Timetable[Thing](lambda _things, _now: None)
+    timetable = Timetable[Thing](lambda _things, _now: iter(()), list)
     things = [Thing() for _ in range(count)]
     times = 20_000 // count
     for when in range(times):
@@ -54,7 +57,12 @@ def test_things_are_woken_in_nobodys_context() -> None:
 
     async def main() -> None:
         WHOSE.set("the first one's")
-        timetable = Timetable[Thing](lambda _things, _now: woken.append(WHOSE.get()))
+
+        def wake(_things: list[Thing], _now: float) -> Iterator[None]:
+            woken.append(WHOSE.get())
+            yield
+
+        timetable = Timetable[Thing](wake, list)
         timetable.place(Thing(), asyncio.get_running_loop().time() + 1)
         timetable.arm()
         await asyncio.sleep(2)
@@ -79,7 +87,7 @@ def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         loop.call_at = call_at
-        timetable = Timetable[Thing](lambda _things, _now: None)
+        timetable = Timetable[Thing](lambda _things, _now: iter(()), list)
         first, second = Thing(), Thing()
         timetable.arm()
         for thing, when in ((first, 5.0), (second, 7.0), (second, 3.0), (first, 4.0)):
