@@ -112,7 +112,7 @@ def _read_or_none(kind: type[T], wire: Mapping[str, Any], key: str) -> T | None:
         return None
 
 
-def namesakes(found: list[Found], name: str, source: Source) -> dict[str, Found]:
+def namesakes(found: list[Found], name: str, source: Source, prefix: str = "") -> dict[str, Found]:
     """Return the batches that bear a name, but for the source, by id.
 
     By id, as pages may overlap when a batch is made between two of them. A batch whose name cannot
@@ -127,7 +127,7 @@ def namesakes(found: list[Found], name: str, source: Source) -> dict[str, Found]
         if batch.name is None or batch.name.strip() != name or batch.id == source.id:
             continue
         if batch.id is None:
-            path = endpoints.list_batches(source.workspace_id).path
+            path = endpoints.list_batches(source.workspace_id, prefix=prefix).path
             raise DecodeError((f"$.{RESULTS}: {name!r} has no id",), None, "GET", path)
         named[batch.id] = batch
     return named
