@@ -1,7 +1,7 @@
-"""What the search for a lost copy reads of batches, whatever else of them cannot be read.
+"""Reads the batches among which a lost copy is searched for, also those that are partly unreadable.
 
-One odd batch in a workspace must not hide the copy. Nor must an odd batch of the copy's name be
-passed over: it may be the copy.
+An unreadable ("odd") batch must not hide the copy. One with the copy's name may be the copy, so it
+is not passed over.
 """
 
 from __future__ import annotations
