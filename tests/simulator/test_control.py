@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Fault, Simulator
+from prolific_async.simulator.bodies import MAX_BODY
 
 BATCHES = "/api/v1/data-collection/batches"
 
@@ -155,7 +156,9 @@ async def test_where_and_how_often_is_refused_alike(
         (b"", "the body is not JSON"),
         (b"{", "the body is not JSON"),
         (b"\xff", "the body is not JSON"),
-        (b"[" * 100_000, "the body is nested too deeply"),
+        (b"[" * 100_000, "the body is not JSON"),
+        (b'{"delay": NaN}', "the body is not JSON"),
+        (b" " * (MAX_BODY + 1), f"the body has {MAX_BODY + 1} bytes, more than the {MAX_BODY}"),
         ([1], "the body is not a JSON object"),
         ({"method": "GET"}, "method and route are needed"),
         ({"route": "/status"}, "method and route are needed"),
