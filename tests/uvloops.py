@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
+
+Ts = TypeVarTuple("Ts")
+UVLoop: Any = None
 
 try:
     import uvloop
 except ImportError:  # as on Windows and PyPy
-    UVLoop = None
+    pass
 else:
 
-    class UVLoop(uvloop.Loop):
+    class _UVLoop(uvloop.Loop):
         """uvloop's own loop, which can tell its timers."""
 
         def __init__(self) -> None:
@@ -24,11 +28,17 @@ else:
             self._armed: dict[object, tuple[asyncio.Handle, Callable[..., object]]] = {}
 
         # ``call_at`` calls this.
-        def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        def call_later(
+            self,
+            delay: float,
+            callback: Callable[[*Ts], object],
+            *args: *Ts,
+            context: Context | None = None,
+        ) -> Any:
             """Arm a timer. Its handle is uvloop's own."""
             timer = object()
 
-            def ring(*args: Any) -> None:
+            def ring(*args: *Ts) -> None:
                 del self._armed[timer]
                 callback(*args)
 
@@ -42,6 +52,8 @@ else:
                 if handle.cancelled():
                     del self._armed[timer]
             return [callback for _, callback in self._armed.values()]
+
+    UVLoop = _UVLoop
 
 
 def install_uvloop() -> None:
