@@ -118,8 +118,8 @@ class Sending:
 async def _check_alive(protocol: Any) -> None:
     """Raise ConnectionError if a connection has ended, or was answered on before it was used.
 
-    The loop may not know, when it was blocked or did not run: then the socket does. What is there
-    to be read may also be TLS's own, which the loop then takes away.
+    A loop that was blocked or did not run may not know, so the socket is asked. It may also hold
+    records of TLS's own, which the loop reads in a few turns.
     """
     for _ in range(_TURNS):
         if _is_quiet(protocol):
@@ -151,6 +151,6 @@ def _polled(socket: Any) -> list[tuple[int, int]]:
 
 
 async def others_to_end() -> None:
-    """Let the loop take in the ends of other connections, before one of them is used instead."""
+    """Let the loop notice which other idle connections have ended, before one of them is used."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)

@@ -41,6 +41,7 @@ class Canned:
     looks_at_once = 1
     prefix = ""
     request_timeout = 30.0
+    pause = staticmethod(asyncio.sleep)
 
     def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:
         self.asked: list[Request] = []
