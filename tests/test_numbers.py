@@ -298,7 +298,7 @@ def test_an_order_holds_plain_numbers() -> None:
 
 
 async def with_worker(client: ProlificClient, look_every: Any = 2, **of: Any) -> None:
-    durable = DurableBatches("sqlite:///unused", look_every=look_every)
+    durable = DurableBatches("postgresql:///unused", look_every=look_every)
     async with durable.worker(client, executor_id="one", **of):
         raise AssertionError("it works with that")
 

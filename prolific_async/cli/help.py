@@ -29,10 +29,31 @@ class Command(TyperCommand):
         super().__init__(*args, **options)
         self.help = _AS_WRITTEN.sub("\b\n", self.help or "")
 
+    # typer's releases dress up the names of arguments, each in a way of its own: with braces, types
+    # and dots. Here they are what they are told to be.
+
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what may follow the command's name."""
-        # typer 0.27 puts {} around arguments that are required.
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return ["[OPTIONS]", *(each.metavar for each in self.get_params(ctx) if _is_argument(each))]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what the arguments and the options are."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for each in self.get_params(ctx):
+            if (told := each.get_help_record(ctx)) is None:
+                continue
+            if _is_argument(each):
+                sections["Arguments"].append((each.metavar, told[1]))
+            else:
+                sections["Options"].append(told)
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
 
 
 class Group(TyperGroup):

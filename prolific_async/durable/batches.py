@@ -95,9 +95,9 @@ class DurableBatches:
     ) -> None:
         if not re.fullmatch("[a-z0-9_-]{3,256}", application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
+        self._look_every = number("look_every", look_every, positive=True)
         self._database_url = with_time_limits(checked_database(database_url))
         self._application = application
-        self._look_every = number("look_every", look_every, positive=True)
         self._migrate = migrate
         self._opened: _Parts | None = None
 
