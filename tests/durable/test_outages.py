@@ -505,4 +505,5 @@ def test_an_outage_passes_between_processes() -> None:
     copy = pickle.loads(pickle.dumps(told))
     assert type(copy) is DatabaseUnavailableError
     assert (copy.reason, str(copy), copy.args) == (told.reason, str(told), told.args)
-    assert isinstance(copy, ProlificError) and str(copy.failure) == "the first"
+    assert isinstance(copy, ProlificError)
+    assert str(copy.failure) == "the first"
