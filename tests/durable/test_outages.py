@@ -497,3 +497,13 @@ async def test_an_end_without_an_outcome_is_an_error_of_dbos(
         with pytest.raises(dbos_error.DBOSException, match=message):
             await asyncio.wait_for(order.result(), SECONDS)
     assert "Round 2" in repr(order)
+
+
+def test_an_outage_passes_between_processes() -> None:
+    told = DatabaseUnavailableError("server closed the connection")
+    told.failure = ConfigurationError("the first")
+    copy = pickle.loads(pickle.dumps(told))
+    assert type(copy) is DatabaseUnavailableError
+    assert (copy.reason, str(copy), copy.args) == (told.reason, str(told), told.args)
+    assert isinstance(copy, ProlificError)
+    assert str(copy.failure) == "the first"
