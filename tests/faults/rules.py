@@ -29,6 +29,8 @@ _HARMLESS = {
     "unseen status": "SYNCING",
     _GOES_BACK: "READY",
 }
+# A list that does not tell a batch's status is no answer about it: it is polled singly.
+_TELLS_NOTHING = frozenset({"null status"})
 # The same request would fail again, so a wait ends at once.
 _FATAL = {
     "401": "AuthenticationError",
@@ -116,7 +118,8 @@ def _early(name: str, position: Position, sharing: Sharing) -> str:
             return f"READY {_when(hit)}, by the list"
         if name in _REFUSED:
             return f"READY {_when(_ready(hit, _hint(name))[0])}, by the list"
-        return f"READY on time, {'by the list' if name in _HARMLESS else 'singly'}"
+        together = name in _HARMLESS.keys() - _TELLS_NOTHING
+        return f"READY on time, {'by the list' if together else 'singly'}"
     if name in _FATAL:
         return f"WaitFailedError from {_FATAL[name]} ({position.value})"
     if name in _HARMLESS:
@@ -132,7 +135,7 @@ def _last(name: str, sharing: Sharing) -> str:
     if sharing is Sharing.GROUP:
         if name == _GOES_BACK:
             return "READY, by the list"
-        together = name in _HARMLESS | _REFUSED
+        together = name in (_HARMLESS | _REFUSED).keys() - _TELLS_NOTHING
         return f"WaitTimeoutError, {'by the list' if together else 'singly'}"
     if name in _FATAL:
         return f"WaitFailedError from {_FATAL[name]} (4)"
