@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from prolific_async.models import StatusEvent
     from prolific_async.policies import PollPolicy, RetryPolicy
 
+_EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
+
 # By name and by identity, for the sake of the many looks that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
@@ -150,7 +152,7 @@ class Wait(LastLook):
             self.again_at = now + self._gap
         if self._looks_left is not None and sent < self._started:
             return  # without a time-out, a wait makes a poll
-        shared = self.due is None or sent < self.due
+        shared = self.due is None or sent < self.due - _EARLY
         if self._ending is None:
             self._take_in(seen, now, sent if shared else None)
         elif not shared or seen.batch is not None:
