@@ -1,4 +1,4 @@
-"""Frees errors of the frames in their tracebacks, and of the local variables in these."""
+"""Drops what the tracebacks of errors hold: their frames, or the local variables in these."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def clear_locals(error: BaseException, outer: BaseException | None) -> None:
 
 
 def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[BaseException]:
-    """Yield an error and all that led to it, but for one and what led only to that one."""
+    """Yield an error, its causes and its contexts; stop at ``end``."""
     seen = {id(None), id(end)}
     links: list[BaseException | None] = [error]
     while links:

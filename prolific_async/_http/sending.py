@@ -40,10 +40,10 @@ class Body(aiohttp.BytesPayload):
 
 
 async def _is_over(writer: Any) -> bool:
-    """Tell whether a connection on which nothing was sent yet has ended, or was answered on.
+    """Tell whether a connection that nothing was sent on yet has ended, or holds an answer already.
 
-    The loop may not know, when it was blocked or did not run: then the socket does. What is there
-    to be read may also be TLS's own, which the loop then takes away.
+    A loop that was blocked or did not run may not know, so the socket is asked. It may also hold
+    records of TLS's own, which the loop reads in a few turns.
     """
     protocol = writer.protocol
     for _ in range(_TURNS):
@@ -71,7 +71,7 @@ def _polled(socket: Any) -> list[tuple[int, int]]:
 
 
 async def others_to_end() -> None:
-    """Let the loop take in the ends of other connections, before one of them is used instead."""
+    """Let the loop notice which other idle connections have ended, before one of them is used."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)
 

@@ -1,7 +1,7 @@
-"""What the search for a lost copy reads of batches, whatever else of them cannot be read.
+"""Reads the batches among which a lost copy is searched for, also those that are partly unreadable.
 
-One odd batch in a workspace must not hide the copy. Nor must an odd batch of the copy's name be
-passed over: it may be the copy.
+An unreadable ("odd") batch must not hide the copy. One with the copy's name may be the copy, so it
+is not passed over.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _read_or_none(kind: type[T], wire: Mapping[str, Any], key: str) -> T | None:
         return None
 
 
-def namesakes(found: list[Found], name: str, source: Source) -> dict[str, Found]:
+def namesakes(found: list[Found], name: str, source: Source, prefix: str = "") -> dict[str, Found]:
     """Return the batches that bear a name, but for the source, by id.
 
     By id, as pages may overlap when a batch is made between two of them. A batch whose name cannot
@@ -127,7 +127,7 @@ def namesakes(found: list[Found], name: str, source: Source) -> dict[str, Found]
         if batch.name is None or batch.name.strip() != name or batch.id == source.id:
             continue
         if batch.id is None:
-            path = endpoints.list_batches(source.workspace_id).path
+            path = endpoints.list_batches(source.workspace_id, prefix=prefix).path
             raise DecodeError((f"$.{RESULTS}: {name!r} has no id",), None, "GET", path)
         named[batch.id] = batch
     return named

@@ -1,4 +1,4 @@
-"""What a bug does to waits: it ends those that it concerns, is logged, and stops no other."""
+"""Ends the waits that a bug concerns, and logs it; all others go on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ def log(what: str, name: str | None, error: Exception) -> None:
 def fail(
     key: str, waiters: Mapping[Waiter, asyncio.Future[None] | None], error: Exception, now: float
 ) -> None:
-    """Log a bug that concerns a few waiters of one key, and end them."""
+    """Log a bug, and end the waiters of one key that it concerns.
+
+    Args:
+        key: What they wait for.
+        waiters: Each with the future to settle, None for none.
+        error: What was raised; its traceback is logged, then dropped.
+        now: The loop's time in seconds.
+
+    """
     log("waiting for", key, error)
     failure = ProlificError(
         "this is a bug, of this package or of a policy or log handler that it was given "

@@ -1,4 +1,4 @@
-"""How much time a wait has, and its last look: shortly before the deadline, or late but at all."""
+"""The deadline of a wait, and its last look: shortly before it, or late if the loop was blocked."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 _LAST_LOOK = 1.0  # seconds before the deadline, at most
 _LAST_LOOK_SHARE = 0.05  # of the time-out, for the short ones
 _PUNCTUAL = 0.1  # seconds that a busy loop may be late without counting as blocked
-_LATE = 1.0  # seconds that a last look may last, at most, which could only begin at the deadline
+_LATE = 1.0  # seconds at most for a last look that begins after the deadline
 
 
 class LastLook(History):
-    """A wait as far as its time goes.
+    """The part of a wait that keeps its time.
 
-    A loop that was blocked, or a machine that slept, finds the time of the last look and the
-    deadline past at once. The look that was promised is made all the same, within a deadline that
-    is a second later at most.
+    After a blocked loop, or a sleep of the machine, the times of the last look and of the deadline
+    may both have passed. That look is made all the same, and the deadline moves by a second at
+    most.
 
     Attributes:
         deadline: When the wait is over whatever it does, None for never.
@@ -58,11 +58,10 @@ class LastLook(History):
         return self.deadline - min(_LAST_LOOK, timeout * _LAST_LOOK_SHARE)
 
     def _missed_its_last_look(self, now: float, *, on_its_way: bool) -> bool:
-        """Tell whether the deadline is told so late that the look before it could not be made.
+        """Tell whether the loop was blocked over the last look, which is then to be made late.
 
-        A look on its way, sent or held back, is cut all the same, as in any wait, unless the
-        deadline is over for longer than its answer would have had: that may have come, but nobody
-        could read it.
+        A look that is on its way, sent or held back, is cut at the deadline as in any wait, unless
+        the deadline passed so long ago that its answer may have come while nothing could read it.
         """
         if self.deadline is None or self.due is None or not self._late:
             return False
@@ -72,7 +71,7 @@ class LastLook(History):
 
     def _look_late(self, now: float, *, looking: bool) -> None:
         """Have the last look made after the deadline, once."""
-        # One that was sent before it may tell what was true long ago.
+        # One that is on its way may show an old status, so it leaves room for another.
         self._looks_left = 2 if looking and self._looks_left is None else 1
         self.due = now
         self.deadline = now + self._late

@@ -10,8 +10,11 @@ import typer
 __all__ = ["complain", "error_document", "is_terminal", "literal", "print_json", "print_line"]
 
 _CANNOT_REDRAW = ("dumb", "unknown")  # as rich has it, too
-# An attribute of an error, as its sentence names it at the end.
-_ATTRIBUTES = re.compile(r"; see \.\w+(?: and \.\w+| for what the service said)?")
+# An attribute of an error, as its sentence names it at the end, and one of a policy.
+_ATTRIBUTES = re.compile(
+    r"; see \.\w+(?: and \.\w+| for what the service said)?"
+    r"|, or if that was done allow a longer uninitialised_grace"
+)
 
 
 def literal(value: object) -> str:

@@ -97,6 +97,7 @@ class Making:
     ) -> None:
         self._batches = batches
         self._search = batches._search  # noqa: SLF001 - of this package, and for none else
+        self._prefix = batches._prefix  # noqa: SLF001 - as above
         self._lists = lists
         self._terms = terms
         self._settling = settling
@@ -196,7 +197,7 @@ class Making:
         """Return the id of the batch that bears the name, None if there is none."""
         source, _ = await self._search.source(self._terms.source_id)
         found = await self._lists.of(source.workspace_id)
-        copies = namesakes(found, self._terms.name, source)
+        copies = namesakes(found, self._terms.name, source, self._prefix)
         if len(copies) > 1:
             raise OutcomeUnknownError("POST", self._path, *candidates_of(copies))
         if not copies:
@@ -206,8 +207,7 @@ class Making:
 
     @property
     def _path(self) -> str:
-        prefix = self._batches._prefix  # noqa: SLF001 - no public name
-        return endpoints.change(self._terms.source_id, "duplicate", prefix=prefix).path
+        return endpoints.change(self._terms.source_id, "duplicate", prefix=self._prefix).path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""

@@ -19,6 +19,7 @@ import attrs
 
 from prolific_async.simulator.answers import Answer, error_answer, json_answer
 from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.bodies import MAX_BODY, Body
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import RequestLog, SeenRequest
 
@@ -67,7 +68,7 @@ class Control:
         self._log = log
         self._authorization = f"Token {token}"
 
-    def answer(self, method: str, path: str, authorization: str | None, body: bytes) -> Answer:
+    def answer(self, method: str, path: str, authorization: str | None, body: Body) -> Answer:
         """Apply a request; 400 says what is wrong with it, 404 what is not there."""
         if authorization != self._authorization:
             return error_answer(401, "The simulator's token is needed here, too.")
@@ -77,10 +78,8 @@ class Control:
             return error_answer(404, str(error.args[0]))
         except (TypeError, ValueError) as error:
             return error_answer(400, str(error))
-        except RecursionError:
-            return error_answer(400, "the body is nested too deeply")
 
-    def _route(self, method: str, resource: str, body: bytes) -> Answer:
+    def _route(self, method: str, resource: str, body: Body) -> Answer:
         match method, resource.split("/"):
             case "POST", ["faults"]:
                 return self._inject(_json_object(body))
@@ -118,14 +117,14 @@ class Control:
         return self._backstage.add_batch(**given)
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        raise ValueError("the body is not JSON") from None
-    if not isinstance(document, dict):
+def _json_object(body: Body) -> dict[str, Any]:
+    if body.size > MAX_BODY:
+        raise ValueError(f"the body has {body.size} bytes, more than the {MAX_BODY} allowed")
+    if not body.is_json:
+        raise ValueError("the body is not JSON")
+    if not isinstance(body.content, dict):
         raise TypeError("the body is not a JSON object")
-    return document
+    return body.content
 
 
 def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:

@@ -1,7 +1,7 @@
-"""Numbers of any type, such as numpy's, as plain `int` and `float`.
+"""Makes numbers of any type, such as numpy's, plain `int` and `float`.
 
-What is no number stays as it is, to be refused where it is checked. The types of arguments and
-results are those that callers are to see.
+What is no number stays as it is, and is refused where it is checked. All four functions do the
+same; they differ in the types that callers see.
 """
 
 import operator
@@ -12,25 +12,27 @@ __all__ = ["real", "real_or_none", "whole", "whole_or_none"]
 
 
 def real(value: float) -> float:
-    """Return a number as a plain one. Raises ValueError for a timedelta."""
+    """Return a plain number. Raises ValueError for a timedelta."""
     number: float = _plain(value)
     return number
 
 
 def real_or_none(value: float | None) -> float | None:
-    """Do the same for what may be None."""
-    return None if value is None else real(value)
+    """Return a plain number, or None for None. Raises ValueError for a timedelta."""
+    number: float | None = _plain(value)
+    return number
 
 
 def whole(value: int) -> int:
-    """Return a whole number as a plain one; one with a fraction stays one, to be refused."""
+    """Return a plain whole number; a fraction stays one, and is refused where it is checked."""
     number: int = _plain(value)
     return number
 
 
 def whole_or_none(value: int | None) -> int | None:
-    """Do the same for what may be None."""
-    return None if value is None else whole(value)
+    """Return a plain whole number, or None for None."""
+    number: int | None = _plain(value)
+    return number
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ import attrs
 from aiohttp import HttpVersion11, web
 
 from prolific_async.simulator.answers import Answer, error_answer
-from prolific_async.simulator.bodies import MAX_BODY, Body
+from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
 from prolific_async.simulator.control import Control, is_control
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import Arrival, RequestLog
@@ -92,11 +92,10 @@ class Server:
         path = request.rel_url.raw_path
         if self._control is None or not is_control(path):
             return await self._handle(request)
-        _invite_body(request)
         try:
-            body = await request.content.read()
+            body = await _read(request)
         except web.RequestPayloadError:
-            body = b""  # which is refused as no JSON
+            body = NO_BODY  # which is refused as no JSON
         authorization = request.headers.get("Authorization")
         answer = self._control.answer(request.method, path, authorization, body)
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)

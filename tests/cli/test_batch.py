@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from prolific_async import BatchNotSetUpError
+from prolific_async.cli.output import complain
 from prolific_async.simulator import Fault, Simulator
 
 EVIL = "[red]x[/] \x1b]0;owned\x07\u202e\n日本"
@@ -183,6 +185,12 @@ def test_errors_name_no_attributes(
     assert ran.code == 4
     assert " .body" not in ran.err
     assert ran.err.endswith(")\n")
+
+
+def test_advice_names_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(BatchNotSetUpError("b1", None, 61.0, 9, ()))
+    told = "found UNINITIALISED for too long: call setup (no status seen, 9 looks in 61.0 s)\n"
+    assert capsys.readouterr().err == f"waiting for batch b1 {told}"
 
 
 def test_errors_name_the_option(batch_id: str, cli: Any) -> None:

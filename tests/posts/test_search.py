@@ -109,3 +109,6 @@ def test_a_namesake_without_an_id_is_a_fault_of_the_list() -> None:
     with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
         namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE)
     assert (caught.value.method, caught.value.path) == ("GET", LIST)
+    with pytest.raises(DecodeError) as caught:
+        namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE, "/gateway")
+    assert caught.value.path == f"/gateway{LIST}"

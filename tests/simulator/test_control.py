@@ -1,6 +1,7 @@
 """`/_simulator/…`: what tests in other languages script."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -10,6 +11,7 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Fault, Simulator
+from prolific_async.simulator.bodies import MAX_BODY
 
 BATCHES = "/api/v1/data-collection/batches"
 
@@ -35,7 +37,8 @@ async def send(sim: Simulator) -> AsyncIterator[Send]:
     async with aiohttp.ClientSession(sim.url) as session:
 
         async def sent(method: str, path: str, body: Any = None, **headers: str) -> Heard:
-            data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+            is_raw = body is None or isinstance(body, bytes | io.BytesIO)
+            data = body if is_raw else json.dumps(body).encode()
             headers = {"Authorization": f"Token {sim.token}"} | headers
             async with session.request(method, path, data=data, headers=headers) as answer:
                 text = await answer.read()
@@ -155,7 +158,8 @@ async def test_where_and_how_often_is_refused_alike(
         (b"", "the body is not JSON"),
         (b"{", "the body is not JSON"),
         (b"\xff", "the body is not JSON"),
-        (b"[" * 100_000, "the body is nested too deeply"),
+        (b"[" * 100_000, "the body is not JSON"),
+        (b'{"delay": NaN}', "the body is not JSON"),
         ([1], "the body is not a JSON object"),
         ({"method": "GET"}, "method and route are needed"),
         ({"route": "/status"}, "method and route are needed"),
@@ -169,6 +173,13 @@ async def test_a_body_that_says_nothing_is_refused(
     assert heard.status == 400
     assert refusal(heard).startswith(told)
     assert (await send("GET", f"{BATCHES}/{sim.add_batch()}/status")).status == 200
+
+
+async def test_a_body_that_is_too_long_is_refused(sim: Simulator, send: Send) -> None:
+    body = io.BytesIO(b" " * (MAX_BODY + 1))  # aiohttp warns of as many bytes
+    heard = await send("POST", "/_simulator/faults", body)
+    told = f"the body has {MAX_BODY + 1} bytes, more than the {MAX_BODY} allowed"
+    assert (heard.status, refusal(heard)) == (400, told)
 
 
 async def test_requests_can_be_read(sim: Simulator, send: Send) -> None:
