@@ -85,7 +85,7 @@ def proxy_for(base_url: str) -> str | None:
     del proxy  # its text is not shown, here neither: it may hold a password
     raise ConfigurationError(
         f"{url.scheme}_proxy names no http or https proxy; "
-        "mend it, unset it, or put the host into no_proxy"
+        "correct it, unset it, or put the host into no_proxy"
     )
 
 
