@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -127,3 +128,31 @@ def far() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
     with Simulator(setup=AfterLooks(1), log_size=0) as sim:
         yield sim
+
+
+class Odd(BaseException):
+    """What no ``except Exception`` sees."""
+
+
+class RaisingHandler(logging.Handler):
+    def __init__(self, raised: type[BaseException]) -> None:
+        super().__init__()
+        self.raised = raised
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.raised(record.getMessage())
+
+
+@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, Odd])
+def raised_by_the_log(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[type[BaseException]]:
+    """What a log handler raises at each record, of any level."""
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    logger = logging.getLogger("prolific_async")
+    logger.addHandler(handler := RaisingHandler(request.param))
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    yield request.param
+    logger.removeHandler(handler)
+    logger.setLevel(level)

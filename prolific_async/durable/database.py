@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from sqlalchemy import exc
 
+from prolific_async._logs import log as _log
 from prolific_async._wording import brief
 from prolific_async.durable.threads import in_thread
 from prolific_async.errors import ConfigurationError, ProlificError
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-
-_log = logging.getLogger("prolific_async")
 
 _AT_ONCE = 5  # as many as DBOSClient's pool has connections
 _PAUSES = PollPolicy(initial=0.1, factor=2.0, maximum=1.0)

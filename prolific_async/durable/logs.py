@@ -35,7 +35,10 @@ class QuietDBOS(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is shown."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - the handlers report it, and its caller goes on
+            return True
         if message.startswith("Asyncio task cancelled"):
             # DBOS logs it in the task that was cancelled; an application's own are left alone.
             return not self._work.is_its(asyncio.current_task())

@@ -6,7 +6,6 @@ Nothing here knows of DBOS, nor of the lives of a process but for the turns that
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import look_again
+from prolific_async._logs import log as _log
 from prolific_async._posts.search import candidates_of, namesakes
 from prolific_async.errors import (
     AuthenticationError,
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from prolific_async.batches import Batches
     from prolific_async.durable.terms import Terms
     from prolific_async.models import Batch
-
-_log = logging.getLogger("prolific_async")
 
 
 def passes(error: BaseException | None) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from typing import TYPE_CHECKING, Any
 
 from dbos import DBOS
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
+from prolific_async._logs import log as _log
 from prolific_async.durable.database import is_outage
 from prolific_async.durable.terms import is_order
 from prolific_async.errors import ProlificError
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prolific_async.durable.queues import Queues
-
-_log = logging.getLogger("prolific_async")
 
 _OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update_workflow_outcome")
 """What DBOS asks of the database in the course of a workflow."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbos import error as dbos_error
 
+from prolific_async._logs import log as _log
 from prolific_async.durable.database import DatabaseUnavailableError
 from prolific_async.durable.terms import Terms
 from prolific_async.errors import WaitTimeoutError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from prolific_async.durable.database import Database
 
     Ended: TypeAlias = asyncio.Future[WorkflowStatus]
-
-_log = logging.getLogger("prolific_async")
 
 AT_ONCE = 1000
 """Workflows that one statement names: SQLite takes 32,766 parameters."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos import DBOS
 
+from prolific_async._logs import log as _log
 from prolific_async.durable.making import Making, wait
 from prolific_async.errors import ConfigurationError, ProlificError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from prolific_async.durable.terms import Terms
 
 T = TypeVar("T")
-
-_log = logging.getLogger("prolific_async")
 
 
 class Work:

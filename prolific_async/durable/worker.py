@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
+from prolific_async._logs import log as _log
 from prolific_async.durable.database import translated
 from prolific_async.durable.logs import quiet_dbos
 from prolific_async.durable.terms import NAME, Terms
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from prolific_async.batches import Batches
     from prolific_async.durable.queues import Queues
-
-_log = logging.getLogger("prolific_async")
 
 STEPS = 1
 """Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,

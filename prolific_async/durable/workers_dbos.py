@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from contextlib import suppress
@@ -13,13 +12,12 @@ import psycopg
 import sqlalchemy as sa
 from dbos import DBOS
 
+from prolific_async._logs import log as _log
 from prolific_async.durable.outages import Orders
 from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
-
-_log = logging.getLogger("prolific_async")
 
 
 class WorkersDBOS(DBOS):

@@ -14,11 +14,10 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
+from prolific_async._logs import log as _log
 from prolific_async._wording import brief
 
 __all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
-
-_log = logging.getLogger("prolific_async")
 
 _MEDIA_TYPE = "application/problem+json"
 _SLOW_DOWN = 30

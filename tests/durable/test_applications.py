@@ -164,6 +164,16 @@ async def test_a_worker_whose_dbos_was_destroyed_says_so_and_destroys_no_other(
         pass
 
 
+@pytest.mark.parametrize("raised_by_the_log", [ZeroDivisionError], indirect=True)
+@pytest.mark.usefixtures("raised_by_the_log")
+async def test_a_log_that_raises_keeps_no_dbos(
+    client: ProlificClient, durable: DurableBatches
+) -> None:
+    for _ in range(2):
+        async with durable.worker(client, **QUICK_WORKER):
+            await asyncio.to_thread(DBOS.destroy)
+
+
 async def test_workflows_of_an_application_run_in_the_worker_s_dbos(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
@@ -241,6 +251,24 @@ async def test_an_application_of_the_same_name_that_takes_an_order_says_so(
             await asyncio.sleep(0.02)
     assert f"{order.workflow_id} was taken by a DBOS of this process" in caplog.text
     assert "application name that no other DBOS has" in caplog.text
+    end()
+    assert await durable.take_over("local") == 1
+
+
+@pytest.mark.parametrize("raised_by_the_log", [ZeroDivisionError], indirect=True)
+async def test_an_order_that_is_taken_without_a_worker_is_left_though_the_log_raises(
+    durable: DurableBatches, url: str, raised_by_the_log: object
+) -> None:
+    order = await durable.order("source", name="Round 2")
+    result = asyncio.create_task(order.result())
+    made(url, name="prolific-async")
+    DBOS.launch()
+    await durable._parts.queues.register(None)
+    async with asyncio.timeout(SECONDS):
+        while await durable._parts.queues.begun_by("local") != [order.workflow_id]:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
+    assert not result.done()
     end()
     assert await durable.take_over("local") == 1
 

@@ -233,6 +233,16 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
     assert dbos_warnings == []
 
 
+@pytest.mark.parametrize("raised_by_the_log", [ZeroDivisionError], indirect=True)
+@pytest.mark.usefixtures("raised_by_the_log")
+async def test_what_a_closed_client_leaves_is_left_though_the_log_raises(
+    sim: Simulator, durable: DurableBatches, dbos_warnings: list[str]
+) -> None:
+    await test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
+        sim, durable, dbos_warnings, "client"
+    )
+
+
 async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
     client: ProlificClient, sim: Simulator
 ) -> None:

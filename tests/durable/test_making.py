@@ -435,6 +435,21 @@ async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: Prolifi
     assert isinstance(caught.value.__cause__, NotFoundError)
 
 
+@pytest.mark.usefixtures("raised_by_the_log")
+async def test_a_log_that_raises_ends_no_order(sim: Simulator) -> None:
+    source = sim.add_batch()
+    sim.inject("GET", f"/{source}", Fault(401), times=2)
+    sim.inject("POST", "/duplicate", Fault(504))
+    sim.inject("POST", "/setup", Fault(reset="after"))
+    sim.inject("GET", "/status", Fault(403))
+    poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
+    async with ProlificClient(sim.token, base_url=sim.url, poll=poll, retry=QUICK_RETRY) as client:
+        copy = await make(client, terms(source))
+        sim.inject("GET", "/status", Fault(503), times=10)
+        assert (await wait(client.batches, copy, terms(source), pauses=PAUSES)).id == copy
+    assert posts(sim) == ["duplicate"] * 2 + ["setup"]
+
+
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches

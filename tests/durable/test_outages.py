@@ -17,6 +17,7 @@ import dbos
 import psycopg
 import pytest
 import sqlalchemy as sa
+from dbos import DBOS
 from dbos import error as dbos_error
 
 from prolific_async import ConfigurationError, ProlificClient, ProlificError, WaitTimeoutError
@@ -370,6 +371,11 @@ def test_each_line_of_dbos_tells_of_an_outage_once_a_minute() -> None:
     assert shows(1, outage)
 
 
+def test_a_record_that_cannot_be_formatted_is_left_to_its_handlers() -> None:
+    record = logging.LogRecord("dbos", 30, dbos.__file__, 1, "%d", ("no number",), None)
+    assert QuietDBOS(Work.__new__(Work)).filter(record)
+
+
 def test_an_address_that_cannot_be_read_is_told_without_its_password() -> None:
     with pytest.raises(ConfigurationError, match="cannot be read") as told:
         DurableBatches("postgresql//me:secret@host")
@@ -465,6 +471,74 @@ async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_a
             sa.event.remove(sa.Engine, "before_cursor_execute", lose)
         async with durable.worker(client, **QUICK_WORKER):
             assert (await asyncio.wait_for(order.result(), SECONDS)).name == "Round 2"
+
+
+@pytest.mark.parametrize("raised_by_the_log", [ZeroDivisionError], indirect=True)
+@pytest.mark.usefixtures("raised_by_the_log")
+@pytest.mark.parametrize(
+    "statement",
+    ["workflow_status (workflow_uuid", "operation_outputs (workflow_uuid", "status IN"],
+    ids=["order", "worker", "result"],
+)
+async def test_a_log_that_raises_loses_nothing_in_an_outage(
+    sqlite: SQLite,
+    sim: Simulator,
+    client: ProlificClient,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+) -> None:
+    monkeypatch.setattr("prolific_async.durable.batches._PICK_UP_EVERY", 1)
+    lost: list[str] = []
+
+    def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+        if statement in text and not lost:
+            lost.append(text)
+            raise sa.exc.OperationalError(text, None, psycopg.OperationalError("it is gone"))
+
+    url = sqlite.new()
+    DBOS.migrate(url)
+    sa.event.listen(sa.Engine, "before_cursor_execute", lose)
+    try:
+        async with (
+            DurableBatches(url, look_every=0.05) as durable,
+            durable.worker(client, settling=0.1, **QUICK_WORKER),
+        ):
+            order = await durable.order(sim.add_batch(), name="Round 2")
+            assert (await asyncio.wait_for(order.result(), SECONDS)).name == "Round 2"
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", lose)
+    assert len(lost) == 1
+    assert len(sim.batches) == 2
+
+
+@pytest.mark.usefixtures("raised_by_the_log")
+async def test_orders_are_picked_up_though_the_log_raises() -> None:
+    resumed: list[list[str]] = []
+
+    class Away:
+        """Queues whose database is away each other time."""
+
+        asked = 0
+
+        async def begun_by(self, _executor_id: str) -> list[str]:
+            self.asked += 1
+            if self.asked % 2:
+                raise DatabaseUnavailableError("it is away")
+            return ["first", "second"]
+
+        async def resume(self, ids: list[str]) -> None:
+            resumed.append(ids)
+
+    orders = Orders()
+    away: Any = Away()
+    picking_up = asyncio.create_task(orders.pick_up(away, "one", set, every=0.001))
+    for workflow_id in ("first", "second"):
+        orders._taken = {workflow_id}
+        async with asyncio.timeout(SECONDS):
+            while [workflow_id] not in resumed:
+                await asyncio.sleep(0.001)
+    picking_up.cancel()
+    await asyncio.wait([picking_up])
 
 
 async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(

@@ -228,6 +228,14 @@ async def test_a_callers_own_mistake_is_no_error_in_the_log(
     assert (record.levelno, record.exc_info) == (logging.INFO, None)
 
 
+@pytest.mark.usefixtures("raised_by_the_log")
+async def test_a_log_that_raises_changes_no_answer(session: aiohttp.ClientSession) -> None:
+    app = answering(errors.WaitTimeoutError(*WAIT))
+    async with serving(app) as url, session.get(url) as answer:
+        assert answer.status == 504
+        assert (await answer.json(content_type=None))["code"] == "not_ready_in_time"
+
+
 async def test_what_can_be_no_id_is_the_callers_mistake(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:

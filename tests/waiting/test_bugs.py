@@ -24,7 +24,7 @@ from prolific_async._waiting.entries import APART, GroupLook
 from prolific_async._waiting.timetable import Timetable
 from prolific_async._waiting.work import Work
 from prolific_async.simulator import Fault
-from tests.conftest import QUICK_POLL
+from tests.conftest import QUICK_POLL, RaisingHandler
 from tests.virtual_time import run
 from tests.waiting.scene import READY, Service, Waiter, clock, nothing_left
 
@@ -209,34 +209,6 @@ def test_a_group_look_that_nobody_can_judge_makes_single_looks(
 
     run(main())
     assert "looking as one at home is broken" in caplog.messages
-
-
-class Odd(BaseException):
-    """What no ``except Exception`` sees."""
-
-
-class RaisingHandler(logging.Handler):
-    def __init__(self, raised: type[BaseException]) -> None:
-        super().__init__()
-        self.raised = raised
-
-    def emit(self, record: logging.LogRecord) -> None:
-        raise self.raised(record.getMessage())
-
-
-@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, Odd])
-def raised_by_the_log(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[type[BaseException]]:
-    """What a log handler raises at each record, of any level."""
-    monkeypatch.setattr(logging, "raiseExceptions", False)
-    logger = logging.getLogger("prolific_async")
-    logger.addHandler(handler := RaisingHandler(request.param))
-    level = logger.level
-    logger.setLevel(logging.DEBUG)
-    yield request.param
-    logger.removeHandler(handler)
-    logger.setLevel(level)
 
 
 @pytest.mark.usefixtures("raised_by_the_log")
