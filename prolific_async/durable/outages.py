@@ -66,21 +66,42 @@ class Orders:
         while True:
             await asyncio.sleep(every)
             try:
-                if self._may_have_taken:
-                    begun = await queues.begun_by(executor_id)
-                    self._may_have_taken = False
-                    self._taken.update(begun)
+                await self._know_all(queues, executor_id)
                 now_idle = self.idle(at_work())
-                if stopped := idle & now_idle:
-                    stopped.intersection_update(await queues.begun_by(executor_id))
-                    await queues.resume(sorted(stopped))
-                    # What has ended meanwhile is nobody's, and the others are in the queue again.
-                    self._taken -= idle & now_idle
-                    _log.warning("an outage of the database had stopped %d orders", len(stopped))
-            except ProlificError as error:
-                _log.warning("%s; orders that have stopped are looked for later", error)
+                stopped = idle & now_idle
+                if stopped:
+                    await self._give_again(stopped, queues, executor_id)
+            except Exception as error:  # noqa: BLE001 - without it, orders are stranded for ever
+                _log.warning(
+                    "%s; orders that have stopped are looked for later",
+                    error,
+                    exc_info=not isinstance(error, ProlificError),
+                )
             else:
-                idle = now_idle
+                idle = now_idle - stopped
+
+    async def _know_all(self, queues: Queues, executor_id: str) -> None:
+        """Learn which orders were taken, if an answer that says so was lost."""
+        if not self._may_have_taken:
+            return
+        self._may_have_taken = False  # before it asks: another one may be lost meanwhile
+        try:
+            self._taken.update(await queues.begun_by(executor_id))
+        except BaseException:
+            self._may_have_taken = True
+            raise
+
+    async def _give_again(self, stopped: set[str], queues: Queues, executor_id: str) -> None:
+        # Before they are in the queue again, of which this worker may take one at once. What has
+        # ended meanwhile is nobody's.
+        self._taken -= stopped
+        try:
+            begun = sorted(stopped.intersection(await queues.begun_by(executor_id)))
+            await queues.resume(begun)
+        except BaseException:
+            self._taken |= stopped
+            raise
+        _log.warning("an outage of the database had stopped %d orders", len(begun))
 
     def _of_a_workflow(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)

@@ -421,8 +421,11 @@ def test_an_outage_is_told_from_a_statement_that_is_wrong(
     assert is_outage(error) == outage
 
 
+@pytest.mark.parametrize(
+    "failure", [DatabaseUnavailableError("it is away"), ZeroDivisionError("a bug")]
+)
 async def test_orders_are_picked_up_once_the_database_answers(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     orders, resumed = Orders(), []
 
@@ -434,7 +437,7 @@ async def test_orders_are_picked_up_once_the_database_answers(
         async def begun_by(self, _executor_id: str) -> list[str]:
             self.asked += 1
             if self.asked == 1:
-                raise DatabaseUnavailableError("it is away")
+                raise failure
             return ["stopped", "another's since"]
 
         async def resume(self, ids: list[str]) -> None:
@@ -450,7 +453,67 @@ async def test_orders_are_picked_up_once_the_database_answers(
     await asyncio.wait([picking_up])
     assert resumed == [["stopped"]]
     assert orders.idle(set()) == {"at work"}
-    assert "it is away); try again; orders that have stopped are looked for later" in caplog.text
+    assert f"{failure}; orders that have stopped are looked for later" in caplog.text
+    assert [bool(record.exc_info) for record in caplog.records] == [
+        isinstance(failure, ZeroDivisionError),
+        False,
+    ]
+
+
+async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again() -> None:
+    orders = Orders()
+    at_work: set[str] = set()
+    checks, resumed = [0], []
+
+    class Prompt:
+        """Queues of which this worker takes an order before it has been told of it."""
+
+        async def begun_by(self, _executor_id: str) -> list[str]:
+            return ["order"]
+
+        async def resume(self, ids: list[str]) -> None:
+            resumed.append(checks[0])
+            orders._taken.update(ids)
+
+    def look() -> set[str]:
+        checks[0] += 1
+        return at_work
+
+    orders._taken = {"order"}
+    prompt: Any = Prompt()
+    picking_up = asyncio.create_task(orders.pick_up(prompt, "one", look, every=0.001))
+    async with asyncio.timeout(SECONDS):
+        while len(resumed) < 3:
+            await asyncio.sleep(0.001)
+    picking_up.cancel()
+    await asyncio.wait([picking_up])
+    assert resumed == [2, 4, 6]
+
+
+async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up() -> None:
+    orders, asked, resumed = Orders(), [0], []
+
+    class Unknowing:
+        """Queues of which this worker takes another order while it asks for its own."""
+
+        async def begun_by(self, _executor_id: str) -> list[str]:
+            asked[0] += 1
+            if asked[0] == 1:
+                orders._may_have_taken = True
+                return []
+            return ["order"]
+
+        async def resume(self, ids: list[str]) -> None:
+            resumed.extend(ids)
+
+    orders._may_have_taken = True
+    unknowing: Any = Unknowing()
+    picking_up = asyncio.create_task(orders.pick_up(unknowing, "one", set, every=0.001))
+    async with asyncio.timeout(SECONDS):
+        while resumed != ["order"]:
+            await asyncio.sleep(0.001)
+    picking_up.cancel()
+    await asyncio.wait([picking_up])
 
 
 async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_again(
