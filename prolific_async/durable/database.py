@@ -83,6 +83,10 @@ def checked_database(
         ConfigurationError: As ``DurableBatches``.
 
     """
+    if not _is_readable(url):
+        raise ConfigurationError(
+            "database_url cannot be read: sqlite:///path or postgresql://user@host/database"
+        )  # its text may hold the password
     # DBOS asks for unixepoch('subsec') then, and without it all fails with an IntegrityError.
     if url.startswith("sqlite") and python >= (3, 12) and sqlite < (3, 42):
         found = ".".join(map(str, sqlite))
@@ -93,20 +97,23 @@ def checked_database(
     return url
 
 
-def with_time_limits(url: str) -> str:
-    """Return PostgreSQL's address with how long a network may stay silent, unless it says so.
-
-    Raises:
-        ConfigurationError: The address cannot be read.
-
-    """
+def _is_readable(url: str) -> bool:
     try:
         address = sa.make_url(url)
-    except exc.ArgumentError:
-        raise ConfigurationError(
-            "database_url cannot be read: sqlite:///path or postgresql://user@host/database"
-        ) from None  # its text may hold the password
-    if not address.drivername.startswith("postgresql"):
+    except (exc.ArgumentError, ValueError):  # a port that is no number, and what is no text
+        return False
+    kind, _, driver = address.drivername.partition("+")
+    path = address.database or ""
+    if kind == "sqlite":
+        # Of one in memory each connection would see another.
+        return driver in {"", "pysqlite"} and path not in {"", ":memory:"} and "\0" not in path
+    return kind in {"postgresql", "postgres", "cockroachdb"}
+
+
+def with_time_limits(url: str) -> str:
+    """Return PostgreSQL's address with how long a network may stay silent, unless it says so."""
+    address = sa.make_url(url)
+    if address.drivername.startswith("sqlite"):
         return url
     limits = {name: value for name, value in _LIMITS.items() if name not in address.query}
     return address.update_query_dict(limits).render_as_string(hide_password=False)

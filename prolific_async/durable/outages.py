@@ -101,7 +101,8 @@ class Orders:
         except BaseException:
             self._taken |= stopped
             raise
-        _log.warning("an outage of the database had stopped %d orders", len(begun))
+        if begun:
+            _log.warning("an outage of the database had stopped %d orders", len(begun))
 
     def _of_a_workflow(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)

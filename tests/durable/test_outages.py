@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -31,7 +32,7 @@ from prolific_async.durable.threads import in_thread
 from prolific_async.durable.work import Work
 from prolific_async.durable.workers_dbos import hang_up
 from tests.durable.databases import Mortal
-from tests.durable.worker import QUICK_WORKER, SECONDS
+from tests.durable.worker import QUICK_WORKER, SECONDS, Settings, start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -94,6 +95,30 @@ async def test_orders_outlive_a_database_that_is_killed_and_restarted(
         assert (await asyncio.wait_for((await later).result(), SECONDS)).name == "Later"
     assert [batch.id for batch in ready] == copies
     assert len([seen for seen in sim.requests if seen.method == "POST"]) == 2
+
+
+@pytest.mark.slow
+async def test_orders_of_two_workers_outlive_two_outages(mortal: Mortal, sim: Simulator) -> None:
+    source = sim.add_batch()
+    url = mortal.address("shared", "tcp")
+    async with DurableBatches(url, look_every=0.05) as durable:
+        for name in ("one", "two"):
+            start(Settings(database_url=url, base_url=sim.url, token=sim.token, executor_id=name))
+        results = []
+        for outage in range(2):
+            for number in range(ENOUGH):
+                order = await durable.order(source, name=f"Round {outage}.{number}")
+                results.append(asyncio.create_task(order.result()))
+            async with asyncio.timeout(SECONDS):
+                while len([seen for seen in sim.requests if seen.method == "POST"]) <= outage * 40:
+                    await asyncio.sleep(0.01)
+            await in_background(mortal.kill)
+            await asyncio.sleep(0.05)
+            await in_background(mortal.start)
+        ready = await asyncio.wait_for(asyncio.gather(*results), SECONDS)
+    names = [batch.name for batch in sim.batches.values()][1:]
+    assert sorted(names) == sorted({batch.name for batch in ready})
+    assert len(names) == 2 * ENOUGH
 
 
 @pytest.mark.slow
@@ -183,7 +208,8 @@ async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
 
 
 @pytest.mark.slow
-async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> None:
+@pytest.mark.parametrize("by", ["its end", "Ctrl-C"])
+async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator, by: str) -> None:
     script = """
         import asyncio, sys
         from prolific_async import PollPolicy, ProlificClient
@@ -196,7 +222,8 @@ async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> No
                 async with durable.worker(client, executor_id="one"):
                     for number in range(3):
                         await durable.order(sys.argv[2], name=f"Round {number}")
-                    await asyncio.to_thread(sys.stdin.readline)
+                    if await asyncio.to_thread(sys.stdin.readline) == "wait\\n":
+                        await durable.order(sys.argv[2], name="Later")
 
         asyncio.run(main())
     """
@@ -214,8 +241,13 @@ async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator) -> No
         for copy in copies:
             sim.set_status(copy, "READY")
         await asyncio.sleep(0.05)
-        await asyncio.wait_for(process.communicate(b"\n"), SECONDS / 2)
-        assert process.returncode == 0
+        assert process.stdin is not None
+        process.stdin.write(b"\n" if by == "its end" else b"wait\n")
+        if by == "Ctrl-C":
+            await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), SECONDS / 2)
+        assert process.returncode == (0 if by == "its end" else -signal.SIGINT)
     finally:
         if process.returncode is None:
             process.kill()
@@ -376,11 +408,28 @@ def test_a_record_that_cannot_be_formatted_is_left_to_its_handlers() -> None:
     assert QuietDBOS(Work.__new__(Work)).filter(record)
 
 
-def test_an_address_that_cannot_be_read_is_told_without_its_password() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql//me:secret@host",
+        "postgresql://me:secret@host:5432x/db",
+        "mysql://me:secret@host/db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///secret%00",
+        "sqlite+aiosqlite:///secret",
+        "",
+        None,
+        5,
+    ],
+)
+def test_an_address_that_cannot_be_read_is_told_without_its_password(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read") as told:
-        DurableBatches("postgresql//me:secret@host")
+        DurableBatches(url)
     assert "secret" not in str(told.value)
     assert told.value.__cause__ is None
+    assert told.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -390,6 +439,10 @@ def test_an_address_that_cannot_be_read_is_told_without_its_password() -> None:
         (
             "postgresql://me:a%40b@host/x",
             "postgresql://me:a%40b@host/x?connect_timeout=10&tcp_user_timeout=30000",
+        ),
+        (
+            "postgres://host/x",
+            "postgres://host/x?connect_timeout=10&tcp_user_timeout=30000",
         ),
         (
             "postgresql:///x?host=/run&connect_timeout=3",
