@@ -21,6 +21,7 @@ from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
 
+_APPLICATION = re.compile("(?!_dbos_)[a-z0-9_-]{3,256}")  # DBOS keeps queues of that prefix
 _PICK_UP_EVERY = 10  # times ``look_every``
 
 
@@ -69,9 +70,10 @@ class DurableBatches:
     Args:
         database_url: Where DBOS keeps its state: ``sqlite:///path`` for one machine,
             ``postgresql://…`` for many.
-        application: DBOS's name for all processes that share the work: from three lower-case
-            letters, digits, "-" and "_" on. Others may use the same database. An application's own
-            DBOS must have another name there, since it would take the orders out of the queue.
+        application: DBOS's name for all processes that share the work: 3 to 256 lower-case
+            letters, digits, "-" and "_", without "_dbos_" at its beginning. Others may use the same
+            database. An application's own DBOS must have another name there, since it would take
+            the orders out of the queue.
         look_every: Seconds between looks into the database, for results and, in a worker, for
             orders: about so long either may take longer. All workers must say the same.
         migrate: Whether to create and to update DBOS's tables; False when that was done by
@@ -93,7 +95,7 @@ class DurableBatches:
         look_every: float = 1.0,
         migrate: bool = True,
     ) -> None:
-        if not re.fullmatch("[a-z0-9_-]{3,256}", application):
+        if not isinstance(application, str) or not _APPLICATION.fullmatch(application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
         self._look_every = number("look_every", look_every, positive=True)
         self._database_url = with_time_limits(checked_database(database_url))

@@ -466,7 +466,15 @@ async def test_workers_that_make_no_sense_are_refused(
             pass
 
 
-@pytest.mark.parametrize("wrong", [{"application": "My App"}, {"look_every": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"application": "My App"},
+        {"application": "_dbos_mine"},  # DBOS's own queues begin so
+        {"application": None},
+        {"look_every": 0},
+    ],
+)
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DurableBatches("sqlite:///never", **wrong)
