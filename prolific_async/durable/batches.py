@@ -138,7 +138,8 @@ class DurableBatches:
         whatever became of it, and the other arguments of the second call are not used.
 
         When cancelled, it waits up to five seconds until the order either stands or never will:
-        ``find`` and ``result`` tell which, and to order again is safe.
+        ``find`` and ``result`` tell which. Of a database that hangs for longer the order may be
+        recorded later. To order again is always safe.
 
         Args:
             batch: The batch to copy.
