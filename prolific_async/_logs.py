@@ -25,9 +25,14 @@ class _SafeLog(_Adapter):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - it must not end what a record only tells of
-            if logging.raiseExceptions and sys.stderr is not None:
-                with suppress(Exception):
-                    traceback.print_exc()
+            report()
+
+
+def report() -> None:
+    """Print the exception that is handled to stderr, as ``logging`` does with its handlers'."""
+    if logging.raiseExceptions and sys.stderr is not None:
+        with suppress(Exception):
+            traceback.print_exc()
 
 
 log = _SafeLog(logging.getLogger("prolific_async"), None)

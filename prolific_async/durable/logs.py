@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import dbos
 
+from prolific_async._logs import report
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prolific_async.durable.work import Work
 
@@ -54,11 +56,25 @@ class QuietDBOS(logging.Filter):
 
 @contextmanager
 def quiet_dbos(work: Work) -> Iterator[None]:
-    """Filter DBOS's log while a worker runs."""
+    """Filter DBOS's log while a worker runs, and let no handler of it end a thread of DBOS's."""
     logger = logging.getLogger("dbos")
     wanted = QuietDBOS(work)
     logger.addFilter(wanted)
+    vars(logger)["handle"] = _safely(logger.handle)
     try:
         yield
     finally:
+        del vars(logger)["handle"]
         logger.removeFilter(wanted)
+
+
+def _safely(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+    def safely(record: logging.LogRecord) -> None:
+        try:
+            handle(record)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001 - DBOS logs in threads that nothing starts again
+            report()
+
+    return safely

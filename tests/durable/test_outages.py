@@ -31,6 +31,7 @@ from prolific_async.durable.terms import Terms, order_id
 from prolific_async.durable.threads import in_thread
 from prolific_async.durable.work import Work
 from prolific_async.durable.workers_dbos import hang_up
+from tests.conftest import RaisingHandler
 from tests.durable.databases import Mortal
 from tests.durable.worker import QUICK_WORKER, SECONDS, Settings, start
 
@@ -625,6 +626,39 @@ async def test_a_log_that_raises_loses_nothing_in_an_outage(
         sa.event.remove(sa.Engine, "before_cursor_execute", lose)
     assert len(lost) == 1
     assert len(sim.batches) == 2
+
+
+@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
+async def test_a_log_of_dbos_that_raises_stops_no_queue(
+    sqlite: SQLite,
+    sim: Simulator,
+    client: ProlificClient,
+    monkeypatch: pytest.MonkeyPatch,
+    raised: type[BaseException],
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    lost: set[str] = set()
+
+    def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
+        name = threading.current_thread().name
+        if ".queues" in text and "queue" in name and name not in lost:
+            lost.add(name)
+            raise sa.exc.OperationalError(text, None, psycopg.OperationalError("it is gone"))
+
+    logger = logging.getLogger("dbos")
+    logger.addHandler(handler := RaisingHandler(raised))
+    sa.event.listen(sa.Engine, "before_cursor_execute", lose)
+    try:
+        async with (
+            DurableBatches(sqlite.new(), look_every=0.05) as durable,
+            durable.worker(client, **QUICK_WORKER),
+        ):
+            order = await durable.order(sim.add_batch(), name="Round 2")
+            assert (await asyncio.wait_for(order.result(), SECONDS)).name == "Round 2"
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", lose)
+        logger.removeHandler(handler)
+    assert lost
 
 
 @pytest.mark.usefixtures("raised_by_the_log")
