@@ -25,7 +25,7 @@ _OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update
 
 
 class Orders:
-    """The orders that this process has taken from the queue and that are still its own.
+    """The orders of this process that an outage may have stopped.
 
     DBOS has no setting for what its database does in an outage, so that it is changed here; the
     tests name each thing of DBOS that is leant on. DBOS tells a socket's lost connection from a
@@ -35,19 +35,20 @@ class Orders:
     """
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        self._stopped: set[str] = set()
         self._may_have_taken = False
 
     def watch(self, database: Any) -> None:
-        """Change DBOS's database so that outages stop orders, and each order taken is known."""
+        """Change DBOS's database so that outages stop orders, and those stopped are known."""
         database._retry_connection_errors = _ForTheApplication()  # noqa: SLF001 - see the class
         for method in _OF_WORKFLOWS:
             setattr(database, method, self._of_a_workflow(getattr(database, method)))
         database.start_queued_workflows = self._taking(database.start_queued_workflows)
+        database.get_workflow_status = self._beginning(database.get_workflow_status)
 
     def idle(self, at_work: set[str]) -> set[str]:
-        """Return the orders of this process that are not among those at work."""
-        return self._taken - at_work
+        """Return the orders that may have stopped and are not among those at work."""
+        return self._stopped - at_work
 
     async def pick_up(
         self, queues: Queues, executor_id: str, at_work: Callable[[], set[str]], *, every: float
@@ -58,8 +59,8 @@ class Orders:
             queues: Of the application.
             executor_id: The worker's.
             at_work: Returns the ids of the workflows that run in this process.
-            every: Seconds between checks. What two of them find idle has stopped: an order that
-                was taken a moment ago is not at work yet.
+            every: Seconds between checks. What two of them find idle has stopped: one that is
+                begun in the moment of an outage is not at work yet.
 
         """
         idle: set[str] = set()
@@ -86,7 +87,7 @@ class Orders:
             return
         self._may_have_taken = False  # before it asks: another one may be lost meanwhile
         try:
-            self._taken.update(await queues.begun_by(executor_id))
+            self._stopped.update(await queues.begun_by(executor_id))
         except BaseException:
             self._may_have_taken = True
             raise
@@ -94,12 +95,12 @@ class Orders:
     async def _give_again(self, stopped: set[str], queues: Queues, executor_id: str) -> None:
         # Before they are in the queue again, of which this worker may take one at once. What has
         # ended meanwhile is nobody's.
-        self._taken -= stopped
+        self._stopped -= stopped
         try:
             begun = sorted(stopped.intersection(await queues.begun_by(executor_id)))
             await queues.resume(begun)
         except BaseException:
-            self._taken |= stopped
+            self._stopped |= stopped
             raise
         if begun:
             _log.warning("an outage of the database had stopped %d orders", len(begun))
@@ -113,15 +114,16 @@ class Orders:
             try:
                 answer = method(*args, **kwargs)
             except dbos_error.DBOSWorkflowConflictIDError:
-                self._taken.discard(workflow_id)  # another worker's
+                self._stopped.discard(workflow_id)  # another worker's
                 raise
             except SQLAlchemyError as error:
                 if not is_outage(error):
                     raise
+                self._stopped.add(workflow_id)
                 _log.info("%s is left until the database is back", workflow_id)
                 raise asyncio.CancelledError from error
             if method.__name__ == "update_workflow_outcome":
-                self._taken.discard(workflow_id)  # it has ended, or is another worker's
+                self._stopped.discard(workflow_id)  # it has ended, or is another worker's
             return answer
 
         return call
@@ -130,13 +132,22 @@ class Orders:
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                answer = method(*args, **kwargs)
+                return method(*args, **kwargs)
             except SQLAlchemyError as error:
                 self._may_have_taken = self._may_have_taken or is_outage(error)
                 raise
-            ids, _ = answer
-            self._taken.update(filter(is_order, ids))
-            return answer
+
+        return call
+
+    def _beginning(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(workflow_id: str, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(workflow_id, *args, **kwargs)
+            except SQLAlchemyError:
+                if is_order(workflow_id):  # one that was taken, and is not begun now
+                    self._stopped.add(workflow_id)
+                raise
 
         return call
 

@@ -145,6 +145,7 @@ async def test_its_database_is_one_attribute_that_launching_sets(launched: Worke
         "record_operation_result",
         "update_workflow_outcome",
         "start_queued_workflows",
+        "get_workflow_status",
     ):
         assert method in vars(database), f"{method} is not the worker's"
         assert callable(getattr(SystemDatabase, method))

@@ -338,6 +338,7 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
         def check_operation_execution(self) -> None: ...
         def record_operation_result(self) -> None: ...
         def update_workflow_outcome(self) -> None: ...
+        def get_workflow_status(self) -> None: ...
         def start_queued_workflows(self) -> None:
             raise sa.exc.OperationalError("COMMIT", None, psycopg.OperationalError("lost"))
 
@@ -497,7 +498,7 @@ async def test_orders_are_picked_up_once_the_database_answers(
         async def resume(self, ids: list[str]) -> None:
             resumed.append(ids)
 
-    orders._taken = {"stopped", "at work", "ended"}
+    orders._stopped = {"stopped", "at work", "ended"}
     away: Any = Away()
     picking_up = asyncio.create_task(orders.pick_up(away, "one", lambda: {"at work"}, every=0.001))
     async with asyncio.timeout(SECONDS):
@@ -527,13 +528,13 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
 
         async def resume(self, ids: list[str]) -> None:
             resumed.append(checks[0])
-            orders._taken.update(ids)
+            orders._stopped.update(ids)
 
     def look() -> set[str]:
         checks[0] += 1
         return at_work
 
-    orders._taken = {"order"}
+    orders._stopped = {"order"}
     prompt: Any = Prompt()
     picking_up = asyncio.create_task(orders.pick_up(prompt, "one", look, every=0.001))
     async with asyncio.timeout(SECONDS):
@@ -542,6 +543,30 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
     picking_up.cancel()
     await asyncio.wait([picking_up])
     assert resumed == [2, 4, 6]
+
+
+async def test_orders_that_were_taken_and_could_not_be_read_are_picked_up() -> None:
+    class Away:
+        """A database of DBOS's that tells whom it has given what, and no more."""
+
+        def check_operation_execution(self) -> None: ...
+        def record_operation_result(self) -> None: ...
+        def update_workflow_outcome(self) -> None: ...
+        def start_queued_workflows(self) -> tuple[list[str], None]:
+            return ids, None
+
+        def get_workflow_status(self, _workflow_id: str) -> None:
+            raise sa.exc.OperationalError("SELECT", None, psycopg.OperationalError("lost"))
+
+    ids = [order_id("the-application", "source", "Round 2"), "of the application"]
+    orders, away = Orders(), Away()
+    orders.watch(away)
+    away.start_queued_workflows()
+    assert orders.idle(set()) == set(), "they are begun in a moment, however long that is"
+    for workflow_id in ids:
+        with pytest.raises(sa.exc.OperationalError):
+            away.get_workflow_status(workflow_id)
+    assert orders.idle(set()) == {ids[0]}
 
 
 async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up() -> None:
@@ -683,7 +708,7 @@ async def test_orders_are_picked_up_though_the_log_raises() -> None:
     away: Any = Away()
     picking_up = asyncio.create_task(orders.pick_up(away, "one", set, every=0.001))
     for workflow_id in ("first", "second"):
-        orders._taken = {workflow_id}
+        orders._stopped = {workflow_id}
         async with asyncio.timeout(SECONDS):
             while [workflow_id] not in resumed:
                 await asyncio.sleep(0.001)
