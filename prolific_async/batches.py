@@ -492,10 +492,12 @@ def _checked_on_event(
         ValueError: It is no plain function.
 
     """
-    if on_event is not None and (not callable(on_event) or inspect.iscoroutinefunction(on_event)):
-        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
     if on_event is None:
         return None
+    is_awaited = inspect.iscoroutinefunction
+    # An object may be called as a coroutine function is.
+    if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
+        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
     # What it logs or traces belongs to whoever waits, not to whatever makes the look.
     context = copy_context()
     return lambda event: context.run(on_event, event)

@@ -18,20 +18,24 @@ if TYPE_CHECKING:
     from prolific_async._http.endpoints import Request
 
 
-def passes(error: Exception | asyncio.CancelledError, *, may_be_foreign: bool) -> bool:
+def passes(
+    error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
+) -> bool:
     """Tell whether what an attempt raised goes on to the caller as it is.
 
     Args:
         error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
             anything, also after the request has left.
         may_be_foreign: Whether a bug of the application is shown as it is: nothing is lost by it.
+        is_own: Whether a ProlificError was raised by this attempt. A callback may raise one of
+            another call, which says nothing about this request.
 
     """
     if isinstance(error, asyncio.CancelledError):
         # A callback may raise one, too, or a future that another party has cancelled.
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
-    if isinstance(error, errors.ProlificError):
+    if isinstance(error, errors.ProlificError) and is_own:
         return True
     return may_be_foreign and not isinstance(error, aiohttp.ClientError | OSError)
 

@@ -58,10 +58,11 @@ class Sending:
     Attributes:
         attempt: The time that it has; stands still while it waits for the rate limit.
         body: As aiohttp takes it.
+        is_answered: Whether the session has handed the answer over, after its callbacks.
 
     """
 
-    __slots__ = ("_begun", "_budget", "_is_connected", "attempt", "body")
+    __slots__ = ("_begun", "_budget", "_is_connected", "attempt", "body", "is_answered")
 
     attempt: Attempt
 
@@ -70,6 +71,7 @@ class Sending:
         self.body = None if body is None else Body(body)
         self._is_connected = False
         self._begun = False
+        self.is_answered = False
 
     @property
     def begun(self) -> bool:

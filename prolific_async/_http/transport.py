@@ -213,7 +213,8 @@ class Transport(Sessions):
             return answers.decode(*answer, secret=self._token.reveal(), raw=raw)
         except (Exception, asyncio.CancelledError) as error:
             foreign = request.body is None and not look and self._may_be_foreign(connected, error)
-            if passes(error, may_be_foreign=foreign):
+            is_own = sending.is_answered or not sending.begun
+            if passes(error, may_be_foreign=foreign, is_own=is_own):
                 raise
             failure = self._failure(
                 connected, request, error, within=within, unsent=not sending.begun
@@ -239,6 +240,7 @@ class Transport(Sessions):
             if not sending.begun:
                 # Said on an idle connection, such as a 408 before it is closed.
                 raise aiohttp.ServerDisconnectedError
+            sending.is_answered = True
             return response, await read(request, response)
 
     def _request(

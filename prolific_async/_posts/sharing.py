@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from prolific_async.errors import ProlificError
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable
 
@@ -34,7 +32,7 @@ class Shared(Generic[K, W, T]):
         """Return the outcome of a request that began after this call.
 
         Raises:
-            ProlificError: The request failed.
+            Exception: What the request raised, for all who share it.
 
         """
         asked = self._asked.setdefault(key, _Asked())
@@ -54,15 +52,16 @@ class Shared(Generic[K, W, T]):
             del asked.wanted[caller]
             if not asked.wanted:
                 del self._asked[key]
-        if isinstance(outcome, ProlificError):
+        if isinstance(outcome, Exception):
             # Not with the frames of those to whom it was raised before.
             raise outcome.with_traceback(None)
         return outcome[0]
 
-    async def _outcome(self, key: K, wanted: Collection[W]) -> tuple[T] | ProlificError:
+    async def _outcome(self, key: K, wanted: Collection[W]) -> tuple[T] | Exception:
         try:
             return (await self._make(key, wanted),)
-        except ProlificError as error:
+        # A trace callback of the application may raise anything, and would do so for each again.
+        except Exception as error:  # noqa: BLE001 - raised by all who share it
             return error
 
 
@@ -73,4 +72,4 @@ class _Asked(Generic[W, T]):
         self.lock = asyncio.Lock()
         self.begun = 0
         self.wanted: dict[object, W] = {}
-        self.outcome: tuple[T] | ProlificError | None = None
+        self.outcome: tuple[T] | Exception | None = None

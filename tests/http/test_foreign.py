@@ -11,10 +11,13 @@ import aiohttp
 import pytest
 
 from prolific_async import (
+    ConfigurationError,
     ConnectError,
     OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
+    RateLimitedError,
+    RequestTimeoutError,
     TransportError,
     WaitFailedError,
 )
@@ -32,6 +35,15 @@ RAISED: dict[str, Callable[[], BaseException]] = {
     "TimeoutError": TimeoutError,
     "OSError": lambda: OSError("of the trace"),
     "ClientError": lambda: aiohttp.ClientError("of the trace"),
+}
+# Of another call that a callback made; after such an error of its own, a POST would be sent again.
+OF_ANOTHER_CALL: dict[str, Callable[[], BaseException]] = {
+    "ConfigurationError": lambda: ConfigurationError("of the trace"),
+    "ConnectError": lambda: ConnectError("GET", "/other", "of the trace"),
+    "RateLimitedError": lambda: RateLimitedError(
+        429, "GET", "/other", None, None, None, None, None, {}
+    ),
+    "RequestTimeoutError": lambda: RequestTimeoutError("GET", "/other", "of the trace"),
 }
 # The request may have left before these are called.
 LATE = ["on_request_chunk_sent", "on_request_end"]
@@ -125,6 +137,33 @@ async def test_a_setup_is_accepted_once(error: Callable[[], BaseException], sim:
     async with traced(sim, trace("on_request_end", error, "POST")) as client:
         await client.batches.setup(source)
     assert sent(sim, "POST") == 1
+
+
+@pytest.mark.parametrize("borrowed", [True, False])
+@pytest.mark.parametrize("error", OF_ANOTHER_CALL.values(), ids=OF_ANOTHER_CALL)
+async def test_an_error_of_another_call_does_not_send_a_post_again(
+    error: Callable[[], BaseException],
+    borrowed: bool,  # noqa: FBT001 - a case
+    sim: Simulator,
+) -> None:
+    source = sim.add_batch("Original")
+    async with traced(sim, trace("on_request_end", error, "POST"), borrowed=borrowed) as client:
+        copy = await client.batches.duplicate(source, name="Round 2")
+        assert {copy.id, source} == set(sim.batches)
+        await copy.setup()
+    assert sent(sim, "POST") == 2
+
+
+@pytest.mark.parametrize("error", OF_ANOTHER_CALL.values(), ids=OF_ANOTHER_CALL)
+async def test_an_error_of_another_call_fails_a_poll(
+    error: Callable[[], BaseException], sim: Simulator
+) -> None:
+    policy = PollPolicy(initial=0.01, maximum=0.02, max_consecutive_failures=3)
+    source = sim.add_batch("Original", status="PROCESSING")
+    async with traced(sim, trace("on_request_end", error, "GET")) as client:
+        with pytest.raises(WaitFailedError) as caught:
+            await client.batches.wait_until_ready(source, timeout=5, poll=policy)
+    assert caught.value.polls == 4
 
 
 @pytest.mark.parametrize("hook", EARLY)

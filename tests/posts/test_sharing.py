@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import pytest
 
-from prolific_async import ConfigurationError, DecodeError
+from prolific_async import DecodeError
 from prolific_async._posts.sharing import Shared
 from tests.virtual_time import run
 
@@ -131,17 +131,18 @@ def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
     assert slow.asked == ["w"]
 
 
-def test_what_is_no_error_of_ours_is_nobody_else_s() -> None:
-    class Closed(Slow):
+def test_what_a_callback_of_the_application_raises_is_shared_as_well() -> None:
+    class Broken(Slow):
         async def make(self, key: str, wanted: Collection[int]) -> int:
             await super().make(key, wanted)
-            raise ConfigurationError("closed") if len(self.asked) > 1 else RuntimeError("a bug")
+            raise RuntimeError("of a trace")
 
-    async def main() -> None:
-        shared = Closed()
-        outcomes = await asyncio.gather(
-            shared.of("w", 0), shared.of("w", 0), return_exceptions=True
-        )
-        assert [type(outcome) for outcome in outcomes] == [RuntimeError, ConfigurationError]
+    async def main() -> list[str]:
+        shared = Broken()
+        asking = (shared.of("w", one) for one in range(100))
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {RuntimeError}
+        assert shared._asked == {}
+        return shared.asked
 
-    run(main())
+    assert run(main()) == ["w"]

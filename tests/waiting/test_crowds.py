@@ -8,6 +8,7 @@ import logging
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -1415,6 +1416,15 @@ async def test_as_ready_tells_of_every_look(sim: Simulator, client: ProlificClie
         pass
     looks = Counter(event.batch_id for event in told)
     assert looks == {ids[0]: 3, ids[1]: 1}
-    wrong: Any = asyncio.sleep
-    with pytest.raises(ValueError, match="plain function"):
-        client.batches.as_ready(ids, on_event=wrong)
+
+
+async def test_on_event_is_no_coroutine_function(sim: Simulator, client: ProlificClient) -> None:
+    class Awaited:
+        async def __call__(self, _: StatusEvent) -> None: ...
+
+    batch_id = sim.add_batch()
+    for wrong in (asyncio.sleep, partial(asyncio.sleep), Awaited(), 1):
+        on_event: Any = wrong
+        with pytest.raises(ValueError, match="plain function"):
+            client.batches.as_ready([batch_id], on_event=on_event)
+    assert sim.requests == ()
