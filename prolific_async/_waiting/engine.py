@@ -20,7 +20,7 @@ from prolific_async._logs import log as _log
 from prolific_async._waiting import bugs, crowd
 from prolific_async._waiting.entries import APART, QUEUED, SENT, SHOWN, Entry, GroupLook
 from prolific_async._waiting.schedule import Schedule
-from prolific_async._waiting.work import chunks
+from prolific_async._waiting.work import chunks, used_up
 from prolific_async._wire.turns import Turns
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Engine:
             if not waiter.is_over:  # else what it calls at its end does this
                 waiter.fail(error, now)
 
-        for some in chunks(list(self._entries.values())):
+        for some in used_up(list(self._entries.values())):
             for entry in some:
                 if (steps := crowd.each(entry, fail, now, self._go_on)) is not None:
                     yield from steps

@@ -106,17 +106,19 @@ class Looked:
     """What can be looked at, and its look.
 
     Attributes:
-        when: Its place in the timetable.
+        when: Its time in the timetable.
+        order: Which of its places there is the newest.
         busy: Whether there is a look at it: 0, QUEUED, SENT or SHOWN.
         sent_at: When that look was sent, or was to be sent.
         task: Makes that look, once it is no more queued in the engine.
 
     """
 
-    __slots__ = ("busy", "sent_at", "task", "when")
+    __slots__ = ("busy", "order", "sent_at", "task", "when")
 
     def __init__(self) -> None:
         self.when = math.inf
+        self.order = 0
         self.busy = 0
         self.sent_at = -math.inf
         self.task: asyncio.Task[None] | None = None
