@@ -14,7 +14,7 @@ from prolific_async.errors import ProlificError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prolific_async._waiting.entries import Waiter
+    from prolific_async._waiting.waiter import Waiter
 
 BUGS = (Exception, asyncio.CancelledError)
 """What a waiter may raise by mistake, as a policy of the caller's may; it stops no other one."""
