@@ -219,7 +219,7 @@ class Group(Looked):
 
     def take_apart(self, now: float) -> None:
         """Have its entries polled singly for a while, or for longer if that was decided before."""
-        self.apart_until = now + APART
+        self.apart_until = max(self.apart_until, now + APART)
 
     def to_check(self, look: GroupLook, now: float) -> Entry | None:
         """Return the entry to poll singly after a look at the group, if a check is due."""
