@@ -67,7 +67,7 @@ class Timetable(Generic[T]):
         thing.order = order = next(self._order)
         if when != math.inf:
             heapq.heappush(self._heap, (when, order, thing))
-        if self._old or len(self._heap) > _SMALL + 2 * self._placed:
+        if self._old or not self._placed or len(self._heap) > _SMALL + 2 * self._placed:
             self._tidy()
 
     def _tidy(self) -> None:
@@ -95,7 +95,7 @@ class Timetable(Generic[T]):
                 break
             heapq.heappop(heap)
             heap = self._first()
-        when = heap[0][0] if heap and self._placed else math.inf
+        when = heap[0][0] if heap else math.inf
         if when == self._armed_for or self._waking:  # it arms the timer at its end
             return
         if self._timer is not None:

@@ -94,10 +94,11 @@ def one(number: int) -> list[str]:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_starts_polls_and_close(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []  # what is freed in a turn belongs to the one before
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(gap=0.5)
         await crowd.polled(3)
@@ -110,10 +111,11 @@ async def test_starts_polls_and_close(keys: Any, number: int) -> None:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_a_common_deadline(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(timeout=number / 20_000)
         await crowd.futures[0]
@@ -127,10 +129,11 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_all_leave(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start()
         await crowd.polled()
@@ -151,10 +154,11 @@ async def test_all_leave(keys: Any, number: int) -> None:
     ],
 )
 async def test_a_group_that(fails: str, number: int) -> None:
+    names = many(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(many(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         crowd.groups = {}
         crowd.fails = fails == "fails"
