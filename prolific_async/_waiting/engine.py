@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from prolific_async._waiting.entries import Group, GroupLook
     from prolific_async._waiting.waiter import Waiter
+    from prolific_async.errors import ProlificError
 
 T = TypeVar("T")
 
@@ -69,6 +70,7 @@ class Engine:
         self._look = look
         self._at_once, self._lost = at_once, lost
         self._entries: dict[str, Entry] = {}
+        self._failing: dict[Waiter, asyncio.Future[None]] = {}  # as a bug ended their entry
         self._schedule = Schedule(
             group_of, few, self._expire, self._look_at_all, self._break_off, forget, is_older
         )
@@ -109,6 +111,7 @@ class Engine:
         entry = self._entries.get(waiter.key)
         if entry is not None and entry.waiters.pop(waiter, None) is not None and not entry.waiters:
             self._end(entry)
+        self._failing.pop(waiter, None)
 
     def for_each(self, things: list[T], act: Callable[[T], object]) -> None:
         """Do something with many things, in more than one turn of the loop if it takes long."""
@@ -153,7 +156,17 @@ class Engine:
         """End all that has to do with an entry with which something is wrong."""
         waiters, entry.waiters = entry.waiters, {}
         self._end(entry)  # first, as one that fails may start another
-        bugs.fail(entry.key, waiters, error, asyncio.get_running_loop().time())
+        self._failing |= waiters
+        failure = bugs.told(entry.key, error)
+        self._schedule.work.do(self._fail_some(list(waiters), failure))
+
+    def _fail_some(self, waiters: list[Waiter], failure: ProlificError) -> Iterator[None]:
+        now = asyncio.get_running_loop().time()
+        for some in used_up(waiters):
+            for waiter in some:
+                if (done := self._failing.pop(waiter, None)) is not None:  # it has not left
+                    bugs.end(waiter, done, failure, now)
+            yield
 
     def _fail_all(self, error: Any) -> Iterator[None]:
         now = asyncio.get_running_loop().time()
