@@ -21,7 +21,8 @@ from benchmarks.harness import machine, markdown
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import GroupLook
-from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.look import Look
+from prolific_async._waiting.wait import Wait
 
 AT_REST = 3600.0  # a gap that nobody lives to see the end of
 GAP = 0.2

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
@@ -281,11 +281,7 @@ class Batches:
         """
         tell = _checked_on_event(on_event)
         rules = self._rules(timeout, poll)
-        waits: builtins.list[Wait] = []
-        turns = Turns()
-        for batch in builtins.list(_iterable(batches)):
-            waits.append(self._wait(batch, rules, tell))
-            await turns.give()
+        waits = await self._waits_of(builtins.list(_iterable(batches)), rules, tell)
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if not return_exceptions:
@@ -321,8 +317,16 @@ class Batches:
         if isinstance(batches, AsyncIterable):
             stream = self._waits_of_stream(batches, rules, tell)
             return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
-        waits = [self._wait(batch, rules, tell) for batch in _iterable(batches)]
-        return self._outcomes(self._waits.ended(waits))
+        given = builtins.list(_iterable(batches))
+        for batch in given:
+            if not isinstance(batch, UUID):
+                endpoints.checked_id(_given_id(batch))
+        if given:
+            self._check_usable()
+        now = asyncio.get_running_loop().time()
+        # The rest is sliced, as to make 30,000 waits would hold the loop for long.
+        build = partial(self._waits_of, given, rules, tell, now=now, context=copy_context())
+        return self._outcomes_of(build)
 
     def watch(
         self,
@@ -398,6 +402,32 @@ class Batches:
             raise DecodeError(tuple(problems), page, *call)
         return found
 
+    async def _waits_of(
+        self,
+        batches: builtins.list[BatchOrId],
+        rules: _Rules,
+        on_event: Callable[[StatusEvent], object] | None,
+        *,
+        now: float | None = None,
+        context: Context | None = None,
+    ) -> builtins.list[Wait]:
+        """Make the waits of a crowd, in slices, as if at a time and in a context."""
+        make = self._wait if context is None else partial(context.run, self._wait)
+        waits: builtins.list[Wait] = []
+        turns = Turns()
+        for batch in batches:
+            waits.append(make(batch, rules, on_event, now))
+            await turns.give()
+        return waits
+
+    async def _outcomes_of(
+        self, build: Callable[[], Awaitable[builtins.list[Wait]]]
+    ) -> AsyncGenerator[Batch | WaitError]:
+        outcomes = self._outcomes(self._waits.ended(await build()))
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield outcome
+
     async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
         async with aclosing(ended):
             async for wait in ended:
@@ -433,11 +463,12 @@ class Batches:
         batch: BatchOrId,
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
+        now: float | None = None,
     ) -> Wait:
         batch_id = endpoints.checked_id(_given_id(batch))
         self._check_usable()
         workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
-        return self._new_wait(batch_id, rules, on_event, workspace_id)
+        return self._new_wait(batch_id, rules, on_event, workspace_id, now)
 
     def _new_wait(
         self,
@@ -445,6 +476,7 @@ class Batches:
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
         workspace_id: str | None = None,
+        now: float | None = None,
     ) -> Wait:
         policy, limit = rules
         observe = self._waits.observe
@@ -457,7 +489,7 @@ class Batches:
             workspace_id=workspace_id,
             timeout=limit,
             request_timeout=self._request_timeout,
-            now=asyncio.get_running_loop().time(),
+            now=asyncio.get_running_loop().time() if now is None else now,
             made_at=self._claims.given_at(batch_id),
             on_event=on_event,
         )

@@ -62,6 +62,7 @@ async def test_tests_run_on_it() -> None:
 
 class Thing:
     when = float("inf")
+    order = 0
 
 
 async def test_a_timetable_is_armed_anew_while_its_timer_is_due() -> None:

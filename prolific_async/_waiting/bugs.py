@@ -14,7 +14,7 @@ from prolific_async.errors import ProlificError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prolific_async._waiting.entries import Waiter
+    from prolific_async._waiting.waiter import Waiter
 
 BUGS = (Exception, asyncio.CancelledError)
 """What a waiter may raise by mistake, as a policy of the caller's may; it stops no other one."""
@@ -40,6 +40,13 @@ def fail(
         now: The loop's time in seconds.
 
     """
+    failure = told(key, error)
+    for waiter, done in waiters.items():
+        end(waiter, done, failure, now)
+
+
+def told(key: str, error: BaseException) -> ProlificError:
+    """Log a bug in waiting for a key, and return what its waiters fail with."""
     log("waiting for", key, error)
     failure = ProlificError(
         "this is a bug, of this package or of a policy or log handler that it was given "
@@ -47,11 +54,17 @@ def fail(
     )
     # Its frames hold the waiters, which are to hold it.
     failure.failure = without_frames(error)
-    for waiter, done in waiters.items():
-        with suppress(Exception):  # the waiter may be what is broken
-            if not waiter.is_over:
-                waiter.fail(failure, now)
-        settle(done)
+    return failure
+
+
+def end(
+    waiter: Waiter, done: asyncio.Future[None] | None, failure: ProlificError, now: float
+) -> None:
+    """End a waiter that a bug concerns."""
+    with suppress(Exception):  # the waiter may be what is broken
+        if not waiter.is_over:
+            waiter.fail(failure, now)
+    settle(done)
 
 
 def settle(done: asyncio.Future[None] | None) -> None:

@@ -13,7 +13,8 @@ from prolific_async._waiting.work import FEW, chunks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prolific_async._waiting.entries import Entry, Waiter
+    from prolific_async._waiting.entries import Entry
+    from prolific_async._waiting.waiter import Waiter
 
 
 def each(

@@ -16,22 +16,20 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prolific_async._logs import log as _log
 from prolific_async._waiting import bugs, crowd
-from prolific_async._waiting.entries import APART, QUEUED, SENT, SHOWN, Entry, GroupLook
+from prolific_async._waiting.entries import SENT, Entry
+from prolific_async._waiting.group_polls import GroupPolls
 from prolific_async._waiting.schedule import Schedule
-from prolific_async._waiting.work import chunks
-from prolific_async._wire.turns import Turns
+from prolific_async._waiting.work import chunks, used_up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from prolific_async._waiting.entries import Group, Waiter
+    from prolific_async._waiting.entries import Group, GroupLook
+    from prolific_async._waiting.waiter import Waiter
+    from prolific_async.errors import ProlificError
 
 T = TypeVar("T")
-
-PATIENCE = 0.5
-"""Seconds that a group look may last at least, before it counts as too slow."""
 
 
 class Engine:
@@ -70,15 +68,17 @@ class Engine:
 
         """
         self._look = look
-        self._look_as_one = look_as_one
         self._at_once, self._lost = at_once, lost
         self._entries: dict[str, Entry] = {}
+        self._failing: dict[Waiter, asyncio.Future[None]] = {}  # as a bug ended their entry
         self._schedule = Schedule(
             group_of, few, self._expire, self._look_at_all, self._break_off, forget, is_older
         )
         self._queue: deque[Entry | Group] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._single_seconds = 0.1
+        self._group_polls = GroupPolls(
+            look_as_one, self._schedule, self._entries, at_once, self._show, self._look_at_all
+        )
 
     def start(self, waiter: Waiter) -> asyncio.Future[None]:
         """Serve a waiter; the future is done when it is over. Whoever starts it lets it leave."""
@@ -111,6 +111,7 @@ class Engine:
         entry = self._entries.get(waiter.key)
         if entry is not None and entry.waiters.pop(waiter, None) is not None and not entry.waiters:
             self._end(entry)
+        self._failing.pop(waiter, None)
 
     def for_each(self, things: list[T], act: Callable[[T], object]) -> None:
         """Do something with many things, in more than one turn of the loop if it takes long."""
@@ -155,7 +156,17 @@ class Engine:
         """End all that has to do with an entry with which something is wrong."""
         waiters, entry.waiters = entry.waiters, {}
         self._end(entry)  # first, as one that fails may start another
-        bugs.fail(entry.key, waiters, error, asyncio.get_running_loop().time())
+        self._failing |= waiters
+        failure = bugs.told(entry.key, error)
+        self._schedule.work.do(self._fail_some(list(waiters), failure))
+
+    def _fail_some(self, waiters: list[Waiter], failure: ProlificError) -> Iterator[None]:
+        now = asyncio.get_running_loop().time()
+        for some in used_up(waiters):
+            for waiter in some:
+                if (done := self._failing.pop(waiter, None)) is not None:  # it has not left
+                    bugs.end(waiter, done, failure, now)
+            yield
 
     def _fail_all(self, error: Any) -> Iterator[None]:
         now = asyncio.get_running_loop().time()
@@ -164,7 +175,7 @@ class Engine:
             if not waiter.is_over:  # else what it calls at its end does this
                 waiter.fail(error, now)
 
-        for some in chunks(list(self._entries.values())):
+        for some in used_up(list(self._entries.values())):
             for entry in some:
                 if (steps := crowd.each(entry, fail, now, self._go_on)) is not None:
                     yield from steps
@@ -185,7 +196,7 @@ class Engine:
 
     def _take(self, entry: Entry, seen: Any, now: float) -> None:
         """Take in what a single poll saw, for the waiters or as a mere check of the group."""
-        if not self._is_news(entry, seen, now):
+        if not self._group_polls.is_news(entry, seen, now):
             self._schedule.plan(entry, now)
         elif (steps := self._show(entry, seen, now, entry.sent_at)) is not None:
             self._schedule.work.do(steps)
@@ -225,7 +236,7 @@ class Engine:
             if isinstance(what, Entry):
                 look = self._look_at(what, loop)
             else:
-                look = self._look_at_group(what, loop)
+                look = self._group_polls.poll(what, loop)
             what.sent_at = loop.time()
             what.task = task = loop.create_task(look)
             self._under_way.add(task)
@@ -239,7 +250,7 @@ class Engine:
             if isinstance(what, Entry):
                 self._take(what, self._lost(what.key), loop.time())
             else:
-                what.apart_until = max(what.apart_until, loop.time() + APART)
+                what.take_apart(loop.time())
                 self._schedule.plan_all(what, loop.time())
             self._schedule.arm()
         self._start(loop)
@@ -254,125 +265,7 @@ class Engine:
             self._schedule.arm()
             return
         now = loop.time()
-        self._single_seconds += (now - entry.sent_at - self._single_seconds) / 8
+        self._group_polls.note_single(now - entry.sent_at)
         entry.come_back()
         self._take(entry, seen, now)
         self._schedule.arm()
-
-    async def _look_at_group(self, group: Group, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            served = await self._served(group, loop.time())
-        except Exception as error:  # noqa: BLE001 - as in _look_at
-            self._schedule.take_apart(group, error, loop.time())
-            self._schedule.arm()
-            return
-        if not served:
-            group.come_back()
-            self._schedule.plan_all(group, loop.time())  # who came meanwhile
-            self._schedule.arm()
-            return
-        keys = [entry.key for entry in served]
-        asked = [entry for entry in served if entry.asked]
-        for entry in asked:
-            entry.asked = False
-        try:
-            look = await self._look_as_one(
-                group.name,
-                keys,
-                self._entries.__contains__,
-                self._patience(group, len(keys)),
-                group.set_out,
-            )
-        except Exception as error:  # noqa: BLE001 - as in _look_at
-            _log.error("the look at %s as one is broken", group.name, exc_info=error)
-            look = GroupLook(failure=repr(error))
-        group.come_back()
-        for entry in asked:  # a look that did not show it is none
-            entry.asked = entry.asked or entry.key not in look.found
-        group.busy = SHOWN  # those who have not seen it yet want no other look
-        self._schedule.work.do(self._show_or_take_apart(group, look, loop.time()))
-        self._schedule.arm()
-
-    async def _served(self, group: Group, now: float) -> list[Entry]:
-        """Return the entries that a look at a group is for."""
-        turns = Turns()
-        served: list[Entry] = []
-        for some in chunks(list(group.entries)):
-            served += [one for one in some if not one.busy and one.fits_group(now)]
-            await turns.give()
-        return served
-
-    def _show_or_take_apart(self, group: Group, look: GroupLook, now: float) -> Iterator[None]:
-        try:
-            yield from self._show_group(group, look, now)
-        except Exception as error:  # noqa: BLE001 - as in _look_at
-            self._schedule.take_apart(group, error, now)
-
-    def _show_group(  # noqa: C901, PLR0912 - one loop over all, which is hot
-        self, group: Group, look: GroupLook, now: float
-    ) -> Iterator[None]:
-        """Let a group see what a look at it saw, and decide how to go on with it."""
-        entries = list(group.entries)  # those that came meanwhile, too
-        news = group.judge(look, len(entries), now)
-        if news is not None:
-            _log.info("%s: %d %s", group.name or "unknown", len(entries), news)
-        if not look.found:
-            group.busy = 0
-        if group.name is None:
-            yield from self._schedule.group_all(entries)
-        unseen: list[Entry] = []
-        for some in chunks(entries):
-            for entry in some:
-                if self._entries.get(entry.key) is not entry:  # ended by what a waiter did
-                    continue
-                seen = look.found.get(entry.key)
-                if seen is not None:
-                    entry.alone_until = -math.inf
-                elif look.failure is None and not look.again:
-                    entry.alone_until = now + APART
-                if entry.busy or entry.wants_whole:  # it has a look of its own
-                    continue
-                if seen is None:
-                    unseen.append(entry)
-                elif (steps := self._show(entry, seen, now, group.sent_at)) is not None:
-                    yield from steps
-            yield
-        if group.busy == SHOWN:
-            group.busy = 0
-        if group.missed:
-            unseen = list(group.entries)
-        group.missed = False
-        yield from self._schedule.planning(unseen, now)
-        self._check(group, look, now)
-
-    def _check(self, group: Group, look: GroupLook, now: float) -> None:
-        """Check a look at a group against a single poll, once a minute."""
-        if group.check is None or look.failure is not None:
-            return
-        if (key := group.check.lags(look.found)) is not None:
-            _log.warning(
-                "%s: the list shows %s in an older state than a single poll did more than a gap "
-                "ago; all are polled singly from now on",
-                group.name,
-                key,
-            )
-            self._schedule.distrust(group, now)
-        elif (entry := group.to_check(look, now)) is not None:
-            entry.busy = QUEUED
-            self._schedule.plan(entry, now)
-            self._look_at_all([entry])
-
-    def _is_news(self, entry: Entry, seen: Any, now: float) -> bool:
-        """Tell whether a single poll is one that waiters want to see, and not a mere check."""
-        group = entry.group
-        if group is None or group.check is None:
-            return True
-        is_news = group.check.take(entry, seen, group_is_polled=bool(group.busy))
-        return is_news or entry.wants()[0] <= now
-
-    def _patience(self, group: Group, served: int) -> float:
-        """Return the seconds in which single looks would have served as many, generously."""
-        if group.few <= 1:
-            return math.inf
-        singly = self._single_seconds * math.ceil(served / self._at_once)
-        return max(2 * singly, PATIENCE)

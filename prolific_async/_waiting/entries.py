@@ -1,16 +1,17 @@
-"""What the engine works on: waiters, the entries that they share, and the groups of these."""
+"""What the engine works on: the entries that waiters share, and the groups of these."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from prolific_async._waiting.checks import Check
+    from prolific_async._waiting.waiter import Waiter
 
 APART = 60.0
 """Seconds until what was not looked at as one is tried so again."""
@@ -20,54 +21,6 @@ REFUSALS = 3
 """Refused group looks in a row after which the group is looked at singly."""
 QUEUED, SENT, SHOWN = 1, 2, 3
 """What a look is: still held back somewhere, with the service, or being shown to its waiters."""
-
-
-class Waiter(Protocol):
-    """What the engine asks of a waiter. Times are those of the event loop."""
-
-    @property
-    def key(self) -> str:
-        """What it wants looks at."""
-
-    @property
-    def due(self) -> float | None:
-        """When it wants its next look, None for no more."""
-
-    @property
-    def deadline(self) -> float | None:
-        """When it is to be expired, None for never."""
-
-    @property
-    def wants_whole(self) -> bool:
-        """Whether its next look must be a single, whole one."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it needs nothing more."""
-
-    @property
-    def fresh(self) -> float:
-        """Seconds for which what others saw serves as its first look."""
-
-    @property
-    def again_at(self) -> float:
-        """After a failed poll: when its key may be polled again, for all it wants."""
-
-    def observe(self, seen: Any, now: float, sent: float) -> None:
-        """Take in what a poll saw that was sent at a time, perhaps before the waiter came."""
-
-    def expire(self, now: float, *, looking: bool, held: bool) -> None:
-        """End at the deadline, or go on to a later one.
-
-        Args:
-            now: The time, which is later than the deadline where the loop was blocked.
-            looking: Whether a look was sent and has not come back.
-            held: Whether a look is held back.
-
-        """
-
-    def fail(self, error: Any, now: float) -> None:
-        """End because nobody looks any more."""
 
 
 class GroupLook:
@@ -106,17 +59,19 @@ class Looked:
     """What can be looked at, and its look.
 
     Attributes:
-        when: Its place in the timetable.
+        when: Its time in the timetable.
+        order: Which of its places there is the newest.
         busy: Whether there is a look at it: 0, QUEUED, SENT or SHOWN.
         sent_at: When that look was sent, or was to be sent.
         task: Makes that look, once it is no more queued in the engine.
 
     """
 
-    __slots__ = ("busy", "sent_at", "task", "when")
+    __slots__ = ("busy", "order", "sent_at", "task", "when")
 
     def __init__(self) -> None:
         self.when = math.inf
+        self.order = 0
         self.busy = 0
         self.sent_at = -math.inf
         self.task: asyncio.Task[None] | None = None
@@ -262,6 +217,10 @@ class Group(Looked):
         """Tell whether its entries are looked at as one."""
         return len(self.entries) >= self.few and now >= self.apart_until
 
+    def take_apart(self, now: float) -> None:
+        """Have its entries polled singly for a while, or for longer if that was decided before."""
+        self.apart_until = max(self.apart_until, now + APART)
+
     def to_check(self, look: GroupLook, now: float) -> Entry | None:
         """Return the entry to poll singly after a look at the group, if a check is due."""
         if self.check is None or not self.is_one(now):
@@ -291,7 +250,7 @@ class Group(Looked):
             reason = f"{look.size} bytes for {served} are too heavy"
         self.refusals = 0
         if reason is not None:
-            self.apart_until = now + APART
+            self.take_apart(now)
         reason = reason or look.gave_up
         if reason is None:
             return self._news("are looked at as one")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from prolific_async._waiting.wait import Look
+from prolific_async._waiting.look import Look
 from prolific_async._wire.pages import ARRAY, KNOWN, page_fault, parts
 from prolific_async._wire.turns import Turns, hashes, text_of
 from prolific_async.errors import DecodeError

@@ -14,7 +14,7 @@ from prolific_async._logs import log as _log
 from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.evidence import NEWEST, bounded
 from prolific_async._waiting.listing import read
-from prolific_async._waiting.wait import Look
+from prolific_async._waiting.look import Look
 from prolific_async._waiting.workspaces import Workspaces
 from prolific_async._wording import brief
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError

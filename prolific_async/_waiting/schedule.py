@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async._waiting import bugs
 from prolific_async._waiting.checks import Check
-from prolific_async._waiting.entries import APART, QUEUED, SHOWN, Entry, Group
+from prolific_async._waiting.entries import QUEUED, SHOWN, Entry, Group
 from prolific_async._waiting.timetable import Timetable
 from prolific_async._waiting.work import Work, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from prolific_async._waiting.entries import Waiter
+    from prolific_async._waiting.waiter import Waiter
 
 
 class Schedule:
@@ -94,7 +94,7 @@ class Schedule:
         """Go on with single looks at a group's entries after a bug in looking at them as one."""
         bugs.log("looking as one at", group.name, error)
         group.come_back()
-        group.apart_until = now + APART
+        group.take_apart(now)
         self.plan_all(group, now)
 
     def plan_all(self, group: Group, now: float) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SMALL = 64  # places up to which stale ones are not worth clearing away
+_CLEARED = 4  # old places that are cleared away, or kept, with each new one
 
 
 class Placed(Protocol):
@@ -22,6 +23,8 @@ class Placed(Protocol):
 
     when: float
     """Its time, inf for none; only the timetable sets it."""
+    order: int
+    """Which of its places is the newest; likewise."""
 
 
 T = TypeVar("T", bound=Placed)
@@ -42,9 +45,11 @@ class Timetable(Generic[T]):
         self._wake = wake
         self._do = do
         self._waking = False
-        # A thing that is placed anew leaves its old place behind, which no longer fits its time.
+        # A thing that is placed anew leaves its old place behind. When those are many, the heap
+        # becomes the old one, whose current places move to a new heap, a few at a time.
         self._heap: list[tuple[float, int, T]] = []
-        self._order = count()
+        self._old: list[tuple[float, int, T]] = []
+        self._order = count(1)
         self._placed = 0
         # With its time, as a handle knows its own only on some loops, and only until it is due.
         self._timer: asyncio.Handle | None = None
@@ -59,21 +64,37 @@ class Timetable(Generic[T]):
             return
         self._placed += (when != math.inf) - (thing.when != math.inf)
         thing.when = when
+        thing.order = order = next(self._order)
         if when != math.inf:
-            heapq.heappush(self._heap, (when, next(self._order), thing))
+            heapq.heappush(self._heap, (when, order, thing))
+        if self._old or not self._placed or len(self._heap) > _SMALL + 2 * self._placed:
             self._tidy()
 
     def _tidy(self) -> None:
-        if len(self._heap) > _SMALL + 2 * self._placed:
-            self._heap = [place for place in self._heap if place[0] == place[2].when]
-            heapq.heapify(self._heap)
+        if not self._placed:
+            self._heap.clear()
+            self._old.clear()
+            return
+        if not self._old:
+            self._heap, self._old = self._old, self._heap
+        for _ in range(min(_CLEARED, len(self._old))):
+            place = self._old.pop()  # the last one, without which a heap is still a heap
+            if place[1] == place[2].order:
+                heapq.heappush(self._heap, place)
+
+    def _first(self) -> list[tuple[float, int, T]]:
+        """Return the heap whose first place is the first of all; it is empty if there is none."""
+        heap, old = self._heap, self._old
+        return old if old and (not heap or old[0] < heap[0]) else heap
 
     def arm(self) -> None:
         """Set the timer to the first time."""
-        self._tidy()  # many may have ended at once
-        heap = self._heap
-        while heap and heap[0][0] != heap[0][2].when:
+        heap = self._first()
+        for _ in range(FEW):  # of more, one makes the timer ring in vain
+            if not heap or heap[0][1] == heap[0][2].order:
+                break
             heapq.heappop(heap)
+            heap = self._first()
         when = heap[0][0] if heap else math.inf
         if when == self._armed_for or self._waking:  # it arms the timer at its end
             return
@@ -103,12 +124,14 @@ class Timetable(Generic[T]):
 
     def _steps(self, now: float) -> Iterator[None]:
         due: list[Any] = []
-        while self._heap and self._heap[0][0] <= now:
-            when, _, thing = heapq.heappop(self._heap)
-            if when == thing.when:
+        popped = 0
+        while (heap := self._first()) and heap[0][0] <= now:
+            _, order, thing = heapq.heappop(heap)
+            if order == thing.order:
                 self.place(thing, math.inf)
                 due.append(thing)
-            if len(self._heap) % FEW == 0:
+            popped += 1
+            if popped % FEW == 0:
                 yield
         yield from self._wake(due, now)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from prolific_async._http import endpoints
 from prolific_async._http.retry import hint, look_again, pauses
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from prolific_async._waiting.history import Told
+    from prolific_async._waiting.look import Look
     from prolific_async.models import StatusEvent
     from prolific_async.policies import PollPolicy, RetryPolicy
 
@@ -37,25 +38,6 @@ _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's d
 # By name and by identity, for the sake of the many looks that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
-
-
-class Look(NamedTuple):
-    """What one look saw: a status, perhaps with the whole batch, or why it saw nothing."""
-
-    status: BatchStatus | None = None
-    batch: Batch | None = None
-    error: ProlificError | None = None
-
-
-# Of a batch's states in their order; one with an unseen name is somewhere in the middle.
-_AGES = {_UNINITIALISED: 0, _READY: 2, _ERROR: 2}
-
-
-def is_older(one: Look, other: Look) -> bool:
-    """Tell whether a look shows an earlier state of a batch than another one."""
-    if one.status is None or other.status is None:
-        return False
-    return _AGES.get(one.status, 1) < _AGES.get(other.status, 1)
 
 
 class Wait(LastLook):

@@ -7,7 +7,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._waiting.wait import Wait, is_older
+from prolific_async._waiting.look import is_older
+from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.work import FEW
 from prolific_async._wire.turns import Turns
 from prolific_async.models import StatusEvent

@@ -186,6 +186,7 @@ async def nothing_left(engine: Engine) -> None:
     assert not engine._entries
     assert not engine._schedule._groups
     assert not engine._schedule._timetable._heap
+    assert not engine._schedule._timetable._old
     assert not engine._queue
     assert not engine._under_way
     assert engine._schedule._timetable._timer is None

@@ -232,6 +232,7 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
 def test_a_timer_goes_on_after_one_whose_wake_raises(caplog: pytest.LogCaptureFixture) -> None:
     class Thing:
         when = math.inf
+        order = 0
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ import pytest
 
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
 from prolific_async._waiting.entries import GroupLook
-from prolific_async._waiting.wait import Look, is_older
+from prolific_async._waiting.look import Look, is_older
 from prolific_async.simulator import Fault, Simulator
 from tests.virtual_time import LoopbackLoop, run
 from tests.waiting.scene import BROKEN, PENDING, READY, Seen, Service, engine_test

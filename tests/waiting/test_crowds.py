@@ -293,7 +293,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
 async def test_strategy_list_lists_however_heavy_and_slow(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async._waiting.engine.PATIENCE", 0.0)
+    monkeypatch.setattr("prolific_async._waiting.group_polls.PATIENCE", 0.0)
     batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
@@ -1134,6 +1134,36 @@ async def test_a_stream_never_holds_the_loop(sim: Simulator, client: ProlificCli
             await asyncio.wait([first])
 
     assert await held_by(call) < LIMIT
+
+
+@pytest.mark.parametrize("number", [10_000, pytest.param(30_000, marks=pytest.mark.slow)])
+async def test_a_list_for_as_ready_never_holds_the_loop(
+    number: int, sim: Simulator, client: ProlificClient
+) -> None:
+    ids = [sim.add_batch(status="UNINITIALISED")] * number
+
+    async def call() -> None:
+        before = len(sim.requests)
+        async with aclosing(client.batches.as_ready(ids, poll=SLOW)) as outcomes:
+            first = asyncio.ensure_future(anext(outcomes))
+            await until(lambda: len(sim.requests) > before)
+            await asyncio.sleep(0.05)
+            first.cancel()
+            await asyncio.wait([first])
+
+    assert await held_by(call) < LIMIT
+
+
+async def test_the_waits_of_as_ready_begin_with_the_call(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    ids = [sim.add_batch(status="PROCESSING") for _ in range(3)]
+    outcomes = client.batches.as_ready(ids, timeout=0.03)
+    await asyncio.sleep(0.04)  # as a caller may do something else first
+    async with aclosing(outcomes):
+        ended = [one async for one in outcomes]
+    assert all(isinstance(one, WaitTimeoutError) for one in ended)
+    assert {one.elapsed >= 0.04 for one in ended if isinstance(one, WaitTimeoutError)} == {True}
 
 
 async def test_an_error_of_the_stream_comes_out(

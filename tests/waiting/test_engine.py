@@ -11,7 +11,8 @@ import pytest
 from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import APART
-from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.look import Look
+from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.waits import Waits
 from prolific_async._waiting.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from prolific_async._waiting.entries import APART, HEAVY, Entry, Group, GroupLook
@@ -67,3 +69,12 @@ def test_a_look_that_gave_up_sets_the_group_itself_not_apart(group: Group) -> No
         "are looked at as one",
     ]
     assert group.is_one(0)
+
+
+@pytest.mark.parametrize("later", [GroupLook(failure="HTTP 503"), GroupLook({}, 10**9)])
+def test_a_group_that_is_distrusted_stays_apart(group: Group, later: GroupLook) -> None:
+    group.apart_until = math.inf  # while a poll of it was under way
+    group.judge(later, 8, 0)
+    assert not group.is_one(APART)
+    group.take_apart(0)
+    assert not group.is_one(APART)

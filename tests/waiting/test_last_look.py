@@ -23,7 +23,8 @@ from prolific_async import (
 )
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import GroupLook
-from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.look import Look
+from prolific_async._waiting.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import BatchStatus, PollPolicy, RetryPolicy
+from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
 from prolific_async._waiting.engine import Engine
 from prolific_async._waiting.entries import GroupLook
-from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.look import Look
+from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.work import FEW, Work, chunks
 from prolific_async._wire.turns import Turns
 from tests.costs import LIMIT, held_by
@@ -30,7 +31,7 @@ class Crowd:
     def __init__(self, keys: list[str]) -> None:
         self.keys = keys
         self.polls = 0
-        self.fails = False
+        self.fails = self.is_broken = False
         self.groups: Mapping[str, str] = dict.fromkeys(keys, "home")
         self.found = dict.fromkeys(keys, PENDING)
         self.futures: list[asyncio.Future[None]] = []
@@ -50,6 +51,8 @@ class Crowd:
     async def look(self, *_: object) -> Look:
         await asyncio.sleep(0)
         self.polls += 1
+        if self.is_broken:
+            raise ZeroDivisionError
         return PENDING
 
     async def look_as_one(self, name: str | None, *_: object) -> GroupLook:
@@ -93,10 +96,11 @@ def one(number: int) -> list[str]:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_starts_polls_and_close(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []  # what is freed in a turn belongs to the one before
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(gap=0.5)
         await crowd.polled(3)
@@ -109,10 +113,11 @@ async def test_starts_polls_and_close(keys: Any, number: int) -> None:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_a_common_deadline(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(timeout=number / 20_000)
         await crowd.futures[0]
@@ -126,10 +131,11 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
 async def test_all_leave(keys: Any, number: int) -> None:
+    names = keys(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(keys(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start()
         await crowd.polled()
@@ -143,16 +149,18 @@ async def test_all_leave(keys: Any, number: int) -> None:
 @pytest.mark.parametrize(
     ("fails", "number"),
     [
-        ("fails", 10_000),  # of 30,000 a turn takes 23 ms
+        ("fails", 10_000),
+        pytest.param("fails", 30_000, marks=pytest.mark.slow),
         ("is learnt", 10_000),
         pytest.param("is learnt", 30_000, marks=pytest.mark.slow),
     ],
 )
 async def test_a_group_that(fails: str, number: int) -> None:
+    names = many(number)
     kept: list[Crowd] = []
 
     async def call() -> None:
-        crowd = Crowd(many(number))
+        crowd = Crowd(names)
         kept.append(crowd)
         crowd.groups = {}
         crowd.fails = fails == "fails"
@@ -165,6 +173,38 @@ async def test_a_group_that(fails: str, number: int) -> None:
         await crowd.close()
 
     assert await held_by(call) < LIMIT
+
+
+@pytest.mark.parametrize("number", MANY)
+async def test_a_bug_that_ends_all_of_one_batch(number: int) -> None:
+    names = one(number)
+    kept: list[Crowd] = []
+
+    async def call() -> None:
+        crowd = Crowd(names)
+        kept.append(crowd)
+        await crowd.start(gap=0.5)
+        crowd.is_broken = True
+        await asyncio.gather(crowd.futures[0], crowd.futures[-1])
+        await crowd.engine.drained()
+        assert all(future.done() for future in crowd.futures)
+        assert all(isinstance(wait.outcome, WaitFailedError) for wait in crowd.waits)
+
+    assert await held_by(call) < LIMIT
+
+
+async def test_who_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
+    crowd = Crowd(one(5000))
+    await crowd.start()
+    crowd.engine.look_now("k")
+    crowd.is_broken = True
+    await crowd.futures[0]
+    assert not crowd.futures[-1].done()
+    crowd.engine.leave(crowd.waits[-1])
+    await crowd.engine.drained()
+    assert crowd.waits[-1].outcome is None
+    assert [future.done() for future in crowd.futures] == [True] * 4999 + [False]
+    assert crowd.engine._failing == {}
 
 
 async def test_who_comes_while_a_list_is_shown_is_polled() -> None:

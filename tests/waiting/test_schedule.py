@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async._waiting.engine import PATIENCE
 from prolific_async._waiting.entries import APART, HEAVY, REFUSALS, GroupLook
+from prolific_async._waiting.group_polls import PATIENCE
 from tests.virtual_time import run
 from tests.waiting.scene import (
     PENDING,

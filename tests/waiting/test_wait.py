@@ -29,7 +29,8 @@ from prolific_async import (
     WaitTimeoutError,
     errors,
 )
-from prolific_async._waiting.wait import Look, Wait
+from prolific_async._waiting.look import Look
+from prolific_async._waiting.wait import Wait
 from tests.samples import batch, status_error
 from tests.virtual_time import run
 
