@@ -49,7 +49,7 @@ ROUTES = {
     ("GET", "/status"): (200, json.dumps({"status": "PROCESSING"}).encode()),
     ("POST", "/duplicate"): (201, json.dumps(COPY).encode()),
 }
-# The call, the field of its result that is looked at, and what must be there.
+# The call, the field of its result that is polled, and what must be there.
 CALLS = (("get_status", "status", "PROCESSING"), ("duplicate", "id", COPY_ID))
 
 

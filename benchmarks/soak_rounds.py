@@ -36,7 +36,7 @@ from prolific_async.simulator.records import ERROR, READY
 
 T = TypeVar("T")
 
-WAIT = 5.0  # seconds for a wait; a set-up is over in a tenth of a second, or after four looks
+WAIT = 5.0  # seconds for a wait; a set-up is over in a tenth of a second, or after four polls
 LOST = 15.0  # seconds after which a call that has not ended is given up as hanging
 CLIENTS = 4
 IMPATIENT = 0.15  # share of verbs that are cancelled if they take long
@@ -250,8 +250,8 @@ class Rounds:
                 self._book.ends[batch_id] = ERROR
             case BatchNotSetUpError():
                 self._book.problems.append(f"{batch_id} was set up, but {outcome.failure}")
-            # One whose newest look failed could not know: a client of two connections, which makes
-            # one look at a time, has few of them in an outage.
+            # One whose newest poll failed could not know: a client of two connections, which makes
+            # one poll of a time, has few of them in an outage.
             case WaitTimeoutError(__cause__=None) if not self._slows:
                 self._book.problems.append(f"the end was missed: {outcome.failure}")
 

@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from benchmarks.canned import Served, server_process
-from prolific_async.simulator import AfterLooks, AfterSeconds, Fault, Immediately
+from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately
 from prolific_async.simulator.backstage import Backstage
 from prolific_async.simulator.endings import Ending
 from prolific_async.simulator.faults import FaultScript
@@ -143,7 +143,7 @@ class Soaked:
         if self._draw.random() < 0.1:
             self._backstage.fail(batch.id)
         return self._draw.choice(
-            (Immediately(), AfterLooks(self._draw.randrange(5)), AfterSeconds(0.1))
+            (Immediately(), AfterPolls(self._draw.randrange(5)), AfterSeconds(0.1))
         )
 
     def epoch(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The ways to wait for many batches that benchmarks.waits compares, each as one would write it.
 
-All send the token, open at most a hundred connections, look every `gap` seconds, and give the whole
+All send the token, open at most a hundred connections, poll every `gap` seconds, and give the whole
 batch once it is READY. Each takes ids and a function to call with the position of an id and its
 batch as soon as the code that awaits it goes on; it starts the waits and returns their tasks.
 """

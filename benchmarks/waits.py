@@ -24,7 +24,7 @@ from benchmarks.waits_run import Case, Figures, run
 
 SCENARIOS = ("crowds", "limit", "one-id")
 # Above these sizes a subject takes its time and shows nothing that others have not shown: backoff
-# and azure-core run one task and one request a look, as the naive loop does.
+# and azure-core run one task and one request a poll, as the naive loop does.
 UP_TO = {AZURE: 1_000, BACKOFF: 1_000, OURS_ALL: 10_000}
 WEIGHED_UP_TO = {NAIVE: 10_000}
 
@@ -63,7 +63,7 @@ def crowd(batches: int, workspaces: Sequence[int], gap: float, batch_bytes: int)
 
 
 def limited(sizes: Sizes) -> list[Case]:
-    """More waits than the service allows looks, and no two in one workspace: no list helps."""
+    """More waits than the service allows polls, and no two in one workspace: no list helps."""
     return [
         Case(
             subject=subject,
@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workspaces", type=int, nargs="+", default=[1, 100])
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS)
     parser.add_argument("--subjects", nargs="+", choices=SUBJECTS, default=list(SUBJECTS))
-    parser.add_argument("--gap", type=float, help="seconds between two looks (3)")
+    parser.add_argument("--gap", type=float, help="seconds between two polls (3)")
     parser.add_argument("--limit", type=float, help="requests/s that the limited one allows (100)")
     parser.add_argument("--batch-bytes", type=int, default=400, help="of a batch in JSON (400)")
     parser.add_argument("--quick", action="store_true", help="only see that everything runs")

@@ -39,7 +39,7 @@ def cost_vs_waits(ran: Sequence[Figures]) -> str:
         Panel("Memory of a wait at rest", "waits", "bytes", lines(ran, memory)),
     ]
     note = (
-        f"Gap {ran[0].case.gap:g} s. A full CPU makes looks late, and so cheaper: see the delays."
+        f"Gap {ran[0].case.gap:g} s. A full CPU makes polls late, and so cheaper: see the delays."
     )
     return chart(panels, note)
 

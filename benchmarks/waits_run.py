@@ -25,7 +25,7 @@ from benchmarks.waits_server import REFUSED, BatchPlan, Handle, Plan, serving_wa
 
 TICK = 0.01
 AT_REST = 3600.0  # a gap that nobody lives to see the end of
-QUIET = 0.2  # seconds without a request: all have looked
+QUIET = 0.2  # seconds without a request: all have polled
 PATIENCE = 90.0  # seconds after the last batch is READY
 
 
@@ -75,7 +75,7 @@ class Figures:
     start: float
     "CPU of a wait from its making until it has been begun and awaits something."
     memory: float | None = None
-    "Of the Python heap, of a wait at rest after its first look."
+    "Of the Python heap, of a wait at rest after its first poll."
     peak: int = 0
     "Resident memory of the process at its highest, tests of memory apart."
     rate: float | None = None
@@ -89,7 +89,7 @@ class Figures:
     requests: dict[str, int] = attrs.field(factory=dict)
     "All of the run by kind."
     refused: float | None = None
-    "Share of the requests after settling that got 429."
+    "Share of the requests after settle_seconds that got 429."
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -198,7 +198,7 @@ async def stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def weighed(subject: Subject, ids: Sequence[str], server: Handle) -> float:
-    """The heap of a wait that has looked once and sleeps, its client and connections left out."""
+    """The heap of a wait that has polled once and sleeps, its client and connections left out."""
     server.begin()
     async with subject(server.url, AT_REST) as start:
         # Some waits first: what a client makes once, its connections above all, is no wait's.

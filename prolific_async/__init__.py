@@ -11,8 +11,8 @@ All of it logs to ``logging.getLogger("prolific_async")``, and never the token o
 
 ======== =========================================================================================
 DEBUG    every request: method, path, status or error, seconds
-INFO     a call or a look that failed and is made again; a POST whose answer was lost, and what had
-         become of it; that a workspace is looked at as one, or no longer is, and why; a further 429
+INFO     a call or a poll that failed and is made again; a POST whose answer was lost, and what had
+         become of it; that a workspace is polled as a group, or no longer is, and why; a further 429
 WARNING  a 429 at full speed, since all that the client sends slows down; a batch without a status,
          or with an unseen one, once for each wait
 ERROR    what is a bug, with its traceback: in an ``on_event`` of yours, or of ours

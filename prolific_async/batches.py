@@ -13,25 +13,25 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async._frames import without_frames
-from prolific_async._http import endpoints
-from prolific_async._http.endpoints import Request
-from prolific_async._http.links import every_page
+from prolific_async._api import requests
+from prolific_async._api.pagination import every_page
+from prolific_async._api.requests import Request
 from prolific_async._http.retry import did_not_run, get_again, retrying
 from prolific_async._http.transport import Transport
+from prolific_async._json.arrays import MAX_PROBLEMS
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS
+from prolific_async._json.slices import TimeSlices
+from prolific_async._messages import brief
 from prolific_async._numbers import number, whole
-from prolific_async._posts.claims import Claims
-from prolific_async._posts.duplicate import duplicate_once
-from prolific_async._posts.search import Search, odd_batch
-from prolific_async._posts.setup import set_up_once
-from prolific_async._waiting.looks import Looks
-from prolific_async._waiting.wait import Wait
-from prolific_async._waiting.waits import ObservedWait, Waits
-from prolific_async._wire.arrays import MAX_PROBLEMS
-from prolific_async._wire.converter import load
-from prolific_async._wire.pages import RESULTS
-from prolific_async._wire.turns import Turns
-from prolific_async._wording import brief
+from prolific_async._polling.status_source import StatusSource
+from prolific_async._polling.wait import Wait
+from prolific_async._polling.waits import ObservedWait, Waits
+from prolific_async._recovery.copy_search import Search, odd_batch
+from prolific_async._recovery.duplicate import duplicate_once
+from prolific_async._recovery.pending_duplicates import PendingDuplicates
+from prolific_async._recovery.setup import set_up_once
+from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ConfigurationError, DecodeError, WaitError
 from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
@@ -61,11 +61,11 @@ class Batches:
         self._post = retrying(transport.send, retry, did_not_run, sleep=transport.pause)
         self._retry = retry
         self._poll = poll
-        self._claims = Claims()
+        self._pending_duplicates = PendingDuplicates()
         self._search = Search(transport, retry, self._read)
-        self._looks = Looks(transport, retry, self._read, _status)
+        self._polls = StatusSource(transport, retry, self._read, _status)
         self._request_timeout = transport.request_timeout
-        self._waits = Waits(self._looks, few, transport.looks_at_once)
+        self._waits = Waits(self._polls, few, transport.polls_at_once)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -73,12 +73,12 @@ class Batches:
         """Make a copy of a batch and return it, UNINITIALISED; call ``setup`` on it next.
 
         The POST is sent again only when it surely did not run. When its answer is lost, the copy
-        is looked for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
+        is searched for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
         is found and returned**; with the default name it cannot be told from somebody else's.
         Whether a batch is new shows by the service's clock (``Date``), or by the clock of this
         machine where the service's answers do not tell theirs.
 
-        Cancelling it leaves open whether there is a copy, and nobody looks for one: look yourself,
+        Cancelling it leaves open whether there is a copy, and nobody searches for one: poll yourself,
         by its name. A later call with that name says so when its own answer is lost, for an hour.
 
         Args:
@@ -103,7 +103,7 @@ class Batches:
             raise ValueError(f"name must be text: {name!r}")
         if not isinstance(upload_new_dataset, bool):
             raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
-        request = endpoints.change(
+        request = requests.change(
             batch_id,
             "duplicate",
             prefix=self._prefix,
@@ -114,7 +114,7 @@ class Batches:
             request,
             name,
             post=self._post,
-            claims=self._claims,
+            pending_duplicates=self._pending_duplicates,
             retry=self._retry,
             get_source=lambda: self._search.source(batch_id),
             batches_of=self._search.batches_of,
@@ -151,11 +151,11 @@ class Batches:
         batch_id = _given_id(batch)
         if tasks_per_group is not None:
             tasks_per_group = whole("tasks_per_group", tasks_per_group, least=1)
-        request = endpoints.change(
+        request = requests.change(
             batch_id,
             "setup",
             prefix=self._prefix,
-            dataset_id=None if dataset_id is None else endpoints.checked_id(dataset_id),
+            dataset_id=None if dataset_id is None else requests.checked_id(dataset_id),
             tasks_per_group=tasks_per_group,
         )
         await set_up_once(
@@ -171,12 +171,12 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        request = endpoints.look(_given_id(batch), whole=False, prefix=self._prefix)
+        request = requests.poll(_given_id(batch), whole=False, prefix=self._prefix)
         return _status(request, (await self._get(request)).data)
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        request = endpoints.look(_given_id(batch), whole=True, prefix=self._prefix)
+        request = requests.poll(_given_id(batch), whole=True, prefix=self._prefix)
         return self._read(request, (await self._get(request)).data)
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
@@ -192,7 +192,7 @@ class Batches:
 
         """
         found: builtins.list[Batch] = []
-        first = endpoints.list_batches(workspace_id, prefix=self._prefix)
+        first = requests.list_batches(workspace_id, prefix=self._prefix)
         async with aclosing(every_page(first, self._get)) as pages:
             async for request, page in pages:
                 found += await self._read_all(request, page)
@@ -214,13 +214,13 @@ class Batches:
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one look within ``request_timeout``, which no
+                policy's, None for no limit, 0 for one poll within ``request_timeout``, which no
                 earlier one stands for. The last poll comes min(1 s, 5 %) before the end; another
                 wait's stands for it in the second (or 25 %) before that. When the loop was blocked
                 past the end, the last poll still gets up to a second.
             poll: Gaps and graces, by default the client's. After a failed poll nobody polls the
                 batch for the shortest pause of those who wait for it, whoever comes meanwhile.
-            on_event: A plain function that is told of every look; what it raises is logged. It
+            on_event: A plain function that is told of every poll; what it raises is logged. It
                 runs in no task: ``asyncio.current_task()`` is None.
 
         Returns:
@@ -229,7 +229,7 @@ class Batches:
         Raises:
             BatchFailedError: It ended in ERROR.
             BatchNotSetUpError: It stayed UNINITIALISED for ``uninitialised_grace``.
-            WaitFailedError: Looking failed for good, or the client was closed.
+            WaitFailedError: Polling failed for good, or the client was closed.
             WaitTimeoutError: The time is over.
 
         """
@@ -271,7 +271,7 @@ class Batches:
             batches: The batches to wait for, any number.
             timeout: Seconds for each wait, as in ``wait_until_ready``.
             poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of every look of every wait.
+            on_event: A plain function that is told of each poll of every wait.
             return_exceptions: Whether a wait's error takes its batch's place in the list; by
                 default the first error ends the other waits and is raised.
 
@@ -309,7 +309,7 @@ class Batches:
             timeout: Seconds for each wait, as in ``wait_until_ready``, from this call or from when
                 the async iterable brought the batch.
             poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of every look of every wait.
+            on_event: A plain function that is told of each poll of every wait.
 
         """
         tell = _checked_on_event(on_event)
@@ -320,7 +320,7 @@ class Batches:
         given = builtins.list(_iterable(batches))
         for batch in given:
             if not isinstance(batch, UUID):
-                endpoints.checked_id(_given_id(batch))
+                requests.checked_id(_given_id(batch))
         if given:
             self._check_usable()
         now = asyncio.get_running_loop().time()
@@ -335,7 +335,7 @@ class Batches:
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
     ) -> AsyncGenerator[StatusEvent]:
-        """Yield each look at a batch, the one that shows READY last.
+        """Yield each poll of a batch, the one that shows READY last.
 
         The wait goes on while an event is worked on, so none is lost on a slow consumer.
 
@@ -352,29 +352,29 @@ class Batches:
         wait = self._wait(batch, self._rules(timeout, poll), events.put_nowait)
         return self._waits.watch(wait, events)
 
-    def look_now(self, batch: BatchOrId) -> None:
-        """Make the next look at a batch due now, because something says that it may be READY.
+    def poll_now(self, batch: BatchOrId) -> None:
+        """Make the next poll of a batch due now, because something says that it may be READY.
 
-        A webhook of yours, a button: the look keeps to the budget and to the service's pauses, and
-        many calls before it make one look. After a failed poll it waits for the end of the pause.
+        A webhook of yours, a button: the poll keeps to the rate limiter and to the service's pauses, and
+        many calls before it make one poll. After a failed poll it waits for the end of the pause.
         Does nothing when nobody waits for the batch.
 
         It is no coroutine, but belongs to the client's event loop. From another thread, such as
         that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.
 
         Args:
-            batch: The batch to look at.
+            batch: The batch to poll.
 
         """
         self._check_usable()
-        self._waits.look_now(endpoints.checked_id(_given_id(batch)))
+        self._waits.poll_now(requests.checked_id(_given_id(batch)))
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
         await self._waits.close(reason)
 
     def _known(self, batch: Batch) -> Batch:
-        self._looks.learn(batch.id, batch.workspace_id)
+        self._polls.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
     def _read(self, request: Request, data: Any) -> Batch:
@@ -385,7 +385,7 @@ class Batches:
         call = (request.method, request.path)
         found: builtins.list[Batch] = []
         problems: builtins.list[str] = []
-        turns = Turns()
+        slices = TimeSlices()
         for index, data in enumerate(page.get(RESULTS) or ()):
             try:
                 batch = load(Batch, data, *call, at=f"$.{RESULTS}[{index}]")
@@ -397,7 +397,7 @@ class Batches:
                 found.append(self._known(batch))
             if len(problems) >= MAX_PROBLEMS:
                 break
-            await turns.give()
+            await slices.yield_if_due()
         if problems:
             raise DecodeError(tuple(problems), page, *call)
         return found
@@ -414,10 +414,10 @@ class Batches:
         """Make the waits of a crowd, in slices, as if at a time and in a context."""
         make = self._wait if context is None else partial(context.run, self._wait)
         waits: builtins.list[Wait] = []
-        turns = Turns()
+        slices = TimeSlices()
         for batch in batches:
             waits.append(make(batch, rules, on_event, now))
-            await turns.give()
+            await slices.yield_if_due()
         return waits
 
     async def _outcomes_of(
@@ -465,7 +465,7 @@ class Batches:
         on_event: Callable[[StatusEvent], object] | None = None,
         now: float | None = None,
     ) -> Wait:
-        batch_id = endpoints.checked_id(_given_id(batch))
+        batch_id = requests.checked_id(_given_id(batch))
         self._check_usable()
         workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
         return self._new_wait(batch_id, rules, on_event, workspace_id, now)
@@ -490,7 +490,7 @@ class Batches:
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time() if now is None else now,
-            made_at=self._claims.given_at(batch_id),
+            made_at=self._pending_duplicates.given_at(batch_id),
             on_event=on_event,
         )
 
@@ -530,6 +530,6 @@ def _checked_on_event(
     # An object may be called as a coroutine function is.
     if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
         raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
-    # What it logs or traces belongs to whoever waits, not to whatever makes the look.
+    # What it logs or traces belongs to whoever waits, not to whatever makes the poll.
     context = copy_context()
     return lambda event: context.run(on_event, event)

@@ -8,11 +8,11 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
-from prolific_async._http.addresses import read_base_url
+from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
 from prolific_async._numbers import number, whole
-from prolific_async._waiting.looks import FEW
+from prolific_async._polling.status_source import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy
@@ -63,17 +63,17 @@ class ProlificClient:
                 then; it verifies, and nothing here turns that off.
             request_timeout: Seconds for one attempt, from when a connection is free.
             retry: How single calls are tried again.
-            poll: How waits look, unless one brings its own.
-            strategy: How crowds of waits look. "auto": a workspace of which eight batches or more
-                wait is looked at with its list, as often as its most eager wait asks; where the
+            poll: How waits poll, unless one brings its own.
+            strategy: How crowds of waits poll. "auto": a workspace of which eight batches or more
+                wait is polled with its list, as often as its most eager wait asks; where the
                 list fails, misses a batch, is too heavy or too slow for what it serves, single
-                looks go on, and the list is tried again a minute later. "status": always single
-                looks. "list": the list from the first batch on, however heavy and slow; single
-                looks for what it misses, and for a minute where it fails.
+                polls go on, and the list is tried again a minute later. "status": always single
+                polls. "list": the list from the first batch on, however heavy and slow; single
+                searches for what it misses, and for a minute where it fails.
                 While a list serves, one of its batches a minute is polled singly, too: where the
                 list shows an older state, and still does one gap later, a warning is logged and
                 the workspace is polled singly for the life of the client, also with "list".
-            max_requests_per_second: One budget for everything this client sends, None for no
+            max_requests_per_second: One rate limit for everything this client sends, None for no
                 limit. After a 429 the whole client slows down, and recovers within 30 s.
             max_connections: Connections that are open at most; waits use up to half of them.
             trace_configs: aiohttp's tracing, for the session that this client makes. What a

@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 # For annotations: models and errors hold each other, and only the package has both when they are
 # resolved.
 import prolific_async
-from prolific_async._wording import brief, issues, plain
+from prolific_async._messages import brief, issues, plain
 
 _NAMED = 10  # candidates in a message
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # by clients that follow redirects
@@ -178,7 +178,7 @@ class APIStatusError(ProlificError):
         body: The decoded JSON, or the text when it was not JSON.
         retry_after: Seconds that the service asked to wait (``Retry-After``), never negative and
             not capped; None when absent or unreadable.
-        headers: Headers of the answer; look-ups ignore case.
+        headers: Headers of the answer; poll-ups ignore case.
 
     """
 
@@ -335,7 +335,7 @@ class DecodeError(ProlificError):
 
 
 class OutcomeUnknownError(ProlificError):
-    """A POST may or may not have run, and looking did not tell; ``failure`` is how it failed.
+    """A POST may or may not have run, and reading did not tell; ``failure`` is how it failed.
 
     It is never sent again: that could make a second copy or a second setup.
 
@@ -395,8 +395,8 @@ class WaitError(ProlificError):
         batch_id: The batch that was waited for.
         last_status: The newest status known, None when none was ever seen.
         elapsed: Seconds from the start of the wait.
-        polls: Looks made by this wait.
-        events: The last 20 looks, oldest first. Their errors keep the reason; the newest one keeps
+        polls: Polls made by this wait.
+        events: The last 20 polls, oldest first. Their errors keep the reason; the newest one keeps
             up to 64 KiB of the answer, each older one about 1 KiB.
 
     """
@@ -421,10 +421,10 @@ class WaitError(ProlificError):
 
     def __str__(self) -> str:
         seen = brief(self.last_status or "no status seen")
-        looks = "1 look" if self.polls == 1 else f"{self.polls} looks"
+        polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
         return (
             f"waiting for batch {self.batch_id} {self._ending()} "
-            f"({seen}, {looks} in {self.elapsed:.1f} s)"
+            f"({seen}, {polls} in {self.elapsed:.1f} s)"
         )
 
     def _ending(self) -> str:
@@ -467,14 +467,14 @@ class BatchNotSetUpError(WaitError):
 
 
 class WaitFailedError(WaitError):
-    """Looking failed for good; ``failure`` says how."""
+    """Polling failed for good; ``failure`` says how."""
 
     def _ending(self) -> str:
         return "failed" if self.failure is None else f"failed: {_text(self.failure)}"
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The wait's time is over; ``failure`` is the newest look's, if it failed."""
+    """The wait's time is over; ``failure`` is the newest poll's, if it failed."""
 
     advice: str = "wait again, or longer"
 

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 # For annotations: a batch has its resource, and that has batches.
 import prolific_async
-from prolific_async._wire.converter import IntOrDigits, JsonObject, WireModel
+from prolific_async._json.converter import IntOrDigits, JsonObject, WireModel
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 
@@ -165,23 +165,23 @@ class Batch(WireModel):
     def watch(
         self, *, timeout: float | EllipsisType | None = ..., poll: PollPolicy | None = None
     ) -> AsyncGenerator[StatusEvent]:
-        """Yield each look at this batch until READY: see ``Batches.watch``."""
+        """Yield each poll of this batch until READY: see ``Batches.watch``."""
         return self._bound.watch(self, timeout=timeout, poll=poll)
 
 
 @frozen
 class StatusEvent:
-    """One look of a wait.
+    """One poll of a wait.
 
     Attributes:
-        batch_id: The batch that was looked at.
-        status: The newest status known, None when there is none yet; a look that fails, or that
+        batch_id: The batch that was polled.
+        status: The newest status known, None when there is none yet; a poll that fails, or that
             the service answers without a status, leaves it as it was.
-        previous: The newest status known before this look.
-        polls: Looks of this wait so far, this one included.
-        elapsed: Seconds from the start of the wait to this look's answer.
-        next_in: Seconds from then to this wait's next look, None when this was the last.
-        error: Why the look failed, survived or fatal; None when it did not. It keeps at most
+        previous: The newest status known before this poll.
+        polls: Polls of this wait so far, this one included.
+        elapsed: Seconds from the start of the wait to this poll's answer.
+        next_in: Seconds from then to this wait's next poll, None when this was the last.
+        error: Why the poll failed, survived or fatal; None when it did not. It keeps at most
             64 KiB of the answer: of more, a text is cut and JSON becomes its text or None.
 
     """

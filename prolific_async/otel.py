@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each call and each wait, its looks as events. Extra ``[otel]``.
+"""OpenTelemetry: a span for each call and each wait, its polls as events. Extra ``[otel]``.
 
 ::
 
@@ -12,7 +12,7 @@ request a span. ``instrument`` gives one to each call and to each wait. Either w
 other.
 
 A span "prolific duplicate" lasts as long as the call, and the spans of all its requests are below
-it: those that are sent again, and those that look for a copy whose answer was lost. So do "prolific
+it: those that are sent again, and those that search for a copy whose answer was lost. So do "prolific
 setup", "prolific get", "prolific get_status" and "prolific list". Such a span has
 
 - the attribute ``prolific.batch.id``, of the batch that was given, or ``prolific.workspace.id``,
@@ -25,8 +25,8 @@ have one, ``wait_all`` and ``as_ready`` one for each batch, two for one that is 
 child of the span in which the call was made, and has
 
 - the attributes ``prolific.batch.id``, ``prolific.batch.status`` (the newest known) and
-  ``prolific.wait.polls`` (looks);
-- an event "look" for each look, with ``prolific.batch.status``, ``prolific.wait.polls``, in seconds
+  ``prolific.wait.polls`` (polls);
+- an event "poll" for each poll, with ``prolific.batch.status``, ``prolific.wait.polls``, in seconds
   ``prolific.wait.elapsed`` and ``prolific.wait.next_in``, and ``error.type`` if it failed; of a
   long wait, OpenTelemetry keeps the last 128, unless ``OTEL_SPAN_EVENT_COUNT_LIMIT`` is set;
 - the status OK when the batch is READY, else ERROR with the exception and ``error.type``. A wait
@@ -34,7 +34,7 @@ child of the span in which the call was made, and has
 
 ``error.type`` is the name of the exception's class.
 
-A look serves all who wait, so its request is the child of none of them: its span is a root. No span
+A poll serves all who wait, so its request is the child of none of them: its span is a root. No span
 shows the token, unless the trace config is told to capture the header ``authorization``. What
 tracing raises is logged, and breaks no call and no wait.
 """
@@ -48,7 +48,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any, TypeVar
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 
 try:
     from opentelemetry import context, trace
@@ -174,7 +174,7 @@ class _WaitSpan:
             seen["prolific.wait.next_in"] = event.next_in
         if event.error is not None:
             seen["error.type"] = type(event.error).__qualname__
-        span.add_event("look", seen)
+        span.add_event("poll", seen)
 
     def _ended(self, span: trace.Span, outcome: Batch | WaitError | None) -> None:
         if isinstance(outcome, WaitError):

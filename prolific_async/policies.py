@@ -1,4 +1,4 @@
-"""How often to try and how often to look: frozen, validated, and pure."""
+"""How often to try and how often to poll: frozen, validated, and pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RetryPolicy:
         initial: Upper bound of the first pause, in seconds.
         maximum: Upper bound of every pause, in seconds.
         retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds. A single call that
-            is asked to wait longer raises at once; a wait looks again after this long.
+            is asked to wait longer raises at once; a wait polls again after this long.
 
     Raises:
         ValueError: A value is out of range, or ``initial`` is above ``maximum``.
@@ -70,19 +70,19 @@ class RetryPolicy:
 
 @frozen(kw_only=True)
 class PollPolicy:
-    """How a wait looks at its batch. The service gives no hint and no bound for a setup.
+    """How a wait polls its batch. The service gives no hint and no bound for a setup.
 
     Args:
-        initial: Gap after the first look, in seconds.
+        initial: Gap after the first poll, in seconds.
         factor: What each gap is multiplied by to give the next.
         maximum: The longest gap, in seconds, before jitter.
         jitter: Share of a gap that is added at most, at random, so that waits drift apart;
             never taken away.
         timeout: Seconds that a wait may last, None for no limit.
         uninitialised_grace: Seconds that a batch may stay UNINITIALISED before the wait ends
-            with BatchNotSetUpError: a look right after setup may still show it.
+            with BatchNotSetUpError: a poll right after setup may still show it.
         not_found_grace: Seconds after this client made a batch in which a 404 means "not yet".
-        max_consecutive_failures: Failed looks in a row that a wait survives. Those that other
+        max_consecutive_failures: Failed polls in a row that a wait survives. Those that other
             waits for the same batch asked for, before its own was due, do not count.
 
     Raises:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
-from prolific_async.simulator import AfterLooks, Simulator, simulator
+from prolific_async.simulator import AfterPolls, Simulator, simulator
 from tests.uvloops import UVLoop, install_uvloop
 from tests.virtual_time import SteadyLoop
 
@@ -111,7 +111,7 @@ def port() -> Iterator[int]:
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(setup=AfterLooks(2)) as simulator:
+    async with Simulator(setup=AfterPolls(2)) as simulator:
         yield simulator
 
 
@@ -126,7 +126,7 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 @pytest.fixture(scope="module")
 def far() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
-    with Simulator(setup=AfterLooks(1), log_size=0) as sim:
+    with Simulator(setup=AfterPolls(1), log_size=0) as sim:
         yield sim
 
 

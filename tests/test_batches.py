@@ -33,7 +33,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async.simulator import (
-    AfterLooks,
+    AfterPolls,
     AfterSeconds,
     Ending,
     Fault,
@@ -585,7 +585,7 @@ async def test_a_workspace_that_is_no_id_hides_no_copy(
         await client.batches.duplicate(batch_id, name="Round 2")
 
 
-async def test_a_workspace_that_is_no_id_breaks_no_look(
+async def test_a_workspace_that_is_no_id_breaks_no_poll(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [sim.add_batch() for _ in range(9)]
@@ -639,8 +639,8 @@ async def test_ready_that_goes_back(sim: Simulator, client: ProlificClient) -> N
     await client.batches.wait_until_ready(batch_id, on_event=events.append)
     assert [event.status for event in events] == ["READY", *["PROCESSING"] * 2, "READY"]
     assert [event.next_in == 0 for event in events] == [True, False, False, False]
-    looks = [one.path.endswith("/status") for one in sim.requests]
-    assert looks == [True, False, False, False]
+    polls = [one.path.endswith("/status") for one in sim.requests]
+    assert polls == [True, False, False, False]
 
 
 async def test_faults_on_the_way(sim: Simulator, client: ProlificClient) -> None:
@@ -660,9 +660,9 @@ async def test_faults_on_the_way(sim: Simulator, client: ProlificClient) -> None
     ready = await client.batches.wait_until_ready(batch_id, on_event=events.append)
     assert ready.status is BatchStatus.READY
     assert [event.error is not None for event in events[:7]] == [True] * 5 + [False] * 2
-    # A look is one attempt: the request layer does not multiply what the wait repeats.
-    looks = [one for one in sim.requests if one.path.endswith("/status")]
-    assert len(looks) == len(events) == events[-1].polls
+    # A poll is one attempt: the request layer does not multiply what the wait repeats.
+    polls = [one for one in sim.requests if one.path.endswith("/status")]
+    assert len(polls) == len(events) == events[-1].polls
 
 
 async def test_the_errors_that_a_wait_keeps_hold_no_frames(
@@ -694,7 +694,7 @@ async def test_a_hanging_request_is_cut_at_the_deadline() -> None:
         assert caught.value.polls == 1
 
 
-async def test_no_time_is_one_look(sim: Simulator, client: ProlificClient) -> None:
+async def test_no_time_is_one_poll(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(WaitTimeoutError):
         await client.batches.wait_until_ready(sim.add_batch(status="PROCESSING"), timeout=0)
     assert len(sim.requests) == 1
@@ -752,9 +752,9 @@ async def test_wait_all_can_put_errors_in_their_place(
 
 async def test_as_ready_yields_in_the_order_of_readiness() -> None:
     endings: dict[str, Ending] = {
-        "late": AfterLooks(6),
+        "late": AfterPolls(6),
         "early": Immediately(),
-        "middle": AfterLooks(2),
+        "middle": AfterPolls(2),
     }
     async with (
         Simulator(setup=lambda batch: endings[batch.name]) as sim,

@@ -224,7 +224,7 @@ async def nothing_runs(scene: Scene, manner: Manner) -> None:
     assert timers(but=("aiohttp", "prolific_async._http.time_limit")) == []
     if not scene.client._transport.is_closed:
         for batch_id in scene.ids:
-            scene.verbs.look_now(batch_id)
+            scene.verbs.poll_now(batch_id)
         await asyncio.sleep(0)
         assert not others(), "somebody still waits"
 

@@ -280,9 +280,9 @@ async def test_close_is_idempotent_and_use_after_it_is_told(sim: Simulator) -> N
     for use in uses:
         with pytest.raises(ConfigurationError, match="closed"):
             await use()
-    for look in (client.batches.watch, lambda one: client.batches.as_ready([one])):
+    for poll in (client.batches.watch, lambda one: client.batches.as_ready([one])):
         with pytest.raises(ConfigurationError, match="closed"):
-            look(batch_id)
+            poll(batch_id)
 
 
 async def test_close_before_any_use() -> None:

@@ -17,7 +17,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._waiting.wait import Wait
+from prolific_async._polling.wait import Wait
 from prolific_async.simulator import Fault, Simulator
 
 if TYPE_CHECKING:

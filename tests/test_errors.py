@@ -302,7 +302,7 @@ def test_a_status_error_tells_status_code_title_and_detail() -> None:
         assert part in text
 
 
-def test_header_look_ups_ignore_case_after_pickle_too() -> None:
+def test_header_poll_ups_ignore_case_after_pickle_too() -> None:
     error = SAMPLES[RateLimitedError]
     assert isinstance(error, RateLimitedError)
     again: RateLimitedError = pickle.loads(pickle.dumps(error))
@@ -461,7 +461,7 @@ def test_a_wait_that_failed_tells_why() -> None:
 def test_a_wait_that_never_saw_a_status_says_so() -> None:
     text = str(WaitTimeoutError("b-1", None, 0.5, 1, ()))
     assert "None" not in text
-    assert "1 look " in text
+    assert "1 poll " in text
 
 
 def test_a_lost_duplicate_names_its_candidates() -> None:
@@ -579,15 +579,15 @@ def test_a_wait_whose_time_is_over_says_what_to_do_about_what_it_saw(
 
 
 @pytest.mark.parametrize(
-    ("path", "look"),
+    ("path", "poll"),
     [
         (PATH, "the batch's status"),
         (DUPLICATE, "the workspace's batches"),
         ("/api/v1/data-collection/datasets", "what it may have made or changed"),
     ],
 )
-def test_an_unknown_outcome_says_where_to_look(path: str, look: str) -> None:
+def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
     text = str(OutcomeUnknownError("POST", path))
-    assert f"look at {look} before you send it again" in text
+    assert f"poll {poll} before you send it again" in text
     assert ("candidates" in text) == (path is DUPLICATE)
     assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))

@@ -63,11 +63,11 @@ async def test_info_tells_what_is_made_again(
     await client.batches.get(batch_id)
     sim.inject("GET", "/status", Fault(502))
     await client.batches.wait_until_ready(batch_id)
-    again, look = told(caplog, logging.INFO)
+    again, poll = told(caplog, logging.INFO)
     assert again.startswith("attempt 1 of 4: ")
     assert "503" in again
-    assert look.startswith(f"a look at batch {batch_id} failed: ")
-    assert "502" in look
+    assert poll.startswith(f"a poll of batch {batch_id} failed: ")
+    assert "502" in poll
 
 
 async def test_info_tells_what_had_become_of_a_post(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
-from prolific_async._wire.arrays import MAX_PROBLEMS
+from prolific_async._json.arrays import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
 
@@ -70,21 +70,21 @@ async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, he
     assert await held_by(call) < LIMIT
 
 
-async def test_later_looks_at_a_heavy_list(far: Simulator) -> None:
+async def test_later_polls_of_a_heavy_list(far: Simulator) -> None:
     workspace = far.add_workspace()
     ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
     async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as lister:
         await lister.batches.list(workspace)
 
         async def call() -> None:
-            looked = asyncio.Event()
+            polled = asyncio.Event()
 
             def tell(event: StatusEvent) -> None:
                 if event.polls == 3:
-                    looked.set()
+                    polled.set()
 
             waits = asyncio.create_task(lister.batches.wait_all(ids, on_event=tell))
-            await looked.wait()
+            await polled.wait()
             waits.cancel()
             await asyncio.wait([waits])
 
@@ -105,7 +105,7 @@ async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator
     assert await held_by(call) < LIMIT
 
 
-async def test_a_lost_duplicate_that_is_looked_for_in_a_heavy_list(
+async def test_a_lost_duplicate_that_is_searched_for_in_a_heavy_list(
     far: Simulator, client: ProlificClient, heavy: str
 ) -> None:
     source = next(one.id for one in far.batches.values() if one.workspace_id == heavy)
@@ -138,7 +138,7 @@ BODIES: dict[str, bytes] = {
 async def test_a_large_answer_that_is_almost_the_token(
     far: Simulator, client: ProlificClient
 ) -> None:
-    # Each byte is the token's last one, which is where a search looks first.
+    # Each byte is the token's last one, which is where a search polls first.
     body = far.token[-1].encode() * LARGE
 
     async def call() -> None:

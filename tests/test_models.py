@@ -36,7 +36,7 @@ def a_batch(**changes: Any) -> Batch:
         "total_task_count": 3,
         "total_instruction_count": 1,
         "workspace_id": "w-1",
-        "task_details": TaskDetails("Look"),
+        "task_details": TaskDetails("Poll"),
         "extra": {"new": [1]},
     }
     return Batch(**fields | changes)
@@ -155,7 +155,7 @@ class TestValue:
         wire = a_batch().to_dict()
         assert Batch.from_dict({**wire, "batch_items": None}) == Batch.from_dict(wire)
 
-    @pytest.mark.parametrize("model", [a_batch(), DatasetRef("d-1", 3), TaskDetails("Look")])
+    @pytest.mark.parametrize("model", [a_batch(), DatasetRef("d-1", 3), TaskDetails("Poll")])
     def test_models_are_frozen_and_slotted(self, model: Any) -> None:
         for field in attrs.fields(type(model)):
             with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -170,7 +170,7 @@ class TestValue:
             a_batch(extra={"a": {"b": [None]}}),
             a_batch(status=BatchStatus("SYNCING"), task_details=None, batch_items=({"x": 1},)),
             DatasetRef("d-1", 3, extra={"later": 1}),
-            TaskDetails("Look", extra={"later": 1}),
+            TaskDetails("Poll", extra={"later": 1}),
         ],
     )
     def test_pickle_and_copies_are_equal(self, model: Any) -> None:
@@ -189,7 +189,7 @@ class TestValue:
         assert attrs.evolve(TaskDetails("x", extra={"a": 1}), task_name="y").extra == {"a": 1}
 
     def test_extra_of_a_model_without_news_is_empty_and_read_only(self) -> None:
-        for model in (a_batch(extra={}), DatasetRef("d-1", 3), TaskDetails("Look")):
+        for model in (a_batch(extra={}), DatasetRef("d-1", 3), TaskDetails("Poll")):
             assert dict(model.extra) == {}
             with pytest.raises(TypeError):
                 model.extra["more"] = 1  # type: ignore[index]  # that it is refused is the point
@@ -212,7 +212,7 @@ class TestValue:
         )
         assert wire["created_at"] == "2026-05-04T00:00:00Z"
         assert wire["datasets"] == [{"id": "d-1", "total_datapoint_count": 3}]
-        assert wire["task_details"] == {"task_name": "Look"}
+        assert wire["task_details"] == {"task_name": "Poll"}
 
     def test_a_batch_is_a_kind_of_nothing_public(self) -> None:
         public = {getattr(prolific_async, name) for name in prolific_async.__all__}

@@ -15,7 +15,7 @@ from prolific_async import Batch, PollPolicy, ProlificClient, RetryPolicy
 from prolific_async._numbers import number, whole
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.terms import Terms
-from prolific_async.simulator import AfterLooks, AfterSeconds, Fault, Immediately, Simulator
+from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately, Simulator
 from prolific_async.simulator.faults import FaultScript
 
 
@@ -280,7 +280,7 @@ async def test_a_quick_policy_in_numpys_numbers_polls_as_any(
     poll = PollPolicy(initial=np.float64(0.01), maximum=maximum)
     ready = await client.batches.wait_until_ready(batch_id, poll=poll, timeout=np.float64(5))
     assert isinstance(ready, Batch)
-    assert len(sim.requests) == 4  # AfterLooks(2), and the whole batch
+    assert len(sim.requests) == 4  # AfterPolls(2), and the whole batch
 
 
 def test_an_order_holds_plain_numbers() -> None:
@@ -297,13 +297,13 @@ def test_an_order_holds_plain_numbers() -> None:
             Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=None, timeout=given)
 
 
-async def with_worker(client: ProlificClient, look_every: Any = 2, **of: Any) -> None:
-    durable = DurableBatches("postgresql:///unused", look_every=look_every)
+async def with_worker(client: ProlificClient, poll_every: Any = 2, **of: Any) -> None:
+    durable = DurableBatches("postgresql:///unused", poll_every=poll_every)
     async with durable.worker(client, executor_id="one", **of):
         raise AssertionError("it works with that")
 
 
-@pytest.mark.parametrize("name", ["look_every", "max_starts_per_second", "settling"])
+@pytest.mark.parametrize("name", ["poll_every", "max_starts_per_second", "settle_seconds"])
 async def test_durable_batches_take_nothing_but_numbers(name: str, client: ProlificClient) -> None:
     for given in NONE:
         wrong: Any = {name: given}
@@ -320,7 +320,7 @@ def test_the_simulator_takes_any_number() -> None:
         assert type(Fault(delay=given).delay) in (int, float)
         assert type(Fault(drip=given).drip) in (int, float)
     for given in WHOLE:
-        assert is_plain(AfterLooks(given).looks, int)
+        assert is_plain(AfterPolls(given).polls, int)
         assert is_plain(Fault(cut=given).cut, int)
     status: Any = np.int64(503)
     assert type(Fault(status).status) is int
@@ -339,7 +339,7 @@ def test_the_simulator_refuses_what_is_no_number() -> None:
     parts: list[Any] = [2.0, np.float64(2), Decimal(2), "2", np.bool_(True)]  # noqa: FBT003
     for given in parts:
         with pytest.raises((ValueError, TypeError)):
-            AfterLooks(given)
+            AfterPolls(given)
         with pytest.raises((ValueError, TypeError)):
             Fault(cut=given)
         with pytest.raises((ValueError, TypeError)):

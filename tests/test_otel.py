@@ -129,8 +129,8 @@ async def ended(traces: Traces, waits: int) -> list[ReadableSpan]:
     return traces.waits
 
 
-def looks(span: ReadableSpan) -> list[dict[str, Any]]:
-    return [dict(event.attributes or {}) for event in span.events if event.name == "look"]
+def polls(span: ReadableSpan) -> list[dict[str, Any]]:
+    return [dict(event.attributes or {}) for event in span.events if event.name == "poll"]
 
 
 def test_without_the_extra_it_says_what_to_install() -> None:
@@ -162,7 +162,7 @@ def parents(spans: list[ReadableSpan]) -> list[int | None]:
     return [None if span.parent is None else span.parent.span_id for span in spans]
 
 
-async def test_a_wait_is_a_span_and_its_looks_are_events(
+async def test_a_wait_is_a_span_and_its_polls_are_events(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     batch_id = sim.add_batch()
@@ -185,17 +185,17 @@ async def test_a_wait_is_a_span_and_its_looks_are_events(
         "prolific.batch.status": "READY",
         "prolific.wait.polls": 4,
     }
-    seen = looks(span)
-    assert [look["prolific.wait.polls"] for look in seen] == [1, 2, 3, 4]
+    seen = polls(span)
+    assert [poll["prolific.wait.polls"] for poll in seen] == [1, 2, 3, 4]
     statuses = [None, "PROCESSING", "PROCESSING", "READY"]
-    assert [look.get("prolific.batch.status") for look in seen] == statuses
-    assert [look.get("error.type") for look in seen] == ["ServerError", None, None, None]
-    assert [look["prolific.wait.elapsed"] for look in seen] == [event.elapsed for event in told]
-    assert [look.get("prolific.wait.next_in") for look in seen] == [event.next_in for event in told]
+    assert [poll.get("prolific.batch.status") for poll in seen] == statuses
+    assert [poll.get("error.type") for poll in seen] == ["ServerError", None, None, None]
+    assert [poll["prolific.wait.elapsed"] for poll in seen] == [event.elapsed for event in told]
+    assert [poll.get("prolific.wait.next_in") for poll in seen] == [event.next_in for event in told]
     assert parents([span]) == [caller.get_span_context().span_id]
-    (_, *of_looks) = traces.requests
-    assert ended_at(span) >= max(ended_at(request) for request in of_looks)
-    assert began_at(span) <= min(began_at(request) for request in of_looks)
+    (_, *of_polls) = traces.requests
+    assert ended_at(span) >= max(ended_at(request) for request in of_polls)
+    assert began_at(span) <= min(began_at(request) for request in of_polls)
 
 
 async def test_the_verbs_of_a_batch_are_traced_wherever_it_came_from(
@@ -227,7 +227,7 @@ async def test_a_failed_wait_has_the_error(
     assert span.status.status_code is StatusCode.ERROR
     assert span.status.description == str(caught.value)
     assert attributes(span)["error.type"] == "BatchFailedError"
-    assert names(span) == ["look", "exception"]
+    assert names(span) == ["poll", "exception"]
     recorded = dict(span.events[-1].attributes or {})
     assert recorded["exception.type"] == "prolific_async.errors.BatchFailedError"
 
@@ -319,7 +319,7 @@ async def test_wait_all_has_a_span_for_each_batch(
     }
     assert names(of[pending])[-1] == "left"
     assert set(parents(traces.waits)) == {caller.get_span_context().span_id}
-    assert [names(span) for span in traces.waits[:2]] == [["look"]] * 2, "each of the two waits"
+    assert [names(span) for span in traces.waits[:2]] == [["poll"]] * 2, "each of the two waits"
     assert len(traces.waits) == 4
 
 
@@ -333,7 +333,7 @@ async def test_the_span_of_a_ready_batch_ends_long_before_its_call(
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert [names(span)[-1] for span in traces.waits] == ["look", "left"]
+    assert [names(span)[-1] for span in traces.waits] == ["poll", "left"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -368,7 +368,7 @@ async def test_a_slow_watcher_does_not_lengthen_the_span(
     async for _ in client.batches.watch(sim.add_batch(status="READY")):
         (span,) = await ended(traces, 1)
     assert span.status.status_code is StatusCode.OK
-    assert names(span) == ["look"]
+    assert names(span) == ["poll"]
 
 
 async def test_a_watch_that_is_left_says_so(
@@ -377,7 +377,7 @@ async def test_a_watch_that_is_left_says_so(
     async with aclosing(client.batches.watch(sim.add_batch())) as events:
         await anext(events)
     (span,) = traces.waits
-    assert names(span) == ["look", "left"]
+    assert names(span) == ["poll", "left"]
 
 
 @pytest.mark.parametrize("wrong", [{"on_event": 1}, {"timeout": -1}])
@@ -482,7 +482,7 @@ def test_who_stops_the_program_is_heard(error: type[BaseException]) -> None:
         raise error
 
 
-async def test_calls_are_children_of_their_caller_but_looks_of_nobody(
+async def test_calls_are_children_of_their_caller_but_polls_of_nobody(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     batch_id = sim.add_batch()
@@ -495,7 +495,7 @@ async def test_calls_are_children_of_their_caller_but_looks_of_nobody(
         waiting = [asyncio.create_task(wait()) for _ in range(3)]
         while not sim.requests:
             await asyncio.sleep(0.001)
-        client.batches.look_now(batch_id)
+        client.batches.poll_now(batch_id)
         await client.batches.setup(batch_id)
     await asyncio.gather(*waiting)
     of: dict[str, set[int | None]] = {"POST": set(), "GET": set()}
@@ -590,7 +590,7 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
     assert len(traces.below(span)) == 3
 
 
-async def test_a_traced_verb_looks_as_it_did(client: ProlificClient, traces: Traces) -> None:
+async def test_a_traced_verb_polls_as_it_did(client: ProlificClient, traces: Traces) -> None:
     for verb in ("duplicate", "setup", "get", "get_status", "list"):
         traced, plain = getattr(client.batches, verb), getattr(Batches, verb)
         assert inspect.iscoroutinefunction(traced)

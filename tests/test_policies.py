@@ -47,7 +47,7 @@ Policy = type[RetryPolicy] | type[PollPolicy]
 
 
 def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
-    """The gaps of a wait whose every look shows nothing new."""
+    """The gaps of a wait whose every poll shows nothing new."""
     gap = policy.initial
     while True:
         yield policy.jittered(gap, rng.random())

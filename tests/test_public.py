@@ -83,7 +83,7 @@ VERBS: dict[str, dict[str, Any]] = {
     "wait_all": WAITING | {"on_event": None, "return_exceptions": False},
     "as_ready": WAITING | {"on_event": None},
     "watch": WAITING,
-    "look_now": {},
+    "poll_now": {},
 }
 BOUND_VERBS = {
     "duplicate": "duplicate",

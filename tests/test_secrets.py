@@ -32,9 +32,9 @@ from prolific_async import (
     StatusEvent,
     WaitError,
 )
+from prolific_async._api.requests import ROOT
 from prolific_async._http.credentials import Token
-from prolific_async._http.endpoints import ROOT
-from prolific_async.simulator import AfterLooks, Fault, Simulator
+from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.http.raw import plain, serving
 
@@ -256,7 +256,7 @@ async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = 0  # asyncio's log shows each callback
-    async with Simulator(setup=AfterLooks(1), token=TOKEN) as sim:
+    async with Simulator(setup=AfterPolls(1), token=TOKEN) as sim:
         client = ProlificClient(TOKEN, base_url=sim.url, poll=QUICK_POLL, retry=QUICK_RETRY)
         async with client:
             events: list[StatusEvent] = []

@@ -20,8 +20,8 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._http.budget import Budget
-from prolific_async._waiting.timetable import Timetable
+from prolific_async._http.rate_limiter import RateLimiter
+from prolific_async._polling.timetable import Timetable
 from prolific_async.fastapi import BatchId, Client, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
@@ -40,7 +40,7 @@ SOON = 5.0  # seconds; what takes that long hangs
 
 
 def going(sim: Simulator, count: int) -> list[str]:
-    """Add batches that are READY at their third look."""
+    """Add batches that are READY at their third poll."""
     return [sim.add_batch(f"Batch {index}", status="PROCESSING") for index in range(count)]
 
 
@@ -86,30 +86,30 @@ async def test_a_timetable_is_armed_anew_while_its_timer_is_due() -> None:
     assert timers() == []
 
 
-async def test_a_budget_is_not_asked_again_and_again_before_its_time(
+async def test_a_rate_limiter_is_not_asked_again_and_again_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served = 0
-    serve = Budget._serve
+    serve = RateLimiter._serve
 
-    def counted(budget: Budget, loop: asyncio.AbstractEventLoop, *due: float) -> None:
+    def counted(rate_limiter: RateLimiter, loop: asyncio.AbstractEventLoop, *due: float) -> None:
         nonlocal served
         served += 1
-        serve(budget, loop, *due)
+        serve(rate_limiter, loop, *due)
 
-    monkeypatch.setattr(Budget, "_serve", counted)
-    budget = Budget(300.0)
-    await asyncio.gather(*(budget.wait(look=False) for _ in range(100)))
+    monkeypatch.setattr(RateLimiter, "_serve", counted)
+    rate_limiter = RateLimiter(300.0)
+    await asyncio.gather(*(rate_limiter.wait(poll=False) for _ in range(100)))
     assert 100 < served < 300
 
 
-async def test_a_look_may_go_as_soon_as_it_is_told_that_the_pause_is_over() -> None:
-    budget = Budget()
+async def test_a_poll_may_go_as_soon_as_it_is_told_that_the_pause_is_over() -> None:
+    rate_limiter = RateLimiter()
     for tenths in range(10):
         pause = 0.004 + tenths / 10_000  # of which its timers keep the milliseconds
-        budget.pause_looks(asyncio.get_running_loop().time() + pause)
-        await budget.unpaused()
-        assert budget.take_free(asyncio.get_running_loop().time(), look=True)
+        rate_limiter.pause_polls(asyncio.get_running_loop().time() + pause)
+        await rate_limiter.unpaused()
+        assert rate_limiter.take_free(asyncio.get_running_loop().time(), poll=True)
 
 
 # --- the verbs -------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ async def test_wait_all(sim: Simulator, client: ProlificClient, count: int) -> N
     assert [batch.id for batch in await client.batches.wait_all(ids)] == ids
 
 
-async def test_a_crowd_is_looked_at_as_one_from_its_first_look_on(
+async def test_a_crowd_is_polled_as_a_group_from_its_first_poll_on(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, MANY)
@@ -173,7 +173,7 @@ async def test_two_watches(sim: Simulator, client: ProlificClient) -> None:
     assert await asyncio.gather(*map(watched, going(sim, 2))) == ["READY", "READY"]
 
 
-async def test_look_now_twice(sim: Simulator, client: ProlificClient) -> None:
+async def test_poll_now_twice(sim: Simulator, client: ProlificClient) -> None:
     batch_id, other = (sim.add_batch(status="UNINITIALISED") for _ in range(2))
     async with asyncio.TaskGroup() as group:
         for one in (batch_id, other):
@@ -181,8 +181,8 @@ async def test_look_now_twice(sim: Simulator, client: ProlificClient) -> None:
         await asked(sim, 2)
         for one in (batch_id, other):
             sim.set_status(one, "READY")
-            client.batches.look_now(one)
-            client.batches.look_now(one)
+            client.batches.poll_now(one)
+            client.batches.poll_now(one)
 
 
 @pytest.mark.parametrize("count", [1, 2, MANY])

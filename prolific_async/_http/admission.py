@@ -1,11 +1,11 @@
-"""Who may send now: a place among the connections first, and then a turn of the budget."""
+"""Who may send now: a place among the connections first, and then a turn of the rate_limiter."""
 
 from __future__ import annotations
 
 import asyncio
 
-from prolific_async._http.budget import Budget
-from prolific_async._http.places import Places
+from prolific_async._http.connection_slots import ConnectionSlots
+from prolific_async._http.rate_limiter import RateLimiter
 
 
 class Admission:
@@ -13,27 +13,29 @@ class Admission:
 
     def __init__(self, connections: int, max_requests_per_second: float | None) -> None:
         """Take the requests that may be under way at once, and those that may begin in a second."""
-        self.budget = Budget(max_requests_per_second)
-        self._places = Places(connections)
+        self.rate_limiter = RateLimiter(max_requests_per_second)
+        self._places = ConnectionSlots(connections)
 
-    async def enter(self, *, look: bool) -> None:
+    async def enter(self, *, poll: bool) -> None:
         """Wait for a place and then for a turn, so that whoever has that goes at once.
 
-        A pause, which is for looks alone, may be long: who meets one leaves the place to others.
+        A pause, which is for polls alone, may be long: who meets one leaves the place to others.
         """
-        places, budget, loop = self._places, self.budget, asyncio.get_running_loop()
+        places, rate_limiter, loop = self._places, self.rate_limiter, asyncio.get_running_loop()
         entered = False
         while True:
             if not places.take_free():
-                await places.wait(look=look)
+                await places.wait(poll=poll)
             try:
-                entered = budget.take_free(loop.time(), look=look) or await budget.wait(look=look)
+                entered = rate_limiter.take_free(loop.time(), poll=poll) or await rate_limiter.wait(
+                    poll=poll
+                )
             finally:
                 if not entered:
                     places.give_back()
             if entered:
                 return
-            await budget.unpaused()
+            await rate_limiter.unpaused()
 
     def leave(self) -> None:
         """Give the place back."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 from multidict import CIMultiDict
 
-from prolific_async._http.addresses import proxy_for
 from prolific_async._http.admission import Admission
+from prolific_async._http.base_url import proxy_for
 from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 

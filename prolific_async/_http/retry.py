@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.errors import (
     APIStatusError,
     ConnectError,
@@ -21,13 +21,13 @@ from prolific_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from prolific_async._http.endpoints import Request
+    from prolific_async._api.requests import Request
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
 _GET_AGAIN = frozenset({429, 500, 502, 503, 504})
-_LOOK_AGAIN = frozenset({408, 425, 429})
+_POLLS_AGAIN = frozenset({408, 425, 429})
 _MAY_HAVE_RUN = frozenset({408})
 
 
@@ -38,10 +38,10 @@ def get_again(error: ProlificError) -> bool:
     return isinstance(error, TransportError)
 
 
-def look_again(error: ProlificError) -> bool:
-    """Tell whether a wait that failed to look may look again later."""
+def may_poll_again(error: ProlificError) -> bool:
+    """Tell whether a wait that failed to poll may poll again later."""
     if isinstance(error, APIStatusError):
-        return isinstance(error, ServerError) or error.status in _LOOK_AGAIN
+        return isinstance(error, ServerError) or error.status in _POLLS_AGAIN
     return isinstance(error, TransportError | DecodeError)
 
 

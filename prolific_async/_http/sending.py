@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
-    from prolific_async._http.budget import Budget
+    from prolific_async._http.rate_limiter import RateLimiter
     from prolific_async._http.time_limit import Attempt
 
 # Turns of the loop in which it takes in what has come: TLS takes a few to end a connection.
@@ -52,7 +52,7 @@ class Sending:
     gone out. That would pass by the rate limit and the retry policy, so it is kept from it.
 
     Args:
-        budget: Tells when a request that has its connection may go.
+        rate_limiter: Tells when a request that has its connection may go.
         body: Bytes of JSON, None for none.
 
     Attributes:
@@ -62,12 +62,12 @@ class Sending:
 
     """
 
-    __slots__ = ("_begun", "_budget", "_is_connected", "attempt", "body", "is_answered")
+    __slots__ = ("_begun", "_is_connected", "_rate_limiter", "attempt", "body", "is_answered")
 
     attempt: Attempt
 
-    def __init__(self, budget: Budget, body: bytes | None) -> None:
-        self._budget = budget
+    def __init__(self, rate_limiter: RateLimiter, body: bytes | None) -> None:
+        self._rate_limiter = rate_limiter
         self.body = None if body is None else Body(body)
         self._is_connected = False
         self._begun = False
@@ -92,9 +92,9 @@ class Sending:
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
-            if not self._budget.may_go(asyncio.get_running_loop().time()):
+            if not self._rate_limiter.may_go(asyncio.get_running_loop().time()):
                 await self._wait_to_go()
-            if self.body is None:  # else that looks itself, in a later turn of the loop
+            if self.body is None:  # else that polls itself, in a later turn of the loop
                 if not _is_quiet(connection.protocol):
                     await _check_alive(connection.protocol)
                 self._begun = True
@@ -111,9 +111,9 @@ class Sending:
 
     async def _wait_to_go(self) -> None:
         self.attempt.pause()
-        await self._budget.wait_to_go()
+        await self._rate_limiter.wait_to_go()
         self.attempt.resume()
-        if self._budget.is_closed:
+        if self._rate_limiter.is_closed:
             raise ConnectionError("closed")
 
 

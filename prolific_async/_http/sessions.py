@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prolific_async import errors
-from prolific_async._http import borrowed
+from prolific_async._http import session_checks
 from prolific_async._http.connected import Connected, headers_with, own_session
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Sessions:
         self.request_timeout = request_timeout
         self._max_connections = max_connections
         self._max_requests_per_second = max_requests_per_second
-        self._trace_configs = borrowed.checked_kinds(session, trace_configs)
+        self._trace_configs = session_checks.checked_kinds(session, trace_configs)
         self._connected: Connected | None = None
         self._closed = False
 
     @property
-    def looks_at_once(self) -> int:
-        """Looks that may be under way: half of the connections, so that plain calls find one."""
+    def polls_at_once(self) -> int:
+        """Polls that may be under way: half of the connections, so that plain calls find one."""
         return max(1, self._connection_limit() // 2)
 
     def _connection_limit(self) -> int:
@@ -122,7 +122,7 @@ class Sessions:
         if self._borrowed is None:
             session, headers = own_session(self._token, self._base_url, limit, self._trace_configs)
         else:
-            borrowed.check(self._borrowed, self._base_url)
+            session_checks.check(self._borrowed, self._base_url)
             session, headers = self._borrowed, headers_with(self._token)
         connected = self._connected = Connected(
             loop,
@@ -139,7 +139,7 @@ class Sessions:
         if connected is not None:
             if not connected.loop.is_closed():  # else nobody who waits in it can be told
                 connected.closing.set()
-                connected.admission.budget.close()
+                connected.admission.rate_limiter.close()
                 connected.limit.close()
             if self._borrowed is None:
                 await connected.session.close()

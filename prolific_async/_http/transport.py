@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, TypeVar
 import aiohttp
 from yarl import URL
 
-from prolific_async._frames import clear_locals
-from prolific_async._http import answers, borrowed
-from prolific_async._http.bodies import Chunks, read
-from prolific_async._http.failures import passes, translated
+from prolific_async._http import responses, session_checks
+from prolific_async._http.error_translation import passes, translated
+from prolific_async._http.response_body import Chunks, read
 from prolific_async._http.sending import Lost, Sending, others_to_end
 from prolific_async._http.sessions import Sessions
-from prolific_async._logs import log as _log
-from prolific_async._wire.turns import LONG
+from prolific_async._json.slices import LONG
+from prolific_async._logging import log as _log
+from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from prolific_async import errors
-    from prolific_async._http.answers import Answer
+    from prolific_async._api.requests import Request
     from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
-    from prolific_async._http.endpoints import Request
+    from prolific_async._http.responses import Response
 
 T = TypeVar("T")
 
@@ -76,16 +76,16 @@ class Transport(Sessions):
         self,
         request: Request,
         *,
-        look: bool = False,
+        poll: bool = False,
         raw: bool = False,
         within: float = math.inf,
         sent: Callable[[], object] = lambda: None,
-    ) -> Answer:
+    ) -> Response:
         """Send once and read the answer.
 
         Args:
             request: What to send.
-            look: Whether a wait wants it; looks give way to each other and to a Retry-After.
+            poll: Whether a wait wants it; polls give way to each other and to a Retry-After.
             raw: Whether a success is given as it came, as bytes.
             within: Seconds, where they are fewer than request_timeout.
             sent: Called when it is sent, which may be long after this call: never while it waits
@@ -100,11 +100,11 @@ class Transport(Sessions):
         """
         connected = await self._here()
         # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
-        await connected.admission.enter(look=look)
+        await connected.admission.enter(poll=poll)
         failure: BaseException
         try:
             return await self._attempt(
-                connected, request, look=look, raw=raw, within=within, sent=sent
+                connected, request, poll=poll, raw=raw, within=within, sent=sent
             )
         except BaseException as error:  # noqa: BLE001 - it is raised again
             failure = error
@@ -127,7 +127,7 @@ class Transport(Sessions):
 
         """
         connected = await self._here()
-        await connected.admission.enter(look=False)
+        await connected.admission.enter(poll=False)
         failure: BaseException
         try:
             async with AsyncExitStack() as stack:
@@ -157,7 +157,7 @@ class Transport(Sessions):
         self, connected: Connected, request: Request, stack: AsyncExitStack
     ) -> aiohttp.ClientResponse:
         """Send a GET and return its success; the stack is to release it."""
-        sending = Sending(connected.admission.budget, None)
+        sending = Sending(connected.admission.rate_limiter, None)
         sent_at = connected.loop.time()
         try:
             if self._closed or connected.session.closed:
@@ -167,13 +167,13 @@ class Transport(Sessions):
                     sending,
                     lambda: stack.enter_async_context(self._request(connected, request, sending)),
                 )
-                if not (ok := answers.is_success(response.status)):
+                if not (ok := responses.is_success(response.status)):
                     content = await read(request, response)
             _log_end(connected, request, response.status, sent_at)
             if not ok:
-                self._heed(connected, response, sent_at, look=False)
+                self._heed(connected, response, sent_at, poll=False)
                 said = (request, response.status, response.headers, content)
-                answers.decode(*said, secret=self._token.reveal())  # raises what it says
+                responses.decode(*said, secret=self._token.reveal())  # raises what it says
         except (Exception, asyncio.CancelledError) as error:
             if passes(error, may_be_foreign=self._may_be_foreign(connected, error)):
                 raise
@@ -188,13 +188,13 @@ class Transport(Sessions):
         connected: Connected,
         request: Request,
         *,
-        look: bool,
+        poll: bool,
         raw: bool,
         within: float,
         sent: Callable[[], object],
-    ) -> Answer:
+    ) -> Response:
         failure: errors.ProlificError
-        sending = Sending(connected.admission.budget, request.body)
+        sending = Sending(connected.admission.rate_limiter, request.body)
         sent_at = connected.loop.time()
         try:
             if self._closed or connected.session.closed:
@@ -206,13 +206,13 @@ class Transport(Sessions):
                 )
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
-                self._heed(connected, response, sent_at, look=look)
+                self._heed(connected, response, sent_at, poll=poll)
             answer = (request, response.status, response.headers, content)
             if len(content) > LONG:
-                return await answers.decode_long(*answer, secret=self._token.reveal(), raw=raw)
-            return answers.decode(*answer, secret=self._token.reveal(), raw=raw)
+                return await responses.decode_long(*answer, secret=self._token.reveal(), raw=raw)
+            return responses.decode(*answer, secret=self._token.reveal(), raw=raw)
         except (Exception, asyncio.CancelledError) as error:
-            foreign = request.body is None and not look and self._may_be_foreign(connected, error)
+            foreign = request.body is None and not poll and self._may_be_foreign(connected, error)
             is_own = sending.is_answered or not sending.begun
             if passes(error, may_be_foreign=foreign, is_own=is_own):
                 raise
@@ -265,7 +265,7 @@ class Transport(Sessions):
 
     def _may_be_foreign(self, connected: Connected, error: BaseException) -> bool:
         """Tell whether an error may be a bug of the application, for all that this client knows."""
-        return not (self._closed or borrowed.is_about_netrc(error, connected.session))
+        return not (self._closed or session_checks.is_about_netrc(error, connected.session))
 
     def _failure(
         self,
@@ -279,8 +279,8 @@ class Transport(Sessions):
         """Return our own error for what an attempt raised."""
         if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
             error = error.__cause__
-        if borrowed.is_about_netrc(error, connected.session):
-            return borrowed.netrc_error()
+        if session_checks.is_about_netrc(error, connected.session):
+            return session_checks.netrc_error()
         return translated(
             request,
             error,
@@ -291,15 +291,15 @@ class Transport(Sessions):
         )
 
     def _heed(
-        self, connected: Connected, response: aiohttp.ClientResponse, sent_at: float, *, look: bool
+        self, connected: Connected, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
     ) -> None:
-        """Slow down, or hold looks back, as an answer asks for."""
+        """Slow down, or hold polls back, as an answer asks for."""
         now = connected.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            connected.admission.budget.slow_down(sent_at, now)
-        asked = answers.retry_after(response.headers) if look else None
+            connected.admission.rate_limiter.slow_down(sent_at, now)
+        asked = responses.retry_after(response.headers) if poll else None
         if asked:
-            connected.admission.budget.pause_looks(now + min(asked, self._retry_after_cap))
+            connected.admission.rate_limiter.pause_polls(now + min(asked, self._retry_after_cap))
 
 
 def _log_end(connected: Connected, request: Request, end: int | str, sent_at: float) -> None:

@@ -61,7 +61,7 @@ class Board(ABC):
         self._news: list[StatusEvent | Ended] = []
 
     def saw(self, event: StatusEvent) -> None:
-        """Take in a look: made for ``on_event``."""
+        """Take in a poll: made for ``on_event``."""
         self._news.append(event)
 
     def ended(self, batch_id: str, outcome: Batch | WaitError) -> None:

@@ -1,4 +1,4 @@
-"""How help pages look: plain text in which nothing is cut, however narrow the terminal.
+"""How help pages poll: plain text in which nothing is cut, however narrow the terminal.
 
 typer's own pages with frames cut the names of options at 40 columns.
 """

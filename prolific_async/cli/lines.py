@@ -13,7 +13,7 @@ __all__ = ["JsonLines", "Lines"]
 class Lines(Board):
     """One line when a batch changes its status, and when a wait ends without one.
 
-    Of looks that fail and are made again, the first of each kind is told, else a wait that finds no
+    Of polls that fail and are made again, the first of each kind is told, else a wait that finds no
     network would be silent for minutes.
     """
 
@@ -37,11 +37,11 @@ class Lines(Board):
     def _tell(self, survived: ProlificError) -> None:
         if type(survived) not in self._told:
             self._told.add(type(survived))
-            complain(f"still waiting, though a look failed: {survived}")
+            complain(f"still waiting, though a poll failed: {survived}")
 
 
 class JsonLines(Board):
-    """One JSON document in a line for every look, and for every end."""
+    """One JSON document in a line for every poll, and for every end."""
 
     def __init__(self) -> None:
         """Start without news."""
@@ -52,14 +52,14 @@ class JsonLines(Board):
         for item in news:
             if isinstance(item, StatusEvent):
                 self._newest[item.batch_id] = item
-                print_json(_look_document(item))
+                print_json(_poll_document(item))
             else:
                 print_json(_end_document(item, self._newest.pop(item.batch_id, None)))
 
 
-def _look_document(event: StatusEvent) -> dict[str, object]:
+def _poll_document(event: StatusEvent) -> dict[str, object]:
     return {
-        "kind": "look",
+        "kind": "poll",
         "batch_id": event.batch_id,
         "status": event.status,
         "previous": event.previous,

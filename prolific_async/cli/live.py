@@ -20,7 +20,7 @@ from prolific_async.models import BatchStatus, StatusEvent
 __all__ = ["LiveTable"]
 
 _AROUND_ROWS = 2  # lines: the header and the counts
-_REST = 44  # columns: status, looks, elapsed and a short note, so that 80 show a whole id
+_REST = 44  # columns: status, polls, elapsed and a short note, so that 80 show a whole id
 _SHORT = 12  # columns of a name at least, before something else gives way
 
 
@@ -131,7 +131,7 @@ class LiveTable(Board):
         table.add_column(self._heading, no_wrap=True)
         table.add_column("status", no_wrap=True, min_width=10)
         if not is_narrow:
-            table.add_column("looks", no_wrap=True, justify="right")
+            table.add_column("polls", no_wrap=True, justify="right")
         table.add_column("elapsed", no_wrap=True, justify="right", min_width=7)
         table.add_column("")  # only a column that may wrap gives way; its cells are cut instead
         rows = list(self._rows.values())
@@ -141,8 +141,8 @@ class LiveTable(Board):
             rows = sorted(rows, key=_Row.rank)[:room]
         now = time.monotonic()
         for row in rows:
-            name, status, looks, *rest = row.cells(now, name_width)
-            table.add_row(name, status, *([] if is_narrow else [looks]), *rest)
+            name, status, polls, *rest = row.cells(now, name_width)
+            table.add_row(name, status, *([] if is_narrow else [polls]), *rest)
         return Group(table, self._counts(hidden))
 
     def _counts(self, hidden: int) -> Text:

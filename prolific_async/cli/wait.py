@@ -43,7 +43,7 @@ def wait(
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.
 
-    With --json there is one object a line. For each look: kind ("look"),
+    With --json there is one object a line. For each poll: kind ("poll"),
     batch_id, status, previous, polls, elapsed and next_in (in seconds), error
     (null, or type and message). For each end: kind ("end"), batch_id, outcome
     ("ready", "failed", "not_set_up", "timed_out" or "gave_up"), status, polls,
@@ -57,7 +57,7 @@ def wait(
     Examples:
       prolific-async batch wait "$copy" --timeout 600 && echo ready
       prolific-async batch list "$WORKSPACE_ID" | prolific-async batch wait -
-      prolific-async batch wait - --json < ids.txt > looks.jsonl
+      prolific-async batch wait - --json < ids.txt > polls.jsonl
     """
 
     async def work() -> ExitCode:

@@ -27,11 +27,11 @@ What it promises
 - A worker may die at any point, by SIGKILL too, and go on under the same ``executor_id``. What had
   been begun is resumed as soon as it is back, a thousand waits in a few seconds, and not at the
   pace of ``max_starts_per_second``.
-- Before a duplicate is sent, its name is looked for, and it is recorded that one is about to be
+- Before a duplicate is sent, its name is searched for, and it is recorded that one is about to be
   sent. Only the worker that has the order can record it: one that was believed dead and comes back,
   or whose order was cancelled, sends none.
-- A duplicate that may be under way, since its sender died or its answer was lost, has ``settling``
-  seconds to show in the list. Then another one is sent, if a look that begins later shows none.
+- A duplicate that may be under way, since its sender died or its answer was lost, has ``settle_seconds``
+  seconds to show in the list. Then another one is sent, if a poll that begins later shows none.
 - Two batches of the name are an OutcomeUnknownError that names them, and nothing is sent.
 - A setup is sent when the status shows that none was accepted.
 - An order's time runs from when it was given, through queue, crashes and deploys. When it is over
@@ -40,7 +40,7 @@ What it promises
 - Lost connections, 429, 5xx and a refused token are survived until then; any other refusal (400,
   403, ...) ends the order.
 - An outage of the database, by TCP or by a Unix socket, stops the orders that have something to
-  record, and their worker begins them again ten to twenty ``look_every`` after its end. ``order``
+  record, and their worker begins them again ten to twenty ``poll_every`` after its end. ``order``
   and ``take_over`` try for 30 seconds, ``result`` as long as the order has time and a minute more;
   then they raise a DatabaseUnavailableError. No error of SQLAlchemy's or psycopg's leaves here.
 - A process can end while the database is away, and within a minute when it hangs. The loop's
@@ -50,11 +50,11 @@ What it promises
 What it does not promise
 ------------------------
 The service knows no idempotency key, so a second copy cannot be excluded altogether. It is made
-when a duplicate takes effect more than ``settling`` seconds after its answer was lost or its sender
+when a duplicate takes effect more than ``settle_seconds`` after its answer was lost or its sender
 was found gone; or when a sender is frozen between record and request, its order is moved, and it
 wakes up that much later. Two copies bear the name then, one of which nobody has set up; it costs
-nothing as long as no study uses it. Let ``settling`` be longer than the service, and what stands
-before it, can hold a request; and look for names that are there twice in the workspace's list.
+nothing as long as no study uses it. Let ``settle_seconds`` be longer than the service, and what stands
+before it, can hold a request; and search for names that are there twice in the workspace's list.
 
 A batch of the name is taken for the copy, whoever made it. Orders of two batches under one name are
 two orders, of which the second may be given the first one's copy; so are orders of two
@@ -64,22 +64,22 @@ An order that has failed stays so: ordered again, it raises the same error. Its 
 one, can be waited for by ``client.batches``; or give the order another name.
 
 ``dbos workflow cancel ID`` ends an order: its result raises, and no duplicate is sent any more. A
-wait that has begun looks on until it is over or its worker ends.
+wait that has begun polls on until it is over or its worker ends.
 
 What it costs
 -------------
 Rows written for one order, by DBOS 3.4: 9 on SQLite, 7 on PostgreSQL in five transactions, however
 long it waits; two more for each restart in between, and two (one on PostgreSQL) for each further
-duplicate that has to be sent. A look at the service writes nothing. To give an order takes one
+duplicate that has to be sent. A poll of the service writes nothing. To give an order takes one
 transaction, about 1 ms on PostgreSQL and the disk's flush on SQLite (20 ms on a slow one). It is
-begun ``look_every`` seconds later at most, with four requests: the source, the workspace's list,
+begun ``poll_every`` seconds later at most, with four requests: the source, the workspace's list,
 which orders that begin together share, and the two POSTs. A thousand waits take 30 to 50 MB. A
-worker that has nothing to do reads a few rows each ``look_every``, and all results that a process
+worker that has nothing to do reads a few rows each ``poll_every``, and all results that a process
 awaits are one read more.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits what is
-begun, hence POSTs; looks are limited by each client's ``max_requests_per_second``. Without it, the
-first worker that looks takes all that waits. A worker that comes back is not held to it for what it
+begun, hence POSTs; polls are limited by each client's ``max_requests_per_second``. Without it, the
+first worker that polls takes all that waits. A worker that comes back is not held to it for what it
 had begun, which is no longer counted either: up to a second's worth more may begin then. On SQLite
 several workers may go beyond it: two that look at the same moment both find the second unused.
 
@@ -101,7 +101,7 @@ A worker that never comes back leaves what it has begun PENDING. Move it in one 
 - ``await durable.take_over("worker-7")``, from any process: the other workers go on at once;
 - ``dbos workflow list`` and ``dbos workflow resume ID``, one by one.
 
-Make sure that it is dead. One that is not sends no duplicate any more, but its waits look on.
+Make sure that it is dead. One that is not sends no duplicate any more, but its waits poll on.
 
 Deploys
 -------

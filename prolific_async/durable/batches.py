@@ -22,7 +22,7 @@ from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
 
 _APPLICATION = re.compile("(?!_dbos_)[a-z0-9_-]{3,256}")  # DBOS keeps queues of that prefix
-_PICK_UP_EVERY = 10  # times ``look_every``
+_PICK_UP_EVERY = 10  # times ``poll_every``
 
 
 class Order:
@@ -40,7 +40,7 @@ class Order:
     async def result(self) -> Batch:
         """Return the copy once it is READY, whichever process works on it. It has no client.
 
-        All results that a process awaits cost one look into the database each ``look_every``. An
+        All results that a process awaits cost one query of the database each ``poll_every``. An
         outage of the database is survived for as long as the order has time, and a minute more.
 
         Raises:
@@ -74,13 +74,13 @@ class DurableBatches:
             letters, digits, "-" and "_", without "_dbos_" at its beginning. Others may use the same
             database. An application's own DBOS must have another name there, since it would take
             the orders out of the queue.
-        look_every: Seconds between looks into the database, for results and, in a worker, for
+        poll_every: Seconds between queries of the database, for results and, in a worker, for
             orders: about so long either may take longer. All workers must say the same.
         migrate: Whether to create and to update DBOS's tables; False when that was done by
             ``dbos migrate``, by a role that may.
 
     Raises:
-        ValueError: ``application`` or ``look_every`` makes no sense.
+        ValueError: ``application`` or ``poll_every`` makes no sense.
         ConfigurationError: The URL cannot be read, the database refuses, or this Python's SQLite
             is too old for DBOS: from Python 3.12 on it must be 3.42 or later.
         DatabaseUnavailableError: By ``async with``: there is no database.
@@ -92,12 +92,12 @@ class DurableBatches:
         database_url: str,
         *,
         application: str = "prolific-async",
-        look_every: float = 1.0,
+        poll_every: float = 1.0,
         migrate: bool = True,
     ) -> None:
         if not isinstance(application, str) or not _APPLICATION.fullmatch(application):
             raise ValueError(f"application must be a name that DBOS accepts: {application!r}")
-        self._look_every = number("look_every", look_every, positive=True)
+        self._poll_every = number("poll_every", poll_every, positive=True)
         self._database_url = with_time_limits(checked_database(database_url))
         self._application = application
         self._migrate = migrate
@@ -108,8 +108,8 @@ class DurableBatches:
         await database.open(migrate=self._migrate)
         self._opened = _Parts(
             database,
-            Queues(database, self._application, self._look_every),
-            Results(database, self._look_every),
+            Queues(database, self._application, self._poll_every),
+            Results(database, self._poll_every),
         )
         return self
 
@@ -186,7 +186,7 @@ class DurableBatches:
 
         Args:
             executor_id: Of a process that no longer runs. One that does sends no duplicate any
-                more, but its waits look on.
+                more, but its waits poll on.
 
         Raises:
             DatabaseUnavailableError: There was no database for 30 seconds.
@@ -204,7 +204,7 @@ class DurableBatches:
         *,
         executor_id: str,
         max_starts_per_second: float | None = None,
-        settling: float = 30.0,
+        settle_seconds: float = 30.0,
         config: DBOSConfig | None = None,
     ) -> AsyncGenerator[None]:
         """Carry orders out in this process and this event loop, until the block ends.
@@ -218,7 +218,7 @@ class DurableBatches:
                 after a restart, such as a pod's name in a StatefulSet.
             max_starts_per_second: Orders that all workers begin together, None for no limit. Each
                 makes two POSTs and two reads or three. All workers must say the same.
-            settling: Seconds that a duplicate has to show in the list, from when its answer was
+            settle_seconds: Seconds that a duplicate has to show in the list, from when its answer was
                 lost or its sender was found gone; then it is taken not to have run.
             config: DBOS's further settings, when the process has workflows of its own. The name,
                 the database and the executor's id come from here.
@@ -234,7 +234,7 @@ class DurableBatches:
             max_starts_per_second = number(
                 "max_starts_per_second", max_starts_per_second, positive=True, or_none=True
             )
-        settling = number("settling", settling, positive=True)
+        settle_seconds = number("settle_seconds", settle_seconds, positive=True)
         settings: DBOSConfig = {
             **(config or {}),
             "name": self._application,
@@ -247,9 +247,9 @@ class DurableBatches:
             client.batches,
             settings,
             self._parts.queues,
-            settling=settling,
+            settle_seconds=settle_seconds,
             max_starts_per_second=max_starts_per_second,
-            pick_up_every=_PICK_UP_EVERY * self._look_every,
+            pick_up_every=_PICK_UP_EVERY * self._poll_every,
         ):
             yield
 

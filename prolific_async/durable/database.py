@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from sqlalchemy import exc
 
-from prolific_async._logs import log as _log
-from prolific_async._wording import brief
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
 from prolific_async.durable.threads import in_thread
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy

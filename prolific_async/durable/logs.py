@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import dbos
 
-from prolific_async._logs import report
+from prolific_async._logging import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ _DBOS = str(Path(dbos.__file__).parent)  # applications log by DBOS's logger, to
 class QuietDBOS(logging.Filter):
     """Drops DBOS's warning of each workflow that stops to go on later, and repeats of outages.
 
-    In an outage each of DBOS's threads warns at each look for work.
+    In an outage each of DBOS's threads warns at each search for work.
     """
 
     def __init__(self, work: Work) -> None:

@@ -11,10 +11,10 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from prolific_async._http import endpoints
-from prolific_async._http.retry import look_again
-from prolific_async._logs import log as _log
-from prolific_async._posts.search import candidates_of, namesakes
+from prolific_async._api import requests
+from prolific_async._http.retry import may_poll_again
+from prolific_async._logging import log as _log
+from prolific_async._recovery.copy_search import candidates_of, namesakes
 from prolific_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def passes(error: BaseException | None) -> bool:
     """Tell whether an order survives a failure; a refused token is its worker's, not its own."""
     return isinstance(error, AuthenticationError) or (
-        isinstance(error, ProlificError) and look_again(error)
+        isinstance(error, ProlificError) and may_poll_again(error)
     )
 
 
@@ -61,7 +61,7 @@ async def wait(
         except WaitFailedError as error:
             if not passes(error.failure) or left == 0:
                 raise
-            _log.warning("%s; it is looked at again", error)
+            _log.warning("%s; it is polled again", error)
         left = terms.seconds_left()
         await asyncio.sleep(pauses.maximum if left is None else min(pauses.maximum, left))
 
@@ -76,9 +76,9 @@ class Making:
     Args:
         batches: The client's.
         terms: What to bring about.
-        settling: Seconds after which a duplicate that may be under way and does not show did not
+        settle_seconds: Seconds after which a duplicate that may be under way and does not show did not
             run, from when its answer was lost or from when its sender was found to be gone.
-        pauses: The gaps between tries, and between looks for a copy that may still appear.
+        pauses: The gaps between tries, and between searches for a copy that may still appear.
 
     """
 
@@ -87,14 +87,14 @@ class Making:
         batches: Batches,
         terms: Terms,
         *,
-        settling: float,
+        settle_seconds: float,
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
         self._search = batches._search  # noqa: SLF001 - of this package, and for none else
         self._prefix = batches._prefix  # noqa: SLF001 - as above
         self._terms = terms
-        self._settling = settling
+        self._settle_seconds = settle_seconds
         self._settled_at = -math.inf
         self._pauses = pauses
         self._gap = pauses.initial
@@ -120,7 +120,7 @@ class Making:
         async with self._within_its_time():
             while True:
                 self._tries += 1
-                # Asked before the look, which must see what has settled.
+                # Asked before the poll, which must see what has settled.
                 settled = self._copy_id is not None or _now() >= self._settled_at
                 try:
                     if self._copy_id is None:
@@ -152,7 +152,7 @@ class Making:
             try:
                 copy = await self._batches.duplicate(terms.source_id, name=terms.name)
             except OutcomeUnknownError as error:
-                _log.warning("%s; it is looked for", error)
+                _log.warning("%s; it is searched for", error)
                 self._lose(error)
             except ProlificError as error:
                 self._lost = None
@@ -163,7 +163,7 @@ class Making:
 
     def _lose(self, error: OutcomeUnknownError) -> None:
         self._lost = error
-        self._settled_at = _now() + self._settling
+        self._settled_at = _now() + self._settle_seconds
 
     @asynccontextmanager
     async def _within_its_time(self) -> AsyncIterator[None]:
@@ -201,7 +201,7 @@ class Making:
 
     @property
     def _path(self) -> str:
-        return endpoints.change(self._terms.source_id, "duplicate", prefix=self._prefix).path
+        return requests.change(self._terms.source_id, "duplicate", prefix=self._prefix).path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""
@@ -214,7 +214,7 @@ class Making:
                 copy_id, dataset_id=terms.dataset_id, tasks_per_group=terms.tasks_per_group
             )
         except OutcomeUnknownError as error:
-            _log.warning("%s; its status is looked at", error)
+            _log.warning("%s; its status is polled", error)
             return False
         except BadRequestError:
             # The one before it was under way, and has been accepted meanwhile.

@@ -10,7 +10,7 @@ from dbos import DBOS
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.durable.database import is_outage
 from prolific_async.durable.terms import is_order
 from prolific_async.errors import ProlificError
@@ -74,7 +74,7 @@ class Orders:
                     await self._give_again(stopped, queues, executor_id)
             except Exception as error:  # noqa: BLE001 - without it, orders are stranded for ever
                 _log.warning(
-                    "%s; orders that have stopped are looked for later",
+                    "%s; orders that have stopped are searched for later",
                     error,
                     exc_info=not isinstance(error, ProlificError),
                 )

@@ -26,14 +26,14 @@ class Queues:
     Args:
         database: Where they are kept.
         application: DBOS's name for the application.
-        look_every: Seconds between a worker's looks for orders.
+        poll_every: Seconds between a worker's searches for orders.
 
     """
 
-    def __init__(self, database: Database, application: str, look_every: float) -> None:
+    def __init__(self, database: Database, application: str, poll_every: float) -> None:
         self._database = database
         self._application = application
-        self._look_every = look_every
+        self._poll_every = poll_every
         self._orders = f"{application}:orders"
         # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
         # thousand waits would be resumed no faster than a thousand copies may be made.
@@ -49,7 +49,7 @@ class Queues:
                     DBOSClient.register_queue,
                     name=queue,
                     limiter=its_limiter,
-                    polling_interval_sec=self._look_every,
+                    polling_interval_sec=self._poll_every,
                 )
             )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbos import error as dbos_error
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.durable.database import DatabaseUnavailableError
 from prolific_async.durable.terms import Terms
 from prolific_async.errors import WaitTimeoutError
@@ -37,19 +37,19 @@ class Results:
 
     Args:
         database: Where they are kept.
-        look_every: Seconds between looks.
+        poll_every: Seconds between polls.
         margin: Seconds beyond an order's time that its worker has to record its end, an outage of
             the database included.
 
     """
 
-    def __init__(self, database: Database, look_every: float, *, margin: float = 60.0) -> None:
+    def __init__(self, database: Database, poll_every: float, *, margin: float = 60.0) -> None:
         self._database = database
-        self._look_every = look_every
+        self._poll_every = poll_every
         self._margin = margin
         self._awaited: defaultdict[str, set[Ended]] = defaultdict(set)
-        self._look_now = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
+        self._poll_now = asyncio.Event()
+        self._polling: asyncio.Task[None] | None = None
         self._outage: DatabaseUnavailableError | None = None
 
     async def of(self, workflow_id: str) -> Any:
@@ -69,19 +69,19 @@ class Results:
         raise late
 
     async def close(self) -> None:
-        """End the looks, and cancel whoever awaits a result."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        """End the polls, and cancel whoever awaits a result."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
         for ended in self._pending(list(self._awaited)):
             ended.cancel()
 
     async def _end_of(self, workflow_id: str) -> WorkflowStatus:
         ended: Ended = asyncio.get_running_loop().create_future()
         self._awaited[workflow_id].add(ended)
-        self._look_now.set()
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+        self._poll_now.set()
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
         try:
             return await ended
         finally:
@@ -89,25 +89,25 @@ class Results:
             if not self._awaited[workflow_id]:
                 del self._awaited[workflow_id]
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
             while self._awaited:
-                self._look_now.clear()
-                await self._look_once(list(self._awaited))
+                self._poll_now.clear()
+                await self._poll_once(list(self._awaited))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._look_every):
-                        await self._look_now.wait()
+                    async with asyncio.timeout(self._poll_every):
+                        await self._poll_now.wait()
         except Exception as error:  # noqa: BLE001 - they all get it
             for ended in self._pending(list(self._awaited)):
                 ended.set_exception(error)
         finally:
-            self._looking = None
+            self._polling = None
 
-    async def _look_once(self, ids: list[str]) -> None:
+    async def _poll_once(self, ids: list[str]) -> None:
         try:
             for start in range(0, len(ids), AT_ONCE):
-                look = partial(_ended, ids=ids[start : start + AT_ONCE])
-                for workflow in await self._database.attempt(look):
+                poll = partial(_ended, ids=ids[start : start + AT_ONCE])
+                for workflow in await self._database.attempt(poll):
                     for ended in self._pending([workflow.workflow_id]):
                         ended.set_result(workflow)
         except DatabaseUnavailableError as error:

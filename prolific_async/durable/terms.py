@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from prolific_async._http.endpoints import checked_id
+from prolific_async._api.requests import checked_id
 from prolific_async._numbers import number, whole
 from prolific_async.models import Batch
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos import DBOS
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.durable.making import Making, wait
 from prolific_async.errors import ConfigurationError, ProlificError
 
@@ -31,16 +31,16 @@ class Work:
 
     Args:
         batches: The client's, which all workflows share.
-        settling: As for ``Making``.
+        settle_seconds: As for ``Making``.
 
     Attributes:
         left: Ids of orders that are left for the next start of a worker, as the client is closed.
 
     """
 
-    def __init__(self, batches: Batches, settling: float) -> None:
+    def __init__(self, batches: Batches, settle_seconds: float) -> None:
         self._batches = batches
-        self._settling = settling
+        self._settle_seconds = settle_seconds
         self._loop = asyncio.get_running_loop()
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
         self._workflows: set[asyncio.Task[Any]] = set()  # in DBOS's loop
@@ -66,7 +66,7 @@ class Work:
 
         Called by DBOS, in its loop.
         """
-        making = Making(self._batches, terms, settling=self._settling)
+        making = Making(self._batches, terms, settle_seconds=self._settle_seconds)
 
         async def make() -> str | None:
             with self._left_for_later():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.durable.database import translated
 from prolific_async.durable.logs import quiet_dbos
 from prolific_async.durable.terms import NAME, Terms
@@ -77,7 +77,7 @@ async def worker(
     settings: DBOSConfig,
     queues: Queues,
     *,
-    settling: float,
+    settle_seconds: float,
     max_starts_per_second: float | None,
     pick_up_every: float,
 ) -> AsyncGenerator[None]:
@@ -87,9 +87,9 @@ async def worker(
         batches: The client's.
         settings: DBOS's.
         queues: Of the application.
-        settling: As for ``Making``.
+        settle_seconds: As for ``Making``.
         max_starts_per_second: As for ``DurableBatches.worker``.
-        pick_up_every: Seconds between looks for orders that an outage has stopped.
+        pick_up_every: Seconds between searches for orders that an outage has stopped.
 
     Raises:
         ConfigurationError: This process has a worker, or a DBOS that is not a worker's; or the
@@ -106,7 +106,7 @@ async def worker(
         **settings,
     }
     executor_id = settings["executor_id"] or ""
-    work = Work(batches, settling)
+    work = Work(batches, settle_seconds)
     with at_work(work), quiet_dbos(work):
         dbos = WorkersDBOS.make(settings)
         picking_up: asyncio.Task[None] | None = None

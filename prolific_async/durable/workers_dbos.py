@@ -12,7 +12,7 @@ import psycopg
 import sqlalchemy as sa
 from dbos import DBOS
 
-from prolific_async._logs import log as _log
+from prolific_async._logging import log as _log
 from prolific_async.durable.outages import Orders
 from prolific_async.errors import ConfigurationError
 

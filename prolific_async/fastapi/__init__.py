@@ -68,9 +68,9 @@ catch it where they may be. A handler of your own for one of these errors goes b
 ``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection, of
 which a browser opens no more than six to a host over HTTP/1.1. It yields
 
-- ``status`` for every look, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
-  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the look failed, in a fixed
-  sentence. READY is the last of a batch. A browser that reads slowly misses looks that newer ones
+- ``status`` for every poll, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
+  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the poll failed, in a fixed
+  sentence. READY is the last of a batch. A browser that reads slowly misses polls that newer ones
   have replaced: no more than one of each batch is kept for it.
 - ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
   ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the problem document that the
@@ -80,7 +80,7 @@ which a browser opens no more than six to a host over HTTP/1.1. It yields
   with 204, which tells browsers to stop.
 
 A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
-again by the browser after one to three seconds. Nothing is lost: the first look tells where each
+again by the browser after one to three seconds. Nothing is lost: the first poll tells where each
 batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
 15 s. What your own route raises after the first event can only break the stream.
 

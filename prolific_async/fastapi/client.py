@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
 from pydantic import AfterValidator
 
-from prolific_async._http.endpoints import checked_id
+from prolific_async._api.requests import checked_id
 from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError
 

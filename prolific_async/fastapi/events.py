@@ -90,7 +90,7 @@ class _WaitEvents:
             batches,
             timeout=timeout,
             poll=poll,
-            on_event=lambda look: untold.put("status", look.batch_id, self._look(look)),
+            on_event=lambda poll: untold.put("status", poll.batch_id, self._poll(poll)),
         )
         following = asyncio.create_task(self._follow(outcomes, untold))
         self._going.append(following)
@@ -120,9 +120,9 @@ class _WaitEvents:
             untold.end()
         return ends
 
-    def _look(self, look: StatusEvent) -> dict[str, Any]:
-        error = look.error and problem_of(look.error, self._connection).detail
-        return attrs.asdict(look) | {"error": error}
+    def _poll(self, poll: StatusEvent) -> dict[str, Any]:
+        error = poll.error and problem_of(poll.error, self._connection).detail
+        return attrs.asdict(poll) | {"error": error}
 
     def _failure(self, error: WaitError) -> dict[str, Any]:
         problem = told(error, self._connection)

@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
-from prolific_async._logs import log as _log
-from prolific_async._wording import brief
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
 
 __all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
 

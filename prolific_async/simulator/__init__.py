@@ -2,7 +2,7 @@
 
 It keeps workspaces, datasets and batches, answers as the service does, and goes wrong on command:
 
-    async with Simulator(setup=AfterLooks(3)) as sim:
+    async with Simulator(setup=AfterPolls(3)) as sim:
         batch_id = sim.add_batch("Original", datapoints=200)
         sim.inject("POST", "/duplicate", Fault(503, headers={"Retry-After": "1"}), times=2)
         ...                      # let the program under test work with sim.url and sim.token
@@ -16,14 +16,14 @@ the service's back. It shares no code with the client, so that a bug of one can'
 """
 
 from prolific_async.simulator.bodies import OmittedBody
-from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.faults import Fault
 from prolific_async.simulator.log import SeenRequest
 from prolific_async.simulator.records import BatchSnapshot
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = [
-    "AfterLooks",
+    "AfterPolls",
     "AfterSeconds",
     "BatchSnapshot",
     "Ending",

@@ -1,4 +1,4 @@
-"""What a test may do behind the service's back: fill it, look inside, change it."""
+"""What a test may do behind the service's back: fill it, poll inside, change it."""
 
 import functools
 import json
@@ -42,7 +42,7 @@ def _alone(
 
 
 class _Batches(Mapping[str, BatchSnapshot]):
-    """The batches by id, each copied when it is asked for: looking one up costs one."""
+    """The batches by id, each copied when it is asked for: polling one up costs one."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -73,7 +73,7 @@ class Backstage:
 
     @property
     def batches(self) -> Mapping[str, BatchSnapshot]:
-        """The batches by id, oldest first, as they stand now. Reading them is no look."""
+        """The batches by id, oldest first, as they stand now. Reading them is no poll."""
         return _Batches(self._state)
 
     @_alone

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = ["DESCRIPTION", "OPTIONS", "Option", "main", "serve"]
@@ -47,7 +47,7 @@ A batch may have a name, batch_id, workspace_id, status, datapoints,
 instructions, tasks_per_group and dataset_status. Its id is the answer.
 
 Examples:
-  prolific-async simulate --port 0 --setup looks:3
+  prolific-async simulate --port 0 --setup polls:3
   curl "$PROLIFIC_URL/_simulator/faults" \\
     -H "Authorization: Token $PROLIFIC_TOKEN" \\
     -d '{"method": "POST", "route": "/setup", "status": 503}'"""
@@ -87,11 +87,11 @@ def _ending(text: str) -> Ending:
             return Immediately()
         if kind == "seconds":
             return AfterSeconds(float(number))
-        if kind == "looks":
-            return AfterLooks(int(number))
+        if kind == "polls":
+            return AfterPolls(int(number))
     except ValueError:
         pass  # said below, as of any other text
-    raise ValueError(f"{text!r} is not immediately, seconds:N or looks:N")
+    raise ValueError(f"{text!r} is not immediately, seconds:N or polls:N")
 
 
 def _visible(text: str) -> str:
@@ -106,7 +106,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "port": Option("PORT", "Port to listen on at 127.0.0.1; 0 is any free one.", _port, "8765"),
         "setup": Option(
             "WHEN",
-            "When a set-up ends: immediately, seconds:N, or looks:N (after N polls).",
+            "When a set-up ends: immediately, seconds:N, or polls:N (after N polls).",
             _ending,
             "seconds:5",
         ),

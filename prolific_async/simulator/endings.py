@@ -7,7 +7,7 @@ import attrs
 
 from prolific_async.simulator.numbers import real, whole
 
-__all__ = ["AfterLooks", "AfterSeconds", "Ending", "Immediately", "is_over"]
+__all__ = ["AfterPolls", "AfterSeconds", "Ending", "Immediately", "is_over"]
 
 
 def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -39,38 +39,38 @@ class AfterSeconds:
 
 
 @attrs.frozen
-class AfterLooks:
-    """So many looks show PROCESSING, the next one shows the end.
+class AfterPolls:
+    """So many polls show PROCESSING, the next one shows the end.
 
-    A look is any answer that shows the batch's status: its status, the batch itself, or the list
-    that holds it. No clock is involved, so a test runs as fast as its client looks.
+    A poll is any answer that shows the batch's status: its status, the batch itself, or the list
+    that holds it. No clock is involved, so a test runs as fast as its client polls.
 
     Args:
-        looks: Zero or more.
+        polls: Zero or more.
 
     Raises:
-        ValueError: `looks` is negative.
+        ValueError: `polls` is negative.
         TypeError: It is no whole number.
     """
 
-    looks: int = attrs.field(
+    polls: int = attrs.field(
         converter=whole, validator=[attrs.validators.instance_of(int), _not_negative]
     )
 
 
-Ending = Immediately | AfterSeconds | AfterLooks
+Ending = Immediately | AfterSeconds | AfterPolls
 
 
-def is_over(ending: Ending, *, elapsed: float, looks: int) -> bool:
+def is_over(ending: Ending, *, elapsed: float, polls: int) -> bool:
     """Tell whether a set-up has ended.
 
     Args:
         ending: When it ends.
         elapsed: Seconds since it was accepted.
-        looks: Looks at the batch since then, the present one among them.
+        polls: Polls at the batch since then, the present one among them.
     """
     if isinstance(ending, AfterSeconds):
         return elapsed >= ending.seconds
-    if isinstance(ending, AfterLooks):
-        return looks > ending.looks
+    if isinstance(ending, AfterPolls):
+        return polls > ending.polls
     return True

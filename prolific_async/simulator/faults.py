@@ -33,7 +33,7 @@ class Fault:
 
     With `status` or `body` the client gets that answer instead of the real one, and the request
     is not applied. Everything else spoils the real answer: the request is applied, counted as a
-    look, and what it changed stays changed even when the client never hears of it.
+    poll, and what it changed stays changed even when the client never hears of it.
 
     Args:
         status: The status to answer, 200 to 599. With a `body` alone it is 200. With neither, the

@@ -66,11 +66,11 @@ class Dataset:
 
 @attrs.define
 class Run:
-    """A set-up on its way: when it ends, when it began, how often it has been looked at."""
+    """A set-up on its way: when it ends, when it began, how often it has been polled."""
 
     ending: Ending
     began: float
-    looks: int = 0
+    polls: int = 0
 
 
 @attrs.define(kw_only=True, eq=False)

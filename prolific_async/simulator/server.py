@@ -204,7 +204,7 @@ async def _spoil(
         for begin in range(0, len(body), piece or 1):
             if begin and fault.drip is not None:
                 await asyncio.sleep(fault.drip)
-            # Before it is sent, as the status: a client in another thread may look at once.
+            # Before it is sent, as the status: a client in another thread may poll once.
             arrival.over = begin + piece >= len(body)
             await response.write(body[begin : begin + piece])
         # An orderly end, so that the client surely gets the bytes before it.

@@ -106,13 +106,13 @@ class Service:
         workspace = self._state.workspaces.get(workspace_id)
         if workspace is None:
             raise _Refusal(404, "There is no such workspace.")
-        return json_answer(200, list_json(map(self._state.look, workspace.values())))
+        return json_answer(200, list_json(map(self._state.poll, workspace.values())))
 
     def _get(self, batch: Batch, _: Call) -> Answer:
-        return json_answer(200, batch_json(self._state.look(batch)))
+        return json_answer(200, batch_json(self._state.poll(batch)))
 
     def _status(self, batch: Batch, _: Call) -> Answer:
-        return json_answer(200, json.dumps({"status": self._state.look(batch).status}).encode())
+        return json_answer(200, json.dumps({"status": self._state.poll(batch).status}).encode())
 
     def _setup(self, batch: Batch, call: Call) -> Answer:
         body = _json_object(call.body)

@@ -12,7 +12,7 @@ from typing import Self
 from prolific_async.simulator.backstage import Backstage
 from prolific_async.simulator.blocked import LoopWatch
 from prolific_async.simulator.control import Control
-from prolific_async.simulator.endings import AfterLooks, Ending
+from prolific_async.simulator.endings import AfterPolls, Ending
 from prolific_async.simulator.faults import Fault, FaultScript
 from prolific_async.simulator.log import RequestLog, SeenRequest
 from prolific_async.simulator.records import BatchSnapshot
@@ -23,7 +23,7 @@ from prolific_async.simulator.thread import ServingThread
 
 __all__ = ["Simulator"]
 
-_DEFAULT_SETUP = AfterLooks(1)
+_DEFAULT_SETUP = AfterPolls(1)
 _LOG_SIZE = 100_000  # some 200 MB, which no test comes near
 
 
@@ -37,9 +37,9 @@ class Simulator(Backstage):
     It can be filled before it is started. Nothing of it can be reached from another machine.
 
     Args:
-        setup: When a set-up ends: `Immediately()`, `AfterSeconds(s)`, `AfterLooks(n)`, or a
+        setup: When a set-up ends: `Immediately()`, `AfterSeconds(s)`, `AfterPolls(n)`, or a
             function that is given the batch and returns one of them, in the thread that serves.
-            One look by default.
+            One poll by default.
         token: What requests must carry as `Authorization: Token …`; made up if left out.
         workspace_id: Of the workspace that is there from the start; made up if left out.
         port: 0 for any free one.

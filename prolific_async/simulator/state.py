@@ -2,7 +2,7 @@
 
     UNINITIALISED --set up--> PROCESSING --> READY, or ERROR
 
-Nothing runs in the background: a set-up ends when somebody looks and its ending says that it is
+Nothing runs in the background: a set-up ends when somebody polls and its ending says that it is
 over. Time comes from two functions handed in, the loop's clock in seconds and the time of day.
 
 Requests and tests may come from different threads: both hold the state's lock meanwhile.
@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 from prolific_async.simulator.endings import (
-    AfterLooks,
+    AfterPolls,
     AfterSeconds,
     Ending,
     Immediately,
@@ -108,17 +108,17 @@ class State:
         del self.batches[batch.id], self.workspaces[batch.workspace_id][batch.id]
 
     def settle(self, batch: Batch) -> Batch:
-        """Bring a batch up to date without looking at it; returns it."""
+        """Bring a batch up to date without polling it; returns it."""
         run = batch.run
-        if run and is_over(run.ending, elapsed=self.now() - run.began, looks=run.looks):
+        if run and is_over(run.ending, elapsed=self.now() - run.began, polls=run.polls):
             batch.status = ERROR if batch.fails else READY
             batch.run = None
         return batch
 
-    def look(self, batch: Batch) -> Batch:
-        """Count one look and bring the batch up to date; returns it."""
+    def poll(self, batch: Batch) -> Batch:
+        """Count one poll and bring the batch up to date; returns it."""
         if batch.run:
-            batch.run.looks += 1
+            batch.run.polls += 1
         return self.settle(batch)
 
     def set_up(self, batch: Batch, *, dataset_id: str | None, tasks_per_group: int) -> None:
@@ -182,8 +182,8 @@ class State:
 
 def checked_ending(ending: object) -> Ending:
     """Return `ending` if it is one. Raises TypeError otherwise."""
-    if not isinstance(ending, Immediately | AfterSeconds | AfterLooks):
+    if not isinstance(ending, Immediately | AfterSeconds | AfterPolls):
         raise TypeError(
-            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterLooks(…)"
+            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
         )
     return ending

@@ -189,7 +189,7 @@ def test_errors_name_no_attributes(
 
 def test_advice_names_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
     complain(BatchNotSetUpError("b1", None, 61.0, 9, ()))
-    told = "found UNINITIALISED for too long: call setup (no status seen, 9 looks in 61.0 s)\n"
+    told = "found UNINITIALISED for too long: call setup (no status seen, 9 polls in 61.0 s)\n"
     assert capsys.readouterr().err == f"waiting for batch b1 {told}"
 
 
@@ -200,10 +200,10 @@ def test_errors_name_the_option(batch_id: str, cli: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     ran = cli("batch", "wait", batch_id, "--url", url, "--timeout", "0", "--json")
-    look, _ = map(json.loads, ran.lines)
+    poll, _ = map(json.loads, ran.lines)
     assert "--url" in ran.err
     assert "base_url" not in ran.err + ran.out
-    assert look["error"]["message"] in ran.err
+    assert poll["error"]["message"] in ran.err
 
 
 def test_a_wrong_token_is_the_services_refusal(

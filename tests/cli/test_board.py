@@ -1,4 +1,4 @@
-"""What is shown of given looks and ends, without a service."""
+"""What is shown of given polls and ends, without a service."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -20,22 +20,22 @@ UNINITIALISED, READY, ERROR = BatchStatus.UNINITIALISED, BatchStatus.READY, Batc
 News = list[StatusEvent | Ended]
 
 
-def look(batch_id: str, status: BatchStatus, *, next_in: float | None = None) -> StatusEvent:
+def poll(batch_id: str, status: BatchStatus, *, next_in: float | None = None) -> StatusEvent:
     return StatusEvent(batch_id, status, None, 1, 12.34, next_in)
 
 
 def ready(batch_id: str) -> News:
-    return [look(batch_id, READY), Ended(batch_id, samples.batch("READY", batch_id))]
+    return [poll(batch_id, READY), Ended(batch_id, samples.batch("READY", batch_id))]
 
 
 def failed(batch_id: str) -> News:
     end = BatchFailedError(batch_id, ERROR, 12.34, 1, (), None)
-    return [look(batch_id, ERROR), Ended(batch_id, end)]
+    return [poll(batch_id, ERROR), Ended(batch_id, end)]
 
 
 def timed_out(batch_id: str) -> News:
     end = WaitTimeoutError(batch_id, UNINITIALISED, 15.06, 1, ())
-    return [look(batch_id, UNINITIALISED, next_in=1.0), Ended(batch_id, end)]
+    return [poll(batch_id, UNINITIALISED, next_in=1.0), Ended(batch_id, end)]
 
 
 def frames(ids: Iterable[str], news: Iterable[News]) -> list[list[str]]:
@@ -60,8 +60,8 @@ def test_a_table_tells_for_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch)
 
     def news() -> Iterator[News]:
         nonlocal now
-        looked, ended = timed_out("b1")
-        yield [looked]
+        polled, ended = timed_out("b1")
+        yield [polled]
         now += 0.5
         yield []
         yield [ended]
@@ -76,9 +76,9 @@ def test_what_does_not_fit_the_screen_is_counted_and_what_waits_comes_first() ->
     broken = [f"broken-{number}" for number in range(2)]
     waiting = [f"waiting-{number}" for number in range(15)]
     ids = [*done, *broken, *waiting]
-    looks: News = [look(batch_id, UNINITIALISED, next_in=1.0) for batch_id in ids]
+    polls: News = [poll(batch_id, UNINITIALISED, next_in=1.0) for batch_id in ids]
     ends = [*chain.from_iterable(map(ready, done)), *chain.from_iterable(map(failed, broken))]
-    first, cut, last = frames(ids, [looks, ends])
+    first, cut, last = frames(ids, [polls, ends])
     assert [line.split()[0] for line in first[1:-1]] == ids[:22]
     assert [line.split()[0] for line in cut[1:-1]] == [*waiting, *broken, *done[:5]]
     assert (len(first), len(cut)) == (24, 24)

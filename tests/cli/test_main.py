@@ -84,7 +84,7 @@ def test_the_core_alone_has_the_help_of_simulate_and_the_version() -> None:
 def test_the_core_alone_tells_wrong_usage_of_simulate() -> None:
     out, err = (process := core_only("simulate", "--setup", "soon")).communicate()
     assert (process.returncode, out) == (2, "")
-    assert "--setup: 'soon' is not immediately, seconds:N or looks:N\n" in err
+    assert "--setup: 'soon' is not immediately, seconds:N or polls:N\n" in err
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_an_id_given_twice_is_awaited_once(account: Simulator, ready: str, cli: 
     assert sum(request.path.endswith("/status") for request in account.requests) <= 1
 
 
-def test_json_tells_every_look_and_every_end(
+def test_json_tells_every_poll_and_every_end(
     ready: str, failed: str, pending: str, cli: Any
 ) -> None:
     ran = cli("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0", "--json")
@@ -95,17 +95,17 @@ def test_json_tells_every_look_and_every_end(
     assert ends[failed]["error"]["type"] == "BatchFailedError"
     assert (ends[pending]["batch"], ends[pending]["status"]) == (None, "UNINITIALISED")
 
-    (look,) = [each for each in documents if each["kind"] == "look" and each["batch_id"] == pending]
-    assert look["status"] == "UNINITIALISED"
-    assert (look["polls"], look["previous"], look["error"]) == (1, None, None)
+    (poll,) = [each for each in documents if each["kind"] == "poll" and each["batch_id"] == pending]
+    assert poll["status"] == "UNINITIALISED"
+    assert (poll["polls"], poll["previous"], poll["error"]) == (1, None, None)
 
 
-def test_json_names_the_failure_of_a_look(account: Simulator, ready: str, cli: Any) -> None:
+def test_json_names_the_failure_of_a_poll(account: Simulator, ready: str, cli: Any) -> None:
     account.inject("GET", "/status", Fault(503), times=None)
     account.inject("GET", f"/{ready}", Fault(503), times=None)
     ran = cli("batch", "wait", ready, "--timeout", "0", "--json")
-    look, end = (json.loads(line) for line in ran.lines)
-    assert look["error"]["type"] == "ServerError"
+    poll, end = (json.loads(line) for line in ran.lines)
+    assert poll["error"]["type"] == "ServerError"
     assert (ran.code, end["outcome"]) == (3, "timed_out")
 
 
@@ -113,7 +113,7 @@ def test_a_terminal_gets_a_table(ready: str, failed: str, pending: str, terminal
     ran = terminal("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0")
     assert ran.code == 1
     table = ran.screen.splitlines()[-6:]
-    assert table[0].split() == ["batch", "status", "looks", "elapsed"]
+    assert table[0].split() == ["batch", "status", "polls", "elapsed"]
     assert table[1].split() == [ready, "READY", "1", "0.0", "s", "200", "tasks"]
     assert table[2].split() == [failed, "ERROR", "1", "0.0", "s", "failed"]
     assert table[3].split() == [pending, "UNINITIALISED", "1", "0.0", "s", "timed", "out"]
@@ -152,7 +152,7 @@ def test_ids_can_be_told_apart_on_any_screen(
         account.add_batch(batch_id=batch_id, status="READY")
     ran = terminal("batch", "wait", *ids, failed, account.add_batch(), "--timeout", "0")
     heading, *rows = ran.screen[ran.screen.rindex("batch ") :].splitlines()
-    assert ("looks" in heading) == (columns != "40")
+    assert ("polls" in heading) == (columns != "40")
     names = [row.split()[0] for row in rows[:30]]
     assert len(set(names)) == 30
     assert {len(name) for name in names} == {shown}
@@ -162,7 +162,7 @@ def test_ids_can_be_told_apart_on_any_screen(
     assert "..." not in ran.screen, "the counts, too, have room while it runs"
 
 
-def test_a_wait_whose_time_is_over_says_why_its_last_look_failed(
+def test_a_wait_whose_time_is_over_says_why_its_last_poll_failed(
     account: Simulator, ready: str, cli: Any, terminal: Any
 ) -> None:
     account.inject("GET", "/status", Fault(503), times=None)
@@ -180,20 +180,20 @@ LOST = ConnectError("GET", "/status", "refused")
 LATE = RequestTimeoutError("GET", "/status", "30 s")
 
 
-def test_lines_tell_once_why_looks_fail(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_tell_once_why_polls_fail(capsys: pytest.CaptureFixture[str]) -> None:
     board = Lines()
     fatal = failing(ConnectionLostError("GET", "/status", "reset"), next_in=None)
     for event in (failing(LOST), failing(LOST), failing(LATE), fatal):
         board.saw(event)
     asyncio.run(board.during(asyncio.sleep(0)))
     sentences = [str(error).replace("base_url", "--url") for error in (LOST, LATE)]
-    told = [f"still waiting, though a look failed: {sentence}" for sentence in sentences]
+    told = [f"still waiting, though a poll failed: {sentence}" for sentence in sentences]
     captured = capsys.readouterr()
     assert (captured.out, captured.err.splitlines()) == ("", told)
 
 
 @pytest.mark.parametrize(("columns", "note"), [("40", "Conn…"), ("80", "ConnectError,…")])
-def test_a_row_of_the_table_says_why_looks_fail(
+def test_a_row_of_the_table_says_why_polls_fail(
     monkeypatch: pytest.MonkeyPatch, columns: str, note: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)

@@ -54,7 +54,7 @@ class PostgreSQL:
 
     def __init__(self, address: str) -> None:
         self._address = sa.make_url(address).set(drivername="postgresql+psycopg")
-        # Of this process: nobody may look at a template while it is copied.
+        # Of this process: nobody may poll a template while it is copied.
         self._template = f"template{uuid.uuid4().hex}"
         DBOS.migrate(self._named(self._template))
 

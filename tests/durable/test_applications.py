@@ -79,7 +79,7 @@ def url(sqlite: SQLite) -> str:
 
 @pytest.fixture
 async def durable(url: str) -> AsyncIterator[DurableBatches]:
-    async with DurableBatches(url, look_every=0.05) as batches:
+    async with DurableBatches(url, poll_every=0.05) as batches:
         yield batches
 
 
@@ -214,7 +214,7 @@ async def test_orders_are_given_beside_an_application_s_dbos_and_carried_out_els
     made(url)
     DBOS.launch()
     try:
-        async with DurableBatches(url, look_every=0.05) as durable:
+        async with DurableBatches(url, poll_every=0.05) as durable:
             monkeypatch.setitem(ORDERING, "durable", durable)
             handle = await DBOS.start_workflow_async(give_an_order, source, "Round 3")
             orders = [
@@ -233,7 +233,7 @@ async def test_orders_are_given_beside_an_application_s_dbos_and_carried_out_els
 async def test_durable_batches_may_be_closed_after_the_application_s_dbos(url: str) -> None:
     made(url)
     DBOS.launch()
-    async with DurableBatches(url, look_every=0.05) as durable:
+    async with DurableBatches(url, poll_every=0.05) as durable:
         await durable.order("source", name="Round 2")
         assert await works()
         DBOS.destroy()

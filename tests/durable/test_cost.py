@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async.durable import DurableBatches
-from prolific_async.simulator import AfterLooks, Simulator
+from prolific_async.simulator import AfterPolls, Simulator
 from tests.durable.databases import PostgreSQL, SQLite, count_transactions, count_writes
 from tests.durable.worker import QUICK_WORKER
 
@@ -23,8 +23,8 @@ ORDERS = 7
 
 @pytest.fixture
 async def sim() -> AsyncIterator[Simulator]:
-    def ending(batch: Any) -> AfterLooks:
-        return AfterLooks({"short": 3, "long": 60, "endless": 10**6}[batch.name.split()[0]])
+    def ending(batch: Any) -> AfterPolls:
+        return AfterPolls({"short": 3, "long": 60, "endless": 10**6}[batch.name.split()[0]])
 
     async with Simulator(setup=ending) as simulator:
         yield simulator
@@ -39,7 +39,7 @@ async def test_a_wait_writes_ten_rows_at_most_however_long_it_is(
     counted = count_writes(url)
     written: dict[str, Counter[str]] = {}
     async with (
-        DurableBatches(url, look_every=0.1) as durable,
+        DurableBatches(url, poll_every=0.1) as durable,
         durable.worker(client, **QUICK_WORKER),
     ):
         for kind in ("short", "long"):
@@ -62,7 +62,7 @@ async def test_an_order_is_written_in_five_transactions(
     source = sim.add_batch()
     counted = count_writes(url)
     async with (
-        DurableBatches(url, look_every=0.1) as durable,
+        DurableBatches(url, poll_every=0.1) as durable,
         durable.worker(client, **QUICK_WORKER),
     ):
         rows, before = counted().total(), count_transactions(url)
@@ -78,7 +78,7 @@ async def test_a_restart_writes_two_more(
     url = databases.new()
     source = sim.add_batch()
     counted = count_writes(url)
-    async with DurableBatches(url, look_every=0.1) as durable:
+    async with DurableBatches(url, poll_every=0.1) as durable:
         async with durable.worker(client, **QUICK_WORKER):
             for number in range(ORDERS):
                 await durable.order(source, name=f"endless {number}")

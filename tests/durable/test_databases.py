@@ -41,10 +41,10 @@ async def test_applications_share_a_database_and_no_orders(
 ) -> None:
     url = databases.new()
     source = sim.add_batch()
-    async with DurableBatches(url, application="first", look_every=0.05) as first:
+    async with DurableBatches(url, application="first", poll_every=0.05) as first:
         waiting = await first.order(source, name="of both")
         async with (
-            DurableBatches(url, application="second", look_every=0.05) as second,
+            DurableBatches(url, application="second", poll_every=0.05) as second,
             second.worker(client, **QUICK_WORKER),
         ):
             others = await second.order(source, name="of both")
@@ -67,7 +67,7 @@ async def test_the_longest_names_that_are_taken_fit_into_an_index(
     letters = string.ascii_lowercase + string.digits
     source = sim.add_batch(batch_id=text(letters, 1024))
     url = databases.new()
-    async with DurableBatches(url, application=text(letters, 256), look_every=0.05) as durable:
+    async with DurableBatches(url, application=text(letters, 256), poll_every=0.05) as durable:
         name = text(chinese, 341) + "x"
         assert len(name.encode()) == 1024
         orders = [await durable.order(source, name=name) for _ in range(2)]
@@ -93,7 +93,7 @@ async def test_a_wait_outlives_the_connections_to_the_database(
     source = sim.add_batch()
     copy = sim.add_batch("Round 1", status="WORKING")
     async with (
-        DurableBatches(url, look_every=0.05) as durable,
+        DurableBatches(url, poll_every=0.05) as durable,
         durable.worker(client, **QUICK_WORKER),
     ):
         first = await durable.order(source, name="Round 1")
@@ -122,7 +122,7 @@ async def test_the_token_stands_neither_in_the_database_nor_in_a_log(
     sim.add_batch("refused")
     echo = Fault(400, body={"detail": sim.token}, headers={"Echo": f"Token {sim.token}"})
     async with (
-        DurableBatches(url, look_every=0.05) as durable,
+        DurableBatches(url, poll_every=0.05) as durable,
         durable.worker(client, **QUICK_WORKER),
     ):
         await (await durable.order(source, name="Round 2")).result()

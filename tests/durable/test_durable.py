@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def durable(sqlite: SQLite) -> AsyncIterator[DurableBatches]:
-    async with DurableBatches(sqlite.new(), look_every=0.05) as batches:
+    async with DurableBatches(sqlite.new(), poll_every=0.05) as batches:
         yield batches
 
 
@@ -61,7 +61,7 @@ async def test_an_order_becomes_a_batch_that_is_ready(
 ) -> None:
     source = sim.add_batch()
     dataset = sim.add_dataset()
-    async with durable.worker(client, settling=3600, **QUICK_WORKER):
+    async with durable.worker(client, settle_seconds=3600, **QUICK_WORKER):
         order = await durable.order(source, name="Round 2", dataset_id=dataset, tasks_per_group=5)
         ready = await asyncio.wait_for(order.result(), SECONDS)
     copy = await client.batches.get(ready.id)
@@ -131,7 +131,7 @@ async def test_errors_come_out_as_they_are(
     assert isinstance(missing, NotFoundError)
 
 
-async def test_a_crowd_of_orders_is_looked_at_as_one(
+async def test_a_crowd_of_orders_is_polled_as_a_group(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
     source = sim.add_batch()
@@ -144,11 +144,11 @@ async def test_a_crowd_of_orders_is_looked_at_as_one(
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.05)
         async with asyncio.timeout(SECONDS):
-            while True:  # the last of them may have had a first look of its own
+            while True:  # the last of them may have had a first poll of its own
                 seen_before = len(sim.requests)
                 await asyncio.sleep(0.05)
-                looks = {seen.path.rpartition("/")[2] for seen in sim.requests[seen_before:]}
-                if looks == {"batches"}:
+                polls = {seen.path.rpartition("/")[2] for seen in sim.requests[seen_before:]}
+                if polls == {"batches"}:
                     break
         for copy in copies.values():
             sim.set_status(copy, "READY")
@@ -184,9 +184,9 @@ async def test_the_time_is_counted_from_the_order_whatever_is_restarted(
     order = await durable.order(source, name="Round 2", timeout=3600)
     told: Any = Told(client)
     for _ in range(2):
-        looks = len(sim.requests)
+        polls = len(sim.requests)
         async with durable.worker(told, **QUICK_WORKER):
-            await _is_waited_for(sim, copy, since=looks)
+            await _is_waited_for(sim, copy, since=polls)
     sim.set_status(copy, "READY")
     async with durable.worker(told, **QUICK_WORKER):
         await order.result()
@@ -221,9 +221,9 @@ async def test_what_ends_before_the_work_is_done_leaves_it_for_the_next(
             await ending.close()
             await asyncio.sleep(0.05)
     await ending.close()
-    looks = len(sim.requests)
+    polls = len(sim.requests)
     await asyncio.sleep(0.05)
-    assert len(sim.requests) == looks
+    assert len(sim.requests) == polls
     sim.set_status(copy, "READY")
     async with (
         ProlificClient(sim.token, base_url=sim.url, poll=poll) as client,
@@ -261,10 +261,10 @@ async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504, delay=60))
     order = await durable.order(source, name="Round 2")
-    async with durable.worker(client, settling=1, **QUICK_WORKER):
+    async with durable.worker(client, settle_seconds=1, **QUICK_WORKER):
         await _is_asked(sim, "/duplicate")
     began = asyncio.get_running_loop().time()
-    async with durable.worker(client, settling=1, **QUICK_WORKER):
+    async with durable.worker(client, settle_seconds=1, **QUICK_WORKER):
         await order.result()
     assert sent(sim, "/duplicate")[-1].at - began >= 1
 
@@ -275,9 +275,9 @@ async def test_what_ended_before_it_sent_anything_need_not_settle(
     source = sim.add_batch()
     sim.inject("GET", "/batches", Fault(delay=60))
     order = await durable.order(source, name="Round 2")
-    async with durable.worker(client, settling=3600, **QUICK_WORKER):
+    async with durable.worker(client, settle_seconds=3600, **QUICK_WORKER):
         await _is_asked(sim, "/batches")
-    async with durable.worker(client, settling=3600, **QUICK_WORKER):
+    async with durable.worker(client, settle_seconds=3600, **QUICK_WORKER):
         await asyncio.wait_for(order.result(), SECONDS)
 
 
@@ -324,7 +324,7 @@ async def test_a_worker_ends_that_has_lost_an_order_to_another(
     source = sim.add_batch()
     held = Held()
     async with (
-        DurableBatches(url, look_every=0.05) as durable,
+        DurableBatches(url, poll_every=0.05) as durable,
         ProlificClient(sim.token, base_url=sim.url, trace_configs=[held]) as client,
     ):
         await durable.order(source, name="Round 2")
@@ -349,9 +349,9 @@ async def _is_asked(sim: Simulator, ending: str) -> None:
 
 async def _is_waited_for(sim: Simulator, copy: str, *, since: int = 0) -> None:
     async with asyncio.timeout(SECONDS):
-        # In the first life, the first look is whether it was set up.
-        looks = 1 if since else 2
-        while sum(seen.path.endswith(f"/{copy}/status") for seen in sim.requests[since:]) < looks:
+        # In the first life, the first poll is whether it was set up.
+        polls = 1 if since else 2
+        while sum(seen.path.endswith(f"/{copy}/status") for seen in sim.requests[since:]) < polls:
             await asyncio.sleep(0.02)
 
 
@@ -392,7 +392,7 @@ def test_workers_follow_each_other_in_loops_of_their_own(sqlite: SQLite) -> None
         async with (
             Simulator() as sim,
             ProlificClient(sim.token, base_url=sim.url, poll=QUICK_POLL) as client,
-            DurableBatches(url, look_every=0.05) as durable,
+            DurableBatches(url, poll_every=0.05) as durable,
             durable.worker(client, **QUICK_WORKER),
         ):
             order = await durable.order(sim.add_batch(), name=name)
@@ -455,7 +455,7 @@ async def test_orders_that_make_no_sense_are_refused(
         {"executor_id": None},
         {"executor_id": "a\0b"},
         {"executor_id": "one", "max_starts_per_second": 0},
-        {"executor_id": "one", "settling": -1},
+        {"executor_id": "one", "settle_seconds": -1},
     ],
 )
 async def test_workers_that_make_no_sense_are_refused(
@@ -472,7 +472,7 @@ async def test_workers_that_make_no_sense_are_refused(
         {"application": "My App"},
         {"application": "_dbos_mine"},  # DBOS's own queues begin so
         {"application": None},
-        {"look_every": 0},
+        {"poll_every": 0},
     ],
 )
 def test_what_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
@@ -519,7 +519,7 @@ def test_without_the_extra_the_import_says_what_to_do() -> None:
     assert "needs the extra [durable]: install prolific_async with it, see README" in run.stderr
 
 
-async def test_many_results_are_awaited_with_one_look(
+async def test_many_results_are_awaited_with_one_poll(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
     source = sim.add_batch()
@@ -545,7 +545,7 @@ async def test_many_results_are_awaited_with_one_look(
         assert len({batch.id for batch in await results}) == len(orders)
 
 
-async def test_a_result_that_nobody_awaits_any_longer_is_not_looked_for(
+async def test_a_result_that_nobody_awaits_any_longer_is_not_searched_for(
     durable: DurableBatches,
 ) -> None:
     order = await durable.order("source", name="Round 2")
@@ -557,7 +557,7 @@ async def test_a_result_that_nobody_awaits_any_longer_is_not_looked_for(
 
 
 async def test_who_awaits_a_result_is_cancelled_when_it_closes(sqlite: SQLite) -> None:
-    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+    async with DurableBatches(sqlite.new(), poll_every=0.05) as durable:
         order = await durable.order("source", name="Round 2")
         result = asyncio.create_task(order.result())
         await asyncio.sleep(0.05)

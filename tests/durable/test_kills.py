@@ -11,7 +11,7 @@ from attrs import evolve
 from dbos import DBOSClient
 
 from prolific_async.durable import DurableBatches
-from prolific_async.simulator import AfterLooks, Fault, Simulator
+from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.durable.worker import (
     SECONDS,
     AtInsert,
@@ -34,8 +34,8 @@ SOURCE = "source"
 # In the order in which they come.
 DEATHS: dict[str, AtInsert | AtRequest] = {
     "claimed": AtRequest("GET", f"/{SOURCE}", answered=False),
-    "looked": AtRequest("GET", "/batches", answered=True),
-    "looked, not recorded": AtInsert("operation_outputs", 1),
+    "polled": AtRequest("GET", "/batches", answered=True),
+    "polled, not recorded": AtInsert("operation_outputs", 1),
     "duplicate not sent": AtRequest("POST", "/duplicate", answered=False),
     "duplicate answered": AtRequest("POST", "/duplicate", answered=True),
     "setup not sent": AtRequest("POST", "/setup", answered=False),
@@ -56,8 +56,8 @@ def posts(sim: Simulator) -> dict[str, int]:
 
 async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[str, int], str]:
     async with (
-        Simulator(setup=AfterLooks(3)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(3)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
@@ -95,8 +95,8 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
 ) -> None:
     url = databases.new()
     async with (
-        Simulator(setup=AfterLooks(3)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(3)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         sim.inject("POST", f"/{verb}", Fault(delay=60))
@@ -121,13 +121,13 @@ async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
 ) -> None:
     url = databases.new()
     async with (
-        Simulator(setup=AfterLooks(3)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(3)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         no_batches: dict[str, Any] = {"results": [], "meta": {"count": 0}}
         sim.inject("GET", "/batches", Fault(body=no_batches, delay=2))
-        life = Settings(database_url=url, base_url=sim.url, token=sim.token, settling=0.1)
+        life = Settings(database_url=url, base_url=sim.url, token=sim.token, settle_seconds=0.1)
         frozen = start(evolve(life, executor_id="frozen"))
         order = await durable.order(SOURCE, name="Round 2", timeout=600)
         await _is_asked(sim, "/batches")
@@ -154,8 +154,8 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
     url = databases.new()
     names = [f"Round {number}" for number in range(20)]
     async with (
-        Simulator(setup=AfterLooks(10**6)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(10**6)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)
@@ -187,8 +187,8 @@ async def test_workers_share_a_queue_and_one_of_them_is_killed(
     url = databases.new()
     number = 12
     async with (
-        Simulator(setup=AfterLooks(3)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(3)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token, rate=4.0)
@@ -223,7 +223,7 @@ async def test_a_worker_on_sqlite_keeps_its_rate(sqlite: SQLite) -> None:
 
 async def _the_rate_is_kept(url: str, *, workers: tuple[str, ...]) -> None:
     number, rate = 10, 4.0
-    async with Simulator() as sim, DurableBatches(url, look_every=0.1) as durable:
+    async with Simulator() as sim, DurableBatches(url, poll_every=0.1) as durable:
         sim.add_batch(batch_id=SOURCE)
         for each in range(number):
             sim.add_batch(f"Round {each}", status="READY")
@@ -257,8 +257,8 @@ async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warni
     warnings = tmp_path / "warnings"
     names = [f"Round {number}" for number in range(3)]
     async with (
-        Simulator(setup=AfterLooks(10**6)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(10**6)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token, warnings=str(warnings))
@@ -269,10 +269,10 @@ async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warni
                 while posts(sim).get("setup", 0) < len(names):
                     await asyncio.sleep(0.02)
             kill(lives[0])
-            looks = len(sim.requests)
+            polls = len(sim.requests)
             lives.append(start(life))
             async with asyncio.timeout(SECONDS):
-                while len(sim.requests) == looks:
+                while len(sim.requests) == polls:
                     await asyncio.sleep(0.02)
             again = [await durable.order(SOURCE, name=name, timeout=0) for name in names]
             for copy in set(sim.batches) - {SOURCE}:
@@ -298,8 +298,8 @@ async def test_the_work_of_one_that_never_comes_back_is_moved(
 ) -> None:
     url = databases.new()
     async with (
-        Simulator(setup=AfterLooks(10**6)) as sim,
-        DurableBatches(url, look_every=0.1) as durable,
+        Simulator(setup=AfterPolls(10**6)) as sim,
+        DurableBatches(url, poll_every=0.1) as durable,
     ):
         sim.add_batch(batch_id=SOURCE)
         life = Settings(database_url=url, base_url=sim.url, token=sim.token)

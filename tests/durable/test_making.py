@@ -20,7 +20,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._http.answers import Answer
+from prolific_async._http.responses import Response
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
 from prolific_async.simulator import Fault, Simulator
@@ -36,8 +36,8 @@ def terms(source: str, *, timeout: float | None = 60.0) -> Terms:
     return Terms(source, NAME, None, 5, time.time(), timeout)
 
 
-def making_of(client: ProlificClient, wanted: Terms, *, settling: float = 0.05) -> Making:
-    return Making(client.batches, wanted, settling=settling, pauses=PAUSES)
+def making_of(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> Making:
+    return Making(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
 
 
 async def made_by(making: Making) -> str:
@@ -46,8 +46,8 @@ async def made_by(making: Making) -> str:
     return copy_id
 
 
-async def make(client: ProlificClient, wanted: Terms, *, settling: float = 0.05) -> str:
-    return await made_by(making_of(client, wanted, settling=settling))
+async def make(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> str:
+    return await made_by(making_of(client, wanted, settle_seconds=settle_seconds))
 
 
 def posts(sim: Simulator) -> list[str]:
@@ -67,7 +67,7 @@ async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificCl
     assert (copy.name, copy.tasks_per_group) == (NAME, 5)
 
 
-async def test_it_looks_before_it_posts(sim: Simulator, client: ProlificClient) -> None:
+async def test_it_polls_before_it_posts(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
     await make(client, terms(source))
     seen = [request.method for request in sim.requests]
@@ -85,7 +85,7 @@ async def test_it_looks_before_it_posts(sim: Simulator, client: ProlificClient) 
         ("QUEUED", []),
     ],
 )
-async def test_a_copy_that_is_there_is_taken_and_its_status_is_looked_at_first(
+async def test_a_copy_that_is_there_is_taken_and_its_status_is_polled_first(
     sim: Simulator, client: ProlificClient, status: str, sent: list[str]
 ) -> None:
     source = sim.add_batch()
@@ -188,7 +188,7 @@ async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_sett
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(502))
-    await make(client, terms(source), settling=0.3)
+    await make(client, terms(source), settle_seconds=0.3)
     first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
     assert second.at - first.at >= 0.3
     assert len(copies(sim, but=[source])) == 1
@@ -199,7 +199,7 @@ async def test_a_duplicate_that_shows_late_is_not_sent_again(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504))
-    making = asyncio.create_task(make(client, terms(source), settling=60))
+    making = asyncio.create_task(make(client, terms(source), settle_seconds=60))
     while posts(sim) != ["duplicate"]:
         await asyncio.sleep(0.01)
     late = sim.add_batch(NAME)
@@ -211,7 +211,7 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settling=60)
+    later_life = making_of(client, terms(source), settle_seconds=60)
     await later_life.duplicate()  # which an earlier life was about to send
     making = asyncio.create_task(made_by(later_life))
     while len(sim.requests) < 6:
@@ -226,7 +226,7 @@ async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_s
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settling=0.2)
+    later_life = making_of(client, terms(source), settle_seconds=0.2)
     began = time.monotonic()
     await later_life.duplicate()
     await made_by(later_life)
@@ -239,12 +239,12 @@ async def test_settling_begins_when_the_answer_is_lost(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504, delay=0.4))
-    await make(client, terms(source), settling=0.3)
+    await make(client, terms(source), settle_seconds=0.3)
     first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
     assert second.at - first.at >= 0.4 + 0.3
 
 
-def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> None:
+def test_a_duplicate_is_sent_after_a_poll_that_began_when_all_had_settled() -> None:
     began: list[float] = []
 
     class Slow:
@@ -255,8 +255,8 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
         def __init__(self) -> None:
             self._search = self
 
-        async def source(self, batch_id: str) -> tuple[Batch, Answer]:
-            return source, Answer({}, None)
+        async def source(self, batch_id: str) -> tuple[Batch, Response]:
+            return source, Response({}, None)
 
         async def batches_of(self, workspace_id: str, name: str) -> list[Batch]:
             began.append(asyncio.get_running_loop().time())
@@ -265,7 +265,7 @@ def test_a_duplicate_is_sent_after_a_look_that_began_when_all_had_settled() -> N
 
     async def main() -> None:
         fake: Any = Slow()
-        making = Making(fake, terms(source.id, timeout=None), settling=30)
+        making = Making(fake, terms(source.id, timeout=None), settle_seconds=30)
         await making.duplicate()  # of an earlier life
         assert await making.make() is None
 
@@ -279,7 +279,7 @@ async def test_an_unsent_duplicate_needs_no_time_to_settle(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(429), times=4)  # as often as the client tries
-    await make(client, terms(source), settling=60)
+    await make(client, terms(source), settle_seconds=60)
     assert len(copies(sim, but=[source])) == 1
 
 
@@ -453,7 +453,7 @@ async def test_a_log_that_raises_ends_no_order(sim: Simulator) -> None:
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches
-        making = Making(batches, terms("source", timeout=0.0), settling=30)
+        making = Making(batches, terms("source", timeout=0.0), settle_seconds=30)
         await making.duplicate()  # of an earlier life: it may have run
         with pytest.raises(WaitTimeoutError) as caught:
             await making.make()

@@ -77,7 +77,7 @@ async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     source = sim.add_batch()
     copies = [sim.add_batch(f"Round {number}", status="WORKING") for number in range(ENOUGH)]
     async with (
-        DurableBatches(mortal.address("orders", way), look_every=0.05) as durable,
+        DurableBatches(mortal.address("orders", way), poll_every=0.05) as durable,
         durable.worker(client, **QUICK_WORKER),
     ):
         orders = [await durable.order(source, name=f"Round {n}") for n in range(ENOUGH)]
@@ -102,7 +102,7 @@ async def test_orders_outlive_a_database_that_is_killed_and_restarted(
 async def test_orders_of_two_workers_outlive_two_outages(mortal: Mortal, sim: Simulator) -> None:
     source = sim.add_batch()
     url = mortal.address("shared", "tcp")
-    async with DurableBatches(url, look_every=0.05) as durable:
+    async with DurableBatches(url, poll_every=0.05) as durable:
         for name in ("one", "two"):
             start(Settings(database_url=url, base_url=sim.url, token=sim.token, executor_id=name))
         results = []
@@ -143,8 +143,8 @@ async def test_a_connection_that_is_lost_while_an_end_is_recorded_is_no_outcome(
     sa.event.listen(sa.Engine, "before_cursor_execute", lose)
     try:
         async with (
-            DurableBatches(url, look_every=0.05) as durable,
-            durable.worker(client, settling=0.1, **QUICK_WORKER),
+            DurableBatches(url, poll_every=0.05) as durable,
+            durable.worker(client, settle_seconds=0.1, **QUICK_WORKER),
         ):
             order = await durable.order(sim.add_batch(), name=name)
             assert (await asyncio.wait_for(order.result(), SECONDS)).name == name
@@ -159,7 +159,7 @@ async def test_what_finds_no_database_says_so_within_its_time(
     mortal: Mortal, client: ProlificClient
 ) -> None:
     url = mortal.address("absent", "tcp")
-    async with DurableBatches(url, look_every=0.05) as durable:
+    async with DurableBatches(url, poll_every=0.05) as durable:
         await durable.order("source", name="Round 2")
         durable._parts.database._patience = 0.2
         durable._parts.results._margin = 0.1
@@ -196,7 +196,7 @@ async def test_what_finds_no_database_says_so_within_its_time(
 async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
     mortal: Mortal,
 ) -> None:
-    async with DurableBatches(mortal.address("cancelled", "socket"), look_every=0.05) as durable:
+    async with DurableBatches(mortal.address("cancelled", "socket"), poll_every=0.05) as durable:
         await in_background(mortal.kill)
         giving = asyncio.create_task(durable.order("source", name="Round 2"))
         await asyncio.sleep(0.05)
@@ -218,7 +218,7 @@ async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator, by: s
 
         async def main():
             poll = PollPolicy(initial=0.05, maximum=0.1)
-            durable = DurableBatches(sys.argv[1], look_every=0.05)
+            durable = DurableBatches(sys.argv[1], poll_every=0.05)
             async with ProlificClient(poll=poll) as client, durable:
                 async with durable.worker(client, executor_id="one"):
                     for number in range(3):
@@ -369,7 +369,7 @@ def _all(client: Any) -> Any:
 async def test_a_result_is_not_awaited_beyond_the_order_s_time_without_a_worker(
     sqlite: SQLite,
 ) -> None:
-    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+    async with DurableBatches(sqlite.new(), poll_every=0.05) as durable:
         durable._parts.results._margin = 0.05
         order = await durable.order("source", name="Round 2", timeout=0.02)
         with pytest.raises(WaitTimeoutError) as late:
@@ -508,7 +508,7 @@ async def test_orders_are_picked_up_once_the_database_answers(
     await asyncio.wait([picking_up])
     assert resumed == [["stopped"]]
     assert orders.idle(set()) == {"at work"}
-    assert f"{failure}; orders that have stopped are looked for later" in caplog.text
+    assert f"{failure}; orders that have stopped are searched for later" in caplog.text
     assert [bool(record.exc_info) for record in caplog.records] == [
         isinstance(failure, ZeroDivisionError),
         False,
@@ -530,13 +530,13 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
             resumed.append(checks[0])
             orders._stopped.update(ids)
 
-    def look() -> set[str]:
+    def poll() -> set[str]:
         checks[0] += 1
         return at_work
 
     orders._stopped = {"order"}
     prompt: Any = Prompt()
-    picking_up = asyncio.create_task(orders.pick_up(prompt, "one", look, every=0.001))
+    picking_up = asyncio.create_task(orders.pick_up(prompt, "one", poll, every=0.001))
     async with asyncio.timeout(SECONDS):
         while len(resumed) < 3:
             await asyncio.sleep(0.001)
@@ -602,7 +602,7 @@ async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_a
         if "application_versions" in text:
             raise sa.exc.OperationalError(text, None, psycopg.OperationalError("it is gone"))
 
-    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+    async with DurableBatches(sqlite.new(), poll_every=0.05) as durable:
         order = await durable.order(sim.add_batch(), name="Round 2")
         sa.event.listen(sa.Engine, "before_cursor_execute", lose)
         try:
@@ -642,8 +642,8 @@ async def test_a_log_that_raises_loses_nothing_in_an_outage(
     sa.event.listen(sa.Engine, "before_cursor_execute", lose)
     try:
         async with (
-            DurableBatches(url, look_every=0.05) as durable,
-            durable.worker(client, settling=0.1, **QUICK_WORKER),
+            DurableBatches(url, poll_every=0.05) as durable,
+            durable.worker(client, settle_seconds=0.1, **QUICK_WORKER),
         ):
             order = await durable.order(sim.add_batch(), name="Round 2")
             assert (await asyncio.wait_for(order.result(), SECONDS)).name == "Round 2"
@@ -675,7 +675,7 @@ async def test_a_log_of_dbos_that_raises_stops_no_queue(
     sa.event.listen(sa.Engine, "before_cursor_execute", lose)
     try:
         async with (
-            DurableBatches(sqlite.new(), look_every=0.05) as durable,
+            DurableBatches(sqlite.new(), poll_every=0.05) as durable,
             durable.worker(client, **QUICK_WORKER),
         ):
             order = await durable.order(sim.add_batch(), name="Round 2")
@@ -736,7 +736,7 @@ async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(
 async def test_an_end_without_an_outcome_is_an_error_of_dbos(
     sqlite: SQLite, status: str, message: str
 ) -> None:
-    async with DurableBatches(sqlite.new(), look_every=0.05) as durable:
+    async with DurableBatches(sqlite.new(), poll_every=0.05) as durable:
         order = await durable.order("source", name="Round 2")
         with durable._parts.database.client._sys_db.engine.begin() as connection:
             connection.execute(

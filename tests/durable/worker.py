@@ -64,7 +64,7 @@ class Settings:
     token: str
     executor_id: str = "first"
     rate: float | None = None
-    settling: float = 1.0
+    settle_seconds: float = 1.0
     death: AtRequest | AtInsert | None = None
     warnings: str | None = None
     """Path of a file for DBOS's warnings."""
@@ -132,7 +132,7 @@ async def _work(settings: Settings) -> None:
         retry=RetryPolicy(initial=0.01, maximum=0.1),
         trace_configs=traces,
     )
-    durable = DurableBatches(settings.database_url, look_every=0.1)
+    durable = DurableBatches(settings.database_url, poll_every=0.1)
     async with (
         client,
         durable,
@@ -140,7 +140,7 @@ async def _work(settings: Settings) -> None:
             client,
             executor_id=settings.executor_id,
             max_starts_per_second=settings.rate,
-            settling=settings.settling,
+            settle_seconds=settings.settle_seconds,
         ),
     ):
         await asyncio.Event().wait()
@@ -155,23 +155,23 @@ def _die() -> None:
 
 
 def _trace(death: AtRequest) -> aiohttp.TraceConfig:
-    async def look(_session: aiohttp.ClientSession, _context: SimpleNamespace, told: Any) -> None:
+    async def poll(_session: aiohttp.ClientSession, _context: SimpleNamespace, told: Any) -> None:
         if told.method == death.method and told.url.path.endswith(death.ending):
             _die()
 
     trace = aiohttp.TraceConfig()
-    (trace.on_request_end if death.answered else trace.on_request_start).append(look)
+    (trace.on_request_end if death.answered else trace.on_request_start).append(poll)
     return trace
 
 
 def _listen(death: AtInsert) -> None:
     seen = 0
 
-    def look(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def poll(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         nonlocal seen
         if f"{death.table} (workflow_uuid" in statement:
             seen += 1
             if seen == death.number:
                 _die()
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", look)
+    sa.event.listen(sa.Engine, "before_cursor_execute", poll)

@@ -138,7 +138,7 @@ class Connection:
     """One request of a browser, without a server between: what it takes in is up to the test."""
 
     reads: asyncio.Event = field(factory=asyncio.Event)
-    """Until this is set it takes in nothing after the first look."""
+    """Until this is set it takes in nothing after the first poll."""
     stuck: asyncio.Event = field(factory=asyncio.Event)
     goes_away: asyncio.Event = field(factory=asyncio.Event)
     body: bytes = b""

@@ -29,7 +29,7 @@ from tests.virtual_time import LoopbackLoop, run
 
 MANY = 200
 GAP = 0.25
-"""Seconds between looks, where the default grows from one second to ten."""
+"""Seconds between polls, where the default grows from one second to ten."""
 
 SERVE = f"""
 import sys, uvicorn
@@ -53,7 +53,7 @@ async def until_answering(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def until_all(browsers: list[Browser], *, answers: int) -> None:
-    """Return once every browser has seen a look, and so many connections answered."""
+    """Return once every browser has seen a poll, and so many connections answered."""
     await until(lambda: all(one.events and len(one.answers) >= answers for one in browsers))
 
 
@@ -202,7 +202,7 @@ def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> No
                 await asyncio.sleep(0.25 if n % 5 == 4 else 0)
             await asyncio.sleep(10)
             started = len(sim.requests)
-            assert started <= 2 * MANY  # whoever comes alone is looked at singly at first
+            assert started <= 2 * MANY  # whoever comes alone is polled singly at first
             await asyncio.sleep(100)
             assert len(sim.requests) - started <= 100
             assert not any(task.done() for task in watching)

@@ -173,7 +173,7 @@ async def main():
 asyncio.run(main())
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 assert new <= {"backoff"}, new  # which every client imports
-late = {"backoff", "prolific_async._waiting.engine", "prolific_async.simulator", "uvicorn"}
+late = {"backoff", "prolific_async._polling.poller", "prolific_async.simulator", "uvicorn"}
 assert not late & before, late & before
 """
     subprocess.run(
@@ -256,4 +256,4 @@ async def test_a_websocket_route_has_the_client(
     batch_id = sim.add_batch(status="PROCESSING")
     async with session.ws_connect(f"{backend}/copies/{batch_id}/status") as socket:
         told = [message.json() async for message in socket]
-    assert [look["status"] for look in told] == ["PROCESSING", "PROCESSING", "READY"]
+    assert [poll["status"] for poll in told] == ["PROCESSING", "PROCESSING", "READY"]

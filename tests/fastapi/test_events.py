@@ -21,7 +21,7 @@ def processing(sim: Simulator) -> str:
 
 
 async def quiet(sim: Simulator) -> None:
-    """Return once the service is asked nothing for long, which is ten times a look's gap."""
+    """Return once the service is asked nothing for long, which is ten times a poll's gap."""
     async with asyncio.timeout(PATIENCE):
         before = -1
         while sim.in_flight or len(sim.requests) != before:
@@ -30,7 +30,7 @@ async def quiet(sim: Simulator) -> None:
                 await asyncio.sleep(PATIENT_POLL.maximum)
 
 
-async def test_each_look_is_told_and_then_the_end(
+async def test_each_poll_is_told_and_then_the_end(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = processing(sim)
@@ -52,10 +52,10 @@ async def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(
 ) -> None:
     browser = Browser(session, f"{backend}/copies/{processing(sim)}/events")
     await browser.watch()
-    looks = len(sim.requests)
+    polls = len(sim.requests)
     assert browser.answers == [200, 204]
     await quiet(sim)
-    assert len(sim.requests) == looks
+    assert len(sim.requests) == polls
 
 
 @pytest.mark.parametrize("poll", [PollPolicy(initial=1e6, maximum=1e6, timeout=None)])
@@ -82,15 +82,15 @@ async def test_a_failure_is_told_without_the_services_words(
     sim.inject("GET", "/status", Fault(500, body=secret))
     browser = Browser(session, f"{backend}/copies/{batch_id}/events")
     await browser.watch()
-    *looks, failed, end = browser.events
-    assert looks[0].data["error"] == "Prolific gave no answer that can be used."
-    assert looks[1].data["error"] is None
+    *polls, failed, end = browser.events
+    assert polls[0].data["error"] == "Prolific gave no answer that can be used."
+    assert polls[1].data["error"] is None
     assert failed.kind == "failed"
     assert failed.data.pop("elapsed") > 0
     assert failed.data == {
         "batch_id": batch_id,
         "last_status": "ERROR",
-        "polls": len(looks),
+        "polls": len(polls),
         "code": "batch_failed",
         "detail": "Prolific could not build this batch's tasks.",
     }
@@ -209,9 +209,9 @@ async def test_what_a_slow_browser_has_not_read_is_replaced_by_what_is_newer(
     await quiet(sim)
     connection.reads.set()
     await asyncio.wait_for(request, PATIENCE)
-    looks = [line for line in connection.body.splitlines() if b'"status"' in line]
-    assert len(looks) <= 8  # FastAPI takes in a few ahead
-    assert b'"status": "READY"' in looks[-1]
+    polls = [line for line in connection.body.splitlines() if b'"status"' in line]
+    assert len(polls) <= 8  # FastAPI takes in a few ahead
+    assert b'"status": "READY"' in polls[-1]
     assert b"event: end" in connection.body
 
 
@@ -246,7 +246,7 @@ async def test_a_service_that_stops_ends_streams_without_an_end(
         await asyncio.wait([watching])
 
 
-async def test_many_browsers_of_one_batch_cost_the_looks_of_one(
+async def test_many_browsers_of_one_batch_cost_the_polls_of_one(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = endless(sim)

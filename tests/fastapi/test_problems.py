@@ -125,7 +125,7 @@ def test_the_openapi_document_tells_what_is_answered(make_client: Make) -> None:
         ({}, b"", 500),
         ({"batch_id": "b"}, b"batch=1", 500),
         ({"number": 1}, b"", 500),
-        ({"look": "status"}, b"of=batches&version=v1", 500),
+        ({"poll": "status"}, b"of=batches&version=v1", 500),
     ],
 )
 def test_a_404_is_one_only_of_a_batch_that_the_request_names(

@@ -7,11 +7,11 @@ from itertools import product
 from typing import TypeAlias
 
 GAP = 10.0
-"""Seconds between looks."""
+"""Seconds between polls."""
 SET_UP = 25.0
-"""Seconds from setup to READY: the looks come at 0, 10, 20 and 30 s, and the fourth shows it."""
+"""Seconds from setup to READY: the polls come at 0, 10, 20 and 30 s, and the fourth shows it."""
 DEADLINE = 25.0
-"""Seconds that a wait may last whose last look is hit: looks at 0, 10, 20 and 24 s, no READY."""
+"""Seconds that a wait may last whose last poll is hit: polls of 0, 10, 20 and 24 s, no READY."""
 
 
 class Call(Enum):
@@ -26,7 +26,7 @@ class Call(Enum):
 
 
 class Position(Enum):
-    """The number of the look that is hit."""
+    """The number of the poll that is hit."""
 
     FIRST = 1
     MIDDLE = 2
@@ -59,5 +59,5 @@ def title(column: Column) -> str:
     return (
         shown(column)
         if isinstance(column, Call)
-        else f"{column[0].name.lower()} look, {shown(column)}"
+        else f"{column[0].name.lower()} poll, {shown(column)}"
     )

@@ -36,7 +36,7 @@ What the faults are:
 
 - "404, early" comes within `not_found_grace` after this client made the batch, "404, late" later.
 - "Retry-After 40" are seconds, and "a date" is 40 s ahead. "A day" is longer than
-  `retry_after_cap`, which is 60 s. Everything has its default, but that waits look every 10 s.
+  `retry_after_cap`, which is 60 s. Everything has its default, but that waits poll every 10 s.
 - "No answer in time": none in `request_timeout`, which is 30 s.
 - "Header cut" and "body cut": the connection ends in the middle of either.
 - "Wrong content type": JSON that is said to be HTML. "Gzip bomb": more than 64 MiB, decompressed.
@@ -54,31 +54,31 @@ _POSTS = """
 ## The two POSTs
 
 "Applied" or not is what became of the request on the service, which the client cannot know. A POST
-is sent again only where it surely did not run. Otherwise `duplicate` looks for its copy by the
-name, here a unique one, and `setup` looks at the status. After each cell the service has the copy
+is sent again only where it surely did not run. Otherwise `duplicate` searches for its copy by the
+name, here a unique one, and `setup` polls of the status. After each cell the service has the copy
 that was returned and no other, or none.
 """
 
 _FIRST = """
-## A wait whose first look is hit
+## A wait whose first poll is hit
 
-The set-up takes 25 s. Without a fault the looks come at 0, 10, 20 and 30 s, and the last one shows
-READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its looks, and
-cost no request more than one. Eight batches of one workspace are looked at by its list. When that
+The set-up takes 25 s. Without a fault the polls come at 0, 10, 20 and 30 s, and the last one shows
+READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its polls, and
+cost no request more than one. Eight batches of one workspace are polled by its list. When that
 is hit, no wait has failed: all go on singly, and after a 429 by the list, later. Where the list
 shows READY it holds the whole batch, and is taken at its word.
 """
 
 _MIDDLE = """
-## A wait of which a middle look is hit
+## A wait of which a middle poll is hit
 
-As before, but it is the look at 10 s that is hit.
+As before, but it is the poll of 10 s that is hit.
 """
 
 _LAST = """
-## A wait whose last look before the deadline is hit
+## A wait whose last poll before the deadline is hit
 
-The set-up lasts longer than the wait, which may take 25 s. The looks come at 0, 10, 20 and 24 s,
+The set-up lasts longer than the wait, which may take 25 s. The polls come at 0, 10, 20 and 24 s,
 and it is the last one that is hit.
 """
 
@@ -92,13 +92,13 @@ def written(outcome: Callable[[str, Column], str]) -> str:
         return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     once, always, *posts = Call
-    looks = zip(Position, (_FIRST, _MIDDLE, _LAST), strict=True)
+    polls = zip(Position, (_FIRST, _MIDDLE, _LAST), strict=True)
     return "".join(
         [
             _INTRODUCTION,
             _CALLS + table([once, always]),
             _POSTS + table(posts),
-            *(text + table([(position, one) for one in Sharing]) for position, text in looks),
+            *(text + table([(position, one) for one in Sharing]) for position, text in polls),
         ]
     )
 

@@ -110,7 +110,7 @@ def _lost(name: str, success: str, unknown: str) -> str:
 
 
 def _early(name: str, position: Position, sharing: Sharing) -> str:
-    """Return how a wait ends of which the first look, or a middle one, is hit."""
+    """Return how a wait ends of which the first poll, or a middle one, is hit."""
     hit = GAP * (position.value - 1)
     if sharing is Sharing.GROUP:
         # Whatever hits the list is no failure of any wait.
@@ -125,13 +125,13 @@ def _early(name: str, position: Position, sharing: Sharing) -> str:
     if name in _HARMLESS:
         return "READY on time (5)"
     heard = hit + (_TIMEOUT if name == _UNHEARD else 0.0)
-    ready_at, later_looks = _ready(heard, _hint(name))
-    requests = position.value + later_looks + 1  # the get of the batch that is READY
+    ready_at, later_polls = _ready(heard, _hint(name))
+    requests = position.value + later_polls + 1  # the get of the batch that is READY
     return f"READY {_when(ready_at)} after {_ERRORS[name]} ({requests})"
 
 
 def _last(name: str, sharing: Sharing) -> str:
-    """Return how a wait ends of which the last look is hit; its set-up lasts longer."""
+    """Return how a wait ends of which the last poll is hit; its set-up lasts longer."""
     if sharing is Sharing.GROUP:
         if name == _GOES_BACK:
             return "READY, by the list"
@@ -150,10 +150,10 @@ def _hint(name: str) -> float:
 
 def _ready(heard: float, hint: float) -> tuple[float, int]:
     """Return when READY is seen after a failure that was heard of, and in how many looks."""
-    at, looks = heard + max(GAP, hint), 1
+    at, polls = heard + max(GAP, hint), 1
     while at < SET_UP:
-        at, looks = at + GAP, looks + 1
-    return at, looks
+        at, polls = at + GAP, polls + 1
+    return at, polls
 
 
 def _when(ready_at: float) -> str:

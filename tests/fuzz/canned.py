@@ -17,16 +17,16 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._http import answers
-from prolific_async._wire.json import decode
+from prolific_async._http import responses
+from prolific_async._json.decoding import decode
 from prolific_async.batches import Batches
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
-    from prolific_async._http.answers import Answer
-    from prolific_async._http.endpoints import Request
+    from prolific_async._api.requests import Request
+    from prolific_async._http.responses import Response
     from prolific_async._http.transport import Transport
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
 class Canned:
     """A transport whose answers are given; it keeps what it was asked."""
 
-    looks_at_once = 1
+    polls_at_once = 1
     prefix = ""
     request_timeout = 30.0
     pause = staticmethod(asyncio.sleep)
@@ -51,11 +51,11 @@ class Canned:
     def check_usable(self) -> None:
         """It always is."""
 
-    async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Answer:
+    async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Response:
         self.asked.append(request)
         await asyncio.sleep(0)
         status = self._status if request.method == "POST" or len(self.asked) == 1 else 200
-        return answers.decode(
+        return responses.decode(
             request, status, {"Date": NOW}, next(self._answers), secret=TOKEN, raw=raw
         )
 
@@ -70,7 +70,7 @@ class Canned:
             for start in range(0, len(body), size):
                 await asyncio.sleep(0)
                 piece = body[start : start + size]
-                end = answers.check_echo(request, end + piece, TOKEN)
+                end = responses.check_echo(request, end + piece, TOKEN)
                 yield piece
 
         yield chunks()

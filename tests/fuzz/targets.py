@@ -22,17 +22,17 @@ from prolific_async import (
     ProlificError,
     WaitError,
 )
-from prolific_async._http import answers
-from prolific_async._waiting import listing
-from prolific_async._wire.converter import load
-from prolific_async._wire.json import decode
+from prolific_async._http import responses
+from prolific_async._json.converter import load
+from prolific_async._json.decoding import decode
+from prolific_async._polling import list_parser
 from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from prolific_async._http.answers import Answer
-    from prolific_async._http.endpoints import Request
+    from prolific_async._api.requests import Request
+    from prolific_async._http.responses import Response
 
 BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
 STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
@@ -125,7 +125,7 @@ def duplicate(data: bytes) -> None:
 
 
 def setup(data: bytes) -> None:
-    """The answers of ``setup`` with any status, and of the look at what became of it."""
+    """The answers of ``setup`` with any status, and of the poll of what became of it."""
     code, body = STATUSES[data[0] % len(STATUSES)] if data else 200, data[1:]
     canned = Canned(parts(body, b'{"status": "READY"}'), code)
     result = run(verbs(canned).setup("b1", tasks_per_group=2))
@@ -146,32 +146,32 @@ def error(data: bytes) -> None:
 def hints(data: bytes) -> None:
     """``Retry-After`` and ``Date``, in headers as aiohttp decodes them."""
     after, _, date = data.decode("utf-8", "surrogateescape").partition("\n")
-    seconds = answers.retry_after(CIMultiDict({"Retry-After": after, "Date": date}))
+    seconds = responses.retry_after(CIMultiDict({"Retry-After": after, "Date": date}))
     assert seconds is None or 0 <= seconds < math.inf
     if after.isascii() and after.isdigit() and len(after) < 300:
         assert seconds == float(after)
 
 
 def wait(data: bytes) -> None:
-    """The looks of a wait, which then shows READY: whatever they show, the wait ends."""
+    """The polls of a wait, which then shows READY: whatever they show, the wait ends."""
     ready = iter([b'{"status": "READY"}', BATCH] * 3)
-    looks = parts(data, b"")
-    canned = Canned(next(looks, b"") for _ in range(data.count(BETWEEN) + 1))
+    polls = parts(data, b"")
+    canned = Canned(next(polls, b"") for _ in range(data.count(BETWEEN) + 1))
 
-    async def send(request: Request, **_: Any) -> Answer:
+    async def send(request: Request, **_: Any) -> Response:
         try:
             return await Canned.send(canned, request)
-        except RuntimeError:  # no more looks
+        except RuntimeError:  # no more polls
             whole = not request.path.endswith("/status")
             body = BATCH if whole else next(ready)
-            return answers.decode(request, 200, {}, body)
+            return responses.decode(request, 200, {}, body)
 
     canned.send = send  # type: ignore[method-assign]
     result = run(verbs(canned).wait_until_ready("b1", timeout=60))
     assert isinstance(result, Batch | WaitError)
 
 
-def looks(data: bytes) -> None:
+def polls(data: bytes) -> None:
     """A workspace's list as waits read it, held against the json module."""
 
     def wanted(batch_id: str) -> bool:
@@ -180,9 +180,9 @@ def looks(data: bytes) -> None:
     def read_batch(element: Any) -> Batch:
         return load(Batch, element, "GET", "/batches")
 
-    async def read(memory: listing.Memory | None = None) -> listing.Listing | None:
+    async def read(memory: list_parser.Memory | None = None) -> list_parser.Listing | None:
         try:
-            return await listing.read(data, wanted, read_batch, memory)
+            return await list_parser.read(data, wanted, read_batch, memory)
         except ValueError:
             return None
 
@@ -201,7 +201,7 @@ def looks(data: bytes) -> None:
     if [key for key, _ in pairs].count("results") > 1:
         assert seen is None
         return
-    assert isinstance(seen, listing.Listing)
+    assert isinstance(seen, list_parser.Listing)
     expected: dict[str, str | None] = {}
     for element in results:
         if type(element) is not dict or type(element.get("id")) is not str:
@@ -216,10 +216,10 @@ def looks(data: bytes) -> None:
                 continue
         if type(state) is str:  # one without is polled singly
             expected[element["id"]] = state
-    assert {key: look.status for key, look in seen.looks.items()} == expected
+    assert {key: poll.status for key, poll in seen.polls.items()} == expected
     again = run(read(seen.memory))
-    assert isinstance(again, listing.Listing)
-    assert again.looks == seen.looks
+    assert isinstance(again, list_parser.Listing)
+    assert again.polls == seen.polls
 
 
 class Target(NamedTuple):
@@ -253,5 +253,5 @@ TARGETS: Mapping[str, Target] = {
     "error": Target(error, CODED),
     "hints": Target(hints, (b"5", b"1.5", *(date + b"\n" + DATES[0] for date in DATES))),
     "wait": Target(wait, (BETWEEN.join(STATES), BETWEEN.join(reversed(STATES)))),
-    "looks": Target(looks, (LIST, PAGE, b"{}", b'{"results": null}', b'{"message": "m"}')),
+    "polls": Target(polls, (LIST, PAGE, b"{}", b'{"results": null}', b'{"message": "m"}')),
 }

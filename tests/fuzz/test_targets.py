@@ -63,7 +63,7 @@ def test_a_status(body: bytes) -> None:
 @quickly
 def test_lists(bodies: list[bytes]) -> None:
     TARGETS["pages"].call(BETWEEN.join(bodies))
-    TARGETS["looks"].call(bodies[0])
+    TARGETS["polls"].call(bodies[0])
     TARGETS["duplicate"].call(BETWEEN.join([b"cut", BATCH, bodies[0]]))
 
 
@@ -173,7 +173,7 @@ def test_a_target_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as caught:
         command.main(["--target", "nothing"])
     assert caught.value.code == 2
-    assert "looks" in capsys.readouterr().err
+    assert "polls" in capsys.readouterr().err
 
 
 def test_without_atheris_the_command_says_what_to_install(
@@ -181,5 +181,5 @@ def test_without_atheris_the_command_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "atheris", None)
     with pytest.raises(SystemExit):
-        command.main(["--target", "looks"])
+        command.main(["--target", "polls"])
     assert ".[fuzz]" in capsys.readouterr().err

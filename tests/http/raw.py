@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import ProlificError
-from prolific_async._http import endpoints
+from prolific_async._api import requests
 from prolific_async._http.credentials import Token
 from prolific_async._http.transport import Transport
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 TOKEN = "secret-of-the-account"
-REQUEST = endpoints.look("b1", whole=False)
+REQUEST = requests.poll("b1", whole=False)
 
 
 def transport(url: str, **settings: Any) -> Transport:
@@ -78,7 +78,7 @@ def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def failure(url: str, request: endpoints.Request = REQUEST, **settings: Any) -> ProlificError:
+async def failure(url: str, request: requests.Request = REQUEST, **settings: Any) -> ProlificError:
     sender = transport(url, **settings)
     try:
         with pytest.raises(ProlificError) as caught:

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import RetryPolicy, errors
-from prolific_async._http import answers, endpoints
-from prolific_async._http.endpoints import Request
+from prolific_async._api import requests
+from prolific_async._api.requests import Request
+from prolific_async._http import responses
 from prolific_async._http.retry import (
     did_not_run,
     get_again,
-    look_again,
     may_have_run,
+    may_poll_again,
     pauses,
     retrying,
 )
@@ -42,7 +43,7 @@ AT_ONCE = RetryPolicy(initial=0, maximum=0)
 def answered(status: int, retry_after: str | None = None, body: bytes = b"") -> APIStatusError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(APIStatusError) as caught:
-        answers.decode(REQUEST, status, headers, body)
+        responses.decode(REQUEST, status, headers, body)
     return caught.value
 
 
@@ -89,7 +90,7 @@ SAMPLES: dict[type[ProlificError], ProlificError] = {
 
 
 def judged(error: ProlificError) -> tuple[bool, bool, bool, bool]:
-    return get_again(error), look_again(error), did_not_run(error), may_have_run(error)
+    return get_again(error), may_poll_again(error), did_not_run(error), may_have_run(error)
 
 
 def test_each_status_is_judged_as_the_contract_says() -> None:
@@ -319,8 +320,8 @@ async def test_calls_at_the_same_time_do_not_share_their_attempts() -> None:
         return request.path
 
     send = retrying(call, AT_ONCE, get_again)
-    requests = [endpoints.look(f"b-{number}", whole=False) for number in range(50)]
-    assert await asyncio.gather(*map(send, requests)) == [request.path for request in requests]
+    polls = [requests.poll(f"b-{number}", whole=False) for number in range(50)]
+    assert await asyncio.gather(*map(send, requests)) == [request.path for request in polls]
     assert set(seen.values()) == {4}
 
 

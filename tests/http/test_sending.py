@@ -1,4 +1,4 @@
-"""What was surely not sent: a connection that ended while nobody looked, and one never made."""
+"""What was surely not sent: a connection that ended while nobody polled, and one never made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from prolific_async import (
     RateLimitedError,
     RetryPolicy,
 )
-from prolific_async._http import endpoints
+from prolific_async._api import requests
 from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
@@ -39,7 +39,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 ONCE = RetryPolicy(max_attempts=1)
-POST = endpoints.change("b1", "setup")
+POST = requests.change("b1", "setup")
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -347,7 +347,7 @@ def test_a_notebook_whose_loop_stands_still_between_cells(runner: asyncio.Runner
     assert peer.seen == [(0, "POST"), (1, "POST")]
 
 
-def test_a_duplicate_after_a_pause_looks_for_no_copy(runner: asyncio.Runner) -> None:
+def test_a_duplicate_after_a_pause_searches_for_no_copy(runner: asyncio.Runner) -> None:
     copy = {
         "id": "c1",
         "name": "unique",
@@ -471,7 +471,7 @@ PROXIES: dict[str, Any] = {
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
 def test_nothing_is_sent_through_a_bad_proxy(
-    runner: asyncio.Runner, proxy: Any, call: endpoints.Request, monkeypatch: pytest.MonkeyPatch
+    runner: asyncio.Runner, proxy: Any, call: requests.Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> ProlificError:
         async with serving(proxy) as (url, heads):
@@ -488,7 +488,7 @@ def test_nothing_is_sent_through_a_bad_proxy(
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("refused", [0, 1])
 def test_no_second_carries_more_when_a_borrowed_pool_frees_at_once(
-    call: endpoints.Request, refused: int
+    call: requests.Request, refused: int
 ) -> None:
     async def main() -> None:
         arrivals: list[float] = []

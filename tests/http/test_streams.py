@@ -145,7 +145,7 @@ async def test_a_429_slows_down_all() -> None:
         with pytest.raises(RateLimitedError):
             await read(sender)
         assert sender._connected is not None
-        assert sender._connected.admission.budget._slowed_at is not None
+        assert sender._connected.admission.rate_limiter._slowed_at is not None
         await sender.close()
 
 

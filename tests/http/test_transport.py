@@ -26,8 +26,8 @@ from prolific_async import (
     RetryPolicy,
     __version__,
 )
-from prolific_async._http import endpoints
-from prolific_async._http.addresses import is_loopback, proxy_for
+from prolific_async._api import requests
+from prolific_async._http.base_url import is_loopback, proxy_for
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 from tests.virtual_time import LoopbackLoop, run
 
@@ -65,7 +65,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(endpoints.change("b1", "setup", dataset_id=None))
+        await sender.send(requests.change("b1", "setup", dataset_id=None))
         await sender.close()
     assert heads[0].count(b"\r\nContent-Type: application/json\r\n") == 1
     assert b"\r\nAccept: application/json\r\n" in heads[0]
@@ -159,7 +159,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, endpoints.change("b1", "setup"))
+        error = await failure(url, requests.change("b1", "setup"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
@@ -278,7 +278,7 @@ async def test_the_connections_of_a_borrowed_session_are_not_waited_for_in_that_
 async def test_a_borrowed_session_without_a_limit_has_that_of_the_client() -> None:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
-        assert transport("http://127.0.0.1", session=session, max_connections=9).looks_at_once == 4
+        assert transport("http://127.0.0.1", session=session, max_connections=9).polls_at_once == 4
 
 
 async def test_connections_are_bounded() -> None:
@@ -299,7 +299,7 @@ async def test_connections_are_bounded() -> None:
     assert most == 3
 
 
-async def test_a_paused_look_leaves_the_only_connection_to_calls() -> None:
+async def test_a_paused_poll_leaves_the_only_connection_to_calls() -> None:
     answers = [plain(b"", "Retry-After: 60", status="429 Too Many Requests"), plain(b"{}")]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -308,13 +308,13 @@ async def test_a_paused_look_leaves_the_only_connection_to_calls() -> None:
     async with serving(answer) as (url, heads):
         sender = transport(url, max_connections=1)
         with pytest.raises(RateLimitedError):
-            await sender.send(REQUEST, look=True)
-        look = asyncio.create_task(sender.send(REQUEST, look=True))
+            await sender.send(REQUEST, poll=True)
+        poll = asyncio.create_task(sender.send(REQUEST, poll=True))
         await asyncio.sleep(0)
         assert (await asyncio.wait_for(sender.send(REQUEST), 5)).data == {}
         assert len(heads) == 2
-        look.cancel()
-        await asyncio.wait([look])
+        poll.cancel()
+        await asyncio.wait([poll])
         await sender.close()
 
 
@@ -380,7 +380,7 @@ async def test_a_borrowed_session_with_a_login_from_netrc_is_told_so(
         file.write_text("machine elsewhere.example login me password w0rd")
         await sender.send(REQUEST)
         file.write_text(login)  # aiohttp reads it before each request
-        for request in (REQUEST, endpoints.change("b1", "setup")):
+        for request in (REQUEST, requests.change("b1", "setup")):
             with pytest.raises(ConfigurationError, match="netrc") as caught:
                 await sender.send(request)
             assert "w0rd" not in str(caught.value)
@@ -530,7 +530,7 @@ async def test_closing_ends_what_is_under_way_and_lets_nothing_queued_out(
         await session.close()
 
 
-async def test_closing_while_a_name_is_looked_up_cancels_nobody(
+async def test_closing_while_a_name_is_polled_up_cancels_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -544,7 +544,7 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
     monkeypatch.setattr(loop, "getaddrinfo", never)
     sender = transport("https://slow.invalid", request_timeout=30)
     calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
-    calls.append(asyncio.create_task(sender.send(endpoints.change("b1", "setup"))))
+    calls.append(asyncio.create_task(sender.send(requests.change("b1", "setup"))))
     await asked.wait()
     await sender.close()
     for call in calls:
@@ -552,7 +552,7 @@ async def test_closing_while_a_name_is_looked_up_cancels_nobody(
             await call
 
 
-def test_a_name_that_is_looked_up_for_too_long_was_not_sent() -> None:
+def test_a_name_that_is_polled_up_for_too_long_was_not_sent() -> None:
     async def never(*args: object, **more: object) -> list[Any]:
         await asyncio.sleep(30)
         return []

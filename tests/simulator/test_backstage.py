@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.endings import AfterLooks
+from prolific_async.simulator.endings import AfterPolls
 from prolific_async.simulator.state import State
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -14,10 +14,10 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 @pytest.fixture
 def behind() -> Backstage:
-    return Backstage(State(now=lambda: 0.0, utc_now=lambda: NOON, setup=AfterLooks(1)))
+    return Backstage(State(now=lambda: 0.0, utc_now=lambda: NOON, setup=AfterPolls(1)))
 
 
-def test_ids_look_like_the_services(behind: Backstage) -> None:
+def test_ids_poll_like_the_services(behind: Backstage) -> None:
     batch = behind.batches[behind.add_batch()]
     assert len(batch.id) == len(str(batch.dataset_id)) == 36
     assert batch.workspace_id == behind.workspace_id
@@ -26,7 +26,7 @@ def test_ids_look_like_the_services(behind: Backstage) -> None:
 
 
 def test_a_workspace_may_have_any_id_that_is_free() -> None:
-    state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=AfterLooks(1))
+    state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=AfterPolls(1))
     behind = Backstage(state, "mine")
     assert (behind.workspace_id, behind.add_workspace("other")) == ("mine", "other")
     assert behind.batches[behind.add_batch()].workspace_id == "mine"

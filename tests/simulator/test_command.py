@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from prolific_async.simulator import AfterLooks, AfterSeconds, Immediately, Simulator
+from prolific_async.simulator import AfterPolls, AfterSeconds, Immediately, Simulator
 from prolific_async.simulator.command import DESCRIPTION, _ending, main
 from tests.conftest import HANGS
 
@@ -108,7 +108,7 @@ def test_what_can_happen_before_it_listens(
     [
         ("immediately", Immediately()),
         ("seconds:0.5", AfterSeconds(0.5)),
-        ("looks:3", AfterLooks(3)),
+        ("polls:3", AfterPolls(3)),
     ],
 )
 def test_endings_can_be_written(text: str, ending: Any) -> None:
@@ -125,7 +125,7 @@ def test_endings_can_be_written(text: str, ending: Any) -> None:
         ["--setup", "seconds"],
         ["--setup", "seconds:-1"],
         ["--setup", "seconds:inf"],
-        ["--setup", "looks:1.5"],
+        ["--setup", "polls:1.5"],
         ["--setup", "immediately:1"],
         ["--setup", "never"],
         ["--host", "0.0.0.0"],

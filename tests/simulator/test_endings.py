@@ -4,26 +4,26 @@ import math
 
 import pytest
 
-from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Immediately, is_over
+from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Immediately, is_over
 
 
-def test_immediately_is_over_before_any_look() -> None:
-    assert is_over(Immediately(), elapsed=0.0, looks=0)
+def test_immediately_is_over_before_any_poll() -> None:
+    assert is_over(Immediately(), elapsed=0.0, polls=0)
 
 
-def test_after_seconds_counts_time_and_no_looks() -> None:
-    assert not is_over(AfterSeconds(2), elapsed=1.999, looks=99)
-    assert is_over(AfterSeconds(2), elapsed=2.0, looks=0)
+def test_after_seconds_counts_time_and_no_polls() -> None:
+    assert not is_over(AfterSeconds(2), elapsed=1.999, polls=99)
+    assert is_over(AfterSeconds(2), elapsed=2.0, polls=0)
 
 
-def test_after_looks_counts_looks_and_no_time() -> None:
-    assert not is_over(AfterLooks(2), elapsed=9e9, looks=2)
-    assert is_over(AfterLooks(2), elapsed=0.0, looks=3)
+def test_after_polls_counts_polls_and_no_time() -> None:
+    assert not is_over(AfterPolls(2), elapsed=9e9, polls=2)
+    assert is_over(AfterPolls(2), elapsed=0.0, polls=3)
 
 
-def test_after_no_looks_the_first_one_shows_the_end() -> None:
-    assert not is_over(AfterLooks(0), elapsed=0.0, looks=0)
-    assert is_over(AfterLooks(0), elapsed=0.0, looks=1)
+def test_after_no_polls_the_first_one_shows_the_end() -> None:
+    assert not is_over(AfterPolls(0), elapsed=0.0, polls=0)
+    assert is_over(AfterPolls(0), elapsed=0.0, polls=1)
 
 
 @pytest.mark.parametrize("seconds", [-0.1, math.inf, math.nan, True])
@@ -32,12 +32,12 @@ def test_seconds_that_make_no_sense_are_refused(seconds: float) -> None:
         AfterSeconds(seconds)
 
 
-@pytest.mark.parametrize("looks", [-1, True])
-def test_looks_that_make_no_sense_are_refused(looks: int) -> None:
-    with pytest.raises(ValueError, match="looks must be 0 or more"):
-        AfterLooks(looks)
+@pytest.mark.parametrize("polls", [-1, True])
+def test_polls_that_make_no_sense_are_refused(polls: int) -> None:
+    with pytest.raises(ValueError, match="polls must be 0 or more"):
+        AfterPolls(polls)
 
 
-def test_half_a_look_is_no_number_of_looks() -> None:
+def test_half_a_poll_is_no_number_of_polls() -> None:
     with pytest.raises(TypeError):
-        AfterLooks(1.5)  # type: ignore[arg-type] # what is tested
+        AfterPolls(1.5)  # type: ignore[arg-type] # what is tested

@@ -315,10 +315,10 @@ async def test_after():
 @pytest.mark.slow
 def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
     source = """
-from prolific_async.simulator import AfterLooks, Simulator
+from prolific_async.simulator import AfterPolls, Simulator
 @pytest.fixture
 async def prolific_simulator():
-    async with Simulator(setup=AfterLooks(5)) as simulator:
+    async with Simulator(setup=AfterPolls(5)) as simulator:
         yield simulator
 async def test_it(prolific_simulator, prolific_client):
     batch_id = prolific_simulator.add_batch()

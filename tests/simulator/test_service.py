@@ -9,7 +9,7 @@ import pytest
 
 from prolific_async.simulator.backstage import Backstage
 from prolific_async.simulator.bodies import NO_BODY, Body
-from prolific_async.simulator.endings import AfterLooks, Ending
+from prolific_async.simulator.endings import AfterPolls, Ending
 from prolific_async.simulator.service import Call, Service
 from prolific_async.simulator.state import State
 
@@ -33,7 +33,7 @@ REQUIRED_FIELDS = {
 class World(Backstage):
     """A service and what stands behind it."""
 
-    def __init__(self, setup: Ending = AfterLooks(1)) -> None:  # noqa: B008 - frozen
+    def __init__(self, setup: Ending = AfterPolls(1)) -> None:  # noqa: B008 - frozen
         state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=setup)
         super().__init__(state)
         self.service = Service(state, "right")
@@ -199,7 +199,7 @@ def test_a_test_can_show_what_the_service_might_show_one_day() -> None:
 
 
 def test_a_set_up_from_beginning_to_end() -> None:
-    world = World(AfterLooks(1))
+    world = World(AfterPolls(1))
     batch_id = world.add_batch(datapoints=10, instructions=2)
     assert world.ask("POST", f"/{batch_id}/setup", {"tasks_per_group": 6}) == (202, {})
     processing = world.ask("GET", f"/{batch_id}")[1]
@@ -240,7 +240,7 @@ def test_a_number_that_none_can_hold_is_refused(number: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "look",
+    "poll",
     [
         lambda world, batch_id: world.ask("GET", f"/{batch_id}")[1]["status"],
         lambda world, batch_id: world.ask("GET", f"/{batch_id}/status")[1]["status"],
@@ -248,14 +248,14 @@ def test_a_number_that_none_can_hold_is_refused(number: bytes) -> None:
     ],
     ids=["get", "status", "list"],
 )
-def test_every_answer_that_shows_the_status_is_a_look(look: Any) -> None:
-    world = World(AfterLooks(2))
+def test_every_answer_that_shows_the_status_is_a_poll(poll: Any) -> None:
+    world = World(AfterPolls(2))
     batch_id = world.add_batch()
     world.ask("POST", f"/{batch_id}/setup", {})
-    world.ask("POST", f"/{batch_id}/setup", {})  # 400, and no look
+    world.ask("POST", f"/{batch_id}/setup", {})  # 400, and no poll
     world.ask("POST", f"/{batch_id}/duplicate", {})  # shows the copy's status
     world.listed(world.add_workspace())
-    assert [look(world, batch_id) for _ in range(3)] == ["PROCESSING", "PROCESSING", "READY"]
+    assert [poll(world, batch_id) for _ in range(3)] == ["PROCESSING", "PROCESSING", "READY"]
 
 
 BROKEN = [b"{", b"[]", b"null", b'"x"', b"3", b"\xff", b"{'a': 1}", b"[" * 100_000, b"{} {}"]
@@ -369,7 +369,7 @@ def test_a_list_of_an_unknown_workspace_is_not_found() -> None:
 
 
 def test_what_is_shown_follows_every_change() -> None:
-    world = World(AfterLooks(0))
+    world = World(AfterPolls(0))
     batch_id = world.add_batch(datapoints=None)
     seen = []
     for change in (

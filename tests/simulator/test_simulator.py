@@ -13,7 +13,7 @@ import pytest
 
 from prolific_async import simulator
 from prolific_async.simulator import (
-    AfterLooks,
+    AfterPolls,
     AfterSeconds,
     BatchSnapshot,
     Ending,
@@ -41,14 +41,14 @@ async def ask(
         return answer.status, await answer.json()
 
 
-async def test_duplicate_set_up_and_look_until_ready(session: aiohttp.ClientSession) -> None:
-    async with Simulator(setup=AfterLooks(2)) as sim:
+async def test_duplicate_set_up_and_poll_until_ready(session: aiohttp.ClientSession) -> None:
+    async with Simulator(setup=AfterPolls(2)) as sim:
         source = sim.add_batch("Original", datapoints=200)
         _, copy = await ask(session, sim, "POST", f"/{source}/duplicate", json={"name": "Round 2"})
         path = f"/{copy['id']}"
         await ask(session, sim, "POST", f"{path}/setup", json={"tasks_per_group": 5})
-        looks = [(await ask(session, sim, "GET", f"{path}/status"))[1]["status"] for _ in range(3)]
-        assert looks == ["PROCESSING", "PROCESSING", "READY"]
+        polls = [(await ask(session, sim, "GET", f"{path}/status"))[1]["status"] for _ in range(3)]
+        assert polls == ["PROCESSING", "PROCESSING", "READY"]
         ready = sim.batches[copy["id"]]
         assert (ready.name, ready.source_id) == ("Round 2", source)
         assert (ready.total_task_count, ready.total_task_groups) == (200, 40)
@@ -56,11 +56,11 @@ async def test_duplicate_set_up_and_look_until_ready(session: aiohttp.ClientSess
         assert sim.requests[1].body == {"tasks_per_group": 5}
 
 
-async def test_one_look_is_the_default(session: aiohttp.ClientSession) -> None:
+async def test_one_poll_is_the_default(session: aiohttp.ClientSession) -> None:
     async with Simulator() as sim:
         batch_id = sim.add_batch(status="PROCESSING")
-        looks = [(await ask(session, sim, "GET", f"/{batch_id}"))[1]["status"] for _ in range(2)]
-    assert looks == ["PROCESSING", "READY"]
+        polls = [(await ask(session, sim, "GET", f"/{batch_id}"))[1]["status"] for _ in range(2)]
+    assert polls == ["PROCESSING", "READY"]
 
 
 async def test_seconds_are_the_loops(session: aiohttp.ClientSession) -> None:
@@ -74,7 +74,7 @@ async def test_seconds_are_the_loops(session: aiohttp.ClientSession) -> None:
 
 async def test_a_function_may_choose_when_each_is_over(session: aiohttp.ClientSession) -> None:
     def choose(batch: BatchSnapshot) -> Ending:
-        return Immediately() if batch.tasks_per_group == 2 else AfterLooks(9)
+        return Immediately() if batch.tasks_per_group == 2 else AfterPolls(9)
 
     async with Simulator(setup=choose) as sim:
         ids = [sim.add_batch(), sim.add_batch()]
@@ -121,7 +121,7 @@ async def test_a_request_that_timed_out_is_either_in_flight_or_in_the_log(
 
 
 async def test_many_clients_at_once(session: aiohttp.ClientSession) -> None:
-    async with Simulator(setup=AfterLooks(1)) as sim:
+    async with Simulator(setup=AfterPolls(1)) as sim:
         source = sim.add_batch()
         copies = await asyncio.gather(
             *(ask(session, sim, "POST", f"/{source}/duplicate") for _ in range(500))
@@ -169,7 +169,7 @@ def test_a_token_that_no_header_can_carry_is_refused(token: str) -> None:
         Simulator(token=token)
 
 
-@pytest.mark.parametrize("setup", [None, 3, Immediately, AfterLooks])
+@pytest.mark.parametrize("setup", [None, 3, Immediately, AfterPolls])
 def test_a_setup_that_is_neither_ending_nor_function_is_refused(setup: Any) -> None:
     with pytest.raises(TypeError, match="setup"):
         Simulator(setup=setup)

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.endings import AfterLooks, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.records import Batch, BatchSnapshot
 from prolific_async.simulator.state import SetupRefusedError, State, checked_ending
 
@@ -18,7 +18,7 @@ NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 class World:
     """A state, what stands behind it, and the time."""
 
-    setup: Ending | Callable[[BatchSnapshot], Ending] = AfterLooks(1)  # noqa: RUF009 - frozen
+    setup: Ending | Callable[[BatchSnapshot], Ending] = AfterPolls(1)  # noqa: RUF009 - frozen
     now: float = 1000.0
     state: State = attrs.field(init=False)
     behind: Backstage = attrs.field(init=False)
@@ -33,35 +33,35 @@ class World:
     def set_up(self, batch: Batch, **options: object) -> None:
         self.state.set_up(batch, **{"dataset_id": None, "tasks_per_group": 1, **options})  # type: ignore[arg-type] # passed on
 
-    def looks(self, batch: Batch, count: int) -> list[str | None]:
-        return [self.state.look(batch).status for _ in range(count)]
+    def polls(self, batch: Batch, count: int) -> list[str | None]:
+        return [self.state.poll(batch).status for _ in range(count)]
 
 
-def test_looks_move_a_batch_to_ready() -> None:
-    world = World(AfterLooks(2))
+def test_polls_move_a_batch_to_ready() -> None:
+    world = World(AfterPolls(2))
     batch = world.batch()
-    assert world.looks(batch, 3) == ["UNINITIALISED"] * 3
+    assert world.polls(batch, 3) == ["UNINITIALISED"] * 3
     world.set_up(batch)
-    assert world.looks(batch, 4) == ["PROCESSING", "PROCESSING", "READY", "READY"]
+    assert world.polls(batch, 4) == ["PROCESSING", "PROCESSING", "READY", "READY"]
 
 
-def test_only_looks_at_a_batch_count_for_it() -> None:
-    world = World(AfterLooks(1))
+def test_only_polls_of_a_batch_count_for_it() -> None:
+    world = World(AfterPolls(1))
     one, other = world.batch(), world.batch()
     world.set_up(one)
     world.set_up(other)
-    world.looks(other, 5)
+    world.polls(other, 5)
     assert world.behind.batches[one.id].status == "PROCESSING"
     assert world.behind.batches[one.id].status == "PROCESSING"
-    assert world.looks(one, 2) == ["PROCESSING", "READY"]
+    assert world.polls(one, 2) == ["PROCESSING", "READY"]
 
 
-def test_time_moves_a_batch_to_ready_and_a_snapshot_sees_it_without_a_look() -> None:
+def test_time_moves_a_batch_to_ready_and_a_snapshot_sees_it_without_a_poll() -> None:
     world = World(AfterSeconds(5))
     batch = world.batch()
     world.set_up(batch)
     world.now += 4.9
-    assert world.looks(batch, 2) == ["PROCESSING"] * 2
+    assert world.polls(batch, 2) == ["PROCESSING"] * 2
     world.now += 0.1
     assert world.behind.batches[batch.id].status == "READY"
 
@@ -79,7 +79,7 @@ def test_immediately_is_ready_at_once() -> None:
 def test_ready_has_every_datapoint_with_every_instruction_in_groups(
     tasks_per_group: int, groups: int
 ) -> None:
-    world = World(AfterLooks(0))
+    world = World(AfterPolls(0))
     batch = world.batch(datapoints=200, instructions=3)
     world.set_up(batch, tasks_per_group=tasks_per_group)
     before = world.behind.batches[batch.id]
@@ -88,7 +88,7 @@ def test_ready_has_every_datapoint_with_every_instruction_in_groups(
         0,
         0,
     )
-    world.state.look(batch)
+    world.state.poll(batch)
     after = world.behind.batches[batch.id]
     assert (after.total_task_count, after.total_task_groups) == (600, groups)
     assert after.tasks_per_group == tasks_per_group
@@ -102,21 +102,21 @@ def test_a_batch_without_datapoints_has_no_groups() -> None:
 
 
 def test_a_failing_batch_ends_in_error_and_has_no_tasks() -> None:
-    world = World(AfterLooks(1))
+    world = World(AfterPolls(1))
     batch = world.batch()
     world.behind.fail(batch.id)
     world.set_up(batch)
-    assert world.looks(batch, 3) == ["PROCESSING", "ERROR", "ERROR"]
+    assert world.polls(batch, 3) == ["PROCESSING", "ERROR", "ERROR"]
     assert batch.total_task_count == 0
 
 
 def test_a_batch_can_be_made_to_fail_while_it_is_processing() -> None:
-    world = World(AfterLooks(1))
+    world = World(AfterPolls(1))
     batch = world.batch()
     world.set_up(batch)
-    world.looks(batch, 1)
+    world.polls(batch, 1)
     world.behind.fail(batch.id)
-    assert world.looks(batch, 1) == ["ERROR"]
+    assert world.polls(batch, 1) == ["ERROR"]
 
 
 def test_a_set_up_that_has_ended_keeps_its_end() -> None:
@@ -125,18 +125,18 @@ def test_a_set_up_that_has_ended_keeps_its_end() -> None:
     world.set_up(batch)
     world.now += 2
     world.behind.fail(batch.id)
-    assert world.looks(batch, 1) == ["READY"]
+    assert world.polls(batch, 1) == ["READY"]
 
 
 def test_an_error_can_be_set_up_again_and_fails_again() -> None:
-    world = World(AfterLooks(0))
+    world = World(AfterPolls(0))
     batch = world.batch(status="ERROR")
     world.set_up(batch)
-    assert world.looks(batch, 1) == ["READY"]
+    assert world.polls(batch, 1) == ["READY"]
     world.behind.set_status(batch.id, "ERROR")
     world.behind.fail(batch.id)
     world.set_up(batch)
-    assert world.looks(batch, 1) == ["ERROR"]
+    assert world.polls(batch, 1) == ["ERROR"]
 
 
 @pytest.mark.parametrize("status", ["PROCESSING", "READY"])
@@ -200,13 +200,13 @@ def test_a_function_chooses_by_the_batch_as_it_will_be() -> None:
 
     def choose(batch: BatchSnapshot) -> Ending:
         shown.append(batch)
-        return Immediately() if batch.name == "quick" else AfterLooks(1)
+        return Immediately() if batch.name == "quick" else AfterPolls(1)
 
     world = World(choose)
     quick, slow = world.batch(name="quick"), world.batch(name="slow")
     world.set_up(quick, tasks_per_group=4)
     world.set_up(slow)
-    assert (world.looks(quick, 1), world.looks(slow, 1)) == (["READY"], ["PROCESSING"])
+    assert (world.polls(quick, 1), world.polls(slow, 1)) == (["READY"], ["PROCESSING"])
     assert (shown[0].id, shown[0].status, shown[0].tasks_per_group) == (quick.id, "PROCESSING", 4)
 
 
@@ -245,30 +245,30 @@ def test_a_copy_starts_anew_and_shares_the_dataset() -> None:
     )
     assert copy.extra == {}
     world.set_up(copy)
-    assert world.looks(copy, 1) == ["READY"]
-    assert world.looks(source, 1) == ["ERROR"]
+    assert world.polls(copy, 1) == ["READY"]
+    assert world.polls(source, 1) == ["ERROR"]
 
 
 def test_a_copy_of_a_running_batch_does_not_run() -> None:
-    world = World(AfterLooks(0))
+    world = World(AfterPolls(0))
     source = world.batch(status="PROCESSING")
     copy = world.state.duplicate(source, name="", with_dataset=False)
     assert (copy.name, copy.dataset) == ("", None)
-    assert world.looks(copy, 3) == ["UNINITIALISED"] * 3
-    assert world.looks(source, 1) == ["READY"]
+    assert world.polls(copy, 3) == ["UNINITIALISED"] * 3
+    assert world.polls(source, 1) == ["READY"]
 
 
 def test_a_status_that_a_test_sets_stays() -> None:
-    world = World(AfterLooks(0))
+    world = World(AfterPolls(0))
     batch = world.batch()
     world.set_up(batch)
     for status in ("PROCESSING", None, "ON_HOLIDAY"):
         world.behind.set_status(batch.id, status)
-        assert world.looks(batch, 3) == [status] * 3
+        assert world.polls(batch, 3) == [status] * 3
     world.set_up(batch)
-    assert world.looks(batch, 1) == ["READY"]
+    assert world.polls(batch, 1) == ["READY"]
 
 
 def test_a_batch_added_as_processing_ends_as_a_set_up_does() -> None:
-    world = World(AfterLooks(1))
-    assert world.looks(world.batch(status="PROCESSING"), 2) == ["PROCESSING", "READY"]
+    world = World(AfterPolls(1))
+    assert world.polls(world.batch(status="PROCESSING"), 2) == ["PROCESSING", "READY"]

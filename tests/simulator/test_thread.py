@@ -15,7 +15,7 @@ import pytest
 
 from prolific_async import ProlificClient
 from prolific_async.simulator import (
-    AfterLooks,
+    AfterPolls,
     AfterSeconds,
     BatchSnapshot,
     Ending,
@@ -79,13 +79,13 @@ def _nothing_is_left() -> Iterator[None]:
 
 def test_it_serves_while_the_test_blocks_and_ends_with_the_block() -> None:
     before = len(serving())
-    with Simulator(setup=AfterLooks(1)) as sim:
+    with Simulator(setup=AfterPolls(1)) as sim:
         assert len(serving()) == before + 1
         batch_id = sim.add_batch(datapoints=10)
         sim.inject("POST", "/setup", Fault(503))
         statuses = [ask(sim, "POST", f"/{batch_id}/setup", {})[0] for _ in range(2)]
-        looks = [json.loads(ask(sim, "GET", f"/{batch_id}/status")[1])["status"] for _ in range(2)]
-        assert (statuses, looks) == ([503, 202], ["PROCESSING", "READY"])
+        polls = [json.loads(ask(sim, "GET", f"/{batch_id}/status")[1])["status"] for _ in range(2)]
+        assert (statuses, polls) == ([503, 202], ["PROCESSING", "READY"])
         assert sim.batches[batch_id].total_task_count == 10
         assert [seen.status for seen in sim.requests] == [503, 202, 200, 200]
         assert sim.in_flight == ()
@@ -144,7 +144,7 @@ def test_many_threads_at_once() -> None:
         browser.close()
         return 20
 
-    with Simulator(setup=AfterLooks(0)) as sim, ThreadPoolExecutor(4) as pool:
+    with Simulator(setup=AfterPolls(0)) as sim, ThreadPoolExecutor(4) as pool:
         source = sim.add_batch()
         working = [pool.submit(work, source) for _ in range(4)]
         while not all(one.done() for one in working):

@@ -182,7 +182,7 @@ def by_hand(created_at: datetime) -> Batch:
         total_task_count=3,
         total_instruction_count=1,
         workspace_id="w-1",
-        task_details=TaskDetails("Look"),
+        task_details=TaskDetails("Poll"),
         extra={"new": 1},
     )
 

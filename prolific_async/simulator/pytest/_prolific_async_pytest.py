@@ -16,7 +16,7 @@ test blocks, as it does in a request of FastAPI's ``TestClient``. There is no ``
 then, since it needs the loop of a test; what the application makes as ``ProlificClient()`` leads
 to the simulator.
 
-A project's own ``prolific_simulator``, such as one with ``setup=AfterLooks(5)``, is the one that
+A project's own ``prolific_simulator``, such as one with ``setup=AfterPolls(5)``, is the one that
 ``prolific_client`` is then for.
 
 pytest imports this module whenever it starts, for projects too that never use it, and before
@@ -66,7 +66,7 @@ def prolific_simulator(
 
 @pytest.fixture
 def prolific_client(request: pytest.FixtureRequest) -> ProlificClient:
-    """Return a client of ``prolific_simulator`` that looks and tries again within milliseconds."""
+    """Return a client of ``prolific_simulator`` that polls and tries again within milliseconds."""
     if not _is_asynchronous(request):
         pytest.fail(
             "prolific_client needs the event loop of an asynchronous test, and this test is a "

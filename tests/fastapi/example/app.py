@@ -100,7 +100,7 @@ def create_app(
     @app.websocket("/copies/{batch_id}/status")
     async def status(websocket: WebSocket, batch_id: BatchId, client: Client) -> None:
         await websocket.accept()
-        async for look in client.batches.watch(batch_id, poll=poll):
-            await websocket.send_json({"batch_id": look.batch_id, "status": look.status})
+        async for event in client.batches.watch(batch_id, poll=poll):
+            await websocket.send_json({"batch_id": event.batch_id, "status": event.status})
 
     return app

@@ -1,0 +1,185 @@
+"""What a wait costs inside the poller, where no task, no HTTP and no history of events is counted.
+
+Beside it, in the same run: a future for each wait in a heap of times, which is the least that any
+poller must hold, and a task asleep for each wait, which is what a loop of its own holds at least.
+"""
+
+import argparse
+import asyncio
+import gc
+import heapq
+import json
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import Any
+
+import attrs
+from prolific_async._polling.poll import PollResult
+
+from benchmarks.harness import machine, markdown
+from prolific_async import BatchStatus, PollPolicy, RetryPolicy
+from prolific_async._polling.poller import Poller
+from prolific_async._polling.targets import GroupResult
+from prolific_async._polling.wait import Wait
+
+AT_REST = 3600.0  # a gap that nobody lives to see the end of
+GAP = 0.2
+PENDING = PollResult(BatchStatus.PROCESSING)
+
+
+@attrs.frozen
+class Figures:
+    subject: str
+    waits: int
+    memory: float
+    "Bytes of the Python heap for each wait that has polled once, its history left out."
+    start: float
+    "CPU seconds for each wait."
+    poll: float | None = None
+    "CPU seconds for each wait and poll its group, when nothing has changed."
+
+
+def ids(waits: int) -> list[str]:
+    return [f"018f2b7e-7d3c-7a10-9c55-{number:012x}" for number in range(waits)]
+
+
+class Polling:
+    """An poller whose polls cost nothing and show nothing new, and that counts them."""
+
+    def __init__(self, keys: Sequence[str], gap: float) -> None:
+        self.polls = 0
+        self.poller = Poller(
+            self.poll,
+            self.poll_group,
+            lambda _: "home",
+            few=8,
+            at_once=50,
+            lost=lambda _: PENDING,
+        )
+        self._found = dict.fromkeys(keys, PENDING)
+        self._keys = keys
+        self._poll = PollPolicy(initial=gap, maximum=gap, factor=1)
+        self._retry = RetryPolicy()
+
+    async def poll(self, *_: object) -> PollResult:
+        return PENDING
+
+    async def poll_group(self, *_: object) -> GroupResult:
+        self.polls += 1
+        return GroupResult(self._found)
+
+    def start(self) -> list[Wait]:
+        now = asyncio.get_running_loop().time()
+        waits = [
+            Wait(key, poll=self._poll, retry=self._retry, timeout=600, now=now)
+            for key in self._keys
+        ]
+        for wait in waits:
+            self.poller.start(wait)
+        return waits
+
+
+async def in_the_poller(keys: Sequence[str]) -> Callable[[], object]:
+    return Polling(keys, AT_REST).start
+
+
+async def in_a_heap(keys: Sequence[str]) -> Callable[[], object]:
+    loop = asyncio.get_running_loop()
+
+    def start() -> object:
+        heap: list[tuple[float, int, asyncio.Future[None]]] = []
+        order = count()
+        for _ in keys:
+            heapq.heappush(heap, (loop.time() + AT_REST, next(order), loop.create_future()))
+        return heap
+
+    return start
+
+
+async def asleep(keys: Sequence[str]) -> Callable[[], object]:
+    return lambda: [asyncio.ensure_future(asyncio.sleep(AT_REST)) for _ in keys]
+
+
+OURS = "prolific_async's poller"
+SUBJECTS: dict[str, Callable[[Sequence[str]], Awaitable[Callable[[], object]]]] = {
+    OURS: in_the_poller,
+    "futures in a heap": in_a_heap,
+    "tasks asleep": asleep,
+}
+
+
+async def started(subject: str, waits: int) -> float:
+    """The CPU of starting a wait."""
+    start = await SUBJECTS[subject](ids(waits))
+    gc.collect()
+    cpu = time.process_time()
+    kept = start()
+    cpu = time.process_time() - cpu
+    del kept
+    return cpu / waits
+
+
+async def at_rest(subject: str, waits: int) -> float:
+    """The memory of a wait."""
+    start = await SUBJECTS[subject](ids(waits))
+    gc.collect()
+    tracemalloc.start()
+    kept: Any = start()
+    await asyncio.sleep(GAP)  # tasks are asleep then, and waits have polled
+    for wait in kept if subject == OURS else ():
+        wait._events = None  # noqa: SLF001 - there is no other way to leave it out
+    memory = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return memory / waits
+
+
+async def polled(waits: int, seconds: float) -> float:
+    """The CPU of a group poll in which nothing has changed, for each wait."""
+    polling = Polling(ids(waits), GAP)
+    polling.start()
+    await asyncio.sleep(GAP / 2)
+    polls, cpu = polling.polls, time.process_time()
+    await asyncio.sleep(seconds)
+    cpu = time.process_time() - cpu
+    polls = polling.polls - polls
+    polling.poller.close(RuntimeError("measured"))
+    return cpu / polls / waits
+
+
+def measured(subject: str, waits: int, seconds: float) -> Figures:
+    memory = asyncio.run(at_rest(subject, waits))
+    start = asyncio.run(started(subject, waits))
+    poll = asyncio.run(polled(waits, seconds)) if subject == OURS else None
+    return Figures(subject, waits, memory, start, poll)
+
+
+def table(figures: Sequence[Figures]) -> str:
+    rows = [[f"{figures[0].waits:,} waits", "memory, B", "start, µs", "poll, µs"]]
+    for each in figures:
+        poll = "-" if each.poll is None else f"{each.poll * 1e6:.1f}"
+        rows.append([each.subject, f"{each.memory:,.0f}", f"{each.start * 1e6:.1f}", poll])
+    return markdown(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks.poller", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--quick", action="store_true", help="only see that everything runs")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args(arguments)
+    sizes, seconds = ([100], 2 * GAP) if options.quick else (options.sizes, 20 * GAP)
+    ran = [[measured(subject, size, seconds) for subject in SUBJECTS] for size in sizes]
+    about = machine("attrs")
+    if options.json:
+        figures = [attrs.asdict(each) for of_size in ran for each in of_size]
+        print(json.dumps({"machine": about, "figures": figures}, indent=1))
+        return
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    for of_size in ran:
+        print(f"\n{table(of_size)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Every page of a list, as each links to the next.
+
+Of batches the service documents a ``meta.count`` and no pages; its other lists may link to a next
+one (``_links.next.href``): https://docs.prolific.com/api-reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from yarl import URL
+
+from prolific_async._http.responses import undecodable
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS, page_fault
+from prolific_async.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from prolific_async._api.requests import Request
+    from prolific_async._http.responses import Response
+
+_MAX_PAGES = 1000  # links that never end must not be followed for ever
+
+
+async def every_page(
+    first: Request, get: Callable[[Request], Awaitable[Response]]
+) -> AsyncGenerator[tuple[Request, dict[str, Any]]]:
+    """Yield each page and the request that got it; its ``results`` are an array, null or absent.
+
+    A bare array is no page: the service documents those for ids and instructions alone.
+
+    Raises:
+        DecodeError: A page is no page of a list, or links to one that was read before, to none
+            although there must be more, or to more than a thousand.
+
+    """
+    links = Pagination(first)
+    while (request := links.following) is not None:
+        page = load(dict, (await get(request)).data, request.method, request.path)
+        check_page(request, page)
+        yield request, page
+        links.follow(page, len(page.get(RESULTS) or ()))
+
+
+def check_page(request: Request, page: dict[str, Any]) -> None:
+    """Raise DecodeError if an object is no page of a list."""
+    if (fault := page_fault(page)) is not None:
+        raise DecodeError((fault,), page, request.method, request.path)
+
+
+class Pagination:
+    """The way from a list's first page to its last.
+
+    Attributes:
+        following: The request of the next page, None after the last.
+
+    """
+
+    def __init__(self, first: Request) -> None:
+        self.following: Request | None = first
+        self._asked: set[str] = set()
+        self._elements = 0
+
+    def follow(self, page: dict[str, Any], elements: int) -> None:
+        """Go on from a page, the answer to ``following``, which had so many elements.
+
+        Raises:
+            DecodeError: It leads nowhere, as ``every_page`` says.
+
+        """
+        request = self.following
+        assert request is not None  # noqa: S101 - for the type checker
+        self._asked.add(request.query)
+        self._elements += elements
+        self.following = next_page(request, page)
+        problem = None
+        if self.following is None:
+            if self._elements < (expected := count(page)):
+                problem = f"{self._elements} of {expected} batches, and no link to more"
+        elif self.following.query in self._asked:
+            problem = "the links lead in a circle"
+        elif len(self._asked) == _MAX_PAGES:
+            problem = f"more than {_MAX_PAGES} pages"
+        if problem is not None:
+            raise undecodable(request, problem, page)
+
+
+def next_page(request: Request, page: Any) -> Request | None:
+    """Build the request of the next page, None after the last.
+
+    Only the link's query is followed: whatever host and path it names, the next request goes where
+    this one went, and so does the token.
+    """
+    href = _within(page, "_links", "next", "href")
+    if not isinstance(href, str) or not href:
+        return None
+    try:
+        query = URL(href).raw_query_string
+    except ValueError:
+        raise undecodable(request, "the link to the next page is no URL", page) from None
+    return request._replace(query=query)
+
+
+def count(page: Any) -> int:
+    """Return how many elements there are on all pages, 0 when a page does not say."""
+    counted = _within(page, "meta", "count")
+    return counted if isinstance(counted, int) else 0
+
+
+def _within(page: Any, *keys: str) -> Any:
+    value = page
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

@@ -1,0 +1,96 @@
+"""Where the service is, which hosts are this machine, and which proxy leads to the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.request
+from ipaddress import ip_address
+
+from yarl import URL
+
+from prolific_async._api.requests import ROOT
+from prolific_async.errors import ConfigurationError
+
+_DEFAULT_BASE_URL = "https://api.prolific.com"
+_VERSION = ROOT.rpartition("/")[0]
+
+
+def read_base_url(given: str | None) -> tuple[str, str]:
+    """Return the service's address, given or of the environment, and what is wrong with it, or "".
+
+    ``/api/v1`` and ``/api/v1/data-collection`` at its end are taken away: scripts have them, and
+    each request brings its own. Nothing of a bad address is returned: it may hold a password, or
+    be the token. Raises nothing, so that the caller can drop its own reference to the text.
+    """
+    text = os.environ.get("PROLIFIC_URL", "") if given is None else given
+    if given is None and not text.strip():
+        text = _DEFAULT_BASE_URL
+    try:
+        url = URL(text) if isinstance(text, str) else None
+    except ValueError:
+        url = None
+    if url is None:
+        return "", "base_url (PROLIFIC_URL) is no URL"
+    if url.user is not None or url.password is not None:
+        return "", "base_url (PROLIFIC_URL) must hold no user and password: the token does that"
+    if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
+        return "", (
+            "base_url (PROLIFIC_URL) must be a plain address: no query, fragment or white space"
+        )
+    if not (
+        url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
+    ):
+        return "", (
+            "base_url (PROLIFIC_URL) must start with https://, or with http:// and name a loopback "
+            f"host, to keep the token safe; the service itself is {_DEFAULT_BASE_URL}"
+        )
+    path = url.raw_path.rstrip("/")
+    for known in (ROOT, _VERSION):
+        path = path.removesuffix(known).rstrip("/")
+    if ROOT in path:
+        return "", (
+            f"base_url (PROLIFIC_URL) must not go on after {ROOT}, which each request brings; "
+            f"the service itself is {_DEFAULT_BASE_URL}"
+        )
+    return f"{url.origin()}{path}", ""
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host name or address is this machine."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def proxy_for(base_url: str) -> str | None:
+    """Read from the environment which proxy leads to the service; none ever does to loopback.
+
+    Raises:
+        ConfigurationError: It names one that aiohttp cannot use.
+
+    """
+    url = URL(base_url)
+    host = url.host or ""
+    if is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{url.port}"):
+        return None
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy is None:
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if _fits(proxy):
+        return proxy
+    del proxy  # its text is not shown, here neither: it may hold a password
+    raise ConfigurationError(
+        f"{url.scheme}_proxy names no http or https proxy; "
+        "correct it, unset it, or put the host into no_proxy"
+    )
+
+
+def _fits(proxy: str) -> bool:
+    try:
+        return URL(proxy).scheme in ("http", "https") and bool(URL(proxy).host)
+    except ValueError:
+        return False

@@ -1,0 +1,135 @@
+"""Translates aiohttp's errors into ours."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
+
+from prolific_async import errors
+from prolific_async._http import responses
+from prolific_async._tracebacks import without_frames
+
+if TYPE_CHECKING:
+    from prolific_async._api.requests import Request
+    from prolific_async._http.credentials import Token
+
+
+def passes(
+    error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
+) -> bool:
+    """Tell whether what an attempt raised goes on to the caller as it is.
+
+    Args:
+        error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
+            anything, also after the request has left.
+        may_be_foreign: Whether a bug of the application is shown as it is: nothing is lost by it.
+        is_own: Whether a ProlificError was raised by this attempt. A callback may raise one of
+            another call, which says nothing about this request.
+
+    """
+    if isinstance(error, asyncio.CancelledError):
+        # A callback may raise one, too, or a future that another party has cancelled.
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    if isinstance(error, errors.ProlificError) and is_own:
+        return True
+    return may_be_foreign and not isinstance(error, aiohttp.ClientError | OSError)
+
+
+def translated(
+    request: Request,
+    error: Exception | asyncio.CancelledError,
+    *,
+    seconds: float,
+    secret: Token,
+    closed: bool,
+    unsent: bool,
+) -> errors.ProlificError:
+    """Return the error of an attempt that had so many seconds, without the secret.
+
+    Whatever breaks once the client is closed, it is that which broke it. Of what is unsent, not a
+    byte went to the service, whatever went to a proxy.
+    """
+    call = (request.method, request.path)
+    reason = responses.hide(_reason(error), secret.reveal()) or type(error).__name__
+    failure: errors.ProlificError
+    match error:
+        case _ if closed:
+            lost = errors.ConnectError if unsent else errors.ConnectionLostError
+            failure = lost(*call, "the ProlificClient was closed")
+        case _ if unsent:
+            failure = errors.ConnectError(*call, _why_unsent(error) or _named(error, reason))
+        case TimeoutError():
+            failure = errors.RequestTimeoutError(*call, f"{seconds:g} s were allowed")
+        case _ if problem := _undecoded(error):
+            failure = responses.undecodable(request, problem)
+        case aiohttp.ClientResponseError():
+            failure = responses.malformed(request, error.message, secret.reveal())
+        case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
+            fault,
+            PayloadEncodingError,  # which an early end is, too
+        ):
+            failure = responses.malformed(request, fault.message, secret.reveal())
+        case aiohttp.ClientError() | OSError():
+            failure = errors.ConnectionLostError(*call, reason)
+        case _:  # such as what a callback of a TraceConfig raises
+            failure = errors.TransportError(*call, _named(error, reason))
+    # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
+    # the answer, which may echo it.
+    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+        without_frames(error)  # the response keeps it, and its frames would keep the response
+    else:
+        failure.__cause__ = error
+    return failure
+
+
+def _named(error: BaseException, reason: str) -> str:
+    """Return a reason with the name of an error whose text alone may say little."""
+    name = type(error).__name__
+    if isinstance(error, aiohttp.ClientError | OSError) or reason == name:
+        return reason
+    return f"{name}: {reason}"
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong underneath, without aiohttp's own settings in it."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            reason = str(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            reason = error.strerror or type(error.os_error).__name__
+        case aiohttp.ServerFingerprintMismatch():
+            reason = "its certificate has another fingerprint"
+        case _:
+            return str(error)
+    socket = getattr(error, "path", None)  # of a Unix one
+    return f"{socket or f'{error.host}:{error.port}'}: {reason}"
+
+
+def _undecoded(error: BaseException | None) -> str | None:
+    """Return the problem of a body whose Content-Encoding aiohttp cannot undo, else None."""
+    while error is not None and not isinstance(error, ContentEncodingError):
+        error = error.__cause__
+    if error is None:
+        return None
+    name = re.search(r"\b(br|zstd|gzip|deflate)\b", error.message)
+    encoding = f"Content-Encoding {name[0]}" if name else "Content-Encoding"
+    if "install" in error.message:  # such as Brotli
+        return f"its {encoding} cannot be decoded here"
+    return f"not compressed as its {encoding} says"
+
+
+def _why_unsent(error: BaseException) -> str | None:
+    """Return what is better said of no connection than aiohttp says it, None for nothing."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy said {error.status}"
+        case aiohttp.ClientResponseError():
+            return "the proxy did not answer with HTTP"
+        case TimeoutError():
+            return "no connection in time"
+    return None

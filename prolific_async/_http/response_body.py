@@ -1,0 +1,105 @@
+"""How much of an answer is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from prolific_async._http import responses
+from prolific_async._http.error_translation import passes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiohttp
+
+    from prolific_async import errors
+    from prolific_async._api.requests import Request
+    from prolific_async._http.credentials import Token
+    from prolific_async._http.time_limit import TimeLimit
+
+
+async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body of an answer; of one that is no success, no more than is shown.
+
+    Raises:
+        DecodeError: It is larger than 64 MiB, decompressed.
+
+    """
+    if response.content.is_eof():  # the usual case: all of a small body came with the headers
+        body = response.content.read_nowait()
+        if len(body) > responses.MAX_BODY:
+            raise _too_large(request, response)
+        return body
+    succeeded = responses.is_success(response.status)
+    if succeeded and (response.content_length or 0) > responses.MAX_BODY:
+        raise _too_large(request, response)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > responses.MAX_BODY:
+            raise _too_large(request, response)
+        chunks.append(chunk)
+        if size > responses.MAX_SHOWN and not succeeded:
+            response.close()  # its error shows no more
+            break
+    return b"".join(chunks)
+
+
+def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
+    response.close()
+    return responses.undecodable(request, f"more than {responses.MAX_BODY} bytes")
+
+
+class Chunks:
+    """The body of a success, as it comes: an async iterator of bytes.
+
+    Args:
+        request: What it answers.
+        response: The answer.
+        limit: Bounds each wait for more of it.
+        token: Must not be in it.
+        failure: Makes our own error of what reading raises.
+        closed: Whether the client is.
+
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        response: aiohttp.ClientResponse,
+        limit: TimeLimit,
+        token: Token,
+        *,
+        failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError],
+        closed: Callable[[], bool],
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._limit = limit
+        self._token = token
+        self._failure = failure
+        self._closed = closed
+        self._end = b""  # of what came before, as the token may begin in it
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        failure: errors.ProlificError
+        try:
+            if self._closed():
+                raise ConnectionError("closed")  # noqa: TRY301 - as if it had been at work
+            with self._limit.attempt():
+                chunk = await self._response.content.readany()
+        except (Exception, asyncio.CancelledError) as error:
+            if passes(error, may_be_foreign=False):
+                raise
+            failure = self._failure(error)
+        else:
+            if not chunk:
+                raise StopAsyncIteration
+            self._end = responses.check_echo(self._request, self._end + chunk, self._token.reveal())
+            return chunk
+        raise failure

@@ -1,0 +1,116 @@
+"""Text of JSON that is read from the left, of which more may come."""
+
+from __future__ import annotations
+
+import re
+from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._json.decoding import decode_at
+
+if TYPE_CHECKING:
+    import codecs
+    from collections.abc import AsyncIterator, Generator
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class TextBuffer:
+    """What is read, and where it asks for more.
+
+    Its generators yield None to ask for more text, which moves what is not read to the front, and
+    return the place where reading goes on.
+
+    Attributes:
+        text: What there is of it.
+        is_whole: Whether no more comes.
+
+    """
+
+    __slots__ = ("_at", "_before", "is_whole", "text")
+
+    def __init__(self, text: str, *, is_whole: bool) -> None:
+        self.text = text
+        self.is_whole = is_whole
+        self._at = 0  # where what is not read begins
+        self._before = 0  # characters that were read and dropped
+
+    async def fill(
+        self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
+    ) -> None:
+        """Drop what was read, and add at least as much as is left of it.
+
+        However small the pieces are, no long value is so tried again at each of them.
+
+        Raises:
+            ValueError: More than ``most`` characters are left, or it is not UTF-8.
+
+        """
+        left = self.text[self._at :]
+        wanted = len(left)
+        if wanted > most:
+            raise ValueError(f"more than {most} characters in one value")
+        self._before += self._at
+        self._at = 0
+        found = [left]
+        while wanted >= 0 and not self.is_whole:
+            piece = await anext(pieces, b"")
+            self.is_whole = not piece
+            found.append(decoder.decode(piece, final=not piece))
+            wanted -= len(found[-1])
+        self.text = "".join(found)
+
+    def more(self, at: int) -> Generator[None, None, int]:
+        """Ask for more text, since what starts at a place is not all there."""
+        self._at = at
+        yield None
+        return 0
+
+    def space(self, at: int) -> Generator[None, None, int]:
+        """Skip white space, up to something else or to the end of all."""
+        while (end := skip(self.text, at)) == len(self.text) and not self.is_whole:
+            at = yield from self.more(at)
+        return end
+
+    def expect(self, at: int, what: str) -> Generator[None, None, int]:
+        """Skip a character that must come next, and white space before it."""
+        at = yield from self.space(at)
+        self.check(at, what)
+        return at + 1
+
+    def check(self, at: int, what: str) -> None:
+        """Raise ValueError if another character stands at a place."""
+        if self.text[at : at + 1] != what:
+            raise ValueError(f"{what} is missing at {self._before + at}")
+
+    def value(self, at: int) -> tuple[Any, int] | None:
+        """Decode the value at a place, and return it and its end, None if more must come first.
+
+        Raises:
+            ValueError: As ``decode_at``, once all has come.
+
+        """
+        try:
+            value, end = decode_at(self.text, at)
+        except ValueError as error:
+            if not self.is_whole:
+                return None
+            if self._before and isinstance(error, JSONDecodeError):
+                raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
+            raise
+        # A number may go on: with digits, a fraction, or an exponent.
+        if self.is_whole or (end < len(self.text) and self.text[end] not in ".eE"):
+            return value, end
+        return None
+
+    def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
+        """Decode the value at a place, and return it and its end."""
+        while (decoded := self.value(at)) is None:
+            at = yield from self.more(at)
+        return decoded
+
+
+def skip(text: str, at: int) -> int:
+    """Return where white space ends."""
+    space = _SPACE.match(text, at)
+    return space.end() if space else at

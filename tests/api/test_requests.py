@@ -1,0 +1,159 @@
+"""What a request says, without any I/O."""
+
+import json
+import re
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from prolific_async._api import requests
+from prolific_async._api.requests import segment
+
+ROOT = "/api/v1/data-collection"
+
+quickly = settings(max_examples=120)
+
+
+def sent(request: requests.Request) -> Any:
+    """The body of a request, as the service reads it."""
+    body: Any = request.body
+    return json.loads(body) if isinstance(body, bytes) else body
+
+
+def test_requests_of_the_endpoints() -> None:
+    poll = requests.poll("b-1", whole=False)
+    assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
+    poll = requests.poll("b-1", whole=True)
+    assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1", None)
+    listed = requests.list_batches("w+1&x=é/")
+    assert (listed.method, listed.body) == ("GET", None)
+    assert listed.target == f"{ROOT}/batches?workspace_id=w%2B1%26x%3D%C3%A9%2F"
+    setup = requests.change("b-1", "setup", tasks_per_group=5)
+    assert setup.target == f"{ROOT}/batches/b-1/setup"
+    assert sent(setup) == {"tasks_per_group": 5}
+
+
+def test_only_what_was_given_is_sent() -> None:
+    body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
+    request = requests.change("b-1", "duplicate", **body)
+    assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
+    assert sent(requests.change("b-1", "duplicate", name=None)) == {}
+
+
+@given(name=st.text())
+@example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
+@quickly
+def test_any_text_is_sent_as_it_is(name: str) -> None:
+    assert sent(requests.change("b-1", "duplicate", name=name)) == {"name": name}
+
+
+FIT = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(
+    lambda text: text not in (".", "..")
+)
+
+
+@given(text=FIT)
+@example(text="a/b")
+@example(text="../../users/me")
+@example(text="%2e%2e")
+@example(text="...")
+@example(text="?x=1#y")
+@example(text="a+b")
+@example(text="\\..\\")
+@example(text="caf\u00e9")
+@example(text="\U0001f600")
+@example(text="e\u0301")
+@example(text="-_~")
+@quickly
+def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
+    encoded = segment(text)
+    assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
+    assert unquote(encoded, errors="strict") == text
+    assert encoded not in (".", "..")
+    assert requests.poll(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
+
+
+@given(
+    before=st.text(max_size=3),
+    bad=st.characters(categories=("C", "Z")),
+    after=st.text(max_size=3),
+)
+@example(before="b-1", bad="\n", after="")
+@example(before="", bad="\x00", after="")
+@example(before="", bad="\x1f", after="")
+@example(before="b-1", bad="\x7f", after="")
+@example(before="b-1", bad="\x9f", after="")
+@example(before="b-1", bad="\ud800", after="")
+@example(before="b-1", bad="\udfff", after="")
+@quickly
+def test_white_space_and_what_cannot_be_seen_are_refused(before: str, bad: str, after: str) -> None:
+    for refuse in (segment, requests.checked_id):
+        with pytest.raises(ValueError, match="cannot be an id: it holds U"):
+            refuse(before + bad + after)
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (" ", "U+0020 SPACE"),
+        ("\t", "U+0009 a control character"),
+        ("\x00", "U+0000 a control character"),
+        ("\r", "U+000D a control character"),
+        ("\x85", "U+0085 a control character"),
+        ("\xa0", "U+00A0 NO-BREAK SPACE"),
+        ("\xad", "U+00AD SOFT HYPHEN"),
+        ("\u180e", "U+180E MONGOLIAN VOWEL SEPARATOR"),
+        ("\u200b", "U+200B ZERO WIDTH SPACE"),
+        ("\u200e", "U+200E LEFT-TO-RIGHT MARK"),
+        ("\u2028", "U+2028 LINE SEPARATOR"),
+        ("\u202e", "U+202E RIGHT-TO-LEFT OVERRIDE"),
+        ("\u202f", "U+202F NARROW NO-BREAK SPACE"),
+        ("\u2066", "U+2066 LEFT-TO-RIGHT ISOLATE"),
+        ("\u3000", "U+3000 IDEOGRAPHIC SPACE"),
+        ("\ufeff", "U+FEFF ZERO WIDTH NO-BREAK SPACE"),
+        ("\ud83d", "U+D83D half a surrogate pair"),
+        ("\ue000", "U+E000 an unknown character"),
+        ("\U000e0041", "U+E0041 TAG LATIN CAPITAL LETTER A"),
+    ],
+)
+@pytest.mark.parametrize("at", [1, 3, 6])
+def test_the_character_that_is_refused_is_named(bad: str, named: str, at: int) -> None:
+    text = "batch"[: at - 1] + bad + "batch"[at - 1 :]
+    with pytest.raises(ValueError, match="cannot be an id") as caught:
+        segment(text)
+    told = f"{text!r} cannot be an id: it holds {named} at position {at}"
+    assert str(caught.value) == told
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
+def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
+    for refuse in (segment, requests.checked_id):
+        with pytest.raises(ValueError, match="id"):
+            refuse(identifier)
+
+
+def test_a_change_is_a_post_of_what_was_given() -> None:
+    request = requests.change("b/1", "setup", dataset_id=None, tasks_per_group=5)
+    path = f"{ROOT}/batches/b%2F1/setup"
+    assert request == requests.Request("POST", path, "", b'{"tasks_per_group": 5}')
+
+
+def test_what_is_no_text_is_told_by_its_type() -> None:
+    with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
+        segment(b"b-1")
+
+
+def test_a_uuid_is_its_text() -> None:
+    text = "6f0c1d2e-0000-4000-8000-0000000000ff"
+    assert segment(UUID(text)) == segment(text) == requests.checked_id(UUID(text)) == text
+
+
+def test_of_what_cannot_be_an_id_not_all_is_shown() -> None:
+    with pytest.raises(ValueError, match=r"U\+000A .* at position 100001") as caught:
+        segment("x" * 100_000 + "\n")
+    assert len(str(caught.value)) < 250

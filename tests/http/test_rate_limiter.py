@@ -1,0 +1,749 @@
+"""How fast a client may send, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from bisect import bisect_left
+from collections import deque
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from prolific_async._http.rate_limiter import RateLimiter
+from tests.virtual_time import run
+
+START = 1000.0
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def take(rate_limiter: RateLimiter, *, poll: bool = True) -> float:
+    """Take a turn as the transport does, and tell when."""
+    while not rate_limiter.take_free(now(), poll=poll) and not await rate_limiter.wait(poll=poll):
+        await rate_limiter.unpaused()
+    return now()
+
+
+async def take_many(rate_limiter: RateLimiter, count: int, *, poll: bool = True) -> list[float]:
+    return sorted(await asyncio.gather(*(take(rate_limiter, poll=poll) for _ in range(count))))
+
+
+def in_any_second(times: list[float]) -> int:
+    """Return the most turns within any second, its end excluded."""
+    return max(bisect_left(times, began + 1 - 1e-6) - place for place, began in enumerate(times))
+
+
+def nothing_armed() -> None:
+    loop: Any = asyncio.get_running_loop()
+    assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
+
+
+# --- the limit -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [1, 2, 3.5, 5, 7, 10, 20, 33, 100, 1000])
+def test_no_second_carries_more_than_allowed(rate: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(rate)
+        times = await take_many(rate_limiter, 3000)
+        assert times[0] == START
+        assert in_any_second(times) <= max(1.2 * rate, 1)
+        assert (3000 - 0.2 * rate - 1) / rate <= times[-1] - START <= 3000 / rate + 1
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("rate", [2, 20, 100])
+def test_no_second_carries_more_when_demand_comes_and_goes(rate: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(rate)
+        chance = random.Random(1)
+        times: list[float] = []
+        for _ in range(60):
+            times += await take_many(
+                rate_limiter, chance.randrange(1, 100), poll=chance.random() < 0.5
+            )
+            await asyncio.sleep(chance.choice((0, 0.01, 0.3, 3)))
+        assert in_any_second(sorted(times)) <= 1.2 * rate
+        nothing_armed()
+
+    run(main())
+
+
+def test_without_a_limit_all_go_at_once() -> None:
+    async def main() -> None:
+        assert set(await take_many(RateLimiter(), 1000)) == {START}
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_fifth_of_a_second_goes_at_once() -> None:
+    async def main() -> None:
+        assert (await take_many(RateLimiter(100), 50)).count(START) == 20
+
+    run(main())
+
+
+def test_a_low_limit_starts_at_once() -> None:
+    async def main() -> None:
+        assert await take_many(RateLimiter(0.1), 3) == [START, START + 10, START + 20]
+
+    run(main())
+
+
+# --- turns -----------------------------------------------------------------------------------
+
+
+def test_a_plain_call_goes_within_two_turns_of_a_crowd_of_polls() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(10)
+        polls = asyncio.gather(*(take(rate_limiter) for _ in range(1000)))
+        await asyncio.sleep(5.05)
+        for _ in range(20):
+            began = now()
+            assert await take(rate_limiter, poll=False) <= began + 0.2 + 1e-6
+        await polls
+        nothing_armed()
+
+    run(main())
+
+
+def test_polls_and_calls_alternate() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(5)
+        order: list[bool] = []
+
+        async def one(*, poll: bool) -> None:
+            await take(rate_limiter, poll=poll)
+            order.append(poll)
+
+        kinds = [True] * 20 + [False] * 20
+        await asyncio.gather(*(one(poll=poll) for poll in kinds))
+        assert all(one != other for one, other in pairwise(order[1:-1]))
+
+    run(main())
+
+
+@pytest.mark.parametrize("poll", [True, False])
+def test_nobody_overtakes_who_waits(poll: bool) -> None:  # noqa: FBT001 - a case
+    async def main() -> None:
+        rate_limiter = RateLimiter(5)
+        tasks = [asyncio.ensure_future(take(rate_limiter, poll=poll)) for _ in range(3)]
+        await asyncio.sleep(0)
+        # Their timer is late: the next turn is due, and not given yet.
+        assert not rate_limiter.take_free(now() + 10, poll=poll)
+        assert not rate_limiter.take_free(now() + 10, poll=not poll)
+        await asyncio.gather(*tasks)
+        assert rate_limiter.take_free(now() + 10, poll=poll)
+
+    run(main())
+
+
+def test_a_turn_is_free_for_a_poll_once_its_pause_is_over() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        assert rate_limiter.take_free(now(), poll=True)
+        rate_limiter.pause_polls(now() + 7)
+        assert not rate_limiter.take_free(now() + 6.9, poll=True)
+        assert rate_limiter.take_free(now() + 6.9, poll=False)
+        assert rate_limiter.take_free(now() + 7, poll=True)
+
+    run(main())
+
+
+def test_turns_of_a_kind_are_given_in_order() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(5)
+        order: list[int] = []
+
+        async def one(number: int) -> None:
+            await take(rate_limiter)
+            order.append(number)
+
+        await asyncio.gather(*(one(number) for number in range(30)))
+        assert order == list(range(30))
+
+    run(main())
+
+
+def test_paused_polls_let_calls_go() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        rate_limiter.pause_polls(now() + 7)
+        polls = asyncio.gather(*(take(rate_limiter) for _ in range(10)))
+        await asyncio.sleep(1)
+        assert await take(rate_limiter, poll=False) == START + 1
+        rate_limiter.pause_polls(now() + 2)  # does not shorten it
+        assert set(await polls) == {START + 7}
+        assert await take(rate_limiter) == START + 7
+        nothing_armed()
+
+    run(main())
+
+
+def test_paused_polls_let_calls_go_at_their_rate() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(10)
+        rate_limiter.pause_polls(now() + 60)
+        polls = asyncio.gather(*(take(rate_limiter) for _ in range(10)))
+        calls = await take_many(rate_limiter, 100, poll=False)
+        assert calls[-1] - START < 10
+        assert min(await polls) == START + 60
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_pause_that_is_made_longer_is_kept() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        rate_limiter.pause_polls(now() + 3)
+        poll = asyncio.ensure_future(take(rate_limiter))
+        await asyncio.sleep(1)
+        rate_limiter.pause_polls(now() + 9)
+        assert await poll == START + 10
+        nothing_armed()
+
+    run(main())
+
+
+# --- cancelled -------------------------------------------------------------------------------
+
+
+def test_cancelled_waits_lose_no_turn() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(5)
+        tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        for task in tasks[1:99]:
+            task.cancel()
+        assert await tasks[99] == pytest.approx(START + 0.2)
+        nothing_armed()
+
+    run(main())
+
+
+def test_waits_that_are_cancelled_when_a_turn_is_due_lose_it_not() -> None:
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        rate_limiter = RateLimiter(5)
+        tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(100)]
+        await asyncio.sleep(0.1)
+        for task in tasks[1:99]:
+            task.cancel()
+        loop.now += 0.15  # the loop is blocked until after the next turn is due
+        assert await tasks[99] == pytest.approx(START + 0.25)
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_wait_that_is_cancelled_with_its_turn_in_hand_stalls_nobody() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(5)
+        tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
+        await asyncio.sleep(0)
+        inside: Any = rate_limiter
+        turn = next(iter(inside._polls))
+        turn.add_done_callback(lambda _: tasks[1].cancel())
+        assert await tasks[2] <= START + 0.4 + 1e-6
+        assert tasks[1].cancelled() or tasks[1].done()
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1)
+        await take(rate_limiter)
+        tasks = [asyncio.ensure_future(take(rate_limiter, poll=bool(n % 2))) for n in range(count)]
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        nothing_armed()
+        assert not rate_limiter._polls
+        assert not rate_limiter._calls
+
+    run(main())
+
+
+def test_nothing_is_armed_when_polls_are_cancelled_as_a_pause_begins() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1)
+        polls = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        rate_limiter.pause_polls(now() + 60)
+        for poll in polls:
+            poll.cancel()
+        await asyncio.wait(polls)
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_closed_rate_limiter_holds_nobody_up() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1)
+        rate_limiter.pause_polls(now() + 100)
+        tasks = [
+            asyncio.ensure_future(take(rate_limiter, poll=number % 2 == 0)) for number in range(8)
+        ]
+        await asyncio.sleep(0.01)
+        rate_limiter.close()
+        nothing_armed()
+        assert set(await asyncio.gather(*tasks)) == {START, START + 0.01}
+        assert await take(rate_limiter) == START + 0.01
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("poll", [True, False])
+def test_who_waits_as_a_rate_limiter_is_closed_has_its_turn(poll: bool) -> None:  # noqa: FBT001 - a case
+    async def main() -> None:
+        rate_limiter = RateLimiter(1)
+        await take(rate_limiter)
+        waiting = asyncio.ensure_future(rate_limiter.wait(poll=poll))
+        await asyncio.sleep(0.01)
+        rate_limiter.close()
+        assert await waiting
+
+    run(main())
+
+
+def test_who_is_cancelled_as_a_rate_limiter_is_closed_is_in_nobodys_way() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1)
+        tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        tasks[1].cancel()
+        rate_limiter.close()
+        assert await tasks[2] == START + 0.01
+        assert tasks[1].cancelled()
+        nothing_armed()
+
+    run(main())
+
+
+# --- the slow-down ---------------------------------------------------------------------------
+
+
+def rate_now(rate_limiter: RateLimiter) -> float:
+    return rate_limiter._rate(now())
+
+
+async def send_for(rate_limiter: RateLimiter, seconds: float, rate: float) -> None:
+    """Ask for as many turns a second as given, evenly."""
+    for _ in range(round(seconds * rate)):
+        await take(rate_limiter)
+        await asyncio.sleep(1 / rate)
+
+
+@pytest.mark.parametrize("limit", [None, 40.0, 1000.0])
+def test_a_429_halves_the_rate_there_was(limit: float | None) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(limit)
+        await send_for(rate_limiter, 5, 40)
+        rate_limiter.slow_down(now(), now())
+        assert rate_now(rate_limiter) == pytest.approx(20, rel=0.06)
+        began = now()
+        times = await take_many(rate_limiter, 100)
+        assert times[0] >= began
+        assert times[20] - times[0] == pytest.approx(1, abs=0.3)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("counts", "gap", "rate"),
+    [
+        ([40], 0, 20),
+        ([40, 40], 1, 20),
+        ([40, 1], 1, 20),
+        ([1, 40], 1, 20),
+        ([40, 1], 2, 5),  # which is the least
+        ([2], 0, 5),
+        ([], 0, 5),
+    ],
+)
+def test_the_rate_there_was_is_that_of_this_second_or_the_last(
+    counts: list[int], gap: float, rate: float
+) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        for count in counts:
+            await asyncio.sleep(gap)
+            assert set(await take_many(rate_limiter, count)) == {now()}
+        rate_limiter.slow_down(now(), now())
+        assert rate_now(rate_limiter) == rate
+        rate_limiter.slow_down(now(), now())  # to a request of the same moment
+        assert rate_now(rate_limiter) == rate
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("count", "rates"),
+    [(40, [20, 37.5, 40, 40, 40 * 2**0.5, 80]), (0, [5, 7.1875, 7.5, 7.5, 7.5 * 2**0.5, 15])],
+)
+def test_the_rate_grows_to_what_was_refused_and_then_doubles(
+    count: int, rates: list[float]
+) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await take_many(rate_limiter, count)
+        rate_limiter.slow_down(now(), now())
+        grown = [rate_limiter._rate(now() + age) for age in (0, 7.5, 15, 30, 45, 60)]
+        assert grown == pytest.approx(rates)
+
+    run(main())
+
+
+def test_the_first_turn_after_a_429_comes_after_a_gap() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        rate_limiter.slow_down(now(), now())
+        assert await take(rate_limiter) == pytest.approx(START + 0.2)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("crowd", "ended"), [(1, True), (30, False)])
+def test_a_slow_down_ends_after_a_minute_unless_there_is_use_for_its_rate(
+    crowd: int,
+    ended: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await take_many(rate_limiter, 40)
+        rate_limiter.slow_down(now(), now())
+        while now() < START + 62:
+            await take_many(rate_limiter, crowd)
+            await asyncio.sleep(0.5)
+        began = now()
+        assert (set(await take_many(rate_limiter, 100)) == {began}) is ended
+
+    run(main())
+
+
+def test_a_burst_of_429s_is_one_decrease() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 5, 40)
+        sent_at = now()
+        await asyncio.sleep(0.1)
+        rate_limiter.slow_down(sent_at, now())
+        slowed = rate_now(rate_limiter)
+        for _ in range(100):
+            rate_limiter.slow_down(sent_at, now())
+        assert rate_now(rate_limiter) == slowed
+        await asyncio.sleep(1)
+        rate_limiter.slow_down(sent_at, now())
+        assert rate_now(rate_limiter) >= slowed
+        faster = rate_now(rate_limiter)
+        rate_limiter.slow_down(now(), now())
+        assert rate_now(rate_limiter) < faster
+
+    run(main())
+
+
+def test_it_is_never_slower_than_five_a_second() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        for _ in range(10):
+            await take(rate_limiter)
+            rate_limiter.slow_down(now(), now())
+            assert rate_now(rate_limiter) >= 5
+            await asyncio.sleep(0.01)
+        times = await take_many(rate_limiter, 50)
+        assert times[-1] - times[0] <= 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [0.5, 1.0, 3.0, 5.0, 8.0])
+def test_a_limit_near_that_is_halved_and_is_back_within_thirty_seconds(limit: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(limit)
+        await take_many(rate_limiter, 20)
+        began = now()
+        rate_limiter.slow_down(began, began)
+        assert rate_now(rate_limiter) == limit / 2
+        assert rate_limiter._rate(began + 30) == limit
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [1.0, 3.0])
+def test_a_limit_below_that_stays(limit: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(limit)
+        await take(rate_limiter)
+        rate_limiter.slow_down(now(), now())
+        times = await take_many(rate_limiter, 50)
+        assert in_any_second(times) <= max(1.2 * limit, 1)
+        nothing_armed()
+
+    run(main())
+
+
+def test_the_rate_grows_without_leaps_and_is_back_within_thirty_seconds() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 5, 100)
+        had = 100
+        began = now()
+        rate_limiter.slow_down(began, began)
+        times = await take_many(rate_limiter, 6000)
+        seconds = [0] * 60
+        for when in times:
+            if when < began + 60:
+                seconds[int(when - began)] += 1
+        assert seconds[0] == pytest.approx(had / 2, rel=0.3)
+        assert seconds[29] >= 0.95 * had
+        assert all(-3 <= after - before <= 0.11 * had for before, after in pairwise(seconds[1:40]))
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.5, 20])
+def test_the_rate_from_before_many_429s_is_back_within_thirty_seconds(seconds: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 5, 182)
+        ended = now() + seconds
+        while now() < ended:
+            rate_limiter.slow_down(await take(rate_limiter), now())
+            await asyncio.sleep(0.05)
+        assert rate_now(rate_limiter) < 12
+        times = await take_many(rate_limiter, 6000)
+        assert bisect_left(times, ended + 31) - bisect_left(times, ended + 30) >= 0.95 * 182
+        # Past the rate that was refused last it grows faster, but never by a leap.
+        counts = [
+            bisect_left(times, ended + second + 1) - bisect_left(times, ended + second)
+            for second in range(30)
+        ]
+        assert all(after <= 1.5 * max(before, 10) for before, after in pairwise(counts))
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_429_long_after_the_others_starts_from_the_rate_of_its_time() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await take_many(rate_limiter, 200)
+        rate_limiter.slow_down(now(), now())
+        await send_for(rate_limiter, 40, 20)
+        rate_limiter.slow_down(now(), now())
+        assert rate_limiter._rate(now() + 30) == pytest.approx(20, rel=0.06)
+
+    run(main())
+
+
+@pytest.mark.slow
+def test_there_is_no_cliff_once_it_is_back() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 5, 100)
+        rate_limiter.slow_down(now(), now())
+        began = now()
+        times = await take_many(rate_limiter, 30_000)
+        counts = [0] * (int(times[-1] - began) + 1)
+        for when in times:
+            counts[int(when - began)] += 1
+        assert all(after <= 1.5 * max(before, 10) for before, after in pairwise(counts[1:]))
+
+    run(main())
+
+
+def test_an_idle_while_after_a_slow_down_makes_no_cliff() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 5, 20)
+        rate_limiter.slow_down(now(), now())
+        await send_for(rate_limiter, 31, 15)
+        await asyncio.sleep(3)  # all waits have polled, and none is due
+        began = now()
+        times = await take_many(rate_limiter, 500)
+        assert bisect_left(times, began + 1) <= 2 * 20
+
+    run(main())
+
+
+def test_what_holds_nobody_up_ends() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await send_for(rate_limiter, 3, 10)
+        rate_limiter.slow_down(now(), now())
+        await send_for(rate_limiter, 120, 2)
+        assert rate_limiter._slowed_at is None
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [None, 100.0])
+@pytest.mark.parametrize("hours", [1, 9, 72])
+def test_a_client_that_slept_after_a_429_may_send_again(hours: float, limit: float | None) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(limit)
+        await send_for(rate_limiter, 3, 50)
+        rate_limiter.slow_down(now(), now())
+        await asyncio.sleep(hours * 3600)
+        began = now()
+        assert await take(rate_limiter) == began
+        nothing_armed()
+
+    run(main())
+
+
+class Server:
+    """Allows so many requests a second, by a bucket, and answers the others with 429."""
+
+    def __init__(self, rate: float, bucket: float) -> None:
+        self.rate = rate
+        self.bucket = self.tokens = bucket
+        self.at = now()
+        self.answers: deque[tuple[float, bool]] = deque()
+
+    def allows(self) -> bool:
+        self.tokens = min(self.bucket, self.tokens + (now() - self.at) * self.rate)
+        self.at = now()
+        allowed = self.tokens >= 1
+        self.tokens -= allowed
+        self.answers.append((now(), allowed))
+        return allowed
+
+
+@pytest.mark.parametrize("trip", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize(
+    ("rate", "bucket"),
+    [
+        *((20, bucket) for bucket in (1, 5, 20)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(50, 1), (50, 5), (50, 20)]),
+        pytest.param(100, 5, marks=pytest.mark.slow),
+    ],
+)
+def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        server = Server(rate, bucket)
+
+        async def demand() -> None:
+            while True:
+                sent_at = await take(rate_limiter)
+                await asyncio.sleep(trip / 2)
+                allowed = server.allows()
+                await asyncio.sleep(trip / 2)
+                if not allowed:
+                    rate_limiter.slow_down(sent_at, now())
+
+        tasks = [asyncio.ensure_future(demand()) for _ in range(50)]
+        await asyncio.sleep(330)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        later = [allowed for when, allowed in server.answers if when > START + 30]
+        refused = later.count(False) / len(later)
+        assert refused < 0.01
+        assert later.count(True) > 0.6 * rate * 300
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stagger", [0, 20])
+def test_clients_that_share_what_a_server_allows_each_get_a_share(stagger: float) -> None:
+    async def main() -> None:
+        server = Server(100, 20)
+        got = [0, 0, 0]
+        refused = 0
+
+        async def demand(client: int, rate_limiter: RateLimiter) -> None:
+            nonlocal refused
+            await asyncio.sleep(stagger * client)
+            while True:
+                sent_at = await take(rate_limiter)
+                await asyncio.sleep(0.05)
+                allowed = server.allows()
+                await asyncio.sleep(0.05)
+                got[client] += allowed and now() > START + 60
+                refused += not allowed and now() > START + 60
+                if not allowed:
+                    rate_limiter.slow_down(sent_at, now())
+
+        budgets = [RateLimiter() for _ in got]
+        tasks = [
+            asyncio.ensure_future(demand(client, rate_limiter))
+            for client, rate_limiter in enumerate(budgets)
+            for _ in range(30)
+        ]
+        await asyncio.sleep(240)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert refused < 0.01 * sum(got)
+        assert sum(got) > 80 * 180
+        assert max(got) < 2.5 * min(got)
+        nothing_armed()
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [30, None])
+def test_who_is_ready_goes_at_the_rate_and_all_go_when_it_is_closed(limit: float | None) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(limit)
+        gone: list[float] = []
+
+        async def go() -> None:
+            if not rate_limiter.may_go(now()):
+                await rate_limiter.wait_to_go()
+            gone.append(now())
+
+        tasks = [asyncio.ensure_future(go()) for _ in range(100)]
+        await asyncio.sleep(1)
+        for task in tasks[50:60]:
+            task.cancel()  # costs the others nothing
+        await asyncio.sleep(1)
+        assert len(gone) == 100 if limit is None else in_any_second(gone) <= 1.2 * limit
+        assert len(gone) > 60
+        rate_limiter.close()
+        await asyncio.wait(tasks)
+        assert len(gone) == (100 if limit is None else 90)
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
+    async def cost(queued: int) -> float:
+        """Return the seconds of work for each one that waits in a queue."""
+        loop = asyncio.get_running_loop()
+        rate_limiter = RateLimiter(100_000)
+        rate_limiter._calls.update((loop.create_future(), None) for _ in range(queued))
+        began = time.process_time()
+        rate_limiter._serve(loop)
+        await asyncio.sleep(queued)
+        assert not rate_limiter._calls
+        return (time.process_time() - began) / queued
+
+    async def main() -> None:
+        few = min([await cost(2000) for _ in range(3)])
+        assert await cost(60_000) < 6 * few
+
+    run(main())

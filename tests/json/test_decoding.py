@@ -1,0 +1,104 @@
+"""JSON within bounds, held against the json module."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prolific_async._json.decoding import MAX_DEPTH, decode, is_deep
+from tests.fuzz.strategies import json_values
+
+SHAPES = {"arrays": ("[", "1", "]"), "objects": ('{"a":', "1", "}"), "both": ('[{"a":', "1", "}]")}
+
+
+def nested(shape: str, depth: int) -> str:
+    opening, inner, closing = SHAPES[shape]
+    return opening * depth + inner + closing * depth
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - its text is polled by the tests
+        decode(text)
+    return str(caught.value)
+
+
+@given(json_values, st.sampled_from([None, 1]))
+def test_every_value_comes_back(value: Any, indent: int | None) -> None:
+    assert decode(json.dumps(value, indent=indent)) == value
+    assert decode(" " + json.dumps(value, ensure_ascii=False) + "\n") == value
+
+
+@given(st.text('[]{}:,"\\ue0-+1.tn \ud800\ufeff', max_size=20))
+def test_what_the_json_module_refuses_is_refused(text: str) -> None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        assert refused(text)
+    else:
+        assert decode(text) == value
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_depth_is_bounded(shape: str) -> None:
+    deepest = MAX_DEPTH // 2 if shape == "both" else MAX_DEPTH
+    assert json.dumps(decode(nested(shape, deepest)), separators=(",", ":")) == nested(
+        shape, deepest
+    )
+    for depth in (deepest + 1, 500, 5_000, 100_000):
+        assert refused(nested(shape, depth)) == "nested deeper than 128 levels"
+    # The deepest place is not where the text begins.
+    assert refused(f'[{{"b": []}}, {nested(shape, deepest)}]') == "nested deeper than 128 levels"
+
+
+@pytest.mark.parametrize("limit", [400, 1_000_000])
+def test_the_depth_is_bounded_whatever_the_interpreter_allows(limit: int) -> None:
+    # Each version of Python, and each caller's stack, lets another depth through.
+    told: list[str] = []
+    before = sys.getrecursionlimit()
+    threading.stack_size(256 * 2**20)
+    thread = threading.Thread(target=lambda: told.append(refused(nested("arrays", 100_000))))
+    sys.setrecursionlimit(limit)
+    try:
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(before)
+        threading.stack_size(0)
+    assert told == ["nested deeper than 128 levels"]
+
+
+def test_what_holds_itself_many_times_is_deep_and_soon_known_to_be() -> None:
+    endless: list[Any] = []
+    endless += [endless] * 1000
+    shared: list[Any] = []
+    for _ in range(100):
+        shared = [shared, shared]
+    assert is_deep(endless)
+    assert not is_deep(shared)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_are_no_json_are_refused(constant: str) -> None:
+    assert constant in refused(f'{{"a": [{constant}]}}')
+
+
+def test_numbers_are_in_range_or_refused() -> None:
+    assert decode("[1e308, -1e308, 1e-999, 1E+2]") == [1e308, -1e308, 0.0, 100.0]
+    for text in ("1e309", "-1e309", "1" + "0" * 400 + ".5"):
+        assert refused(text) == "a number is out of range"
+    assert decode("9" * 4300) == int("9" * 4300)
+    assert "4300 digits" in refused("9" * 4301)
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    assert decode('{"a": 1, "a": 2}') == {"a": 2}
+
+
+def test_half_a_surrogate_pair_is_kept() -> None:
+    assert decode(r'"\ud83d"') == "\ud83d"

@@ -1,0 +1,65 @@
+"""Long work gives the loop its slices, and text is whole again after it was cut in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from prolific_async._json import slices as turning
+from prolific_async._json.slices import TimeSlices, hashes, holds, text_of
+
+
+async def test_others_get_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(turning, "time", SimpleNamespace(perf_counter=lambda: now))
+    taken = 0
+
+    async def other() -> None:
+        nonlocal taken
+        while True:
+            taken += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    slices = TimeSlices()
+    for number in range(5):
+        assert taken == number
+        now += 0.006  # work takes its time
+        await slices.yield_if_due()
+    for _ in range(5):
+        await slices.yield_if_due()
+    assert taken == 5
+    task.cancel()
+
+
+@pytest.mark.parametrize("mark", ["x", "é", "€", "\U0001f600"])
+async def test_a_text_is_what_it_was(mark: str) -> None:
+    for shift in range(4):
+        text = "." * shift + mark * 600_000
+        assert await text_of(text.encode("utf-8"), TimeSlices()) == text
+        assert await text_of(text.encode("utf-8-sig"), TimeSlices()) == text
+        with pytest.raises(UnicodeDecodeError):
+            await text_of(text.encode()[:-1] + b"\xff", TimeSlices())
+
+
+async def test_hashes_tell_bodies_apart() -> None:
+    body = bytearray(3_000_000)
+    same = await hashes(bytes(body), TimeSlices())
+    for at in (0, 1_500_000, 2_999_999):
+        body[at] = 1
+        assert await hashes(bytes(body), TimeSlices()) != same
+        body[at] = 0
+    assert await hashes(bytes(body), TimeSlices()) == same
+    assert await hashes(bytes(body) + b" ", TimeSlices()) != same
+
+
+async def test_what_a_body_holds_is_found_wherever_it_is() -> None:
+    what = b"a-token-of-24-characters"
+    assert not await holds(b"", what, TimeSlices())
+    for border in (0, 1 << 20, 2 << 20):
+        for start in {max(border - 24, 0), max(border - 23, 0), max(border - 1, 0), border}:
+            body = b"." * start + what + b"." * 10
+            assert await holds(body, what, TimeSlices())
+            assert not await holds(body.replace(b"24", b"25"), what, TimeSlices())

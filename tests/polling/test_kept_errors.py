@@ -1,0 +1,112 @@
+"""What waits keep of answers that failed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import pickle
+import tracemalloc
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from prolific_async import (
+    APIStatusError,
+    ConnectionLostError,
+    DecodeError,
+    PollPolicy,
+    ProlificClient,
+    ProlificError,
+    WaitFailedError,
+)
+from prolific_async._polling.kept_errors import NEWEST, OLDER, bounded, summary
+from prolific_async.errors import ServerError, ValidationError
+from prolific_async.simulator import Fault, Simulator
+
+LONG = "words " * 40_000
+HEADERS = CIMultiDict({"Retry-After": "3"})
+MANY = {"issues": [{"page": 1, "field": "f", "message": LONG}] * 50}
+
+
+def status_error(
+    detail: Any = None, body: Any = None, title: str | None = None, code: Any = None
+) -> APIStatusError:
+    return ServerError(503, "GET", "/b", code, title, detail, body, 3.0, HEADERS)
+
+
+ERRORS: dict[str, ProlificError] = {
+    "a text": status_error(body=LONG),
+    "a page": status_error(body=f"<html>{LONG}"),
+    "free-form JSON": status_error(body={"a": LONG, "b": [1, {"c": LONG}]}, code="a code"),
+    "a list": status_error(body=[LONG] * 3),
+    "a long detail": status_error(LONG, {"error": {"detail": LONG}}),
+    "a detail that is a mapping": status_error({"name": [LONG, "odd"]}, {"x": LONG}, "Title"),
+    "issues": ValidationError(422, "GET", "/b", 7, "Title", None, MANY, None, HEADERS),
+    "issues and a detail": ValidationError(422, "GET", "/b", 7, None, "Bad", MANY, None, HEADERS),
+    "a long title and code": status_error("detail", None, LONG, LONG),
+    "a wrong field": DecodeError(("$.id: missing",), {"items": [LONG]}, "GET", "/b"),
+    "no JSON": DecodeError(("$: no JSON",), LONG, "GET", "/b"),
+    "many problems": DecodeError(tuple(f"$.x[{n}]: {LONG}" for n in range(99)), None, "GET", "/b"),
+    "an I'm a teapot": APIStatusError(418, "GET", "/b", None, None, None, [LONG], None, HEADERS),
+}
+
+
+@pytest.mark.parametrize("most", [OLDER, NEWEST])
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+def test_the_text_stays_and_the_body_goes(error: ProlificError, most: int) -> None:
+    kept = bounded(error, most)
+    assert type(kept) is type(error)
+    shown = str(error)
+    if isinstance(kept, DecodeError) and kept.body is None:
+        shown = shown.replace(".problems and .body", ".problems")
+    assert str(kept)[:400] == shown[:400]
+    assert str(kept)[-30:] == shown[-30:]
+    assert len(pickle.dumps(kept)) < 2 * most + 3000
+    assert bounded(kept, 4 * most) is kept
+
+
+@pytest.mark.parametrize(
+    "error", [status_error(body={"a": 1}), ConnectionLostError("GET", "/b", "reset")]
+)
+def test_what_is_small_is_kept_as_it_is(error: ProlificError) -> None:
+    assert summary(error) is error
+
+
+def test_all_waits_keep_one_copy() -> None:
+    error = ERRORS["a wrong field"]
+    assert summary(error) is summary(error) is not error
+
+
+def test_what_fits_besides_a_large_body_stays() -> None:
+    error = status_error({"some": "detail"}, {"error": LONG * 9})
+    kept = bounded(error, NEWEST)
+    assert isinstance(kept, APIStatusError)
+    assert kept.detail == {"some": "detail"}
+    assert kept.headers is HEADERS
+    assert (kept.status, kept.retry_after) == (503, 3.0)
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_twenty_failed_polls_of_a_large_batch(
+    sim: Simulator, client: ProlificClient, status: int
+) -> None:
+    ids = [sim.add_batch(status="READY") for _ in range(3)]
+    wrong = {"id": 5, "items": [{"n": n, "text": "x" * 20} for n in range(3000)]}
+    size = len(json.dumps(wrong))
+    poll = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=20, timeout=30)
+    for one in ids:
+        sim.inject("GET", f"/{one}", Fault(status, body=wrong), times=None)
+    tracemalloc.start()
+    try:
+        errors = await client.batches.wait_all(ids, poll=poll, return_exceptions=True)
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 8 * size
+    for error in errors:
+        assert isinstance(error, WaitFailedError)
+        assert len(error.events) == 20
+        assert [event.error is None for event in error.events].count(False) >= 19
+        assert error.events[-1].error is error.failure

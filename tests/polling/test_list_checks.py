@@ -1,0 +1,205 @@
+"""A list that lags behind the batches is found out by single polls, and costs no wait its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from prolific_async._polling.poll import PollResult, is_older
+
+from prolific_async import BatchStatus, PollPolicy, ProlificClient
+from prolific_async._polling.targets import GroupResult
+from prolific_async.simulator import Fault, Simulator
+from tests.polling.scene import BROKEN, PENDING, READY, Seen, Service, poller_test
+from tests.virtual_time import LoopbackLoop, run
+
+OLD = Seen("old")
+
+
+def older(one: Seen, other: Seen) -> bool:
+    ages = [OLD, PENDING, READY]
+    return ages.index(one) < ages.index(other)
+
+
+def service(**settings: Any) -> Service:
+    return Service(is_older=older, **settings)
+
+
+def list_shows(there: Service, seen: Seen = PENDING, count: int = 12) -> None:
+    there.groups += [GroupResult({f"k{n}": seen for n in range(count)}, 100)] * 500
+
+
+@poller_test
+async def test_one_a_minute_is_polled_singly_in_turn() -> None:
+    there = service()
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(13 * 60)
+    assert len(there.singles) == 13
+    times = [when for when, _ in there.singles]
+    assert 30 <= times[0] < 34
+    assert all(60 <= after - before < 64 for before, after in pairwise(times))
+    keys = [key for _, key in there.singles]
+    assert len(set(keys[:12])) == 12
+    # A poll that shows what the list shows is no observation of anybody.
+    assert {len(one.seen) for one in waiters} == {len(there.as_ones)}
+    there.leave(waiters)
+
+
+@poller_test
+async def test_a_list_that_lags_is_given_up_after_a_gap() -> None:
+    there = service()
+    list_shows(there)
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(20)
+    there.shown = {f"k{n}": READY for n in range(12)}
+    await asyncio.sleep(30)
+    assert {one.ended for one in waiters} == {"ready"}
+    found = there.singles[0][0]
+    lists = [when for when in there.as_one_at if when > found]
+    assert len(lists) == 2
+    again = there.start(12, gap=3.0)  # the list stays distrusted
+    await asyncio.sleep(1)
+    assert {one.ended for one in again} == {"ready"}
+    assert there.as_one_at[-1] == lists[-1]
+
+
+@poller_test
+async def test_an_older_state_that_is_not_the_end_counts_too() -> None:
+    there = service()
+    list_shows(there, OLD)
+    there.shown = dict.fromkeys((f"k{n}" for n in range(12)), PENDING)
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(60)
+    assert len(there.as_ones) <= 13
+    assert {one.seen[-1][1] for one in waiters} == {PENDING}
+    there.leave(waiters)
+
+
+@poller_test
+async def test_a_list_that_is_late_by_less_than_a_gap_is_kept() -> None:
+    there = service()
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(26)
+    there.groups += [GroupResult({f"k{n}": PENDING for n in range(12)}, 100)] * 3
+    there.shown = {"k0": READY}
+    await asyncio.sleep(60 * 15)
+    assert len(there.as_ones) > 290
+    there.leave(waiters)
+
+
+@poller_test
+async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> None:
+    there = service(seconds=5.0)
+    list_shows(there)
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(25)
+    there.shown = {f"k{n}": READY for n in range(12)}
+    while not there.singles:
+        await asyncio.sleep(0.5)
+    polled = there.singles[0][0] + 5
+    await asyncio.sleep(30)
+    assert {one.ended for one in waiters} == {"ready"}
+    sent_later = [when for when in there.as_one_at if when >= polled]
+    assert len(sent_later) == 2
+
+
+@pytest.mark.parametrize("seen", [BROKEN, OLD])
+def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: Seen) -> None:
+    @poller_test
+    async def test() -> None:
+        there = service()
+        list_shows(there)
+        there.shown = {f"k{n}": seen for n in range(12)}
+        waiters = there.start(12, gap=3.0)
+        await asyncio.sleep(200)
+        assert {tuple({seen for _, seen in one.seen}) for one in waiters} == {(PENDING,)}
+        assert len(there.singles) == 3
+        assert len(there.as_ones) > 60
+        there.leave(waiters)
+
+    test()
+
+
+@poller_test
+async def test_who_joins_while_a_check_is_made_sees_it() -> None:
+    there = service(seconds=2.0)
+    waiters = there.start(12, gap=3.0)
+    while not there.singles:
+        await asyncio.sleep(0.1)
+    key = there.singles[0][1]
+    (late,) = there.start(1, first=int(key[1:]), gap=3.0, fresh=0.0)
+    await asyncio.sleep(2.1)
+    assert [when for when, _ in late.seen] == [there.singles[0][0] + 2]
+    there.leave([*waiters, late])
+
+
+@poller_test
+async def test_the_only_one_that_is_listed_is_checked_too() -> None:
+    there = service(few=1)
+    list_shows(there)
+    waiters = there.start(1, gap=3.0)
+    await asyncio.sleep(20)
+    there.shown = {"k0": READY}
+    await asyncio.sleep(20)
+    assert {one.ended for one in waiters} == {"ready"}
+
+
+@poller_test
+async def test_those_without_a_group_are_not_checked() -> None:
+    there = service(group_of=lambda _: None)
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(100)
+    assert there.singles == []
+    there.leave(waiters)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "answer"),
+    [
+        ("UNINITIALISED", "PROCESSING", True),
+        ("PROCESSING", "READY", True),
+        ("PROCESSING", "ERROR", True),
+        ("UNINITIALISED", "SYNCING", True),
+        ("SYNCING", "READY", True),
+        ("SYNCING", "PROCESSING", False),
+        ("PROCESSING", "SYNCING", False),
+        ("READY", "ERROR", False),
+        ("READY", "PROCESSING", False),
+        ("PROCESSING", "PROCESSING", False),
+        (None, "READY", False),
+        ("PROCESSING", None, False),
+    ],
+)
+def test_is_older(one: str | None, other: str | None, answer: Any) -> None:
+    polls = [PollResult(None if status is None else BatchStatus(status)) for status in (one, other)]
+    assert is_older(polls[0], polls[1]) is answer
+
+
+@pytest.mark.parametrize("strategy", ["auto", "list"])
+def test_waits_whose_list_lags_end_in_time(strategy: Any, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LoopbackLoop)
+        poll = PollPolicy(timeout=120)
+        async with (
+            Simulator() as sim,
+            ProlificClient(sim.token, base_url=sim.url, poll=poll, strategy=strategy) as client,
+        ):
+            loop.may_jump = lambda: not sim.in_flight
+            ids = [sim.add_batch(status="PROCESSING") for _ in range(12)]
+            batches = await client.batches.list(sim.workspace_id)
+            stale = {"results": [one.to_dict() for one in batches]}
+            sim.inject("GET", "/batches", Fault(body=stale), times=None)
+            waits = asyncio.create_task(client.batches.wait_all(ids))
+            await asyncio.sleep(20)
+            for one in ids:
+                sim.set_status(one, "READY")
+            assert [one.status for one in await waits] == ["READY"] * 12
+
+    with caplog.at_level(logging.WARNING, "prolific_async"):
+        run(main(), LoopbackLoop)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "polled singly from now on" in caplog.text

@@ -1,0 +1,297 @@
+"""Lists of batches, read in slices: held against the json module, and counted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import Batch, BatchStatus, DecodeError
+from prolific_async._json import text_buffer as texts
+from prolific_async._json.converter import load
+from prolific_async._json.decoding import decode_at
+from prolific_async._polling import list_parser as reading
+from tests.costs import LIMIT, held_by
+from tests.json.test_pages import NO_LISTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ITEM = {
+    "id": "b1",
+    "created_at": "2026-03-04T05:06:07Z",
+    "created_by": "u1",
+    "datasets": [],
+    "name": "Round 1",
+    "status": "READY",
+    "total_task_count": 4,
+    "total_instruction_count": 2,
+    "workspace_id": "w1",
+    "task_details": {"task_name": "Rate"},
+}
+
+
+def item(batch_id: str, status: Any = "PROCESSING", **changes: Any) -> dict[str, Any]:
+    return {**ITEM, "id": batch_id, "status": status, **changes}
+
+
+def body(items: Iterable[Any]) -> bytes:
+    return json.dumps({"results": list(items), "meta": {"count": 0}}).encode()
+
+
+class Reader:
+    """Reads batches as the client does, and counts them."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def __call__(self, element: Any) -> Batch:
+        self.ids.append(element["id"])
+        return load(Batch, element, "GET", "/batches")
+
+
+# --- read ------------------------------------------------------------------------------------
+
+
+async def test_only_wanted_batches_at_their_end_are_structured() -> None:
+    reader = Reader()
+    items = [
+        item("pending"),
+        item("ready", "READY"),
+        item("error", "ERROR"),
+        item("others", "READY"),
+        item("other error", "ERROR"),
+        item("unseen", "SYNCING"),
+        item("nothing", None),
+    ]
+    wanted = {"pending", "ready", "error", "unseen", "nothing"}.__contains__
+    listing = await reading.read(body(items), wanted, reader)
+    assert reader.ids == ["ready", "error"]
+    assert {batch_id: poll.status for batch_id, poll in listing.polls.items()} == {
+        "pending": "PROCESSING",
+        "ready": "READY",
+        "error": "ERROR",
+        "unseen": "SYNCING",
+    }
+    assert isinstance(listing.polls["pending"].status, BatchStatus)
+    with_batch = {batch_id for batch_id, poll in listing.polls.items() if poll.batch}
+    assert with_batch == {"ready", "error"}
+    assert listing.polls["ready"].batch == load(Batch, items[1], "GET", "/batches")
+    assert listing.news == [element["id"] for element in items]
+
+
+async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
+    heavy = [{"type": "text", "content": "x" * 20_000}]
+    items = [
+        item(f"b{index}", "READY" if index % 2 else "PROCESSING", batch_items=heavy)
+        for index in range(1000)
+    ]
+    whole = body(items)
+
+    async def call() -> None:
+        reader = Reader()
+        listing = await reading.read(whole, {"b1", "b2", "b999"}.__contains__, reader)
+        assert reader.ids == ["b1", "b999"]
+        assert len(listing.polls) == 502
+
+    assert await held_by(call) < LIMIT
+
+
+class Decoder:
+    """Counts what the json module decodes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.texts: list[str] = []
+        real = decode_at
+
+        def noting(text: str, at: int) -> tuple[Any, int]:
+            value, end = real(text, at)
+            self.texts.append(text[at:end])
+            return value, end
+
+        monkeypatch.setattr(texts, "decode_at", noting)
+
+    def ids(self) -> list[str]:
+        """Return the ids of the batches that were decoded since the last call."""
+        decoded = [json.loads(text) for text in self.texts]
+        self.texts.clear()
+        return [one["id"] for one in decoded if isinstance(one, dict) and "id" in one]
+
+
+@pytest.mark.parametrize("space", [None, 1])
+async def test_only_what_has_changed_is_decoded_again(
+    monkeypatch: pytest.MonkeyPatch, space: int | None
+) -> None:
+    decoder = Decoder(monkeypatch)
+    wanted = {"a", "b", "c", "new", "last"}.__contains__
+    memory = None
+
+    async def decoded(items: list[Any]) -> list[str]:
+        nonlocal memory
+        whole = json.dumps({"results": items, "meta": {"count": 0}}, indent=space).encode()
+        listing = await reading.read(whole, wanted, Reader(), memory)
+        memory = listing.memory
+        fresh = await reading.read(whole, wanted, Reader())
+        assert listing.polls == fresh.polls
+        ids = decoder.ids()
+        return ids[: len(ids) - len(items)]
+
+    a, b, c = item("a"), item("b"), item("c")
+    assert await decoded([a, b, c]) == ["a", "b", "c"]
+    assert await decoded([a, b, c]) == []
+    assert await decoded([a, b | {"name": "Changed"}, c]) == ["b"]
+    assert await decoded([a, b, c]) == ["b"]
+    assert await decoded([item("new"), a, b, c]) == ["new"]
+    assert await decoded([a, b, c, item("last")]) == ["a", "last"]  # what is gone shows by decoding
+    assert await decoded([a, c]) == ["c"]
+    assert await decoded([c, a, b]) == ["c", "a", "b"]
+    assert await decoded([]) == []
+    assert await decoded([a]) == ["a"]
+
+
+async def test_one_at_its_end_is_decoded_while_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = Decoder(monkeypatch)
+    whole = body([item("a", "READY"), item("b", "ERROR"), item("c", "READY")])
+    wanted: set[str] = set()
+    listing = await reading.read(whole, wanted.__contains__, Reader())
+    assert (listing.polls, listing.news) == ({}, ["a", "b", "c"])
+    decoder.ids()
+    wanted.add("b")
+    for _ in range(2):
+        listing = await reading.read(whole, wanted.__contains__, Reader(), listing.memory)
+        assert decoder.ids() == ["b"]
+        assert {key: poll.status for key, poll in listing.polls.items()} == {"b": "ERROR"}
+        assert listing.news == []
+    wanted.clear()
+    listing = await reading.read(whole, wanted.__contains__, Reader(), listing.memory)
+    assert decoder.ids() == []
+    assert listing.polls == {}
+
+
+async def test_a_list_that_is_read_again_tells_only_news() -> None:
+    wanted = {"a", "b"}.__contains__
+    first = await reading.read(body([item("a")]), wanted, Reader())
+    again = await reading.read(body([item("b"), item("a")]), wanted, Reader(), first.memory)
+    assert (first.news, again.news) == (["a"], ["b"])
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "text",
+        5,
+        None,
+        True,
+        [],
+        [["id", "x"]],
+        {},
+        {"id": None, "status": "READY"},
+        {"id": 5, "status": "READY"},
+        {"status": "READY"},
+        {"id": "x", "status": 5},
+        {"id": "x", "status": ["READY"]},
+        {"id": "x", "status": {}},
+        {"id": "x", "status": False},
+        {"id": "x", "status": "READY"},
+        {**ITEM, "id": "x", "status": "READY", "datasets": 5},
+    ],
+    ids=repr,
+)
+async def test_malformed_elements_are_left_out(element: Any) -> None:
+    whole = body([item("a", "READY"), element, item("b")])
+    listing = await reading.read(whole, {"a", "b", "x"}.__contains__, Reader())
+    assert set(listing.polls) == {"a", "b"}
+
+
+async def test_a_reader_that_refuses_leaves_one_out() -> None:
+    def refuse(element: Any) -> Batch:
+        raise DecodeError(("$: no",), element, "GET", "/batches")
+
+    listing = await reading.read(body([item("a", "READY")]), {"a"}.__contains__, refuse)
+    assert listing.polls == {}
+
+
+async def test_one_without_a_status_is_not_shown_but_known() -> None:
+    bare = item("bare")
+    del bare["status"]
+    whole = body([item("null", None), bare, item("empty", ""), item("a")])
+    wanted = {"null", "bare", "empty", "a"}.__contains__
+    memory = None
+    for news in (["null", "bare", "empty", "a"], []):
+        listing = await reading.read(whole, wanted, Reader(), memory)
+        assert {key: poll.status for key, poll in listing.polls.items()} == {
+            "empty": "",
+            "a": "PROCESSING",
+        }
+        assert listing.news == news
+        memory = listing.memory
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        b"",
+        b"\xff\xfe",
+        b'{"results": ["\xff"]}',
+        b"<html>",
+        b"[]",
+        b'{"results": 5}',
+        *(json.dumps(one).encode() for one in NO_LISTS),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_list_raises(whole: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
+        await reading.read(whole, {"a"}.__contains__, Reader())
+
+
+@pytest.mark.parametrize(
+    "whole", [b"{}", b'{"results": null}', b'{"meta": {"count": 0}, "_links": {}}'], ids=repr
+)
+async def test_an_empty_list_shows_nothing(whole: bytes) -> None:
+    assert await shown(whole) == {}
+
+
+async def test_every_truncation_of_a_list_raises() -> None:
+    whole = body([item("a"), item("b", "READY")])
+    for end in range(len(whole)):
+        with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
+            await reading.read(whole[:end], {"a", "b"}.__contains__, Reader())
+
+
+LISTED = b'{"results": [' + json.dumps(item("a", "READY")).encode()[:-1] + b', "news": %s}]}'
+
+
+async def shown(whole: bytes) -> dict[str, Any] | None:
+    try:
+        listing = await reading.read(whole, lambda _: True, Reader())
+    except ValueError:
+        return None
+    return {batch_id: poll.status for batch_id, poll in listing.polls.items()}
+
+
+async def test_a_byte_order_mark_is_no_fault() -> None:
+    assert await shown(b"\xef\xbb\xbf" + LISTED % b"1") == {"a": "READY"}
+
+
+@pytest.mark.parametrize("news", [b"NaN", b"1e999", b"[" * 400 + b"]" * 400])
+async def test_what_get_refuses_a_list_does_not_show(news: bytes) -> None:
+    # A batch that came so cannot be pickled, or not be written as JSON again.
+    assert not await shown(LISTED % news)
+
+
+async def test_results_that_are_there_twice_are_no_list() -> None:
+    assert await shown(b'{"results": [], ' + (LISTED % b"1")[1:]) is None
+
+
+@pytest.mark.parametrize("mark", ["x", "é", "€", "\U0001f600"])
+async def test_a_character_may_lie_across_pieces(mark: str) -> None:
+    for shift in range(4):
+        named = json.dumps(
+            {"results": [item("a", name="." * shift + mark * 600_000)]}, ensure_ascii=False
+        )
+        whole = named.encode()
+        assert await shown(whole) == {"a": "PROCESSING"}

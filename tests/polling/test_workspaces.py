@@ -1,0 +1,64 @@
+"""What is remembered of which batch belongs where: little, quickly, and all that is needed."""
+
+import time
+import tracemalloc
+
+from prolific_async._polling.workspaces import _GENERATION, Workspaces
+
+MIB = 2**20
+
+
+def ids(first: int, last: int) -> list[str]:
+    return [f"00000000-0000-4000-8000-{number:012d}" for number in range(first, last)]
+
+
+def test_the_newest_are_known_and_the_oldest_forgotten() -> None:
+    known = Workspaces()
+    known.learn_all(ids(0, 10 * _GENERATION), "w-1")
+    assert {known.of(one) for one in ids(9 * _GENERATION, 10 * _GENERATION)} == {"w-1"}
+    assert {known.of(one) for one in ids(0, 8 * _GENERATION)} == {None}
+
+
+def test_a_batch_that_is_learnt_again_is_new() -> None:
+    known = Workspaces()
+    known.learn_all(ids(0, _GENERATION), "w-1")
+    known.learn("00000000-0000-4000-8000-000000000000", "w-1")
+    known.learn_all(ids(_GENERATION, 2 * _GENERATION), "w-1")
+    assert known.of("00000000-0000-4000-8000-000000000000") == "w-1"
+
+
+def test_what_is_needed_is_known_whatever_the_number() -> None:
+    known = Workspaces()
+    needed = set(ids(0, 5 * _GENERATION))
+    known.is_needed = needed.__contains__
+    known.learn_all(ids(0, 50 * _GENERATION), "w-1")
+    known.shrink()
+    assert {known.of(one) for one in needed} == {"w-1"}
+    needed.clear()
+    known.shrink()
+    assert known.of("00000000-0000-4000-8000-000000000000") is None
+    assert len(known._newer) + len(known._older) <= 2 * _GENERATION
+
+
+def test_learning_takes_no_longer_when_many_were_learnt_before() -> None:
+    def learn(first: int) -> float:
+        batches = ids(first, first + 10_000)
+        began = time.process_time()
+        known.learn_all(batches, "w-1")
+        return time.process_time() - began
+
+    known = Workspaces()
+    first = min(learn(number * 10_000) for number in range(5))
+    known.learn_all(ids(50_000, 250_000), "w-1")
+    # To walk over what was dropped took 140 times as long.
+    assert min(learn(250_000 + number * 10_000) for number in range(5)) < 10 * first
+
+
+def test_of_very_many_hardly_anything_is_kept() -> None:
+    known = Workspaces()
+    tracemalloc.start()
+    try:
+        known.learn_all(ids(0, 200_000), "w-1")
+        assert tracemalloc.get_traced_memory()[0] < 5 * MIB
+    finally:
+        tracemalloc.stop()

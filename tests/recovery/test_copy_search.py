@@ -1,0 +1,239 @@
+"""What is read of batches that cannot be read whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from prolific_async import Batch, ConnectionLostError, DecodeError
+from prolific_async._http.responses import Response
+from prolific_async._json.converter import load
+from prolific_async._recovery.copy_search import (
+    Found,
+    OddBatch,
+    Search,
+    Source,
+    candidates_of,
+    namesakes,
+    odd_batch,
+)
+from tests.recovery.failures import AT_ONCE
+from tests.samples import batch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prolific_async._api.requests import Request
+
+WIRE = batch("UNINITIALISED", "c-1").to_dict()
+MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+SOURCE = Source("b-1", "Original", "w-1")
+LIST = "/api/v1/data-collection/batches"
+
+# Each makes a batch odd.
+ODD_FIELDS = [
+    {"created_at": None},
+    {"created_at": "yesterday"},
+    {"datasets": {}},
+    {"datasets": [None]},
+    {"total_task_count": "3"},
+    {"status": None},
+    {"name": None},
+    {"name": 5},
+    {"id": None},
+    {"workspace_id": None},
+    {"task_details": []},
+]
+
+
+class Canned:
+    """A transport that gives the same answers to all, in this order, in pieces of some bytes."""
+
+    prefix = ""
+    pause = staticmethod(asyncio.sleep)
+
+    def __init__(self, *answers: Any, size: int = 1000) -> None:
+        self._given = iter(answers)
+        self._size = size
+        self.asked: list[str] = []
+
+    async def send(self, request: Request) -> Response:
+        self.asked.append(request.target)
+        return Response({}, self._next())
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked.append(request.target)
+        given = self._next()
+        body = given if isinstance(given, bytes) else json.dumps(given).encode()
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(body), self._size):
+                await asyncio.sleep(0)
+                yield body[start : start + self._size]
+
+        yield chunks()
+
+    def _next(self) -> Any:
+        answer = next(self._given)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def search_over(transport: Any) -> Search:
+    def read(request: Request, data: Any) -> Batch:
+        return load(Batch, data, request.method, request.path)
+
+    return Search(transport, AT_ONCE, read)
+
+
+def search_in(*answers: Any) -> Search:
+    return search_over(Canned(*answers))
+
+
+@pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
+async def test_an_odd_batch_is_read_as_far_as_it_can_be(fields: dict[str, Any]) -> None:
+    search = search_in({"results": [WIRE | fields, WIRE]})
+    expected: dict[str, Any] = {"id": "c-1", "name": "Round 1", "created_at": MADE}
+    expected |= dict.fromkeys(expected.keys() & fields.keys())
+    found = await search.batches_of("w-1", "Round 1")
+    # One whose name cannot be read is none that bears it: the copy was given one.
+    odd = [] if "name" in fields else [OddBatch(**expected)]
+    assert found == [*odd, batch("UNINITIALISED", "c-1")]
+
+
+@pytest.mark.parametrize("element", [None, 5, "c-1", [], [WIRE], {}, {"x": WIRE}], ids=repr)
+def test_of_what_is_no_batch_nothing_is_read(element: Any) -> None:
+    assert odd_batch(element) == OddBatch(None, None, None)
+
+
+async def test_every_page_is_read() -> None:
+    link = {"next": {"href": "?page=2"}}
+    transport = Canned({"results": [5, WIRE | {"id": 5}], "_links": link}, {"results": [WIRE]})
+    found = await search_over(transport).batches_of("w-1", "Round 1")
+    assert found == [OddBatch(None, "Round 1", MADE), batch("UNINITIALISED", "c-1")]
+    assert transport.asked == [f"{LIST}?workspace_id=w-1", f"{LIST}?page=2"]
+
+
+async def test_fewer_than_the_service_counts_are_no_list() -> None:
+    with pytest.raises(DecodeError, match="1 of 2 batches"):
+        await search_in({"results": [WIRE], "meta": {"count": 2}}).batches_of("w-1", "Round 1")
+
+
+async def test_only_what_is_searched_for_is_read_and_kept() -> None:
+    made = MADE.timestamp()
+    transport = Canned(
+        {
+            "results": [
+                WIRE | {"id": "other", "name": "Round 2"},
+                WIRE | {"id": "old", "created_at": "2026-03-04T05:06:06Z"},
+                WIRE | {"id": "new"},
+                WIRE | {"id": "spaced", "name": "\tRound 1 "},
+                WIRE | {"id": "undated", "created_at": None},
+            ]
+        }
+    )
+    found = await search_over(transport).batches_of("w-1", " Round 1", made)
+    assert [one.id for one in found] == ["new", "spaced", "undated"]
+
+
+NO_LISTS = [
+    {"message": "maintenance"},
+    [],
+    5,
+    b"",
+    b"<html>",
+    b'{"results": [',
+    b'{"results": [{}}',
+    b'{"results": []} x',
+    b'{"results": [\xff]}',
+    {"results": {}},
+]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("answer", NO_LISTS, ids=repr)
+async def test_an_answer_that_is_no_list_shows_nothing(answer: Any, size: int) -> None:
+    with pytest.raises(DecodeError) as caught:
+        await search_over(Canned(answer, size=size)).batches_of("w-1", "Round 1")
+    assert (caught.value.method, caught.value.path) == ("GET", LIST)
+
+
+async def test_a_list_that_breaks_is_read_again() -> None:
+    lost = ConnectionLostError("GET", LIST, "reset")
+    transport = Canned(lost, lost, {"results": [WIRE]})
+    assert len(await search_over(transport).batches_of("w-1", "Round 1")) == 1
+    assert len(transport.asked) == 3
+
+
+async def test_many_share_one_list_and_one_read_of_the_source() -> None:
+    copies = [WIRE | {"id": f"c-{one}", "name": f"Copy {one}"} for one in range(100)]
+    transport = Canned(WIRE, {"results": copies})
+    search = search_over(transport)
+    sources = await asyncio.gather(*(search.source("b-1") for _ in range(100)))
+    assert {source.id for source, _ in sources} == {"c-1"}
+    found = await asyncio.gather(*(search.batches_of("w-1", f"Copy {one}") for one in range(100)))
+    assert [[one.id for one in each] for each in found] == [[f"c-{one}"] for one in range(100)]
+    assert transport.asked == [f"{LIST}/b-1", f"{LIST}?workspace_id=w-1"]
+
+
+async def test_who_searches_for_the_same_name_is_not_held_to_the_time_of_another() -> None:
+    transport = Canned({"results": [WIRE]})
+    search = search_over(transport)
+    made = MADE.timestamp()
+    found = await asyncio.gather(
+        search.batches_of("w-1", "Round 1", made + 60),
+        search.batches_of("w-1", "Round 1", made),
+    )
+    assert found[1] == [batch("UNINITIALISED", "c-1")]
+    assert len(transport.asked) == 1
+
+
+async def test_an_id_that_is_none_is_told_before_anything_is_sent() -> None:
+    transport = Canned()
+    with pytest.raises(ValueError, match="cannot be an id"):
+        await search_over(transport).batches_of("", "Round 1")
+    assert transport.asked == []
+
+
+@pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
+async def test_of_the_source_only_three_fields_are_needed(fields: dict[str, Any]) -> None:
+    search = search_in(WIRE | fields)
+    if fields.keys() & {"id", "name", "workspace_id"}:
+        with pytest.raises(DecodeError) as caught:
+            await search.source("c-1")
+        assert caught.value.path == f"{LIST}/c-1"
+    else:
+        source, _ = await search.source("c-1")
+        assert (source.id, source.name, source.workspace_id) == ("c-1", "Round 1", "w1")
+
+
+def test_namesakes_are_each_there_once_and_without_the_source() -> None:
+    whole = batch(batch_id="c-1")
+    found: list[Found] = [
+        OddBatch("b-1", "Round 1", None),
+        whole,
+        batch(batch_id="c-2", name="Round 2"),
+        OddBatch("c-3", "\tRound 1 ", MADE),
+        OddBatch("c-4", None, MADE),
+        OddBatch(None, None, None),
+        whole,
+    ]
+    named = namesakes(found, "Round 1", SOURCE)
+    assert named == {"c-1": whole, "c-3": found[3]}
+    assert candidates_of(named) == ((whole,), ("c-3",))
+
+
+def test_a_namesake_without_an_id_is_a_fault_of_the_list() -> None:
+    with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
+        namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE)
+    assert (caught.value.method, caught.value.path) == ("GET", LIST)
+    with pytest.raises(DecodeError) as caught:
+        namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE, "/gateway")
+    assert caught.value.path == f"/gateway{LIST}"

@@ -1,0 +1,278 @@
+"""A duplicate: how often it is sent, and what becomes of it when its answer got lost."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from prolific_async._api.requests import Request
+from prolific_async._http.responses import Response
+from prolific_async._http.retry import did_not_run, retrying
+from prolific_async._recovery.duplicate import duplicate_once
+from prolific_async.errors import DecodeError, OutcomeUnknownError, ProlificError
+from tests.recovery.failures import (
+    AMBIGUOUS,
+    AT_ONCE,
+    DUPLICATE,
+    GARBLED,
+    LOST,
+    REFUSED,
+    UNRUN,
+    UNSENT,
+    answered,
+    each,
+    outcome_of,
+)
+from tests.recovery.service import (
+    Service,
+    given_back,
+    in_virtual_time,
+    unknown,
+)
+from tests.virtual_time import run
+
+
+@in_virtual_time
+async def test_an_answer_is_given_back_without_a_poll(service: Service) -> None:
+    assert given_back(await service.duplicate("Round 2", service.answering("Round 2"))) == "c-1"
+    assert given_back(await service.duplicate(None, service.answering("Original (Copy)"))) == "c-2"
+    assert service.seen == []
+
+
+@each(AMBIGUOUS)
+def test_a_lost_copy_with_a_name_is_found(failure: ProlificError) -> None:
+    async def main() -> None:
+        service = Service()
+        service.make("Other")
+        work = service.duplicate("Round 2", service.losing("Round 2", error=failure))
+        assert given_back(await work) == "c-2"
+        assert service.seen == ["source", "w-1"]
+
+    run(main())
+
+
+@each(AMBIGUOUS)
+def test_a_lost_copy_with_the_default_name_is_a_candidate(failure: ProlificError) -> None:
+    async def main() -> None:
+        service = Service()
+        work = service.duplicate(None, service.losing("Original (Copy)", error=failure))
+        unknown(await outcome_of(work), "c-1", cause=failure)
+
+    run(main())
+
+
+@each(AMBIGUOUS)
+def test_two_that_may_be_the_copy_are_both_candidates(failure: ProlificError) -> None:
+    async def main() -> None:
+        service = Service()
+        work = service.duplicate("Round 2", service.losing("Round 2", "Round 2", error=failure))
+        unknown(await outcome_of(work), "c-1", "c-2", cause=failure)
+
+    run(main())
+
+
+@each(AMBIGUOUS)
+@pytest.mark.parametrize("name", [None, "Round 2"])
+def test_none_that_may_be_the_copy(failure: ProlificError, name: str | None) -> None:
+    async def main() -> None:
+        service = Service()
+        work = service.duplicate(name, service.losing("round 2", "Original", error=failure))
+        unknown(await outcome_of(work), cause=failure)
+
+    run(main())
+
+
+@each(REFUSED | UNRUN)
+def test_what_did_not_run_is_raised_without_a_poll(failure: ProlificError) -> None:
+    async def main() -> None:
+        service = Service()
+        work = service.duplicate("Round 2", service.losing("Round 2", error=failure))
+        assert await outcome_of(work) is failure
+        assert service.seen == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("unread", ["source", "list"])
+@pytest.mark.parametrize(
+    "error", [LOST, UNSENT, GARBLED, answered(404), answered(401), answered(500)], ids=repr
+)
+def test_when_the_poll_fails_there_are_no_candidates(unread: str, error: ProlificError) -> None:
+    async def main() -> None:
+        service = Service(unread={unread: error})
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {}, "x", {"id": "c-1"}, {"id": 1}, {"id": "c-1", "name": "Round 2"}]
+)
+def test_an_answer_that_is_no_batch_is_a_lost_one(data: Any) -> None:
+    async def main() -> None:
+        service = Service()
+
+        async def post(request: Request) -> Response:
+            service.make("Round 2")
+            return Response({}, data)
+
+        assert given_back(await service.duplicate("Round 2", post)) == "c-1"
+
+        async def other_post(request: Request) -> Response:
+            return Response({}, data)
+
+        outcome = await outcome_of(service.duplicate("Round 3", other_post))
+        assert isinstance(outcome, OutcomeUnknownError)
+        cause = outcome.__cause__
+        assert isinstance(cause, DecodeError)
+        assert (cause.method, cause.path) == ("POST", DUPLICATE.path)
+
+    run(main())
+
+
+@in_virtual_time
+async def test_a_copy_that_was_given_to_another_call_is_none_of_this_one(service: Service) -> None:
+    async def post(request: Request) -> Response:
+        # While this call is under way, another one gets its answer.
+        other = await service.duplicate("Round 2", service.answering("Round 2"))
+        assert other.id == "c-1"
+        service.make("Round 2")
+        raise LOST
+
+    assert given_back(await service.duplicate("Round 2", post)) == "c-2"
+
+
+@in_virtual_time
+async def test_a_copy_that_was_found_is_given_only_once(service: Service) -> None:
+    first = await service.duplicate("Round 2", service.losing("Round 2"))
+    unknown(await outcome_of(service.duplicate("Round 2", service.losing())))
+    assert first.id == "c-1"
+
+
+@pytest.mark.parametrize(
+    ("rival", "is_rival"), [("Round 2 (Copy)", True), (None, True), ("Round 3", False)]
+)
+def test_a_rival_in_flight_leaves_the_call_in_doubt(
+    rival: str | None,
+    is_rival: bool,  # noqa: FBT001 - a case
+) -> None:
+    async def main() -> None:
+        service = Service(source_name="Round 2")
+
+        async def slow(request: Request) -> Response:
+            await asyncio.sleep(10)
+            return Response({}, service.make(rival or "Round 2 (Copy)").to_dict())
+
+        other = asyncio.ensure_future(service.duplicate(rival, slow))
+        await asyncio.sleep(1)
+        outcome = await outcome_of(
+            service.duplicate("Round 2 (Copy)", service.losing("Round 2 (Copy)"))
+        )
+        if is_rival:
+            unknown(outcome, "c-1")
+        else:
+            assert given_back(outcome) == "c-1"
+        assert (await other).id == "c-2"
+
+    run(main())
+
+
+@each(AMBIGUOUS)
+@pytest.mark.parametrize("rival", ["Round 2 (Copy)", None])
+def test_a_rival_that_was_lost_leaves_the_call_in_doubt(
+    failure: ProlificError, rival: str | None
+) -> None:
+    async def main() -> None:
+        service = Service(source_name="Round 2")
+        lost = await outcome_of(service.duplicate(rival, service.losing(error=failure)))
+        unknown(lost, cause=failure)
+        outcome = await outcome_of(
+            service.duplicate("Round 2 (Copy)", service.losing("Round 2 (Copy)"))
+        )
+        unknown(outcome, "c-1")
+
+    run(main())
+
+
+@each(REFUSED | UNRUN)
+def test_a_rival_that_did_not_run_leaves_no_doubt(failure: ProlificError) -> None:
+    async def main() -> None:
+        service = Service()
+        await outcome_of(service.duplicate("Round 2", service.losing(error=failure)))
+        assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["post", "source", "list"])
+def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
+    async def main() -> None:
+        service = Service()
+
+        async def hang(*_: object) -> Any:
+            await asyncio.sleep(1000)
+
+        task = asyncio.ensure_future(
+            duplicate_once(
+                DUPLICATE,
+                "Round 2",
+                post=hang if where == "post" else service.losing("Round 2"),
+                pending_duplicates=service.pending_duplicates,
+                retry=AT_ONCE,
+                get_source=hang if where == "source" else service.get_source,
+                batches_of=hang if where == "list" else service.batches_of,
+            )
+        )
+        await asyncio.sleep(5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(100)
+        copy = service.make("Round 2").id
+        service.batches.pop()
+        work = service.duplicate("Round 2", service.losing("Round 2"))
+        unknown(await outcome_of(work), copy)
+        assert given_back(await service.duplicate("Round 3", service.losing("Round 3")))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("script", "sends"),
+    [
+        ([LOST], 1),
+        ([answered(503)], 1),
+        ([answered(408)], 1),
+        ([GARBLED], 1),
+        ([answered(400)], 1),
+        ([UNSENT, LOST], 2),
+        ([answered(429), answered(503)], 2),
+        ([UNSENT, answered(429), UNSENT, LOST], 4),
+        ([UNSENT] * 4, 4),
+        ([answered(429)] * 4, 4),
+        ([answered(429, "61")], 1),
+    ],
+)
+def test_a_duplicate_is_sent_again_only_when_it_surely_did_not_run(
+    script: list[ProlificError], sends: int
+) -> None:
+    async def main() -> None:
+        service = Service()
+        outcomes = iter([*script, None, None])
+        sent: list[Request] = []
+
+        async def send(request: Request) -> Response:
+            sent.append(request)
+            outcome = next(outcomes)
+            if outcome is not None:
+                raise outcome
+            return Response({}, service.make("Round 2").to_dict())
+
+        outcome = await outcome_of(
+            service.duplicate("Round 2", retrying(send, AT_ONCE, did_not_run))
+        )
+        assert isinstance(outcome, ProlificError)
+        assert outcome is script[-1] or outcome.__cause__ is script[-1]
+        assert sent == [DUPLICATE] * sends
+
+    run(main())

@@ -1,0 +1,148 @@
+"""One request for all who ask at the same time, and never one that is too old."""
+
+import asyncio
+from collections.abc import Collection
+
+import pytest
+
+from prolific_async import DecodeError
+from prolific_async._recovery.shared_requests import Shared
+from tests.virtual_time import run
+
+
+class Slow(Shared[str, int, int]):
+    """A request takes a second; each outcome is its number."""
+
+    def __init__(self, *, failing: bool = False) -> None:
+        super().__init__(self.make)
+        self.asked: list[str] = []
+        self.wanted: list[list[int]] = []
+        self.failing = failing
+
+    async def make(self, key: str, wanted: Collection[int]) -> int:
+        self.asked.append(key)
+        self.wanted.append(sorted(wanted))
+        number = len(self.asked)
+        await asyncio.sleep(1)
+        if self.failing:
+            raise DecodeError(("$: not JSON",), "")
+        return number
+
+
+def test_who_asks_at_the_same_time_shares_one() -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        assert await asyncio.gather(*(slow.of("w", one) for one in range(100))) == [1] * 100
+        assert slow._asked == {}
+
+    run(main())
+    assert slow.asked == ["w"]
+    assert slow.wanted == [list(range(100))]
+
+
+def test_who_asks_while_it_runs_shares_the_next() -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        first = [asyncio.create_task(slow.of("w", one)) for one in range(3)]
+        await asyncio.sleep(0.5)
+        second = [asyncio.create_task(slow.of("w", one)) for one in (3, 4)]
+        assert await asyncio.gather(*first, *second) == [1, 1, 1, 2, 2]
+        assert await slow.of("w", 5) == 3
+
+    run(main())
+    assert {3, 4} <= set(slow.wanted[1])
+    assert slow.wanted[2] == [5]
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        first = asyncio.create_task(slow.of("w", 1))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        begun = len(slow.asked)
+        second = await slow.of("w", 2)
+        assert second > begun
+        await first
+
+    run(main())
+
+
+def test_keys_do_not_wait_for_each_other() -> None:
+    async def main() -> float:
+        slow = Slow()
+        await asyncio.gather(slow.of("one", 0), slow.of("two", 0))
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 1001
+
+
+def test_a_failure_is_shared_and_not_kept() -> None:
+    slow = Slow(failing=True)
+
+    async def main() -> None:
+        outcomes = await asyncio.gather(
+            *(slow.of("w", 0) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [DecodeError] * 3
+        slow.failing = False
+        assert await slow.of("w", 0) == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        first = asyncio.create_task(slow.of("w", 0))
+        if when == "while":
+            await asyncio.sleep(0.5)
+        others = [asyncio.create_task(slow.of("w", one)) for one in (1, 2, 3)]
+        await asyncio.sleep(0.1)
+        first.cancel()
+        assert await asyncio.gather(*others) == [2] * 3
+        assert slow._asked == {}
+
+    run(main())
+    assert slow.wanted[1] == [1, 2, 3]
+
+
+def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
+    slow = Slow()
+
+    async def main() -> None:
+        first = asyncio.create_task(slow.of("w", 0))
+        await asyncio.sleep(0.5)
+        second = asyncio.create_task(slow.of("w", 1))
+        await asyncio.sleep(0.1)
+        second.cancel()
+        assert await first == 1
+        await asyncio.wait([second])
+        assert second.cancelled()
+        assert slow._asked == {}
+
+    run(main())
+    assert slow.asked == ["w"]
+
+
+def test_what_a_callback_of_the_application_raises_is_shared_as_well() -> None:
+    class Broken(Slow):
+        async def make(self, key: str, wanted: Collection[int]) -> int:
+            await super().make(key, wanted)
+            raise RuntimeError("of a trace")
+
+    async def main() -> list[str]:
+        shared = Broken()
+        asking = (shared.of("w", one) for one in range(100))
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {RuntimeError}
+        assert shared._asked == {}
+        return shared.asked
+
+    assert run(main()) == ["w"]
