@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import Context, copy_context
@@ -13,26 +12,24 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from prolific_async._api import requests
-from prolific_async._api.pagination import every_page
-from prolific_async._api.requests import Request
-from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async import _validation
+from prolific_async._api.batches import BatchesAPI
 from prolific_async._http.transport import Transport
-from prolific_async._json.arrays import MAX_PROBLEMS
-from prolific_async._json.converter import load
-from prolific_async._json.pages import RESULTS
 from prolific_async._json.slices import TimeSlices
-from prolific_async._messages import brief
-from prolific_async._numbers import number, whole
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.waits import ObservedWait, Waits
-from prolific_async._recovery.copy_search import Search, odd_batch
-from prolific_async._recovery.duplicate import duplicate_once
+from prolific_async._recovery.copy_search import CopySearch
+from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.pending_duplicates import PendingDuplicates
-from prolific_async._recovery.setup import set_up_once
+from prolific_async._recovery.setup import set_up
 from prolific_async._tracebacks import without_frames
-from prolific_async.errors import ConfigurationError, DecodeError, WaitError
+from prolific_async.errors import (
+    BatchFailedError,
+    ConfigurationError,
+    OutcomeUnknownError,
+    WaitError,
+)
 from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
@@ -54,18 +51,19 @@ class Batches:
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, few: float
     ) -> None:
         self._check_usable = transport.check_usable
-        self._prefix = transport.prefix
-        self._send = transport.send
         self._pause = transport.pause
-        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
-        self._post = retrying(transport.send, retry, did_not_run, sleep=transport.pause)
+        self._request_timeout = transport.request_timeout
+        self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
-        self._pending_duplicates = PendingDuplicates()
-        self._search = Search(transport, retry, self._read)
-        self._polls = StatusSource(transport, retry, self._read, _status)
-        self._request_timeout = transport.request_timeout
-        self._waits = Waits(self._polls, few, transport.polls_at_once)
+        self._api = BatchesAPI(transport, retry)
+        self._pending = PendingDuplicates()
+        self._search = CopySearch(self._api)
+        self._duplicator = Duplicator(
+            self._api, self._search, self._pending, retry=retry, sleep=transport.pause
+        )
+        self._source = StatusSource(self._api, retry)
+        self._waits = Waits(self._source, few, transport.polls_at_once)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -98,29 +96,18 @@ class Batches:
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
 
         """
-        batch_id = _given_id(batch)
-        if name is not None and not isinstance(name, str):
-            raise ValueError(f"name must be text: {name!r}")
-        if not isinstance(upload_new_dataset, bool):
-            raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")  # noqa: TRY004 - by design
-        request = requests.change(
-            batch_id,
-            "duplicate",
-            prefix=self._prefix,
-            name=name,
-            upload_new_dataset=upload_new_dataset or None,
-        )
-        copy = await duplicate_once(
-            request,
-            name,
-            post=self._post,
-            pending_duplicates=self._pending_duplicates,
-            retry=self._retry,
-            get_source=lambda: self._search.source(batch_id),
-            batches_of=self._search.batches_of,
-            sleep=self._pause,
-        )
-        return self._known(copy)
+        batch_id = _validation.batch_id(batch)
+        name = _validation.name(name)
+        _validation.flag("upload_new_dataset", upload_new_dataset)
+        try:
+            copy = await self._duplicator.duplicate(
+                batch_id, name=name, upload_new_dataset=upload_new_dataset
+            )
+        except OutcomeUnknownError as error:
+            for candidate in error.candidates:
+                self._bind(candidate)
+            raise
+        return self._bind(copy)
 
     async def setup(
         self,
@@ -148,21 +135,12 @@ class Batches:
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
 
         """
-        batch_id = _given_id(batch)
-        if tasks_per_group is not None:
-            tasks_per_group = whole("tasks_per_group", tasks_per_group, least=1)
-        request = requests.change(
-            batch_id,
-            "setup",
-            prefix=self._prefix,
-            dataset_id=None if dataset_id is None else requests.checked_id(dataset_id),
-            tasks_per_group=tasks_per_group,
-        )
-        await set_up_once(
-            request,
-            send=self._send,
+        await set_up(
+            self._api,
+            _validation.batch_id(batch),
+            dataset_id=_validation.optional_identifier(dataset_id),
+            tasks_per_group=_validation.tasks_per_group(tasks_per_group),
             retry=self._retry,
-            get_status=lambda: self.get_status(batch_id),
             sleep=self._pause,
         )
 
@@ -171,13 +149,11 @@ class Batches:
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
-        request = requests.poll(_given_id(batch), whole=False, prefix=self._prefix)
-        return _status(request, (await self._get(request)).data)
+        return await self._api.get_status(_validation.batch_id(batch))
 
     async def get(self, batch: BatchOrId) -> Batch:
         """Return a batch as it is now, bound to this client."""
-        request = requests.poll(_given_id(batch), whole=True, prefix=self._prefix)
-        return self._read(request, (await self._get(request)).data)
+        return self._bind(await self._api.get(_validation.batch_id(batch)))
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
         """Return every batch of a workspace, in the service's order, bound to this client.
@@ -192,10 +168,9 @@ class Batches:
 
         """
         found: builtins.list[Batch] = []
-        first = requests.list_batches(workspace_id, prefix=self._prefix)
-        async with aclosing(every_page(first, self._get)) as pages:
-            async for request, page in pages:
-                found += await self._read_all(request, page)
+        async with aclosing(self._api.pages(_validation.identifier(workspace_id))) as pages:
+            async for page in pages:
+                found += map(self._bind, page)
         return found
 
     async def wait_until_ready(
@@ -233,8 +208,11 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        tell = _checked_on_event(on_event)
-        return await self._waits.run(self._wait(batch, self._rules(timeout, poll), tell))
+        tell = _validation.on_event(on_event)
+        wait = self._wait(batch, _validation.poll_rules(timeout, poll, self._poll), tell)
+        await self._waits.run(wait)
+        self._bind_outcome(wait)
+        return wait.result()
 
     @overload
     async def wait_all(
@@ -279,11 +257,12 @@ class Batches:
             WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
 
         """
-        tell = _checked_on_event(on_event)
-        rules = self._rules(timeout, poll)
-        waits = await self._waits_of(builtins.list(_iterable(batches)), rules, tell)
+        tell = _validation.on_event(on_event)
+        rules = _validation.poll_rules(timeout, poll, self._poll)
+        waits = await self._waits_of(builtins.list(_validation.batches(batches)), rules, tell)
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
+                self._bind_outcome(wait)
                 if not return_exceptions:
                     wait.result()
         outcomes: Any = [wait.outcome for wait in waits]
@@ -312,15 +291,15 @@ class Batches:
             on_event: A plain function that is told of each poll of every wait.
 
         """
-        tell = _checked_on_event(on_event)
-        rules = self._rules(timeout, poll)
+        tell = _validation.on_event(on_event)
+        rules = _validation.poll_rules(timeout, poll, self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._waits_of_stream(batches, rules, tell)
             return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
-        given = builtins.list(_iterable(batches))
+        given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
-                requests.checked_id(_given_id(batch))
+                _validation.batch_id(batch)
         if given:
             self._check_usable()
         now = asyncio.get_running_loop().time()
@@ -349,8 +328,10 @@ class Batches:
 
         """
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
-        wait = self._wait(batch, self._rules(timeout, poll), events.put_nowait)
-        return self._waits.watch(wait, events)
+        wait = self._wait(
+            batch, _validation.poll_rules(timeout, poll, self._poll), events.put_nowait
+        )
+        return self._watched(wait, events)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now, because something says that it may be READY.
@@ -367,40 +348,31 @@ class Batches:
 
         """
         self._check_usable()
-        self._waits.poll_now(requests.checked_id(_given_id(batch)))
+        self._waits.poll_now(_validation.batch_id(batch))
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
         await self._waits.close(reason)
 
-    def _known(self, batch: Batch) -> Batch:
-        self._polls.learn(batch.id, batch.workspace_id)
+    def _bind(self, batch: Batch) -> Batch:
+        self._source.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
-    def _read(self, request: Request, data: Any) -> Batch:
-        return self._known(load(Batch, data, request.method, request.path))
+    def _bind_outcome(self, wait: Wait) -> None:
+        outcome = wait.outcome
+        if isinstance(outcome, BatchFailedError):
+            outcome = outcome.batch
+        if isinstance(outcome, Batch):
+            self._bind(outcome)
 
-    async def _read_all(self, request: Request, page: dict[str, Any]) -> builtins.list[Batch]:
-        """Read the batches of a list's page, which may be so many that they are read in slices."""
-        call = (request.method, request.path)
-        found: builtins.list[Batch] = []
-        problems: builtins.list[str] = []
-        slices = TimeSlices()
-        for index, data in enumerate(page.get(RESULTS) or ()):
-            try:
-                batch = load(Batch, data, *call, at=f"$.{RESULTS}[{index}]")
-            except DecodeError as error:
-                batch_id = odd_batch(data).id
-                whose = "" if batch_id is None else f" (batch {brief(batch_id)})"
-                problems += [problem + whose for problem in error.problems]
-            else:
-                found.append(self._known(batch))
-            if len(problems) >= MAX_PROBLEMS:
-                break
-            await slices.yield_if_due()
-        if problems:
-            raise DecodeError(tuple(problems), page, *call)
-        return found
+    async def _watched(
+        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
+    ) -> AsyncGenerator[StatusEvent]:
+        async with aclosing(self._waits.watch(wait, events)) as watched:
+            async for event in watched:
+                yield event
+        self._bind_outcome(wait)
+        wait.result()
 
     async def _waits_of(
         self,
@@ -431,6 +403,7 @@ class Batches:
     async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
         async with aclosing(ended):
             async for wait in ended:
+                self._bind_outcome(wait)
                 if wait.outcome is not None:
                     yield wait.outcome
 
@@ -445,18 +418,9 @@ class Batches:
             try:
                 wait = self._wait(batch, rules, on_event)
             except ValueError as error:
-                wait = self._new_wait(str(_given_id(batch)), rules)
+                wait = self._new_wait(str(batch.id if isinstance(batch, Batch) else batch), rules)
                 wait.fail(without_frames(error), asyncio.get_running_loop().time())
             yield wait
-
-    def _rules(self, timeout: float | EllipsisType | None, poll: PollPolicy | None) -> _Rules:
-        policy = self._poll if poll is None else poll
-        if not isinstance(policy, PollPolicy):
-            raise ValueError(f"poll must be a PollPolicy: {poll!r}")  # noqa: TRY004 - by design
-        limit = policy.timeout if timeout is ... else timeout
-        if limit is not None:
-            limit = number("timeout", limit, infinite=True, or_none=True)
-        return policy, limit
 
     def _wait(
         self,
@@ -465,7 +429,7 @@ class Batches:
         on_event: Callable[[StatusEvent], object] | None = None,
         now: float | None = None,
     ) -> Wait:
-        batch_id = requests.checked_id(_given_id(batch))
+        batch_id = _validation.batch_id(batch)
         self._check_usable()
         workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
         return self._new_wait(batch_id, rules, on_event, workspace_id, now)
@@ -490,46 +454,6 @@ class Batches:
             timeout=limit,
             request_timeout=self._request_timeout,
             now=asyncio.get_running_loop().time() if now is None else now,
-            made_at=self._pending_duplicates.given_at(batch_id),
+            made_at=self._pending.given_at(batch_id),
             on_event=on_event,
         )
-
-
-def _given_id(batch: BatchOrId) -> str | UUID:
-    return batch.id if isinstance(batch, Batch) else batch
-
-
-def _status(request: Request, data: Any) -> BatchStatus | None:
-    if type(data) is dict and type(data.get("status")) is str:
-        return BatchStatus(data["status"])
-    call = (request.method, request.path)
-    status = load(dict, data, *call).get("status")
-    return None if status is None else load(BatchStatus, status, *call, at="$.status", within=data)
-
-
-def _iterable(batches: Iterable[BatchOrId]) -> Iterable[BatchOrId]:
-    if isinstance(batches, Batch | UUID | str):
-        raise ValueError(f"an iterable of batches is needed, not one id: {_given_id(batches)!r}")  # noqa: TRY004 - by design
-    if not isinstance(batches, Iterable):
-        raise ValueError(f"an iterable of batches is needed, not {type(batches).__name__}")  # noqa: TRY004 - by design
-    return batches
-
-
-def _checked_on_event(
-    on_event: Callable[[StatusEvent], object] | None,
-) -> Callable[[StatusEvent], object] | None:
-    """Return a callback in the context that it was given in.
-
-    Raises:
-        ValueError: It is no plain function.
-
-    """
-    if on_event is None:
-        return None
-    is_awaited = inspect.iscoroutinefunction
-    # An object may be called as a coroutine function is.
-    if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
-        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
-    # What it logs or traces belongs to whoever waits, not to whatever makes the poll.
-    context = copy_context()
-    return lambda event: context.run(on_event, event)

@@ -100,7 +100,7 @@ class ProlificClient:
         if strategy not in FEW:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
         if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
-            raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")  # noqa: TRY004 - by design
+            raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")
         if problem := no_token or no_address:
             raise ConfigurationError(problem)
         self._transport = Transport(

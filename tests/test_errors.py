@@ -588,6 +588,6 @@ def test_a_wait_whose_time_is_over_says_what_to_do_about_what_it_saw(
 )
 def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
     text = str(OutcomeUnknownError("POST", path))
-    assert f"poll {poll} before you send it again" in text
+    assert f"look at {poll} before you send it again" in text
     assert ("candidates" in text) == (path is DUPLICATE)
     assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))

@@ -19,7 +19,7 @@ from prolific_async.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from prolific_async._api.requests import Request
+    from prolific_async._http.request import Request
     from prolific_async._http.responses import Response
 
 _MAX_PAGES = 1000  # links that never end must not be followed for ever

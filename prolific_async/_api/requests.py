@@ -1,6 +1,6 @@
-"""What a request says: the service's endpoints, without any I/O.
+"""What the request of each call says, without any I/O.
 
-``prefix`` is the path of a gateway that the service is behind, "" for none.
+``prefix`` is the path of a gateway before the service's own paths, "" for none.
 
 Facts: https://docs.prolific.com/api-reference and the pages of the single endpoints.
 """
@@ -9,100 +9,77 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
-from uuid import UUID
+
+from prolific_async._http.request import Request
+from prolific_async._validation import identifier
 
 ROOT = "/api/v1/data-collection"
-"""Where the Task Builder is, from the host's root or from a gateway's path."""
+"""Path of the Task Builder, from the host's root or from a gateway's path."""
 
 # The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")
-_SHOWN = 100  # characters of what is no id
 
 _ENCODER = json.JSONEncoder()
 
 
-class Request(NamedTuple):
-    """One call, before it is sent.
-
-    Attributes:
-        method: HTTP method.
-        path: Percent-encoded path from the host's root.
-        query: Percent-encoded query, empty for none.
-        body: JSON, None for no body.
-
-    """
-
-    method: str
-    path: str
-    query: str = ""
-    body: bytes | None = None
-
-    @property
-    def target(self) -> str:
-        """Path and query."""
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-
 def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
     """Build the GET of all batches of a workspace."""
-    query = f"workspace_id={quote(checked_id(workspace_id), safe='')}"
+    query = f"workspace_id={quote(identifier(workspace_id), safe='')}"
     return Request("GET", f"{prefix}{ROOT}/batches", query)
 
 
-def change(batch_id: object, verb: str, *, prefix: str = "", **body: Any) -> Request:
-    """Build the POST of a verb; keys whose value is None are left out, as nobody gave them."""
-    given = {key: value for key, value in body.items() if value is not None}
-    path = f"{prefix}{ROOT}/batches/{segment(batch_id)}/{verb}"
-    return Request("POST", path, "", _ENCODER.encode(given).encode())
+def get_batch(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a whole batch."""
+    return Request("GET", _batch_path(batch_id, prefix))
 
 
-def poll(batch_id: object, *, whole: bool, prefix: str = "") -> Request:
-    """Build the GET of a batch's status, or of the whole batch."""
-    path = f"{prefix}{ROOT}/batches/{segment(batch_id)}"
-    return Request("GET", path if whole else path + "/status")
+def get_batch_status(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a batch's status."""
+    return Request("GET", _batch_path(batch_id, prefix) + "/status")
 
 
-def segment(identifier: object) -> str:
+def duplicate_batch(
+    batch_id: object,
+    *,
+    name: str | None = None,
+    upload_new_dataset: bool | None = None,
+    prefix: str = "",
+) -> Request:
+    """Build the POST that copies a batch; None leaves a key out."""
+    path = _batch_path(batch_id, prefix) + "/duplicate"
+    return _post(path, name=name, upload_new_dataset=upload_new_dataset)
+
+
+def set_up_batch(
+    batch_id: object,
+    *,
+    dataset_id: str | None = None,
+    tasks_per_group: int | None = None,
+    prefix: str = "",
+) -> Request:
+    """Build the POST that sets a batch up; None leaves a key out."""
+    path = _batch_path(batch_id, prefix) + "/setup"
+    return _post(path, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
+
+
+def path_segment(given: object) -> str:
     """Encode an id as one path segment, so that none can reach another path.
 
     Raises:
-        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds white space or
-            a character that cannot be seen, which the message names.
+        ValueError: As ``identifier``.
 
     """
-    if type(identifier) is str and _PLAIN.fullmatch(identifier):
-        return identifier
-    return quote(checked_id(identifier), safe="")
+    if type(given) is str and _PLAIN.fullmatch(given):
+        return given
+    return quote(identifier(given), safe="")
 
 
-def checked_id(identifier: object) -> str:
-    """Return an id as text.
-
-    Raises:
-        ValueError: As ``segment``.
-
-    """
-    text = str(identifier) if isinstance(identifier, UUID) else identifier
-    if not isinstance(text, str):
-        raise ValueError(f"an id must be text or a UUID, not {type(identifier).__name__}")  # noqa: TRY004 - by design
-    if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} cannot be an id: one is not empty, '.' or '..'")
-    # What cannot be seen comes with copying, and the service would only say 404. The space is the
-    # one white space that counts as printable.
-    if " " in text or not text.isprintable():
-        at, bad = next(
-            (at, one) for at, one in enumerate(text, 1) if one == " " or not one.isprintable()
-        )
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-        raise ValueError(f"{shown!r} cannot be an id: it holds {_named(bad)} at position {at}")
-    return text
+def _batch_path(batch_id: object, prefix: str) -> str:
+    return f"{prefix}{ROOT}/batches/{path_segment(batch_id)}"
 
 
-def _named(character: str) -> str:
-    """Name a character, of which those that cannot be seen may have no name."""
-    kinds = {"Cc": "a control character", "Cs": "half a surrogate pair"}
-    unnamed = kinds.get(unicodedata.category(character), "an unknown character")
-    return f"U+{ord(character):04X} {unicodedata.name(character, unnamed)}"
+def _post(path: str, **body: Any) -> Request:
+    given = {key: value for key, value in body.items() if value is not None}
+    return Request("POST", path, "", _ENCODER.encode(given).encode())

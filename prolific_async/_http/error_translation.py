@@ -14,8 +14,8 @@ from prolific_async._http import responses
 from prolific_async._tracebacks import without_frames
 
 if TYPE_CHECKING:
-    from prolific_async._api.requests import Request
     from prolific_async._http.credentials import Token
+    from prolific_async._http.request import Request
 
 
 def passes(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from prolific_async import errors
-    from prolific_async._api.requests import Request
     from prolific_async._http.credentials import Token
+    from prolific_async._http.request import Request
     from prolific_async._http.time_limit import TimeLimit
 
 

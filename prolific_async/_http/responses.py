@@ -25,7 +25,7 @@ from prolific_async._json.slices import TimeSlices, holds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from prolific_async._api.requests import Request
+    from prolific_async._http.request import Request
 
 MAX_BODY = 64 * 1024 * 1024
 """Bytes of an answer, decompressed, that are read at most."""

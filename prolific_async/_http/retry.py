@@ -21,9 +21,9 @@ from prolific_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from prolific_async._api.requests import Request
     from prolific_async.policies import RetryPolicy
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _GET_AGAIN = frozenset({429, 500, 502, 503, 504})
@@ -87,12 +87,12 @@ def _asked(failure: object) -> float:
 
 
 def retrying(
-    call: Callable[[Request], Awaitable[T]],
+    call: Callable[[A], Awaitable[T]],
     policy: RetryPolicy,
     again: Callable[[ProlificError], bool],
     *,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> Callable[[Request], Awaitable[T]]:
+) -> Callable[[A], Awaitable[T]]:
     """Wrap a call so that a ProlificError of which ``again`` is true repeats it.
 
     An answer that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
@@ -133,23 +133,23 @@ def retrying(
         logger=None,
     )
     async def repeat(
-        request: Request,
+        argument: A,
         failures: list[ProlificError],
         _: Generator[float, ProlificError | None],
     ) -> T:
         if failures:
             raise failures.pop()
-        return await call(request)
+        return await call(argument)
 
-    async def wrapped(request: Request) -> T:
+    async def wrapped(argument: A) -> T:
         # The first attempt is made outside of backoff, whose machinery costs about a tenth of a
         # request, and is handed in only if it failed.
         try:
-            return await call(request)
+            return await call(argument)
         except ProlificError as error:
             failures = [error]
         waits = pauses(policy)
         next(waits)
-        return await repeat(request, failures, waits)
+        return await repeat(argument, failures, waits)
 
     return wrapped

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from prolific_async import errors
-    from prolific_async._api.requests import Request
     from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
+    from prolific_async._http.request import Poll, Request
     from prolific_async._http.responses import Response
 
 T = TypeVar("T")
@@ -75,21 +75,17 @@ class Transport(Sessions):
     async def send(
         self,
         request: Request,
+        poll: Poll | None = None,
         *,
-        poll: bool = False,
         raw: bool = False,
-        within: float = math.inf,
-        sent: Callable[[], object] = lambda: None,
     ) -> Response:
         """Send once and read the answer.
 
         Args:
             request: What to send.
-            poll: Whether a wait wants it; polls give way to each other and to a Retry-After.
+            poll: How it is sent if a wait wants it; polls give way to each other and to a
+                Retry-After.
             raw: Whether a success is given as it came, as bytes.
-            within: Seconds, where they are fewer than request_timeout.
-            sent: Called when it is sent, which may be long after this call: never while it waits
-                for a connection, for its turn, or for the end of a pause.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
@@ -100,12 +96,10 @@ class Transport(Sessions):
         """
         connected = await self._here()
         # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
-        await connected.admission.enter(poll=poll)
+        await connected.admission.enter(poll=poll is not None)
         failure: BaseException
         try:
-            return await self._attempt(
-                connected, request, poll=poll, raw=raw, within=within, sent=sent
-            )
+            return await self._attempt(connected, request, poll, raw=raw)
         except BaseException as error:  # noqa: BLE001 - it is raised again
             failure = error
         finally:
@@ -187,32 +181,34 @@ class Transport(Sessions):
         self,
         connected: Connected,
         request: Request,
+        poll: Poll | None,
         *,
-        poll: bool,
         raw: bool,
-        within: float,
-        sent: Callable[[], object],
     ) -> Response:
         failure: errors.ProlificError
+        within = math.inf if poll is None else poll.within
         sending = Sending(connected.admission.rate_limiter, request.body)
         sent_at = connected.loop.time()
         try:
             if self._closed or connected.session.closed:
                 self.check_usable()
-            sent()
+            if poll is not None:
+                poll.on_sent()
             with connected.limit.attempt() as sending.attempt:
                 response, content = await self._sent(
                     sending, lambda: self._exchange(connected, request, sending, within)
                 )
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
-                self._heed(connected, response, sent_at, poll=poll)
+                self._heed(connected, response, sent_at, poll=poll is not None)
             answer = (request, response.status, response.headers, content)
             if len(content) > LONG:
                 return await responses.decode_long(*answer, secret=self._token.reveal(), raw=raw)
             return responses.decode(*answer, secret=self._token.reveal(), raw=raw)
         except (Exception, asyncio.CancelledError) as error:
-            foreign = request.body is None and not poll and self._may_be_foreign(connected, error)
+            foreign = (
+                request.body is None and poll is None and self._may_be_foreign(connected, error)
+            )
             is_own = sending.is_answered or not sending.begun
             if passes(error, may_be_foreign=foreign, is_own=is_own):
                 raise

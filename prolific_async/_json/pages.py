@@ -167,7 +167,7 @@ def _members(
         at = yield from text.space(at)
         key, at = yield from text.whole_value(at)
         if not isinstance(key, str):
-            raise ValueError(f"a key is missing at {at}")  # noqa: TRY004 - as for all that is no JSON
+            raise ValueError(f"a key is missing at {at}")
         at = yield from text.expect(at, ":")
         at = yield from text.space(at)
         if key == RESULTS:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prolific_async._api import requests
+from prolific_async._http.request import Poll
 from prolific_async._http.retry import hint
+from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import NEWEST, bounded
@@ -18,14 +20,13 @@ from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError, RateLimitedError, TransportError
+from prolific_async.models import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prolific_async._api.requests import Request
-    from prolific_async._http.transport import Transport
+    from prolific_async._api.batches import BatchesAPI
     from prolific_async._polling.list_parser import Memory
-    from prolific_async.models import Batch, BatchStatus
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
@@ -41,16 +42,11 @@ class StatusSource:
 
     def __init__(
         self,
-        transport: Transport,
+        api: BatchesAPI,
         retry: RetryPolicy,
-        read_batch: Callable[[Request, Any], Batch],
-        read_status: Callable[[Request, Any], BatchStatus | None],
     ) -> None:
-        self._send = transport.send
-        self._prefix = transport.prefix
+        self._api = api
         self._retry = retry
-        self._read_batch = read_batch
-        self._read_status = read_status
         self.workspaces = Workspaces()
         self.learn = self.workspaces.learn
         self._lists: OrderedDict[str, Memory] = OrderedDict()
@@ -69,20 +65,20 @@ class StatusSource:
         patience: float = math.inf,
     ) -> PollResult:
         """Poll at one batch, in one attempt."""
-        request = requests.poll(batch_id, whole=whole, prefix=self._prefix)
+        poll = Poll(patience, sent)
         try:
-            answer = await self._send(request, poll=True, within=patience, sent=sent)
             if whole:
-                batch = self._read_batch(request, answer.data)
+                batch = await self._api.get(batch_id, poll)
+                self.learn(batch_id, batch.workspace_id)
                 return PollResult(batch.status, batch)
-            return PollResult(self._read_status(request, answer.data))
+            return PollResult(await self._api.get_status(batch_id, poll))
         except ProlificError as error:
             _log.info("a poll of batch %s failed: %s", batch_id, error)
             return PollResult(error=without_frames(bounded(error, NEWEST)))
 
     def lost(self, batch_id: str) -> PollResult:
         """Return what a poll saw whose task ended without a result."""
-        request = requests.poll(batch_id, whole=False, prefix=self._prefix)
+        request = requests.get_batch_status(batch_id, prefix=self._api.prefix)
         return PollResult(
             error=TransportError(request.method, request.path, "the poll was broken off")
         )
@@ -136,13 +132,9 @@ class StatusSource:
         sent: Callable[[], object],
     ) -> GroupResult:
         try:
-            request = requests.list_batches(workspace_id, prefix=self._prefix)
-            answer = await self._send(request, poll=True, raw=True, within=patience, sent=sent)
+            body = await self._api.list_body(workspace_id, Poll(patience, sent))
             listing = await read(
-                answer.data,
-                wanted,
-                partial(self._read_batch, request),
-                self._lists.pop(workspace_id, None),
+                body, wanted, partial(load, Batch), self._lists.pop(workspace_id, None)
             )
         except RateLimitedError as error:
             return self._refused(error, "the list", {})
@@ -153,7 +145,7 @@ class StatusSource:
         if len(self._lists) > _LISTS_AT_MOST:
             self._lists.popitem(last=False)
         self.workspaces.learn_all(listing.news, workspace_id)
-        return GroupResult(listing.polls, len(answer.data))
+        return GroupResult(listing.polls, len(body))
 
     def _refused(
         self, error: RateLimitedError, what: str, found: dict[str, PollResult]

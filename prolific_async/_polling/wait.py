@@ -183,7 +183,8 @@ class Wait(LastPoll):
                 return
             self._tell(ending, 0.0 if polling else None)
         if polling:
-            request = requests.poll(self.key, whole=self.wants_whole, prefix=self._prefix)
+            build = requests.get_batch if self.wants_whole else requests.get_batch_status
+            request = build(self.key, prefix=self._prefix)
             cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
             self._tell(self._count(None, now), None, cut)
         self._time_out(now)

@@ -61,20 +61,19 @@ class Waits:
         self._poller: Poller | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, wait: Wait) -> Batch:
-        """Return the READY batch of a wait, or raise its error."""
+    async def run(self, wait: Wait) -> None:
+        """Return when a wait has its outcome."""
         poller = self._here()
         try:
             await self._start(poller, wait)
         finally:
             if not wait.is_over:
                 await _leave(poller, [wait])
-        return wait.result()
 
     async def watch(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
     ) -> AsyncGenerator[StatusEvent]:
-        """Yield the events that a wait puts into the queue, and raise its error at the end."""
+        """Yield the events that a wait puts into the queue, until it has its outcome."""
         poller = self._here()
         try:
             self._start(poller, wait).add_done_callback(lambda _: events.put_nowait(None))
@@ -82,7 +81,6 @@ class Waits:
                 yield event
         finally:
             await _leave(poller, [wait])
-        wait.result()
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
         """Start waits, and yield each when it is over."""

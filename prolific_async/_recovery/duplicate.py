@@ -1,4 +1,4 @@
-"""One duplicate, and how to find its copy when the answer was lost."""
+"""Duplicate of a batch, made once: when its response is lost, the copy is searched for."""
 
 from __future__ import annotations
 
@@ -8,126 +8,133 @@ import time
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from prolific_async._http.responses import http_date
 from prolific_async._http.retry import get_again, may_have_run, may_poll_again, pauses
-from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
-from prolific_async._recovery.copy_search import candidates_of, namesakes
+from prolific_async._recovery.copy_search import split
 from prolific_async._recovery.pending_duplicates import default_name
-from prolific_async.errors import OutcomeUnknownError, ProlificError
+from prolific_async._recovery.unknown_outcome import call_of, unknown_outcome
+from prolific_async.errors import ProlificError
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from prolific_async._api.requests import Request
-    from prolific_async._http.responses import Response
-    from prolific_async._recovery.copy_search import Found, Source
+    from prolific_async._api.batches import BatchesAPI
+    from prolific_async._recovery.copy_search import CopySearch, Found
     from prolific_async._recovery.pending_duplicates import PendingDuplicate, PendingDuplicates
     from prolific_async.policies import RetryPolicy
 
-_SKEW = 60.0  # seconds that the clock of batches may be behind the one of answers
+_SKEW = 60.0  # seconds that the clock of batches may be behind the one of responses
 _ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
 
 
-async def duplicate_once(
-    request: Request,
-    name: str | None,
-    *,
-    post: Callable[[Request], Awaitable[Response]],
-    pending_duplicates: PendingDuplicates,
-    retry: RetryPolicy,
-    get_source: Callable[[], Awaitable[tuple[Source, Response]]],
-    batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
-    utc_now: Callable[[], float] = time.time,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> Batch:
-    """Send a duplicate once and return its copy, which is searched for when the answer is lost.
+class Duplicator:
+    """Duplicates batches. Two calls of one client are never given the same copy.
 
-    Raises:
-        OutcomeUnknownError: It may have run, and no batch is surely its copy.
-        ProlificError: It failed and made no copy.
+    Args:
+        api: Sends the requests.
+        search: Finds copies whose response was lost.
+        pending: The duplicates of this client whose copy is not known yet.
+        retry: Pauses between searches, and their number.
+        sleep: Waits so many seconds, or until the client is closed.
+        utc_now: This machine's clock, in seconds since 1970.
 
     """
-    now = asyncio.get_running_loop().time
-    pending = pending_duplicates.open(name, now())
-    try:
+
+    def __init__(
+        self,
+        api: BatchesAPI,
+        search: CopySearch,
+        pending: PendingDuplicates,
+        *,
+        retry: RetryPolicy,
+        sleep: Callable[[float], Awaitable[object]],
+        utc_now: Callable[[], float] = time.time,
+    ) -> None:
+        self._api = api
+        self._search = search
+        self._pending = pending
+        self._retry = retry
+        self._sleep = sleep
+        self._utc_now = utc_now
+
+    async def duplicate(
+        self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
+    ) -> Batch:
+        """Send a duplicate and return its copy, which is searched for when the response is lost.
+
+        Raises:
+            OutcomeUnknownError: It may have run, and no batch is surely its copy.
+            ProlificError: It failed and made no copy.
+
+        """
+        now = asyncio.get_running_loop().time
+        pending = self._pending.open(name, now())
         try:
-            copy = load(Batch, (await post(request)).data, request.method, request.path)
-        except ProlificError as failure:
-            pending.may_have_run = may_have_run(failure)
-            if not pending.may_have_run:
-                raise
-            candidates, odd, surely = await _search_for(
-                pending, pending_duplicates, retry, get_source, batches_of, utc_now, sleep
-            )
-            if not surely:
-                raise OutcomeUnknownError(
-                    request.method, request.path, candidates, odd, failure=failure
-                ) from failure
-            (copy,) = candidates
-            lost = type(failure).__name__
-            _log.info("%s %s: %s, but found: %s", request.method, request.path, lost, copy.id)
-        pending.copy = copy.id
-        return copy
-    finally:
-        pending_duplicates.close(pending, now())
+            try:
+                copy = await self._api.duplicate(
+                    batch_id, name=name, upload_new_dataset=upload_new_dataset
+                )
+            except ProlificError as failure:
+                pending.may_have_run = may_have_run(failure)
+                if not pending.may_have_run:
+                    raise
+                candidates, unreadable, surely = await self._find(batch_id, pending)
+                if not surely:
+                    raise unknown_outcome(failure, candidates, unreadable) from failure
+                (copy,) = candidates
+                lost = type(failure).__name__
+                _log.info("%s %s: %s, but found: %s", *call_of(failure), lost, copy.id)
+            pending.copy = copy.id
+            return copy
+        finally:
+            self._pending.close(pending, now())
 
+    async def _find(
+        self, source_id: str, pending: PendingDuplicate
+    ) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
+        """Return the candidates, the ids of unreadable ones, and whether the copy is certain.
 
-async def _search_for(
-    pending: PendingDuplicate,
-    pending_duplicates: PendingDuplicates,
-    retry: RetryPolicy,
-    get_source: Callable[[], Awaitable[tuple[Source, Response]]],
-    batches_of: Callable[[str, str, float], Awaitable[list[Found]]],
-    utc_now: Callable[[], float],
-    sleep: Callable[[float], Awaitable[object]],
-) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
-    """Return what may be a call's copy, the ids of odd batches that may be, and whether one is.
-
-    Polls again while there is none: the POST may still be running, or the list lag behind.
-    """
-    candidates: dict[str, Found] = {}
-    for pause in islice(pauses(retry), retry.max_attempts):
-        try:
-            await sleep(pause)
-            source, answer = await get_source()
-            times = _Times(answer, asyncio.get_running_loop().time() - pending.began, utc_now)
-            name = default_name(source.name).strip() if pending.name is None else pending.name
-            batches = await batches_of(source.workspace_id, name, times.since)
-            named = namesakes(batches, name, source)
-        except ProlificError as failure:
-            if may_poll_again(failure) and not get_again(
-                failure
-            ):  # else the GET itself was repeated
-                continue
-            break
-        # A workspace's id may be no id at all, and a callback of the application can raise
-        # anything: that the POST may have run must be told all the same.
-        except Exception as failure:  # noqa: BLE001
-            _log.error("the search for a lost copy is broken", exc_info=failure)
-            break
-        candidates = {
-            batch_id: batch
-            for batch_id, batch in named.items()
-            if times.may_follow(batch) and not pending_duplicates.is_taken(batch_id)
-        }
-        new = {key: batch for key, batch in candidates.items() if times.follows(batch)}
-        readable, odd = candidates_of(new)
-        if (
-            len(readable) == 1
-            and not odd
-            and pending_duplicates.is_alone(pending)
-            and times.prove(readable[0])
-        ):
-            return readable, (), True
-        if readable:  # an odd one may be only half written yet
-            break
-    return *candidates_of(candidates), False
+        Searches again while there is no candidate: the POST may still be running, or the list lag.
+        """
+        candidates: dict[str, Found] = {}
+        for pause in islice(pauses(self._retry), self._retry.max_attempts):
+            try:
+                await self._sleep(pause)
+                source, date = await self._search.source(source_id)
+                age = asyncio.get_running_loop().time() - pending.began
+                times = _Times(date, age, self._utc_now)
+                name = pending.name
+                if name is None:
+                    name = default_name(source.name).strip()
+                named = await self._search.named(source, name, times.since)
+            except ProlificError as failure:
+                # An error that a GET is repeated for was repeated by then.
+                if may_poll_again(failure) and not get_again(failure):
+                    continue
+                break
+            # A workspace's id may be no id at all, and a callback of the application can raise
+            # anything: that the POST may have run must be told all the same.
+            except Exception as failure:  # noqa: BLE001
+                _log.error("the search for a lost copy is broken", exc_info=failure)
+                break
+            candidates = {
+                batch_id: batch
+                for batch_id, batch in named.items()
+                if times.may_follow(batch) and not self._pending.is_taken(batch_id)
+            }
+            new = {key: batch for key, batch in candidates.items() if times.follows(batch)}
+            readable, unreadable = split(new)
+            only = readable[0] if len(readable) == 1 and not unreadable else None
+            if only is not None and self._pending.is_alone(pending) and times.prove(only):
+                return readable, (), True
+            if readable:  # an unreadable one may be only half written yet
+                break
+        return *split(candidates), False
 
 
 class _Times:
-    """When a call began, by the service's clock, or by ours where its answers carry no ``Date``.
+    """When a call began, by the service's clock, or by ours where its responses carry no ``Date``.
 
     The service's tells whole seconds, as the times of batches may, and need not agree with ours.
     Ours may be wrong, so by it no batch of the name is ruled out, and one is proven to be new only
@@ -135,8 +142,7 @@ class _Times:
     behind the service's, what was made a moment ago lies in the future.
     """
 
-    def __init__(self, answer: Response, age: float, utc_now: Callable[[], float]) -> None:
-        date = http_date(answer.headers.get("Date", ""))
+    def __init__(self, date: float | None, age: float, utc_now: Callable[[], float]) -> None:
         self._utc_now = utc_now if date is None else None
         self._began = math.floor((utc_now() if date is None else date) - age)
 

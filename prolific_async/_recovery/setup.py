@@ -1,32 +1,32 @@
-"""One setup, and how to find out what became of it when its answer was lost."""
+"""Setup of a batch, accepted once: when its response is lost, the batch's status tells."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
 from prolific_async._logging import log as _log
-from prolific_async.errors import BadRequestError, OutcomeUnknownError, ProlificError
+from prolific_async._recovery.unknown_outcome import call_of, unknown_outcome
+from prolific_async.errors import BadRequestError, ProlificError
 from prolific_async.models import BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from prolific_async._api.requests import Request
-    from prolific_async._http.responses import Response
+    from prolific_async._api.batches import BatchesAPI
     from prolific_async.policies import RetryPolicy
 
 _ACCEPTED = (BatchStatus.PROCESSING, BatchStatus.READY)
 
 
-async def set_up_once(
-    request: Request,
+async def set_up(
+    api: BatchesAPI,
+    batch_id: str,
     *,
-    send: Callable[[Request], Awaitable[Response]],
+    dataset_id: str | None = None,
+    tasks_per_group: int | None = None,
     retry: RetryPolicy,
-    get_status: Callable[[], Awaitable[BatchStatus | None]],
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[object]],
 ) -> None:
     """Send a setup until the service has accepted it once.
 
@@ -37,16 +37,16 @@ async def set_up_once(
     """
     not_accepted: ProlificError | None = None
 
-    async def attempt(request: Request) -> None:
+    async def attempt(batch_id: str) -> None:
         nonlocal not_accepted
         try:
-            await send(request)
+            await api.set_up(batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
         except ProlificError as failure:
             # A repeat is refused when the one before it was accepted after all.
             refused_repeat = not_accepted is not None and isinstance(failure, BadRequestError)
             if not (may_have_run(failure) or refused_repeat):
                 raise
-            if await _was_accepted(request, failure, get_status):
+            if await _was_accepted(api, batch_id, failure):
                 return
             not_accepted = failure
             raise
@@ -55,24 +55,20 @@ async def set_up_once(
         return failure is not_accepted or did_not_run(failure)
 
     try:
-        await retrying(attempt, retry, again, sleep=sleep)(request)
+        await retrying(attempt, retry, again, sleep=sleep)(batch_id)
     finally:
         not_accepted = None  # else it is in a cycle with its own traceback
 
 
-async def _was_accepted(
-    request: Request,
-    failure: ProlificError,
-    get_status: Callable[[], Awaitable[BatchStatus | None]],
-) -> bool:
+async def _was_accepted(api: BatchesAPI, batch_id: str, failure: ProlificError) -> bool:
     try:
-        status = await get_status()
+        status = await api.get_status(batch_id)
     except Exception:  # noqa: BLE001 - a callback of the application can raise anything
-        raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure
+        raise unknown_outcome(failure) from failure
     if status in _ACCEPTED:
         lost = type(failure).__name__
-        _log.info("%s %s: %s, but accepted: %s", request.method, request.path, lost, status)
+        _log.info("%s %s: %s, but accepted: %s", *call_of(failure), lost, status)
         return True
     if status is BatchStatus.UNINITIALISED:
         return False
-    raise OutcomeUnknownError(request.method, request.path, failure=failure) from failure
+    raise unknown_outcome(failure) from failure

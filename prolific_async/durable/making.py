@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prolific_async._api import requests
 from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log as _log
-from prolific_async._recovery.copy_search import candidates_of, namesakes
+from prolific_async._recovery.copy_search import split
 from prolific_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -190,10 +190,9 @@ class Making:
     async def _found(self) -> str | None:
         """Return the id of the batch that bears the name, None if there is none."""
         source, _ = await self._search.source(self._terms.source_id)
-        found = await self._search.batches_of(source.workspace_id, self._terms.name)
-        copies = namesakes(found, self._terms.name, source, self._prefix)
+        copies = await self._search.named(source, self._terms.name)
         if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self._path, *candidates_of(copies))
+            raise OutcomeUnknownError("POST", self._path, *split(copies))
         if not copies:
             return None
         self._setup_may_be_sent = True
@@ -201,7 +200,7 @@ class Making:
 
     @property
     def _path(self) -> str:
-        return requests.change(self._terms.source_id, "duplicate", prefix=self._prefix).path
+        return requests.duplicate_batch(self._terms.source_id, prefix=self._prefix).path
 
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from prolific_async._api.requests import checked_id
 from prolific_async._numbers import number, whole
+from prolific_async._validation import identifier
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Terms:
         return cls(
             source_id=source_id(batch),
             name=checked_name(name),
-            dataset_id=None if dataset_id is None else checked_id(dataset_id),
+            dataset_id=None if dataset_id is None else identifier(dataset_id),
             tasks_per_group=tasks_per_group,
             began=time.time(),
             timeout=None if timeout == math.inf else timeout,
@@ -102,7 +102,7 @@ def is_order(workflow_id: str) -> bool:
 
 def source_id(batch: Batch | str | UUID) -> str:
     """Return the id of the batch to copy."""
-    checked = checked_id(batch.id if isinstance(batch, Batch) else batch)
+    checked = identifier(batch.id if isinstance(batch, Batch) else batch)
     if len(quote(checked, safe="")) > MOST_BYTES:
         raise ValueError(f"a batch's id must have at most {MOST_BYTES} bytes: {checked[:40]!r}…")
     return checked

@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
 from pydantic import AfterValidator
 
-from prolific_async._api.requests import checked_id
+from prolific_async._validation import identifier
 from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError
 
@@ -42,9 +42,9 @@ def lifespan(
 
     """
     if isinstance(own, FastAPI):
-        raise ValueError("lifespan makes a lifespan, so call it: FastAPI(lifespan=lifespan())")  # noqa: TRY004 - by design
+        raise ValueError("lifespan makes a lifespan, so call it: FastAPI(lifespan=lifespan())")
     if not callable(client):
-        raise ValueError(f"client must be a function that makes a ProlificClient: {client!r}")  # noqa: TRY004 - by design
+        raise ValueError(f"client must be a function that makes a ProlificClient: {client!r}")
 
     @asynccontextmanager
     async def owning(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
@@ -72,5 +72,5 @@ async def get_client(connection: HTTPConnection) -> ProlificClient:
 Client = Annotated[ProlificClient, Depends(get_client)]
 """The application's client, as a parameter of a route or WebSocket route."""
 
-BatchId = Annotated[str, AfterValidator(checked_id)]
+BatchId = Annotated[str, AfterValidator(identifier)]
 """A batch's id, as a parameter; what can be none, such as "..", is a 422."""

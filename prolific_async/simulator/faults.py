@@ -128,9 +128,9 @@ class FaultScript:
             ValueError: `route` is no end of a path, `fault` no Fault, or `times` is below 1.
         """
         if not isinstance(fault, Fault):
-            raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")  # noqa: TRY004 - as for the others
+            raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")
         if not isinstance(method, str) or not isinstance(route, str):
-            raise ValueError(f"inject: method and route must be text, not {method!r} and {route!r}")  # noqa: TRY004 - as for the others
+            raise ValueError(f"inject: method and route must be text, not {method!r} and {route!r}")
         if not route.startswith("/") or not route.strip("/"):
             raise ValueError(f"inject: {route!r} must start with a slash and name a part of a path")
         times = whole_or_none(times)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from prolific_async import DecodeError
 from prolific_async._api.pagination import count, every_page, next_page
-from prolific_async._api.requests import Request, list_batches
+from prolific_async._api.requests import list_batches
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 
 FIRST = list_batches("w-1")

@@ -11,44 +11,46 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async._api import requests
-from prolific_async._api.requests import segment
+from prolific_async._api.requests import path_segment
+from prolific_async._http.request import Request
+from prolific_async._validation import identifier
 
 ROOT = "/api/v1/data-collection"
 
 quickly = settings(max_examples=120)
 
 
-def sent(request: requests.Request) -> Any:
+def sent(request: Request) -> Any:
     """The body of a request, as the service reads it."""
     body: Any = request.body
     return json.loads(body) if isinstance(body, bytes) else body
 
 
 def test_requests_of_the_endpoints() -> None:
-    poll = requests.poll("b-1", whole=False)
+    poll = requests.get_batch_status("b-1")
     assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
-    poll = requests.poll("b-1", whole=True)
+    poll = requests.get_batch("b-1")
     assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1", None)
     listed = requests.list_batches("w+1&x=é/")
     assert (listed.method, listed.body) == ("GET", None)
     assert listed.target == f"{ROOT}/batches?workspace_id=w%2B1%26x%3D%C3%A9%2F"
-    setup = requests.change("b-1", "setup", tasks_per_group=5)
+    setup = requests.set_up_batch("b-1", tasks_per_group=5)
     assert setup.target == f"{ROOT}/batches/b-1/setup"
     assert sent(setup) == {"tasks_per_group": 5}
 
 
 def test_only_what_was_given_is_sent() -> None:
-    body: dict[str, Any] = {"name": None, "upload_new_dataset": False, "text": "", "count": 0}
-    request = requests.change("b-1", "duplicate", **body)
-    assert sent(request) == {"upload_new_dataset": False, "text": "", "count": 0}
-    assert sent(requests.change("b-1", "duplicate", name=None)) == {}
+    copy = requests.duplicate_batch("b-1", name="", upload_new_dataset=False)
+    assert sent(copy) == {"name": "", "upload_new_dataset": False}
+    assert sent(requests.duplicate_batch("b-1", name=None)) == {}
+    assert sent(requests.set_up_batch("b-1", dataset_id="d-1")) == {"dataset_id": "d-1"}
 
 
 @given(name=st.text())
 @example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
 @quickly
 def test_any_text_is_sent_as_it_is(name: str) -> None:
-    assert sent(requests.change("b-1", "duplicate", name=name)) == {"name": name}
+    assert sent(requests.duplicate_batch("b-1", name=name)) == {"name": name}
 
 
 FIT = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(
@@ -70,11 +72,11 @@ FIT = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(
 @example(text="-_~")
 @quickly
 def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
-    encoded = segment(text)
+    encoded = path_segment(text)
     assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
     assert unquote(encoded, errors="strict") == text
     assert encoded not in (".", "..")
-    assert requests.poll(text, whole=False).path == f"{ROOT}/batches/{encoded}/status"
+    assert requests.get_batch_status(text).path == f"{ROOT}/batches/{encoded}/status"
 
 
 @given(
@@ -91,7 +93,7 @@ def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
 @example(before="b-1", bad="\udfff", after="")
 @quickly
 def test_white_space_and_what_cannot_be_seen_are_refused(before: str, bad: str, after: str) -> None:
-    for refuse in (segment, requests.checked_id):
+    for refuse in (path_segment, identifier):
         with pytest.raises(ValueError, match="cannot be an id: it holds U"):
             refuse(before + bad + after)
 
@@ -124,36 +126,36 @@ def test_white_space_and_what_cannot_be_seen_are_refused(before: str, bad: str, 
 def test_the_character_that_is_refused_is_named(bad: str, named: str, at: int) -> None:
     text = "batch"[: at - 1] + bad + "batch"[at - 1 :]
     with pytest.raises(ValueError, match="cannot be an id") as caught:
-        segment(text)
+        path_segment(text)
     told = f"{text!r} cannot be an id: it holds {named} at position {at}"
     assert str(caught.value) == told
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("identifier", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
-def test_what_cannot_be_an_id_is_refused(identifier: object) -> None:
-    for refuse in (segment, requests.checked_id):
+@pytest.mark.parametrize("given_id", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
+def test_what_cannot_be_an_id_is_refused(given_id: object) -> None:
+    for refuse in (path_segment, identifier):
         with pytest.raises(ValueError, match="id"):
-            refuse(identifier)
+            refuse(given_id)
 
 
 def test_a_change_is_a_post_of_what_was_given() -> None:
-    request = requests.change("b/1", "setup", dataset_id=None, tasks_per_group=5)
+    request = requests.set_up_batch("b/1", dataset_id=None, tasks_per_group=5)
     path = f"{ROOT}/batches/b%2F1/setup"
-    assert request == requests.Request("POST", path, "", b'{"tasks_per_group": 5}')
+    assert request == Request("POST", path, "", b'{"tasks_per_group": 5}')
 
 
 def test_what_is_no_text_is_told_by_its_type() -> None:
     with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
-        segment(b"b-1")
+        path_segment(b"b-1")
 
 
 def test_a_uuid_is_its_text() -> None:
     text = "6f0c1d2e-0000-4000-8000-0000000000ff"
-    assert segment(UUID(text)) == segment(text) == requests.checked_id(UUID(text)) == text
+    assert path_segment(UUID(text)) == path_segment(text) == identifier(UUID(text)) == text
 
 
 def test_of_what_cannot_be_an_id_not_all_is_shown() -> None:
     with pytest.raises(ValueError, match=r"U\+000A .* at position 100001") as caught:
-        segment("x" * 100_000 + "\n")
+        path_segment("x" * 100_000 + "\n")
     assert len(str(caught.value)) < 250

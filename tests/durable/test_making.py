@@ -20,7 +20,6 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._http.responses import Response
 from prolific_async.durable.making import Making, wait
 from prolific_async.durable.terms import Terms
 from prolific_async.simulator import Fault, Simulator
@@ -255,13 +254,13 @@ def test_a_duplicate_is_sent_after_a_poll_that_began_when_all_had_settled() -> N
         def __init__(self) -> None:
             self._search = self
 
-        async def source(self, batch_id: str) -> tuple[Batch, Response]:
-            return source, Response({}, None)
+        async def source(self, batch_id: str) -> tuple[Batch, None]:
+            return source, None
 
-        async def batches_of(self, workspace_id: str, name: str) -> list[Batch]:
+        async def named(self, source: Batch, name: str) -> dict[str, Batch]:
             began.append(asyncio.get_running_loop().time())
             await asyncio.sleep(4)
-            return [source]
+            return {}
 
     async def main() -> None:
         fake: Any = Slow()

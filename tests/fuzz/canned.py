@@ -25,7 +25,7 @@ from tests.virtual_time import VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
-    from prolific_async._api.requests import Request
+    from prolific_async._http.request import Request
     from prolific_async._http.responses import Response
     from prolific_async._http.transport import Transport
 

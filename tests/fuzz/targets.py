@@ -31,7 +31,7 @@ from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from prolific_async._api.requests import Request
+    from prolific_async._http.request import Request
     from prolific_async._http.responses import Response
 
 BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON

@@ -11,13 +11,14 @@ import pytest
 from prolific_async import ProlificError
 from prolific_async._api import requests
 from prolific_async._http.credentials import Token
+from prolific_async._http.request import Request
 from prolific_async._http.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 TOKEN = "secret-of-the-account"
-REQUEST = requests.poll("b1", whole=False)
+REQUEST = requests.get_batch_status("b1")
 
 
 def transport(url: str, **settings: Any) -> Transport:
@@ -78,7 +79,7 @@ def plain(body: bytes, *headers: str, status: str = "200 OK", length: int | None
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
-async def failure(url: str, request: requests.Request = REQUEST, **settings: Any) -> ProlificError:
+async def failure(url: str, request: Request = REQUEST, **settings: Any) -> ProlificError:
     sender = transport(url, **settings)
     try:
         with pytest.raises(ProlificError) as caught:

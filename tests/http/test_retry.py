@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from prolific_async import RetryPolicy, errors
 from prolific_async._api import requests
-from prolific_async._api.requests import Request
 from prolific_async._http import responses
+from prolific_async._http.request import Request
 from prolific_async._http.retry import (
     did_not_run,
     get_again,
@@ -320,8 +320,8 @@ async def test_calls_at_the_same_time_do_not_share_their_attempts() -> None:
         return request.path
 
     send = retrying(call, AT_ONCE, get_again)
-    polls = [requests.poll(f"b-{number}", whole=False) for number in range(50)]
-    assert await asyncio.gather(*map(send, requests)) == [request.path for request in polls]
+    polls = [requests.get_batch_status(f"b-{number}") for number in range(50)]
+    assert await asyncio.gather(*map(send, polls)) == [request.path for request in polls]
     assert set(seen.values()) == {4}
 
 

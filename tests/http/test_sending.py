@@ -25,6 +25,7 @@ from prolific_async import (
     RetryPolicy,
 )
 from prolific_async._api import requests
+from prolific_async._http.request import Request
 from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
@@ -39,7 +40,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 ONCE = RetryPolicy(max_attempts=1)
-POST = requests.change("b1", "setup")
+POST = requests.set_up_batch("b1")
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -471,7 +472,7 @@ PROXIES: dict[str, Any] = {
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
 def test_nothing_is_sent_through_a_bad_proxy(
-    runner: asyncio.Runner, proxy: Any, call: requests.Request, monkeypatch: pytest.MonkeyPatch
+    runner: asyncio.Runner, proxy: Any, call: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> ProlificError:
         async with serving(proxy) as (url, heads):
@@ -488,7 +489,7 @@ def test_nothing_is_sent_through_a_bad_proxy(
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("refused", [0, 1])
 def test_no_second_carries_more_when_a_borrowed_pool_frees_at_once(
-    call: requests.Request, refused: int
+    call: Request, refused: int
 ) -> None:
     async def main() -> None:
         arrivals: list[float] = []

@@ -28,6 +28,7 @@ from prolific_async import (
 )
 from prolific_async._api import requests
 from prolific_async._http.base_url import is_loopback, proxy_for
+from prolific_async._http.request import Poll
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 from tests.virtual_time import LoopbackLoop, run
 
@@ -65,7 +66,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(requests.change("b1", "setup", dataset_id=None))
+        await sender.send(requests.set_up_batch("b1", dataset_id=None))
         await sender.close()
     assert heads[0].count(b"\r\nContent-Type: application/json\r\n") == 1
     assert b"\r\nAccept: application/json\r\n" in heads[0]
@@ -159,7 +160,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, requests.change("b1", "setup"))
+        error = await failure(url, requests.set_up_batch("b1"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
@@ -227,7 +228,7 @@ async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float)
     async with serving(silent) as (url, _):
         sender = transport(url, request_timeout=0.1)
         with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
-            await sender.send(REQUEST, within=within)
+            await sender.send(REQUEST, Poll(within))
         await sender.close()
 
 
@@ -308,8 +309,8 @@ async def test_a_paused_poll_leaves_the_only_connection_to_calls() -> None:
     async with serving(answer) as (url, heads):
         sender = transport(url, max_connections=1)
         with pytest.raises(RateLimitedError):
-            await sender.send(REQUEST, poll=True)
-        poll = asyncio.create_task(sender.send(REQUEST, poll=True))
+            await sender.send(REQUEST, Poll())
+        poll = asyncio.create_task(sender.send(REQUEST, Poll()))
         await asyncio.sleep(0)
         assert (await asyncio.wait_for(sender.send(REQUEST), 5)).data == {}
         assert len(heads) == 2
@@ -380,7 +381,7 @@ async def test_a_borrowed_session_with_a_login_from_netrc_is_told_so(
         file.write_text("machine elsewhere.example login me password w0rd")
         await sender.send(REQUEST)
         file.write_text(login)  # aiohttp reads it before each request
-        for request in (REQUEST, requests.change("b1", "setup")):
+        for request in (REQUEST, requests.set_up_batch("b1")):
             with pytest.raises(ConfigurationError, match="netrc") as caught:
                 await sender.send(request)
             assert "w0rd" not in str(caught.value)
@@ -544,7 +545,7 @@ async def test_closing_while_a_name_is_polled_up_cancels_nobody(
     monkeypatch.setattr(loop, "getaddrinfo", never)
     sender = transport("https://slow.invalid", request_timeout=30)
     calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
-    calls.append(asyncio.create_task(sender.send(requests.change("b1", "setup"))))
+    calls.append(asyncio.create_task(sender.send(requests.set_up_batch("b1"))))
     await asked.wait()
     await sender.close()
     for call in calls:

@@ -364,7 +364,7 @@ async def test_nothing_is_kept_of_those_whose_waits_are_over(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    polls = client.batches._polls
+    polls = client.batches._source
     for _ in range(3):
         ids = going(sim, 100)
         await client.batches.wait_all(ids)

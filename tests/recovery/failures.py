@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from prolific_async import RetryPolicy, errors
-from prolific_async._api.requests import Request
 from prolific_async._http import responses
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 from prolific_async.errors import (
     APIStatusError,

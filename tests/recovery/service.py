@@ -6,17 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
-from multidict import CIMultiDict
 
 from prolific_async import Batch, BatchStatus
-from prolific_async._api.requests import Request, checked_id
-from prolific_async._http.responses import Response
-from prolific_async._recovery.copy_search import Found, OddBatch, Source, wanted_name
-from prolific_async._recovery.duplicate import duplicate_once
+from prolific_async._api.batches import BatchesAPI, SourceRead
+from prolific_async._api.partial_batches import PartialBatch, Source
+from prolific_async._http.request import Request
+from prolific_async._http.responses import Response, http_date
+from prolific_async._json.converter import load
+from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, wanted_name
+from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.pending_duplicates import PendingDuplicates
+from prolific_async._validation import identifier
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from tests.recovery.failures import AT_ONCE, DUPLICATE, LOST
 from tests.virtual_time import run
@@ -46,6 +49,18 @@ def a_batch(batch_id: str, name: str, created_at: datetime, workspace_id: str = 
 
 
 @define
+class _Posting:
+    """The typed calls, of which only the duplicate is there."""
+
+    post: Post
+
+    async def duplicate(self, batch_id: str, **_: object) -> Batch:
+        assert batch_id == "b-1"
+        response = await self.post(DUPLICATE)
+        return load(Batch, response.data, DUPLICATE.method, DUPLICATE.path)
+
+
+@define
 class Service:
     """One workspace, with the batch b-1 that is duplicated, and one client's ledger.
 
@@ -70,7 +85,7 @@ class Service:
     batches: list[Batch] = field(factory=list)
     unread: dict[str, ProlificError] = field(factory=dict)
     failures: list[ProlificError] = field(factory=list)
-    odd: list[OddBatch] = field(factory=list)
+    odd: list[PartialBatch] = field(factory=list)
     date: str | None = None
     ahead: float = 0.0
     ours_ahead: float = -1e8
@@ -87,22 +102,22 @@ class Service:
         self.batches.append(batch)
         return batch
 
-    async def get_source(self) -> tuple[Source, Response]:
+    async def source(self, batch_id: str) -> SourceRead:
+        assert batch_id == "b-1"
         self.seen.append("source")
         await asyncio.sleep(self.slowness)
         self._fail("source")
         # HTTP knows whole seconds, and cuts off the rest.
         now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
         date = format_datetime(now, usegmt=True) if self.date is None else self.date
-        headers = CIMultiDict({"date": date} if date else {})
         source = self.batches[0]
-        return Source(source.id, source.name, source.workspace_id), Response(headers, None)
+        return SourceRead(Source(source.id, source.name, source.workspace_id), http_date(date))
 
     def utc_now(self) -> float:
         return their_now().timestamp() + self.ours_ahead
 
-    async def batches_of(self, workspace_id: str, name: str, since: float) -> list[Found]:
-        self.seen.append(checked_id(workspace_id))
+    async def named(self, source: Source, name: str, since: float) -> dict[str, Found]:
+        self.seen.append(identifier(source.workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")
         batches = list(self.batches)
@@ -111,7 +126,8 @@ class Service:
             del batches[1:]
         await asyncio.sleep(self.slowness / 2)
         found: list[Found] = [*self.odd, *batches]
-        return [one for one in found if wanted_name(_wire(one), {name: since}) is not None]
+        wanted = [one for one in found if wanted_name(_wire(one), {name: since}) is not None]
+        return namesakes(wanted, name, source)
 
     def _fail(self, read: str) -> None:
         if read in self.unread:
@@ -119,17 +135,18 @@ class Service:
         if self.failures:
             raise self.failures.pop(0)
 
-    async def duplicate(self, name: str | None, post: Post) -> Batch:
-        return await duplicate_once(
-            DUPLICATE,
-            name,
-            post=post,
-            pending_duplicates=self.pending_duplicates,
+    def duplicator(self, post: Post, search: Any = None) -> Duplicator:
+        return Duplicator(
+            cast("BatchesAPI", _Posting(post)),
+            cast("CopySearch", self if search is None else search),
+            self.pending_duplicates,
             retry=AT_ONCE,
-            get_source=self.get_source,
-            batches_of=self.batches_of,
+            sleep=asyncio.sleep,
             utc_now=self.utc_now,
         )
+
+    async def duplicate(self, name: str | None, post: Post) -> Batch:
+        return await self.duplicator(post).duplicate("b-1", name=name)
 
     def answering(self, name: str) -> Post:
         async def post(request: Request) -> Response:
@@ -171,7 +188,7 @@ def unknown(
     assert outcome.__cause__ is cause
     outcome.__cause__ = None  # as others do to it
     assert outcome.failure is cause
-    assert (outcome.method, outcome.path) == ("POST", DUPLICATE.path)
+    assert (outcome.method, outcome.path) == (cause.method, cause.path)
     for batch_id in (*candidates, *unreadable):
         assert batch_id in str(outcome)
 

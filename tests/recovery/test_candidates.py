@@ -8,9 +8,9 @@ import pytest
 from attrs import evolve
 
 from prolific_async import BatchStatus
-from prolific_async._api.requests import Request
+from prolific_async._api.partial_batches import PartialBatch
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
-from prolific_async._recovery.copy_search import OddBatch
 from prolific_async.errors import ProlificError
 from tests.recovery.failures import (
     GARBLED,
@@ -295,9 +295,9 @@ def test_without_the_services_time_what_is_set_up_is_not_new(status: str) -> Non
 
 def odd(
     batch_id: str | None = "odd", name: str | None = "Round 2", *, age: float | None = None
-) -> OddBatch:
+) -> PartialBatch:
     made = None if age is None else their_now() - timedelta(seconds=age)
-    return OddBatch(batch_id, name, made)
+    return PartialBatch(batch_id, name, made)
 
 
 @pytest.mark.parametrize("date", [None, ""])

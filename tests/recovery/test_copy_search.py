@@ -10,25 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import Batch, ConnectionLostError, DecodeError
+from prolific_async import ConnectionLostError, DecodeError
+from prolific_async._api.batches import BatchesAPI
+from prolific_async._api.partial_batches import PartialBatch, Source, read_partial
 from prolific_async._http.responses import Response
-from prolific_async._json.converter import load
-from prolific_async._recovery.copy_search import (
-    Found,
-    OddBatch,
-    Search,
-    Source,
-    candidates_of,
-    namesakes,
-    odd_batch,
-)
+from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, split
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from prolific_async._api.requests import Request
+    from prolific_async._http.request import Request
 
 WIRE = batch("UNINITIALISED", "c-1").to_dict()
 MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -86,14 +79,11 @@ class Canned:
         return answer
 
 
-def search_over(transport: Any) -> Search:
-    def read(request: Request, data: Any) -> Batch:
-        return load(Batch, data, request.method, request.path)
-
-    return Search(transport, AT_ONCE, read)
+def search_over(transport: Any) -> CopySearch:
+    return CopySearch(BatchesAPI(transport, AT_ONCE))
 
 
-def search_in(*answers: Any) -> Search:
+def search_in(*answers: Any) -> CopySearch:
     return search_over(Canned(*answers))
 
 
@@ -104,20 +94,20 @@ async def test_an_odd_batch_is_read_as_far_as_it_can_be(fields: dict[str, Any]) 
     expected |= dict.fromkeys(expected.keys() & fields.keys())
     found = await search.batches_of("w-1", "Round 1")
     # One whose name cannot be read is none that bears it: the copy was given one.
-    odd = [] if "name" in fields else [OddBatch(**expected)]
+    odd = [] if "name" in fields else [PartialBatch(**expected)]
     assert found == [*odd, batch("UNINITIALISED", "c-1")]
 
 
 @pytest.mark.parametrize("element", [None, 5, "c-1", [], [WIRE], {}, {"x": WIRE}], ids=repr)
 def test_of_what_is_no_batch_nothing_is_read(element: Any) -> None:
-    assert odd_batch(element) == OddBatch(None, None, None)
+    assert read_partial(element) == PartialBatch(None, None, None)
 
 
 async def test_every_page_is_read() -> None:
     link = {"next": {"href": "?page=2"}}
     transport = Canned({"results": [5, WIRE | {"id": 5}], "_links": link}, {"results": [WIRE]})
     found = await search_over(transport).batches_of("w-1", "Round 1")
-    assert found == [OddBatch(None, "Round 1", MADE), batch("UNINITIALISED", "c-1")]
+    assert found == [PartialBatch(None, "Round 1", MADE), batch("UNINITIALISED", "c-1")]
     assert transport.asked == [f"{LIST}?workspace_id=w-1", f"{LIST}?page=2"]
 
 
@@ -217,23 +207,23 @@ async def test_of_the_source_only_three_fields_are_needed(fields: dict[str, Any]
 def test_namesakes_are_each_there_once_and_without_the_source() -> None:
     whole = batch(batch_id="c-1")
     found: list[Found] = [
-        OddBatch("b-1", "Round 1", None),
+        PartialBatch("b-1", "Round 1", None),
         whole,
         batch(batch_id="c-2", name="Round 2"),
-        OddBatch("c-3", "\tRound 1 ", MADE),
-        OddBatch("c-4", None, MADE),
-        OddBatch(None, None, None),
+        PartialBatch("c-3", "\tRound 1 ", MADE),
+        PartialBatch("c-4", None, MADE),
+        PartialBatch(None, None, None),
         whole,
     ]
     named = namesakes(found, "Round 1", SOURCE)
     assert named == {"c-1": whole, "c-3": found[3]}
-    assert candidates_of(named) == ((whole,), ("c-3",))
+    assert split(named) == ((whole,), ("c-3",))
 
 
 def test_a_namesake_without_an_id_is_a_fault_of_the_list() -> None:
     with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
-        namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE)
+        namesakes([PartialBatch(None, "Round 1", MADE)], "Round 1", SOURCE)
     assert (caught.value.method, caught.value.path) == ("GET", LIST)
     with pytest.raises(DecodeError) as caught:
-        namesakes([OddBatch(None, "Round 1", MADE)], "Round 1", SOURCE, "/gateway")
+        namesakes([PartialBatch(None, "Round 1", MADE)], "Round 1", SOURCE, "/gateway")
     assert caught.value.path == f"/gateway{LIST}"

@@ -1,14 +1,14 @@
 """A duplicate: how often it is sent, and what becomes of it when its answer got lost."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from prolific_async._api.requests import Request
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 from prolific_async._http.retry import did_not_run, retrying
-from prolific_async._recovery.duplicate import duplicate_once
 from prolific_async.errors import DecodeError, OutcomeUnknownError, ProlificError
 from tests.recovery.failures import (
     AMBIGUOUS,
@@ -213,15 +213,13 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
             await asyncio.sleep(1000)
 
         task = asyncio.ensure_future(
-            duplicate_once(
-                DUPLICATE,
-                "Round 2",
-                post=hang if where == "post" else service.losing("Round 2"),
-                pending_duplicates=service.pending_duplicates,
-                retry=AT_ONCE,
-                get_source=hang if where == "source" else service.get_source,
-                batches_of=hang if where == "list" else service.batches_of,
-            )
+            service.duplicator(
+                hang if where == "post" else service.losing("Round 2"),
+                SimpleNamespace(
+                    source=hang if where == "source" else service.source,
+                    named=hang if where == "list" else service.named,
+                ),
+            ).duplicate("b-1", name="Round 2")
         )
         await asyncio.sleep(5)
         task.cancel()

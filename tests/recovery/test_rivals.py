@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import Batch
-from prolific_async._api.requests import Request
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 from prolific_async.errors import BadRequestError, ConnectError, OutcomeUnknownError
 from tests.recovery.failures import LOST, UNSENT, answered

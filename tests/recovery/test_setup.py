@@ -3,15 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import define, field
 
 from prolific_async import BatchStatus, RetryPolicy
-from prolific_async._api.requests import Request
+from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
-from prolific_async._recovery.setup import set_up_once
+from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
     NotFoundError,
     OutcomeUnknownError,
@@ -47,9 +48,9 @@ class SetUp:
     polls: int = 0
     at: list[float] = field(factory=list)
 
-    async def send(self, request: Request) -> Response:
-        assert request is SETUP
-        self.sent.append(request)
+    async def set_up(self, batch_id: str, **_: object) -> Response:
+        assert batch_id == "b-1"
+        self.sent.append(SETUP)
         self.at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)
         outcome, *self.sends = self.sends
@@ -57,7 +58,8 @@ class SetUp:
             raise outcome
         return outcome
 
-    async def get_status(self) -> BatchStatus | None:
+    async def get_status(self, batch_id: str) -> BatchStatus | None:
+        assert batch_id == "b-1"
         self.polls += 1
         await asyncio.sleep(0)
         status = self.statuses.pop(0)
@@ -67,7 +69,8 @@ class SetUp:
 
     def __call__(self, retry: RetryPolicy = AT_ONCE) -> ProlificError | None:
         """Run one setup, and hold that the script was used up."""
-        work = set_up_once(SETUP, send=self.send, retry=retry, get_status=self.get_status)
+        api: Any = self
+        work = set_up(api, "b-1", retry=retry, sleep=asyncio.sleep)
         outcome = run(outcome_of(work))
         assert (self.sends, self.statuses) == ([], [])
         return outcome
@@ -258,16 +261,15 @@ def test_cancelling_a_setup_sends_no_more(late: bool) -> None:  # noqa: FBT001 -
             stuck.set()
             await asyncio.sleep(1000)
 
-        async def send(request: Request) -> Response:
-            return await (service.send(request) if late else hang())
+        async def post(batch_id: str, **_: object) -> Response:
+            return await (service.set_up(batch_id) if late else hang())
 
-        async def get_status() -> BatchStatus | None:
+        async def get_status(batch_id: str) -> BatchStatus | None:
             status: BatchStatus | None = await hang()
             return status
 
-        task = asyncio.ensure_future(
-            set_up_once(SETUP, send=send, retry=AT_ONCE, get_status=get_status)
-        )
+        api: Any = SimpleNamespace(set_up=post, get_status=get_status)
+        task = asyncio.ensure_future(set_up(api, "b-1", retry=AT_ONCE, sleep=asyncio.sleep))
         await stuck.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

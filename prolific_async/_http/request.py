@@ -1,0 +1,43 @@
+"""One HTTP request, before it is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Request(NamedTuple):
+    """One HTTP request, before it is sent.
+
+    Attributes:
+        method: HTTP method.
+        path: Percent-encoded path from the host's root.
+        query: Percent-encoded query, empty for none.
+        body: JSON, None for no body.
+
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes | None = None
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+class Poll(NamedTuple):
+    """How the request of a poll is sent: once, with half of the connections, after pauses.
+
+    Attributes:
+        within: Seconds that it may take, where they are fewer than ``request_timeout``.
+        on_sent: Called when it is sent, which may be long after the call: never while it waits for
+            a connection, for the rate limit, or for the end of a pause.
+
+    """
+
+    within: float = math.inf
+    on_sent: Callable[[], object] = lambda: None
