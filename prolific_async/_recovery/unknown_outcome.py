@@ -26,7 +26,7 @@ def unknown_outcome(
     return OutcomeUnknownError(method, path, candidates, unreadable, failure=failure)
 
 
-def call_of(failure: ProlificError) -> tuple[str, str]:
+def call_of(failure: BaseException | None) -> tuple[str, str]:
     """Return method and path of the call that failed; both are empty for an error of no call."""
     if isinstance(failure, TransportError | APIStatusError | DecodeError):
         return failure.method or "", failure.path or ""

@@ -19,6 +19,7 @@ from prolific_async._json.converter import load
 from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, wanted_name
 from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.pending_duplicates import PendingDuplicates
+from prolific_async._recovery.unknown_outcome import call_of
 from prolific_async._validation import identifier
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from tests.recovery.failures import AT_ONCE, DUPLICATE, LOST
@@ -188,7 +189,7 @@ def unknown(
     assert outcome.__cause__ is cause
     outcome.__cause__ = None  # as others do to it
     assert outcome.failure is cause
-    assert (outcome.method, outcome.path) == (cause.method, cause.path)
+    assert (outcome.method, outcome.path) == call_of(outcome.failure)
     for batch_id in (*candidates, *unreadable):
         assert batch_id in str(outcome)
 
