@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from prolific_async._polling.poll import PollResult, is_older
 
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
+from prolific_async._polling.poll_result import PollResult, is_older
 from prolific_async._polling.targets import GroupResult
 from prolific_async.simulator import Fault, Simulator
 from tests.polling.scene import BROKEN, PENDING, READY, Seen, Service, poller_test

@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prolific_async._polling.poll import PollResult
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
 from prolific_async._json.slices import TimeSlices
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import FEW, Work, chunks
 from prolific_async._polling.targets import GroupResult

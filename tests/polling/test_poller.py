@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prolific_async._polling.poll import PollResult
 
 from prolific_async import PollPolicy, RetryPolicy
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
 from prolific_async._polling.wait import Wait
