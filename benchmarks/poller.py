@@ -16,10 +16,10 @@ from itertools import count
 from typing import Any
 
 import attrs
-from prolific_async._polling.poll import PollResult
 
 from benchmarks.harness import machine, markdown
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.wait import Wait

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prolific_async._json.pages import ARRAY, KNOWN, page_fault, parts
 from prolific_async._json.slices import TimeSlices, hashes, text_of
-from prolific_async._polling.poll import PollResult
+from prolific_async._polling.poll_result import PollResult
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
 

@@ -13,7 +13,7 @@ from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import NEWEST, bounded
 from prolific_async._polling.list_parser import read
-from prolific_async._polling.poll import PollResult
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._tracebacks import without_frames

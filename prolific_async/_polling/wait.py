@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from prolific_async._polling.history import Told
-    from prolific_async._polling.poll import PollResult
+    from prolific_async._polling.poll_result import PollResult
     from prolific_async.models import StatusEvent
     from prolific_async.policies import PollPolicy, RetryPolicy
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
-from prolific_async._polling.poll import is_older
+from prolific_async._polling.poll_result import is_older
 from prolific_async._polling.sliced_work import FEW
 from prolific_async._polling.wait import Wait
 from prolific_async.models import StatusEvent

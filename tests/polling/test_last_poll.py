@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from prolific_async._polling.poll import PollResult
 
 from prolific_async import (
     Batch,
@@ -22,6 +21,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.wait import Wait

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prolific_async._polling.poll import PollResult
 
 from prolific_async import (
     Batch,
@@ -30,6 +29,7 @@ from prolific_async import (
     WaitTimeoutError,
     errors,
 )
+from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.wait import Wait
 from tests.samples import batch, status_error
 from tests.virtual_time import run
