@@ -259,7 +259,9 @@ class Batches:
         """
         tell = _validation.on_event(on_event)
         rules = _validation.poll_rules(timeout, poll, self._poll)
-        waits = await self._waits_of(builtins.list(_validation.batches(batches)), rules, tell)
+        given = builtins.list(_validation.batches(batches))
+        now = asyncio.get_running_loop().time()
+        waits = await self._waits_of(given, rules, tell, now, copy_context())
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 self._bind_outcome(wait)
@@ -304,7 +306,7 @@ class Batches:
             self._check_usable()
         now = asyncio.get_running_loop().time()
         # The rest is sliced, as to make 30,000 waits would hold the loop for long.
-        build = partial(self._waits_of, given, rules, tell, now=now, context=copy_context())
+        build = partial(self._waits_of, given, rules, tell, now, copy_context())
         return self._outcomes_of(build)
 
     def watch(
@@ -379,17 +381,14 @@ class Batches:
         batches: builtins.list[BatchOrId],
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None,
-        *,
-        now: float | None = None,
-        context: Context | None = None,
+        now: float,
+        context: Context,
     ) -> builtins.list[Wait]:
         """Make the waits of a crowd, in slices, as if at a time and in a context."""
-        make: Callable[..., Wait] = self._wait
-        run = make if context is None else partial(context.run, make)
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
-            waits.append(run(batch, rules, on_event, now))
+            waits.append(context.run(self._wait, batch, rules, on_event, now))
             await slices.yield_if_due()
         return waits
 

@@ -16,6 +16,15 @@ class Admission:
         self.rate_limiter = RateLimiter(max_requests_per_second)
         self._places = ConnectionSlots(connections)
 
+    def take_free(self, now: float, *, poll: bool) -> bool:
+        """Enter if nothing is to be waited for, and tell whether it was so."""
+        if not self._places.take_free():
+            return False
+        if self.rate_limiter.take_free(now, poll=poll):
+            return True
+        self._places.give_back()
+        return False
+
     async def enter(self, *, poll: bool) -> None:
         """Wait for a place and then for a turn, so that whoever has that goes at once.
 

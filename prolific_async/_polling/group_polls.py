@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
+from prolific_async._polling import bugs
 from prolific_async._polling.sliced_work import chunks
 from prolific_async._polling.targets import (
     APART,
@@ -126,7 +127,7 @@ class GroupPolls:
     ) -> Iterator[None]:
         try:
             yield from self._show_group(group, poll, now)
-        except Exception as error:  # noqa: BLE001 - as in poll
+        except bugs.BUGS as error:  # in no task, which nobody cancels
             self._schedule.take_apart(group, error, now)
 
     def _show_group(  # noqa: C901, PLR0912 - one loop over all, which is hot

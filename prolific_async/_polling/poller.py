@@ -156,7 +156,7 @@ class Poller:
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _break_off(self, target: PollTarget, error: Exception) -> None:
+    def _break_off(self, target: PollTarget, error: BaseException) -> None:
         """End all that has to do with an target with which something is wrong."""
         waiters, target.waiters = target.waiters, {}
         self._end(target)  # first, as one that fails may start another

@@ -37,7 +37,7 @@ class Schedule:
         few: float,
         expire: Callable[[PollTarget, float], Iterator[None] | None],
         poll: Callable[[list[PollTarget | WorkspaceGroup]], None],
-        give_up: Callable[[PollTarget, Exception], None],
+        give_up: Callable[[PollTarget, BaseException], None],
         forget: Callable[[str | None], object] = lambda _: None,
         is_older: Callable[[Any, Any], bool] | None = None,
     ) -> None:
@@ -87,10 +87,10 @@ class Schedule:
             due, deadline, target.whole = target.wants()
             due = self._due_alone(target, due, now)
             self._timetable.place(target, min(due, deadline))
-        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+        except bugs.BUGS as error:  # must not stop the others
             self._give_up(target, error)
 
-    def take_apart(self, group: WorkspaceGroup, error: Exception, now: float) -> None:
+    def take_apart(self, group: WorkspaceGroup, error: BaseException, now: float) -> None:
         """Go on with single polls of a group's targets after a bug in polling them as one."""
         bugs.log("polling as one at", group.name, error)
         group.come_back()
@@ -178,7 +178,7 @@ class Schedule:
                 try:
                     if (steps := self._expire(target, now)) is not None:
                         yield from steps
-                except Exception as error:  # noqa: BLE001 - as in plan, and likewise below
+                except bugs.BUGS as error:  # as in plan, and likewise below
                     self._give_up(target, error)
             yield
         polls: list[PollTarget | WorkspaceGroup] = []
@@ -186,7 +186,7 @@ class Schedule:
         for group in [thing for thing in things if isinstance(thing, WorkspaceGroup)]:
             try:
                 polls += yield from self._of_group(group, now)
-            except Exception as error:  # noqa: BLE001
+            except bugs.BUGS as error:
                 self.take_apart(group, error, now)
         due_by_group = yield from self._due_by_group(targets, now)
         for group, due in due_by_group.items():
@@ -207,7 +207,7 @@ class Schedule:
                         due.setdefault(self.grouped(target), []).append(target)
                     else:
                         self.plan(target, now)
-                except Exception as error:  # noqa: BLE001
+                except bugs.BUGS as error:
                     self._give_up(target, error)
             yield
         return due

@@ -120,10 +120,10 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
         crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(timeout=number / 20_000)
-        await crowd.futures[0]
-        await asyncio.gather(*crowd.futures[-1:])
-        await crowd.poller.drained()
-        assert all(future.done() for future in crowd.futures)
+        # On a busy machine some may end a second later, as after a loop that was blocked.
+        async with asyncio.timeout(10):
+            while not all(future.done() for future in crowd.futures):
+                await asyncio.sleep(0.01)
 
     assert await held_by(call) < LIMIT
 
@@ -274,7 +274,7 @@ async def test_what_is_long_is_done_in_turns_and_in_order() -> None:
     assert len(after) >= 2
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError, KeyboardInterrupt])
 def test_what_raises_stops_no_other(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
