@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from fastapi.requests import HTTPConnection
 from pydantic import AfterValidator
 
-from prolific_async._validation import identifier
+from prolific_async.batches import batch_id_of
 from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError
 
@@ -72,5 +72,5 @@ async def get_client(connection: HTTPConnection) -> ProlificClient:
 Client = Annotated[ProlificClient, Depends(get_client)]
 """The application's client, as a parameter of a route or WebSocket route."""
 
-BatchId = Annotated[str, AfterValidator(identifier)]
+BatchId = Annotated[str, AfterValidator(batch_id_of)]
 """A batch's id, as a parameter; what can be none, such as "..", is a 422."""
