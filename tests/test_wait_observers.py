@@ -149,8 +149,8 @@ async def test_waits_report_a_time_out_and_the_close_of_the_client(
     await client.close()
     with pytest.raises(WaitFailedError):
         await waiting
-    kinds = [type(*recorder.outcomes(batch_id)) for batch_id in (slow, closed)]
-    assert kinds == [WaitTimeoutError, WaitFailedError]
+    assert [type(outcome) for outcome in recorder.outcomes(slow)] == [WaitTimeoutError]
+    assert [type(outcome) for outcome in recorder.outcomes(closed)] == [WaitFailedError]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])

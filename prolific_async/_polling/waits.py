@@ -63,7 +63,7 @@ class ObservedWait(Wait):
             self._listeners.append(listener)
 
     def _report(self, function: Callable[[Any], object], news: Any) -> None:
-        self._inform("a wait observer", partial(self._context.run, function), news)
+        self._inform("a wait observer", lambda one: self._context.run(function, one), news)
 
 
 class Waits:

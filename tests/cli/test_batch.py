@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prolific_async import BatchNotSetUpError
-from prolific_async.cli.output import complain
+from prolific_async.cli.output import print_error
 from prolific_async.simulator import Fault, Simulator
 
 EVIL = "[red]x[/] \x1b]0;owned\x07\u202e\n日本"
@@ -188,7 +188,7 @@ def test_errors_name_no_attributes(
 
 
 def test_advice_names_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(BatchNotSetUpError("b1", None, 61.0, 9, ()))
+    print_error(BatchNotSetUpError("b1", None, 61.0, 9, ()))
     told = "found UNINITIALISED for too long: call setup (no status seen, 9 polls in 61.0 s)\n"
     assert capsys.readouterr().err == f"waiting for batch b1 {told}"
 

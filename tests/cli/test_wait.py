@@ -15,8 +15,8 @@ from prolific_async import (
     RequestTimeoutError,
     StatusEvent,
 )
-from prolific_async.cli.lines import Lines
-from prolific_async.cli.live import LiveTable
+from prolific_async.cli.table_display import TableDisplay
+from prolific_async.cli.text_display import TextDisplay
 from prolific_async.simulator import Fault, Simulator
 from tests.cli.conftest import Screen
 
@@ -181,11 +181,11 @@ LATE = RequestTimeoutError("GET", "/status", "30 s")
 
 
 def test_lines_tell_once_why_polls_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    board = Lines()
+    display = TextDisplay()
     fatal = failing(ConnectionLostError("GET", "/status", "reset"), next_in=None)
     for event in (failing(LOST), failing(LOST), failing(LATE), fatal):
-        board.saw(event)
-    asyncio.run(board.during(asyncio.sleep(0)))
+        display.add_event(event)
+    asyncio.run(display.show_during(asyncio.sleep(0)))
     sentences = [str(error).replace("base_url", "--url") for error in (LOST, LATE)]
     told = [f"still waiting, though a poll failed: {sentence}" for sentence in sentences]
     captured = capsys.readouterr()
@@ -199,8 +199,8 @@ def test_a_row_of_the_table_says_why_polls_fail(
     monkeypatch.setenv("COLUMNS", columns)
     screen = Screen(io.BytesIO(), "utf-8", write_through=True)
     with contextlib.redirect_stdout(screen):
-        board = LiveTable({"b1": "018f2b7e-7d3c-7a10-9c55-000000000001"})
-        board.saw(failing(LOST))
-        asyncio.run(board.during(asyncio.sleep(0)))
+        display = TableDisplay({"b1": "018f2b7e-7d3c-7a10-9c55-000000000001"})
+        display.add_event(failing(LOST))
+        asyncio.run(display.show_during(asyncio.sleep(0)))
     assert isinstance(screen.buffer, io.BytesIO)
     assert f"s  {note}" in screen.buffer.getvalue().decode()

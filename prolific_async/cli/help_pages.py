@@ -1,6 +1,6 @@
-"""How help pages poll: plain text in which nothing is cut, however narrow the terminal.
+"""Help pages in plain text, in which nothing is cut on a narrow terminal.
 
-typer's own pages with frames cut the names of options at 40 columns.
+typer's own pages, in frames, cut the names of options at 40 columns.
 """
 
 import re
@@ -12,40 +12,40 @@ from typer.core import TyperCommand, TyperGroup
 __all__ = ["Command", "Group", "width"]
 
 _WIDEST, _NARROWEST = 80, 30  # columns
-# click joins the lines of a paragraph, but for one that begins with this mark.
-_AS_WRITTEN = re.compile(r"^(?=(Endpoints|Examples?):$)", re.MULTILINE)
+# click joins the lines of a paragraph unless it begins with "\b".
+_UNWRAPPED = re.compile(r"^(?=(Endpoints|Examples?):$)", re.MULTILINE)
 
 
 def width() -> int:
-    """Return how many columns a help page may take."""
+    """Return the width of help pages, in columns."""
     return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
 
 
 class Command(TyperCommand):
-    """A command whose examples stand as they are to be typed."""
+    """A command whose examples are not wrapped."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take what typer gives."""
+        """Keep the line breaks of examples in the help text."""
         super().__init__(*args, **options)
-        self.help = _AS_WRITTEN.sub("\b\n", self.help or "")
+        self.help = _UNWRAPPED.sub("\b\n", self.help or "")
 
-    # typer's releases dress up the names of arguments, each in a way of its own: with braces, types
-    # and dots. Here they are what they are told to be.
+    # Each release of typer decorates the names of arguments differently, with braces, types and
+    # dots. Here they are their metavars.
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return what may follow the command's name."""
+        """Return the parts of the usage line after the command's name."""
         return ["[OPTIONS]", *(_name(each) for each in self.get_params(ctx) if _is_argument(each))]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write what the arguments and the options are."""
+        """Write the sections of arguments and options."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for each in self.get_params(ctx):
-            if (told := each.get_help_record(ctx)) is None:
+            if (record := each.get_help_record(ctx)) is None:
                 continue
             if _is_argument(each):
-                sections["Arguments"].append((_name(each), told[1]))
+                sections["Arguments"].append((_name(each), record[1]))
             else:
-                sections["Options"].append(told)
+                sections["Options"].append(record)
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
@@ -61,10 +61,10 @@ def _name(argument: Any) -> str:
 
 
 class Group(TyperGroup):
-    """A group that shows the whole first sentence of each command."""
+    """A group whose help page shows the whole first sentence of each command."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does."""
+        """Write the section of commands."""
         rows = []
         for name in self.list_commands(ctx):
             command = self.get_command(ctx, name)

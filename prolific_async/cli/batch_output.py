@@ -1,6 +1,6 @@
-"""Batches for a person to read: a table of many, every field of one.
+"""Output of batches: a table of many, or every field of one.
 
-On a pipe, and on a terminal too narrow for a table, tabs instead.
+On a pipe, and on a terminal too narrow for a table, cells are separated by tabs.
 """
 
 import json
@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prolific_async.cli.output import is_terminal, literal, print_line
+from prolific_async.cli.output import is_terminal, print_line, printable
 from prolific_async.models import Batch, BatchStatus
 
-__all__ = ["cut_text", "print_list", "print_whole", "status_text"]
+__all__ = ["cut_text", "print_batch", "print_batches", "status_text"]
 
-_NARROW = 72  # columns below which an id and a status leave no room for a name
-_WIDE = 100  # columns from which the date fits beside a name that can be read
+_NARROW = 72  # columns; with fewer, an id and a status leave no room for a name
+_WIDE = 100  # columns; from here on, the date fits beside a readable name
 
 _STYLES: Mapping[str, str] = {
     BatchStatus.UNINITIALISED: "dim",
@@ -28,19 +28,19 @@ _STYLES: Mapping[str, str] = {
 
 
 def status_text(status: str | None) -> Text:
-    """Return a status in its colour; unseen ones have one too."""
+    """Return a status in its colour; an unseen status has one too."""
     if status is None:
         return Text("-", "dim")
-    return Text(literal(status), _STYLES.get(status, "magenta"))
+    return Text(printable(status), _STYLES.get(status, "magenta"))
 
 
 def cut_text(text: object) -> Text:
-    """Return text that is cut where its column is too narrow."""
-    return Text(literal(text), no_wrap=True, overflow="ellipsis")
+    """Return text that is cut if its column is too narrow."""
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")
 
 
-def print_list(batches: Sequence[Batch]) -> None:
-    """Write a line for each batch."""
+def print_batches(batches: Sequence[Batch]) -> None:
+    """Print a line for each batch."""
     if not _has_room():
         for batch in batches:
             created = f"{batch.created_at:%Y-%m-%dT%H:%M:%SZ}"
@@ -49,14 +49,14 @@ def print_list(batches: Sequence[Batch]) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("id", no_wrap=True)
-    table.add_column("name")  # only a column that may wrap gives way; its cells are cut instead
+    table.add_column("name")  # may wrap, so that it shrinks; its cells are cut instead
     table.add_column("status", no_wrap=True)
     table.add_column("tasks", no_wrap=True, justify="right")
     if console.width >= _WIDE:
         table.add_column("created (UTC)", no_wrap=True)
     for batch in batches:
         cells = (
-            Text(literal(batch.id)),
+            Text(printable(batch.id)),
             cut_text(batch.name),
             status_text(batch.status),
             Text(str(batch.total_task_count)),
@@ -66,8 +66,8 @@ def print_list(batches: Sequence[Batch]) -> None:
     console.print(table)
 
 
-def print_whole(batch: Batch) -> None:
-    """Write a line for each field of a batch."""
+def print_batch(batch: Batch) -> None:
+    """Print a line for each field of a batch."""
     fields = list(_fields(batch.to_dict()))
     if not _has_room():
         for key, value in fields:
@@ -77,8 +77,8 @@ def print_whole(batch: Batch) -> None:
     grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for key, value in fields:
-        shown = status_text(value) if key == "status" else Text(literal(value))
-        grid.add_row(Text(literal(key)), shown)
+        shown = status_text(value) if key == "status" else Text(printable(value))
+        grid.add_row(Text(printable(key)), shown)
     Console().print(grid)
 
 

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from prolific_async import BatchFailedError, BatchStatus, StatusEvent, WaitTimeoutError
-from prolific_async.cli import live
-from prolific_async.cli.board import Ended
-from prolific_async.cli.lines import Lines
-from prolific_async.cli.live import LiveTable
+from prolific_async.cli import table_display
+from prolific_async.cli.table_display import TableDisplay
+from prolific_async.cli.text_display import TextDisplay
+from prolific_async.cli.wait_display import WaitEnd
 from tests import samples
 from tests.cli.conftest import Screen, shown_on
 
 UNINITIALISED, READY, ERROR = BatchStatus.UNINITIALISED, BatchStatus.READY, BatchStatus.ERROR
-News = list[StatusEvent | Ended]
+News = list[StatusEvent | WaitEnd]
 
 
 def poll(batch_id: str, status: BatchStatus, *, next_in: float | None = None) -> StatusEvent:
@@ -25,38 +25,38 @@ def poll(batch_id: str, status: BatchStatus, *, next_in: float | None = None) ->
 
 
 def ready(batch_id: str) -> News:
-    return [poll(batch_id, READY), Ended(batch_id, samples.batch("READY", batch_id))]
+    return [poll(batch_id, READY), WaitEnd(batch_id, samples.batch("READY", batch_id))]
 
 
 def failed(batch_id: str) -> News:
     end = BatchFailedError(batch_id, ERROR, 12.34, 1, (), None)
-    return [poll(batch_id, ERROR), Ended(batch_id, end)]
+    return [poll(batch_id, ERROR), WaitEnd(batch_id, end)]
 
 
 def timed_out(batch_id: str) -> News:
     end = WaitTimeoutError(batch_id, UNINITIALISED, 15.06, 1, ())
-    return [poll(batch_id, UNINITIALISED, next_in=1.0), Ended(batch_id, end)]
+    return [poll(batch_id, UNINITIALISED, next_in=1.0), WaitEnd(batch_id, end)]
 
 
 def frames(ids: Iterable[str], news: Iterable[News]) -> list[list[str]]:
     """Show one piece of news after the other in a table, and return what was drawn each time."""
     out = Screen(io.BytesIO(), "utf-8")
     with redirect_stdout(out):
-        table = LiveTable({batch_id: batch_id for batch_id in ids})
-        with table._shown():
+        table = TableDisplay({batch_id: batch_id for batch_id in ids})
+        with table._open():
             for each in news:
                 table._show(each)
     return [frame.rstrip().splitlines() for frame in shown_on(out).split("batch ")[1:]]
 
 
 def test_lines_tell_when(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines()._show(timed_out("b1"))
+    TextDisplay()._show(timed_out("b1"))
     assert capsys.readouterr().out == "12.3 s\tb1\tUNINITIALISED\n15.1 s\tb1\ttimed out\n"
 
 
 def test_a_table_tells_for_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(table_display, "time", SimpleNamespace(monotonic=lambda: now))
 
     def news() -> Iterator[News]:
         nonlocal now

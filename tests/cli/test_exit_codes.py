@@ -3,8 +3,8 @@
 import pytest
 
 from prolific_async import errors
-from prolific_async.cli.board import ending
-from prolific_async.cli.exits import ExitCode, code_of, worst
+from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
+from prolific_async.cli.wait_display import outcome_name
 
 WAIT = ("some-id", None, 1.0, 1, ())
 HEADERS: dict[str, str] = {}
@@ -36,19 +36,19 @@ NO_ID.failure = ValueError("no id")
     ids=lambda value: type(value).__name__,
 )
 def test_every_error_has_its_code(error: Exception, code: int) -> None:
-    assert code_of(error) == code
+    assert exit_code_of(error) == code
 
 
 def test_every_end_has_its_word() -> None:
-    assert ending(FAILED) == "failed"
-    assert ending(errors.BatchNotSetUpError(*WAIT)) == "not_set_up"
-    assert ending(TIMED_OUT) == "timed_out"
-    assert ending(errors.WaitFailedError(*WAIT)) == "gave_up"
+    assert outcome_name(FAILED) == "failed"
+    assert outcome_name(errors.BatchNotSetUpError(*WAIT)) == "not_set_up"
+    assert outcome_name(TIMED_OUT) == "timed_out"
+    assert outcome_name(errors.WaitFailedError(*WAIT)) == "gave_up"
 
 
 def test_of_many_the_worst_decides() -> None:
-    assert worst([]) is ExitCode.OK
-    assert worst([TIMED_OUT]) is ExitCode.TIMED_OUT
-    assert worst([TIMED_OUT, LOST, TIMED_OUT]) is ExitCode.SERVICE
-    assert worst([TIMED_OUT, LOST, FAILED]) is ExitCode.FAILED
-    assert worst([TIMED_OUT, NO_ID, LOST, FAILED]) is ExitCode.USAGE
+    assert worst_exit_code([]) is ExitCode.OK
+    assert worst_exit_code([TIMED_OUT]) is ExitCode.TIMED_OUT
+    assert worst_exit_code([TIMED_OUT, LOST, TIMED_OUT]) is ExitCode.SERVICE
+    assert worst_exit_code([TIMED_OUT, LOST, FAILED]) is ExitCode.FAILED
+    assert worst_exit_code([TIMED_OUT, NO_ID, LOST, FAILED]) is ExitCode.USAGE
