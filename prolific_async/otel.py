@@ -43,6 +43,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
@@ -197,5 +198,5 @@ def _log_errors() -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 - a bug in tracing is not the call's
-        with suppress(Exception):  # a handler or filter of the application's may raise
+        with suppress(Exception, CancelledError):  # as a log handler may raise, too
             _log.exception("tracing raised; the call goes on")

@@ -282,7 +282,7 @@ def test_backoff_is_imported_in_one_module_only() -> None:
 
 
 EXTRAS = ("__main__.py", "cli", "durable", "fastapi", "otel.py")
-STILL_PRIVATE = {"durable", "fastapi"}  # extras that still import private modules
+STILL_PRIVATE = {"durable"}  # extras that still import private modules
 
 
 def test_the_extras_import_public_names_only() -> None:

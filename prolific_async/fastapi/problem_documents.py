@@ -1,4 +1,4 @@
-"""What a caller of the application is told of an error: one table, and nothing from elsewhere."""
+"""Problem documents (RFC 9457) that answer for the client's errors."""
 
 import logging
 import math
@@ -14,18 +14,17 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
-from prolific_async._logging import log as _log
-from prolific_async._messages import brief
 
-__all__ = ["Problem", "exception_handlers", "problem_of", "responses", "told"]
+__all__ = ["Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
+
+_log = logging.getLogger("prolific_async")
 
 _MEDIA_TYPE = "application/problem+json"
-_SLOW_DOWN = 30
-"""Seconds within which a client has recovered from a 429; the wait when Prolific names none."""
-_LONGEST = 3600
-"""Seconds that a caller is sent away for at most."""
-_BATCH = re.compile(r"/batches/([^/]+)(?:/\w+)?$")
-"""The batch of a path that Prolific was asked."""
+_RETRY_AFTER = 30
+"""Seconds in which a client recovers from a 429; the default where Prolific names none."""
+_LONGEST_RETRY_AFTER = 3600
+_BATCH_PATH = re.compile(r"/batches/([^/]+)(?:/\w+)?$")
+_LOGGED_PATH = 500  # characters
 _WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
 
 
@@ -38,7 +37,7 @@ class Problem:
     detail: str
 
     def document(self) -> dict[str, Any]:
-        """Return it as what is encoded as JSON."""
+        """Return the JSON document."""
         return {"status": self.status, "code": self.code, "detail": self.detail}
 
 
@@ -48,7 +47,7 @@ _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
 _REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
 _UNKNOWN = Problem(
-    502, "outcome_unknown", "It may or may not have been done: look before you send it again."
+    502, "outcome_unknown", "It may or may not have been done: check before you send it again."
 )
 _UNKNOWN_IN_TIME = evolve(_UNKNOWN, status=504)
 
@@ -76,52 +75,58 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
 
 
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
-    """Return what may be told of an error to whoever made a request."""
+    """Return the problem that answers a request for an error."""
     failure = error.failure
     if isinstance(error, errors.WaitFailedError) and isinstance(failure, errors.ProlificError):
         if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
         return problem_of(failure, connection)
-    if isinstance(error, errors.NotFoundError) and not _names(connection, error.path):
+    if isinstance(error, errors.NotFoundError) and not _names_batch(connection, error.path):
         return _MISCONFIGURED
     if isinstance(error, errors.OutcomeUnknownError):
         return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
     return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
 
 
-def _names(connection: HTTPConnection, path: str) -> bool:
-    """Tell whether a request names the batch that Prolific was asked for."""
-    asked = _BATCH.search(path)
-    if asked is None:
+def _names_batch(connection: HTTPConnection, path: str) -> bool:
+    """Return whether a request names the batch of a path of Prolific's."""
+    match = _BATCH_PATH.search(path)
+    if match is None:
         return False
-    batch_id = unquote(asked[1])
+    batch_id = unquote(match[1])
     queried = (value for _, value in connection.query_params.multi_items())
     given = {*map(str, connection.path_params.values()), *queried}
-    # What FastAPI has read of a body; reading it here could wait for ever.
+    # The part of the body that FastAPI has read; reading more could wait for ever.
     body: bytes = getattr(connection, "_body", b"")
     return batch_id in given or batch_id.encode() in body
 
 
-def told(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
-    """Return what may be told of an error, and log the error itself."""
+def log_problem(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
+    """Log an error, and return the problem that answers for it."""
     problem = problem_of(error, connection)
     level = logging.INFO
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         level = logging.ERROR if problem is _MISCONFIGURED else logging.WARNING
-    _log.log(
-        level,
-        "%s was told %r, as %s: %s",
-        brief(connection.url.path),
-        problem.code,
-        type(error).__name__,
-        error,
-        exc_info=error if level > logging.INFO else None,
-    )
+    path = connection.url.path[:_LOGGED_PATH]
+    try:
+        _log.log(
+            level,
+            "%s was told %r, as %s: %s",
+            "".join(char if char.isprintable() else " " for char in path),
+            problem.code,
+            type(error).__name__,
+            error,
+            exc_info=error if level > logging.INFO else None,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001, S110 - a bug in a log handler changes no response
+        pass
     return problem
 
 
 async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Response | None:
-    problem = told(error, connection)
+    problem = log_problem(error, connection)
     is_busy = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(connection, WebSocket) and connection.application_state is not (
         WebSocketState.CONNECTING
@@ -130,28 +135,28 @@ async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Re
             code = _WS_TRY_AGAIN_LATER if is_busy else _WS_INTERNAL_ERROR
             await connection.close(code, problem.detail)
         return None
-    return JSONResponse(
-        problem.document(), problem.status, _when(error, is_busy=is_busy), _MEDIA_TYPE
-    )
+    headers = _retry_after_header(error, is_busy=is_busy)
+    return JSONResponse(problem.document(), problem.status, headers, _MEDIA_TYPE)
 
 
-def _when(error: BaseException, *, is_busy: bool) -> dict[str, str]:
-    """Return the header that says when to come back, where that is known."""
+def _retry_after_header(error: BaseException, *, is_busy: bool) -> dict[str, str]:
     if isinstance(error, errors.WaitFailedError) and error.failure is not None:
         error = error.failure
-    asked = getattr(error, "retry_after", None)
-    if asked is None and is_busy:
-        asked = _SLOW_DOWN
-    return {} if asked is None else {"Retry-After": str(min(math.ceil(asked), _LONGEST))}
+    seconds = getattr(error, "retry_after", None)
+    if seconds is None and is_busy:
+        seconds = _RETRY_AFTER
+    if seconds is None:
+        return {}
+    return {"Retry-After": str(min(math.ceil(seconds), _LONGEST_RETRY_AFTER))}
 
 
 exception_handlers: dict[
     int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
 ] = {errors.ProlificError: _answer}  # type: ignore[dict-item] # a WebSocket may get no Response
-"""What ``FastAPI(exception_handlers=…)`` takes; see the package for the answers."""
+"""Handlers for ``FastAPI(exception_handlers=…)``; ``prolific_async.fastapi`` has a table of them."""
 
 
-def _documented(status: int, problems: list[Problem]) -> dict[str, Any]:
+def _openapi_response(status: int, problems: list[Problem]) -> dict[str, Any]:
     schema = {
         "type": "object",
         "required": ["status", "code", "detail"],
@@ -171,9 +176,9 @@ def _responses() -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[Problem]] = {}
     for problem in dict.fromkeys([*_PROBLEMS.values(), _RESTARTING, _UNKNOWN_IN_TIME]):
         by_status.setdefault(problem.status, []).append(problem)
-    return {status: _documented(status, by_status[status]) for status in sorted(by_status)}
+    return {status: _openapi_response(status, by_status[status]) for status in sorted(by_status)}
 
 
 responses = _responses()
-"""What ``responses=`` of an application, a router or a route takes, so that its OpenAPI document
-tells what ``exception_handlers`` answers."""
+"""Responses of ``exception_handlers`` for the OpenAPI document: ``responses=`` of an application, a
+router or a route."""

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from prolific_async import ProlificClient, ProlificError, errors
 from prolific_async.fastapi import exception_handlers, responses
-from prolific_async.fastapi.problems import problem_of
+from prolific_async.fastapi.problem_documents import problem_of
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import Make
 from tests.fastapi.example.app import create_app

@@ -1,4 +1,4 @@
-"""One client for the process: who owns it, and how routes get at it."""
+"""FastAPI lifespan that owns one client, and dependencies for routes."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -25,19 +25,19 @@ def lifespan(
 ) -> Lifespan:
     """Return a lifespan that owns one client, for ``FastAPI(lifespan=…)``.
 
-    The client is made when the application starts and closed when it has ended. Until its first
-    request it has no session, no task and no connection. A lifespan that uses the client itself
-    makes it itself, and yields ``{"prolific_client": client}`` for ``Client``.
+    The client is made when the application starts and closed when it ends. Until its first request
+    it has no session, no task and no connection. A lifespan of your own that needs the client makes
+    one, and yields ``{"prolific_client": client}`` for ``Client``.
 
     Args:
         own: The application's own lifespan. It starts after the client is made and ends before the
-            client is closed, and what it yields is kept.
-        client: Makes the client, by default ``ProlificClient()`` with the environment's token. A
-            function, as a client that was closed is of no use to an application started again.
+            client is closed, and the state that it yields is kept.
+        client: Function that makes the client, by default ``ProlificClient()`` with the
+            environment's token. It is called at each start, as a closed client cannot be reused.
 
     Raises:
         ValueError: ``own`` is an application, as in ``FastAPI(lifespan=lifespan)``, or ``client``
-            is no function.
+            cannot be called.
         ConfigurationError: When the application starts, as ``ProlificClient`` does.
 
     """
@@ -55,10 +55,10 @@ def lifespan(
 
 
 async def get_client(connection: HTTPConnection) -> ProlificClient:
-    """Return the client that the lifespan owns; ``Client`` depends on it.
+    """Return the client that the lifespan owns; the dependency of ``Client``.
 
     Raises:
-        ConfigurationError: The application was given no such lifespan.
+        ConfigurationError: The application's lifespan has no client.
 
     """
     client = getattr(connection.state, _KEY, None)
@@ -73,4 +73,4 @@ Client = Annotated[ProlificClient, Depends(get_client)]
 """The application's client, as a parameter of a route or WebSocket route."""
 
 BatchId = Annotated[str, AfterValidator(batch_id_of)]
-"""A batch's id, as a parameter; what can be none, such as "..", is a 422."""
+"""A batch's id, as a parameter; an invalid id, such as "..", is answered with 422."""
