@@ -153,7 +153,7 @@ def _retry_after_header(error: BaseException, *, is_busy: bool) -> dict[str, str
 exception_handlers: dict[
     int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
 ] = {errors.ProlificError: _answer}  # type: ignore[dict-item] # a WebSocket may get no Response
-"""Handlers for ``FastAPI(exception_handlers=…)``; ``prolific_async.fastapi`` has a table of them."""
+"""Handlers for ``FastAPI(exception_handlers=…)``; see the table in ``prolific_async.fastapi``."""
 
 
 def _openapi_response(status: int, problems: list[Problem]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is shown of given polls and ends, without a service."""
+"""Displays of given events and ends of waits, without a service."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ def timed_out(batch_id: str) -> News:
 
 
 def frames(ids: Iterable[str], news: Iterable[News]) -> list[list[str]]:
-    """Show one piece of news after the other in a table, and return what was drawn each time."""
+    """Show news in a table, and return the lines of each frame."""
     out = Screen(io.BytesIO(), "utf-8")
     with redirect_stdout(out):
         table = TableDisplay({batch_id: batch_id for batch_id in ids})
@@ -49,12 +49,12 @@ def frames(ids: Iterable[str], news: Iterable[News]) -> list[list[str]]:
     return [frame.rstrip().splitlines() for frame in shown_on(out).split("batch ")[1:]]
 
 
-def test_lines_tell_when(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_begin_with_the_elapsed_time(capsys: pytest.CaptureFixture[str]) -> None:
     TextDisplay()._show(timed_out("b1"))
     assert capsys.readouterr().out == "12.3 s\tb1\tUNINITIALISED\n15.1 s\tb1\ttimed out\n"
 
 
-def test_a_table_tells_for_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elapsed_times_in_a_table_go_on_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(table_display, "time", SimpleNamespace(monotonic=lambda: now))
 
@@ -71,7 +71,7 @@ def test_a_table_tells_for_how_long_it_has_been(monkeypatch: pytest.MonkeyPatch)
     assert elapsed == ["12.3", "12.8", "15.1", "15.1"]
 
 
-def test_what_does_not_fit_the_screen_is_counted_and_what_waits_comes_first() -> None:
+def test_rows_that_do_not_fit_are_hidden_ended_waits_first() -> None:
     done = [f"done-{number}" for number in range(15)]
     broken = [f"broken-{number}" for number in range(2)]
     waiting = [f"waiting-{number}" for number in range(15)]

@@ -1,4 +1,4 @@
-"""The table of exit codes."""
+"""Exit codes of errors, and names of outcomes."""
 
 import pytest
 
@@ -39,14 +39,14 @@ def test_every_error_has_its_code(error: Exception, code: int) -> None:
     assert exit_code_of(error) == code
 
 
-def test_every_end_has_its_word() -> None:
+def test_every_outcome_has_its_name() -> None:
     assert outcome_name(FAILED) == "failed"
     assert outcome_name(errors.BatchNotSetUpError(*WAIT)) == "not_set_up"
     assert outcome_name(TIMED_OUT) == "timed_out"
     assert outcome_name(errors.WaitFailedError(*WAIT)) == "gave_up"
 
 
-def test_of_many_the_worst_decides() -> None:
+def test_the_worst_error_decides() -> None:
     assert worst_exit_code([]) is ExitCode.OK
     assert worst_exit_code([TIMED_OUT]) is ExitCode.TIMED_OUT
     assert worst_exit_code([TIMED_OUT, LOST, TIMED_OUT]) is ExitCode.SERVICE

@@ -1,4 +1,4 @@
-"""One client for the process: its life, what it costs idle, and how routes get at it."""
+"""The lifespan, its one client, and the dependencies of routes."""
 
 import asyncio
 import os
@@ -77,7 +77,9 @@ async def nothing(_app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-async def test_an_own_lifespan_may_yield_nothing_or_the_client_itself(make_client: Make) -> None:
+async def test_the_applications_own_lifespan_may_yield_nothing_or_the_client(
+    make_client: Make,
+) -> None:
     @asynccontextmanager
     async def itself(_app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with make_client() as client:
@@ -109,14 +111,14 @@ async def test_no_token_fails_at_the_start() -> None:
             pass
 
 
-def test_what_is_easily_given_wrongly_is_told_at_once(make_client: Make) -> None:
+def test_likely_mistakes_are_refused_at_once(make_client: Make) -> None:
     with pytest.raises(ValueError, match=r"FastAPI\(lifespan=lifespan\(\)\)"):
         lifespan(FastAPI())  # type: ignore[arg-type] # what lifespan=lifespan comes to
     with pytest.raises(ValueError, match="client must be a function that makes a ProlificClient"):
         lifespan(client=make_client())  # type: ignore[arg-type]
 
 
-async def test_a_router_may_bring_the_lifespan(
+async def test_a_router_may_have_the_lifespan(
     make_client: Make, session: aiohttp.ClientSession
 ) -> None:
     router = APIRouter(lifespan=lifespan(client=make_client))
@@ -131,7 +133,7 @@ async def test_a_router_may_bring_the_lifespan(
         assert await answer.json() is True
 
 
-async def test_applications_in_one_process_have_a_client_each(
+async def test_each_application_of_a_process_has_its_own_client(
     make_client: Make, session: aiohttp.ClientSession
 ) -> None:
     def make() -> FastAPI:
@@ -197,7 +199,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     assert f"ImportError: prolific_async.fastapi {needed}" in done.stderr
 
 
-async def test_an_application_without_the_lifespan_is_told(
+async def test_a_missing_lifespan_is_reported(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = FastAPI(exception_handlers=exception_handlers)
@@ -224,7 +226,7 @@ async def test_a_mounted_application_has_the_same_client(
         assert await answer.json() is True
 
 
-async def test_a_test_may_put_another_client_in_its_place(
+async def test_a_test_may_override_the_client(
     client: ProlificClient, make_client: Make, session: aiohttp.ClientSession
 ) -> None:
     app = FastAPI(lifespan=lifespan(client=make_client))
@@ -238,7 +240,7 @@ async def test_a_test_may_put_another_client_in_its_place(
         assert await answer.json() == id(client)
 
 
-async def test_waits_are_those_of_the_client_that_a_test_puts_in_its_place(
+async def test_wait_events_use_the_client_of_an_override(
     sim: Simulator, source: str, client: ProlificClient, session: aiohttp.ClientSession
 ) -> None:
     app = create_app()

@@ -1,4 +1,4 @@
-"""What a caller is told of each error, and what not."""
+"""Problem documents that answer for each error."""
 
 import logging
 from typing import Annotated, Any
@@ -40,7 +40,7 @@ def pooled(error: ProlificError) -> ProlificError:
 LOST = errors.ConnectionLostError("POST", PATH, "r")
 LATE = errors.RequestTimeoutError("POST", PATH, "r")
 
-ANSWERS: list[tuple[ProlificError, int, str]] = [
+PROBLEMS: list[tuple[ProlificError, int, str]] = [
     (errors.ConfigurationError("x"), 500, "misconfigured"),
     (errors.ConnectError("GET", PATH, "r"), 502, "unreachable"),
     (LOST, 502, "unreachable"),
@@ -84,9 +84,9 @@ def answering(error: ProlificError) -> FastAPI:
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "code"), ANSWERS, ids=lambda one: getattr(type(one), "__name__", str(one))
+    ("error", "status", "code"), PROBLEMS, ids=lambda one: getattr(type(one), "__name__", str(one))
 )
-def test_each_error_has_its_answer(error: ProlificError, status: int, code: str) -> None:
+def test_each_error_has_its_problem(error: ProlificError, status: int, code: str) -> None:
     problem = problem_of(error, asked({"batch_id": "b/1"}))
     assert (problem.status, problem.code) == (status, code)
     documented = responses[status]["content"]["application/problem+json"]["schema"]["properties"]
@@ -95,8 +95,8 @@ def test_each_error_has_its_answer(error: ProlificError, status: int, code: str)
     assert documented.keys() == problem.document().keys()
 
 
-def test_every_error_that_is_raised_is_answered() -> None:
-    answered = {type(error) for error, _, _ in ANSWERS}
+def test_every_error_has_a_problem() -> None:
+    answered = {type(error) for error, _, _ in PROBLEMS}
     raised = {
         kind
         for kind in vars(errors).values()
@@ -106,7 +106,7 @@ def test_every_error_that_is_raised_is_answered() -> None:
     assert answered == raised - roots
 
 
-def test_the_openapi_document_tells_what_is_answered(make_client: Make) -> None:
+def test_the_openapi_document_has_the_problems(make_client: Make) -> None:
     operation = create_app(client=make_client).openapi()["paths"]["/copies/{batch_id}"]["get"]
     told = operation["responses"]
     assert told.keys() == {"200", "400", "404", "409", "422", "500", "502", "503", "504"}
@@ -128,7 +128,7 @@ def test_the_openapi_document_tells_what_is_answered(make_client: Make) -> None:
         ({"poll": "status"}, b"of=batches&version=v1", 500),
     ],
 )
-def test_a_404_is_one_only_of_a_batch_that_the_request_names(
+def test_a_404_is_passed_on_only_for_a_batch_that_the_request_names(
     path: dict[str, Any], query: bytes, status: int
 ) -> None:
     assert problem_of(api(errors.NotFoundError, 404), asked(path, query)).status == status
@@ -148,7 +148,7 @@ async def test_a_batch_may_be_named_in_the_body(
         assert answer.status == status
 
 
-async def test_a_404_of_a_list_is_none_of_a_batch(
+async def test_a_404_of_a_list_is_a_misconfiguration(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     sim.inject("GET", "/batches", Fault(404))
@@ -159,7 +159,7 @@ async def test_a_404_of_a_list_is_none_of_a_batch(
         )
 
 
-async def test_a_handler_of_the_applications_own_goes_first(
+async def test_a_handler_of_the_application_takes_precedence(
     session: aiohttp.ClientSession,
 ) -> None:
     app = answering(errors.OutcomeUnknownError("POST", PATH))
@@ -182,7 +182,7 @@ async def test_a_path_is_logged_as_one_printable_line(
     assert record.getMessage() == "/a b [31m was told 'misconfigured', as ConfigurationError: x"
 
 
-async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
+async def test_a_response_holds_a_fixed_sentence_and_the_log_the_error(
     sim: Simulator,
     backend: str,
     session: aiohttp.ClientSession,
@@ -205,7 +205,7 @@ async def test_an_answer_holds_a_fixed_sentence_and_the_log_the_error(
     assert sim.token not in caplog.text
 
 
-async def test_what_passes_by_itself_is_a_warning(
+async def test_a_time_out_is_logged_as_a_warning(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = answering(errors.WaitTimeoutError(*WAIT))
@@ -215,7 +215,7 @@ async def test_what_passes_by_itself_is_a_warning(
     assert record.levelno == logging.WARNING
 
 
-async def test_a_callers_own_mistake_is_no_error_in_the_log(
+async def test_an_unknown_batch_is_logged_as_info(
     backend: str, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "prolific_async")
@@ -236,7 +236,7 @@ async def test_a_log_that_raises_changes_no_answer(session: aiohttp.ClientSessio
         assert (await answer.json(content_type=None))["code"] == "not_ready_in_time"
 
 
-async def test_what_can_be_no_id_is_the_callers_mistake(
+async def test_an_invalid_id_is_answered_with_422(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     async with session.get(f"{backend}/copies/%01") as answer:
@@ -248,7 +248,7 @@ async def test_what_can_be_no_id_is_the_callers_mistake(
     ("headers", "told"),
     [({"Retry-After": "60.5"}, "61"), ({}, "30"), ({"Retry-After": "9" * 30}, "3600")],
 )
-async def test_busy_says_when_to_come_back(
+async def test_busy_has_retry_after(
     sim: Simulator,
     backend: str,
     session: aiohttp.ClientSession,
@@ -261,7 +261,7 @@ async def test_busy_says_when_to_come_back(
 
 
 @pytest.mark.parametrize(("headers", "told"), [({"Retry-After": "120"}, "120"), ({}, None)])
-async def test_a_failing_service_that_says_when_to_come_back_is_passed_on(
+async def test_retry_after_of_a_failing_service_is_passed_on(
     sim: Simulator,
     backend: str,
     session: aiohttp.ClientSession,
@@ -273,7 +273,7 @@ async def test_a_failing_service_that_says_when_to_come_back_is_passed_on(
         assert (answer.status, answer.headers.get("Retry-After")) == (502, told)
 
 
-async def test_a_wait_that_found_prolific_busy_says_when_to_come_back_too(
+async def test_a_wait_that_was_rate_limited_has_retry_after(
     session: aiohttp.ClientSession,
 ) -> None:
     refused = errors.RateLimitedError(429, "GET", PATH, None, None, None, "", 7.0, {})
@@ -282,7 +282,7 @@ async def test_a_wait_that_found_prolific_busy_says_when_to_come_back_too(
         assert (answer.status, answer.headers["Retry-After"]) == (503, "7")
 
 
-async def test_a_copy_of_unknown_fate_is_said_to_be_one(
+async def test_a_duplicate_of_unknown_outcome_is_answered_with_502(
     sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
 ) -> None:
     sim.inject("POST", "/duplicate", Fault(reset="before"))
@@ -314,7 +314,7 @@ def busy(*, accepts: bool) -> FastAPI:
     return app
 
 
-async def test_a_websocket_is_sent_away_when_prolific_is_busy(
+async def test_a_websocket_is_closed_when_prolific_is_busy(
     session: aiohttp.ClientSession,
 ) -> None:
     async with serving(busy(accepts=True)) as url, session.ws_connect(url) as socket:
@@ -332,7 +332,7 @@ async def test_a_websocket_is_refused_when_prolific_is_busy(
     assert refused.value.headers["Retry-After"] == "30"
 
 
-async def test_a_websocket_that_has_gone_is_left_alone(
+async def test_a_closed_websocket_is_not_closed_again(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = FastAPI(exception_handlers=exception_handlers)

@@ -1,4 +1,4 @@
-"""Waits as server-sent events, watched by what keeps to the standard as browsers do."""
+"""Server-sent events of waits, read by a client that follows the standard."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def quiet(sim: Simulator) -> None:
                 await asyncio.sleep(PATIENT_POLL.maximum)
 
 
-async def test_each_poll_is_told_and_then_the_end(
+async def test_each_poll_is_an_event_before_the_end(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = processing(sim)
@@ -47,7 +47,7 @@ async def test_each_poll_is_told_and_then_the_end(
     assert 1000 <= browser.told_retry <= 3000
 
 
-async def test_a_browser_that_comes_back_after_the_end_is_told_to_stop(
+async def test_a_browser_that_reconnects_after_the_end_is_stopped(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     browser = Browser(session, f"{backend}/copies/{processing(sim)}/events")
@@ -73,7 +73,7 @@ async def test_a_stream_is_kept_alive(
     await asyncio.wait([watching])
 
 
-async def test_a_failure_is_told_without_the_services_words(
+async def test_a_failed_event_holds_none_of_the_services_text(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = processing(sim)
@@ -100,7 +100,7 @@ async def test_a_failure_is_told_without_the_services_words(
 
 
 @pytest.mark.parametrize("poll", [PollPolicy(initial=0.01, maximum=0.01, timeout=0.05)])
-async def test_a_time_out_is_an_end(
+async def test_a_time_out_ends_the_stream(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = endless(sim)
@@ -111,7 +111,7 @@ async def test_a_time_out_is_an_end(
     assert browser.answers == [200, 204]
 
 
-async def test_an_unknown_batch_is_told_as_such(
+async def test_an_unknown_batch_is_a_failed_event(
     backend: str, session: aiohttp.ClientSession
 ) -> None:
     browser = Browser(session, f"{backend}/copies/nobody's/events")
@@ -119,7 +119,7 @@ async def test_an_unknown_batch_is_told_as_such(
     assert browser.events[-2].data["code"] == "no_such_batch"
 
 
-async def test_of_many_batches_the_unknown_one_is_told_as_such(
+async def test_an_unknown_batch_among_many_is_a_failed_event(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     known = sim.add_batch(status="READY")
@@ -129,7 +129,7 @@ async def test_of_many_batches_the_unknown_one_is_told_as_such(
     assert failed.data["code"] == "no_such_batch"
 
 
-async def test_many_batches_share_a_stream_and_each_end_is_told_when_it_comes(
+async def test_many_batches_share_a_stream(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     good, bad, last = processing(sim), processing(sim), endless(sim)
@@ -162,7 +162,7 @@ async def test_a_browser_that_goes_away_ends_only_its_own_wait(
     assert "READY" not in leaving.statuses
 
 
-async def test_nothing_is_left_of_the_last_browser(
+async def test_the_last_browser_leaves_no_wait(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = endless(sim)
@@ -175,7 +175,7 @@ async def test_nothing_is_left_of_the_last_browser(
     await quiet(sim)
 
 
-async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
+async def test_a_browser_that_stops_reading_and_goes_away_leaves_no_wait(
     sim: Simulator, source: str, client: ProlificClient
 ) -> None:
     batch_id = endless(sim)
@@ -196,7 +196,7 @@ async def test_a_browser_that_reads_no_more_and_goes_away_leaves_nothing(
     await quiet(sim)
 
 
-async def test_what_a_slow_browser_has_not_read_is_replaced_by_what_is_newer(
+async def test_newer_events_replace_those_that_a_slow_browser_has_not_read(
     sim: Simulator, source: str, client: ProlificClient
 ) -> None:
     batch_id = endless(sim)
@@ -215,7 +215,7 @@ async def test_what_a_slow_browser_has_not_read_is_replaced_by_what_is_newer(
     assert b"event: end" in connection.body
 
 
-async def test_a_middleware_does_not_keep_the_waits_of_a_browser_that_has_gone(
+async def test_waits_of_a_browser_that_has_gone_end_behind_a_middleware(
     sim: Simulator, source: str, make_client: Make, session: aiohttp.ClientSession
 ) -> None:
     app = create_app(PATIENT_POLL, make_client)
@@ -246,7 +246,7 @@ async def test_a_service_that_stops_ends_streams_without_an_end(
         await asyncio.wait([watching])
 
 
-async def test_many_browsers_of_one_batch_cost_the_polls_of_one(
+async def test_many_browsers_of_one_batch_share_its_polls(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batch_id = endless(sim)
