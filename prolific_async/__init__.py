@@ -20,6 +20,7 @@ ERROR    what is a bug, with its traceback: in an ``on_event`` of yours, or of o
 """
 
 from prolific_async._version import __version__
+from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
 from prolific_async.errors import (
     APIStatusError,
@@ -55,7 +56,9 @@ __all__ = [
     "Batch",
     "BatchFailedError",
     "BatchNotSetUpError",
+    "BatchOrId",
     "BatchStatus",
+    "Batches",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",

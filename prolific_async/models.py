@@ -116,6 +116,10 @@ class Batch(WireModel):
     def __hash__(self) -> int:
         return hash(self.id)
 
+    def __repr__(self) -> str:
+        """Show what tells batches apart, in one line; ``to_dict`` shows all of it."""
+        return f"<Batch {self.id} {self.name!r} {self.status}, {self.total_task_count} tasks>"
+
     def bind(self, batches: prolific_async.batches.Batches) -> Self:
         """Give the verbs a client; the client does this itself with what it returns."""
         object.__setattr__(self, "_batches", batches)

@@ -219,14 +219,16 @@ class TestValue:
         for model in (Batch, DatasetRef, TaskDetails):
             assert public.isdisjoint(model.__mro__[1:])
 
-    def test_its_text_begins_with_the_id_and_holds_no_empty_extra(self) -> None:
-        assert repr(a_batch()).startswith("Batch(id='b-1', created_at=")
-        assert "extra" not in repr(a_batch(extra={}))
-        assert repr(a_batch(extra={"new": [2]})).endswith(", extra={'new': [2]})")
+    def test_the_repr_of_a_batch_is_one_short_line(self) -> None:
+        ready = a_batch(status=BatchStatus.READY, total_task_count=40, extra={"new": ["long"] * 99})
+        assert repr(ready) == "<Batch b-1 'Original' READY, 40 tasks>"
+        assert "\n" not in repr(a_batch(name="two\nlines"))
 
-    def test_a_batch_built_by_hand_names_its_fields(self) -> None:
-        assert "b-1" in repr(a_batch())
-        assert "Original" in repr(a_batch())
+    def test_the_repr_of_a_nested_model_shows_fields_and_what_has_no_name(self) -> None:
+        assert repr(DatasetRef("d-1", 3)) == (
+            "DatasetRef(id='d-1', total_datapoint_count=3, filename=None)"
+        )
+        assert repr(DatasetRef("d-1", 3, extra={"new": [2]})).endswith(", extra={'new': [2]})")
 
 
 async def all_events(batch: Batch) -> Any:

@@ -14,7 +14,9 @@ import prolific_async
 from prolific_async import (
     APIStatusError,
     Batch,
+    Batches,
     BatchFailedError,
+    BatchOrId,
     BatchStatus,
     ConnectError,
     DatasetRef,
@@ -119,6 +121,17 @@ async def waits(client: ProlificClient, batch: Batch, uuid: UUID, flag: bool) ->
     assert_type(await anext(watched), StatusEvent)
     await batches.wait_until_ready(batch, timeout="10")  # type: ignore[arg-type]
     await batches.wait_until_ready(batch, 10)  # type: ignore[call-arg]
+
+
+async def helper_of_a_caller(batches: Batches, batch: BatchOrId) -> Batch:
+    return await batches.wait_until_ready(batch)
+
+
+async def calls_of_the_helper(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    await helper_of_a_caller(client.batches, batch)
+    await helper_of_a_caller(client.batches, "b-1")
+    await helper_of_a_caller(client.batches, uuid)
+    await helper_of_a_caller(client.batches, 1)  # type: ignore[arg-type]
 
 
 async def bound_verbs(batch: Batch, uuid: UUID) -> None:
