@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -49,7 +50,7 @@ class Trace:
     @property
     def moves(self) -> int:
         modules = [step.module for step in self.steps]
-        return sum(one != other for one, other in zip(modules, modules[1:], strict=False))
+        return sum(one != other for one, other in pairwise(modules))
 
     @property
     def modules(self) -> set[str]:

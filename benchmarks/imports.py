@@ -1,8 +1,8 @@
-"""What `import prolific_async` costs beside `import aiohttp`: CPU of fresh interpreters.
+"""Measures the CPU time of `import prolific_async` beside `import aiohttp`, in fresh interpreters.
 
-"process" is the whole life of the interpreter, user and system time, start and end included;
-"import" is the statement alone, as the interpreter itself sees it. "nothing" shows what an
-interpreter costs anyway, "aiohttp, again" the noise.
+"process" is the user and system time of the whole interpreter, start and end included; "import" is
+that of the statement alone. "nothing" shows the cost of an interpreter that imports neither, and
+"aiohttp, again" the noise.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks.harness import Race, machine, report
+from benchmarks.comparison import Comparison, report
+from benchmarks.tables import machine
 
 PROGRAM = """
 from time import process_time
@@ -37,7 +38,7 @@ def cpu_of_children() -> float:
 
 
 def measure(statement: str) -> dict[str, float]:
-    """The CPU seconds of an interpreter that runs `statement`, and of the statement."""
+    """Return the CPU seconds of an interpreter that runs `statement`, and of the statement."""
     command = [sys.executable, "-c", PROGRAM.format(statement=statement)]
     before = cpu_of_children()
     child = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True)
@@ -51,12 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
 
-    outcome = Race("import", tuple(STATEMENTS), (("process", "aiohttp"), ("import", "aiohttp")))
+    ratios = (("process", "aiohttp"), ("import", "aiohttp"))
+    comparison = Comparison("import", tuple(STATEMENTS), ratios)
     for statement in STATEMENTS.values():
-        measure(statement)  # compiles what isn't yet
-    for subject in outcome.turns(2 if options.quick else options.rounds):
-        outcome.add(subject, **measure(STATEMENTS[subject]))
-    report([outcome], machine("aiohttp"), as_json=options.json, unit=("ms", 1e3))
+        measure(statement)  # compiles every module to bytecode
+    for subject in comparison.turns(2 if options.quick else options.rounds):
+        comparison.add(subject, **measure(STATEMENTS[subject]))
+    report([comparison], machine("aiohttp"), as_json=options.json, unit=("ms", 1e3))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a wait costs inside the poller, where no task, no HTTP and no history of events is counted.
+"""Measures what a wait costs inside the poller, without tasks, HTTP and the history of events.
 
-Beside it, in the same run: a future for each wait in a heap of times, which is the least that any
-poller must hold, and a task asleep for each wait, which is what a loop of its own holds at least.
+For comparison, in the same run: one future for each wait in a heap of times, the least that any
+poller must keep, and one sleeping task for each wait, the least that a loop of its own keeps.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from typing import Any
 
 import attrs
 
-from benchmarks.harness import machine, markdown
+from benchmarks.tables import machine, markdown, one_line
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.poll_result import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.wait import Wait
 
-AT_REST = 3600.0  # a gap that nobody lives to see the end of
+AT_REST = 3600.0  # longer than any run
 GAP = 0.2
 PENDING = PollResult(BatchStatus.PROCESSING)
 
@@ -34,11 +34,11 @@ class Figures:
     subject: str
     waits: int
     memory: float
-    "Bytes of the Python heap for each wait that has polled once, its history left out."
+    "Bytes of the Python heap for each wait after its first poll, without its history."
     start: float
     "CPU seconds for each wait."
     poll: float | None = None
-    "CPU seconds for each wait and poll its group, when nothing has changed."
+    "CPU seconds for each wait and poll of its group, when nothing has changed."
 
 
 def ids(waits: int) -> list[str]:
@@ -46,7 +46,7 @@ def ids(waits: int) -> list[str]:
 
 
 class Polling:
-    """An poller whose polls cost nothing and show nothing new, and that counts them."""
+    """A poller whose polls cost nothing and show nothing new; counts them."""
 
     def __init__(self, keys: Sequence[str], gap: float) -> None:
         self.polls = 0
@@ -127,7 +127,7 @@ async def at_rest(subject: str, waits: int) -> float:
     gc.collect()
     tracemalloc.start()
     kept: Any = start()
-    await asyncio.sleep(GAP)  # tasks are asleep then, and waits have polled
+    await asyncio.sleep(GAP)  # by then tasks sleep and waits have polled
     for wait in kept if subject == OURS else ():
         wait._events = None  # noqa: SLF001 - there is no other way to leave it out
     memory = tracemalloc.get_traced_memory()[0]
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         figures = [attrs.asdict(each) for of_size in ran for each in of_size]
         print(json.dumps({"machine": about, "figures": figures}, indent=1))
         return
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print(one_line(about))
     for of_size in ran:
         print(f"\n{table(of_size)}")
 

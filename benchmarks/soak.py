@@ -1,10 +1,9 @@
-"""Nothing lost, doubled or left behind: rounds of duplicate, setup and wait, for a long time.
+"""Soak test: rounds of duplicate, setup and wait for a long time, under random faults.
 
-A simulated service in another process spoils a good part of the requests, callers lose patience,
-clients are closed under those who use them. After each epoch, a second or two of one mood of the
-service, what the callers were told is held against what the service did; and with all clients
-closed, tasks, timers, file descriptors and memory against what they were after the warm-up. Exits
-with 1 when anything is amiss.
+A simulated service in another process spoils many of the requests, callers cancel their calls, and
+clients are closed while in use. After each epoch (a second or two with one rate of faults) what the
+callers were told is compared with what the service did. With all clients closed, tasks, timers,
+file descriptors and memory are compared with those after the warm-up. Exits with 1 on any finding.
 """
 
 import argparse
@@ -23,24 +22,24 @@ from typing import Any
 
 import attrs
 
-from benchmarks.harness import machine
 from benchmarks.soak_rounds import Book, Clients, Rounds
 from benchmarks.soak_server import MAY_HAVE_RUN, Handle, soaked
+from benchmarks.tables import machine
 from prolific_async.simulator.records import UNINITIALISED
 
 WORKERS = 16
 EPOCH = 1.5  # seconds in which new rounds begin
-REPLACED = 0.02  # share of rounds after which a client is closed and made anew
-WARM_UP = 0.25  # share of the epochs at the beginning, in which caches are filled
-# Growth from the warm-up to the end that counts as none.
+REPLACED = 0.02  # share of rounds after which a client is replaced
+WARM_UP = 0.25  # share of the epochs, at the beginning, in which caches fill
+# Growth from the warm-up to the end that is tolerated.
 OBJECTS = 1.01
 RSS = 1.05
-RSS_AT_LEAST = 8 * 2**20  # bytes, which the allocator may come to hold however short a run is
+RSS_AT_LEAST = 8 * 2**20  # bytes that the allocator may keep, however short the run
 
 
 @attrs.frozen
 class Sample:
-    """What the process holds while no client is open."""
+    """The resources of the process while no client is open."""
 
     rss: int
     objects: int
@@ -50,12 +49,12 @@ class Sample:
 
     @classmethod
     async def take(cls) -> "Sample":
-        await asyncio.sleep(0.01)  # transports close their sockets a turn later
+        await asyncio.sleep(0.01)  # transports close their sockets one loop iteration later
         gc.collect()
         loop: Any = asyncio.get_running_loop()
         return cls(
             rss=_resident(),
-            # But for the samples themselves, which pile up.
+            # Without the samples themselves, whose number grows.
             objects=sum(type(one) is not cls for one in gc.get_objects()),
             fds=_descriptors(),
             tasks=len(asyncio.all_tasks()) - 1,
@@ -64,7 +63,7 @@ class Sample:
 
 
 def _resident() -> int:
-    """Return the bytes of this process in memory, as Linux tells them."""
+    """Return the resident memory of this process in bytes; Linux only."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -85,7 +84,7 @@ class Tally:
     problems: list[str] = attrs.field(factory=list)
 
     def add(self, book: Book, truth: dict[str, Any]) -> None:
-        """Add an epoch: what its callers were told, and what the service says of it."""
+        """Add an epoch: what its callers were told, and what the service did."""
         returned = set(book.returned)
         untold = Counter(_untold(book, truth).values())
         self.counts.update(
@@ -117,13 +116,13 @@ class Tally:
 
 
 def _untold(book: Book, truth: dict[str, Any]) -> dict[str, str]:
-    """Return the copies that nobody was told of, and the keys of the calls that made them."""
+    """Return the copies that no caller was told of, and the keys of the calls that made them."""
     told = book.returned.keys() | book.candidates
     return {copy: key for copy, (key, _) in truth["copies"].items() if copy not in told}
 
 
 def audit(book: Book, truth: dict[str, Any]) -> list[str]:
-    """Hold what callers were told against what the service did."""
+    """Compare what callers were told with what the service did; return the problems."""
     statuses = {copy: status for copy, (_, status) in truth["copies"].items()}
     told = book.returned.keys() | book.candidates
     problems = [f"{copy} was returned {n} times" for copy, n in book.returned.items() if n > 1]
@@ -131,7 +130,7 @@ def audit(book: Book, truth: dict[str, Any]) -> list[str]:
     secret = Counter(_untold(book, truth).values()) - (book.cancelled + book.unlisted)
     problems += [f"copies of {key} that nobody was told of: {n}" for key, n in secret.items()]
     for key, posts in truth["posts"].items():
-        # Each call sends one POST that may have run, and it is the call's last.
+        # A call ends with the first of its POSTs that may have run.
         calls = book.calls[key]
         if any(posts.split(MAY_HAVE_RUN, calls)[calls:]):
             problems.append(f"{calls} duplicates of {key} sent {posts}")
@@ -161,7 +160,7 @@ def _median(samples: Sequence[Sample], what: str) -> int:
 
 
 def left_behind(samples: Sequence[Sample]) -> list[str]:
-    """Hold what the process holds at the end against what it held after the warm-up."""
+    """Compare the resources at the end with those after the warm-up; return the problems."""
     problems = [
         f"{number} {what} left with every client closed, after {epoch} epochs"
         for epoch, sample in enumerate(samples, 1)
@@ -181,7 +180,7 @@ def left_behind(samples: Sequence[Sample]) -> list[str]:
 
 
 async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> None:
-    """Play rounds for a while, close every client, and hold both sides against each other."""
+    """Run rounds for a while, close every client, and compare callers with service."""
     plan = service.ask("epoch")
     book = Book()
     clients = Clients(service.url, draw)
@@ -189,7 +188,7 @@ async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> No
     end = min(until, time.monotonic() + EPOCH)
 
     async def work() -> None:
-        await rounds.play()  # however late it has become
+        await rounds.play()  # one round even when the time is over
         while time.monotonic() < end:
             if draw.random() < REPLACED:
                 await clients.replace()
@@ -220,7 +219,7 @@ async def soak(seconds: float, seed: int) -> Tally:
 
 
 def shown(report: dict[str, Any]) -> str:
-    """The report as lines of text."""
+    """Return the report as lines of text."""
     return "\n".join(
         f"{name}: "
         + (

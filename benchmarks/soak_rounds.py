@@ -1,7 +1,6 @@
-"""Rounds of duplicate, setup and wait as a service makes them, and a book of what they came to.
+"""The workload of the soak test: rounds of duplicate, setup and wait, and their outcomes.
 
-A round may lose patience at any verb, which cancels it there, and the client that it uses may be
-closed and made anew meanwhile.
+A round may cancel any of its calls, and its client may be closed and replaced meanwhile.
 """
 
 import asyncio
@@ -37,14 +36,14 @@ from prolific_async.simulator.records import ERROR, READY
 T = TypeVar("T")
 
 WAIT = 5.0  # seconds for a wait; a set-up is over in a tenth of a second, or after four polls
-LOST = 15.0  # seconds after which a call that has not ended is given up as hanging
+LOST = 15.0  # seconds after which a call counts as hanging
 CLIENTS = 4
-IMPATIENT = 0.15  # share of verbs that are cancelled if they take long
-PATIENCE = 0.05  # seconds of patience that those have on average
+IMPATIENT = 0.15  # share of calls that are cancelled if they take long
+PATIENCE = 0.05  # mean seconds until they are cancelled
 _POLL = PollPolicy(initial=0.01, maximum=0.05, timeout=WAIT, not_found_grace=0.2)
 _RETRY = RetryPolicy(initial=0.005, maximum=0.05, retry_after_cap=0.1)
 
-# Lists that the duplicate under way was answered with, whole and true.
+# URLs of the list requests of the current duplicate that met no fault.
 _lists: ContextVar[list[str]] = ContextVar("_lists")
 
 
@@ -56,7 +55,7 @@ async def _note_list(
 
 
 class Clients:
-    """A few clients of all kinds that rounds share, any of which may be closed at any time."""
+    """A few clients with various settings that rounds share; any may be closed at any time."""
 
     def __init__(self, url: str, draw: Random) -> None:
         self._url = url
@@ -72,7 +71,7 @@ class Clients:
         return any(client is one for one, _ in self._open)
 
     async def replace(self) -> None:
-        """Close a client under those who use it, and have a new one in its place."""
+        """Close a client while it is in use, and put a new one in its place."""
         place = self._draw.randrange(CLIENTS)
         old, self._open[place] = self._open[place], self._make()
         self.made += 1
@@ -110,7 +109,7 @@ async def _close(client: ProlificClient, session: aiohttp.ClientSession | None) 
 
 @attrs.define
 class Book:
-    """What the rounds of an epoch were told. A key is a source and the name of its copy."""
+    """What the rounds of an epoch were told; a key is a source and the name of its copy."""
 
     rounds: int = 0
     outcomes: Counter[str] = attrs.field(factory=Counter)
@@ -118,7 +117,7 @@ class Book:
     returned: Counter[str] = attrs.field(factory=Counter)
     candidates: set[str] = attrs.field(factory=set)
     cancelled: Counter[str] = attrs.field(factory=Counter)
-    # Calls that know of no copy, since they could not be shown a list.
+    # Calls that could not know of their copy, since no list request succeeded.
     unlisted: Counter[str] = attrs.field(factory=Counter)
     accepted: set[str] = attrs.field(factory=set)
     ends: dict[str, str] = attrs.field(factory=dict)
@@ -127,7 +126,7 @@ class Book:
 
 @attrs.frozen
 class Outcome(Generic[T]):
-    """What became of a verb: its result, its error, or neither when it was cancelled."""
+    """The outcome of a call: its result, its error, or neither when it was cancelled."""
 
     result: T | None = None
     failure: ProlificError | None = None
@@ -141,7 +140,7 @@ class Outcome(Generic[T]):
 
 
 class Rounds:
-    """The rounds of one epoch: a stretch of one mood of the service."""
+    """The rounds of one epoch, in which the service has one rate of faults."""
 
     def __init__(self, book: Book, plan: dict[str, Any], clients: Clients, draw: Random) -> None:
         self._book = book
@@ -154,7 +153,7 @@ class Rounds:
         self._set_up: list[Batch] = []
 
     async def play(self) -> None:
-        """Make one round, however far it comes."""
+        """Make one round: duplicate, setup and a wait, up to the first failure."""
         self._book.rounds += 1
         client = self._clients.pick()
         copy = await self._duplicate(client)
@@ -182,7 +181,7 @@ class Rounds:
         return outcome.result
 
     def _source_and_name(self, client: ProlificClient) -> tuple[str, str | None]:
-        """Draw what to copy: alone, among others, or under a name that another call has too."""
+        """Draw a source and a name; some sources are used once, some names by several calls."""
         chance = self._draw.random()
         if chance < 0.2 and self._alone:
             return self._alone.pop(), None
@@ -204,7 +203,7 @@ class Rounds:
         self._judge(copy.id, await self._try("wait", client.batches.wait_until_ready(copy)))
 
     async def _share(self, client: ProlificClient, copy: Batch) -> None:
-        """Wait several times for one batch; one that loses patience must not end the others."""
+        """Wait several times for one batch; cancelling one wait must not end the others."""
         await asyncio.gather(*(self._wait(client, copy) for _ in range(3)))
 
     async def _wait_all(self, client: ProlificClient, copy: Batch) -> None:
@@ -242,7 +241,7 @@ class Rounds:
         self._judge(copy.id, outcome)
 
     def _judge(self, batch_id: str, outcome: Outcome[Any]) -> None:
-        """Note how a wait for a batch that was set up ended, and whether it may end so."""
+        """Record how the wait for a batch that was set up ended, or the problem if it must not."""
         match outcome.failure:
             case None if not outcome.was_cancelled:
                 self._book.ends[batch_id] = READY
@@ -250,13 +249,13 @@ class Rounds:
                 self._book.ends[batch_id] = ERROR
             case BatchNotSetUpError():
                 self._book.problems.append(f"{batch_id} was set up, but {outcome.failure}")
-            # One whose newest poll failed could not know: a client of two connections, which makes
-            # one poll of a time, has few of them in an outage.
+            # If the newest poll failed, the wait could not know: a client with two connections
+            # makes one poll at a time, so few succeed in an outage.
             case WaitTimeoutError(__cause__=None) if not self._slows:
                 self._book.problems.append(f"the end was missed: {outcome.failure}")
 
     async def _try(self, verb: str, call: Awaitable[T]) -> Outcome[T]:
-        """Await a verb, perhaps with little patience; never for ever."""
+        """Await a call, which may be cancelled early and is never awaited for ever."""
         draw = self._draw
         impatient = draw.random() < IMPATIENT
         patience = draw.expovariate(1 / PATIENCE) if impatient else LOST

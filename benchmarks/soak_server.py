@@ -1,7 +1,7 @@
-"""The simulator in a process of its own, where a good part of the requests meets a drawn fault.
+"""The service of the soak test: the simulator in a process of its own, with random faults.
 
-It is told what to do by lines on its standard input: "epoch" empties it, draws how rough the next
-stretch is going to be, and tells of new sources; "truth" tells what has become of them.
+It reads commands from its standard input, one on each line: "epoch" empties it, draws the rate of
+faults and prints the sources to copy; "truth" prints what it did since.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks.canned import Served, server_process
+from benchmarks.static_server import ServerProcess, server_process
 from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately
 from prolific_async.simulator.backstage import Backstage
 from prolific_async.simulator.endings import Ending
@@ -33,9 +33,9 @@ from prolific_async.simulator.state import State
 
 TOKEN = "soak-token"
 UNSPOILT = "X-Unspoilt"
-"""The header of the answers that are whole, in time and true."""
+"""A header of the responses that met no fault."""
 REQUEST_TIMEOUT = 0.3
-"""Seconds that an answer may take; some take longer."""
+"""Seconds that a response may take; some take longer."""
 
 REFUSED, MAY_HAVE_RUN = "-", "+"
 DEFAULT_NAME = "the default name"
@@ -47,12 +47,12 @@ _GATEWAY = (500, 502, 503, 504)
 
 
 def key_of(source_id: str, name: str | None) -> str:
-    """What tells a call and its copy from others, as far as anything does."""
+    """Return a key by which a call and its copy are matched, as far as that can be known."""
     return f"{source_id} {DEFAULT_NAME if name is None or name.endswith(' (Copy)') else name}"
 
 
 def _garbled(draw: Random) -> Fault:
-    # What says 2xx and is JSON has done what it was asked for: nobody could tell otherwise.
+    # A JSON body with 2xx must mean success, since no client could tell otherwise.
     body = draw.choice((b"", b"[]", b'{"id": "018f', b"\xff\xfe", "<html>Sorry</html>"))
     return Fault(body=body, applied=body in (b"", b"[]") or draw.random() < 0.5)
 
@@ -81,7 +81,7 @@ _SLOWING = ("429", "429, Retry-After")
 
 @attrs.frozen
 class Mood:
-    """How rough a stretch of requests is: the share that meets a fault, and whether 429 is one."""
+    """A rate of faults: the share of requests that meet one, and whether 429 is among them."""
 
     name: str
     share: float
@@ -98,7 +98,7 @@ MOODS = (
     Mood("calm", 0.01),
     Mood("rough", 0.1),
     Mood("rougher", 0.25),
-    # A client halves its rate at each 429, so that a storm of them makes little of a run.
+    # A client halves its rate at each 429, so many of them would leave few requests.
     Mood("storm", 0.06, slows=True),
     Mood("outage", 0.6),
 )
@@ -106,7 +106,7 @@ _WEIGHTS = (3, 4, 2, 1, 1)
 
 
 class DrawnFaults(FaultScript):
-    """Gives each request the fault that is drawn for it, and counts them by kind."""
+    """Draws a fault for each request, and counts the faults by kind."""
 
     def __init__(self, draw: Random) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class DrawnFaults(FaultScript):
 
 
 class Soaked:
-    """The service, its faults, and what it can tell of a stretch of requests."""
+    """The service with its faults, and its record of an epoch."""
 
     def __init__(self, seed: int) -> None:
         self._draw = Random(seed)
@@ -147,7 +147,7 @@ class Soaked:
         )
 
     def epoch(self) -> dict[str, Any]:
-        """Forget every batch, so that lists don't grow with the run, and begin anew."""
+        """Begin an epoch without batches, so that lists do not grow with the run."""
         for batch_id in self._backstage.batches:
             self._backstage.remove(batch_id)
         self._setups.clear()
@@ -169,14 +169,14 @@ class Soaked:
         }
 
     def truth(self) -> dict[str, Any]:
-        """Tell of every copy, and of the POSTs by source and name."""
+        """Return every copy, and the POSTs by source and name."""
         seen = self._log.finished()
         if len(seen) == _REMEMBERED and seen[0].at > self._began:
             raise RuntimeError("an epoch has more requests than are remembered")
         posts: dict[str, str] = defaultdict(str)
         for request in seen:
             batch_id, verb = request.path.rsplit("/", 2)[1:]
-            # What broke off before its body was whole cannot have run.
+            # A request that broke off before the end of its body cannot have run.
             if request.at < self._began or verb != "duplicate" or request.body is None:
                 continue
             key = key_of(batch_id, request.body.get("name"))
@@ -197,29 +197,29 @@ class Soaked:
 
 
 class Handle:
-    """The service in its process, as the soaking process sees it."""
+    """Controls the service from the process that runs the soak."""
 
-    def __init__(self, served: Served) -> None:
-        self.url = served.url
-        self._served = served
+    def __init__(self, server: ServerProcess) -> None:
+        self.url = server.url
+        self._server = server
 
     def ask(self, what: str) -> dict[str, Any]:
-        self._served.to.write(f"{what}\n".encode())
-        self._served.to.flush()
-        answer: dict[str, Any] = json.loads(self._served.back.readline())
+        self._server.stdin.write(f"{what}\n".encode())
+        self._server.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._server.stdout.readline())
         return answer
 
 
 @contextmanager
 def soaked(seed: int) -> Iterator[Handle]:
-    with server_process("benchmarks.soak_server", seed) as served:
-        yield Handle(served)
+    with server_process("benchmarks.soak_server", seed) as server:
+        yield Handle(server)
 
 
 async def main() -> None:
     service = Soaked(pickle.load(sys.stdin.buffer))
     print(await service.server.start(0), flush=True)
-    # Whoever started this holds the other end: it ends with them, however they end.
+    # The parent holds the other end of the pipe, so this ends with it, however it ends.
     while line := await asyncio.to_thread(sys.stdin.buffer.readline):
         print(json.dumps(service.epoch() if line == b"epoch\n" else service.truth()), flush=True)
     await service.server.close()

@@ -1,8 +1,8 @@
-"""What waiting for many batches costs, and how late one hears: this SDK beside other ways.
+"""Measures the cost and the delay of waiting for many batches, with this SDK and in other ways.
 
-The subjects are this SDK (one task per wait, and `wait_all`), the loop that everybody writes,
-the same with backoff, and azure-core's AsyncLROPoller; "bare tasks" await a future each and show
-what the callers' own tasks cost. Every run has a process of its own, and a service of its own.
+The subjects are this SDK (one task for each wait, and `wait_all`), a naive polling loop, the same
+with backoff, and azure-core's AsyncLROPoller; "bare tasks" await one future each and show the cost
+of the callers' own tasks. Every run has a process and a service of its own.
 """
 
 import argparse
@@ -12,19 +12,17 @@ import multiprocessing
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import attrs
 
-from benchmarks.harness import machine, markdown
-from benchmarks.waiters import AZURE, BACKOFF, BARE, NAIVE, OURS, OURS_ALL, SUBJECTS
-from benchmarks.waits_plots import cost_vs_waits, requests_vs_delay
-from benchmarks.waits_run import Case, Figures, run
+from benchmarks.tables import machine, markdown, one_line
+from benchmarks.waiting_methods import AZURE, BACKOFF, BARE, NAIVE, OURS, OURS_ALL, SUBJECTS
+from benchmarks.waits_single_run import Case, Figures, run
 
 SCENARIOS = ("crowds", "limit", "one-id")
-# Above these sizes a subject takes its time and shows nothing that others have not shown: backoff
-# and azure-core run one task and one request a poll, as the naive loop does.
+# Above these sizes a subject is left out, since it takes long and shows nothing new: backoff and
+# azure-core run one task and one request for each poll, as the naive loop does.
 UP_TO = {AZURE: 1_000, BACKOFF: 1_000, OURS_ALL: 10_000}
 WEIGHED_UP_TO = {NAIVE: 10_000}
 
@@ -42,7 +40,7 @@ QUICK = Sizes(gap=0.05, limited=40, limit=200.0, warm_up=0.3, on_one_id=50)
 
 
 def crowd(batches: int, workspaces: Sequence[int], gap: float, batch_bytes: int) -> list[Case]:
-    """All subjects that manage so many; only ours can tell one workspace from a hundred."""
+    """Return the cases of a crowd; the number of workspaces matters to this SDK only."""
     pairs = [(OURS, number) for number in workspaces] + [(OURS_ALL, workspaces[0])]
     pairs += [(subject, workspaces[0]) for subject in (NAIVE, BACKOFF, AZURE, BARE)]
     return [
@@ -63,7 +61,7 @@ def crowd(batches: int, workspaces: Sequence[int], gap: float, batch_bytes: int)
 
 
 def limited(sizes: Sizes) -> list[Case]:
-    """More waits than the service allows polls, and no two in one workspace: no list helps."""
+    """Return cases with more waits than the service allows polls, each in its own workspace."""
     return [
         Case(
             subject=subject,
@@ -81,7 +79,7 @@ def limited(sizes: Sizes) -> list[Case]:
 
 
 def one_id(sizes: Sizes) -> list[Case]:
-    """One wait for a batch, and a crowd's for the same."""
+    """Return cases of one wait and of many waits for one batch."""
     return [
         Case(
             subject=subject,
@@ -98,13 +96,13 @@ def one_id(sizes: Sizes) -> list[Case]:
 
 
 def measured(cases: Iterable[Case], runs_of_process: int | None) -> list[Figures]:
-    """One after the other, and each in a fresh process unless one is to make several runs."""
+    """Run the cases one after the other, by default each in a fresh process."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, spawn, max_tasks_per_child=runs_of_process) as pool:
-        return [pool.submit(run, told(case)).result() for case in cases]
+        return [pool.submit(run, announced(case)).result() for case in cases]
 
 
-def told(case: Case) -> Case:
+def announced(case: Case) -> Case:
     where = f"{case.batches:,} batches in {case.workspaces:,} workspaces"
     print(f"{case.subject}, {case.waits:,} waits, {where} ...", file=sys.stderr)
     return case
@@ -115,7 +113,7 @@ def shown(value: float | None, scale: float = 1.0, form: str = ",.0f") -> str:
 
 
 def quantiles(values: dict[str, float], *names: str) -> str:
-    """Several percentiles in one cell, in milliseconds."""
+    """Return several percentiles in milliseconds for one cell."""
     return " / ".join(shown(values.get(name), 1e3) for name in names) if values else "-"
 
 
@@ -127,6 +125,13 @@ def delays(figures: Figures) -> str:
 
 def ratio(base: float | None, value: float | None) -> str:
     return "-" if base is None or not value else f"{base / value:,.1f}"
+
+
+def name(case: Case) -> str:
+    """Name the subject, and the number of workspaces where that makes a difference."""
+    if case.subject != OURS:
+        return case.subject
+    return f"{OURS}, {case.workspaces} workspace{'s' if case.workspaces > 1 else ''}"
 
 
 def crowd_table(figures: Sequence[Figures]) -> str:
@@ -145,22 +150,20 @@ def crowd_table(figures: Sequence[Figures]) -> str:
             "lag p50 / p99, ms",
         ]
     ]
-    for each in figures:
-        case = each.case
-        where = f", {case.workspaces} workspaces" if case.workspaces > 1 else ""
-        rows.append(
-            [
-                case.subject + where,
-                shown(each.start, 1e6, ".1f"),
-                shown(each.memory),
-                shown(each.peak, 1e-6),
-                shown(each.rate, form=",.1f"),
-                shown(each.cpu, 1e6),
-                ratio(cpu_of_naive, each.cpu),
-                delays(each),
-                quantiles(each.lag, "p50", "p99"),
-            ]
-        )
+    rows += [
+        [
+            name(each.case),
+            shown(each.start, 1e6, ".1f"),
+            shown(each.memory),
+            shown(each.peak, 1e-6),
+            shown(each.rate, form=",.1f"),
+            shown(each.cpu, 1e6),
+            ratio(cpu_of_naive, each.cpu),
+            delays(each),
+            quantiles(each.lag, "p50", "p99"),
+        ]
+        for each in figures
+    ]
     return markdown(rows)
 
 
@@ -192,7 +195,7 @@ def one_id_table(figures: Sequence[Figures]) -> str:
 
 
 def as_dict(figures: Figures) -> dict[str, object]:
-    """For JSON, which has no infinity."""
+    """Return the figures for JSON, which has no infinity."""
     plain = attrs.asdict(figures)
     if math.isinf(figures.case.limit):
         plain["case"]["limit"] = None
@@ -210,7 +213,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-bytes", type=int, default=400, help="of a batch in JSON (400)")
     parser.add_argument("--quick", action="store_true", help="only see that everything runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="write two SVG files there")
     options = parser.parse_args(arguments)
 
     sizes = QUICK if options.quick else USUAL
@@ -229,7 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     about = machine("aiohttp", "azure-core", "backoff")
     if not options.json:
-        print(", ".join(f"{name} {value}" for name, value in about.items()))
+        print(one_line(about))
     outcome = {}
     for name in options.scenarios:
         chosen = [case for case in cases[name] if case.subject in options.subjects]
@@ -241,11 +243,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps({"machine": about, **scenarios}, indent=1))
     else:
         tables(outcome, batches)
-    if options.plot and outcome.get("crowds"):
-        options.plot.mkdir(parents=True, exist_ok=True)
-        for plot in (requests_vs_delay, cost_vs_waits):
-            path = options.plot / f"{plot.__name__}.svg"
-            path.write_text(plot(outcome["crowds"]), encoding="utf-8")
 
 
 def tables(outcome: dict[str, list[Figures]], sizes: Sequence[int]) -> None:

@@ -1,9 +1,9 @@
-"""A service of many batches, in a process of its own, that does hardly anything to answer.
+"""A service with many batches, in a process of its own, whose responses cost hardly any CPU.
 
-It knows when each batch is READY, by the monotonic clock, which all processes of a machine share;
-so what waits for a batch can tell how late it heard of it. A status is one of two byte strings, a
-list is joined again only when a batch of its workspace has changed. It may refuse what exceeds a
-rate, as a token bucket of one second's worth does.
+Each batch gets READY at a planned moment of the monotonic clock, which all processes of a machine
+share, so a client can tell how late it saw the change. A status is one of two byte strings, and a
+list is built again only when a batch of its workspace has changed. A token bucket of one second's
+worth may limit the rate.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ from urllib.parse import parse_qs
 
 import attrs
 
-from benchmarks.canned import Connection, Served, head_and_body, server_process
+from benchmarks.static_server import Connection, ServerProcess, server_process, whole_response
 
 ROOT = "/api/v1/data-collection/batches"
 REFUSED = "refused"
 STATUSES = ("PROCESSING", "READY")
 
-_STATUS_ANSWERS = tuple(
-    head_and_body(200, json.dumps({"status": status}).encode()) for status in STATUSES
+_STATUS_RESPONSES = tuple(
+    whole_response(200, json.dumps({"status": status}).encode()) for status in STATUSES
 )
-_NOT_FOUND = head_and_body(404, b'{"error": {"status": 404, "detail": "Not found"}}')
-_TOO_MANY = head_and_body(429, b'{"error": {"status": 429, "detail": "Too many requests"}}')
+_NOT_FOUND = whole_response(404, b'{"error": {"status": 404, "detail": "Not found"}}')
+_TOO_MANY = whole_response(429, b'{"error": {"status": 429, "detail": "Too many requests"}}')
 
 
 @attrs.frozen
 class BatchPlan:
-    """One batch: where it is, and how many seconds after the beginning it is READY."""
+    """One batch: its workspace, and how many seconds after the beginning it is READY."""
 
     id: str
     workspace_id: str
@@ -44,7 +44,7 @@ class BatchPlan:
 
 @attrs.frozen
 class Plan:
-    """What the service holds, the size of a batch in JSON, and the requests a second it allows."""
+    """The batches of the service, the size of each in JSON, and the requests a second it allows."""
 
     batches: tuple[BatchPlan, ...]
     batch_bytes: int = 400
@@ -60,9 +60,9 @@ def _item(number: int) -> dict[str, str]:
 
 
 def batch_halves(batch_id: str, workspace_id: str, size: int) -> tuple[bytes, bytes]:
-    """Return a batch in JSON up to its status and from there on, grown to the size.
+    """Return a batch in JSON as the parts before and behind its status, `size` bytes in all.
 
-    It grows by items of a layout, as real ones do, and by an introduction for the rest.
+    Items of a layout fill it up, as in real batches, and an introduction fills the rest.
     """
     details = {"task_name": "Compare two summaries", "task_introduction": ""}
     batch = {
@@ -87,7 +87,7 @@ def batch_halves(batch_id: str, workspace_id: str, size: int) -> tuple[bytes, by
 
 
 class Bucket:
-    """Lets through so many a second, and one second's worth at once."""
+    """A token bucket that holds one second's worth of requests."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -106,19 +106,19 @@ class Bucket:
 
 
 class Workspace:
-    """The list of one workspace, joined when it is asked for and out of date."""
+    """The list of one workspace, built when it is requested and out of date."""
 
     def __init__(self, batches: list[BatchPlan], size: int) -> None:
-        # All batches of a workspace are alike but for id and status: the second half joins them.
+        # The batches of a workspace differ in id and status only, so all share the second half.
         front, back = batch_halves(batches[0].id, batches[0].workspace_id, size)
         after_id = front.removeprefix(b'{"id": "' + batches[0].id.encode())
         self._halves = [b'{"id": "' + batch.id.encode() + after_id for batch in batches]
         self._joint = back + b", "
         self._ready_after = [batch.ready_after for batch in batches]
         self._shown: list[bool] | None = None
-        self._answer = b""
+        self._response = b""
 
-    def answer(self, elapsed: float) -> bytes:
+    def response(self, elapsed: float) -> bytes:
         shown = [ready_after <= elapsed for ready_after in self._ready_after]
         if shown != self._shown:
             self._shown = shown
@@ -129,12 +129,12 @@ class Workspace:
             )
             meta = b'{"count": %d}' % len(shown)
             body = b'{"results": [%s%s], "meta": %s}' % (results, joint[:-2], meta)
-            self._answer = head_and_body(200, body)
-        return self._answer
+            self._response = whole_response(200, body)
+        return self._response
 
 
 class Service:
-    """Answers request lines by the plan, and counts them by kind."""
+    """Responds to request lines by the plan, and counts them by kind."""
 
     def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -151,7 +151,7 @@ class Service:
         self.began = math.inf
         self.counts: Counter[str] = Counter()
 
-    def answer(self, request_line: bytes) -> bytes:
+    def respond(self, request_line: bytes) -> bytes:
         now = self._clock()
         if not self._bucket.take(now):
             self.counts[REFUSED] += 1
@@ -159,61 +159,61 @@ class Service:
         method, target, _ = request_line.split(b" ")
         path, _, query = target.partition(b"?")
         rest = path.rstrip(b"/").removeprefix(ROOT.encode())
-        kind, answer = self._find(rest, query, now - self.began)
+        kind, response = self._find(rest, query, now - self.began)
         self.counts[kind if method == b"GET" else "other"] += 1
-        return answer if method == b"GET" else _NOT_FOUND
+        return response if method == b"GET" else _NOT_FOUND
 
     def _find(self, rest: bytes, query: bytes, elapsed: float) -> tuple[str, bytes]:
         if not rest:
             workspace = self._workspaces.get(parse_qs(query.decode())["workspace_id"][0])
-            return "list", workspace.answer(elapsed) if workspace else _NOT_FOUND
+            return "list", workspace.response(elapsed) if workspace else _NOT_FOUND
         _, batch_id, *verb = rest.split(b"/")
         batch = self._batches.get(batch_id)
         if batch is None or verb not in ([], [b"status"]):
             return "other", _NOT_FOUND
         ready = batch.ready_after <= elapsed
         if verb:
-            return "status", _STATUS_ANSWERS[ready]
+            return "status", _STATUS_RESPONSES[ready]
         front, back = batch_halves(batch.id, batch.workspace_id, self._size)
-        return "get", head_and_body(200, front + STATUSES[ready].encode() + back)
+        return "get", whole_response(200, front + STATUSES[ready].encode() + back)
 
 
 class Handle:
-    """The service in its process, as the measuring process sees it."""
+    """Controls the service from the measuring process."""
 
-    def __init__(self, served: Served) -> None:
-        self.url = served.url
-        self._served = served
+    def __init__(self, server: ServerProcess) -> None:
+        self.url = server.url
+        self._server = server
 
     def begin(self, at: float = math.inf) -> None:
-        """Say when the seconds of the plan begin; by default never, so that nothing is READY."""
+        """Set when the plan begins, on the monotonic clock; by default nothing ever gets READY."""
         self._ask(str(at))
 
     def counts(self) -> Counter[str]:
-        """The requests so far: "status", "get", "list", "refused" and "other"."""
+        """Return the requests so far: "status", "get", "list", "refused" and "other"."""
         return Counter(self._ask("counts"))
 
     def _ask(self, line: str) -> dict[str, int]:
-        self._served.to.write(f"{line}\n".encode())
-        self._served.to.flush()
-        counts: dict[str, int] = json.loads(self._served.back.readline())
+        self._server.stdin.write(f"{line}\n".encode())
+        self._server.stdin.flush()
+        counts: dict[str, int] = json.loads(self._server.stdout.readline())
         return counts
 
 
 @contextmanager
 def serving_waits(plan: Plan) -> Iterator[Handle]:
-    with server_process("benchmarks.waits_server", plan) as served:
-        yield Handle(served)
+    with server_process("benchmarks.waits_server", plan) as server:
+        yield Handle(server)
 
 
 async def main() -> None:
     service = Service(pickle.load(sys.stdin.buffer))
     loop = asyncio.get_running_loop()
     async with await loop.create_server(
-        lambda: Connection(service.answer), "127.0.0.1", 0, backlog=1024
+        lambda: Connection(service.respond), "127.0.0.1", 0, backlog=1024
     ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
-        # Whoever started this holds the other end: it ends with them, however they end.
+        # The parent holds the other end of the pipe, so this ends with it, however it ends.
         while line := await asyncio.to_thread(sys.stdin.buffer.readline):
             if line != b"counts\n":
                 service.began = float(line)

@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -7,11 +6,17 @@ import pytest
 
 pytest.importorskip("azure.core", reason="belongs to the extra bench")
 
-from benchmarks import waiters, waits, waits_run
-from benchmarks.waits_run import Case, Figures
+from benchmarks import waiting_methods, waits, waits_single_run
+from benchmarks.waits_single_run import Case, Figures
 
 SMALL = Case(
-    subject=waiters.OURS, batches=8, workspaces=2, gap=0.04, settle=0.04, window=0.08, spread=0.04
+    subject=waiting_methods.OURS,
+    batches=8,
+    workspaces=2,
+    gap=0.04,
+    settle=0.04,
+    window=0.08,
+    spread=0.04,
 )
 
 
@@ -26,7 +31,7 @@ def figures(subject: str, waits: int, **given: Any) -> Figures:
 
 def test_a_plan_is_the_same_for_every_subject() -> None:
     plan = SMALL.plan()
-    assert attrs.evolve(SMALL, subject=waiters.NAIVE).plan() == plan
+    assert attrs.evolve(SMALL, subject=waiting_methods.NAIVE).plan() == plan
     assert len({batch.id for batch in plan.batches}) == 8
     assert len({batch.workspace_id for batch in plan.batches}) == 2
     moments = sorted(batch.ready_after for batch in plan.batches)
@@ -34,15 +39,15 @@ def test_a_plan_is_the_same_for_every_subject() -> None:
     assert moments[-1] == pytest.approx(0.16)
 
 
-@pytest.mark.parametrize("subject", waiters.SUBJECTS)
+@pytest.mark.parametrize("subject", waiting_methods.SUBJECTS)
 @pytest.mark.slow
 def test_every_subject_ends_every_wait(subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits_run, "QUIET", 0.05)
-    ran = waits_run.run(attrs.evolve(SMALL, subject=subject, window=1.0))
+    monkeypatch.setattr(waits_single_run, "QUIET", 0.05)
+    ran = waits_single_run.run(attrs.evolve(SMALL, subject=subject, window=1.0))
     assert ran.start > 0
     assert ran.memory is not None
     assert ran.memory > 0
-    if subject != waiters.BARE:
+    if subject != waiting_methods.BARE:
         assert ran.rate is not None
         assert ran.rate > 0
         assert 0 < ran.delays["p50"] <= ran.delays["max"]
@@ -50,37 +55,42 @@ def test_every_subject_ends_every_wait(subject: str, monkeypatch: pytest.MonkeyP
 
 
 def test_a_wrong_batch_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits_run, "READY", "DONE")
+    monkeypatch.setattr(waits_single_run, "READY", "DONE")
     with pytest.raises(RuntimeError, match="prolific_async gave"):
-        waits_run.run(SMALL)
+        waits_single_run.run(SMALL)
 
 
 def test_percentiles() -> None:
-    assert waits_run.percentiles(range(1001)) == {"p50": 500, "p95": 950, "p99": 990, "max": 1000}
-    assert waits_run.percentiles([7.0]) == {"p50": 7, "p95": 7, "p99": 7, "max": 7}
+    assert waits_single_run.percentiles(range(1001)) == {
+        "p50": 500,
+        "p95": 950,
+        "p99": 990,
+        "max": 1000,
+    }
+    assert waits_single_run.percentiles([7.0]) == {"p50": 7, "p95": 7, "p99": 7, "max": 7}
 
 
 def test_the_tables_compare_with_the_naive_loop() -> None:
     ran = [
-        figures(waiters.OURS, 1000, cpu=1e-4, rate=0.33),
-        figures(waiters.NAIVE, 1000),
-        figures(waiters.BARE, 1000, rate=None, cpu=None, delays={}),
+        figures(waiting_methods.OURS, 1000, cpu=1e-4, rate=0.33),
+        figures(waiting_methods.NAIVE, 1000),
+        figures(waiting_methods.BARE, 1000, rate=None, cpu=None, delays={}),
     ]
     rows = [line.split("|")[1:-1] for line in waits.crowd_table(ran).splitlines()]
     cells = [[cell.strip() for cell in row] for row in rows]
     assert cells[2][:8] == [
-        *("prolific_async", "5.0", "800", "0", "0.3", "100", "40.0"),
+        *("prolific_async, 1 workspace", "5.0", "800", "0", "0.3", "100", "40.0"),
         "1,500 / 2,500 / 3,000",
     ]
     assert cells[4][4:] == ["-"] * 5
-    limited = waits.limited_table([figures(waiters.OURS, 1000, refused=0.005)])
+    limited = waits.limited_table([figures(waiting_methods.OURS, 1000, refused=0.005)])
     assert [cell.strip() for cell in limited.splitlines()[2].split("|")[2:-1]] == [
         *("0.5", "1,500", "3,100", "2.1"),
     ]
 
 
-def test_the_options_choose_what_runs_and_the_plots_are_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_options_choose_what_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran: list[Case] = []
 
@@ -91,11 +101,10 @@ def test_the_options_choose_what_runs_and_the_plots_are_written(
 
     monkeypatch.setattr(waits, "measured", measured)
     sizes = ["1000", "10000", "100000"]
-    waits.main(["--scenarios", "crowds", "--sizes", *sizes, "--json", "--plot", str(tmp_path)])
+    waits.main(["--scenarios", "crowds", "--sizes", *sizes, "--json"])
     assert len(json.loads(capsys.readouterr().out)["crowds"]) == len(ran)
-    counts = {subject: sum(case.subject == subject for case in ran) for subject in waiters.SUBJECTS}
+    counts = {
+        subject: sum(case.subject == subject for case in ran)
+        for subject in waiting_methods.SUBJECTS
+    }
     assert list(counts.values()) == [6, 2, 3, 1, 1, 3]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "cost_vs_waits.svg",
-        "requests_vs_delay.svg",
-    ]

@@ -23,7 +23,7 @@ PLAN = Plan(
 
 
 def asked(service: Service, path: str) -> tuple[int, dict[str, object]]:
-    head, _, body = service.answer(f"GET {ROOT}{path} HTTP/1.1".encode()).partition(b"\r\n\r\n")
+    head, _, body = service.respond(f"GET {ROOT}{path} HTTP/1.1".encode()).partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}\r\n".encode() in head
     return int(head.split()[1]), json.loads(body)
 

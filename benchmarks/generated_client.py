@@ -1,4 +1,4 @@
-"""The client that openapi-python-client makes of openapi.yaml, made when it is asked for."""
+"""The client that openapi-python-client generates from openapi.yaml, generated at each use."""
 
 import sys
 import tempfile
@@ -24,10 +24,10 @@ class Generated(NamedTuple):
 
 @contextmanager
 def generating() -> Iterator[Generated]:
-    """Generate the client into a directory that goes away again, and import it from there."""
+    """Generate the client into a temporary directory and import it from there."""
     with tempfile.TemporaryDirectory() as directory:
         config = Path(directory, "config.yaml")
-        config.write_text("post_hooks: []\n")  # nobody reads it: no need to format it
+        config.write_text("post_hooks: []\n")  # formatting would need another tool
         options = {
             "--path": str(Path(__file__).with_name("openapi.yaml")),
             "--output-path": str(Path(directory, PACKAGE)),

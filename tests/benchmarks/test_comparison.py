@@ -2,16 +2,18 @@ import json
 
 import pytest
 
-from benchmarks.harness import Race, Spread, report
+from benchmarks.comparison import Comparison, Spread, report
 
 
-def ran() -> Race:
-    """Three rounds on a machine that is twice as slow each round; "slow" is in the first."""
-    race = Race("race", ("ours", "raw", "slow"), (("cpu", "raw"),), slow=("slow",))
-    for count, subject in enumerate(race.turns(3)):
+def ran() -> Comparison:
+    """Return three rounds, each on a machine half as fast; "slow" takes part in the first."""
+    compared = Comparison(
+        "a comparison", ("ours", "raw", "slow"), (("cpu", "raw"),), slow=("slow",)
+    )
+    for count, subject in enumerate(compared.turns(3)):
         pace = 1 if count < 3 else 2 ** (1 + (count - 3) // 2)
-        race.add(subject, cpu=pace * {"ours": 1.1, "raw": 1.0, "slow": 9.0}[subject])
-    return race
+        compared.add(subject, cpu=pace * {"ours": 1.1, "raw": 1.0, "slow": 9.0}[subject])
+    return compared
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -33,5 +35,5 @@ def test_json_holds_the_rounds_too(capsys: pytest.CaptureFixture[str]) -> None:
     report([ran()], {"cores": 2}, as_json=True, unit=("ms", 1e3))
     said = json.loads(capsys.readouterr().out)
     assert said["machine"] == {"cores": 2}
-    assert said["races"][0]["subjects"]["raw"]["samples"]["cpu"] == [1.0, 2.0, 4.0]
-    assert said["races"][0]["subjects"]["ours"]["ratios"]["cpu / raw"]["median"] == 1.1
+    assert said["comparisons"][0]["subjects"]["raw"]["samples"]["cpu"] == [1.0, 2.0, 4.0]
+    assert said["comparisons"][0]["subjects"]["ours"]["ratios"]["cpu / raw"]["median"] == 1.1

@@ -1,8 +1,8 @@
-"""The ways to wait for many batches that benchmarks.waits compares, each as one would write it.
+"""The ways to wait for many batches that benchmarks.waits compares, each used in its ordinary way.
 
-All send the token, open at most a hundred connections, poll every `gap` seconds, and give the whole
-batch once it is READY. Each takes ids and a function to call with the position of an id and its
-batch as soon as the code that awaits it goes on; it starts the waits and returns their tasks.
+All send the token, open at most a hundred connections, poll every `gap` seconds and return the
+whole batch once it is READY. Each starts waits for a list of ids and returns their tasks; when a
+wait ends, it calls `seen` with the position of the id and the batch.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ BARE = "bare tasks"
 
 
 def tasks_of(wait: Callable[[str], Awaitable[Any]]) -> Start:
-    """One task per wait, as when each belongs to a request that an application serves."""
+    """Start one task for each wait, as in an application that waits in its request handlers."""
 
     async def one(position: int, batch_id: str, seen: Seen) -> None:
         seen(position, await wait(batch_id))
@@ -71,7 +71,7 @@ async def ours_all(url: str, gap: float) -> AsyncIterator[Start]:
 
 @asynccontextmanager
 async def session_of(url: str) -> AsyncIterator[Callable[[str], Awaitable[Any]]]:
-    """A session, and the GET of a path of it; what isn't a 200 shows no status."""
+    """Open a session and yield a function that GETs a path and returns its JSON."""
     async with aiohttp.ClientSession(
         headers={"Authorization": f"Token {TOKEN}"},
         connector=aiohttp.TCPConnector(limit=CONNECTIONS),
@@ -121,7 +121,7 @@ async def with_backoff(url: str, gap: float) -> AsyncIterator[Start]:
 
 
 class Polling(AsyncPollingMethod[Any]):
-    """The least that AsyncLROPoller asks for; its own methods need its own HTTP pipeline too."""
+    """The smallest polling method for AsyncLROPoller; azure's own need azure's HTTP pipeline."""
 
     def __init__(self, get: Callable[[str], Awaitable[Any]], path: str, gap: float) -> None:
         self._get = get
@@ -168,7 +168,7 @@ async def azure(url: str, gap: float) -> AsyncIterator[Start]:
 
 @asynccontextmanager
 async def bare(url: str, gap: float) -> AsyncIterator[Start]:
-    """Tasks that each await a future and nothing else: what a caller's own task costs."""
+    """Await one future in each task, which shows the cost of the caller's own tasks."""
     del url, gap
 
     async def wait(batch_id: str) -> Any:

@@ -2,7 +2,7 @@ import http.client
 
 import pytest
 
-from benchmarks.canned import Answers, Requests, serving
+from benchmarks.static_server import RequestParser, Responses, serving
 from tests.conftest import HANGS
 
 GET = b"GET /api/batches/1/status?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -14,23 +14,23 @@ ROUTES = {("GET", "/status"): (200, b'{"status": "READY"}'), ("POST", "/duplicat
 @pytest.mark.parametrize("size", [1, 2, 7, 50, 1000])
 def test_requests_are_found_however_the_stream_is_cut(size: int) -> None:
     stream = (GET + POST) * 2
-    requests = Requests()
+    parser = RequestParser()
     pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
-    assert [line for piece in pieces for line in requests.feed(piece)] == LINES
+    assert [line for piece in pieces for line in parser.feed(piece)] == LINES
 
 
 def test_a_request_waits_for_its_whole_body() -> None:
-    requests = Requests()
-    assert requests.feed(POST[:-1]) == []
-    assert requests.feed(POST[-1:]) == [LINES[1]]
+    parser = RequestParser()
+    assert parser.feed(POST[:-1]) == []
+    assert parser.feed(POST[-1:]) == [LINES[1]]
 
 
 def test_a_route_is_a_method_and_the_end_of_a_path() -> None:
-    answers = Answers(ROUTES)
-    assert answers.to(LINES[0]).startswith(b"HTTP/1.1 200 OK\r\n")
-    assert answers.to(LINES[1]).startswith(b"HTTP/1.1 201 Created\r\n")
-    assert answers.to(b"GET /duplicate HTTP/1.1").startswith(b"HTTP/1.1 404 Not Found\r\n")
-    assert answers.to(b"GET /?to=/status HTTP/1.1").startswith(b"HTTP/1.1 404 Not Found\r\n")
+    responses = Responses(ROUTES)
+    assert responses.find(LINES[0]).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert responses.find(LINES[1]).startswith(b"HTTP/1.1 201 Created\r\n")
+    assert responses.find(b"GET /duplicate HTTP/1.1").startswith(b"HTTP/1.1 404 Not Found\r\n")
+    assert responses.find(b"GET /?to=/status HTTP/1.1").startswith(b"HTTP/1.1 404 Not Found\r\n")
 
 
 def test_it_serves_from_another_process_and_ends_with_the_block() -> None:

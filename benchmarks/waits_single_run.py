@@ -1,9 +1,9 @@
-"""One run: one subject, so many waits, in a process of its own that has done nothing else.
+"""A single run of benchmarks.waits: one subject and a number of waits, in a fresh process.
 
-Five stretches, all lengths in gaps: the waits are started; they settle; the CPU and the requests of
-a steady window are taken; the batches get READY, spread evenly; and, once all waits have ended, as
-many are started again to see what they weigh at rest. The ticker that tells the lag of the loop
-runs in all but the window, where it would cost more than what is measured.
+A run has five stages: the waits start; they settle; CPU and requests are counted while nothing
+changes; the batches get READY, spread evenly; and once all waits have ended, as many start again to
+measure their memory at rest. A ticker measures the lag of the event loop in all stages but the
+third, where it would cost more than what is measured.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from typing import Any
 
 import attrs
 
-from benchmarks.waiters import BARE, CONNECTIONS, OURS_ALL, READY, SUBJECTS, Start, Subject
+from benchmarks.waiting_methods import BARE, CONNECTIONS, OURS_ALL, READY, SUBJECTS, Start, Subject
 from benchmarks.waits_server import REFUSED, BatchPlan, Handle, Plan, serving_waits
 
 TICK = 0.01
-AT_REST = 3600.0  # a gap that nobody lives to see the end of
-QUIET = 0.2  # seconds without a request: all have polled
+AT_REST = 3600.0  # longer than any run
+QUIET = 0.2  # seconds without a request after which all have polled
 PATIENCE = 90.0  # seconds after the last batch is READY
 
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """What one run measures. `waits_each` waits for each of `batches`; times in seconds."""
+    """The settings of one run: `waits_each` waits for each of `batches`; times in seconds."""
 
     subject: str
     batches: int
@@ -50,7 +50,7 @@ class Case:
         return self.batches * self.waits_each
 
     def plan(self) -> Plan:
-        """The same batches, READY at the same moments, for every subject."""
+        """Return the batches and when they get READY, which is the same for every subject."""
         moments = [
             self.settle + self.window + self.spread * (number + 1) / self.batches
             for number in range(self.batches)
@@ -69,27 +69,27 @@ class Case:
 
 @attrs.define(kw_only=True)
 class Figures:
-    """What one run gave; None where the subject has no such thing. Seconds and bytes."""
+    """The results of one run in seconds and bytes, None where a subject has no such value."""
 
     case: Case
     start: float
-    "CPU of a wait from its making until it has been begun and awaits something."
+    "CPU of a wait until its first await."
     memory: float | None = None
-    "Of the Python heap, of a wait at rest after its first poll."
+    "Python heap of a wait at rest, after its first poll."
     peak: int = 0
-    "Resident memory of the process at its highest, tests of memory apart."
+    "Highest resident memory of the process, before memory at rest is measured."
     rate: float | None = None
     "Requests a second while nothing changes."
     cpu: float | None = None
-    "Of a wait in a minute while nothing changes."
+    "CPU of a wait in a minute while nothing changes."
     delays: dict[str, float] = attrs.field(factory=dict)
-    "From READY until the awaiting code goes on."
+    "Time from READY until the awaiting code continues."
     lag: dict[str, float] = attrs.field(factory=dict)
-    "By which a ticker of 10 ms is late."
+    "Lateness of a ticker of 10 ms."
     requests: dict[str, int] = attrs.field(factory=dict)
-    "All of the run by kind."
+    "Requests of the whole run by kind."
     refused: float | None = None
-    "Share of the requests after settle_seconds that got 429."
+    "Share of the requests after the waits have settled that got 429."
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
@@ -105,7 +105,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 class Ticker:
-    """How late the loop is, every 10 ms, from `start` to `stop`."""
+    """Measures the lateness of the event loop every 10 ms, from `start` to `stop`."""
 
     def __init__(self) -> None:
         self.lags: list[float] = []
@@ -126,7 +126,7 @@ class Ticker:
 
 
 async def all_begun() -> None:
-    """Let every task that was just made take its first step."""
+    """Let every new task run up to its first await."""
     await asyncio.sleep(0)
 
 
@@ -139,7 +139,7 @@ def field(batch: Any, name: str) -> str:
 
 
 async def timed(case: Case, plan: Plan, server: Handle) -> Figures:
-    """All but the weighing."""
+    """Measure all figures but the memory at rest."""
     ids = [batch.id for batch in plan.batches for _ in range(case.waits_each)]
     ready_after = [batch.ready_after for batch in plan.batches for _ in range(case.waits_each)]
     delays: list[float] = []
@@ -157,7 +157,7 @@ async def timed(case: Case, plan: Plan, server: Handle) -> Figures:
         await all_begun()
         figures = Figures(case=case, start=(time.process_time() - cpu) / case.waits)
         begin = time.monotonic()
-        server.begin(begin)  # only now: to start a hundred thousand may take longer than to settle
+        server.begin(begin)  # starting a hundred thousand takes longer than settling
         if case.subject == BARE:
             await stopped(tasks)
             return figures
@@ -174,12 +174,12 @@ async def timed(case: Case, plan: Plan, server: Handle) -> Figures:
         last = begin + max(ready_after)
         async with asyncio.timeout(last + PATIENCE - time.monotonic()):
             await asyncio.gather(*tasks)
-        await asyncio.sleep(2 * TICK)  # so that it ticks, however late it has become
+        await asyncio.sleep(2 * TICK)  # the ticker ticks once more, however late
         ticker.stop()
     if len(delays) != case.waits:
         raise RuntimeError(f"{case.subject} ended {len(delays)} of {case.waits} waits")
     counts = server.counts()
-    # wait_all goes on once, after the last one: that is its only delay.
+    # wait_all returns once, after the last batch: that is its only delay.
     figures.delays = percentiles([min(delays)] if case.subject == OURS_ALL else delays)
     figures.lag = percentiles(ticker.lags)
     figures.requests = dict(counts)
@@ -198,10 +198,10 @@ async def stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 async def weighed(subject: Subject, ids: Sequence[str], server: Handle) -> float:
-    """The heap of a wait that has polled once and sleeps, its client and connections left out."""
+    """Return the heap of a wait at rest, without its client and connections."""
     server.begin()
     async with subject(server.url, AT_REST) as start:
-        # Some waits first: what a client makes once, its connections above all, is no wait's.
+        # Some waits first, so that connections and what else a client makes once do not count.
         await at_rest(start, ids[: 2 * CONNECTIONS], server)
         return await at_rest(start, ids, server) / len(ids)
 
@@ -225,7 +225,7 @@ async def at_rest(start: Start, ids: Sequence[str], server: Handle) -> int:
 
 
 def run(case: Case) -> Figures:
-    """Make the run; called in a fresh process."""
+    """Run one case; called in a fresh process."""
     plan = case.plan()
     with serving_waits(plan) as server:
         figures = asyncio.run(timed(case, plan, server))

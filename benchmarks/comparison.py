@@ -1,20 +1,19 @@
-"""Rounds, ratios and tables for a machine that is never quiet.
+"""Comparison of several subjects on a machine that is never quiet.
 
-Times wander by tens of percent on a shared machine, the ratio of two that were taken one right
-after the other does not. So subjects take short turns, in an order that is drawn anew each round,
-every ratio is taken within a round, and its median over the rounds is what counts. To list the
-baseline itself a second time tells how far such a median can be trusted: it should say 1.00.
+On a shared machine times vary by tens of percent, but the ratio of two measurements made right
+after each other does not. So subjects take short turns in a random order, ratios are taken within a
+round, and the median over the rounds is reported. Listing the baseline a second time shows how far
+the medians can be trusted: its ratio should be 1.00.
 """
 
 import json
-import os
-import platform
 import random
 import statistics
 from collections.abc import Collection, Iterator, Sequence
-from importlib.metadata import version
 
 import attrs
+
+from benchmarks.tables import Machine, markdown, one_line
 
 Summary = dict[str, object]
 
@@ -39,12 +38,11 @@ class Spread:
 
 
 @attrs.define
-class Race:
+class Comparison:
     """The samples of subjects that take turns: named measures in seconds, one set a round.
 
-    `ratios` says what is compared: pairs of a measure and the subject that stands for 1.00.
-    Subjects in `slow` take part in every tenth round only: they are far from the others, and
-    would take most of the time.
+    `ratios` are pairs of a measure and the subject whose value counts as 1.00. Subjects in `slow`
+    take part in every tenth round only, since they would take most of the time.
     """
 
     title: str
@@ -54,7 +52,7 @@ class Race:
     _rounds: list[dict[str, dict[str, float]]] = attrs.field(init=False, factory=list)
 
     def turns(self, rounds: int) -> Iterator[str]:
-        """The subject whose turn it is, until all rounds are done; `add` its sample each time."""
+        """Yield the subject to measure next, for whose sample `add` is to be called."""
         draw = random.Random(self.title)
         order = list(self.subjects)
         for number in range(rounds):
@@ -87,7 +85,7 @@ class Race:
         )
 
     def table(self, unit: str, per_second: float) -> str:
-        """The race as a Markdown table, times in `unit`, of which a second has `per_second`."""
+        """Return a Markdown table with times in `unit`, of which a second has `per_second`."""
         measures = self.measures
         rows = [
             [
@@ -103,7 +101,7 @@ class Race:
         return markdown(rows)
 
     def summary(self) -> Summary:
-        """The race for a program: seconds, ratios, and the rounds that they come from."""
+        """Return the seconds, the ratios and the samples of every round, for JSON."""
         return {
             "title": self.title,
             "subjects": {subject: self._figures(subject) for subject in self.subjects},
@@ -122,39 +120,19 @@ class Race:
         }
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of text cells, the head first, all but the first column to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        " | ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
-    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines.insert(1, " | ".join(ruler))
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def machine(*packages: str) -> Summary:
-    """What the figures depend on beside the code."""
-    return {
-        "system": platform.system(),
-        "cores": os.cpu_count(),
-        platform.python_implementation(): platform.python_version(),
-        **{package: version(package) for package in packages},
-    }
-
-
 def report(
-    races: Sequence[Race],
-    about: Summary,
+    comparisons: Sequence[Comparison],
+    about: Machine,
     *,
     as_json: bool,
     unit: tuple[str, float],
 ) -> None:
     """Print the tables, or everything as JSON."""
     if as_json:
-        print(json.dumps({"machine": about, "races": [race.summary() for race in races]}, indent=1))
+        summaries = [comparison.summary() for comparison in comparisons]
+        print(json.dumps({"machine": about, "comparisons": summaries}, indent=1))
         return
-    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    print(one_line(about))
     print("Medians, and in brackets the quartiles, of the ratios within each round.")
-    for race in races:
-        print(f"\n{race.table(*unit)}")
+    for comparison in comparisons:
+        print(f"\n{comparison.table(*unit)}")

@@ -1,6 +1,6 @@
-"""The four ways to make the calls that benchmarks.calls compares, each as one would write it.
+"""The four clients that benchmarks.calls compares, each used in its ordinary way.
 
-All have a hundred connections and send the token; each gives the same two coroutine functions.
+All send the token and may open a hundred connections; each provides the same two calls.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +14,7 @@ import aiohttp
 import httpx
 import pydantic
 
-from benchmarks.generated import Generated
+from benchmarks.generated_client import Generated
 from prolific_async import ProlificClient
 
 BATCHES = "/api/v1/data-collection/batches"
