@@ -1,1 +1,1 @@
-"""What the client costs, measured beside what else one could use. See README.md here."""
+"""Benchmarks and the soak test of prolific_async; README.md in this folder lists the programs."""
