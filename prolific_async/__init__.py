@@ -1,22 +1,32 @@
 """The asyncio SDK for Prolific's Task Builder batches: duplicate, set up, await READY.
 
-::
+```python
+import asyncio
 
-    async with ProlificClient() as client:
+from prolific_async import ProlificClient
+
+
+async def new_round(batch_id: str) -> None:
+    async with ProlificClient() as client:  # PROLIFIC_TOKEN
         copy = await client.batches.duplicate(batch_id, name="Round 2")
         await copy.setup(tasks_per_group=5)
-        ready = await copy.wait_until_ready(timeout=600)
+        print(await copy.wait_until_ready(timeout=600))
 
-All of it logs to ``logging.getLogger("prolific_async")``, and never the token or a body:
 
-======== =========================================================================================
-DEBUG    every request: method, path, status or error, seconds
-INFO     a call or a poll that failed and is made again; a POST whose answer was lost, and what had
-         become of it; that a workspace is polled as a group, or no longer is, and why; a further 429
-WARNING  a 429 at full speed, since all that the client sends slows down; a batch without a status,
-         or with an unseen one, once for each wait
-ERROR    what is a bug, with its traceback: in an ``on_event`` of yours, or of ours
-======== =========================================================================================
+asyncio.run(new_round("018f2b7e-7d3c-7a10-9c55-2f1b6f0c9a41"))
+```
+
+``prolific_async.simulator`` is a simulated Prolific for tests. ``prolific_async.fastapi``,
+``prolific_async.durable`` and ``prolific_async.otel`` need the extras of the same names.
+
+The package logs to ``logging.getLogger("prolific_async")``, and never the token or a body:
+
+- DEBUG: every request, with method, path, status or error, and seconds.
+- INFO: a failed call or poll that is repeated; a POST whose response was lost, and what became of
+  it; that a workspace is polled as a group, or no longer is, and why; a further 429.
+- WARNING: a 429 at full speed, after which the whole client slows down; a batch without a status,
+  or with one that is not documented, once for each wait.
+- ERROR: a bug, with its traceback, in an ``on_event`` of yours or in this package.
 """
 
 from prolific_async._version import __version__
@@ -48,6 +58,8 @@ from prolific_async.errors import (
 )
 from prolific_async.models import Batch, BatchStatus, DatasetRef, StatusEvent, TaskDetails
 from prolific_async.policies import PollPolicy, RetryPolicy
+
+__docformat__ = "google"
 
 __all__ = [
     "APIStatusError",

@@ -35,6 +35,7 @@ from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
+"""A batch, or its id as text or as a UUID; for signatures of your own helpers."""
 WaitListener: TypeAlias = Callable[[StatusEvent | Batch | WaitError | None], object]
 WaitObserver: TypeAlias = Callable[[str], WaitListener | None]
 _Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: how it looks, and its timeout

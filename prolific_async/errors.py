@@ -178,7 +178,7 @@ class APIStatusError(ProlificError):
         body: The decoded JSON, or the text when it was not JSON.
         retry_after: Seconds that the service asked to wait (``Retry-After``), never negative and
             not capped; None when absent or unreadable.
-        headers: Headers of the answer; poll-ups ignore case.
+        headers: Headers of the answer; lookups ignore case.
 
     """
 

@@ -1,11 +1,24 @@
 """OpenTelemetry: a span for each call and each wait, its polls as events. Extra ``[otel]``.
 
-::
+```python
+import asyncio
 
-    from opentelemetry.instrumentation.aiohttp_client import create_trace_config
-    from prolific_async.otel import instrument
+from opentelemetry.instrumentation.aiohttp_client import create_trace_config
+from prolific_async import ProlificClient
+from prolific_async.otel import instrument  # extra [otel]
+from prolific_async.simulator import Simulator
 
-    client = instrument(ProlificClient(trace_configs=[create_trace_config()]))
+
+async def main() -> None:
+    async with Simulator() as sim:
+        traces = [create_trace_config()]
+        client = ProlificClient(sim.token, base_url=sim.url, trace_configs=traces)
+        async with instrument(client):
+            print(await client.batches.get(sim.add_batch()))
+
+
+asyncio.run(main())
+```
 
 The trace config, of OpenTelemetry's own package for aiohttp, which the extra brings, gives each
 request a span. ``instrument`` gives one to each call and to each wait. Either works without the

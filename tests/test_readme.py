@@ -1,10 +1,9 @@
-"""README's examples run as they stand there, against the simulator."""
+"""Every example of README runs as it stands there, against the simulator."""
 
 from __future__ import annotations
 
-import ast
 import asyncio
-import inspect
+import importlib.util
 import json
 import os
 import re
@@ -13,17 +12,15 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 
-from prolific_async import Batch, ProlificClient, WaitError
 from prolific_async.simulator import Immediately, Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from types import CodeType
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 TOKEN = "your-token"  # as README's shell has it
@@ -33,7 +30,7 @@ SHELL = re.compile(r"^((?:    \S.*\n)+)", re.MULTILINE)
 
 
 def examples(language: re.Pattern[str]) -> dict[str, list[str]]:
-    """What README shows in a language, by the heading that it stands under."""
+    """Return the examples in a language by the heading above them."""
     headings = [(match.start(), match[1]) for match in HEADING.finditer(README)]
     found = defaultdict(list)
     for match in language.finditer(README):
@@ -42,15 +39,68 @@ def examples(language: re.Pattern[str]) -> dict[str, list[str]]:
     return dict(found)
 
 
+BLOCKS = examples(PYTHON)
+PROGRAMS = {  # what each prints, a line for each pattern
+    "A first program": ["<Batch .* 'Round 2' READY, 200 tasks>"],
+    "Waiting for many": [
+        r"PROCESSING 0\.0\d+ \d\.\d+",
+        r"READY \d\.\d+ None",
+        r"\[<Batch .* 'Round 1' READY, .*>, <Batch .* 'Round 2' READY, .*>\]",
+        "<Batch .* 'Round 1' READY, .*>",
+        "not ready: .* found ERROR: .*",
+        "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
+        "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
+    ],
+    "Errors": [
+        "<Batch .* 'Round 2' READY, .*>",
+        "no token, no network, a refusal, ...: .* 404 .*",
+        "None",
+    ],
+    "Seeing what it does": ["<Batch .*>"],
+    "Testing your own application": [],
+}
+
+
 def test_every_example_in_python_is_run() -> None:
-    assert {heading: len(found) for heading, found in examples(PYTHON).items()} == {
-        "Use": 1,
-        "Waiting for many": 1,
+    assert {heading: len(found) for heading, found in BLOCKS.items()} == {
+        **dict.fromkeys(PROGRAMS, 1),
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Orders that survive their process": 1,  # by tests/durable/test_durable.py
-        "Seeing what it does": 1,
         "Testing your own application": 3,  # two by tests/simulator/test_pytest_plugin.py
     }
+
+
+@pytest.mark.parametrize("heading", PROGRAMS)
+async def test_each_program_runs_as_pasted(heading: str, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(BLOCKS[heading][0], encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "program.py", cwd=tmp_path, stdout=PIPE, stderr=STDOUT
+    )
+    printed, _ = await process.communicate()
+    lines = printed.decode().splitlines()
+    assert process.returncode == 0, printed.decode()
+    assert len(lines) == len(PROGRAMS[heading]), lines
+    for line, pattern in zip(lines, PROGRAMS[heading], strict=True):
+        assert re.fullmatch(pattern, line), line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("mypy"), reason="mypy belongs to the extra dev")
+async def test_every_example_in_python_passes_mypy(tmp_path: Path) -> None:
+    modules = {"my_application.py": BLOCKS["In a FastAPI application"][0]}
+    for heading, blocks in BLOCKS.items():
+        for number, block in enumerate(blocks):
+            modules[f"{re.sub('[^a-z]', '_', heading.lower())}_{number}.py"] = block
+    for name, block in modules.items():
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mypy", "--strict", *modules),
+        cwd=tmp_path,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed.decode()
 
 
 @pytest.fixture
@@ -61,77 +111,15 @@ async def sim(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
         yield simulator
 
 
-async def run(heading: str, **names: Any) -> dict[str, Any]:
-    """Run what stands under a heading, and return its names."""
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code: CodeType = compile(examples(PYTHON)[heading][0], f"README.md, {heading}", "exec", flags)
-    returned = eval(code, names)
-    if code.co_flags & inspect.CO_COROUTINE:
-        await returned
-    return names
-
-
-async def set_up(client: ProlificClient, *batch_ids: str) -> None:
-    for batch_id in batch_ids:
-        await client.batches.setup(batch_id)
-
-
-async def test_the_three_steps(sim: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    await run("Use", batch_id=sim.add_batch(datapoints=10))
-    assert [batch.name for batch in sim.batches.values()][1:] == ["Round 2"]
-    assert capsys.readouterr().out == "10\n"
-
-
-async def test_waiting_for_many(sim: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
-    ids = [sim.add_batch() for _ in range(3)]
-
-    async def ids_from_a_queue() -> AsyncIterator[str]:
-        yield ids[0]
-
-    async with ProlificClient() as client:
-        await set_up(client, *ids)
-        names = await run(
-            "Waiting for many",
-            client=client,
-            ids=ids,
-            batch_id=ids[0],
-            ids_from_a_queue=ids_from_a_queue,
-            Batch=Batch,
-            WaitError=WaitError,
-        )
-    assert [batch.id for batch in names["ready"]] == ids
-    assert names["outcomes"] == names["ready"]
-    told = capsys.readouterr().out.splitlines()
-    assert sorted(told[:3]) == sorted(f"ready: {batch_id}" for batch_id in ids)
-    assert told[3].startswith("READY ")
-
-
-async def test_seeing_what_it_does(sim: Simulator) -> None:
-    names = await run("Seeing what it does", ProlificClient=ProlificClient)
-    async with names["client"] as client:
-        assert client.batches._waits.observers
-        assert client._transport._trace_configs
-        assert (await client.batches.get(sim.add_batch())).name
-
-
-async def test_the_simulator() -> None:
-    async def my_application(client: ProlificClient, batch_id: str) -> None:
-        copy = await client.batches.duplicate(batch_id, name="Round 2")
-        await copy.setup()
-
-    await run(
-        "Testing your own application", ProlificClient=ProlificClient, my_application=my_application
-    )
-
-
-@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 async def test_the_simulators_own_endpoint(sim: Simulator) -> None:
     (shown,) = [text for text in examples(SHELL)["Testing your own application"] if "curl" in text]
     shell = await asyncio.create_subprocess_exec("sh", "-euc", shown.replace("curl", "curl -fsS"))
     assert await shell.wait() == 0
     url = f"{sim.url}/api/v1/data-collection/batches/{sim.add_batch()}/setup"
-    async with aiohttp.request("POST", url, headers={"Authorization": f"Token {TOKEN}"}) as answer:
-        assert answer.status == 503
+    headers = {"Authorization": f"Token {TOKEN}"}
+    async with aiohttp.request("POST", url, headers=headers) as response:
+        assert response.status == 503
 
 
 async def test_the_command_line(sim: Simulator) -> None:
@@ -145,9 +133,22 @@ async def test_the_command_line(sim: Simulator) -> None:
     shell = await asyncio.create_subprocess_exec(
         "sh", "-euc", shown, stdout=PIPE, stderr=STDOUT, env=environment
     )
-    told, _ = await shell.communicate()
-    assert shell.returncode == 0, told.decode()
+    printed, _ = await shell.communicate()
+    assert shell.returncode == 0, printed.decode()
     assert f"PROLIFIC_TOKEN={TOKEN}" in shown
     assert [batch.name for batch in sim.batches.values()][1:] == ["Round 2"]
-    ended = [json.loads(line) for line in told.splitlines() if line.startswith(b"{")]
+    ended = [json.loads(line) for line in printed.splitlines() if line.startswith(b"{")]
     assert {one["batch_id"] for one in ended if one["status"] == "READY"} == set(sim.batches)
+
+
+@pytest.mark.parametrize("status", ["UNINITIALISED", "PROCESSING", "READY", "ERROR"])
+def test_each_status_is_explained(status: str) -> None:
+    assert f"\n| `{status}` | " in README
+
+
+def test_each_chart_exists_and_has_a_caption() -> None:
+    charts = re.findall(r"^!\[.+\]\((.+)\)\n\n(.*)", README, re.MULTILINE)
+    assert len(charts) == README.count("![") == 2
+    for file, caption in charts:
+        assert (Path(__file__).parent.parent / file).is_file()
+        assert caption.startswith("*")

@@ -1,17 +1,27 @@
 """Orders that survive their process: duplicate, set up, await READY.
 
-::
+```python
+import asyncio
+import os
 
-    from prolific_async import ProlificClient
-    from prolific_async.durable import DurableBatches  # extra [durable]
+from prolific_async import ProlificClient
+from prolific_async.durable import DurableBatches
 
+
+async def main() -> None:
     async with (
         ProlificClient() as client,
         DurableBatches("sqlite:///prolific.sqlite") as durable,  # or postgresql://...
         durable.worker(client, executor_id="worker-1", max_starts_per_second=2),
     ):
-        order = await durable.order(batch_id, name="Round 2", tasks_per_group=5, timeout=3600)
-        ready = await order.result()
+        order = await durable.order(
+            os.environ["BATCH_ID"], name="Round 2", tasks_per_group=5, timeout=3600
+        )
+        print(await order.result())
+
+
+asyncio.run(main())
+```
 
 An order is recorded by DBOS before ``order`` returns. From then on any process that opens the
 same database can await its result, and a worker carries it out, in this process or another one.

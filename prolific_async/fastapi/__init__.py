@@ -1,25 +1,27 @@
 """Prolific in a FastAPI application; needs the extra ``[fastapi]``.
 
-::
+```python
+from collections.abc import AsyncIterator
 
-    from fastapi import FastAPI
-    from fastapi.sse import EventSourceResponse
-    from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
+from fastapi import FastAPI
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
 
-    app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
-
-
-    @app.post("/batches/{batch_id}/copies", status_code=202)
-    async def start(batch_id: BatchId, name: str, client: Client) -> str:
-        copy = await client.batches.duplicate(batch_id, name=name)
-        await copy.setup()
-        return copy.id
+app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
 
-    @app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
-    async def events(batch_id: BatchId, wait_events: WaitEvents):
-        async for event in wait_events(batch_id, timeout=600):
-            yield event
+@app.post("/batches/{batch_id}/copies", status_code=202)
+async def start(batch_id: BatchId, name: str, client: Client) -> str:
+    copy = await client.batches.duplicate(batch_id, name=name)
+    await copy.setup()
+    return copy.id
+
+
+@app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
+async def events(batch_id: BatchId, wait_events: WaitEvents) -> AsyncIterator[ServerSentEvent]:
+    async for event in wait_events(batch_id, timeout=600):
+        yield event
+```
 
 ``lifespan`` owns one client for the process, around the application's own lifespan. ``Client`` is
 that client as a parameter of routes, also of WebSocket routes and of mounted applications.
@@ -37,27 +39,25 @@ sentences: nothing that Prolific sent, and nothing of the token, the call or the
 is logged as ``prolific_async``: as an error where the response is 500, as a warning where it is
 another 5xx. A mounted application needs handlers of its own.
 
-======================================================  ======  ===================================
-error                                                   status  ``code``
-======================================================  ======  ===================================
-``BadRequestError``, ``ValidationError``                400     ``refused``
-``NotFoundError`` of a batch that the request names     404     ``no_such_batch``
-``NotFoundError`` of any other                          500     ``misconfigured``
-``AuthenticationError``, ``PermissionDeniedError``      500     ``misconfigured``
-``ConfigurationError``                                  500     ``misconfigured``
-``ConflictError``                                       409     ``conflict``
-``RateLimitedError``                                    503     ``busy``, with ``Retry-After``
-``ConnectError``, ``ConnectionLostError``               502     ``unreachable``
-``ServerError``, ``DecodeError``, ``APIStatusError``    502     ``unusable_answer``
-``RequestTimeoutError``                                 504     ``no_answer_in_time``
-``OutcomeUnknownError``, after a time-out               504     ``outcome_unknown``
-``OutcomeUnknownError``, after anything else            502     ``outcome_unknown``
-``BatchFailedError``                                    409     ``batch_failed``
-``BatchNotSetUpError``                                  409     ``not_set_up``
-``WaitTimeoutError``                                    504     ``not_ready_in_time``
-``WaitFailedError``, the client was closed              503     ``restarting``, with ``Retry-After``
-``WaitFailedError``, for anything else                          as its ``failure``
-======================================================  ======  ===================================
+| error                                                | status | ``code`` |
+| ---------------------------------------------------- | ------ | ------------------------------- |
+| ``BadRequestError``, ``ValidationError``             | 400    | ``refused`` |
+| ``NotFoundError`` of a batch that the request names  | 404    | ``no_such_batch`` |
+| ``NotFoundError`` of any other                       | 500    | ``misconfigured`` |
+| ``AuthenticationError``, ``PermissionDeniedError``   | 500    | ``misconfigured`` |
+| ``ConfigurationError``                               | 500    | ``misconfigured`` |
+| ``ConflictError``                                    | 409    | ``conflict`` |
+| ``RateLimitedError``                                 | 503    | ``busy``, ``Retry-After`` |
+| ``ConnectError``, ``ConnectionLostError``            | 502    | ``unreachable`` |
+| ``ServerError``, ``DecodeError``, ``APIStatusError`` | 502    | ``unusable_answer`` |
+| ``RequestTimeoutError``                              | 504    | ``no_answer_in_time`` |
+| ``OutcomeUnknownError``, after a time-out            | 504    | ``outcome_unknown`` |
+| ``OutcomeUnknownError``, after anything else         | 502    | ``outcome_unknown`` |
+| ``BatchFailedError``                                 | 409    | ``batch_failed`` |
+| ``BatchNotSetUpError``                               | 409    | ``not_set_up`` |
+| ``WaitTimeoutError``                                 | 504    | ``not_ready_in_time`` |
+| ``WaitFailedError``, the client was closed           | 503    | ``restarting``, ``Retry-After`` |
+| ``WaitFailedError``, for anything else               |        | as its ``failure`` |
 
 The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
 callers. A request names a batch when the id is in its path, query or JSON body. 422 is FastAPI's

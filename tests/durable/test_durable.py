@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import inspect
+import os
 import subprocess
 import sys
-import textwrap
 import threading
 import time
+from asyncio.subprocess import PIPE
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -596,10 +595,9 @@ async def test_a_database_that_fails_is_told_to_all_who_await(
 
 
 def documented() -> str:
-    """Return the module's example."""
-    _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
-    example, _, _ = text.partition("\n\nAn order")
-    return textwrap.dedent(example)
+    """Return the program in the docstring of the package."""
+    text = inspect.getdoc(prolific_async.durable) or ""
+    return text.partition("```python\n")[2].partition("\n```")[0]
 
 
 def test_readme_shows_the_example_that_is_run() -> None:
@@ -607,21 +605,26 @@ def test_readme_shows_the_example_that_is_run() -> None:
     assert f"```python\n{documented()}\n```" in readme
 
 
-@pytest.mark.usefixtures("sqlite")
 @pytest.mark.slow
-async def test_the_example_works_and_run_again_makes_no_other_copy(
-    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_program_of_the_example_run_twice_makes_one_copy(
+    sim: Simulator, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
-    monkeypatch.setenv("PROLIFIC_URL", sim.url)
-    example = compile(documented(), "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    space: dict[str, Any] = {"batch_id": sim.add_batch()}
+    program = tmp_path / "program.py"
+    program.write_text(documented())
+    environment = os.environ | {
+        "PROLIFIC_TOKEN": sim.token,
+        "PROLIFIC_URL": sim.url,
+        "BATCH_ID": sim.add_batch(),
+    }
     copies = []
     for _ in range(2):
-        await FunctionType(example, space)()
-        copies.append(space["ready"])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, program, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
+        )
+        printed, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        copies.append(printed)
     assert copies[0] == copies[1]
-    assert (copies[0].status, copies[0].name) == ("READY", "Round 2")
+    assert b" 'Round 2' READY, " in copies[0]
     assert len(sent(sim, "/duplicate")) == 1
     assert (tmp_path / "prolific.sqlite").exists()

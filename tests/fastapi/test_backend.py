@@ -2,14 +2,12 @@
 
 import asyncio
 import inspect
-import itertools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,10 +101,9 @@ async def running(sim: Simulator, loop: str) -> AsyncIterator[Service]:
 
 
 def documented() -> str:
-    """Return the application that the package's text shows."""
-    lines = (inspect.getdoc(prolific_async.fastapi) or "").partition("::\n\n")[2].splitlines()
-    code = itertools.takewhile(lambda line: not line or line.startswith(" "), lines)
-    return textwrap.dedent("\n".join(code)).strip()
+    """Return the application in the docstring of the package."""
+    text = inspect.getdoc(prolific_async.fastapi) or ""
+    return text.partition("```python\n")[2].partition("\n```")[0]
 
 
 def test_readme_shows_the_application_that_is_run() -> None:

@@ -343,8 +343,9 @@ def test_it(request):
     pytester.runpytest_subprocess(*asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_readme_shows_the_test_that_is_run() -> None:
-    assert documented() == readme("Testing your own application", 1).rstrip()
+def test_readmes_test_works_as_it_stands(run: Run) -> None:
+    source = readme("Testing your own application", 1)
+    run(source, *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
 @pytest.mark.slow
