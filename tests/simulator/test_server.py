@@ -14,8 +14,8 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Ending, Fault, OmittedBody, Simulator
-from prolific_async.simulator.bodies import MAX_BODY
-from prolific_async.simulator.server import _reset
+from prolific_async.simulator.request_body import MAX_BODY
+from prolific_async.simulator.fault_middleware import _reset
 from tests.conftest import NOON
 from tests.costs import LIMIT, held_by
 
@@ -253,7 +253,7 @@ async def test_an_answer_to_head_has_no_body(
     await wire.send("HEAD", f"/{batch_id}/status")
     await wire.send("GET", f"/{batch_id}/status")
     status, headers = await wire.head()
-    assert status == (fault.answer.status if fault and fault.answer else 405)
+    assert status == (fault.scripted_response().status if fault else 405)
     assert int(headers["content-length"]) > 0
     assert await wire.answer() == (200, STATUS_BODY)
 
@@ -325,9 +325,9 @@ async def test_a_scripted_answer_replaces_the_real_one_and_nothing_is_applied(
 ) -> None:
     sim.inject("POST", "/duplicate", fault)
     await wire.send("POST", f"/{batch_id}/duplicate")
-    assert fault.answer
-    assert (await wire.head())[0] == fault.answer.status
-    assert await finished(sim) == [fault.answer.status]
+    status = fault.scripted_response().status
+    assert (await wire.head())[0] == status
+    assert await finished(sim) == [status]
     assert len(sim.batches) == 1
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import attrs
 import pytest
 
-from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
-from prolific_async.simulator.records import Batch, BatchSnapshot
-from prolific_async.simulator.state import SetupRefusedError, State, checked_ending
+from prolific_async.simulator.contents import Contents
+from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately, check_ending
+from prolific_async.simulator.models import Batch, BatchSnapshot
+from prolific_async.simulator.state import SetupRefusedError, State
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -21,11 +21,11 @@ class World:
     setup: Ending | Callable[[BatchSnapshot], Ending] = AfterPolls(1)  # noqa: RUF009 - frozen
     now: float = 1000.0
     state: State = attrs.field(init=False)
-    behind: Backstage = attrs.field(init=False)
+    behind: Contents = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.state = State(now=lambda: self.now, utc_now=lambda: NOON, setup=self.setup)
-        self.behind = Backstage(self.state)
+        self.behind = Contents(self.state)
 
     def batch(self, **options: object) -> Batch:
         return self.state.batches[self.behind.add_batch(**options)]  # type: ignore[arg-type] # passed on
@@ -220,7 +220,7 @@ def test_a_function_that_raises_or_returns_nonsense_changes_nothing() -> None:
 
 def test_a_class_is_no_ending() -> None:
     with pytest.raises(TypeError, match="neither"):
-        checked_ending(AfterSeconds)
+        check_ending(AfterSeconds)
 
 
 def test_a_copy_starts_anew_and_shares_the_dataset() -> None:

@@ -23,7 +23,7 @@ from prolific_async.simulator import (
     Immediately,
     Simulator,
 )
-from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.contents import Contents
 
 BATCHES = "/api/v1/data-collection/batches"
 
@@ -180,7 +180,7 @@ def test_no_request_comes_between_what_the_test_does() -> None:
         "set_dataset_status": ("d1", "READY"),
         "remove": ("b1",),
     }
-    calls = {name for name, _ in inspect.getmembers(Backstage, inspect.isfunction)}
+    calls = {name for name, _ in inspect.getmembers(Contents, inspect.isfunction)}
     assert {name for name in calls if not name.startswith("_")} == set(arguments)
     sim = Simulator()
     arguments["set_dataset_status"] = (sim.add_dataset(), "READY")

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Fault, Simulator
-from prolific_async.simulator.bodies import MAX_BODY
+from prolific_async.simulator.request_body import MAX_BODY
 
 BATCHES = "/api/v1/data-collection/batches"
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
-from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.bodies import NO_BODY, Body
-from prolific_async.simulator.endings import AfterPolls, Ending
+from prolific_async.simulator.contents import Contents
+from prolific_async.simulator.request_body import NO_BODY, Body
+from prolific_async.simulator.setup_durations import AfterPolls, Ending
 from prolific_async.simulator.service import Call, Service
 from prolific_async.simulator.state import State
 
@@ -30,7 +30,7 @@ REQUIRED_FIELDS = {
 }
 
 
-class World(Backstage):
+class World(Contents):
     """A service and what stands behind it."""
 
     def __init__(self, setup: Ending = AfterPolls(1)) -> None:  # noqa: B008 - frozen

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from prolific_async.simulator import OmittedBody
-from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
+from prolific_async.simulator.request_body import MAX_BODY, Body
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
     ],
 )
 def test_json_is_decoded(raw: bytes, content: Any) -> None:
-    assert Body.decoded(raw) == Body(len(raw), is_json=True, content=content)
+    assert Body.decode(raw) == Body(len(raw), is_json=True, content=content)
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_json_is_decoded(raw: bytes, content: Any) -> None:
     ],
 )
 def test_what_is_no_json_is_text(raw: bytes, text: str) -> None:
-    assert Body.decoded(raw) == Body(len(raw), is_json=False, content=text)
+    assert Body.decode(raw) == Body(len(raw), is_json=False, content=text)
 
 
 def test_no_body_is_none() -> None:
-    assert Body.decoded(b"") == NO_BODY == Body(0, is_json=False, content=None)
+    assert Body.decode(b"") == Body(0, is_json=False, content=None)
 
 
 def test_of_what_is_too_long_only_the_size_is_known() -> None:
     size = MAX_BODY + 1
-    assert Body.omitted(size) == Body(size, is_json=False, content=OmittedBody(size))
+    assert Body.omit(size) == Body(size, is_json=False, content=OmittedBody(size))

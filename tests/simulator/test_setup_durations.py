@@ -4,26 +4,26 @@ import math
 
 import pytest
 
-from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Immediately, is_over
+from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Immediately, has_ended
 
 
-def test_immediately_is_over_before_any_poll() -> None:
-    assert is_over(Immediately(), elapsed=0.0, polls=0)
+def test_immediately_has_ended_before_any_poll() -> None:
+    assert has_ended(Immediately(), elapsed=0.0, polls=0)
 
 
 def test_after_seconds_counts_time_and_no_polls() -> None:
-    assert not is_over(AfterSeconds(2), elapsed=1.999, polls=99)
-    assert is_over(AfterSeconds(2), elapsed=2.0, polls=0)
+    assert not has_ended(AfterSeconds(2), elapsed=1.999, polls=99)
+    assert has_ended(AfterSeconds(2), elapsed=2.0, polls=0)
 
 
 def test_after_polls_counts_polls_and_no_time() -> None:
-    assert not is_over(AfterPolls(2), elapsed=9e9, polls=2)
-    assert is_over(AfterPolls(2), elapsed=0.0, polls=3)
+    assert not has_ended(AfterPolls(2), elapsed=9e9, polls=2)
+    assert has_ended(AfterPolls(2), elapsed=0.0, polls=3)
 
 
 def test_after_no_polls_the_first_one_shows_the_end() -> None:
-    assert not is_over(AfterPolls(0), elapsed=0.0, polls=0)
-    assert is_over(AfterPolls(0), elapsed=0.0, polls=1)
+    assert not has_ended(AfterPolls(0), elapsed=0.0, polls=0)
+    assert has_ended(AfterPolls(0), elapsed=0.0, polls=1)
 
 
 @pytest.mark.parametrize("seconds", [-0.1, math.inf, math.nan, True])
