@@ -1,20 +1,18 @@
-"""What the service answers, request by request and without a socket."""
+"""The responses of the batch endpoints."""
 
 import json
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
+from yarl import URL
 
-from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.request_body import NO_BODY, Body
-from prolific_async.simulator.setup_durations import AfterPolls, Ending
-from prolific_async.simulator.service import Call, Service
-from prolific_async.simulator.state import State
+from prolific_async.simulator import Immediately, Simulator
+from tests.conftest import NOON
 
 BATCHES = "/api/v1/data-collection/batches"
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 # The fields that the endpoint document of "duplicate" requires.
 REQUIRED_FIELDS = {
     "id",
@@ -30,33 +28,30 @@ REQUIRED_FIELDS = {
 }
 
 
-class World(Contents):
-    """A service and what stands behind it."""
+class World(Simulator):
+    """A simulator with a client that sends paths as they are given."""
 
-    def __init__(self, setup: Ending = AfterPolls(1)) -> None:  # noqa: B008 - frozen
-        state = State(now=lambda: 0.0, utc_now=lambda: NOON, setup=setup)
-        super().__init__(state)
-        self.service = Service(state, "right")
-        self.allow: str | None = None
+    async def ask(self, method: str, path: str, body: Any = b"", **options: Any) -> tuple[int, Any]:
+        authorization = options.get("authorization", f"Token {self.token}")
+        headers = {} if authorization is None else {"Authorization": authorization}
+        url = URL(self.url + options.get("root", BATCHES) + path, encoded=True)
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        async with aiohttp.request(method, url, data=data, headers=headers) as response:
+            self.allow = response.headers.get("Allow")
+            assert response.content_type == "application/json"
+            return response.status, await response.json()
 
-    def ask(self, method: str, path: str, body: Any = b"", **options: Any) -> tuple[int, Any]:
-        call = Call(
-            method=method,
-            path=options.get("root", BATCHES) + path,
-            query=options.get("query", {}),
-            authorization=options.get("authorization", "Token right"),
-            body=Body.decoded(body if isinstance(body, bytes) else json.dumps(body).encode()),
-        )
-        answer = self.service.answer(call)
-        self.allow = answer.headers.get("Allow")
-        assert answer.headers["Content-Type"] == "application/json"
-        return answer.status, json.loads(answer.body)
-
-    def listed(self, workspace_id: str | None = None) -> Any:
-        workspace_id = workspace_id or self.workspace_id
-        status, document = self.ask("GET", "", query={"workspace_id": workspace_id})
+    async def list(self, workspace_id: str | None = None) -> Any:
+        query = f"?workspace_id={workspace_id or self.workspace_id}"
+        status, document = await self.ask("GET", query)
         assert status == 200
         return document
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with World(token="right") as started:
+        yield started
 
 
 def detail(answer: tuple[int, Any], status: int) -> Any:
@@ -81,40 +76,39 @@ def detail(answer: tuple[int, Any], status: int) -> Any:
         "token right",
         "Bearer right",
         "Token  right",
-        "Token right ",
         "Token right, Token right",
     ],
 )
 @pytest.mark.parametrize("path", ["", "/x", "/x/status", "/x/elsewhere"])
-def test_nothing_without_the_token(authorization: str | None, path: str) -> None:
-    assert detail(World().ask("GET", path, authorization=authorization), 401)
+async def test_nothing_without_the_token(
+    world: World, authorization: str | None, path: str
+) -> None:
+    assert detail(await world.ask("GET", path, authorization=authorization), 401)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_the_routes_with_and_without_a_slash_at_the_end(slash: str) -> None:
-    world = World()
+async def test_the_routes_with_and_without_a_slash_at_the_end(world: World, slash: str) -> None:
     batch_id = world.add_batch()
-    query = {"workspace_id": world.workspace_id}
-    assert world.ask("GET", slash, query=query)[0] == 200
-    assert world.ask("GET", f"/{batch_id}{slash}")[0] == 200
-    assert world.ask("GET", f"/{batch_id}/status{slash}")[0] == 200
-    assert world.ask("POST", f"/{batch_id}/duplicate{slash}", {})[0] == 201
-    assert world.ask("POST", f"/{batch_id}/setup{slash}", {})[0] == 202
+    query = f"?workspace_id={world.workspace_id}"
+    assert (await world.ask("GET", slash + query))[0] == 200
+    assert (await world.ask("GET", f"/{batch_id}{slash}"))[0] == 200
+    assert (await world.ask("GET", f"/{batch_id}/status{slash}"))[0] == 200
+    assert (await world.ask("POST", f"/{batch_id}/duplicate{slash}", {}))[0] == 201
+    assert (await world.ask("POST", f"/{batch_id}/setup{slash}", {}))[0] == 202
 
 
 @pytest.mark.parametrize(
     "path",
     ["//", "/ID//", "/ID/status//", "//status", "/ID/Status", "/ID/setup/x", "/ID/report/", "x"],
 )
-def test_other_paths_are_not_found(path: str) -> None:
-    world = World()
+async def test_other_paths_are_not_found(world: World, path: str) -> None:
     path = path.replace("ID", world.add_batch())
-    assert "such" in detail(world.ask("GET", path), 404)
+    assert "such" in detail(await world.ask("GET", path), 404)
 
 
 @pytest.mark.parametrize("root", ["", "/", "/api/v2/data-collection/batches", "/x" + BATCHES])
-def test_other_roots_are_not_found(root: str) -> None:
-    assert "no such page" in detail(World().ask("GET", "", root=root), 404)
+async def test_other_roots_are_not_found(world: World, root: str) -> None:
+    assert "no such page" in detail(await world.ask("GET", "", root=root), 404)
 
 
 @pytest.mark.parametrize(
@@ -122,49 +116,46 @@ def test_other_roots_are_not_found(root: str) -> None:
     [
         ("POST", "", "GET"),
         ("DELETE", "/ID", "GET"),
-        ("HEAD", "/ID/status", "GET"),
-        ("get", "/ID/status", "GET"),
         ("GET", "/ID/setup", "POST"),
         ("PUT", "/ID/duplicate", "POST"),
     ],
 )
-def test_another_method_is_not_allowed(method: str, path: str, allowed: str) -> None:
-    world = World()
+async def test_another_method_is_not_allowed(
+    world: World, method: str, path: str, allowed: str
+) -> None:
     path = path.replace("ID", world.add_batch())
-    assert method in detail(world.ask(method, path), 405)
+    assert method in detail(await world.ask(method, path), 405)
     assert world.allow == allowed
 
 
 @pytest.mark.parametrize("verb", ["", "/status"])
-def test_a_batch_that_is_not_there_is_not_found(verb: str) -> None:
-    world = World()
+async def test_a_batch_that_is_not_there_is_not_found(world: World, verb: str) -> None:
     batch_id = world.add_batch()
-    assert world.ask("GET", f"/{batch_id}{verb}")[0] == 200
+    assert (await world.ask("GET", f"/{batch_id}{verb}"))[0] == 200
     world.remove(batch_id)
-    assert detail(world.ask("GET", f"/{batch_id}{verb}"), 404) == "There is no such batch."
-    assert world.listed() == {"results": [], "meta": {"count": 0}}
+    assert detail(await world.ask("GET", f"/{batch_id}{verb}"), 404) == "There is no such batch."
+    assert await world.list() == {"results": [], "meta": {"count": 0}}
 
 
 @pytest.mark.parametrize("batch_id", ["a/b", "a%2Fb", "..", "é ?#", "status", "a/status", "%"])
-def test_an_id_is_decoded_exactly_once_and_is_never_a_route(batch_id: str) -> None:
-    world = World()
+async def test_an_id_is_decoded_exactly_once_and_is_never_a_route(
+    world: World, batch_id: str
+) -> None:
     world.add_batch(batch_id=batch_id, status="READY")
     world.add_batch(batch_id="a")
     encoded = quote(batch_id, safe="")
-    assert world.ask("GET", f"/{encoded}")[1]["id"] == batch_id
-    assert world.ask("GET", f"/{encoded}/status") == (200, {"status": "READY"})
+    assert (await world.ask("GET", f"/{encoded}"))[1]["id"] == batch_id
+    assert await world.ask("GET", f"/{encoded}/status") == (200, {"status": "READY"})
 
 
-def test_a_plus_in_a_path_is_a_plus() -> None:
-    world = World()
+async def test_a_plus_in_a_path_is_a_plus(world: World) -> None:
     world.add_batch(batch_id="a+b")
-    assert world.ask("GET", "/a+b")[0] == 200
+    assert (await world.ask("GET", "/a+b"))[0] == 200
 
 
-def test_get_shows_the_newer_fields_too() -> None:
-    world = World()
+async def test_get_shows_the_newer_fields_too(world: World) -> None:
     batch_id = world.add_batch("Mine", instructions=2, created_at=NOON, auto_sync_enabled=True)
-    status, document = world.ask("GET", f"/{batch_id}")
+    status, document = await world.ask("GET", f"/{batch_id}")
     assert status == 200
     assert document.keys() - REQUIRED_FIELDS == {
         "schema_version",
@@ -186,76 +177,73 @@ def test_get_shows_the_newer_fields_too() -> None:
     assert set(document["task_details"]) == {"task_name", "task_introduction", "task_steps"}
 
 
-def test_a_test_can_show_what_the_service_might_show_one_day() -> None:
-    world = World()
+async def test_a_test_can_show_what_the_service_might_show_one_day(world: World) -> None:
     batch_id = world.add_batch(
         status=None, task_details=None, batch_items=[{"rows": []}], schema_version="4", colour="red"
     )
-    document = world.ask("GET", f"/{batch_id}")[1]
+    document = (await world.ask("GET", f"/{batch_id}"))[1]
     assert (document["status"], document["task_details"]) == (None, None)
     assert (document["schema_version"], document["colour"]) == ("4", "red")
     assert document["batch_items"] == [{"rows": []}]
-    assert world.ask("GET", f"/{batch_id}/status") == (200, {"status": None})
+    assert await world.ask("GET", f"/{batch_id}/status") == (200, {"status": None})
 
 
-def test_a_set_up_from_beginning_to_end() -> None:
-    world = World(AfterPolls(1))
+async def test_a_set_up_from_beginning_to_end(world: World) -> None:
     batch_id = world.add_batch(datapoints=10, instructions=2)
-    assert world.ask("POST", f"/{batch_id}/setup", {"tasks_per_group": 6}) == (202, {})
-    processing = world.ask("GET", f"/{batch_id}")[1]
+    assert await world.ask("POST", f"/{batch_id}/setup", {"tasks_per_group": 6}) == (202, {})
+    processing = (await world.ask("GET", f"/{batch_id}"))[1]
     assert (processing["status"], processing["total_task_count"]) == ("PROCESSING", 0)
-    ready = world.ask("GET", f"/{batch_id}")[1]
+    ready = (await world.ask("GET", f"/{batch_id}"))[1]
     assert ready["status"] == "READY"
     assert (ready["total_task_count"], ready["total_task_groups"]) == (20, 4)
     assert ready["tasks_per_group"] == 6
-    assert world.listed()["results"] == [ready]
+    assert (await world.list())["results"] == [ready]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"newer": 1}', b'{"tasks_per_group": 1}'])
-def test_every_field_of_a_set_up_can_be_left_out(body: bytes) -> None:
-    world = World()
+async def test_every_field_of_a_set_up_can_be_left_out(world: World, body: bytes) -> None:
     batch_id = world.add_batch()
-    assert world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
+    assert await world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
     assert world.batches[batch_id].tasks_per_group == 1
 
 
 @pytest.mark.parametrize(
     ("number", "value"), [(b"3.0", 3), (b"3e2", 300), (b"9223372036854775807", 2**63 - 1)]
 )
-def test_a_number_is_an_integer_by_its_value(number: bytes, value: int) -> None:
-    world = World()
+async def test_a_number_is_an_integer_by_its_value(world: World, number: bytes, value: int) -> None:
     batch_id = world.add_batch()
     body = b'{"tasks_per_group": ' + number + b"}"
-    assert world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
+    assert await world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
     chosen = world.batches[batch_id].tasks_per_group
     assert (chosen, type(chosen)) == (value, int)
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400", b"1" + b"0" * 5000])
-def test_a_number_that_none_can_hold_is_refused(number: bytes) -> None:
-    world = World()
+async def test_a_number_that_none_can_hold_is_refused(world: World, number: bytes) -> None:
     batch_id = world.add_batch()
     body = b'{"tasks_per_group": ' + number + b"}"
-    assert detail(world.ask("POST", f"/{batch_id}/setup", body), 400)
+    assert detail(await world.ask("POST", f"/{batch_id}/setup", body), 400)
 
 
 @pytest.mark.parametrize(
-    "poll",
+    ("path", "status_in"),
     [
-        lambda world, batch_id: world.ask("GET", f"/{batch_id}")[1]["status"],
-        lambda world, batch_id: world.ask("GET", f"/{batch_id}/status")[1]["status"],
-        lambda world, _: world.listed()["results"][0]["status"],
+        ("/ID", lambda shown: shown["status"]),
+        ("/ID/status", lambda shown: shown["status"]),
+        ("?workspace_id=WORKSPACE", lambda shown: shown["results"][0]["status"]),
     ],
-    ids=["get", "status", "list"],
 )
-def test_every_answer_that_shows_the_status_is_a_poll(poll: Any) -> None:
-    world = World(AfterPolls(2))
+async def test_every_response_that_shows_the_status_is_a_poll(
+    world: World, path: str, status_in: Callable[[Any], str]
+) -> None:
     batch_id = world.add_batch()
-    world.ask("POST", f"/{batch_id}/setup", {})
-    world.ask("POST", f"/{batch_id}/setup", {})  # 400, and no poll
-    world.ask("POST", f"/{batch_id}/duplicate", {})  # shows the copy's status
-    world.listed(world.add_workspace())
-    assert [poll(world, batch_id) for _ in range(3)] == ["PROCESSING", "PROCESSING", "READY"]
+    await world.ask("POST", f"/{batch_id}/setup", {})
+    await world.ask("POST", f"/{batch_id}/setup", {})  # 400, and no poll
+    await world.ask("POST", f"/{batch_id}/duplicate", {})  # shows the copy's status
+    await world.list(world.add_workspace())
+    path = path.replace("ID", batch_id).replace("WORKSPACE", world.workspace_id)
+    polls = [status_in((await world.ask("GET", path))[1]) for _ in range(2)]
+    assert polls == ["PROCESSING", "READY"]
 
 
 BROKEN = [b"{", b"[]", b"null", b'"x"', b"3", b"\xff", b"{'a': 1}", b"[" * 100_000, b"{} {}"]
@@ -263,10 +251,11 @@ BROKEN = [b"{", b"[]", b"null", b'"x"', b"3", b"\xff", b"{'a': 1}", b"[" * 100_0
 
 @pytest.mark.parametrize("verb", ["setup", "duplicate"])
 @pytest.mark.parametrize("body", BROKEN)
-def test_a_body_that_is_no_json_object_is_refused(verb: str, body: bytes) -> None:
-    world = World()
+async def test_a_body_that_is_no_json_object_is_refused(
+    world: World, verb: str, body: bytes
+) -> None:
     batch_id = world.add_batch()
-    assert "JSON" in detail(world.ask("POST", f"/{batch_id}/{verb}", body), 400)
+    assert "JSON" in detail(await world.ask("POST", f"/{batch_id}/{verb}", body), 400)
     assert len(world.batches) == 1
     assert world.batches[batch_id].status == "UNINITIALISED"
 
@@ -283,10 +272,11 @@ WRONG_KINDS: dict[tuple[str, str], list[Any]] = {
     ("verb", "field", "value"),
     [(*where, value) for where, values in WRONG_KINDS.items() for value in values],
 )
-def test_a_field_of_the_wrong_kind_is_refused_by_name(verb: str, field: str, value: Any) -> None:
-    world = World()
+async def test_a_field_of_the_wrong_kind_is_refused_by_name(
+    world: World, verb: str, field: str, value: Any
+) -> None:
     batch_id = world.add_batch()
-    complaints = detail(world.ask("POST", f"/{batch_id}/{verb}", {field: value}), 400)
+    complaints = detail(await world.ask("POST", f"/{batch_id}/{verb}", {field: value}), 400)
     assert list(complaints) == [field]
     assert all(isinstance(text, str) for text in complaints[field])
     assert len(world.batches) == 1
@@ -302,94 +292,85 @@ def test_a_field_of_the_wrong_kind_is_refused_by_name(verb: str, field: str, val
         ({"status": "READY"}, "status"),
     ],
 )
-def test_a_set_up_that_cannot_be_is_refused(options: dict[str, Any], field: str) -> None:
-    world = World()
+async def test_a_set_up_that_cannot_be_is_refused(
+    world: World, options: dict[str, Any], field: str
+) -> None:
     batch_id = world.add_batch(**options)
     before = world.batches[batch_id]
-    assert list(detail(world.ask("POST", f"/{batch_id}/setup", {}), 400)) == [field]
+    assert list(detail(await world.ask("POST", f"/{batch_id}/setup", {}), 400)) == [field]
     assert world.batches[batch_id] == before
 
 
-def test_a_duplicate_has_the_required_fields_and_the_additive_ones() -> None:
-    world = World()
+async def test_a_duplicate_has_the_required_fields_and_the_additive_ones(world: World) -> None:
     source = world.add_batch("Original", colour="red", dataset_status="ERROR")
-    status, copy = world.ask("POST", f"/{source}/duplicate", {})
+    status, copy = await world.ask("POST", f"/{source}/duplicate", {})
     assert status == 201
     assert copy.keys() - REQUIRED_FIELDS == {"auto_sync_enabled", "total_task_groups"}
     assert copy.keys() >= REQUIRED_FIELDS
-    original = world.ask("GET", f"/{source}")[1]
+    original = (await world.ask("GET", f"/{source}"))[1]
     same = ("workspace_id", "created_by", "task_details", "total_instruction_count")
     assert all(copy[key] == original[key] for key in same)
     assert copy["datasets"] == [{"id": original["datasets"][0]["id"], "total_datapoint_count": 200}]
     assert (copy["name"], copy["status"]) == ("Original (Copy)", "UNINITIALISED")
     assert copy["created_at"] == "2026-05-04T12:00:00.000000Z"
     assert world.batches[copy["id"]].source_id == source
-    shown = world.ask("GET", f"/{copy['id']}")[1]
+    shown = (await world.ask("GET", f"/{copy['id']}"))[1]
     assert all(shown[key] == copy[key] for key in copy.keys() - {"datasets"})
     assert "colour" not in shown
-    assert [batch["id"] for batch in world.listed()["results"]] == [source, copy["id"]]
+    assert [batch["id"] for batch in (await world.list())["results"]] == [source, copy["id"]]
 
 
-def test_a_duplicate_takes_a_name_and_can_leave_the_dataset_out() -> None:
-    world = World()
+async def test_a_duplicate_takes_a_name_and_can_leave_the_dataset_out(world: World) -> None:
     source = world.add_batch(batch_items=[{"rows": []}])
     body = {"name": "Zweite Runde é", "upload_new_dataset": True, "newer": 1}
-    status, copy = world.ask("POST", f"/{source}/duplicate", body)
+    status, copy = await world.ask("POST", f"/{source}/duplicate", body)
     assert (status, copy["name"], copy["datasets"]) == (201, "Zweite Runde é", [])
     assert copy["batch_items"] == [{"rows": []}]
-    assert world.ask("POST", f"/{source}/duplicate", {"upload_new_dataset": False})[1]["datasets"]
+    assert (await world.ask("POST", f"/{source}/duplicate", {"upload_new_dataset": False}))[1][
+        "datasets"
+    ]
 
 
-def test_every_duplicate_is_another_batch() -> None:
-    world = World()
+async def test_every_duplicate_is_another_batch(world: World) -> None:
     source = world.add_batch()
-    copies = [world.ask("POST", f"/{source}/duplicate", {"name": "Same"})[1] for _ in range(3)]
+    copies = [
+        (await world.ask("POST", f"/{source}/duplicate", {"name": "Same"}))[1] for _ in range(3)
+    ]
     assert len({copy["id"] for copy in copies}) == 3
     assert len(world.batches) == 4
 
 
-def test_a_list_shows_one_workspace_whole() -> None:
-    world = World()
+async def test_a_list_shows_one_workspace_whole(world: World) -> None:
     other = world.add_workspace()
     here = [world.add_batch(str(number)) for number in range(3)]
     there = world.add_batch(workspace_id=other)
-    assert [batch["id"] for batch in world.listed()["results"]] == here
-    assert world.listed()["meta"] == {"count": 3}
-    assert [batch["id"] for batch in world.listed(other)["results"]] == [there]
-    assert world.listed()["results"][1] == world.ask("GET", f"/{here[1]}")[1]
+    assert [batch["id"] for batch in (await world.list())["results"]] == here
+    assert (await world.list())["meta"] == {"count": 3}
+    assert [batch["id"] for batch in (await world.list(other))["results"]] == [there]
+    assert (await world.list())["results"][1] == (await world.ask("GET", f"/{here[1]}"))[1]
 
 
-@pytest.mark.parametrize("query", [{}, {"workspace_id": ""}, {"workspace": "x"}])
-def test_a_list_needs_its_workspace(query: dict[str, str]) -> None:
-    assert list(detail(World().ask("GET", "", query=query), 400)) == ["workspace_id"]
+@pytest.mark.parametrize("query", ["", "?workspace_id=", "?workspace=x"])
+async def test_a_list_needs_its_workspace(world: World, query: str) -> None:
+    assert list(detail(await world.ask("GET", query), 400)) == ["workspace_id"]
 
 
-def test_a_list_of_an_unknown_workspace_is_not_found() -> None:
-    assert detail(World().ask("GET", "", query={"workspace_id": "0" * 24}), 404)
+async def test_a_list_of_an_unknown_workspace_is_not_found(world: World) -> None:
+    assert detail(await world.ask("GET", f"?workspace_id={'0' * 24}"), 404)
 
 
-def test_what_is_shown_follows_every_change() -> None:
-    world = World(AfterPolls(0))
-    batch_id = world.add_batch(datapoints=None)
-    seen = []
-    for change in (
-        lambda: None,
-        lambda: world.set_status(batch_id, None),
-        lambda: world.set_status(batch_id, "ERROR"),
-        lambda: world.ask("POST", f"/{batch_id}/setup", {"dataset_id": world.add_dataset()}),
-    ):
-        change()
-        shown = world.ask("GET", f"/{batch_id}")[1]
-        assert world.listed()["results"] == [shown]
-        seen.append((shown["status"], len(shown["datasets"]), shown.get("tasks_per_group")))
-    assert seen == [
-        ("UNINITIALISED", 0, None),
-        (None, 0, None),
-        ("ERROR", 0, None),
-        ("READY", 1, 1),
-    ]
+async def test_what_is_shown_follows_every_change() -> None:
+    async with World(setup=Immediately()) as world:
+        batch_id = world.add_batch(datapoints=None)
 
+        async def shown() -> Any:
+            batch = (await world.ask("GET", f"/{batch_id}"))[1]
+            assert (await world.list())["results"] == [batch]
+            return batch["status"], len(batch["datasets"]), batch.get("tasks_per_group")
 
-def test_a_call_does_not_show_its_token() -> None:
-    call = Call(method="GET", path="/", query={}, authorization="Token hush", body=NO_BODY)
-    assert "hush" not in repr(call)
+        assert await shown() == ("UNINITIALISED", 0, None)
+        for status in (None, "ERROR"):
+            world.set_status(batch_id, status)
+            assert await shown() == (status, 0, None)
+        await world.ask("POST", f"/{batch_id}/setup", {"dataset_id": world.add_dataset()})
+        assert await shown() == ("READY", 1, 1)

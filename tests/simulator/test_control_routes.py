@@ -155,12 +155,12 @@ async def test_where_and_how_often_is_refused_alike(
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "the body is not JSON"),
-        (b"{", "the body is not JSON"),
-        (b"\xff", "the body is not JSON"),
-        (b"[" * 100_000, "the body is not JSON"),
-        (b'{"delay": NaN}', "the body is not JSON"),
-        ([1], "the body is not a JSON object"),
+        (b"", "The body is not JSON"),
+        (b"{", "The body is not JSON"),
+        (b"\xff", "The body is not JSON"),
+        (b"[" * 100_000, "The body is not JSON"),
+        (b'{"delay": NaN}', "The body is not JSON"),
+        ([1], "The body is not a JSON object"),
         ({"method": "GET"}, "method and route are needed"),
         ({"route": "/status"}, "method and route are needed"),
         ({"method": "GET", "route": "/status", "state": 503}, "unknown: state; known: applied, "),
@@ -178,8 +178,8 @@ async def test_a_body_that_says_nothing_is_refused(
 async def test_a_body_that_is_too_long_is_refused(sim: Simulator, send: Send) -> None:
     body = io.BytesIO(b" " * (MAX_BODY + 1))  # aiohttp warns of as many bytes
     heard = await send("POST", "/_simulator/faults", body)
-    told = f"the body has {MAX_BODY + 1} bytes, more than the {MAX_BODY} allowed"
-    assert (heard.status, refusal(heard)) == (400, told)
+    told = f"The body has {MAX_BODY + 1} bytes, more than the {MAX_BODY} allowed."
+    assert (heard.status, refusal(heard)) == (413, told)
 
 
 async def test_requests_can_be_read(sim: Simulator, send: Send) -> None:
@@ -292,7 +292,7 @@ async def test_a_broken_body_is_refused(sim: Simulator) -> None:
     head += [f"Authorization: Token {sim.token}", "Content-Length: 7", "Connection: close", "", ""]
     writer.write("\r\n".join(head).encode() + b"no gzip")
     assert b" 400 " in await reader.readline()
-    assert b"the body is not JSON" in await reader.read()
+    assert b"The body is broken" in await reader.read()
     writer.close()
     await writer.wait_closed()
 

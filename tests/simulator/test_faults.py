@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from prolific_async.simulator.faults import Fault, FaultScript
 
@@ -60,8 +61,8 @@ def test_a_body_that_is_no_json_is_refused() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"delay": 1}, {"cut": 0}, {"drip": 0}, {"headers": {"A": "b"}}]
 )
-def test_without_status_and_body_there_is_no_scripted_answer(options: dict[str, Any]) -> None:
-    assert Fault(**options).answer is None
+def test_without_status_and_body_there_is_no_scripted_response(options: dict[str, Any]) -> None:
+    assert not Fault(**options).is_scripted
 
 
 @pytest.mark.parametrize(
@@ -76,37 +77,37 @@ def test_without_status_and_body_there_is_no_scripted_answer(options: dict[str, 
     ],
 )
 def test_a_body_is_sent_as_what_it_is(body: Any, sent: bytes, content_type: str) -> None:
-    answer = Fault(body=body).answer
-    assert answer
-    assert (answer.status, answer.body) == (200, sent)
-    assert answer.headers == {"Content-Type": content_type}
+    response = Fault(body=body).scripted_response()
+    assert (response.status, response.body) == (200, sent)
+    assert response.headers == {"Content-Type": content_type}
 
 
 def test_a_header_in_any_case_replaces_the_computed_one() -> None:
-    answer = Fault(502, body="<h1>", headers={"content-type": "text/html"}).answer
-    assert answer
-    assert answer.headers == {"content-type": "text/html"}
+    response = Fault(502, body="<h1>", headers={"content-type": "text/html"}).scripted_response()
+    assert response.headers == {"content-type": "text/html"}
+
+
+def body_of(response: web.Response) -> bytes:
+    assert isinstance(response.body, bytes)
+    return response.body
 
 
 def test_an_error_status_alone_has_the_services_error_body() -> None:
-    answer = Fault(429, headers={"Retry-After": "1"}).answer
-    assert answer
-    error = json.loads(answer.body)["error"]
+    response = Fault(429, headers={"Retry-After": "1"}).scripted_response()
+    error = json.loads(body_of(response))["error"]
     assert (error["status"], error["title"]) == (429, "Too Many Requests")
-    assert answer.headers == {"Content-Type": "application/json", "Retry-After": "1"}
+    assert response.headers == {"Content-Type": "application/json", "Retry-After": "1"}
 
 
 @pytest.mark.parametrize("status", [200, 204, 302])
 def test_another_status_alone_has_no_body(status: int) -> None:
-    answer = Fault(status).answer
-    assert answer
-    assert answer.body == b""
+    response = Fault(status).scripted_response()
+    assert response.body == b""
 
 
 def test_an_unassigned_status_has_a_title_too() -> None:
-    answer = Fault(599).answer
-    assert answer
-    assert json.loads(answer.body)["error"]["title"] == "Error"
+    response = Fault(599).scripted_response()
+    assert json.loads(body_of(response))["error"]["title"] == "Error"
 
 
 def test_a_fault_keeps_its_own_headers() -> None:

@@ -14,8 +14,8 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Ending, Fault, OmittedBody, Simulator
-from prolific_async.simulator.request_body import MAX_BODY
 from prolific_async.simulator.fault_middleware import _reset
+from prolific_async.simulator.request_body import MAX_BODY
 from tests.conftest import NOON
 from tests.costs import LIMIT, held_by
 
@@ -185,26 +185,6 @@ async def test_who_expects_it_and_sends_chunks_is_told_too(
     wire.writer.write(b'3;x=y\r\n{"n\r\nA\r\name": "a"}\r\n0\r\nX-Sum: 1\r\n\r\n')
     assert (await wire.answer())[0] == 201
     assert sim.requests[0].body == {"name": "a"}
-
-
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        "POST PATH HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0",
-        "POST PATH HTTP/1.1\r\nExpect: 100-continue",
-        "POST PATH HTTP/1.1\r\nExpect: something-else\r\nContent-Length: 2",
-        "POST PATH HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2",
-    ],
-)
-async def test_nobody_else_is(
-    sim: Simulator, wire: Connection, batch_id: str, request_line: str
-) -> None:
-    head = request_line.replace("PATH", f"{BATCHES}/{batch_id}/duplicate")
-    head += f"\r\nHost: localhost\r\nAuthorization: Token {sim.token}\r\n\r\n"
-    wire.writer.write(head.encode() + b"{}" * ("Length: 2" in head))
-    assert (await wire.answer())[0] == 201
-    await wire.send("GET", f"/{batch_id}/status")
-    assert await wire.answer() == (200, STATUS_BODY)
 
 
 async def test_a_body_may_be_packed(sim: Simulator, wire: Connection, batch_id: str) -> None:

@@ -4,7 +4,12 @@ import math
 
 import pytest
 
-from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Immediately, has_ended
+from prolific_async.simulator.setup_durations import (
+    AfterPolls,
+    AfterSeconds,
+    Immediately,
+    has_ended,
+)
 
 
 def test_immediately_has_ended_before_any_poll() -> None:

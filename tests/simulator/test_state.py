@@ -7,8 +7,14 @@ import attrs
 import pytest
 
 from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately, check_ending
 from prolific_async.simulator.models import Batch, BatchSnapshot
+from prolific_async.simulator.setup_durations import (
+    AfterPolls,
+    AfterSeconds,
+    Ending,
+    Immediately,
+    check_ending,
+)
 from prolific_async.simulator.state import SetupRefusedError, State
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
