@@ -21,14 +21,19 @@ from typing import Any
 import attrs
 
 from benchmarks.canned import Served, server_process
-from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately
+from prolific_async.simulator import (
+    AfterPolls,
+    AfterSeconds,
+    BatchSnapshot,
+    Ending,
+    Fault,
+    Immediately,
+)
+from prolific_async.simulator.app import make_app
 from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.setup_durations import Ending
 from prolific_async.simulator.faults import FaultScript
 from prolific_async.simulator.request_log import RequestLog
-from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.server import Server
-from prolific_async.simulator.service import Service
 from prolific_async.simulator.state import State
 
 TOKEN = "soak-token"
@@ -134,7 +139,7 @@ class Soaked:
         self._contents = Contents(state)
         self.faults = DrawnFaults(self._draw)
         self._log = RequestLog(_REMEMBERED)
-        self.server = Server(Service(state, TOKEN), self.faults, self._log, state.utc_now)
+        self.server = Server(make_app(state, TOKEN, self.faults, self._log))
         self._began = -1.0
         self._setups: Counter[str] = Counter()
 

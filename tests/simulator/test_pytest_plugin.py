@@ -4,13 +4,11 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 import _prolific_async_pytest
-from prolific_async.simulator import blocked
 
 pytest_plugins = ["pytester"]
 
@@ -30,8 +28,9 @@ async def test_{name}(prolific_simulator, prolific_client):
 """
 IN_ITS_LOOP = """
 async def test_{name}(prolific_simulator, prolific_client):
-    assert prolific_simulator._server._listener.get_loop() is asyncio.get_running_loop()
     await prolific_client.batches.get(prolific_simulator.add_batch())
+    prolific_client._transport.check_loop()
+    assert not prolific_client._transport.is_closed
 """
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 Run: TypeAlias = Callable[..., pytest.RunResult]
@@ -40,7 +39,7 @@ Run: TypeAlias = Callable[..., pytest.RunResult]
 def documented() -> str:
     """Return the example of the plugin's own text."""
     _, _, rest = inspect.getdoc(_prolific_async_pytest).partition("::\n\n")  # type: ignore[union-attr]
-    example, _, _ = rest.partition("\n\nThey run")
+    example, _, _ = rest.partition("\n\n``prolific_simulator``")
     return inspect.cleandoc(example)
 
 
@@ -88,22 +87,14 @@ def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> Non
     run(A_TEST.format(name="it"), *options).assert_outcomes(passed=1)
 
 
-def test_a_pytest_asyncio_without_loop_scope_is_told_of_and_harms_nobody(
+def test_an_older_pytest_asyncio_is_told_of_and_disturbs_no_other_test(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_asyncio.plugin.fixture", lambda _function=None, **_options: None)
+    monkeypatch.delattr("pytest_asyncio.plugin.Runner")  # there is none before 1.1
     source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
     ran = run(source, *asyncio_options("strict"))
     ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines(["*pytest-asyncio 0.24 or later*"])
-
-
-def test_the_loop_is_the_tests_own_where_no_option_says_otherwise() -> None:
-    def getini(name: str) -> str:
-        raise ValueError(f"unknown configuration value: {name!r}")  # pytest-asyncio 0.24 and 0.25
-
-    config: Any = SimpleNamespace(getini=getini)
-    assert _prolific_async_pytest._default_scope(config) == "function"
+    ran.stdout.fnmatch_lines(["*pytest-asyncio 1.1 or later*"])
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
@@ -121,14 +112,14 @@ def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, lo
     marks = f"\n@pytest.mark.anyio\n@pytest.mark.asyncio{loop}"
     ran = run(marks + A_TEST.format(name="it"), *asyncio_options("auto"), "-k", "asyncio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_simulator cannot be in two event loops*strict*"])
+    ran.stdout.fnmatch_lines(["prolific_client cannot be in two event loops*strict*"])
 
 
 @pytest.mark.slow
 def test_with_neither_it_says_what_is_needed(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_simulator must know what runs*pytest.mark.asyncio*"])
+    ran.stdout.fnmatch_lines(["prolific_client needs to know what runs*pytest.mark.asyncio*"])
 
 
 IN_A_THREAD = """
@@ -169,7 +160,7 @@ import unittest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from prolific_async import ProlificClient
 def is_in_a_thread(simulator):
-    return simulator._server._listener.get_loop() is not None and simulator._thread is not None
+    return simulator._thread is not None
 class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
     @pytest.fixture(autouse=True)
     def _simulator(self, prolific_simulator):
@@ -241,62 +232,9 @@ async def test_it(prolific_simulator):
 """
 
 
-def test_who_blocks_the_loop_of_the_simulator_is_told_so_at_once(
-    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.01)
+def test_a_test_may_block_its_event_loop(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(my_application=readme("In a FastAPI application"))
-    ran = run(BLOCKED, *asyncio_options("strict"))
-    ran.assert_outcomes(failed=1, errors=1)
-    ran.stdout.fnmatch_lines(
-        ["the test blocks the event loop*starlette.testclient*make it a plain def test*"]
-    )
-
-
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        ("httpx2.get(url, timeout=5)", "httpx2"),
-        ("urllib.request.urlopen(url, timeout=5)", "urllib.request"),
-        ("connection.request('GET', '/'); connection.getresponse()", "http.client"),
-        ("subprocess.run([sys.executable, '-c', PROGRAM, url])", "subprocess"),
-    ],
-)
-def test_whatever_blocks_the_loop_of_the_simulator_is_named(
-    run: Run, monkeypatch: pytest.MonkeyPatch, call: str, name: str
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.01)
-    source = f"""
-import contextlib, http.client, subprocess, sys, urllib.request
-import httpx2
-PROGRAM = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
-@pytest.mark.asyncio
-async def test_it(prolific_simulator):
-    url = prolific_simulator.url
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-    with contextlib.closing(connection), contextlib.suppress(urllib.request.HTTPError):
-        {call}
-"""
-    ran = run(source, *asyncio_options("strict"))
-    ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines([f"the test blocks the event loop*, with {name}, so that*"])
-
-
-def test_who_holds_the_loop_for_long_but_waits_for_nobody_is_left_alone(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.001)
-    source = """
-import time
-@pytest.mark.asyncio
-async def test_it(prolific_simulator, prolific_client):
-    call = asyncio.create_task(prolific_client.batches.get(prolific_simulator.add_batch()))
-    for _ in range(10):  # in one of these turns it connects
-        time.sleep(0.02)
-        await asyncio.sleep(0)
-    assert (await call).name
-"""
-    run(source, *asyncio_options("strict")).assert_outcomes(passed=1)
+    run(BLOCKED, *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
 def test_the_environment_leads_to_the_simulator_for_one_test(run: Run) -> None:

@@ -85,16 +85,14 @@ def pytest_fixture_setup(
     """Put ``prolific_client`` into the event loop of the test that asks for it."""
     if fixturedef.func.__module__ != __name__ or fixturedef.argname != "prolific_client":
         return (yield)
-    if _is_run_by_anyio(request):
-        return (yield)  # anyio's own hook runs asynchronous fixtures in the loop of the test
-    import pytest_asyncio  # noqa: PLC0415 - it runs the test, so it is imported already
-
-    # The decorator marks the function itself, so each test needs one of its own.
+    # pytest-asyncio's decorator marks the function, so each test needs a function of its own.
     function = _client_fixture()
-    pytest_asyncio.fixture(function, loop_scope=_loop_scope(request))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixturedef, "func", function)
-        return (yield)
+    if not _is_run_by_anyio(request):
+        import pytest_asyncio  # noqa: PLC0415 - it runs the test, so it is imported already
+
+        pytest_asyncio.fixture(function, loop_scope=_loop_scope(request))
+    fixturedef.func = function  # type: ignore[misc] # both plugins replace it, too
+    return (yield)  # the hook of the plugin runs it in the loop of the test
 
 
 def _is_run_by_anyio(request: pytest.FixtureRequest) -> bool:
