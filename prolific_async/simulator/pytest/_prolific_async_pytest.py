@@ -15,7 +15,7 @@ FastAPI's ``TestClient`` does.
 ``prolific_client`` needs an asynchronous test, and runs in the event loop of that test:
 
 - pytest-asyncio, 1.1 or later: modes strict and auto, every ``loop_scope``, from the marker or
-  from ``asyncio_default_test_loop_scope``;
+  from ``asyncio_default_test_loop_scope`` (several scopes in one module need 1.4);
 - anyio, 4 or later: its own plugin with the backend asyncio, in modes strict and auto.
 
 A test that both plugins run is an error: with anyio, keep ``asyncio_mode=strict``. A plain ``def``
