@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from email.utils import format_datetime
+from typing import cast
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -48,12 +49,13 @@ def apply_faults(script: FaultScript, utc_now: Callable[[], datetime]) -> Middle
     return apply_fault
 
 
-async def _respond(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _respond(fault: Fault, request: web.Request, handler: Handler) -> web.Response:
     if fault.is_scripted:
         if fault.applied:
             await handler(request)
         return fault.scripted_response()
-    response = await handler(request)
+    # The handlers of the service keep the whole body in memory, so that a fault can cut it.
+    response = cast("web.Response", await handler(request))
     response.headers.update(fault.headers)
     return response
 
@@ -70,12 +72,10 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _send_in_pieces(
-    request: web.Request, whole: web.StreamResponse, fault: Fault
+    request: web.Request, whole: web.Response, fault: Fault
 ) -> web.StreamResponse:
     """Send a response with its body cut, or byte by byte, or both."""
-    body = whole.body if isinstance(whole, web.Response) else None
-    if not isinstance(body, bytes):
-        raise TypeError("cut and drip need a response with its body in memory")
+    body = cast("bytes", whole.body)
     entry = request[LOG_ENTRY]
     entry.note(status=whole.status)
     response = web.StreamResponse(status=whole.status, headers=whole.headers)

@@ -54,11 +54,11 @@ async def world() -> AsyncIterator[World]:
         yield started
 
 
-def detail(answer: tuple[int, Any], status: int) -> Any:
+def detail(response: tuple[int, Any], status: int) -> Any:
     """Check the shape of an error and return its detail."""
-    assert answer[0] == status
-    error = answer[1].pop("error")
-    assert answer[1] == {}
+    assert response[0] == status
+    error = response[1].pop("error")
+    assert response[1] == {}
     assert error["status"] == status
     assert isinstance(error["error_code"], int)
     assert isinstance(error["title"], str)
@@ -80,14 +80,16 @@ def detail(answer: tuple[int, Any], status: int) -> Any:
     ],
 )
 @pytest.mark.parametrize("path", ["", "/x", "/x/status", "/x/elsewhere"])
-async def test_nothing_without_the_token(
+async def test_requests_without_the_token_get_401(
     world: World, authorization: str | None, path: str
 ) -> None:
     assert detail(await world.ask("GET", path, authorization=authorization), 401)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_the_routes_with_and_without_a_slash_at_the_end(world: World, slash: str) -> None:
+async def test_every_route_works_with_and_without_a_trailing_slash(
+    world: World, slash: str
+) -> None:
     batch_id = world.add_batch()
     query = f"?workspace_id={world.workspace_id}"
     assert (await world.ask("GET", slash + query))[0] == 200
@@ -101,13 +103,13 @@ async def test_the_routes_with_and_without_a_slash_at_the_end(world: World, slas
     "path",
     ["//", "/ID//", "/ID/status//", "//status", "/ID/Status", "/ID/setup/x", "/ID/report/", "x"],
 )
-async def test_other_paths_are_not_found(world: World, path: str) -> None:
+async def test_unknown_paths_get_404(world: World, path: str) -> None:
     path = path.replace("ID", world.add_batch())
     assert "such" in detail(await world.ask("GET", path), 404)
 
 
 @pytest.mark.parametrize("root", ["", "/", "/api/v2/data-collection/batches", "/x" + BATCHES])
-async def test_other_roots_are_not_found(world: World, root: str) -> None:
+async def test_unknown_roots_get_404(world: World, root: str) -> None:
     assert "no such page" in detail(await world.ask("GET", "", root=root), 404)
 
 
@@ -120,7 +122,7 @@ async def test_other_roots_are_not_found(world: World, root: str) -> None:
         ("PUT", "/ID/duplicate", "POST"),
     ],
 )
-async def test_another_method_is_not_allowed(
+async def test_a_wrong_method_gets_405_with_allow(
     world: World, method: str, path: str, allowed: str
 ) -> None:
     path = path.replace("ID", world.add_batch())
@@ -129,7 +131,7 @@ async def test_another_method_is_not_allowed(
 
 
 @pytest.mark.parametrize("verb", ["", "/status"])
-async def test_a_batch_that_is_not_there_is_not_found(world: World, verb: str) -> None:
+async def test_a_removed_batch_gets_404(world: World, verb: str) -> None:
     batch_id = world.add_batch()
     assert (await world.ask("GET", f"/{batch_id}{verb}"))[0] == 200
     world.remove(batch_id)
@@ -177,7 +179,7 @@ async def test_get_shows_the_newer_fields_too(world: World) -> None:
     assert set(document["task_details"]) == {"task_name", "task_introduction", "task_steps"}
 
 
-async def test_a_test_can_show_what_the_service_might_show_one_day(world: World) -> None:
+async def test_unusual_values_and_extra_keys_are_shown(world: World) -> None:
     batch_id = world.add_batch(
         status=None, task_details=None, batch_items=[{"rows": []}], schema_version="4", colour="red"
     )
@@ -188,7 +190,7 @@ async def test_a_test_can_show_what_the_service_might_show_one_day(world: World)
     assert await world.ask("GET", f"/{batch_id}/status") == (200, {"status": None})
 
 
-async def test_a_set_up_from_beginning_to_end(world: World) -> None:
+async def test_a_setup_from_start_to_end(world: World) -> None:
     batch_id = world.add_batch(datapoints=10, instructions=2)
     assert await world.ask("POST", f"/{batch_id}/setup", {"tasks_per_group": 6}) == (202, {})
     processing = (await world.ask("GET", f"/{batch_id}"))[1]
@@ -201,7 +203,7 @@ async def test_a_set_up_from_beginning_to_end(world: World) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"newer": 1}', b'{"tasks_per_group": 1}'])
-async def test_every_field_of_a_set_up_can_be_left_out(world: World, body: bytes) -> None:
+async def test_every_field_of_a_setup_is_optional(world: World, body: bytes) -> None:
     batch_id = world.add_batch()
     assert await world.ask("POST", f"/{batch_id}/setup", body) == (202, {})
     assert world.batches[batch_id].tasks_per_group == 1
@@ -219,7 +221,7 @@ async def test_a_number_is_an_integer_by_its_value(world: World, number: bytes, 
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400", b"1" + b"0" * 5000])
-async def test_a_number_that_none_can_hold_is_refused(world: World, number: bytes) -> None:
+async def test_a_number_without_an_integer_value_is_refused(world: World, number: bytes) -> None:
     batch_id = world.add_batch()
     body = b'{"tasks_per_group": ' + number + b"}"
     assert detail(await world.ask("POST", f"/{batch_id}/setup", body), 400)
@@ -251,7 +253,7 @@ BROKEN = [b"{", b"[]", b"null", b'"x"', b"3", b"\xff", b"{'a': 1}", b"[" * 100_0
 
 @pytest.mark.parametrize("verb", ["setup", "duplicate"])
 @pytest.mark.parametrize("body", BROKEN)
-async def test_a_body_that_is_no_json_object_is_refused(
+async def test_a_body_that_is_not_a_json_object_is_refused(
     world: World, verb: str, body: bytes
 ) -> None:
     batch_id = world.add_batch()
@@ -292,7 +294,7 @@ async def test_a_field_of_the_wrong_kind_is_refused_by_name(
         ({"status": "READY"}, "status"),
     ],
 )
-async def test_a_set_up_that_cannot_be_is_refused(
+async def test_a_setup_in_a_wrong_state_is_refused(
     world: World, options: dict[str, Any], field: str
 ) -> None:
     batch_id = world.add_batch(**options)
@@ -340,7 +342,7 @@ async def test_every_duplicate_is_another_batch(world: World) -> None:
     assert len(world.batches) == 4
 
 
-async def test_a_list_shows_one_workspace_whole(world: World) -> None:
+async def test_a_list_shows_all_batches_of_one_workspace(world: World) -> None:
     other = world.add_workspace()
     here = [world.add_batch(str(number)) for number in range(3)]
     there = world.add_batch(workspace_id=other)
@@ -351,15 +353,15 @@ async def test_a_list_shows_one_workspace_whole(world: World) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?workspace_id=", "?workspace=x"])
-async def test_a_list_needs_its_workspace(world: World, query: str) -> None:
+async def test_a_list_needs_a_workspace_id(world: World, query: str) -> None:
     assert list(detail(await world.ask("GET", query), 400)) == ["workspace_id"]
 
 
-async def test_a_list_of_an_unknown_workspace_is_not_found(world: World) -> None:
+async def test_a_list_of_an_unknown_workspace_gets_404(world: World) -> None:
     assert detail(await world.ask("GET", f"?workspace_id={'0' * 24}"), 404)
 
 
-async def test_what_is_shown_follows_every_change() -> None:
+async def test_get_and_list_show_every_change() -> None:
     async with World(setup=Immediately()) as world:
         batch_id = world.add_batch(datapoints=None)
 

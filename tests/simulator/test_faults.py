@@ -1,4 +1,4 @@
-"""Faults and the script of faults."""
+"""Faults and their queue."""
 
 import json
 import math
@@ -48,12 +48,12 @@ from prolific_async.simulator.faults import Fault, FaultScript
         {"headers": {"Retry-After": 1}},
     ],
 )
-def test_nonsense_is_refused(options: dict[str, Any]) -> None:
+def test_invalid_faults_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^Fault: "):
         Fault(**options)
 
 
-def test_a_body_that_is_no_json_is_refused() -> None:
+def test_a_body_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(TypeError):
         Fault(body=object())
 
@@ -76,7 +76,7 @@ def test_without_status_and_body_there_is_no_scripted_response(options: dict[str
         (False, b"false", "application/json"),
     ],
 )
-def test_a_body_is_sent_as_what_it_is(body: Any, sent: bytes, content_type: str) -> None:
+def test_a_body_is_encoded_by_its_type(body: Any, sent: bytes, content_type: str) -> None:
     response = Fault(body=body).scripted_response()
     assert (response.status, response.body) == (200, sent)
     assert response.headers == {"Content-Type": content_type}
@@ -121,7 +121,7 @@ def test_a_fault_keeps_its_own_headers() -> None:
 ONE, TWO, THREE = Fault(501), Fault(502), Fault(503)
 
 
-def test_faults_are_used_first_in_first_out_and_only_so_often() -> None:
+def test_faults_are_used_first_in_first_out_and_counted() -> None:
     script = FaultScript()
     script.add("GET", "/status", ONE, 1)
     script.add("GET", "/status", TWO, 2)
@@ -129,7 +129,7 @@ def test_faults_are_used_first_in_first_out_and_only_so_often() -> None:
     assert taken == [ONE, TWO, TWO, None]
 
 
-def test_the_oldest_fitting_one_is_used_whatever_its_route() -> None:
+def test_the_oldest_matching_fault_is_used() -> None:
     script = FaultScript()
     script.add("GET", "/a/status", ONE, 1)
     script.add("GET", "/status", TWO, 1)
@@ -137,7 +137,7 @@ def test_the_oldest_fitting_one_is_used_whatever_its_route() -> None:
     assert [script.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
 
 
-def test_for_ever_lasts_until_it_is_cleared() -> None:
+def test_a_fault_without_a_limit_lasts_until_it_is_cleared() -> None:
     script = FaultScript()
     script.add("GET", "/status", ONE, None)
     assert [script.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
@@ -145,7 +145,7 @@ def test_for_ever_lasts_until_it_is_cleared() -> None:
     assert script.take("GET", "/x/status") is None
 
 
-def test_the_method_counts_and_case_does_not() -> None:
+def test_the_method_must_match_in_any_case() -> None:
     script = FaultScript()
     script.add("post", "/setup", ONE, 1)
     assert script.take("GET", "/x/setup") is None
@@ -153,21 +153,21 @@ def test_the_method_counts_and_case_does_not() -> None:
 
 
 @pytest.mark.parametrize(("route", "path"), [("/batches", "/v1/batches/"), ("/x/", "/batches/x")])
-def test_a_slash_at_the_end_does_not_matter(route: str, path: str) -> None:
+def test_a_trailing_slash_is_ignored(route: str, path: str) -> None:
     script = FaultScript()
     script.add("GET", route, ONE, 1)
     assert script.take("GET", path) is ONE
 
 
 @pytest.mark.parametrize("path", ["/batches/x", "/my-batches", "/batches/batches2"])
-def test_a_route_is_whole_segments_at_the_end(path: str) -> None:
+def test_a_route_matches_whole_segments_at_the_end(path: str) -> None:
     script = FaultScript()
     script.add("GET", "/batches", ONE, 1)
     assert script.take("GET", path) is None
 
 
 @pytest.mark.parametrize("route", ["", "/", "//", "status", "*"])
-def test_a_route_must_name_something(route: str) -> None:
+def test_an_empty_route_is_refused(route: str) -> None:
     with pytest.raises(ValueError, match="inject"):
         FaultScript().add("GET", route, ONE, 1)
 
@@ -185,6 +185,6 @@ def test_times_must_be_a_number_from_one_on(times: Any) -> None:
 
 
 @pytest.mark.parametrize("wrong", [503, None, Fault])
-def test_what_is_no_fault_is_refused_at_once(wrong: Any) -> None:
+def test_only_faults_can_be_injected(wrong: Any) -> None:
     with pytest.raises(ValueError, match="a Fault is needed"):
         FaultScript().add("GET", "/status", wrong, 1)

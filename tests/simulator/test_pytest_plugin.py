@@ -1,4 +1,4 @@
-"""The fixtures that the package gives to its users' tests, in pytest runs of their own."""
+"""The pytest fixtures of the package, in pytest runs of their own."""
 
 import inspect
 import re
@@ -66,28 +66,28 @@ def test_the_documented_test_works_as_it_stands(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> None:
+def test_the_client_follows_every_loop_scope_of_pytest_asyncio(run: Run) -> None:
     scopes = ("function", "class", "module", "package", "session")
     marks = ["", *(f'({word}="{scope}")' for word in ("loop_scope", "scope") for scope in scopes)]
     source = "".join(
         f"\n@pytest.mark.asyncio{mark}" + IN_ITS_LOOP.format(name=number)
         for number, mark in enumerate(marks)
     )
-    # For "class" there must be one.
+    # The scope "class" needs a class.
     source = "class TestAll:" + source.replace("\n", "\n    ").replace(
         "(prolific_simulator, ", "(self, prolific_simulator, "
     )
-    # What "loop_scope" was called before is deprecated.
+    # "scope", the older name of "loop_scope", is deprecated.
     options = ["-W", "default::pytest.PytestDeprecationWarning", *asyncio_options("strict")]
     run(source, *options).assert_outcomes(passed=11)
 
 
-def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> None:
+def test_the_client_follows_the_default_loop_scope_in_mode_auto(run: Run) -> None:
     options = [*asyncio_options("auto"), "-o", "asyncio_default_test_loop_scope=session"]
     run(A_TEST.format(name="it"), *options).assert_outcomes(passed=1)
 
 
-def test_an_older_pytest_asyncio_is_told_of_and_disturbs_no_other_test(
+def test_an_old_pytest_asyncio_is_reported_and_disturbs_no_other_test(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("pytest_asyncio.plugin.Runner")  # there is none before 1.1
@@ -99,7 +99,7 @@ def test_an_older_pytest_asyncio_is_told_of_and_disturbs_no_other_test(
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
 @pytest.mark.slow
-def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
+def test_the_client_works_under_anyio_on_asyncio_only(run: Run, others: list[str]) -> None:
     marks = '\n@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     ran = run(marks + A_TEST.format(name="it"), *others)
     ran.assert_outcomes(passed=1, errors=1)
@@ -107,8 +107,8 @@ def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
 
 
 @pytest.mark.parametrize("loop", ["", '(loop_scope="module")'])
-def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, loop: str) -> None:
-    # In its mode "auto" pytest-asyncio takes tests, too, that are marked for anyio.
+def test_a_test_that_two_plugins_run_is_reported_instead_of_hanging(run: Run, loop: str) -> None:
+    # In mode "auto" pytest-asyncio also runs tests that are marked for anyio.
     marks = f"\n@pytest.mark.anyio\n@pytest.mark.asyncio{loop}"
     ran = run(marks + A_TEST.format(name="it"), *asyncio_options("auto"), "-k", "asyncio")
     ran.assert_outcomes(errors=1)
@@ -116,7 +116,7 @@ def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, lo
 
 
 @pytest.mark.slow
-def test_with_neither_it_says_what_is_needed(run: Run) -> None:
+def test_a_test_that_no_plugin_runs_is_reported(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines(["prolific_client needs to know what runs*pytest.mark.asyncio*"])
@@ -128,8 +128,8 @@ import urllib.request
 def ask(simulator, batch_id):
     url = f"{os.environ['PROLIFIC_URL']}/api/v1/data-collection/batches/{batch_id}"
     headers = {"Authorization": "Token " + os.environ["PROLIFIC_TOKEN"]}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
-        return answer.status
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
+        return response.status
 def serving():
     return [thread.name for thread in threading.enumerate()][1:]
 def test_it(prolific_simulator):
@@ -149,12 +149,12 @@ def test_a_plain_test_gets_a_simulator_in_a_thread(run: Run, options: list[str])
     run(IN_A_THREAD, *options).assert_outcomes(passed=2)
 
 
-def test_its_thread_ends_with_a_test_that_fails(run: Run) -> None:
+def test_the_thread_ends_with_a_failing_test(run: Run) -> None:
     source = IN_A_THREAD.replace("== 200", "== 404", 1)
     run(source, *asyncio_options("auto")).assert_outcomes(failed=1, passed=1)
 
 
-def test_other_kinds_of_plain_tests_get_it_as_well(run: Run) -> None:
+def test_unittest_hypothesis_and_marked_tests_get_the_simulator(run: Run) -> None:
     source = """
 import unittest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -186,7 +186,7 @@ def test_of_a_module_that_is_marked(mark, prolific_simulator):
 
 
 @pytest.mark.parametrize("mark", ["asyncio", "anyio"])
-def test_a_property_of_coroutines_has_it_in_its_loop(run: Run, mark: str) -> None:
+def test_an_asynchronous_hypothesis_test_gets_the_client(run: Run, mark: str) -> None:
     source = f"""
 from hypothesis import HealthCheck, given, settings, strategies as st
 @pytest.fixture
@@ -200,8 +200,18 @@ def anyio_backend():
     run(source, *asyncio_options("strict")).assert_outcomes(passed=2)
 
 
-def test_a_plain_test_is_told_that_no_client_can_be_had(run: Run) -> None:
-    ran = run("def test_it(prolific_client): ...", *asyncio_options("auto"))
+IN_UNITTEST = """
+import unittest
+class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def _client(self, prolific_client): ...
+    async def test_it(self): ...
+"""
+
+
+@pytest.mark.parametrize("source", ["def test_it(prolific_client): ...", IN_UNITTEST])
+def test_a_plain_test_cannot_have_the_client(run: Run, source: str) -> None:
+    ran = run(source, *asyncio_options("auto"))
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous test*ProlificClient()*async def"])
 
@@ -237,7 +247,7 @@ def test_a_test_may_block_its_event_loop(run: Run, pytester: pytest.Pytester) ->
     run(BLOCKED, *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
-def test_the_environment_leads_to_the_simulator_for_one_test(run: Run) -> None:
+def test_the_environment_names_the_simulator_during_one_test(run: Run) -> None:
     source = """
 from prolific_async import ProlificClient
 async def test_within(prolific_simulator):
@@ -251,7 +261,7 @@ async def test_after():
 
 
 @pytest.mark.slow
-def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
+def test_the_client_uses_an_overridden_simulator(run: Run) -> None:
     source = """
 from prolific_async.simulator import AfterPolls, Simulator
 @pytest.fixture
@@ -267,9 +277,7 @@ async def test_it(prolific_simulator, prolific_client):
     run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_a_project_that_does_not_use_it_imports_nothing_of_the_package(
-    run: Run, pytester: pytest.Pytester
-) -> None:
+def test_the_plugin_alone_does_not_import_the_package(run: Run, pytester: pytest.Pytester) -> None:
     source = """
 import sys
 def test_it(request):
@@ -281,12 +289,12 @@ def test_it(request):
     pytester.runpytest_subprocess(*asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_readme_shows_the_test_that_is_run() -> None:
+def test_readme_shows_the_documented_test() -> None:
     assert documented() == readme("Testing your own application", 1).rstrip()
 
 
 @pytest.mark.slow
-def test_it_works_on_uvloop(run: Run, pytester: pytest.Pytester) -> None:
+def test_the_fixtures_work_on_uvloop(run: Run, pytester: pytest.Pytester) -> None:
     pytest.importorskip("uvloop")
     pytester.makeconftest("""
 import uvloop

@@ -1,4 +1,4 @@
-"""What a request's body is taken for."""
+"""Decoding of request bodies."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def test_json_is_decoded(raw: bytes, content: Any) -> None:
         (b"\xed\xa0\x80", "\N{REPLACEMENT CHARACTER}" * 3),
     ],
 )
-def test_what_is_no_json_is_text(raw: bytes, text: str) -> None:
+def test_other_bodies_are_text(raw: bytes, text: str) -> None:
     assert Body.decode(raw) == Body(len(raw), is_json=False, content=text)
 
 
@@ -47,6 +47,6 @@ def test_no_body_is_none() -> None:
     assert Body.decode(b"") == Body(0, is_json=False, content=None)
 
 
-def test_of_what_is_too_long_only_the_size_is_known() -> None:
+def test_only_the_size_of_a_long_body_is_kept() -> None:
     size = MAX_BODY + 1
     assert Body.omit(size) == Body(size, is_json=False, content=OmittedBody(size))

@@ -1,4 +1,4 @@
-"""What is remembered of requests."""
+"""The log of requests."""
 
 import sys
 import threading
@@ -15,7 +15,7 @@ def arrive(log: RequestLog, path: str, **options: Any) -> LogEntry:
     )
 
 
-def test_requests_stand_in_order_of_arrival_whichever_ends_first() -> None:
+def test_requests_are_in_order_of_arrival() -> None:
     log = RequestLog(None)
     first, second, third = arrive(log, "/1"), arrive(log, "/2"), arrive(log, "/3")
     third.note(status=200)
@@ -24,7 +24,7 @@ def test_requests_stand_in_order_of_arrival_whichever_ends_first() -> None:
     assert log.in_flight() == (second.seen,)
 
 
-def test_only_the_newest_are_kept_if_so_wished() -> None:
+def test_the_number_of_requests_can_be_limited() -> None:
     log = RequestLog(2)
     for number in range(5):
         arrive(log, f"/{number}").finished = True
@@ -51,20 +51,20 @@ def bodies(log: RequestLog) -> list[Any]:
     return [seen.body for seen in log.in_flight()]
 
 
-def test_of_all_bodies_the_newest_are_kept_up_to_a_bound() -> None:
+def test_the_newest_bodies_are_kept_up_to_a_limit() -> None:
     log, third = RequestLog(None), MAX_BODY // 3
     arrivals = [arrive(log, f"/{number}") for number in range(4)]
     for arrival in arrivals[:3]:
         log.set_body(arrival, body(third))
     assert bodies(log) == [f"a body of {third}"] * 3 + [None]
-    log.set_body(arrivals[3], body(3))  # the first one goes for it, two would be too many
+    log.set_body(arrivals[3], body(3))  # displaces the first one only
     assert bodies(log) == [OmittedBody(third), *[f"a body of {third}"] * 2, "a body of 3"]
     log.set_body(arrive(log, "/4"), body(MAX_BODY))
     assert bodies(log)[:4] == [*[OmittedBody(third)] * 3, OmittedBody(3)]
     assert bodies(log)[4] == f"a body of {MAX_BODY}"
 
 
-def test_what_is_too_long_for_a_request_takes_no_room() -> None:
+def test_a_refused_body_displaces_no_other() -> None:
     log = RequestLog(None)
     log.set_body(arrive(log, "/1"), body(MAX_BODY))
     log.set_body(arrive(log, "/2"), Body.omit(MAX_BODY + 1))
@@ -72,7 +72,7 @@ def test_what_is_too_long_for_a_request_takes_no_room() -> None:
     assert bodies(log) == [f"a body of {MAX_BODY}", OmittedBody(MAX_BODY + 1), None]
 
 
-def test_a_request_that_is_forgotten_gives_its_room_back() -> None:
+def test_a_dropped_request_frees_the_room_of_its_body() -> None:
     log = RequestLog(2)
     for number in range(10):
         log.set_body(arrive(log, f"/{number}"), body(MAX_BODY // 2))

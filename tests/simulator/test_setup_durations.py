@@ -1,4 +1,4 @@
-"""When a set-up is over."""
+"""When a setup ends."""
 
 import math
 
@@ -26,23 +26,23 @@ def test_after_polls_counts_polls_and_no_time() -> None:
     assert has_ended(AfterPolls(2), elapsed=0.0, polls=3)
 
 
-def test_after_no_polls_the_first_one_shows_the_end() -> None:
+def test_after_zero_polls_the_first_one_shows_the_end() -> None:
     assert not has_ended(AfterPolls(0), elapsed=0.0, polls=0)
     assert has_ended(AfterPolls(0), elapsed=0.0, polls=1)
 
 
 @pytest.mark.parametrize("seconds", [-0.1, math.inf, math.nan, True])
-def test_seconds_that_make_no_sense_are_refused(seconds: float) -> None:
+def test_invalid_seconds_are_refused(seconds: float) -> None:
     with pytest.raises(ValueError, match="seconds must be 0 or more"):
         AfterSeconds(seconds)
 
 
 @pytest.mark.parametrize("polls", [-1, True])
-def test_polls_that_make_no_sense_are_refused(polls: int) -> None:
+def test_invalid_polls_are_refused(polls: int) -> None:
     with pytest.raises(ValueError, match="polls must be 0 or more"):
         AfterPolls(polls)
 
 
-def test_half_a_poll_is_no_number_of_polls() -> None:
+def test_a_fraction_of_polls_is_refused() -> None:
     with pytest.raises(TypeError):
         AfterPolls(1.5)  # type: ignore[arg-type] # what is tested
