@@ -31,7 +31,7 @@ from prolific_async.simulator import (
 )
 from prolific_async.simulator.app import make_app
 from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.faults import FaultScript
+from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog
 from prolific_async.simulator.server import Server
 from prolific_async.simulator.state import State
@@ -110,7 +110,7 @@ MOODS = (
 _WEIGHTS = (3, 4, 2, 1, 1)
 
 
-class DrawnFaults(FaultScript):
+class DrawnFaults(FaultQueue):
     """Gives each request the fault that is drawn for it, and counts them by kind."""
 
     def __init__(self, draw: Random) -> None:

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
 from prolific_async.simulator.fault_middleware import apply_faults
-from prolific_async.simulator.faults import FaultScript
+from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog, log_requests
 from prolific_async.simulator.responses import RefusedError, error_response
 from prolific_async.simulator.state import State
@@ -19,7 +19,7 @@ __all__ = ["make_app"]
 def make_app(
     state: State,
     token: str,
-    script: FaultScript,
+    faults: FaultQueue,
     log: RequestLog,
     control_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
@@ -28,7 +28,7 @@ def make_app(
     Args:
         state: What is read and changed.
         token: The token that requests must carry.
-        script: The faults that requests meet.
+        faults: The faults that requests meet.
         log: The log of the requests.
         control_routes: Routes of the simulator itself. Their requests meet no faults and are not
             logged.
@@ -36,7 +36,7 @@ def make_app(
     app = web.Application(
         middlewares=[
             _service_only(log_requests(log)),
-            _service_only(apply_faults(script, state.utc_now)),
+            _service_only(apply_faults(faults, state.utc_now)),
             _respond_to_refusals,
             _require_token(token),
         ]

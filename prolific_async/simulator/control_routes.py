@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.request_body import read_body
 from prolific_async.simulator.request_log import RequestLog, SeenRequest
 from prolific_async.simulator.responses import RefusedError, json_response
@@ -45,12 +45,12 @@ _TYPE_NAMES: Mapping[type, str] = MappingProxyType(
 )
 
 
-def control_routes(contents: Contents, script: FaultScript, log: RequestLog) -> list[web.RouteDef]:
+def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> list[web.RouteDef]:
     """Return the routes by which a simulator is controlled.
 
     Args:
         contents: Where batches are added and changed.
-        script: Where faults are added.
+        faults: Where faults are added.
         log: The requests that the service has received.
     """
 
@@ -60,11 +60,11 @@ def control_routes(contents: Contents, script: FaultScript, log: RequestLog) -> 
         if not {"method", "route"} <= given.keys():
             raise ValueError('method and route are needed, such as "POST" and "/duplicate"')
         fault = Fault(**{name: given[name] for name in given.keys() & _FAULT_FIELDS})
-        script.add(given["method"], given["route"], fault, given.get("times", 1))
+        faults.add(given["method"], given["route"], fault, given.get("times", 1))
         return web.Response(status=204)
 
     async def clear_faults(_: web.Request) -> web.Response:
-        script.clear()
+        faults.clear()
         return web.Response(status=204)
 
     async def list_requests(_: web.Request) -> web.Response:

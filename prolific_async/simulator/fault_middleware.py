@@ -13,7 +13,7 @@ from typing import cast
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.request_log import LOG_ENTRY
 
 __all__ = ["apply_faults"]
@@ -21,18 +21,18 @@ __all__ = ["apply_faults"]
 _NO_FAULT = Fault()
 
 
-def apply_faults(script: FaultScript, utc_now: Callable[[], datetime]) -> Middleware:
+def apply_faults(faults: FaultQueue, utc_now: Callable[[], datetime]) -> Middleware:
     """Return a middleware that spoils, replaces or drops responses.
 
     Args:
-        script: Says which request meets which fault.
+        faults: Says which request meets which fault.
         utc_now: Returns the time of the `Date` header. It is the clock of `created_at`, so that
             the two can be compared.
     """
 
     @web.middleware
     async def apply_fault(request: web.Request, handler: Handler) -> web.StreamResponse:
-        fault = script.take(request.method, request.rel_url.raw_path) or _NO_FAULT
+        fault = faults.take(request.method, request.rel_url.raw_path) or _NO_FAULT
         if fault.reset == "before":
             await asyncio.sleep(fault.delay)
             return _reset(request)
@@ -77,7 +77,7 @@ async def _send_in_pieces(
     """Send a response with its body cut, or byte by byte, or both."""
     body = cast("bytes", whole.body)
     entry = request[LOG_ENTRY]
-    entry.note(status=whole.status)
+    entry.update(status=whole.status)
     response = web.StreamResponse(status=whole.status, headers=whole.headers)
     response.content_length = len(body)
     body = body[: fault.cut]

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from prolific_async.simulator.numbers import real, real_or_none, whole_or_none
 from prolific_async.simulator.responses import JSON_TYPE, encode_error
 
-__all__ = ["Fault", "FaultScript"]
+__all__ = ["Fault", "FaultQueue"]
 
 # Set by the server; `cut` makes a wrong length.
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
@@ -128,7 +128,7 @@ class _Injection:
     remaining: int | None  # None without a limit
 
 
-class FaultScript:
+class FaultQueue:
     """A first-in, first-out queue of faults for requests. Any thread may use it."""
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ class LogEntry:
     finished: bool = False
     dropped: bool = False
 
-    def note(self, **changes: Any) -> None:
+    def update(self, **changes: Any) -> None:
         """Set attributes of the request."""
         self.seen = attrs.evolve(self.seen, **changes)
 
@@ -112,14 +112,14 @@ class RequestLog:
 
     def set_body(self, entry: LogEntry, body: Body) -> None:
         """Set the body of a request, and omit the oldest bodies beyond 8 MiB in all."""
-        entry.note(body=body.content)
+        entry.update(body=body.content)
         if entry.dropped or not 0 < body.size <= MAX_BODY:
             return
         self._body_sizes[entry] = body.size
         self._total += body.size
         while self._total > MAX_BODY:
             oldest, size = self._body_sizes.popitem(last=False)
-            oldest.note(body=OmittedBody(size))
+            oldest.update(body=OmittedBody(size))
             self._total -= size
 
     def finished(self) -> tuple[SeenRequest, ...]:
@@ -154,13 +154,13 @@ def log_requests(log: RequestLog) -> Middleware:
             log.set_body(entry, await read_body(request))
             response = await handler(request)
             if request.transport is not None and not request.transport.is_closing():
-                entry.note(status=response.status)
+                entry.update(status=response.status)
         except RefusedError as refused:
-            entry.note(status=refused.status)
+            entry.update(status=refused.status)
             return error_response(refused.status, refused.detail)
         except Exception:
             # A `setup=` function raised: aiohttp logs the traceback and responds with 500.
-            entry.note(status=500)
+            entry.update(status=500)
             raise
         else:
             return response

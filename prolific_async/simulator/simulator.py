@@ -12,7 +12,7 @@ from typing import Self
 from prolific_async.simulator.app import make_app
 from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.control_routes import control_routes
-from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.request_log import RequestLog, SeenRequest
 from prolific_async.simulator.server import HOST, Server
@@ -66,10 +66,10 @@ class Simulator(Contents):
             raise ValueError("Simulator: the token must be visible ASCII, and not empty")
         state = State(now=self._now, utc_now=_utc_now, setup=setup)
         super().__init__(state, workspace_id)
-        self._script = FaultScript()
+        self._faults = FaultQueue()
         self._log = RequestLog(log_size)
-        controls = control_routes(self, self._script, self._log)
-        self._server = Server(make_app(state, self.token, self._script, self._log, controls))
+        controls = control_routes(self, self._faults, self._log)
+        self._server = Server(make_app(state, self.token, self._faults, self._log, controls))
         self._requested_port = port
         self._port: int | None = None
         self._thread: ServingThread | None = None
@@ -156,11 +156,11 @@ class Simulator(Contents):
             ValueError: `route` is not the end of a path, `fault` is not a Fault, or `times` is
                 below 1.
         """
-        self._script.add(method, route, fault, times)
+        self._faults.add(method, route, fault, times)
 
     def clear_faults(self) -> None:
         """Remove all faults that have not met their requests."""
-        self._script.clear()
+        self._faults.clear()
 
     def _now(self) -> float:
         # A test may call this in a loop of its own, with another clock than the serving thread's.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.faults import Fault, FaultQueue
 
 
 @pytest.mark.parametrize(
@@ -122,69 +122,69 @@ ONE, TWO, THREE = Fault(501), Fault(502), Fault(503)
 
 
 def test_faults_are_used_first_in_first_out_and_counted() -> None:
-    script = FaultScript()
-    script.add("GET", "/status", ONE, 1)
-    script.add("GET", "/status", TWO, 2)
-    taken = [script.take("GET", "/batches/x/status") for _ in range(4)]
+    faults = FaultQueue()
+    faults.add("GET", "/status", ONE, 1)
+    faults.add("GET", "/status", TWO, 2)
+    taken = [faults.take("GET", "/batches/x/status") for _ in range(4)]
     assert taken == [ONE, TWO, TWO, None]
 
 
 def test_the_oldest_matching_fault_is_used() -> None:
-    script = FaultScript()
-    script.add("GET", "/a/status", ONE, 1)
-    script.add("GET", "/status", TWO, 1)
-    script.add("GET", "/a/status", THREE, 1)
-    assert [script.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
+    faults = FaultQueue()
+    faults.add("GET", "/a/status", ONE, 1)
+    faults.add("GET", "/status", TWO, 1)
+    faults.add("GET", "/a/status", THREE, 1)
+    assert [faults.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
 
 
 def test_a_fault_without_a_limit_lasts_until_it_is_cleared() -> None:
-    script = FaultScript()
-    script.add("GET", "/status", ONE, None)
-    assert [script.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
-    script.clear()
-    assert script.take("GET", "/x/status") is None
+    faults = FaultQueue()
+    faults.add("GET", "/status", ONE, None)
+    assert [faults.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
+    faults.clear()
+    assert faults.take("GET", "/x/status") is None
 
 
 def test_the_method_must_match_in_any_case() -> None:
-    script = FaultScript()
-    script.add("post", "/setup", ONE, 1)
-    assert script.take("GET", "/x/setup") is None
-    assert script.take("POST", "/x/setup") is ONE
+    faults = FaultQueue()
+    faults.add("post", "/setup", ONE, 1)
+    assert faults.take("GET", "/x/setup") is None
+    assert faults.take("POST", "/x/setup") is ONE
 
 
 @pytest.mark.parametrize(("route", "path"), [("/batches", "/v1/batches/"), ("/x/", "/batches/x")])
 def test_a_trailing_slash_is_ignored(route: str, path: str) -> None:
-    script = FaultScript()
-    script.add("GET", route, ONE, 1)
-    assert script.take("GET", path) is ONE
+    faults = FaultQueue()
+    faults.add("GET", route, ONE, 1)
+    assert faults.take("GET", path) is ONE
 
 
 @pytest.mark.parametrize("path", ["/batches/x", "/my-batches", "/batches/batches2"])
 def test_a_route_matches_whole_segments_at_the_end(path: str) -> None:
-    script = FaultScript()
-    script.add("GET", "/batches", ONE, 1)
-    assert script.take("GET", path) is None
+    faults = FaultQueue()
+    faults.add("GET", "/batches", ONE, 1)
+    assert faults.take("GET", path) is None
 
 
 @pytest.mark.parametrize("route", ["", "/", "//", "status", "*"])
 def test_an_empty_route_is_refused(route: str) -> None:
     with pytest.raises(ValueError, match="inject"):
-        FaultScript().add("GET", route, ONE, 1)
+        FaultQueue().add("GET", route, ONE, 1)
 
 
 @pytest.mark.parametrize(("method", "route"), [(None, "/status"), ("GET", 5)])
 def test_method_and_route_must_be_text(method: Any, route: Any) -> None:
     with pytest.raises(ValueError, match="method and route must be text"):
-        FaultScript().add(method, route, ONE, 1)
+        FaultQueue().add(method, route, ONE, 1)
 
 
 @pytest.mark.parametrize("times", [0, -1, True, 1.5])
 def test_times_must_be_a_number_from_one_on(times: Any) -> None:
     with pytest.raises(ValueError, match="times"):
-        FaultScript().add("GET", "/status", ONE, times)
+        FaultQueue().add("GET", "/status", ONE, times)
 
 
 @pytest.mark.parametrize("wrong", [503, None, Fault])
 def test_only_faults_can_be_injected(wrong: Any) -> None:
     with pytest.raises(ValueError, match="a Fault is needed"):
-        FaultScript().add("GET", "/status", wrong, 1)
+        FaultQueue().add("GET", "/status", wrong, 1)

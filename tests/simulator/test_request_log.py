@@ -18,7 +18,7 @@ def arrive(log: RequestLog, path: str, **options: Any) -> LogEntry:
 def test_requests_are_in_order_of_arrival() -> None:
     log = RequestLog(None)
     first, second, third = arrive(log, "/1"), arrive(log, "/2"), arrive(log, "/3")
-    third.note(status=200)
+    third.update(status=200)
     third.finished = first.finished = True
     assert [(seen.path, seen.status) for seen in log.finished()] == [("/1", None), ("/3", 200)]
     assert log.in_flight() == (second.seen,)
