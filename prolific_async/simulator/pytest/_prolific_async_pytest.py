@@ -83,7 +83,7 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, Any, Any]:
     """Put ``prolific_client`` into the event loop of the test that asks for it."""
-    if fixturedef.func.__module__ != __name__ or fixturedef.argname != "prolific_client":
+    if fixturedef.argname != "prolific_client" or fixturedef.func.__module__ != __name__:
         return (yield)
     # pytest-asyncio's decorator marks the function, so each test needs a function of its own.
     function = _client_fixture()
