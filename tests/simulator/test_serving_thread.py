@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own: what synchronous tests meet."""
+"""A simulator in a thread of its own."""
 
 import asyncio
 import http.client
@@ -23,7 +23,7 @@ from prolific_async.simulator import (
     Immediately,
     Simulator,
 )
-from prolific_async.simulator.backstage import Backstage
+from prolific_async.simulator.contents import Contents
 
 BATCHES = "/api/v1/data-collection/batches"
 
@@ -39,11 +39,11 @@ class Browser:
         raw = None if body is None else json.dumps(body)
         headers = {"Authorization": f"Token {self.token}"}
         self.connection.request(method, BATCHES + path, body=raw, headers=headers)
-        answer = self.connection.getresponse()
+        response = self.connection.getresponse()
         try:
-            return answer.status, answer.read()
+            return response.status, response.read()
         except http.client.IncompleteRead as error:
-            return answer.status, error.partial
+            return response.status, error.partial
 
     def close(self) -> None:
         self.connection.close()
@@ -63,7 +63,7 @@ def serving() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _restless() -> Iterator[None]:
-    """Let threads take turns as often as can be, so that what may come between does."""
+    """Switch threads as often as possible, so that races show."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -94,7 +94,7 @@ def test_it_serves_while_the_test_blocks_and_ends_with_the_block() -> None:
         ask(sim, "GET", f"/{batch_id}")
 
 
-def test_a_client_of_the_package_speaks_to_it_in_any_loop() -> None:
+def test_a_client_can_use_it_from_any_loop() -> None:
     async def main(sim: Simulator) -> str:
         async with ProlificClient(sim.token, base_url=sim.url) as client:
             return (await client.batches.duplicate(sim.add_batch(), name="Round 2")).name
@@ -103,12 +103,12 @@ def test_a_client_of_the_package_speaks_to_it_in_any_loop() -> None:
         assert [asyncio.run(main(sim)) for _ in range(2)] == ["Round 2"] * 2
 
 
-async def test_it_serves_a_test_that_blocks_its_own_loop() -> None:
+async def test_it_serves_while_the_loop_of_the_test_is_blocked() -> None:
     with Simulator() as sim:
         assert ask(sim, "GET", f"/{sim.add_batch()}")[0] == 200
 
 
-async def test_seconds_are_real_ones_whatever_the_clock_of_the_tests_loop() -> None:
+async def test_seconds_do_not_depend_on_the_clock_of_the_tests_loop() -> None:
     with Simulator(setup=AfterSeconds(0.03)) as sim:
         batch_id = sim.add_batch()
         ask(sim, "POST", f"/{batch_id}/setup")
@@ -119,7 +119,7 @@ async def test_seconds_are_real_ones_whatever_the_clock_of_the_tests_loop() -> N
 
 
 @pytest.mark.parametrize("fault", [Fault(cut=3), Fault(cut=0), Fault(drip=0), Fault(reset="after")])
-def test_who_has_an_answer_finds_the_request_in_the_log(fault: Fault) -> None:
+def test_a_request_is_logged_before_its_response_arrives(fault: Fault) -> None:
     with Simulator() as sim:
         batch_id = sim.add_batch()
         sim.inject("GET", "/status", fault, times=None)
@@ -170,7 +170,7 @@ class Counting:
         self.lock.release()
 
 
-def test_no_request_comes_between_what_the_test_does() -> None:
+def test_every_method_holds_the_lock() -> None:
     arguments: dict[str, Any] = {
         "add_workspace": (),
         "add_dataset": (),
@@ -180,7 +180,7 @@ def test_no_request_comes_between_what_the_test_does() -> None:
         "set_dataset_status": ("d1", "READY"),
         "remove": ("b1",),
     }
-    calls = {name for name, _ in inspect.getmembers(Backstage, inspect.isfunction)}
+    calls = {name for name, _ in inspect.getmembers(Contents, inspect.isfunction)}
     assert {name for name in calls if not name.startswith("_")} == set(arguments)
     sim = Simulator()
     arguments["set_dataset_status"] = (sim.add_dataset(), "READY")
@@ -195,7 +195,7 @@ def test_no_request_comes_between_what_the_test_does() -> None:
     assert counting.taken >= len(arguments) + 2
 
 
-def test_a_request_waits_for_what_the_test_does() -> None:
+def test_a_request_waits_for_the_lock() -> None:
     with Simulator() as sim, ThreadPoolExecutor(1) as pool:
         batch_id = sim.add_batch()
         with sim._state.lock:
@@ -224,7 +224,7 @@ def test_an_error_in_the_block_is_not_hidden_and_leaves_no_thread() -> None:
         raise LookupError
 
 
-def test_what_its_start_raises_is_raised_and_leaves_no_thread() -> None:
+def test_an_exception_of_the_start_is_raised_and_leaves_no_thread() -> None:
     with Simulator() as first:
         port = int(first.url.rpartition(":")[2])
         with pytest.raises(OSError, match="in use"), Simulator(port=port):
@@ -234,7 +234,7 @@ def test_what_its_start_raises_is_raised_and_leaves_no_thread() -> None:
         assert ask(first, "GET", f"/{first.add_batch()}")[0] == 200
 
 
-def test_a_request_under_way_is_dropped_at_the_end() -> None:
+def test_a_request_in_flight_is_dropped_at_the_end() -> None:
     with ThreadPoolExecutor(1) as pool:
         with Simulator() as sim:
             batch_id = sim.add_batch()

@@ -1,33 +1,33 @@
-"""What is remembered of requests."""
+"""The log of requests."""
 
 import sys
 import threading
 from typing import Any
 
 from prolific_async.simulator import OmittedBody
-from prolific_async.simulator.bodies import MAX_BODY, Body
-from prolific_async.simulator.log import Arrival, RequestLog
+from prolific_async.simulator.request_body import MAX_BODY, Body
+from prolific_async.simulator.request_log import LogEntry, RequestLog
 
 
-def arrive(log: RequestLog, path: str, **options: Any) -> Arrival:
-    return log.arrive(
+def arrive(log: RequestLog, path: str, **options: Any) -> LogEntry:
+    return log.add(
         **{"method": "GET", "path": path, "query": {}, "headers": {}, "at": 1.0, **options}
     )
 
 
-def test_requests_stand_in_order_of_arrival_whichever_ends_first() -> None:
+def test_requests_are_in_order_of_arrival() -> None:
     log = RequestLog(None)
     first, second, third = arrive(log, "/1"), arrive(log, "/2"), arrive(log, "/3")
-    third.note(status=200)
-    third.over = first.over = True
+    third.update(status=200)
+    third.finished = first.finished = True
     assert [(seen.path, seen.status) for seen in log.finished()] == [("/1", None), ("/3", 200)]
     assert log.in_flight() == (second.seen,)
 
 
-def test_only_the_newest_are_kept_if_so_wished() -> None:
+def test_the_number_of_requests_can_be_limited() -> None:
     log = RequestLog(2)
     for number in range(5):
-        arrive(log, f"/{number}").over = True
+        arrive(log, f"/{number}").finished = True
     assert [seen.path for seen in log.finished()] == ["/3", "/4"]
 
 
@@ -51,40 +51,40 @@ def bodies(log: RequestLog) -> list[Any]:
     return [seen.body for seen in log.in_flight()]
 
 
-def test_of_all_bodies_the_newest_are_kept_up_to_a_bound() -> None:
+def test_the_newest_bodies_are_kept_up_to_a_limit() -> None:
     log, third = RequestLog(None), MAX_BODY // 3
     arrivals = [arrive(log, f"/{number}") for number in range(4)]
     for arrival in arrivals[:3]:
-        log.keep_body(arrival, body(third))
+        log.set_body(arrival, body(third))
     assert bodies(log) == [f"a body of {third}"] * 3 + [None]
-    log.keep_body(arrivals[3], body(3))  # the first one goes for it, two would be too many
+    log.set_body(arrivals[3], body(3))  # displaces the first one only
     assert bodies(log) == [OmittedBody(third), *[f"a body of {third}"] * 2, "a body of 3"]
-    log.keep_body(arrive(log, "/4"), body(MAX_BODY))
+    log.set_body(arrive(log, "/4"), body(MAX_BODY))
     assert bodies(log)[:4] == [*[OmittedBody(third)] * 3, OmittedBody(3)]
     assert bodies(log)[4] == f"a body of {MAX_BODY}"
 
 
-def test_what_is_too_long_for_a_request_takes_no_room() -> None:
+def test_a_refused_body_displaces_no_other() -> None:
     log = RequestLog(None)
-    log.keep_body(arrive(log, "/1"), body(MAX_BODY))
-    log.keep_body(arrive(log, "/2"), Body.omitted(MAX_BODY + 1))
-    log.keep_body(arrive(log, "/3"), Body.decoded(b""))
+    log.set_body(arrive(log, "/1"), body(MAX_BODY))
+    log.set_body(arrive(log, "/2"), Body.omit(MAX_BODY + 1))
+    log.set_body(arrive(log, "/3"), Body.decode(b""))
     assert bodies(log) == [f"a body of {MAX_BODY}", OmittedBody(MAX_BODY + 1), None]
 
 
-def test_a_request_that_is_forgotten_gives_its_room_back() -> None:
+def test_a_dropped_request_frees_the_room_of_its_body() -> None:
     log = RequestLog(2)
     for number in range(10):
-        log.keep_body(arrive(log, f"/{number}"), body(MAX_BODY // 2))
+        log.set_body(arrive(log, f"/{number}"), body(MAX_BODY // 2))
         assert OmittedBody not in map(type, bodies(log))
-    assert len(log._bodies) == 2
+    assert len(log._body_sizes) == 2
 
 
 def test_a_log_of_nothing_holds_nothing() -> None:
     log = RequestLog(0)
     for number in range(10):
-        log.keep_body(arrive(log, f"/{number}"), body(2))
-    assert (log.in_flight(), len(log._bodies), log._total) == ((), 0, 0)
+        log.set_body(arrive(log, f"/{number}"), body(2))
+    assert (log.in_flight(), len(log._body_sizes), log._total) == ((), 0, 0)
 
 
 def test_another_thread_may_read_it_while_it_grows() -> None:
@@ -92,7 +92,7 @@ def test_another_thread_may_read_it_while_it_grows() -> None:
 
     def grow() -> None:
         for number in range(5000):
-            arrive(log, f"/{number}").over = True
+            arrive(log, f"/{number}").finished = True
 
     growing, interval = threading.Thread(target=grow), sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

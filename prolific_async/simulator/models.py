@@ -1,4 +1,4 @@
-"""What the service keeps: datasets and batches; and what a test sees of a batch."""
+"""Batches and datasets as the simulator stores them, and as tests see them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.endings import Ending
+from prolific_async.simulator.setup_durations import Ending
 
 __all__ = [
     "ERROR",
@@ -16,7 +16,7 @@ __all__ = [
     "Batch",
     "BatchSnapshot",
     "Dataset",
-    "Run",
+    "RunningSetup",
 ]
 
 UNINITIALISED, PROCESSING, READY, ERROR = "UNINITIALISED", "PROCESSING", "READY", "ERROR"
@@ -24,20 +24,20 @@ UNINITIALISED, PROCESSING, READY, ERROR = "UNINITIALISED", "PROCESSING", "READY"
 
 @attrs.frozen(kw_only=True)
 class BatchSnapshot:
-    """A batch as it stood at one moment, for asserts and for a `setup=` function.
+    """The state of a batch at one moment, for asserts and for a `setup=` function.
 
     Args:
         id: A UUID string, or what the test chose.
         name: As the service shows it.
         status: UNINITIALISED, PROCESSING, READY, ERROR, or whatever a test has set; None is null.
-        workspace_id: Where it lives.
+        workspace_id: The workspace that holds it.
         created_at: Aware, UTC.
         dataset_id: None when no dataset is attached.
-        tasks_per_group: Of the last set-up that was accepted; None before.
+        tasks_per_group: Of the last setup that was accepted; None before.
         total_instruction_count: Instructions per datapoint.
         total_task_count: Datapoints times instructions once READY, else 0.
         total_task_groups: The tasks in groups of `tasks_per_group`, rounded up.
-        source_id: The batch that it was duplicated from; None for an original.
+        source_id: The batch that it is a copy of; None for an original.
     """
 
     id: str
@@ -55,7 +55,7 @@ class BatchSnapshot:
 
 @attrs.define(kw_only=True, eq=False)
 class Dataset:
-    """A dataset of the generation that has a status of its own. Many batches may share one."""
+    """A dataset of the generation that has a status of its own. Batches may share it."""
 
     id: str
     workspace_id: str
@@ -65,17 +65,17 @@ class Dataset:
 
 
 @attrs.define
-class Run:
-    """A set-up on its way: when it ends, when it began, how often it has been polled."""
+class RunningSetup:
+    """A setup in progress: when it ends, when it started, and how often it was polled."""
 
     ending: Ending
-    began: float
+    started: float
     polls: int = 0
 
 
 @attrs.define(kw_only=True, eq=False)
 class Batch:
-    """A batch as the service keeps it. `extra` holds further keys for get and list."""
+    """A batch in the state. `extra` holds further keys for get and list."""
 
     id: str
     name: str
@@ -92,24 +92,24 @@ class Batch:
     tasks_per_group: int | None = None
     source_id: str | None = None
     fails: bool = False
-    run: Run | None = None
-    # The document as last written, for as long as what it depends on is the same.
-    written: tuple[tuple[object, ...], bytes] | None = None
+    running_setup: RunningSetup | None = None
+    # The encoded document, and the values that it depends on.
+    encoded: tuple[tuple[object, ...], bytes] | None = None
 
     @property
     def total_task_count(self) -> int:
-        """Every datapoint is paired with every instruction, once the set-up has ended well."""
+        """Datapoints times instructions once the setup has succeeded, 0 before."""
         if self.status != READY or self.dataset is None:
             return 0
         return self.dataset.datapoints * self.instructions
 
     @property
     def total_task_groups(self) -> int:
-        """The tasks in groups, the last one perhaps smaller."""
+        """The number of task groups; the last group may be smaller."""
         return -(-self.total_task_count // (self.tasks_per_group or 1))
 
     def snapshot(self) -> BatchSnapshot:
-        """Copy what a test may see."""
+        """Return the present state as an immutable value."""
         return BatchSnapshot(
             id=self.id,
             name=self.name,

@@ -1,4 +1,4 @@
-"""When a set-up is over: what a test can choose from."""
+"""How long a setup takes: the values that `Simulator(setup=…)` accepts."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ import attrs
 
 from prolific_async.simulator.numbers import real, whole
 
-__all__ = ["AfterPolls", "AfterSeconds", "Ending", "Immediately", "is_over"]
+__all__ = ["AfterPolls", "AfterSeconds", "Ending", "Immediately", "check_ending", "has_ended"]
 
 
 def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -17,19 +17,19 @@ def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any)
 
 @attrs.frozen
 class Immediately:
-    """A set-up is over as soon as it is accepted: PROCESSING is never seen."""
+    """End a setup as soon as it is accepted: PROCESSING is never shown."""
 
 
 @attrs.frozen
 class AfterSeconds:
-    """A set-up is over after so many seconds of the loop's clock.
+    """End a setup after some seconds of the loop's clock.
 
     Args:
         seconds: Zero or more.
 
     Raises:
         ValueError: `seconds` is negative or infinite.
-        TypeError: It is no number.
+        TypeError: `seconds` is not a number.
     """
 
     seconds: float = attrs.field(
@@ -40,9 +40,9 @@ class AfterSeconds:
 
 @attrs.frozen
 class AfterPolls:
-    """So many polls show PROCESSING, the next one shows the end.
+    """Show PROCESSING for some polls, and the end to the next one.
 
-    A poll is any answer that shows the batch's status: its status, the batch itself, or the list
+    A poll is any response that shows the batch's status: its status, the batch itself, or the list
     that holds it. No clock is involved, so a test runs as fast as its client polls.
 
     Args:
@@ -50,7 +50,7 @@ class AfterPolls:
 
     Raises:
         ValueError: `polls` is negative.
-        TypeError: It is no whole number.
+        TypeError: `polls` is not a whole number.
     """
 
     polls: int = attrs.field(
@@ -61,13 +61,22 @@ class AfterPolls:
 Ending = Immediately | AfterSeconds | AfterPolls
 
 
-def is_over(ending: Ending, *, elapsed: float, polls: int) -> bool:
-    """Tell whether a set-up has ended.
+def check_ending(ending: object) -> Ending:
+    """Return `ending` unchanged. Raises TypeError if it is not an `Ending`."""
+    if not isinstance(ending, Ending):
+        raise TypeError(
+            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
+        )
+    return ending
+
+
+def has_ended(ending: Ending, *, elapsed: float, polls: int) -> bool:
+    """Tell whether a setup has ended.
 
     Args:
         ending: When it ends.
-        elapsed: Seconds since it was accepted.
-        polls: Polls at the batch since then, the present one among them.
+        elapsed: Seconds since the setup was accepted.
+        polls: Polls of the batch since then, the present one included.
     """
     if isinstance(ending, AfterSeconds):
         return elapsed >= ending.seconds

@@ -1,4 +1,4 @@
-"""`/_simulator/…`: what tests in other languages script."""
+"""The endpoints under `/_simulator/` that control the simulator."""
 
 import asyncio
 import io
@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Fault, Simulator
-from prolific_async.simulator.bodies import MAX_BODY
+from prolific_async.simulator.request_body import MAX_BODY
 
 BATCHES = "/api/v1/data-collection/batches"
 
@@ -40,9 +40,9 @@ async def send(sim: Simulator) -> AsyncIterator[Send]:
             is_raw = body is None or isinstance(body, bytes | io.BytesIO)
             data = body if is_raw else json.dumps(body).encode()
             headers = {"Authorization": f"Token {sim.token}"} | headers
-            async with session.request(method, path, data=data, headers=headers) as answer:
-                text = await answer.read()
-                return Heard(answer.status, json.loads(text) if text else None, answer.headers)
+            async with session.request(method, path, data=data, headers=headers) as response:
+                text = await response.read()
+                return Heard(response.status, json.loads(text) if text else None, response.headers)
 
         yield sent
 
@@ -52,7 +52,7 @@ def refusal(heard: Heard) -> Any:
     return heard.body["error"]["detail"]
 
 
-async def test_a_fault_is_met_so_often_and_in_turn(sim: Simulator, send: Send) -> None:
+async def test_faults_are_used_in_order_and_counted(sim: Simulator, send: Send) -> None:
     path = f"{BATCHES}/{sim.add_batch(status='READY')}/status"
     fault = {"method": "GET", "route": "/status"}
     again = {**fault, "status": 429, "headers": {"Retry-After": "7"}, "body": {"a": 1}, "times": 2}
@@ -64,7 +64,9 @@ async def test_a_fault_is_met_so_often_and_in_turn(sim: Simulator, send: Send) -
     assert heard[0].headers["Retry-After"] == "7"
 
 
-async def test_faults_last_for_ever_until_they_are_forgotten(sim: Simulator, send: Send) -> None:
+async def test_a_fault_without_a_limit_lasts_until_it_is_cleared(
+    sim: Simulator, send: Send
+) -> None:
     path = f"{BATCHES}/{sim.add_batch()}"
     fault = {"method": "GET", "route": "/batches", "status": 500, "times": None}
     await send("POST", "/_simulator/faults", fault | {"route": path})
@@ -122,7 +124,7 @@ def reason_of(call: Callable[[], object]) -> str:
         {"headers": [1]},
     ],
 )
-async def test_a_fault_is_refused_in_the_words_of_python(
+async def test_an_invalid_fault_gets_the_message_of_python(
     sim: Simulator, send: Send, options: dict[str, Any]
 ) -> None:
     script = {"method": "GET", "route": "/status", **options}
@@ -141,7 +143,7 @@ async def test_a_fault_is_refused_in_the_words_of_python(
         {"times": "1"},
     ],
 )
-async def test_where_and_how_often_is_refused_alike(
+async def test_an_invalid_route_or_times_gets_the_message_of_python(
     sim: Simulator, send: Send, options: dict[str, Any]
 ) -> None:
     script = {"method": "GET", "route": "/status", "times": 1, **options}
@@ -155,18 +157,18 @@ async def test_where_and_how_often_is_refused_alike(
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (b"", "the body is not JSON"),
-        (b"{", "the body is not JSON"),
-        (b"\xff", "the body is not JSON"),
-        (b"[" * 100_000, "the body is not JSON"),
-        (b'{"delay": NaN}', "the body is not JSON"),
-        ([1], "the body is not a JSON object"),
+        (b"", "The body is not JSON"),
+        (b"{", "The body is not JSON"),
+        (b"\xff", "The body is not JSON"),
+        (b"[" * 100_000, "The body is not JSON"),
+        (b'{"delay": NaN}', "The body is not JSON"),
+        ([1], "The body is not a JSON object"),
         ({"method": "GET"}, "method and route are needed"),
         ({"route": "/status"}, "method and route are needed"),
         ({"method": "GET", "route": "/status", "state": 503}, "unknown: state; known: applied, "),
     ],
 )
-async def test_a_body_that_says_nothing_is_refused(
+async def test_a_body_without_a_json_object_is_refused(
     sim: Simulator, send: Send, body: Any, told: str
 ) -> None:
     heard = await send("POST", "/_simulator/faults", body)
@@ -178,11 +180,11 @@ async def test_a_body_that_says_nothing_is_refused(
 async def test_a_body_that_is_too_long_is_refused(sim: Simulator, send: Send) -> None:
     body = io.BytesIO(b" " * (MAX_BODY + 1))  # aiohttp warns of as many bytes
     heard = await send("POST", "/_simulator/faults", body)
-    told = f"the body has {MAX_BODY + 1} bytes, more than the {MAX_BODY} allowed"
-    assert (heard.status, refusal(heard)) == (400, told)
+    told = f"The body has {MAX_BODY + 1} bytes, more than the {MAX_BODY} allowed."
+    assert (heard.status, refusal(heard)) == (413, told)
 
 
-async def test_requests_can_be_read(sim: Simulator, send: Send) -> None:
+async def test_requests_are_listed(sim: Simulator, send: Send) -> None:
     path = f"{BATCHES}/{sim.add_batch()}/duplicate"
     await send("POST", path, {"name": "Round 2"}, **{"X-Mine": "yes"})
     await send("GET", f"{BATCHES}/?workspace_id={sim.workspace_id}")
@@ -196,7 +198,9 @@ async def test_requests_can_be_read(sim: Simulator, send: Send) -> None:
     assert listed["body"] is None
 
 
-async def test_the_endpoints_meet_no_faults_and_stand_in_no_log(sim: Simulator, send: Send) -> None:
+async def test_control_requests_meet_no_faults_and_are_not_logged(
+    sim: Simulator, send: Send
+) -> None:
     for method, route in (("GET", "/requests"), ("POST", "/faults"), ("DELETE", "/faults")):
         sim.inject(method, route, Fault(500), times=None)
     assert (await send("GET", "/_simulator/requests")).body == []
@@ -207,7 +211,9 @@ async def test_the_endpoints_meet_no_faults_and_stand_in_no_log(sim: Simulator, 
 
 
 @pytest.mark.parametrize("authorization", ["", "Token wrong", "Bearer x"])
-async def test_they_need_the_token(sim: Simulator, send: Send, authorization: str) -> None:
+async def test_control_requests_need_the_token(
+    sim: Simulator, send: Send, authorization: str
+) -> None:
     batch_id = sim.add_batch(status="PROCESSING")
     for method, path in (
         ("POST", "faults"),
@@ -254,7 +260,7 @@ async def test_a_batch_can_be_added_and_made_to_fail(sim: Simulator, send: Send)
         ({"title": "x"}, 400, "unknown: title; known: batch_id, "),
     ],
 )
-async def test_a_batch_that_cannot_be_is_refused(
+async def test_an_invalid_batch_is_refused(
     sim: Simulator, send: Send, fields: dict[str, Any], status: int, told: str
 ) -> None:
     sim.add_batch(batch_id="taken")
@@ -277,7 +283,7 @@ async def test_a_batch_that_cannot_be_is_refused(
         ("GET", "fault", 404),
     ],
 )
-async def test_what_is_not_there_is_said(
+async def test_unknown_endpoints_get_404_and_wrong_methods_405(
     sim: Simulator, send: Send, method: str, path: str, status: int
 ) -> None:
     heard = await send(method, f"/_simulator/{path}")
@@ -292,11 +298,11 @@ async def test_a_broken_body_is_refused(sim: Simulator) -> None:
     head += [f"Authorization: Token {sim.token}", "Content-Length: 7", "Connection: close", "", ""]
     writer.write("\r\n".join(head).encode() + b"no gzip")
     assert b" 400 " in await reader.readline()
-    assert b"the body is not JSON" in await reader.read()
+    assert b"The body is broken" in await reader.read()
     writer.close()
     await writer.wait_closed()
 
 
-async def test_other_paths_are_the_services(sim: Simulator, send: Send) -> None:
+async def test_other_paths_belong_to_the_service(sim: Simulator, send: Send) -> None:
     assert (await send("GET", "/_simulators/faults")).status == 404
     assert [seen.path for seen in sim.requests] == ["/_simulators/faults"]

@@ -1,11 +1,11 @@
-"""What a request's body is taken for."""
+"""Decoding of request bodies."""
 
 from typing import Any
 
 import pytest
 
 from prolific_async.simulator import OmittedBody
-from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
+from prolific_async.simulator.request_body import MAX_BODY, Body
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from prolific_async.simulator.bodies import MAX_BODY, NO_BODY, Body
     ],
 )
 def test_json_is_decoded(raw: bytes, content: Any) -> None:
-    assert Body.decoded(raw) == Body(len(raw), is_json=True, content=content)
+    assert Body.decode(raw) == Body(len(raw), is_json=True, content=content)
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def test_json_is_decoded(raw: bytes, content: Any) -> None:
         (b"\xed\xa0\x80", "\N{REPLACEMENT CHARACTER}" * 3),
     ],
 )
-def test_what_is_no_json_is_text(raw: bytes, text: str) -> None:
-    assert Body.decoded(raw) == Body(len(raw), is_json=False, content=text)
+def test_other_bodies_are_text(raw: bytes, text: str) -> None:
+    assert Body.decode(raw) == Body(len(raw), is_json=False, content=text)
 
 
 def test_no_body_is_none() -> None:
-    assert Body.decoded(b"") == NO_BODY == Body(0, is_json=False, content=None)
+    assert Body.decode(b"") == Body(0, is_json=False, content=None)
 
 
-def test_of_what_is_too_long_only_the_size_is_known() -> None:
+def test_only_the_size_of_a_long_body_is_kept() -> None:
     size = MAX_BODY + 1
-    assert Body.omitted(size) == Body(size, is_json=False, content=OmittedBody(size))
+    assert Body.omit(size) == Body(size, is_json=False, content=OmittedBody(size))

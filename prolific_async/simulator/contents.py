@@ -1,4 +1,4 @@
-"""What a test may do behind the service's back: fill it, poll inside, change it."""
+"""What the simulated service holds, for tests to fill, read and change without a request."""
 
 import functools
 import json
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from prolific_async.simulator.models import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.numbers import whole
-from prolific_async.simulator.records import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.state import State
 
-__all__ = ["TASK_DETAILS", "Backstage"]
+__all__ = ["TASK_DETAILS", "Contents"]
 
 TASK_DETAILS: Mapping[str, str] = MappingProxyType(
     {
@@ -28,28 +28,28 @@ _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
 
 
-def _alone(
-    method: Callable[Concatenate["Backstage", _Args], _Result],
-) -> Callable[Concatenate["Backstage", _Args], _Result]:
-    """Let neither a request nor another thread come between."""
+def _locked(
+    method: Callable[Concatenate["Contents", _Args], _Result],
+) -> Callable[Concatenate["Contents", _Args], _Result]:
+    """Hold the lock of the state during a method."""
 
     @functools.wraps(method)
-    def alone(self: "Backstage", /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
+    def locked(self: "Contents", /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
         with self._state.lock:
             return method(self, *args, **options)
 
-    return alone
+    return locked
 
 
 class _Batches(Mapping[str, BatchSnapshot]):
-    """The batches by id, each copied when it is asked for: polling one up costs one."""
+    """A view of the batches by id, which copies a batch when it is read."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def __getitem__(self, batch_id: str) -> BatchSnapshot:
         with self._state.lock:
-            return self._state.settle(self._state.batches[batch_id]).snapshot()
+            return self._state.update(self._state.batches[batch_id]).snapshot()
 
     def __iter__(self) -> Iterator[str]:
         with self._state.lock:
@@ -59,36 +59,36 @@ class _Batches(Mapping[str, BatchSnapshot]):
         return len(self._state.batches)
 
 
-class Backstage:
-    """Fills, shows and changes what the simulated service holds. None of it is a request.
+class Contents:
+    """Fills, shows and changes what the simulated service holds, without requests.
 
-    All of it may be called from any thread.
+    Every method may be called from any thread.
     """
 
     def __init__(self, state: State, workspace_id: str | None = None) -> None:
         self._state = state
         self._user_id = secrets.token_hex(12)
         self.workspace_id = state.add_workspace(workspace_id)
-        """A workspace that is there from the start, and the default of what is added."""
+        """The workspace that exists from the start, used where none is given."""
 
     @property
     def batches(self) -> Mapping[str, BatchSnapshot]:
-        """The batches by id, oldest first, as they stand now. Reading them is no poll."""
+        """The batches by id, oldest first. Reading them does not count as a poll."""
         return _Batches(self._state)
 
-    @_alone
+    @_locked
     def add_workspace(self, workspace_id: str | None = None) -> str:
-        """Add an empty workspace; returns its id.
+        """Add an empty workspace and return its id.
 
         Args:
-            workspace_id: Any id that is not empty; made up if left out.
+            workspace_id: Any id that is not empty; random if left out.
 
         Raises:
             ValueError: The id is empty or in use.
         """
         return self._state.add_workspace(workspace_id)
 
-    @_alone
+    @_locked
     def add_dataset(
         self,
         *,
@@ -97,24 +97,24 @@ class Backstage:
         filename: str = "datapoints.csv",
         workspace_id: str | None = None,
     ) -> str:
-        """Add a dataset that no batch refers to yet.
+        """Add a dataset that no batch uses yet.
 
         Args:
-            datapoints: How many it holds, 0 or more.
+            datapoints: Number of datapoints, 0 or more.
             status: UNINITIALISED, PROCESSING, READY or ERROR; only READY can be set up.
             filename: Shown by get and list.
-            workspace_id: Where to put it; the default workspace if left out.
+            workspace_id: The default workspace if left out.
 
         Returns:
             Its id, a UUID string.
 
         Raises:
             KeyError: There is no such workspace.
-            ValueError: `datapoints` is no whole number from 0 on.
+            ValueError: `datapoints` is not a whole number from 0 on.
         """
         return self._add_dataset(workspace_id, datapoints, status, filename).id
 
-    @_alone
+    @_locked
     def add_batch(
         self,
         /,
@@ -138,29 +138,29 @@ class Backstage:
 
         Args:
             name: As the service shows it.
-            datapoints: How many its own dataset holds; None for a batch without a dataset.
-            instructions: Per datapoint. Datapoints times instructions are the tasks of the set-up.
-            status: Any. PROCESSING ends as a set-up does; None is shown as null.
-            tasks_per_group: Of the set-up that it has had; none if left out.
-            dataset_id: Share this dataset instead of having one of its own.
-            dataset_status: Of its own dataset; only READY can be set up.
-            workspace_id: Where to put it; the default workspace if left out.
+            datapoints: Number of datapoints in its own dataset; None for a batch without one.
+            instructions: Number per datapoint. The setup makes datapoints times instructions tasks.
+            status: Any text. PROCESSING ends as after a setup; None is shown as null.
+            tasks_per_group: Of an earlier setup; none if left out.
+            dataset_id: An existing dataset to use instead of one of its own.
+            dataset_status: Status of its own dataset; only READY can be set up.
+            workspace_id: The default workspace if left out.
             batch_id: Any id that is not empty; a new UUID if left out.
             created_at: Aware; now if left out.
-            task_details: As the service shows them; None is shown as null.
-            batch_items: The layout, as heavy as you like; None as on batches of old.
+            task_details: Shown by all endpoints; None is shown as null.
+            batch_items: The layout, of any size; None as on old batches.
             auto_sync_enabled: Shown by get and list.
-            **extra: Further keys for get and list, which win over the computed ones. Copies don't
-                inherit them.
+            **extra: Further keys for get and list, which override the computed ones. Copies of the
+                batch do not have them.
 
         Returns:
             The batch's id.
 
         Raises:
             KeyError: There is no such workspace or dataset.
-            ValueError: The id is empty or in use, a count is no whole number from 0 on (in a group
-                from 1), a time has no zone.
-            TypeError: Something cannot be sent as JSON.
+            ValueError: The id is empty or in use, a count is not a whole number from 0 on
+                (`tasks_per_group`: from 1), or `created_at` has no time zone.
+            TypeError: A value cannot be encoded as JSON.
         """
         if batch_id == "" or "id" in extra:
             raise ValueError("add_batch: give an id that is not empty as batch_id")
@@ -194,45 +194,45 @@ class Backstage:
         self._state.add(batch)
         return batch.id
 
-    @_alone
+    @_locked
     def fail(self, batch_id: str) -> None:
-        """Let this batch's set-up end in ERROR: the one that is running, and all later ones.
+        """Make the running setup of a batch, and all later ones, end in ERROR.
 
-        A set-up that has ended already keeps its end.
+        A setup that has ended is not changed.
 
         Raises:
             KeyError: There is no such batch.
         """
         self._batch(batch_id).fails = True
 
-    @_alone
+    @_locked
     def set_status(self, batch_id: str, status: str | None) -> None:
-        """Show this status from now on, until a set-up is accepted. Ends a running set-up.
+        """Set a status that lasts until the next setup. Ends a running setup.
 
         Args:
             batch_id: The batch.
-            status: Any, one that the service has never sent too; None is shown as null.
+            status: Any text, also one that the service never sends; None is shown as null.
 
         Raises:
             KeyError: There is no such batch.
         """
         batch = self._batch(batch_id)
-        batch.status, batch.run = status, None
+        batch.status, batch.running_setup = status, None
 
-    @_alone
+    @_locked
     def set_dataset_status(self, dataset_id: str, status: str) -> None:
-        """Change a dataset, for every batch that shares it. Raises KeyError if there is none."""
+        """Set the status of a dataset. Raises KeyError if there is no such dataset."""
         self._dataset(dataset_id).status = status
 
-    @_alone
+    @_locked
     def remove(self, batch_id: str) -> None:
-        """Delete a batch: it is 404 from now on. Raises KeyError when there is none."""
+        """Delete a batch, so that it is 404. Raises KeyError if there is no such batch."""
         self._state.remove(self._batch(batch_id))
 
     def _batch(self, batch_id: str) -> Batch:
         if batch_id not in self._state.batches:
             raise KeyError(f"there is no batch {batch_id!r}")
-        return self._state.settle(self._state.batches[batch_id])
+        return self._state.update(self._state.batches[batch_id])
 
     def _dataset(self, dataset_id: str) -> Dataset:
         if dataset_id not in self._state.datasets:
@@ -259,5 +259,5 @@ def _count(name: str, value: int, *, least: int = 0) -> int:
 
 
 def _as_json(value: Any) -> Any:
-    """Copy a value by way of JSON, so that what cannot be sent fails here, in the test."""
+    """Copy a value through JSON, so that what cannot be sent fails here, in the test."""
     return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value))

@@ -1,4 +1,4 @@
-"""A thread with an event loop of its own, in which something is served."""
+"""A thread with an event loop of its own for a server."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ __all__ = ["ServingThread"]
 
 
 class ServingThread:
-    """Serves in a thread of its own, for callers that have no event loop, or that block it.
+    """Runs a server for callers that have no event loop, or that block it.
 
     Args:
-        start: Starts to serve; called in the thread's loop.
-        close: Ends it, in the same loop.
+        start: Starts the server, in the thread's loop.
+        close: Closes the server, in the same loop.
     """
 
     def __init__(
@@ -22,15 +22,15 @@ class ServingThread:
     ) -> None:
         self._start_serving = start
         self._close = close
-        # Of asyncio's own kind, whatever the application sets as its policy.
+        # asyncio's own loop, whatever policy the application sets.
         self._loop = asyncio.SelectorEventLoop()
-        self._told_to_stop = asyncio.Event()
+        self._stop_requested = asyncio.Event()
         self._started: Future[None] = Future()
-        # A daemon, so that an interrupted `start` can't keep the process from ending.
+        # A daemon, so that an interrupted `start` does not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="prolific-simulator", daemon=True)
 
     def start(self) -> None:
-        """Return once it serves. What the start raises is raised here, and no thread is left."""
+        """Start the thread and return once it serves. Raises what `start` raises."""
         self._thread.start()
         try:
             self._started.result()
@@ -39,9 +39,9 @@ class ServingThread:
             raise
 
     def stop(self) -> None:
-        """End it and its thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has closed: the start has failed
-            self._loop.call_soon_threadsafe(self._told_to_stop.set)
+        """Close the server and end the thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the start has failed
+            self._loop.call_soon_threadsafe(self._stop_requested.set)
         self._thread.join()
 
     def _run(self) -> None:
@@ -55,5 +55,5 @@ class ServingThread:
             self._started.set_exception(error)
             return
         self._started.set_result(None)
-        await self._told_to_stop.wait()
+        await self._stop_requested.wait()
         await self._close()

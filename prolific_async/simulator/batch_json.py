@@ -1,7 +1,7 @@
-"""Batches as the service writes them in JSON.
+"""JSON documents that show batches.
 
-Sources: "Duplicate a Batch" of beta-docs.prolific.com for the ten fields that every answer has; for
-the newer ones "get", "list" and "duplicate" under
+Sources: "Duplicate a Batch" of beta-docs.prolific.com for the ten fields of every response; for the
+newer ones "get", "list" and "duplicate" under
 https://docs.prolific.com/api-reference/task-builder.
 """
 
@@ -10,32 +10,31 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from prolific_async.simulator.records import Batch, Dataset
+from prolific_async.simulator.models import Batch, Dataset
 
-__all__ = ["batch_json", "created_json", "list_json"]
+__all__ = ["batch_json", "duplicate_json", "list_json"]
 
 
 def list_json(batches: Iterable[Batch]) -> bytes:
-    """Write what list shows of some batches."""
+    """Encode the response to a list request."""
     results = [batch_json(batch) for batch in batches]
     count = str(len(results)).encode()
     return b'{"results": [' + b", ".join(results) + b'], "meta": {"count": ' + count + b"}}"
 
 
 def batch_json(batch: Batch) -> bytes:
-    """Write what get and list show of a batch.
+    """Encode a batch as get and list show it.
 
-    A list of thousands is written again and again while hardly any of them changes, and a layout
-    can be heavy: so each is encoded once for every change.
+    The document is kept until the batch changes: long lists are polled often and change little.
     """
     changing = (batch.status, batch.tasks_per_group, batch.dataset)
-    if batch.written is None or batch.written[0] != changing:
-        batch.written = changing, json.dumps(_batch(batch)).encode()
-    return batch.written[1]
+    if batch.encoded is None or batch.encoded[0] != changing:
+        batch.encoded = changing, json.dumps(_batch(batch)).encode()
+    return batch.encoded[1]
 
 
-def created_json(batch: Batch) -> bytes:
-    """Write what duplicate answers: the ten fields, and newer ones but fewer than get."""
+def duplicate_json(batch: Batch) -> bytes:
+    """Encode the response to duplicate: the ten fields and some newer ones, fewer than get."""
     document = {
         **_required_fields(batch),
         "auto_sync_enabled": batch.auto_sync_enabled,
@@ -52,7 +51,7 @@ def _batch(batch: Batch) -> dict[str, Any]:
         "datasets": [
             {**_dataset(dataset), "filename": dataset.filename} for dataset in _datasets(batch)
         ],
-        # The generation whose datasets have a status; those of 4 have import jobs instead.
+        # Datasets of version 3 have a status; those of version 4 have import jobs instead.
         "schema_version": 3,
         "total_task_groups": batch.total_task_groups,
         "batch_items": batch.batch_items,
