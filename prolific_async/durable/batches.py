@@ -14,9 +14,9 @@ from dbos import DBOSConfig
 from prolific_async._numbers import number
 from prolific_async.client import ProlificClient
 from prolific_async.durable.database import Database, checked_database, with_time_limits
-from prolific_async.durable.queues import Queues
+from prolific_async.durable.order_queues import OrderQueues
 from prolific_async.durable.results import Results
-from prolific_async.durable.terms import Terms, checked_executor_id, order_id
+from prolific_async.durable.order_spec import OrderSpec, checked_executor_id, order_id
 from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import Batch
@@ -108,7 +108,7 @@ class DurableBatches:
         await database.open(migrate=self._migrate)
         self._opened = _Parts(
             database,
-            Queues(database, self._application, self._poll_every),
+            OrderQueues(database, self._application, self._poll_every),
             Results(database, self._poll_every),
         )
         return self
@@ -157,7 +157,7 @@ class DurableBatches:
             DatabaseUnavailableError: There was no database for 30 seconds.
 
         """
-        terms = Terms.checked(
+        terms = OrderSpec.checked(
             batch,
             name,
             dataset_id=dataset_id,
@@ -262,5 +262,5 @@ class DurableBatches:
 
 class _Parts(NamedTuple):
     database: Database
-    queues: Queues
+    queues: OrderQueues
     results: Results

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
-from prolific_async.durable.threads import in_thread
+from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 

@@ -13,7 +13,7 @@ from dbos import error as dbos_error
 
 from prolific_async._logging import log as _log
 from prolific_async.durable.database import DatabaseUnavailableError
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.order_spec import OrderSpec
 from prolific_async.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -121,13 +121,13 @@ class Results:
         return [ended for one in ids for ended in self._awaited.get(one, ()) if not ended.done()]
 
 
-def _terms(client: DBOSClient, *, workflow_id: str) -> Terms:
+def _terms(client: DBOSClient, *, workflow_id: str) -> OrderSpec:
     found = client.list_workflows(workflow_ids=[workflow_id], load_output=False)
     if not found:
         raise dbos_error.DBOSNonExistentWorkflowError("target", workflow_id)
     given = found[0].input
     assert given is not None  # noqa: S101 - it is asked for
-    return Terms(**given["kwargs"])
+    return OrderSpec(**given["kwargs"])
 
 
 def _ended(client: DBOSClient, *, ids: list[str]) -> list[WorkflowStatus]:

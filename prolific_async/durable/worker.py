@@ -14,11 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from prolific_async._logging import log as _log
 from prolific_async.durable.database import translated
-from prolific_async.durable.logs import quiet_dbos
-from prolific_async.durable.terms import NAME, Terms
-from prolific_async.durable.threads import in_thread
-from prolific_async.durable.work import Work
-from prolific_async.durable.workers_dbos import WorkersDBOS
+from prolific_async.durable.dbos_log import quiet_dbos
+from prolific_async.durable.order_spec import NAME, OrderSpec
+from prolific_async.durable.daemon_threads import in_thread
+from prolific_async.durable.running_orders import RunningOrders
+from prolific_async.durable.worker_dbos import WorkerDBOS
 from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dbos import DBOSConfig
 
     from prolific_async.batches import Batches
-    from prolific_async.durable.queues import Queues
+    from prolific_async.durable.order_queues import OrderQueues
 
 STEPS = 1
 """Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,
@@ -36,11 +36,11 @@ and this version outlives releases, of this package and of applications."""
 _THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
 
 
-_work: Work | None = None
+_work: RunningOrders | None = None
 
 
 @contextmanager
-def at_work(work: Work) -> Iterator[None]:
+def at_work(work: RunningOrders) -> Iterator[None]:
     """Let the workflows of this process run by a worker.
 
     Raises:
@@ -59,7 +59,7 @@ def at_work(work: Work) -> Iterator[None]:
 
 @DBOS.workflow(name=NAME)
 async def carry_out(**terms: Any) -> dict[str, Any]:
-    """Run by DBOS, with the fields of ``Terms``."""
+    """Run by DBOS, with the fields of ``OrderSpec``."""
     if _work is None:
         _log.error(
             "%s was taken by a DBOS of this process that no worker of DurableBatches runs: give "
@@ -68,14 +68,14 @@ async def carry_out(**terms: Any) -> dict[str, Any]:
             DBOS.executor_id,
         )
         raise asyncio.CancelledError("this process has no worker")
-    return await _work.carry_out(Terms(**terms))
+    return await _work.carry_out(OrderSpec(**terms))
 
 
 @asynccontextmanager
 async def worker(
     batches: Batches,
     settings: DBOSConfig,
-    queues: Queues,
+    queues: OrderQueues,
     *,
     settle_seconds: float,
     max_starts_per_second: float | None,
@@ -87,7 +87,7 @@ async def worker(
         batches: The client's.
         settings: DBOS's.
         queues: Of the application.
-        settle_seconds: As for ``Making``.
+        settle_seconds: As for ``OrderSteps``.
         max_starts_per_second: As for ``DurableBatches.worker``.
         pick_up_every: Seconds between searches for orders that an outage has stopped.
 
@@ -106,9 +106,9 @@ async def worker(
         **settings,
     }
     executor_id = settings["executor_id"] or ""
-    work = Work(batches, settle_seconds)
+    work = RunningOrders(batches, settle_seconds)
     with at_work(work), quiet_dbos(work):
-        dbos = WorkersDBOS.make(settings)
+        dbos = WorkerDBOS.make(settings)
         picking_up: asyncio.Task[None] | None = None
         try:
             await queues.register(max_starts_per_second)
@@ -134,7 +134,7 @@ async def _launch() -> None:
 
 
 async def _end(
-    work: Work, dbos: WorkersDBOS, settings: DBOSConfig, picking_up: asyncio.Task[None] | None
+    work: RunningOrders, dbos: WorkerDBOS, settings: DBOSConfig, picking_up: asyncio.Task[None] | None
 ) -> None:
     if picking_up is not None:
         picking_up.cancel()

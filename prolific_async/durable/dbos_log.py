@@ -17,7 +17,7 @@ from prolific_async._logging import report
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prolific_async.durable.work import Work
+    from prolific_async.durable.running_orders import RunningOrders
 
 _ONCE_IN = 60.0  # seconds
 _OUTAGE = re.compile("OperationalError|connection")
@@ -30,7 +30,7 @@ class QuietDBOS(logging.Filter):
     In an outage each of DBOS's threads warns at each search for work.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: RunningOrders) -> None:
         super().__init__()
         self._work = work
         self._shown: dict[tuple[str, int], float] = {}
@@ -55,7 +55,7 @@ class QuietDBOS(logging.Filter):
 
 
 @contextmanager
-def quiet_dbos(work: Work) -> Iterator[None]:
+def quiet_dbos(work: RunningOrders) -> Iterator[None]:
     """Filter DBOS's log while a worker runs, and let no handler of it end a thread of DBOS's."""
     logger = logging.getLogger("dbos")
     wanted = QuietDBOS(work)

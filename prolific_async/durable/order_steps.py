@@ -1,6 +1,6 @@
 """The two POSTs of one order and its wait, which can be begun again at any point.
 
-Nothing here knows of DBOS, nor of the lives of a process but for the turns that ``Making`` takes.
+Nothing here knows of DBOS, nor of the lives of a process but for the turns that ``OrderSteps`` takes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from prolific_async.batches import Batches
-    from prolific_async.durable.terms import Terms
+    from prolific_async.durable.order_spec import OrderSpec
     from prolific_async.models import Batch
 
 
@@ -44,7 +44,7 @@ def passes(error: BaseException | None) -> bool:
 async def wait(
     batches: Batches,
     copy_id: str,
-    terms: Terms,
+    terms: OrderSpec,
     *,
     pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
 ) -> Batch:
@@ -66,7 +66,7 @@ async def wait(
         await asyncio.sleep(pauses.maximum if left is None else min(pauses.maximum, left))
 
 
-class Making:
+class OrderSteps:
     """Brings about the one copy of an order, set up; whatever was done before is found.
 
     ``make`` and ``duplicate`` take turns. What ``make`` returns is recorded before ``duplicate`` is
@@ -85,7 +85,7 @@ class Making:
     def __init__(
         self,
         batches: Batches,
-        terms: Terms,
+        terms: OrderSpec,
         *,
         settle_seconds: float,
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen

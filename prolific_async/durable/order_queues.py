@@ -11,16 +11,16 @@ from dbos import DBOSClient
 from dbos import error as dbos_error
 
 from prolific_async.durable.results import AT_ONCE
-from prolific_async.durable.terms import NAME
+from prolific_async.durable.order_spec import NAME
 
 if TYPE_CHECKING:
     from dbos import EnqueueOptions
 
     from prolific_async.durable.database import Database
-    from prolific_async.durable.terms import Terms
+    from prolific_async.durable.order_spec import OrderSpec
 
 
-class Queues:
+class OrderQueues:
     """Gives orders, and gives them again.
 
     Args:
@@ -53,7 +53,7 @@ class Queues:
                 )
             )
 
-    async def give(self, workflow_id: str, terms: Terms) -> None:
+    async def give(self, workflow_id: str, terms: OrderSpec) -> None:
         """Record an order, unless it is there."""
         options: EnqueueOptions = {
             "workflow_name": NAME,

@@ -20,8 +20,8 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.durable.making import Making, wait
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.order_steps import OrderSteps, wait
+from prolific_async.durable.order_spec import OrderSpec
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.samples import batch
@@ -31,21 +31,21 @@ NAME = "Round 2"
 PAUSES = PollPolicy(initial=0.01, maximum=0.02)
 
 
-def terms(source: str, *, timeout: float | None = 60.0) -> Terms:
-    return Terms(source, NAME, None, 5, time.time(), timeout)
+def terms(source: str, *, timeout: float | None = 60.0) -> OrderSpec:
+    return OrderSpec(source, NAME, None, 5, time.time(), timeout)
 
 
-def making_of(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> Making:
-    return Making(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
+def making_of(client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05) -> OrderSteps:
+    return OrderSteps(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
 
 
-async def made_by(making: Making) -> str:
+async def made_by(making: OrderSteps) -> str:
     while (copy_id := await making.make()) is None:
         await making.duplicate()
     return copy_id
 
 
-async def make(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> str:
+async def make(client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05) -> str:
     return await made_by(making_of(client, wanted, settle_seconds=settle_seconds))
 
 
@@ -264,7 +264,7 @@ def test_a_duplicate_is_sent_after_a_poll_that_began_when_all_had_settled() -> N
 
     async def main() -> None:
         fake: Any = Slow()
-        making = Making(fake, terms(source.id, timeout=None), settle_seconds=30)
+        making = OrderSteps(fake, terms(source.id, timeout=None), settle_seconds=30)
         await making.duplicate()  # of an earlier life
         assert await making.make() is None
 
@@ -371,7 +371,7 @@ async def test_it_ends_when_the_time_is_over(
 async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
     await client.batches.get(source)  # with a connection at hand
-    late = Terms(source, NAME, None, None, time.time() - 60, 59.0)
+    late = OrderSpec(source, NAME, None, None, time.time() - 60, 59.0)
     making = making_of(client, late)
     making._may_send = True
     for late_step in (making.make, making.duplicate):
@@ -391,9 +391,9 @@ async def test_a_closed_client_is_said(sim: Simulator, client: ProlificClient) -
 def test_the_time_that_is_left() -> None:
     assert terms("b", timeout=None).seconds_left() is None
     assert 0 < (terms("b", timeout=60).seconds_left() or 0) <= 60
-    assert Terms("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+    assert OrderSpec("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
     given: dict[str, Any] = {"dataset_id": None, "tasks_per_group": None}
-    assert Terms.checked("b", NAME, timeout=math.inf, **given).seconds_left() is None
+    assert OrderSpec.checked("b", NAME, timeout=math.inf, **given).seconds_left() is None
 
 
 async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
@@ -452,7 +452,7 @@ async def test_a_log_that_raises_ends_no_order(sim: Simulator) -> None:
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches
-        making = Making(batches, terms("source", timeout=0.0), settle_seconds=30)
+        making = OrderSteps(batches, terms("source", timeout=0.0), settle_seconds=30)
         await making.duplicate()  # of an earlier life: it may have run
         with pytest.raises(WaitTimeoutError) as caught:
             await making.make()

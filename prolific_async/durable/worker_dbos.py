@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from prolific_async._logging import log as _log
-from prolific_async.durable.outages import Orders
+from prolific_async.durable.stopped_orders import StoppedOrders
 from prolific_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
 
 
-class WorkersDBOS(DBOS):
+class WorkerDBOS(DBOS):
     """The DBOS of this process while a worker runs; its class tells it from an application's."""
 
     _is_at_work = False
@@ -33,7 +33,7 @@ class WorkersDBOS(DBOS):
                 "run the worker in a process of its own, or make no DBOS here and give worker() "
                 "your settings as its config"
             )
-        self.orders = Orders()
+        self.orders = StoppedOrders()
         self._connections: WeakSet[Any] = WeakSet()
         super().__init__(**given)
 
@@ -81,7 +81,7 @@ class WorkersDBOS(DBOS):
         current: DBOS = DBOS.__new__(type(self), config=settings)
         if current is not self:
             _log.error("the application destroyed the worker's DBOS; the work is left for later")
-        if isinstance(current, WorkersDBOS):
+        if isinstance(current, WorkerDBOS):
             if current._sys_db_field is not None:  # noqa: SLF001 - its own
                 current._sys_db_field._retry_connection_errors = False  # noqa: SLF001 - as above
             DBOS.destroy()

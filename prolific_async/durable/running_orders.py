@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dbos import DBOS
 
 from prolific_async._logging import log as _log
-from prolific_async.durable.making import Making, wait
+from prolific_async.durable.order_steps import OrderSteps, wait
 from prolific_async.errors import ConfigurationError, ProlificError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from prolific_async.batches import Batches
-    from prolific_async.durable.terms import Terms
+    from prolific_async.durable.order_spec import OrderSpec
 
 T = TypeVar("T")
 
 
-class Work:
+class RunningOrders:
     """What this process does of the queue; there is one at most.
 
     DBOS runs workflows in a loop and a thread of its own, so that its calls, which take over their
@@ -31,7 +31,7 @@ class Work:
 
     Args:
         batches: The client's, which all workflows share.
-        settle_seconds: As for ``Making``.
+        settle_seconds: As for ``OrderSteps``.
 
     Attributes:
         left: Ids of orders that are left for the next start of a worker, as the client is closed.
@@ -61,12 +61,12 @@ class Work:
         while self._parts:
             await asyncio.wait(self._parts)
 
-    async def carry_out(self, terms: Terms) -> dict[str, Any]:
+    async def carry_out(self, terms: OrderSpec) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it.
 
         Called by DBOS, in its loop.
         """
-        making = Making(self._batches, terms, settle_seconds=self._settle_seconds)
+        making = OrderSteps(self._batches, terms, settle_seconds=self._settle_seconds)
 
         async def make() -> str | None:
             with self._left_for_later():

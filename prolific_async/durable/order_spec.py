@@ -27,7 +27,7 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
 
 
 @frozen
-class Terms:
+class OrderSpec:
     """What an order is to bring about; what DBOS keeps of it.
 
     Attributes:

@@ -12,19 +12,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from prolific_async._logging import log as _log
 from prolific_async.durable.database import is_outage
-from prolific_async.durable.terms import is_order
+from prolific_async.durable.order_spec import is_order
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prolific_async.durable.queues import Queues
+    from prolific_async.durable.order_queues import OrderQueues
 
 _OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update_workflow_outcome")
 """What DBOS asks of the database in the course of a workflow."""
 
 
-class Orders:
+class StoppedOrders:
     """The orders of this process that an outage may have stopped.
 
     DBOS has no setting for what its database does in an outage, so that it is changed here; the
@@ -51,7 +51,7 @@ class Orders:
         return self._stopped - at_work
 
     async def pick_up(
-        self, queues: Queues, executor_id: str, at_work: Callable[[], set[str]], *, every: float
+        self, queues: OrderQueues, executor_id: str, at_work: Callable[[], set[str]], *, every: float
     ) -> None:
         """Give orders again that have stopped, until cancelled; reads nothing unless some have.
 
@@ -81,7 +81,7 @@ class Orders:
             else:
                 idle = now_idle - stopped
 
-    async def _know_all(self, queues: Queues, executor_id: str) -> None:
+    async def _know_all(self, queues: OrderQueues, executor_id: str) -> None:
         """Learn which orders were taken, if an answer that says so was lost."""
         if not self._may_have_taken:
             return
@@ -92,7 +92,7 @@ class Orders:
             self._may_have_taken = True
             raise
 
-    async def _give_again(self, stopped: set[str], queues: Queues, executor_id: str) -> None:
+    async def _give_again(self, stopped: set[str], queues: OrderQueues, executor_id: str) -> None:
         # Before they are in the queue again, of which this worker may take one at once. What has
         # ended meanwhile is nobody's.
         self._stopped -= stopped
