@@ -76,8 +76,8 @@ class Batches:
         machine if the responses carry none.
 
         A call that is cancelled leaves open whether there is a copy, and does not search for one;
-        ``find_copies`` does. For an hour, a later call with the same name returns no batch that
-        may be the cancelled call's copy, but raises OutcomeUnknownError if its own response is lost.
+        ``find_copies`` does. For an hour, a later call with the same name whose own response is
+        lost raises OutcomeUnknownError, since a batch of that name may be the cancelled call's.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["NamedCopy", "arguments", "brief", "log", "may_poll_again", "named_copy", "number"]
 
 
-def named_copy(
-    batches: Batches, source_id: str, name: str, *, settle_seconds: float
-) -> NamedCopy:
+def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: float) -> NamedCopy:
     """Return what finds or makes the copy of a batch under a unique name, by a client.
 
     Args:

@@ -74,6 +74,7 @@ class NamedCopy:
         if len(copies) > 1:
             raise OutcomeUnknownError("POST", self._path, copies.batches, copies.unreadable)
         if copies:
+            self.lost = None
             return copies.ids[0]
         self.may_send = has_settled
         return None

@@ -1,4 +1,4 @@
-"""Setup of a batch: if its response is lost, the status of the batch tells whether it was accepted."""
+"""Setup of a batch: if its response is lost, the batch's status tells whether it was accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an order says, checked before it is recorded."""
+"""The content of an order, checked before it is recorded, and the id of its workflow."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from prolific_async._numbers import number, whole
-from prolific_async._validation import identifier
-from prolific_async.models import Batch
+from prolific_async.extensions import arguments
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-NAME = "prolific_async.order"
-"""Of the workflow, with which the ids of all orders begin."""
+    from prolific_async.models import Batch
 
-MOST_BYTES = 1024
+NAME = "prolific_async.order"
+"""Name of the workflow; the ids of all orders begin with it."""
+
+MAX_BYTES = 1024
 """Of each part of an order's id, in UTF-8: PostgreSQL indexes 2,700 bytes together."""
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
@@ -28,14 +28,14 @@ _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
 
 @frozen
 class OrderSpec:
-    """What an order is to bring about; what DBOS keeps of it.
+    """What an order asks for, as DBOS keeps it.
 
     Attributes:
         source_id: The batch to copy.
         name: Name of the copy, unique in its workspace.
         dataset_id: As for ``setup``.
         tasks_per_group: As for ``setup``.
-        began: When it was ordered, in seconds since the epoch.
+        began: When it was ordered, in seconds since 1970.
         timeout: Seconds from then on that everything may take, None for no limit.
 
     """
@@ -57,23 +57,20 @@ class OrderSpec:
         tasks_per_group: int | None,
         timeout: float | None,
     ) -> Self:
-        """Return the terms of an order that is given now.
+        """Return an order that begins now.
 
         Raises:
-            ValueError: An argument makes no sense.
+            ValueError: An argument is invalid.
 
         """
-        if tasks_per_group is not None:
-            tasks_per_group = whole("tasks_per_group", tasks_per_group, least=1)
-        if timeout is not None:
-            timeout = number("timeout", timeout, infinite=True, or_none=True)
+        seconds = arguments.timeout(timeout)
         return cls(
-            source_id=source_id(batch),
+            source_id=checked_source_id(batch),
             name=checked_name(name),
-            dataset_id=None if dataset_id is None else identifier(dataset_id),
-            tasks_per_group=tasks_per_group,
+            dataset_id=arguments.optional_identifier(dataset_id),
+            tasks_per_group=arguments.tasks_per_group(tasks_per_group),
             began=time.time(),
-            timeout=None if timeout == math.inf else timeout,
+            timeout=None if seconds == math.inf else seconds,
         )
 
     def seconds_left(self) -> float | None:
@@ -87,11 +84,11 @@ def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
     """Return the id of an order's workflow.
 
     Raises:
-        ValueError: An argument makes no sense.
+        ValueError: An argument is invalid.
 
     """
-    # The source's id is quoted, so that none of its colons ends it.
-    source = quote(source_id(batch), safe="")
+    # Quoted, so that no colon of the source's id ends it.
+    source = quote(checked_source_id(batch), safe="")
     return f"{NAME}:{application}:{source}:{checked_name(name)}"
 
 
@@ -100,34 +97,33 @@ def is_order(workflow_id: str) -> bool:
     return workflow_id.startswith(f"{NAME}:")
 
 
-def source_id(batch: Batch | str | UUID) -> str:
+def checked_source_id(batch: Batch | str | UUID) -> str:
     """Return the id of the batch to copy."""
-    checked = identifier(batch.id if isinstance(batch, Batch) else batch)
-    if len(quote(checked, safe="")) > MOST_BYTES:
-        raise ValueError(f"a batch's id must have at most {MOST_BYTES} bytes: {checked[:40]!r}…")
-    return checked
+    source_id = arguments.batch_id(batch)
+    _check_size("a batch's id", source_id, quote(source_id, safe=""))
+    return source_id
 
 
 def checked_name(name: object) -> str:
-    """Return a name without the space around it, which a service may take away."""
-    if not isinstance(name, str) or not name.strip() or _UNSTORABLE.search(name):
-        raise ValueError(f"name must be text, unique in the workspace: {name!r}")
-    checked = name.strip()
-    if len(checked.encode()) > MOST_BYTES:
-        raise ValueError(f"name must have at most {MOST_BYTES} bytes of UTF-8: {checked[:40]!r}…")
-    return checked
+    """Return a name without the space around it, which a service may drop."""
+    return _storable("name", arguments.unique_name(name))
 
 
 def checked_executor_id(executor_id: object) -> str:
-    """Return the name of a worker's process, which the database indexes, too."""
-    if (
-        not isinstance(executor_id, str)
-        or not executor_id
-        or _UNSTORABLE.search(executor_id)
-        or len(executor_id.encode()) > MOST_BYTES
-    ):
-        raise ValueError(
-            f"executor_id must be this process's own name, of at most {MOST_BYTES} bytes: "
-            f"{executor_id!r:.60}"
-        )
-    return executor_id
+    """Return the name of a worker's process."""
+    if not isinstance(executor_id, str) or not executor_id:
+        raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+    return _storable("executor_id", executor_id)
+
+
+def _storable(argument: str, text: str) -> str:
+    """Return a text that the database can hold and index."""
+    if _UNSTORABLE.search(text):
+        raise ValueError(f"{argument} must hold no NUL and no half surrogate pair: {text!r:.60}")
+    _check_size(argument, text, text)
+    return text
+
+
+def _check_size(argument: str, text: str, indexed: str) -> None:
+    if len(indexed.encode()) > MAX_BYTES:
+        raise ValueError(f"{argument} must have at most {MAX_BYTES} bytes of UTF-8: {text[:40]!r}…")

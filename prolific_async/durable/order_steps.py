@@ -1,20 +1,15 @@
-"""The two POSTs of one order and its wait, which can be begun again at any point.
+"""The steps of one order: find its copy or duplicate the batch, set the copy up, await READY.
 
-Nothing here knows of DBOS, nor of the lives of a process but for the turns that ``OrderSteps`` takes.
+Each can be begun again at any point. Nothing here depends on DBOS.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from prolific_async._api import requests
-from prolific_async._http.retry import may_poll_again
-from prolific_async._logging import log as _log
-from prolific_async._recovery.copy_search import split
 from prolific_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -23,6 +18,8 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from prolific_async.extensions import log as _log
+from prolific_async.extensions import may_poll_again, named_copy
 from prolific_async.models import BatchStatus
 from prolific_async.policies import PollPolicy
 
@@ -34,50 +31,53 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch
 
 
-def passes(error: BaseException | None) -> bool:
-    """Tell whether an order survives a failure; a refused token is its worker's, not its own."""
+def may_pass(error: BaseException | None) -> bool:
+    """Tell whether an order survives a failure.
+
+    A refused token is among these: it is the worker's fault, and not the order's.
+    """
     return isinstance(error, AuthenticationError) or (
         isinstance(error, ProlificError) and may_poll_again(error)
     )
 
 
-async def wait(
+async def wait_until_ready(
     batches: Batches,
     copy_id: str,
-    terms: OrderSpec,
+    spec: OrderSpec,
     *,
     pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
 ) -> Batch:
-    """Return an order's copy once it is READY; an outage lasts as long as the order's time.
+    """Return an order's copy once it is READY; outages are survived for the order's whole time.
 
     Raises:
-        WaitError: As in ``wait_until_ready``.
+        WaitError: As in ``Batches.wait_until_ready``.
 
     """
     while True:
-        left = terms.seconds_left()
+        left = spec.seconds_left()
         try:
             return await batches.wait_until_ready(copy_id, timeout=left)
         except WaitFailedError as error:
-            if not passes(error.failure) or left == 0:
+            if not may_pass(error.failure) or left == 0:
                 raise
             _log.warning("%s; it is polled again", error)
-        left = terms.seconds_left()
+        left = spec.seconds_left()
         await asyncio.sleep(pauses.maximum if left is None else min(pauses.maximum, left))
 
 
 class OrderSteps:
-    """Brings about the one copy of an order, set up; whatever was done before is found.
+    """Brings about the one copy of an order, set up; finds what was done before.
 
-    ``make`` and ``duplicate`` take turns. What ``make`` returns is recorded before ``duplicate`` is
-    called, so that a later life, in which it is not called but its result is read, knows that a
-    duplicate may be under way.
+    ``find_and_set_up`` and ``duplicate`` take turns. The caller records the outcome of the first
+    before it calls the second, so that it knows after a crash that a duplicate may have been sent.
+    It then calls ``duplicate`` of a new instance, which sends nothing but lets time pass.
 
     Args:
         batches: The client's.
-        terms: What to bring about.
-        settle_seconds: Seconds after which a duplicate that may be under way and does not show did not
-            run, from when its answer was lost or from when its sender was found to be gone.
+        spec: The order.
+        settle_seconds: Seconds in which a duplicate that may have been sent must show in the list,
+            from when its response was lost or its sender was found dead.
         pauses: The gaps between tries, and between searches for a copy that may still appear.
 
     """
@@ -85,48 +85,41 @@ class OrderSteps:
     def __init__(
         self,
         batches: Batches,
-        terms: OrderSpec,
+        spec: OrderSpec,
         *,
         settle_seconds: float,
         pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
     ) -> None:
         self._batches = batches
-        self._search = batches._search  # noqa: SLF001 - of this package, and for none else
-        self._prefix = batches._prefix  # noqa: SLF001 - as above
-        self._terms = terms
-        self._settle_seconds = settle_seconds
-        self._settled_at = -math.inf
+        self._spec = spec
+        self._copy = named_copy(batches, spec.source_id, spec.name, settle_seconds=settle_seconds)
         self._pauses = pauses
         self._gap = pauses.initial
         self._tries = 0
         self._failure: ProlificError | None = None
-        self._lost: OutcomeUnknownError | None = None
-        self._may_send = False
         self._copy_id: str | None = None
-        self._setup_may_be_sent = False
+        self._may_be_set_up = False
 
-    async def make(self) -> str | None:
-        """Return the copy's id once its setup was accepted, or None when there is no copy.
+    async def find_and_set_up(self) -> str | None:
+        """Return the copy's id once its setup was accepted; None if a duplicate is to be sent.
 
-        Failures that pass are survived until the order's time is over.
+        Failures that may pass are survived until the order's time is over.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
-            WaitTimeoutError: The order's time is over; ``batch_id`` is the source's when no copy
-                is known, and ``failure`` an OutcomeUnknownError when there may be one.
+            WaitTimeoutError: The order's time is over; ``batch_id`` is the source's if no copy
+                is known, and ``failure`` an OutcomeUnknownError if there may be one.
             ProlificError: The service refuses.
 
         """
-        async with self._within_its_time():
+        async with self._time_limit():
             while True:
                 self._tries += 1
-                # Asked before the poll, which must see what has settled.
-                settled = self._copy_id is not None or _now() >= self._settled_at
                 try:
                     if self._copy_id is None:
-                        self._copy_id = await self._found()
-                    if self._copy_id is None and settled:
-                        self._may_send = True
+                        self._copy_id = await self._copy.find()
+                        self._may_be_set_up = self._copy_id is not None
+                    if self._copy.may_send:
                         return None
                     if self._copy_id is not None and await self._set_up(self._copy_id):
                         return self._copy_id
@@ -135,97 +128,68 @@ class OrderSteps:
                 await self._pause()
 
     async def duplicate(self) -> None:
-        """Send the duplicate, unless it was an earlier life that was about to.
+        """Send the duplicate, unless it was another process that was about to send it.
 
         Raises:
-            WaitTimeoutError: As ``make``.
+            WaitTimeoutError: As ``find_and_set_up``.
             ProlificError: The service refuses.
 
         """
-        if not self._may_send:
-            self._lose(OutcomeUnknownError("POST", self._path))
+        if not self._copy.may_send:
+            self._copy.may_be_sent()
             return
-        self._may_send = False
-        terms = self._terms
-        async with self._within_its_time():
-            self._lost = OutcomeUnknownError("POST", self._path)  # until it is answered
+        async with self._time_limit():
             try:
-                copy = await self._batches.duplicate(terms.source_id, name=terms.name)
-            except OutcomeUnknownError as error:
-                _log.warning("%s; it is searched for", error)
-                self._lose(error)
+                self._copy_id = await self._copy.send()
             except ProlificError as error:
-                self._lost = None
                 self._survive(error)
                 await self._pause()
             else:
-                self._copy_id = copy.id
-
-    def _lose(self, error: OutcomeUnknownError) -> None:
-        self._lost = error
-        self._settled_at = _now() + self._settle_seconds
+                if self._copy_id is None:
+                    _log.warning("%s; it is searched for", self._copy.lost)
 
     @asynccontextmanager
-    async def _within_its_time(self) -> AsyncIterator[None]:
+    async def _time_limit(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._terms.seconds_left()):
-                await asyncio.sleep(0)  # so that nothing is begun when it is over
+            async with asyncio.timeout(self._spec.seconds_left()):
+                await asyncio.sleep(0)  # raises if the time is over, before anything is begun
                 yield
         except TimeoutError:
-            elapsed = time.time() - self._terms.began
-            batch_id = self._copy_id or self._terms.source_id
-            failure = self._failure if self._copy_id else self._lost or self._failure
+            elapsed = time.time() - self._spec.began
+            batch_id = self._copy_id or self._spec.source_id
+            failure = self._copy.lost or self._failure
             raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
     def _survive(self, error: ProlificError) -> None:
-        if not passes(error):
+        if not may_pass(error):
             raise error
         self._failure = error
-        _log.warning("%r of %s: %s", self._terms.name, self._terms.source_id, error)
+        _log.warning("%r of %s: %s", self._spec.name, self._spec.source_id, error)
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._gap)
         self._gap = self._pauses.following(self._gap)
 
-    async def _found(self) -> str | None:
-        """Return the id of the batch that bears the name, None if there is none."""
-        source, _ = await self._search.source(self._terms.source_id)
-        copies = await self._search.named(source, self._terms.name)
-        if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self._path, *split(copies))
-        if not copies:
-            return None
-        self._setup_may_be_sent = True
-        return next(iter(copies))
-
-    @property
-    def _path(self) -> str:
-        return requests.duplicate_batch(self._terms.source_id, prefix=self._prefix).path
-
     async def _set_up(self, copy_id: str) -> bool:
         """Send the setup unless the status shows that one was accepted; tell whether one was."""
-        if self._setup_may_be_sent and await self._is_set_up(copy_id):
+        if self._may_be_set_up and await self._is_set_up(copy_id):
             return True
-        repeated, self._setup_may_be_sent = self._setup_may_be_sent, True
-        terms = self._terms
+        is_repeat, self._may_be_set_up = self._may_be_set_up, True
+        spec = self._spec
         try:
             await self._batches.setup(
-                copy_id, dataset_id=terms.dataset_id, tasks_per_group=terms.tasks_per_group
+                copy_id, dataset_id=spec.dataset_id, tasks_per_group=spec.tasks_per_group
             )
         except OutcomeUnknownError as error:
             _log.warning("%s; its status is polled", error)
             return False
         except BadRequestError:
-            # The one before it was under way, and has been accepted meanwhile.
-            if not (repeated and await self._is_set_up(copy_id)):
+            # The service has accepted an earlier setup since its status was read.
+            if not (is_repeat and await self._is_set_up(copy_id)):
                 raise
         return True
 
     async def _is_set_up(self, copy_id: str) -> bool:
-        # One that ended in ERROR was accepted, too: the wait says so.
+        # ERROR counts: the setup was accepted, and the wait will raise.
         status = await self._batches.get_status(copy_id)
         return status not in (None, BatchStatus.UNINITIALISED)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -212,7 +212,7 @@ async def test_what_its_database_raises_as_cancelled_ends_a_workflow_without_an_
     monkeypatch.setattr(launched._sys_db, "update_workflow_outcome", fail)
     await run(client, succeed)
     async with asyncio.timeout(SECONDS):
-        while not written or launched.at_work():
+        while not written or launched.running():
             await asyncio.sleep(0.02)
     assert written == ["SUCCESS"], "it takes the failure for the workflow's own"
     assert status_of(client) == "PENDING"
@@ -259,11 +259,11 @@ async def test_it_knows_which_workflows_run_here_and_in_which_one_a_thread_works
         while not seen:
             await asyncio.sleep(0.02)
     assert seen == ["it"]
-    assert launched.at_work() == {"it"}
+    assert launched.running() == {"it"}
     assert DBOS.workflow_id is None
     go_on.set()
     async with asyncio.timeout(SECONDS):
-        while launched.at_work():
+        while launched.running():
             await asyncio.sleep(0.02)
     assert status_of(client) == "SUCCESS"
 

@@ -20,8 +20,8 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.durable.order_steps import OrderSteps, wait
 from prolific_async.durable.order_spec import OrderSpec
+from prolific_async.durable.order_steps import OrderSteps, wait_until_ready
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.samples import batch
@@ -35,18 +35,20 @@ def terms(source: str, *, timeout: float | None = 60.0) -> OrderSpec:
     return OrderSpec(source, NAME, None, 5, time.time(), timeout)
 
 
-def making_of(client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05) -> OrderSteps:
+def steps_of(
+    client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05
+) -> OrderSteps:
     return OrderSteps(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
 
 
-async def made_by(making: OrderSteps) -> str:
-    while (copy_id := await making.make()) is None:
-        await making.duplicate()
+async def made_by(steps: OrderSteps) -> str:
+    while (copy_id := await steps.find_and_set_up()) is None:
+        await steps.duplicate()
     return copy_id
 
 
 async def make(client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05) -> str:
-    return await made_by(making_of(client, wanted, settle_seconds=settle_seconds))
+    return await made_by(steps_of(client, wanted, settle_seconds=settle_seconds))
 
 
 def posts(sim: Simulator) -> list[str]:
@@ -198,11 +200,11 @@ async def test_a_duplicate_that_shows_late_is_not_sent_again(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504))
-    making = asyncio.create_task(make(client, terms(source), settle_seconds=60))
+    steps = asyncio.create_task(make(client, terms(source), settle_seconds=60))
     while posts(sim) != ["duplicate"]:
         await asyncio.sleep(0.01)
     late = sim.add_batch(NAME)
-    assert await making == late
+    assert await steps == late
     assert posts(sim) == ["duplicate", "setup"]
 
 
@@ -210,14 +212,14 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settle_seconds=60)
-    await later_life.duplicate()  # which an earlier life was about to send
-    making = asyncio.create_task(made_by(later_life))
+    later = steps_of(client, terms(source), settle_seconds=60)
+    await later.duplicate()  # which an earlier life was about to send
+    steps = asyncio.create_task(made_by(later))
     while len(sim.requests) < 6:
         await asyncio.sleep(0.01)
     assert posts(sim) == []
     late = sim.add_batch(NAME)
-    assert await making == late
+    assert await steps == late
     assert posts(sim) == ["setup"]
 
 
@@ -225,10 +227,10 @@ async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_s
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settle_seconds=0.2)
+    later = steps_of(client, terms(source), settle_seconds=0.2)
     began = time.monotonic()
-    await later_life.duplicate()
-    await made_by(later_life)
+    await later.duplicate()
+    await made_by(later)
     assert time.monotonic() - began >= 0.2
     assert posts(sim) == ["duplicate", "setup"]
 
@@ -264,9 +266,9 @@ def test_a_duplicate_is_sent_after_a_poll_that_began_when_all_had_settled() -> N
 
     async def main() -> None:
         fake: Any = Slow()
-        making = OrderSteps(fake, terms(source.id, timeout=None), settle_seconds=30)
-        await making.duplicate()  # of an earlier life
-        assert await making.make() is None
+        steps = OrderSteps(fake, terms(source.id, timeout=None), settle_seconds=30)
+        await steps.duplicate()  # of an earlier life
+        assert await steps.find_and_set_up() is None
 
     source = batch(batch_id="source")
     run(main())
@@ -304,10 +306,10 @@ async def test_when_the_time_is_over_while_it_is_sent_there_may_be_a_copy(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(delay=60))
-    making = making_of(client, terms(source, timeout=0.2))
-    making._may_send = True
+    steps = steps_of(client, terms(source, timeout=0.2))
+    steps._copy.may_send = True
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.duplicate()
+        await steps.duplicate()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
     caught.value.__cause__ = None  # as others do to it
     assert isinstance(caught.value.failure, OutcomeUnknownError)
@@ -318,14 +320,14 @@ async def test_that_there_may_be_a_copy_is_told_whatever_fails_afterwards(
     sim: Simulator, client: ProlificClient, life: str
 ) -> None:
     source = sim.add_batch()
-    making = making_of(client, terms(source))
-    making._may_send = life == "the same"
+    steps = steps_of(client, terms(source))
+    steps._copy.may_send = life == "the same"
     sim.inject("POST", "/duplicate", Fault(504))
-    await making.duplicate()
+    await steps.duplicate()
     sim.inject("GET", "/batches", Fault(503), times=None)
-    making._terms = terms(source, timeout=0.2)
+    steps._spec = terms(source, timeout=0.2)
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.make()
+        await steps.find_and_set_up()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
     caught.value.__cause__ = None  # as others do to it
     assert isinstance(caught.value.failure, OutcomeUnknownError)
@@ -359,10 +361,10 @@ async def test_it_ends_when_the_time_is_over(
     source = sim.add_batch()
     there = sim.add_batch(NAME) if known else source
     sim.inject("GET", "/status" if known else "/batches", Fault(503), times=None)
-    making = making_of(client, terms(source, timeout=0.2))
-    making._copy_id, making._setup_may_be_sent = (there, True) if known else (None, False)
+    steps = steps_of(client, terms(source, timeout=0.2))
+    steps._copy_id, steps._may_be_set_up = (there, True) if known else (None, False)
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.make()
+        await steps.find_and_set_up()
     assert caught.value.batch_id == there
     assert caught.value.elapsed >= 0.199  # the loop's clock has milliseconds
     assert posts(sim) == []
@@ -372,9 +374,9 @@ async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificCl
     source = sim.add_batch()
     await client.batches.get(source)  # with a connection at hand
     late = OrderSpec(source, NAME, None, None, time.time() - 60, 59.0)
-    making = making_of(client, late)
-    making._may_send = True
-    for late_step in (making.make, making.duplicate):
+    steps = steps_of(client, late)
+    steps._copy.may_send = True
+    for late_step in (steps.find_and_set_up, steps.duplicate):
         with pytest.raises(WaitTimeoutError) as caught:
             await late_step()
         assert caught.value.__cause__ is None
@@ -401,7 +403,9 @@ async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
     sim.inject("GET", "/status", Fault(503), times=10)
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll, retry=QUICK_RETRY) as client:
-        assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
+        assert (
+            await wait_until_ready(client.batches, copy, terms("source"), pauses=PAUSES)
+        ).id == copy
 
 
 async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
@@ -410,13 +414,13 @@ async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
         with pytest.raises(WaitTimeoutError):
-            await wait(client.batches, copy, terms("source", timeout=0.3))
+            await wait_until_ready(client.batches, copy, terms("source", timeout=0.3))
 
 
 async def test_a_wait_outlasts_a_refused_token(sim: Simulator, client: ProlificClient) -> None:
     copy = sim.add_batch(NAME, status="READY")
     sim.inject("GET", "/status", Fault(401), times=2)
-    assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
+    assert (await wait_until_ready(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
 
 
 async def test_a_token_that_stays_refused_is_the_end_at_last(
@@ -424,13 +428,13 @@ async def test_a_token_that_stays_refused_is_the_end_at_last(
 ) -> None:
     sim.inject("GET", "/status", Fault(401), times=None)
     with pytest.raises(WaitFailedError) as caught:
-        await wait(client.batches, "copy", terms("source", timeout=0))
+        await wait_until_ready(client.batches, "copy", terms("source", timeout=0))
     assert isinstance(caught.value.__cause__, AuthenticationError)
 
 
 async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(WaitFailedError) as caught:
-        await wait(client.batches, "nowhere", terms("source"))
+        await wait_until_ready(client.batches, "nowhere", terms("source"))
     assert isinstance(caught.value.__cause__, NotFoundError)
 
 
@@ -445,17 +449,19 @@ async def test_a_log_that_raises_ends_no_order(sim: Simulator) -> None:
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll, retry=QUICK_RETRY) as client:
         copy = await make(client, terms(source))
         sim.inject("GET", "/status", Fault(503), times=10)
-        assert (await wait(client.batches, copy, terms(source), pauses=PAUSES)).id == copy
+        assert (
+            await wait_until_ready(client.batches, copy, terms(source), pauses=PAUSES)
+        ).id == copy
     assert posts(sim) == ["duplicate"] * 2 + ["setup"]
 
 
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches
-        making = OrderSteps(batches, terms("source", timeout=0.0), settle_seconds=30)
-        await making.duplicate()  # of an earlier life: it may have run
+        steps = OrderSteps(batches, terms("source", timeout=0.0), settle_seconds=30)
+        await steps.duplicate()  # of an earlier life: it may have run
         with pytest.raises(WaitTimeoutError) as caught:
-            await making.make()
+            await steps.find_and_set_up()
     cause = caught.value.__cause__
     assert isinstance(cause, OutcomeUnknownError)
     assert cause.path == "/prolific/api/v1/data-collection/batches/source/duplicate"

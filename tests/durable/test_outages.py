@@ -23,13 +23,13 @@ from dbos import error as dbos_error
 
 from prolific_async import ConfigurationError, ProlificClient, ProlificError, WaitTimeoutError
 from prolific_async.durable import DatabaseUnavailableError, DurableBatches
+from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.durable.database import Database, is_outage, with_time_limits
 from prolific_async.durable.dbos_log import QuietDBOS
-from prolific_async.durable.stopped_orders import StoppedOrders
 from prolific_async.durable.order_queues import OrderQueues
 from prolific_async.durable.order_spec import OrderSpec, order_id
-from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.durable.running_orders import RunningOrders
+from prolific_async.durable.stopped_orders import StoppedOrders
 from prolific_async.durable.worker_dbos import hang_up
 from tests.conftest import RaisingHandler
 from tests.durable.databases import Mortal
@@ -321,7 +321,7 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
         terms = OrderSpec.checked(
             "source", f"{number}", dataset_id=None, tasks_per_group=None, timeout=None
         )
-        await queues.give(workflow_id, terms)
+        await queues.enqueue(workflow_id, terms)
     engine = database.client._sys_db.engine
     with engine.begin() as connection:
         connection.execute(
@@ -349,7 +349,9 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
         found = {one.workflow_id: one.status for one in await database.call(_all)}
         return [found[workflow_id] for workflow_id in ids]
 
-    picking_up = asyncio.create_task(orders.pick_up(queues, "one", lambda: {ids[2]}, every=0.01))
+    resuming = asyncio.create_task(
+        orders.keep_resuming(queues, "one", lambda: {ids[2]}, every=0.01)
+    )
     await asyncio.sleep(0.05)
     assert await states() == ["PENDING"] * 3
     with pytest.raises(sa.exc.OperationalError):
@@ -357,8 +359,8 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
     async with asyncio.timeout(SECONDS):
         while await states() != ["ENQUEUED", "PENDING", "PENDING"]:
             await asyncio.sleep(0.01)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert orders.idle(set()) == {ids[2]}
 
 
@@ -500,12 +502,14 @@ async def test_orders_are_picked_up_once_the_database_answers(
 
     orders._stopped = {"stopped", "at work", "ended"}
     away: Any = Away()
-    picking_up = asyncio.create_task(orders.pick_up(away, "one", lambda: {"at work"}, every=0.001))
+    resuming = asyncio.create_task(
+        orders.keep_resuming(away, "one", lambda: {"at work"}, every=0.001)
+    )
     async with asyncio.timeout(SECONDS):
         while not resumed:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert resumed == [["stopped"]]
     assert orders.idle(set()) == {"at work"}
     assert f"{failure}; orders that have stopped are searched for later" in caplog.text
@@ -536,12 +540,12 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
 
     orders._stopped = {"order"}
     prompt: Any = Prompt()
-    picking_up = asyncio.create_task(orders.pick_up(prompt, "one", poll, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(prompt, "one", poll, every=0.001))
     async with asyncio.timeout(SECONDS):
         while len(resumed) < 3:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert resumed == [2, 4, 6]
 
 
@@ -587,12 +591,12 @@ async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up
 
     orders._may_have_taken = True
     unknowing: Any = Unknowing()
-    picking_up = asyncio.create_task(orders.pick_up(unknowing, "one", set, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(unknowing, "one", set, every=0.001))
     async with asyncio.timeout(SECONDS):
         while resumed != ["order"]:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
 
 
 async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_again(
@@ -629,7 +633,7 @@ async def test_a_log_that_raises_loses_nothing_in_an_outage(
     monkeypatch: pytest.MonkeyPatch,
     statement: str,
 ) -> None:
-    monkeypatch.setattr("prolific_async.durable.batches._PICK_UP_EVERY", 1)
+    monkeypatch.setattr("prolific_async.durable.batches._RESUME_EVERY", 1)
     lost: list[str] = []
 
     def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
@@ -706,14 +710,14 @@ async def test_orders_are_picked_up_though_the_log_raises() -> None:
 
     orders = StoppedOrders()
     away: Any = Away()
-    picking_up = asyncio.create_task(orders.pick_up(away, "one", set, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(away, "one", set, every=0.001))
     for workflow_id in ("first", "second"):
         orders._stopped = {workflow_id}
         async with asyncio.timeout(SECONDS):
             while [workflow_id] not in resumed:
                 await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
 
 
 async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(

@@ -14,7 +14,7 @@ from prolific_async import ConnectionLostError, Copies, DecodeError
 from prolific_async._api.batches import BatchesAPI
 from prolific_async._api.partial_batches import PartialBatch, Source, read_partial
 from prolific_async._http.responses import Response
-from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, copies_of
+from prolific_async._recovery.copy_search import CopySearch, Found, copies_of, namesakes
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
 
