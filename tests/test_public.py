@@ -25,6 +25,7 @@ NAMES = {
     "ProlificClient",
     "Batch",
     "BatchStatus",
+    "Copies",
     "DatasetRef",
     "TaskDetails",
     "StatusEvent",
@@ -75,6 +76,7 @@ NEEDED = inspect.Parameter.empty
 WAITING = {"timeout": ..., "poll": None}
 VERBS: dict[str, dict[str, Any]] = {
     "duplicate": {"name": None, "upload_new_dataset": False},
+    "find_copies": {"name": NEEDED},
     "setup": {"dataset_id": None, "tasks_per_group": None},
     "get_status": {},
     "get": {},
@@ -87,6 +89,7 @@ VERBS: dict[str, dict[str, Any]] = {
 }
 BOUND_VERBS = {
     "duplicate": "duplicate",
+    "find_copies": "find_copies",
     "setup": "setup",
     "refresh": "get",
     "get_status": "get_status",
@@ -249,6 +252,11 @@ def test_importing_takes_in_no_extra_and_no_part_that_is_run(imported: set[str])
     ours = {name for name in imported if name.startswith("prolific_async.")}
     for part in ("simulator", "cli", "__main__"):
         assert not [name for name in ours if name.split(".")[1] == part]
+
+
+def test_durable_imports_public_modules_only() -> None:
+    for path in (PACKAGE / "durable").glob("*.py"):
+        assert not re.search(r"\bprolific_async(\.\w+)*(\.| import )_", path.read_text()), path
 
 
 def test_the_simulator_needs_no_extra() -> None:

@@ -17,12 +17,22 @@ T = TypeVar("T")
 
 @define
 class _Shared(Generic[W, T]):
-    """The callers that ask for one key, and the outcome of the latest request."""
+    """The callers that ask for one key, and its latest request.
 
-    lock: asyncio.Lock = field(factory=asyncio.Lock)
-    begun: int = 0
+    Attributes:
+        wanted: What each caller wants.
+        begun: Number of requests that have begun.
+        running: Set when the request under way ends; None if there is none.
+        ended: Number of the latest request that has an outcome.
+        outcome: Its outcome.
+
+    """
+
     wanted: dict[object, W] = field(factory=dict)
-    outcome: tuple[T] | Exception | None = None
+    begun: int = 0
+    running: asyncio.Event | None = None
+    ended: int = 0
+    outcome: tuple[T] | Exception = field(init=False)
 
 
 class SharedRequests(Generic[K, W, T]):
@@ -52,14 +62,13 @@ class SharedRequests(Generic[K, W, T]):
         caller = object()
         shared.wanted[caller] = wanted
         try:
-            async with shared.lock:
-                # There is no outcome if the caller that began the request was cancelled.
-                if shared.begun == begun_before or shared.outcome is None:
-                    shared.outcome = None
-                    await asyncio.sleep(0)  # callers of this turn of the loop share it
-                    shared.begun += 1
-                    shared.outcome = await self._outcome(key, list(shared.wanted.values()))
-                outcome = shared.outcome
+            # Again if the caller that made the request was cancelled.
+            while shared.ended <= begun_before:
+                if shared.running is None:
+                    await self._request(key, shared)
+                else:
+                    await shared.running.wait()
+            outcome = shared.outcome
         finally:
             del shared.wanted[caller]
             if not shared.wanted:
@@ -68,6 +77,17 @@ class SharedRequests(Generic[K, W, T]):
             # Without the frames of the callers to whom it was raised before.
             raise outcome.with_traceback(None)
         return outcome[0]
+
+    async def _request(self, key: K, shared: _Shared[W, T]) -> None:
+        shared.running = running = asyncio.Event()
+        try:
+            await asyncio.sleep(0)  # callers of this turn of the loop share it
+            shared.begun = number = shared.begun + 1
+            outcome = await self._outcome(key, list(shared.wanted.values()))
+            shared.ended, shared.outcome = number, outcome
+        finally:
+            shared.running = None
+            running.set()
 
     async def _outcome(self, key: K, wanted: Collection[W]) -> tuple[T] | Exception:
         try:

@@ -248,10 +248,10 @@ async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
 ) -> None:
     work = RunningOrders(client.batches, 1)
     await work.end()
-    terms = OrderSpec.checked(
+    spec = OrderSpec.checked(
         "source", "Round 2", dataset_id=None, tasks_per_group=None, timeout=None
     )
-    begun = asyncio.create_task(work.run(terms))
+    begun = asyncio.create_task(work.run(spec))
     await asyncio.wait([begun])
     assert begun.cancelled()
     assert not sim.requests

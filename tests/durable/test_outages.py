@@ -318,10 +318,10 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
     queues = OrderQueues(database, "the-application", 0.05)
     ids = [order_id("the-application", "source", name) for name in ("lost", "other's", "at work")]
     for number, workflow_id in enumerate(ids):
-        terms = OrderSpec.checked(
+        spec = OrderSpec.checked(
             "source", f"{number}", dataset_id=None, tasks_per_group=None, timeout=None
         )
-        await queues.enqueue(workflow_id, terms)
+        await queues.enqueue(workflow_id, spec)
     engine = database.client._sys_db.engine
     with engine.begin() as connection:
         connection.execute(

@@ -34,7 +34,7 @@ def test_who_asks_at_the_same_time_shares_one() -> None:
 
     async def main() -> None:
         assert await asyncio.gather(*(slow.get("w", one) for one in range(100))) == [1] * 100
-        assert slow._asked == {}
+        assert slow._shared == {}
 
     run(main())
     assert slow.asked == ["w"]
@@ -75,7 +75,7 @@ def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
 def test_keys_do_not_wait_for_each_other() -> None:
     async def main() -> float:
         slow = Slow()
-        await asyncio.gather(slow.get("one", 0), slow.of("two", 0))
+        await asyncio.gather(slow.get("one", 0), slow.get("two", 0))
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 1001
@@ -107,7 +107,7 @@ def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> Non
         await asyncio.sleep(0.1)
         first.cancel()
         assert await asyncio.gather(*others) == [2] * 3
-        assert slow._asked == {}
+        assert slow._shared == {}
 
     run(main())
     assert slow.wanted[1] == [1, 2, 3]
@@ -125,7 +125,7 @@ def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
         assert await first == 1
         await asyncio.wait([second])
         assert second.cancelled()
-        assert slow._asked == {}
+        assert slow._shared == {}
 
     run(main())
     assert slow.asked == ["w"]
@@ -142,7 +142,7 @@ def test_what_a_callback_of_the_application_raises_is_shared_as_well() -> None:
         asking = (shared.get("w", one) for one in range(100))
         outcomes = await asyncio.gather(*asking, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {RuntimeError}
-        assert shared._asked == {}
+        assert shared._shared == {}
         return shared.asked
 
     assert run(main()) == ["w"]
