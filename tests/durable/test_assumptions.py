@@ -268,7 +268,7 @@ async def test_it_knows_which_workflows_run_here_and_in_which_one_a_thread_works
     assert status_of(client) == "SUCCESS"
 
 
-async def test_pending_duplicates_tell_their_workflows_and_outcomes_whether_they_were_written(
+async def test_taking_orders_returns_their_ids_and_writing_outcomes_whether_they_were_written(
     client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     for stop in launched.background_thread_stop_events:

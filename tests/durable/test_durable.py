@@ -600,7 +600,7 @@ async def test_a_database_that_fails_is_told_to_all_who_await(
 def documented() -> str:
     """Return the module's example."""
     _, _, text = inspect.cleandoc(prolific_async.durable.__doc__ or "").partition("::\n\n")
-    example, _, _ = text.partition("\n\nAn order")
+    example, _, _ = text.partition("\n\nDBOS records")
     return textwrap.dedent(example)
 
 
