@@ -26,7 +26,7 @@ import attrs
 from benchmarks.harness import machine
 from benchmarks.soak_rounds import Book, Clients, Rounds
 from benchmarks.soak_server import MAY_HAVE_RUN, Handle, soaked
-from prolific_async.simulator.records import UNINITIALISED
+from prolific_async.simulator.models import UNINITIALISED
 
 WORKERS = 16
 EPOCH = 1.5  # seconds in which new rounds begin

@@ -32,7 +32,7 @@ from prolific_async import (
     WaitError,
     WaitTimeoutError,
 )
-from prolific_async.simulator.records import ERROR, READY
+from prolific_async.simulator.models import ERROR, READY
 
 T = TypeVar("T")
 

@@ -21,14 +21,19 @@ from typing import Any
 import attrs
 
 from benchmarks.canned import Served, server_process
-from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately
-from prolific_async.simulator.backstage import Backstage
-from prolific_async.simulator.endings import Ending
-from prolific_async.simulator.faults import FaultScript
-from prolific_async.simulator.log import RequestLog
-from prolific_async.simulator.records import BatchSnapshot
+from prolific_async.simulator import (
+    AfterPolls,
+    AfterSeconds,
+    BatchSnapshot,
+    Ending,
+    Fault,
+    Immediately,
+)
+from prolific_async.simulator.app import make_app
+from prolific_async.simulator.contents import Contents
+from prolific_async.simulator.faults import FaultQueue
+from prolific_async.simulator.request_log import RequestLog
 from prolific_async.simulator.server import Server
-from prolific_async.simulator.service import Service
 from prolific_async.simulator.state import State
 
 TOKEN = "soak-token"
@@ -105,7 +110,7 @@ MOODS = (
 _WEIGHTS = (3, 4, 2, 1, 1)
 
 
-class DrawnFaults(FaultScript):
+class DrawnFaults(FaultQueue):
     """Gives each request the fault that is drawn for it, and counts them by kind."""
 
     def __init__(self, draw: Random) -> None:
@@ -131,32 +136,32 @@ class Soaked:
     def __init__(self, seed: int) -> None:
         self._draw = Random(seed)
         state = State(now=time.monotonic, utc_now=lambda: datetime.now(UTC), setup=self._ending)
-        self._backstage = Backstage(state)
+        self._contents = Contents(state)
         self.faults = DrawnFaults(self._draw)
         self._log = RequestLog(_REMEMBERED)
-        self.server = Server(Service(state, TOKEN), self.faults, self._log, state.utc_now)
+        self.server = Server(make_app(state, TOKEN, self.faults, self._log))
         self._began = -1.0
         self._setups: Counter[str] = Counter()
 
     def _ending(self, batch: BatchSnapshot) -> Ending:
         self._setups[batch.id] += 1
         if self._draw.random() < 0.1:
-            self._backstage.fail(batch.id)
+            self._contents.fail(batch.id)
         return self._draw.choice(
             (Immediately(), AfterPolls(self._draw.randrange(5)), AfterSeconds(0.1))
         )
 
     def epoch(self) -> dict[str, Any]:
         """Forget every batch, so that lists don't grow with the run, and begin anew."""
-        for batch_id in self._backstage.batches:
-            self._backstage.remove(batch_id)
+        for batch_id in self._contents.batches:
+            self._contents.remove(batch_id)
         self._setups.clear()
         self._began = asyncio.get_running_loop().time()
         self.faults.mood = self._draw.choices(MOODS, _WEIGHTS)[0]
-        workspace_id = self._backstage.add_workspace()
-        dataset_id = self._backstage.add_dataset(workspace_id=workspace_id)
+        workspace_id = self._contents.add_workspace()
+        dataset_id = self._contents.add_dataset(workspace_id=workspace_id)
         sources = [
-            self._backstage.add_batch(
+            self._contents.add_batch(
                 f"Original {number}", workspace_id=workspace_id, dataset_id=dataset_id
             )
             for number in range(_CROWDED + _ALONE)
@@ -186,7 +191,7 @@ class Soaked:
         return {
             "copies": {
                 batch.id: [key_of(batch.source_id, batch.name), batch.status]
-                for batch in self._backstage.batches.values()
+                for batch in self._contents.batches.values()
                 if batch.source_id is not None
             },
             "posts": posts,

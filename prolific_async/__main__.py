@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from prolific_async._version import __version__
+from prolific_async import __version__
 
 _NEEDED = (
     "the command line needs the extra [cli] of prolific-async, which adds typer and rich:"

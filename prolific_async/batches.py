@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import Context, copy_context
@@ -33,7 +34,20 @@ from prolific_async.models import Batch, BatchStatus, Copies, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
+WaitListener: TypeAlias = Callable[[StatusEvent | Batch | WaitError | None], object]
+WaitObserver: TypeAlias = Callable[[str], WaitListener | None]
 _Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: how it looks, and its timeout
+
+
+def batch_id_of(batch: BatchOrId) -> str:
+    """Return a batch's id as text, checked as every call of ``Batches`` does before any I/O.
+
+    Raises:
+        ValueError: It cannot be an id: it is empty, "." or "..", holds white space or an invisible
+            character, or is neither text nor a UUID nor a ``Batch``.
+
+    """
+    return _validation.batch_id(batch)
 
 
 class Batches:
@@ -378,6 +392,48 @@ class Batches:
         self._check_usable()
         self._waits.poll_now(_validation.batch_id(batch))
 
+    def add_wait_observer(self, observer: WaitObserver) -> None:
+        """Report every wait of this client that begins from now on, for tracing and metrics.
+
+        The observer is called with the batch's id when a wait begins, and returns a listener for
+        that wait, or None to ignore it. The listener is called with each ``StatusEvent``, then once
+        with the outcome: the READY batch, the WaitError, or None if the wait was cancelled or its
+        generator was closed. Both run in the context of the call that waits, but in no task. What
+        they raise is logged and changes nothing. ``wait_all`` and ``as_ready`` begin a wait for
+        each batch. An observer that is added twice is called once.
+
+            def observe(batch_id):
+                waits_in_progress.inc()
+
+                def listen(news):
+                    if not isinstance(news, StatusEvent):
+                        waits_in_progress.dec()
+
+                return listen
+
+            client.batches.add_wait_observer(observe)
+
+        Args:
+            observer: A plain function.
+
+        Raises:
+            ValueError: It is no plain function.
+
+        """
+        if not callable(observer) or inspect.iscoroutinefunction(observer):
+            raise ValueError(f"observer must be a plain function: {observer!r}")
+        if observer not in self._waits.observers:
+            self._waits.observers += (observer,)
+
+    def remove_wait_observer(self, observer: WaitObserver) -> None:
+        """Report no wait that begins from now on to an observer; does nothing if it is not added.
+
+        Args:
+            observer: A function that was given to ``add_wait_observer``.
+
+        """
+        self._waits.observers = tuple(one for one in self._waits.observers if one != observer)
+
     async def close(self, reason: ConfigurationError) -> None:
         """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
         await self._waits.close(reason)
@@ -469,8 +525,8 @@ class Batches:
         now: float | None = None,
     ) -> Wait:
         policy, limit = rules
-        observe = self._waits.observe
-        new = Wait if observe is None else partial(ObservedWait, observe(batch_id))
+        observers = self._waits.observers
+        new = partial(ObservedWait, observers) if observers else Wait
         return new(
             batch_id,
             poll=policy,

@@ -25,7 +25,17 @@ from prolific_async.durable import Order
 from prolific_async.simulator import Simulator
 from tests import samples
 
-MODULES = ("", ".simulator", ".fastapi", ".durable", ".otel", ".errors", ".models", ".policies")
+MODULES = (
+    "",
+    ".batches",
+    ".simulator",
+    ".fastapi",
+    ".durable",
+    ".otel",
+    ".errors",
+    ".models",
+    ".policies",
+)
 
 
 def public(module: str) -> Iterator[Any]:

@@ -16,7 +16,7 @@ from prolific_async._numbers import number, whole
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.order_spec import OrderSpec
 from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately, Simulator
-from prolific_async.simulator.faults import FaultScript
+from prolific_async.simulator.faults import FaultQueue
 
 
 class Floating:
@@ -343,7 +343,7 @@ def test_the_simulator_refuses_what_is_no_number() -> None:
         with pytest.raises((ValueError, TypeError)):
             Fault(cut=given)
         with pytest.raises((ValueError, TypeError)):
-            FaultScript().add("GET", "/batches", Fault(503), given)
+            FaultQueue().add("GET", "/batches", Fault(503), given)
 
 
 def test_the_simulator_asks_for_the_seconds_of_a_timedelta() -> None:

@@ -1,4 +1,4 @@
-"""Spans of waits and of requests, as an application's own OpenTelemetry gets them."""
+"""Spans of waits, calls and requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class Traces:
-    """Where the spans end up."""
+    """Collects the spans that have ended."""
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
@@ -245,7 +245,7 @@ async def test_a_wait_that_times_out_has_failed(
     assert attributes(span)["prolific.wait.polls"] == timed_out.polls
 
 
-async def test_a_cancelled_wait_has_no_status_but_says_that_it_was_left(
+async def test_a_cancelled_wait_has_an_event_left_and_no_status(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     waiting = asyncio.create_task(client.batches.wait_until_ready(sim.add_batch()))
@@ -371,7 +371,7 @@ async def test_a_slow_watcher_does_not_lengthen_the_span(
     assert names(span) == ["poll"]
 
 
-async def test_a_watch_that_is_left_says_so(
+async def test_a_watch_that_is_closed_has_an_event_left(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     async with aclosing(client.batches.watch(sim.add_batch())) as events:
@@ -381,7 +381,7 @@ async def test_a_watch_that_is_left_says_so(
 
 
 @pytest.mark.parametrize("wrong", [{"on_event": 1}, {"timeout": -1}])
-async def test_what_makes_no_sense_is_refused_as_ever(
+async def test_invalid_arguments_are_refused_without_a_span(
     client: ProlificClient, traces: Traces, wrong: dict[str, Any]
 ) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -395,7 +395,7 @@ async def test_what_makes_no_sense_is_refused_as_ever(
     assert traces.spans == ()
 
 
-async def test_a_watch_that_nobody_reads_has_no_span(
+async def test_a_watch_that_is_never_read_has_no_span(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     await client.batches.watch(sim.add_batch()).aclose()
@@ -450,7 +450,7 @@ class BrokenAtTheEnd(SpanProcessor):
     [Broken(RuntimeError("no start")), Broken(asyncio.CancelledError()), BrokenAtTheEnd()],
     ids=["start", "cancelled", "end"],
 )
-async def test_what_breaks_in_tracing_breaks_no_wait_and_no_call(
+async def test_errors_of_tracing_break_no_wait_and_no_call(
     sim: Simulator, traces: Traces, caplog: pytest.LogCaptureFixture, broken: SpanProcessor
 ) -> None:
     provider = TracerProvider()
@@ -472,17 +472,17 @@ async def test_what_breaks_in_tracing_breaks_no_wait_and_no_call(
                 await anext(events)
             with pytest.raises(WaitTimeoutError):
                 await client.batches.wait_until_ready(sim.add_batch(), timeout=0.01)
-    assert f"an observer raised for batch {batch_id}; the wait goes on" in caplog.messages
+    assert f"a wait observer raised for batch {batch_id}; the wait goes on" in caplog.messages
     assert "tracing raised; the call goes on" in caplog.messages
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_who_stops_the_program_is_heard(error: type[BaseException]) -> None:
-    with pytest.raises(error), otel._harmless():
+def test_keyboard_interrupt_and_system_exit_pass(error: type[BaseException]) -> None:
+    with pytest.raises(error), otel._log_errors():
         raise error
 
 
-async def test_calls_are_children_of_their_caller_but_polls_of_nobody(
+async def test_calls_are_children_of_their_caller_and_polls_are_roots(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     batch_id = sim.add_batch()
@@ -544,7 +544,7 @@ async def test_the_requests_of_a_lost_setup_are_one_tree_that_ends_well(
     assert names(span) == []
 
 
-async def test_a_copy_that_was_found_is_told(
+async def test_a_copy_that_was_found_is_an_attribute(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     source = await client.batches.get(sim.add_batch())
@@ -590,7 +590,7 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
     assert len(traces.below(span)) == 3
 
 
-async def test_a_traced_verb_polls_as_it_did(client: ProlificClient, traces: Traces) -> None:
+async def test_a_traced_method_keeps_its_signature(client: ProlificClient, traces: Traces) -> None:
     for verb in ("duplicate", "setup", "get", "get_status", "list"):
         traced, plain = getattr(client.batches, verb), getattr(Batches, verb)
         assert inspect.iscoroutinefunction(traced)
@@ -631,7 +631,7 @@ async def test_a_call_has_one_span_wherever_it_is_cancelled(
     assert not caplog.records, "a span that is ended twice is warned about"
 
 
-async def test_a_trace_goes_on_in_the_request_s_headers(
+async def test_requests_carry_the_trace_in_their_headers(
     client: ProlificClient, sim: Simulator, traces: Traces
 ) -> None:
     batch_id = sim.add_batch(status="READY")

@@ -86,6 +86,8 @@ VERBS: dict[str, dict[str, Any]] = {
     "as_ready": WAITING | {"on_event": None},
     "watch": WAITING,
     "poll_now": {},
+    "add_wait_observer": {},
+    "remove_wait_observer": {},
 }
 BOUND_VERBS = {
     "duplicate": "duplicate",
@@ -271,19 +273,36 @@ def test_the_dependencies_declared_are_those() -> None:
 
 
 def modules_imported_in(path: Path) -> set[str]:
-    """The top-level packages that a file's import statements name."""
+    """The modules that a file imports, and the names that it imports from them."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module or "")
+            module = node.module or ""
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return found
 
 
 def test_backoff_is_imported_in_one_module_only() -> None:
     users = [path for path in PACKAGE.rglob("*.py") if "backoff" in modules_imported_in(path)]
     assert [path.name for path in users] == ["retry.py"]
+
+
+EXTRAS = ("__main__.py", "cli", "durable", "fastapi", "otel.py")
+STILL_PRIVATE = {"durable"}  # extras that still import private modules
+
+
+def test_the_extras_import_public_names_only() -> None:
+    private = {
+        extra
+        for extra in EXTRAS
+        for path in (PACKAGE / extra, *(PACKAGE / extra).rglob("*.py"))
+        if path.is_file()
+        for name in modules_imported_in(path)
+        if re.match(r"prolific_async\.(.*\.)?_(?!_)", name)
+    }
+    assert private == STILL_PRIVATE
 
 
 def test_the_simulator_shares_no_code_with_the_client() -> None:

@@ -109,7 +109,7 @@ async def test_waiting_for_many(sim: Simulator, capsys: pytest.CaptureFixture[st
 async def test_seeing_what_it_does(sim: Simulator) -> None:
     names = await run("Seeing what it does", ProlificClient=ProlificClient)
     async with names["client"] as client:
-        assert client.batches._waits.observe is not None
+        assert client.batches._waits.observers
         assert client._transport._trace_configs
         assert (await client.batches.get(sim.add_batch())).name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,42 +20,57 @@ if TYPE_CHECKING:
 
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.status_source import StatusSource
-    from prolific_async.errors import ConfigurationError, WaitError
-    from prolific_async.models import Batch
+    from prolific_async.errors import ConfigurationError
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
 class ObservedWait(Wait):
-    """A wait that tells an observer each poll and then its outcome, None if it was left."""
+    """A wait that reports its start, each poll and its outcome to observers, see ``Batches``."""
 
-    __slots__ = ("_observer",)
+    __slots__ = ("_context", "_listeners", "_observers")
 
-    def __init__(self, observer: Callable[[Any], object], key: str, **rules: Any) -> None:
+    def __init__(
+        self,
+        observers: tuple[Callable[[str], Callable[[Any], object] | None], ...],
+        key: str,
+        **rules: Any,
+    ) -> None:
         super().__init__(key, **rules)
-        self._observer: Callable[[Any], object] | None = observer
+        self._context = copy_context()
+        self._observers = observers
+        self._listeners: list[Callable[[Any], object]] = []
+
+    def begin(self) -> None:
+        """Report the start, and keep the listeners that the observers return."""
+        for observer in self._observers:
+            self._report(self._add_listener, observer)
 
     def end(self, _: object = None) -> None:
-        """Tell the outcome, once."""
-        self._observe(self.outcome)
-        self._observer = None
+        """Report the outcome, once: None if the wait was cancelled."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            self._report(listener, self.outcome)
 
     def _call(self, event: Any) -> None:
-        self._observe(StatusEvent(self.key, *event))
+        for listener in self._listeners:
+            self._report(listener, StatusEvent(self.key, *event))
         super()._call(event)
 
-    def _observe(self, news: StatusEvent | Batch | WaitError | None) -> None:
-        if self._observer is not None:
-            self._inform("an observer", self._observer, news)
+    def _add_listener(self, observer: Callable[[str], Callable[[Any], object] | None]) -> None:
+        if (listener := observer(self.key)) is not None:
+            self._listeners.append(listener)
+
+    def _report(self, function: Callable[[Any], object], news: Any) -> None:
+        self._inform("a wait observer", lambda one: self._context.run(function, one), news)
 
 
 class Waits:
     """Starts waits, and tells of their ends."""
 
     def __init__(self, polls: StatusSource, few: float, at_once: int) -> None:
-        # Makes the observer of a batch's wait, in the context of the call that is to wait.
-        self.observe: Callable[[str], Callable[[Any], object]] | None = None
+        self.observers: tuple[Callable[[str], Callable[[Any], object] | None], ...] = ()
         self._polls = polls
         self._few = few
         self._at_once = at_once
@@ -161,9 +177,11 @@ class Waits:
         # Not before: of a crowd that has not begun to wait, most would be forgotten again.
         if wait.workspace_id is not None:
             self._polls.learn(wait.key, wait.workspace_id)
+        if not isinstance(wait, ObservedWait):
+            return poller.start(wait)
+        wait.begin()
         done = poller.start(wait)
-        if isinstance(wait, ObservedWait):
-            done.add_done_callback(wait.end)
+        done.add_done_callback(wait.end)
         return done
 
     def _here(self) -> Poller:

@@ -1,4 +1,4 @@
-"""The commands of ``prolific-async``; they need the extra ``[cli]``."""
+"""Command line ``prolific-async``; needs the extra ``[cli]``."""
 
 import io
 import sys
@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from prolific_async import __version__
-from prolific_async.cli import batch, demo, exits, simulate
-from prolific_async.cli.help import Command, Group, width
+from prolific_async.cli import batch, demo, simulate
+from prolific_async.cli.command_runner import handle_output_error
+from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode
+from prolific_async.cli.help_pages import Command, Group, width
 
 __all__ = ["app", "run"]
 
@@ -19,7 +21,7 @@ app = typer.Typer(
     name=_NAME,
     cls=Group,
     no_args_is_help=True,
-    epilog=exits.HELP,
+    epilog=EXIT_CODES_HELP,
     context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode=None,
     # A traceback with local values could show the token.
@@ -33,17 +35,17 @@ app.add_typer(batch.app, name="batch")
 def run(argv: Sequence[str]) -> int:
     """Run a command and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal's encoding lacks must not end a command.
+        # A character that the terminal's encoding lacks must not end a command.
         sys.stdout.reconfigure(errors="backslashreplace")
     code: object = 0
     out = sys.stdout
     try:
         app(args=list(argv), prog_name=_NAME, terminal_width=width())
     except SystemExit as stop:
-        # typer has wrapped it where the reader of a help page is gone.
-        code = stop.code if sys.stdout is out else exits.ExitCode.CLOSED_PIPE
-    except OSError as error:  # from a help page; commands see to their own output
-        code = exits.lose_output(error)
+        # typer replaces stdout when the reader of a help page is gone.
+        code = stop.code if sys.stdout is out else ExitCode.CLOSED_PIPE
+    except OSError as error:  # from a help page; commands handle the errors of their output
+        code = handle_output_error(error)
     return code if isinstance(code, int) else 0
 
 

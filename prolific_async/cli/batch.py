@@ -1,4 +1,4 @@
-"""``prolific-async batch …``: the verbs of ``client.batches``, a command each."""
+"""``prolific-async batch``: a command for each call of ``client.batches``."""
 
 import asyncio
 from typing import Annotated
@@ -6,19 +6,20 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import exits, wait
-from prolific_async.cli.connect import connect
-from prolific_async.cli.exits import ExitCode
-from prolific_async.cli.help import Command, Group
+from prolific_async.cli import wait
+from prolific_async.cli.batch_output import print_batch, print_batches
+from prolific_async.cli.command_runner import run_command
+from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
+from prolific_async.cli.help_pages import Command, Group
 from prolific_async.cli.options import AsJson, BatchId, BatchIds, Url, number
-from prolific_async.cli.output import complain, error_document, print_json, print_line
-from prolific_async.cli.tables import print_list, print_whole
+from prolific_async.cli.output import error_document, print_error, print_json, print_line
+from prolific_async.client import ProlificClient
 from prolific_async.errors import ProlificError
 from prolific_async.models import BatchStatus
 
 __all__ = ["app"]
 
-app = typer.Typer(cls=Group, no_args_is_help=True, epilog=exits.HELP, rich_markup_mode=None)
+app = typer.Typer(cls=Group, no_args_is_help=True, epilog=EXIT_CODES_HELP, rich_markup_mode=None)
 
 
 @app.callback()
@@ -52,7 +53,7 @@ def duplicate(
     """
 
     async def work() -> ExitCode:
-        async with connect(url) as client:
+        async with ProlificClient(base_url=url) as client:
             copy = await client.batches.duplicate(
                 batch_id, name=name, upload_new_dataset=new_dataset
             )
@@ -62,7 +63,7 @@ def duplicate(
             print_line(copy.id)
         return ExitCode.OK
 
-    exits.run(work())
+    run_command(work())
 
 
 @app.command(cls=Command)
@@ -98,7 +99,7 @@ def setup(
     """
 
     async def work() -> ExitCode:
-        async with connect(url) as client:
+        async with ProlificClient(base_url=url) as client:
             await client.batches.setup(
                 batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group
             )
@@ -108,7 +109,7 @@ def setup(
             print_line(batch_id)
         return ExitCode.OK
 
-    exits.run(work())
+    run_command(work())
 
 
 @app.command(cls=Command)
@@ -120,20 +121,19 @@ def status(batch_ids: BatchIds, *, as_json: AsJson = False, url: Url = None) -> 
     """
 
     async def work() -> ExitCode:
-        async with connect(url) as client:
-            found = await asyncio.gather(*(_status(client.batches, each) for each in batch_ids))
-        errors = [each for each in found if isinstance(each, ProlificError)]
-        pairs = list(zip(batch_ids, found, strict=True))
+        async with ProlificClient(base_url=url) as client:
+            results = await asyncio.gather(*(_status(client.batches, one) for one in batch_ids))
+        pairs = list(zip(batch_ids, results, strict=True))
         if as_json:
             print_json([_status_document(*pair) for pair in pairs])
-        for batch_id, seen in pairs:
-            if isinstance(seen, ProlificError):
-                complain(seen)
+        for batch_id, result in pairs:
+            if isinstance(result, ProlificError):
+                print_error(result)
             elif not as_json:
-                print_line(batch_id, seen or "-")
-        return exits.worst(errors)
+                print_line(batch_id, result or "-")
+        return worst_exit_code(one for one in results if isinstance(one, ProlificError))
 
-    exits.run(work())
+    run_command(work())
 
 
 @app.command(name="list", cls=Command)
@@ -156,15 +156,15 @@ def list_(
     """
 
     async def work() -> ExitCode:
-        async with connect(url) as client:
+        async with ProlificClient(base_url=url) as client:
             batches = await client.batches.list(workspace_id)
         if as_json:
             print_json([batch.to_dict() for batch in batches])
         else:
-            print_list(batches)
+            print_batches(batches)
         return ExitCode.OK
 
-    exits.run(work())
+    run_command(work())
 
 
 @app.command(cls=Command)
@@ -176,18 +176,18 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     """
 
     async def work() -> ExitCode:
-        async with connect(url) as client:
+        async with ProlificClient(base_url=url) as client:
             batch = await client.batches.get(batch_id)
         if as_json:
             print_json(batch.to_dict())
         else:
-            print_whole(batch)
+            print_batch(batch)
         return ExitCode.OK
 
-    exits.run(work())
+    run_command(work())
 
 
-app.command(cls=Command, epilog=exits.HELP)(wait.wait)
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
 
 
 async def _status(batches: Batches, batch_id: str) -> BatchStatus | ProlificError | None:
@@ -197,10 +197,12 @@ async def _status(batches: Batches, batch_id: str) -> BatchStatus | ProlificErro
         return error
 
 
-def _status_document(batch_id: str, seen: BatchStatus | ProlificError | None) -> dict[str, object]:
-    error = seen if isinstance(seen, ProlificError) else None
+def _status_document(
+    batch_id: str, result: BatchStatus | ProlificError | None
+) -> dict[str, object]:
+    error = result if isinstance(result, ProlificError) else None
     return {
         "batch_id": batch_id,
-        "status": None if error else seen,
+        "status": None if error else result,
         "error": error_document(error),
     }

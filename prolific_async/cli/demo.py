@@ -1,4 +1,4 @@
-"""``prolific-async demo``: one batch, twenty copies, and one of them fails."""
+"""``prolific-async demo``: waits for copies of a batch, one of which fails, on a simulator."""
 
 import asyncio
 import random
@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import exits
-from prolific_async.cli.board import Board
-from prolific_async.cli.exits import ExitCode
-from prolific_async.cli.lines import Lines
-from prolific_async.cli.live import LiveTable
+from prolific_async.cli.command_runner import run_command
+from prolific_async.cli.exit_codes import ExitCode
 from prolific_async.cli.options import number
 from prolific_async.cli.output import is_terminal, print_line
+from prolific_async.cli.table_display import TableDisplay
+from prolific_async.cli.text_display import TextDisplay
+from prolific_async.cli.wait_display import WaitDisplay
 from prolific_async.client import ProlificClient
 from prolific_async.errors import BatchFailedError, WaitError
 from prolific_async.models import Batch
@@ -47,8 +47,8 @@ async def main():
 
 asyncio.run(main())
 """)
-_QUICK = PollPolicy(initial=0.25, maximum=1.0, timeout=60.0)
-_SETUP = (1.0, 5.0)  # seconds, the shortest and the longest
+_POLL = PollPolicy(initial=0.25, maximum=1.0, timeout=60.0)
+_SETUP_SECONDS = (1.0, 5.0)  # the shortest and the longest
 
 
 def demo(
@@ -69,19 +69,19 @@ def demo(
     Example:
       prolific-async demo --copies 50
     """
-    exits.run(_demo(copies))
+    run_command(_demo(copies))
 
 
 async def _demo(count: int) -> ExitCode:
-    chance = random.Random(count)  # noqa: S311 - a demo's pace, the same each time
+    chance = random.Random(count)  # noqa: S311 - seeded, so that each run is the same
 
     def setup(_batch: BatchSnapshot) -> AfterSeconds:
-        return AfterSeconds(chance.uniform(*_SETUP))
+        return AfterSeconds(chance.uniform(*_SETUP_SECONDS))
 
     began = time.monotonic()
     async with (
         Simulator(setup=setup) as sim,
-        ProlificClient(sim.token, base_url=sim.url, poll=_QUICK) as client,
+        ProlificClient(sim.token, base_url=sim.url, poll=_POLL) as client,
     ):
         source = sim.add_batch("Original", status="READY")
         names = [f"Round {n}" for n in range(1, count + 1)]
@@ -92,41 +92,47 @@ async def _demo(count: int) -> ExitCode:
 
         doomed = chance.randrange(count)
         sim.fail(copies[doomed].id)
-        board = _board(copies)
-        ends = await board.during(_bring_up(client.batches, copies, board))
+        display = _display(copies)
+        outcomes = await display.show_during(_set_up_and_wait(client.batches, copies, display))
         requests = len(sim.requests)
     effort = f"{time.monotonic() - began:.1f} s and {requests} requests"
-    code = _tell(dict(zip(names, ends, strict=True)), names[doomed], effort)
+    code = _print_summary(dict(zip(names, outcomes, strict=True)), names[doomed], effort)
     print_line("What it did, as a program of your own:")
     for line in _CODE.substitute(end=count + 1, doomed=doomed).splitlines():
         print_line(line)
     return code
 
 
-async def _bring_up(batches: Batches, copies: list[Batch], board: Board) -> list[Batch | WaitError]:
+async def _set_up_and_wait(
+    batches: Batches, copies: list[Batch], display: WaitDisplay
+) -> list[Batch | WaitError]:
     for copy in copies:
         await copy.setup(tasks_per_group=5)
-    ends = await batches.wait_all(copies, on_event=board.saw, return_exceptions=True)
-    for copy, end in zip(copies, ends, strict=True):
-        board.ended(copy.id, end)
-    return ends
+    outcomes = await batches.wait_all(copies, on_event=display.add_event, return_exceptions=True)
+    for copy, outcome in zip(copies, outcomes, strict=True):
+        display.add_end(copy.id, outcome)
+    return outcomes
 
 
-def _board(copies: list[Batch]) -> Board:
+def _display(copies: list[Batch]) -> WaitDisplay:
     names = {copy.id: copy.name for copy in copies}
-    return LiveTable(names, heading="copy", note=_note) if is_terminal() else Lines(names)
+    if not is_terminal():
+        return TextDisplay(names)
+    return TableDisplay(names, heading="copy", describe=_raised)
 
 
-def _note(error: WaitError) -> str:
+def _raised(error: WaitError) -> str:
     return f"raises {type(error).__name__}"
 
 
-def _tell(ends: Mapping[str, Batch | WaitError], doomed: str, effort: str) -> ExitCode:
-    ready = [name for name, end in ends.items() if isinstance(end, Batch)]
-    failed = {name: end for name, end in ends.items() if isinstance(end, BatchFailedError)}
+def _print_summary(outcomes: Mapping[str, Batch | WaitError], doomed: str, effort: str) -> ExitCode:
+    ready = [name for name, outcome in outcomes.items() if isinstance(outcome, Batch)]
+    failed = {
+        name: outcome for name, outcome in outcomes.items() if isinstance(outcome, BatchFailedError)
+    }
     for name, error in failed.items():
-        print_line(f"{name} raises {type(error).__name__}: {error}")
-    is_well = len(ready) == len(ends) - 1 and list(failed) == [doomed]
-    verdict = "As it was meant to be" if is_well else "Not as it was meant to be"
+        print_line(f"{name} {_raised(error)}: {error}")
+    is_as_planned = len(ready) == len(outcomes) - 1 and list(failed) == [doomed]
+    verdict = "As it was meant to be" if is_as_planned else "Not as it was meant to be"
     print_line(f"{verdict}: {len(ready)} READY, {len(failed)} failed, in {effort}.")
-    return ExitCode.OK if is_well else ExitCode.FAILED
+    return ExitCode.OK if is_as_planned else ExitCode.FAILED

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 import math
 from collections.abc import Callable
@@ -25,6 +25,7 @@ BatchIdsOrStdin = Annotated[
         show_default=False,
     ),
 ]
+# There is no option for the token: other users of the machine can read a process's arguments.
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 Url = Annotated[
     str | None,
@@ -40,13 +41,13 @@ Url = Annotated[
 def number(
     kind: Callable[[Any], _Number], least: float, most: float = math.inf, *, words: str
 ) -> Callable[[Any], _Number]:
-    """Return a parser for an option that is a number.
+    """Return a parser for an option whose value is a number.
 
     Args:
         kind: int or float.
-        least: The least number that is taken.
-        most: The greatest number that is taken.
-        words: What is needed, for the error.
+        least: The least valid number.
+        most: The greatest valid number.
+        words: Description of a valid number, for the error.
 
     """
 

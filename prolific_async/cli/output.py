@@ -1,4 +1,4 @@
-"""What the commands write: text as it is, lines, JSON, and errors."""
+"""Output of the commands: lines, JSON, and errors."""
 
 import json
 import os
@@ -7,18 +7,19 @@ import sys
 
 import typer
 
-__all__ = ["complain", "error_document", "is_terminal", "literal", "print_json", "print_line"]
+__all__ = ["error_document", "is_terminal", "print_error", "print_json", "print_line", "printable"]
 
-_CANNOT_REDRAW = ("dumb", "unknown")  # as rich has it, too
-# An attribute of an error, as its sentence names it at the end, and one of a policy.
-_ATTRIBUTES = re.compile(
+_CANNOT_REDRAW = ("dumb", "unknown")  # the same as rich's
+# Advice at the end of an error's message that can be followed in Python only.
+_PYTHON_ADVICE = re.compile(
     r"; see \.\w+(?: and \.\w+| for what the service said)?"
     r"|, or if that was done allow a longer uninitialised_grace"
+    r"|; in code, ProlificClient\(token=…\) does as well"
 )
 
 
-def literal(value: object) -> str:
-    """Return text that a terminal shows as it is: what could steer it is spelled out."""
+def printable(value: object) -> str:
+    """Return text with escapes for the characters that could control a terminal."""
     text = str(value)
     if text.isprintable():
         return text
@@ -28,34 +29,33 @@ def literal(value: object) -> str:
 
 
 def is_terminal() -> bool:
-    """Tell whether stdout is a terminal that can redraw, so that a person is likely to watch."""
+    """Return whether stdout is a terminal that can redraw lines."""
     if sys.stdout is None or not sys.stdout.isatty():
         return False
     return os.environ.get("TERM", "").lower() not in _CANNOT_REDRAW
 
 
 def print_line(*cells: object) -> None:
-    """Write one line, its cells parted by tabs."""
-    typer.echo("\t".join(literal(cell) for cell in cells))
+    """Print one line of cells separated by tabs."""
+    typer.echo("\t".join(printable(cell) for cell in cells))
 
 
 def print_json(document: object) -> None:
-    """Write one JSON document in one line."""
+    """Print a JSON document in one line."""
     typer.echo(json.dumps(document))
 
 
-def complain(sentence: object) -> None:
-    """Write a sentence, such as an error's, to stderr."""
-    typer.echo(literal(_without_code(sentence)), err=True)
+def print_error(error: object) -> None:
+    """Print an error, or a sentence about one, to stderr."""
+    typer.echo(printable(_without_python_advice(error)), err=True)
 
 
 def error_document(error: Exception | None) -> dict[str, str] | None:
-    """Return an error for JSON, None when there is none."""
+    """Return the JSON document of an error, None for None."""
     if error is None:
         return None
-    return {"type": type(error).__name__, "message": _without_code(error)}
+    return {"type": type(error).__name__, "message": _without_python_advice(error)}
 
 
-def _without_code(sentence: object) -> str:
-    """Return a sentence without advice that can be followed in Python only."""
-    return _ATTRIBUTES.sub("", str(sentence)).replace("base_url", "--url")
+def _without_python_advice(error: object) -> str:
+    return _PYTHON_ADVICE.sub("", str(error)).replace("base_url", "--url")

@@ -1,10 +1,10 @@
-"""``prolific-async simulate``, as the core has it, with typer's help and errors."""
+"""``prolific-async simulate``: the core's command with typer's help and errors."""
 
 from typing import Annotated, Any
 
 import typer
 
-from prolific_async.cli import exits
+from prolific_async.cli.command_runner import handle_output_error
 from prolific_async.simulator.command import DESCRIPTION, OPTIONS, serve
 
 __all__ = ["DESCRIPTION", "simulate"]
@@ -36,11 +36,11 @@ def simulate(
     workspace_id: Annotated[Any, _option("workspace-id")] = OPTIONS["workspace-id"].default,
     batch_id: Annotated[Any, _option("batch-id")] = OPTIONS["batch-id"].default,
 ) -> None:
-    """Serve as ``prolific_async.simulator.command`` does."""
+    """Run ``prolific_async.simulator.command.serve``."""
     try:
         code = serve(
             port=port, setup=setup, token=token, workspace_id=workspace_id, batch_id=batch_id
         )
     except OSError as error:
-        code = exits.lose_output(error)
+        code = handle_output_error(error)
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""Standard input, read as it comes."""
+"""Reading of ids from standard input, line by line as they come."""
 
 import asyncio
 import codecs
@@ -14,17 +14,17 @@ _CHUNK = 65536  # bytes
 
 
 def is_typed() -> bool:
-    """Tell whether standard input is a terminal."""
+    """Return whether standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 async def first_words() -> AsyncGenerator[str]:
     """Yield the first word of each line of standard input as soon as the line is there.
 
-    A byte order mark at its start is dropped, as PowerShell writes one.
+    A byte order mark at the start, as PowerShell writes it, is dropped.
 
     Raises:
-        ValueError: It cannot be read, or is UTF-16.
+        ValueError: Standard input cannot be read, or is UTF-16.
 
     """
     rest = b""
@@ -51,7 +51,7 @@ def _first_word(line: bytes, *, is_start: bool) -> list[str]:
 
 
 def _is_utf_16(first: bytes) -> bool:
-    """Tell UTF-16 by its mark, or by every other byte of the first line being NUL."""
+    """Return whether a first line has UTF-16's byte order mark, or NUL as every other byte."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     # A line feed's own NUL stands before it (big-endian) or at the start of the next line.
@@ -60,11 +60,11 @@ def _is_utf_16(first: bytes) -> bool:
 
 
 async def _read() -> bytes:
-    """Read what there is, at least one byte, or nothing at the end.
+    """Return the bytes that are available, at least one, or none at the end of input.
 
-    asyncio reads pipes but no files, and at its end waits for the threads of its own executor. So
-    this is a thread that may be left behind while it still waits for input; it holds no lock of
-    ``sys.stdin``, on which the interpreter's end would stumble.
+    asyncio cannot read files, and ``asyncio.run`` waits for its executor's threads. So this uses a
+    daemon thread, which may still wait for input at exit, and reads the descriptor, since a thread
+    that holds a lock of ``sys.stdin`` makes the interpreter fail at exit.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
@@ -87,7 +87,7 @@ async def _read() -> bytes:
             read = os.read(descriptor, _CHUNK)
         except OSError as error:
             read = error
-        with suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(settle, read)
 
     threading.Thread(target=work, daemon=True).start()

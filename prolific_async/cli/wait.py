@@ -5,16 +5,17 @@ from contextlib import aclosing
 from typing import Annotated
 
 import typer
+from attrs import define, field
 
-from prolific_async.cli import exits
-from prolific_async.cli.board import Board
-from prolific_async.cli.connect import connect
-from prolific_async.cli.exits import ExitCode
-from prolific_async.cli.lines import JsonLines, Lines
-from prolific_async.cli.live import LiveTable
+from prolific_async.cli.command_runner import run_command
+from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
 from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
-from prolific_async.cli.output import complain, is_terminal
+from prolific_async.cli.output import is_terminal, print_error
 from prolific_async.cli.stdin import first_words, is_typed
+from prolific_async.cli.table_display import TableDisplay
+from prolific_async.cli.text_display import JsonDisplay, TextDisplay
+from prolific_async.cli.wait_display import WaitDisplay
+from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
@@ -64,51 +65,55 @@ def wait(
         given = list(dict.fromkeys(batch_ids))
         if reads_stdin := _STDIN in given:
             given.remove(_STDIN)
-        board = _board(given, as_json=as_json, reads_stdin=reads_stdin)
-        ends = _Ends(board)
-        async with connect(url) as client:
+        display = _display(given, as_json=as_json, reads_stdin=reads_stdin)
+        report = _Report(display)
+        async with ProlificClient(base_url=url) as client:
             outcomes = client.batches.as_ready(
-                _with_stdin(given) if reads_stdin else given, timeout=timeout, on_event=board.saw
+                _with_stdin(given) if reads_stdin else given,
+                timeout=timeout,
+                on_event=display.add_event,
             )
-            await board.during(ends.follow(outcomes))
-        return ends.tell()
+            await display.show_during(report.collect(outcomes))
+        return report.finish()
 
-    exits.run(work())
+    run_command(work())
 
 
-class _Ends:
-    """Follows waits to their ends, and keeps of them only what is told at the end."""
+@define(eq=False)
+class _Report:
+    """Reports the outcomes of any number of waits, and keeps little of each."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
-        self._errors: dict[ExitCode, WaitError] = {}
-        self._sentences: list[str] = []
-        self._is_empty = True
+    _display: WaitDisplay
+    _errors: dict[ExitCode, WaitError] = field(factory=dict, init=False)
+    _deferred: list[str] = field(factory=list, init=False)
+    _is_empty: bool = field(default=True, init=False)
 
-    async def follow(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
+    async def collect(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
+        """Show each outcome; errors are printed at once, or by ``finish`` if a table is shown."""
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 self._is_empty = False
                 if isinstance(outcome, WaitError):
-                    self._board.ended(outcome.batch_id, outcome)
-                    self._complain(outcome)
+                    self._display.add_end(outcome.batch_id, outcome)
+                    self._add_error(outcome)
                 else:
-                    self._board.ended(outcome.id, outcome)
+                    self._display.add_end(outcome.id, outcome)
 
-    def tell(self) -> ExitCode:
-        for sentence in self._sentences:
-            complain(sentence)
+    def finish(self) -> ExitCode:
+        """Print the deferred errors, and return the exit code."""
+        for message in self._deferred:
+            print_error(message)
         if self._is_empty:
-            complain("no ids came from standard input, so there was nothing to wait for")
+            print_error("no ids came from standard input, so there was nothing to wait for")
             return ExitCode.USAGE
-        return exits.worst(self._errors.values())
+        return worst_exit_code(self._errors.values())
 
-    def _complain(self, error: WaitError) -> None:
-        self._errors.setdefault(exits.code_of(error), error)
-        if isinstance(self._board, LiveTable):
-            self._sentences.append(str(error))
+    def _add_error(self, error: WaitError) -> None:
+        self._errors.setdefault(exit_code_of(error), error)
+        if isinstance(self._display, TableDisplay):
+            self._deferred.append(str(error))
         else:
-            complain(str(error))
+            print_error(error)
 
 
 async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:
@@ -119,10 +124,10 @@ async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:
             yield word
 
 
-def _board(batch_ids: Iterable[str], *, as_json: bool, reads_stdin: bool) -> Board:
+def _display(batch_ids: Iterable[str], *, as_json: bool, reads_stdin: bool) -> WaitDisplay:
     if as_json:
-        return JsonLines()
-    # What is typed would be written into a table.
+        return JsonDisplay()
+    # Ids that are typed at a terminal would be echoed into a table.
     if not is_terminal() or (reads_stdin and is_typed()):
-        return Lines()
-    return LiveTable({each: each for each in batch_ids}, keeps_ready=not reads_stdin)
+        return TextDisplay()
+    return TableDisplay({each: each for each in batch_ids}, keeps_ready=not reads_stdin)

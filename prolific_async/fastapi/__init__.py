@@ -21,24 +21,24 @@
         async for event in wait_events(batch_id, timeout=600):
             yield event
 
-``lifespan`` owns one client for the process, around the application's own lifespan. ``Client``
-brings it into routes, WebSocket routes and mounted applications too. ``BatchId`` refuses with 422
-what can be no id. A plain route that awaits a wait goes on when its caller has gone; a stream does
-not.
+``lifespan`` owns one client for the process, around the application's own lifespan. ``Client`` is
+that client as a parameter of routes, also of WebSocket routes and of mounted applications.
+``BatchId`` is an id as a parameter; an invalid one is answered with 422. A plain route that waits
+goes on when its caller has gone; a stream does not.
 
-In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` puts the client of the
-package's pytest fixture in its place, and needs no lifespan. FastAPI's ``TestClient`` belongs into
-plain ``def`` tests: ``with TestClient(app)`` runs the lifespan, whose client then speaks to the
-fixture ``prolific_simulator``.
+In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` replaces it with the
+client of the package's pytest fixture, and needs no lifespan. FastAPI's ``TestClient`` belongs in
+plain ``def`` tests: ``with TestClient(app)`` runs the lifespan, whose client then uses the fixture
+``prolific_simulator``.
 
-``exception_handlers`` turns what the client raises into problem documents (RFC 9457), and
-``responses`` (``FastAPI(responses=…)``) puts these into the OpenAPI document. They hold fixed
-sentences: nothing that Prolific sent and nothing of the token, the call or the request. The error
-itself is logged as ``prolific_async``: as an error where the answer is 500, as a warning where it
-is another 5xx. A mounted application needs handlers of its own.
+``exception_handlers`` answers the client's errors with problem documents (RFC 9457), and
+``responses`` (``FastAPI(responses=…)``) adds these to the OpenAPI document. They hold fixed
+sentences: nothing that Prolific sent, and nothing of the token, the call or the request. The error
+is logged as ``prolific_async``: as an error where the response is 500, as a warning where it is
+another 5xx. A mounted application needs handlers of its own.
 
 ======================================================  ======  ===================================
-error                                                   answer  ``code``
+error                                                   status  ``code``
 ======================================================  ======  ===================================
 ``BadRequestError``, ``ValidationError``                400     ``refused``
 ``NotFoundError`` of a batch that the request names     404     ``no_such_batch``
@@ -59,39 +59,37 @@ error                                                   answer  ``code``
 ``WaitFailedError``, for anything else                          as its ``failure``
 ======================================================  ======  ===================================
 
-The token is this service's, so a 401 or 403 of Prolific is no 401 or 403 for whoever called this
-service. A batch is named by the request when its id stands in its path, query or JSON body. 422 is
-FastAPI's alone. A ``Retry-After`` of Prolific is passed on whatever the answer, up to an hour. The
+The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
+callers. A request names a batch when the id is in its path, query or JSON body. 422 is FastAPI's
+alone. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
-catch it where they may be. A handler of your own for one of these errors goes before this one.
+catch the error where they may be. A handler of your own for one of these errors takes precedence.
 
-``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or for many over one connection, of
-which a browser opens no more than six to a host over HTTP/1.1. It yields
+``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or many over one connection;
+browsers open no more than six to a host over HTTP/1.1. It yields
 
 - ``status`` for every poll, with ``batch_id``, ``status``, ``previous``, ``polls``, ``elapsed``,
-  ``next_in``, as in ``StatusEvent``, and ``error``: null, or why the poll failed, in a fixed
-  sentence. READY is the last of a batch. A browser that reads slowly misses polls that newer ones
-  have replaced: no more than one of each batch is kept for it.
+  ``next_in``, as in ``StatusEvent``, and ``error``: null, or a fixed sentence about why the poll
+  failed. READY is the last of a batch. A browser that reads slowly misses polls: only the newest of
+  each batch is kept for it.
 - ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
-  ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the problem document that the
-  error would be answered with.
+  ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the error's problem document.
 - ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
-  its ``EventSource`` now. One that does not connects again with this event's id, and is answered
-  with 204, which tells browsers to stop.
+  its ``EventSource`` now. Otherwise it reconnects with this event's id, and is answered with 204,
+  which tells browsers to stop.
 
-A stream that breaks, or that ends without ``end`` because the service restarts, is connected to
-again by the browser after one to three seconds. Nothing is lost: the first poll tells where each
-batch stands, and the timeout begins anew. Pings while there is nothing to tell are FastAPI's, every
-15 s. What your own route raises after the first event can only break the stream.
+When a stream breaks, or ends without ``end`` because the service restarts, the browser reconnects
+after one to three seconds. Nothing is lost: the first poll shows the status of each batch, and the
+timeout begins anew. While there is no event, FastAPI sends a ping every 15 s. An exception in your
+own route after the first event can only break the stream.
 
-A browser that goes away ends its own waits, and nobody else's for the same batch. Open streams are
-requests that a server lets end before it stops: give it a bound, such as uvicorn's
-``--timeout-graceful-shutdown 5``.
+A browser that goes away ends its own waits, and no others for the same batch. Servers wait for open
+streams before they stop: set a limit, such as uvicorn's ``--timeout-graceful-shutdown 5``.
 """
 
 try:
-    import fastapi as _fastapi  # noqa: F401 - only to say what is missing
-    import fastapi.sse as _sse  # noqa: F401 - came with the oldest version that serves
+    import fastapi as _fastapi  # noqa: F401 - only to name a missing extra
+    import fastapi.sse as _sse  # noqa: F401 - absent from versions that are too old
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
         raise
@@ -100,9 +98,9 @@ except ModuleNotFoundError as error:
         "see README"
     ) from error
 
-from prolific_async.fastapi.client import BatchId, Client, get_client, lifespan
-from prolific_async.fastapi.events import WaitEvents
-from prolific_async.fastapi.problems import exception_handlers, responses
+from prolific_async.fastapi.dependencies import BatchId, Client, get_client, lifespan
+from prolific_async.fastapi.problem_documents import exception_handlers, responses
+from prolific_async.fastapi.server_sent_events import WaitEvents
 
 __all__ = [
     "BatchId",

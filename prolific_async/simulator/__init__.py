@@ -1,6 +1,6 @@
 """An embedded, stateful Prolific for tests and demos.
 
-It keeps workspaces, datasets and batches, answers as the service does, and goes wrong on command:
+It keeps workspaces, datasets and batches, responds as the service does, and fails as scripted:
 
     async with Simulator(setup=AfterPolls(3)) as sim:
         batch_id = sim.add_batch("Original", datapoints=200)
@@ -11,15 +11,15 @@ It keeps workspaces, datasets and batches, answers as the service does, and goes
 
 For synchronous tests, `with Simulator() as sim:` serves in a thread of its own.
 
-`sim.fail(batch_id)` lets a batch end in ERROR, `sim.set_status` and `sim.remove` change it behind
-the service's back. It shares no code with the client, so that a bug of one can't hide in the other.
+`sim.fail(batch_id)` makes a batch end in ERROR; `sim.set_status` and `sim.remove` change it without
+a request. The simulator shares no code with the client, so a bug in one cannot hide in the other.
 """
 
-from prolific_async.simulator.bodies import OmittedBody
-from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.faults import Fault
-from prolific_async.simulator.log import SeenRequest
-from prolific_async.simulator.records import BatchSnapshot
+from prolific_async.simulator.models import BatchSnapshot
+from prolific_async.simulator.request_body import OmittedBody
+from prolific_async.simulator.request_log import SeenRequest
+from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = [

@@ -1,7 +1,7 @@
-"""The `simulate` command: the simulator for clients in any language.
+"""The `simulate` command, which runs the simulator for clients in any language.
 
-With the extra `[cli]` it is one of typer's commands, `prolific_async.cli.simulate`; with the core
-alone argparse reads its arguments. Both show the same `OPTIONS`.
+With the extra `[cli]` it is a typer command, `prolific_async.cli.simulate`; without it argparse
+parses the arguments. Both use the same `OPTIONS`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.endings import AfterPolls, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = ["DESCRIPTION", "OPTIONS", "Option", "main", "serve"]
@@ -32,19 +32,19 @@ Endpoints of its own, which are no part of Prolific's API, let a test script
 what goes wrong. They need the token, take JSON, and meet no faults themselves.
 
 Endpoints:
-  POST   /_simulator/faults             let requests go wrong
-  DELETE /_simulator/faults             forget faults not yet met
+  POST   /_simulator/faults             make requests go wrong
+  DELETE /_simulator/faults             remove faults not yet met
   GET    /_simulator/requests           list the newest 1,000 requests
   POST   /_simulator/batches            add a batch
-  POST   /_simulator/batches/{id}/fail  let a batch end in ERROR
+  POST   /_simulator/batches/{id}/fail  make a batch end in ERROR
 
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
 "after" the request is applied), cut (bytes), drip (seconds between bytes),
-applied (true: the request runs although status or body answer it).
+applied (true: the request runs, although its response is scripted).
 
 A batch may have a name, batch_id, workspace_id, status, datapoints,
-instructions, tasks_per_group and dataset_status. Its id is the answer.
+instructions, tasks_per_group and dataset_status. The response has its id.
 
 Examples:
   prolific-async simulate --port 0 --setup polls:3
@@ -62,10 +62,10 @@ class Option:
     """An option of the command.
 
     Args:
-        metavar: What its value is called.
-        help: What it does.
-        parse: Reads its value. Raises ValueError with the reason when it makes no sense.
-        default: Its value, as it would be typed; None if there is none.
+        metavar: Name of its value in the help.
+        help: Its effect.
+        parse: Parses its value. Raises ValueError with the reason if that is invalid.
+        default: Its default, as it would be typed; None if there is none.
     """
 
     metavar: str
@@ -90,7 +90,7 @@ def _ending(text: str) -> Ending:
         if kind == "polls":
             return AfterPolls(int(number))
     except ValueError:
-        pass  # said below, as of any other text
+        pass  # the error below says it
     raise ValueError(f"{text!r} is not immediately, seconds:N or polls:N")
 
 
@@ -106,19 +106,19 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
         "port": Option("PORT", "Port to listen on at 127.0.0.1; 0 is any free one.", _port, "8765"),
         "setup": Option(
             "WHEN",
-            "When a set-up ends: immediately, seconds:N, or polls:N (after N polls).",
+            "When a setup ends: immediately, seconds:N, or polls:N (after N polls).",
             _ending,
             "seconds:5",
         ),
-        "token": Option("TOKEN", "Token that requests must carry; made up if left out.", _visible),
-        "workspace-id": Option("ID", "Id of the workspace; made up if left out.", _visible),
-        "batch-id": Option("ID", "Id of the READY batch in it; made up if left out.", _visible),
+        "token": Option("TOKEN", "Token that requests must carry; random if left out.", _visible),
+        "workspace-id": Option("ID", "Id of the workspace; random if left out.", _visible),
+        "batch-id": Option("ID", "Id of the READY batch in it; random if left out.", _visible),
     }
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Read the arguments without any extra, and serve.
+    """Parse the arguments without any extra, and serve.
 
     Args:
         argv: The arguments after the command's name.
@@ -127,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
         The exit code, as `serve` does.
 
     Raises:
-        SystemExit: For `--help`, code 0, and for arguments that make no sense, code 2.
+        SystemExit: With code 0 for `--help`, with code 2 for invalid arguments.
     """
     return serve(**vars(_parser().parse_args(argv)))
 
@@ -147,13 +147,13 @@ def serve(
 
     Args:
         port: 0 for any free one.
-        setup: When set-ups end.
-        token: What requests must carry; made up if left out.
-        workspace_id: Of the workspace; made up if left out.
-        batch_id: Of the batch; made up if left out.
+        setup: When setups end.
+        token: The token that requests must carry; random if left out.
+        workspace_id: Id of the workspace; random if left out.
+        batch_id: Id of the batch; random if left out.
 
     Returns:
-        The exit code: 0 when it was told to stop, 2 when the port can't be had.
+        The exit code: 0 after a signal, 2 if the port cannot be used.
     """
     simulator = Simulator(
         setup=setup, token=token, workspace_id=workspace_id, port=port, log_size=_LOG_SIZE
@@ -168,12 +168,12 @@ def serve(
         )
         return 2
     except KeyboardInterrupt:
-        pass  # it came before the handlers of `_serve` were in place
+        pass  # it came before `_serve` had set its handlers
     return 0
 
 
 class _PortError(Exception):
-    """The port can't be had; the text says why."""
+    """The port cannot be used; the message says why."""
 
 
 async def _serve(simulator: Simulator, batch_id: str) -> None:
@@ -183,7 +183,7 @@ async def _serve(simulator: Simulator, batch_id: str) -> None:
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(stop.set)
 
-    # Not `loop.add_signal_handler`, which Windows does not have.
+    # Not `loop.add_signal_handler`, which Windows lacks.
     before = {number: signal.signal(number, ask_to_stop) for number in _STOPPING}
     try:
         await _start(simulator)

@@ -1,4 +1,4 @@
-"""Faults, and the script that says which request meets which."""
+"""Faults, and the queue that says which request meets which fault."""
 
 import json
 import re
@@ -9,13 +9,15 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
+from aiohttp import web
+from multidict import CIMultiDict
 
-from prolific_async.simulator.answers import JSON_TYPE, Answer, error_answer
 from prolific_async.simulator.numbers import real, real_or_none, whole_or_none
+from prolific_async.simulator.responses import JSON_TYPE, encode_error
 
-__all__ = ["Fault", "FaultScript"]
+__all__ = ["Fault", "FaultQueue"]
 
-# The server counts and frames bodies itself; for a wrong length there is `cut`.
+# Set by the server; `cut` makes a wrong length.
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _HEADER_NAME = re.compile("[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 _ERRORS_FROM = 400
@@ -31,29 +33,29 @@ def _frozen_headers(headers: Mapping[str, str] | None) -> Mapping[str, str]:
 class Fault:
     """What goes wrong with one request.
 
-    With `status` or `body` the client gets that answer instead of the real one, and the request
-    is not applied. Everything else spoils the real answer: the request is applied, counted as a
-    poll, and what it changed stays changed even when the client never hears of it.
+    With `status` or `body` the client gets that response instead of the real one, and the request
+    is not applied. Everything else spoils the real response: the request is applied, counts as a
+    poll, and its changes remain even when the client never gets the response.
 
     Args:
-        status: The status to answer, 200 to 599. With a `body` alone it is 200. With neither, the
-            real answer is sent. An error status without a body gets the service's error body.
-        body: What to answer: bytes as they are (as JSON, so that broken JSON can be sent), text as
-            UTF-8 plain text, anything else encoded as JSON. `headers` may give another
-            `Content-Type`. None stands for no body given.
-        headers: Sent with the scripted answer, or added to the real one.
-        delay: Seconds to wait before the answer or the reset, after the request has been applied:
-            a client that gives up meanwhile cannot know what became of it.
-        reset: Reset the connection instead of answering, "before" the request is applied or
-            "after".
-        cut: Close the connection after so many bytes of the body; the announced length stays whole.
-        drip: Send the body in single bytes with so many seconds between them.
-        applied: With `status` or `body`: apply the request all the same before that answer is
-            sent, as when a gateway fails after the service has done its work.
+        status: The status of the response, 200 to 599; 200 with a `body` alone. With neither, the
+            real response is sent. An error status without a body gets the service's error body.
+        body: The body of the response: bytes as they are (as JSON, so that broken JSON can be
+            sent), text as UTF-8 plain text, anything else encoded as JSON. `headers` may give
+            another `Content-Type`. None stands for no body given.
+        headers: Sent with the scripted response, or added to the real one.
+        delay: Seconds to wait before the response or the reset, after the request was applied.
+        reset: Reset the connection instead of responding, "before" or "after" the request is
+            applied.
+        cut: Close the connection after so many bytes of the body. The length header is that of
+            the whole body.
+        drip: Send the body byte by byte with so many seconds between them.
+        applied: With `status` or `body`: apply the request before that response is sent, as when
+            a gateway fails after the service has done its work.
 
     Raises:
-        ValueError: A negative or infinite number, a status that is none, an unknown `reset`, a
-            header that cannot be sent, or parts that contradict each other.
+        ValueError: A number is negative or infinite, `status` is not a status, `reset` is unknown,
+            a header cannot be sent, or arguments contradict each other.
         TypeError: `body` cannot be encoded as JSON.
     """
 
@@ -65,26 +67,39 @@ class Fault:
     cut: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
     drip: float | None = attrs.field(default=None, converter=real_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
-    answer: Answer | None = attrs.field(init=False, repr=False, eq=False)
+    _content: tuple[bytes, str] | None = attrs.field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         if problems := self._problems():
             raise ValueError(f"Fault: {'; '.join(problems)}")
         # Encoded now, so that what cannot be sent fails in the test and not in the server.
-        object.__setattr__(self, "answer", self._scripted_answer())
+        object.__setattr__(self, "_content", self._encoded_content())
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether the client gets a scripted response instead of the real one."""
+        return self.status is not None or self.body is not None
+
+    def scripted_response(self) -> web.Response:
+        """Make the response that `status`, `body` and `headers` describe."""
+        headers = CIMultiDict[str]()
+        body = b""
+        if self._content is not None:
+            body, headers["Content-Type"] = self._content
+        headers.update(self.headers)
+        return web.Response(status=self.status or 200, body=body, headers=headers)
 
     def _problems(self) -> list[str]:
-        scripted = self.status is not None or self.body is not None
-        spoilt = scripted or self.headers or self.cut is not None or self.drip is not None
+        spoilt = self.is_scripted or self.headers or self.cut is not None or self.drip is not None
         checks = [
             (_is_whole(self.status, 200, 599), "status must be from 200 to 599"),
             (_is_seconds(self.delay), "delay must be seconds from 0 on"),
             (self.drip is None or _is_seconds(self.drip), "drip must be seconds from 0 on"),
             (_is_whole(self.cut, 0, None), "cut must be a number of bytes from 0 on"),
             (self.reset in (None, "before", "after"), 'reset must be "before" or "after"'),
-            (not (self.reset and spoilt), "a reset leaves nothing to answer with"),
+            (not (self.reset and spoilt), "a reset sends no response"),
             (isinstance(self.applied, bool), "applied must be true or false"),
-            (scripted or not self.applied, "applied needs a status or a body"),
+            (self.is_scripted or not self.applied, "applied needs a status or a body"),
             (
                 all(_can_be_sent(*header) for header in self.headers.items()),
                 "a header can't be sent",
@@ -92,40 +107,40 @@ class Fault:
         ]
         return [complaint for holds, complaint in checks if not holds]
 
-    def _scripted_answer(self) -> Answer | None:
-        if self.status is None and self.body is None:
-            return None
-        status = 200 if self.status is None else self.status
-        body, headers = b"", {}
+    def _encoded_content(self) -> tuple[bytes, str] | None:
+        """Return the scripted body and its content type; None for an empty body."""
+        if isinstance(self.body, bytes):
+            return self.body, JSON_TYPE
+        if isinstance(self.body, str):
+            return self.body.encode(), "text/plain; charset=utf-8"
         if self.body is not None:
-            body, content_type = _encoded(self.body)
-            headers = {"Content-Type": content_type}
-        elif status >= _ERRORS_FROM:
-            default = error_answer(status, "This answer was scripted.")
-            body, headers = default.body, dict(default.headers)
-        return Answer(status, body, headers).with_headers(self.headers)
+            return json.dumps(self.body).encode(), JSON_TYPE
+        if self.status is not None and self.status >= _ERRORS_FROM:
+            return encode_error(self.status, "This response was scripted."), JSON_TYPE
+        return None
 
 
 @attrs.define
-class _Entry:
+class _Injection:
     method: str
     route: str
     fault: Fault
-    left: int | None
+    remaining: int | None  # None without a limit
 
 
-class FaultScript:
-    """Faults waiting for their requests, first in first out. Any thread may use it."""
+class FaultQueue:
+    """A first-in, first-out queue of faults for requests. Any thread may use it."""
 
     def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+        self._injections: list[_Injection] = []
         self._lock = threading.Lock()
 
     def add(self, method: str, route: str, fault: Fault, times: int | None) -> None:
-        """Let the next `times` requests whose path ends in `route` meet `fault`; None: all.
+        """Add a fault for the next `times` requests whose path ends in `route`; None for all.
 
         Raises:
-            ValueError: `route` is no end of a path, `fault` no Fault, or `times` is below 1.
+            ValueError: `route` is not the end of a path, `fault` is not a Fault, or `times` is
+                below 1.
         """
         if not isinstance(fault, Fault):
             raise ValueError(f"inject: a Fault is needed, such as Fault(503), not {fault!r}")
@@ -137,25 +152,27 @@ class FaultScript:
         if times is not None and not _is_whole(times, 1, None):
             raise ValueError(f"inject: times must be 1 or more, or None for ever, not {times!r}")
         with self._lock:
-            self._entries.append(_Entry(method.upper(), route.removesuffix("/"), fault, times))
+            self._injections.append(
+                _Injection(method.upper(), route.removesuffix("/"), fault, times)
+            )
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that a request meets, and use it up by one."""
+        """Return the fault for a request, if any, and count one use of it."""
         path = path.removesuffix("/")
         with self._lock:
-            for index, entry in enumerate(self._entries):
-                if entry.method == method and path.endswith(entry.route):
-                    if entry.left is not None:
-                        entry.left -= 1
-                        if not entry.left:
-                            del self._entries[index]
-                    return entry.fault
+            for index, injection in enumerate(self._injections):
+                if injection.method == method and path.endswith(injection.route):
+                    if injection.remaining is not None:
+                        injection.remaining -= 1
+                        if not injection.remaining:
+                            del self._injections[index]
+                    return injection.fault
         return None
 
     def clear(self) -> None:
-        """Forget every fault that has not met its request."""
+        """Remove all faults that have not met their requests."""
         with self._lock:
-            self._entries.clear()
+            self._injections.clear()
 
 
 def _is_whole(value: object, least: int, most: int | None) -> bool:
@@ -176,11 +193,3 @@ def _can_be_sent(name: object, value: object) -> bool:
     if not (isinstance(name, str) and isinstance(value, str) and value.isprintable()):
         return False
     return bool(_HEADER_NAME.fullmatch(name)) and name.lower() not in _FRAMING
-
-
-def _encoded(body: Any) -> tuple[bytes, str]:
-    if isinstance(body, bytes):
-        return body, JSON_TYPE
-    if isinstance(body, str):
-        return body.encode(), "text/plain; charset=utf-8"
-    return json.dumps(body).encode(), JSON_TYPE

@@ -1,7 +1,7 @@
-"""Makes numbers of any type, such as numpy's, plain `int` and `float`.
+"""Conversion of numbers of any type, such as numpy's, to plain `int` and `float`.
 
-What is no number stays as it is, and is refused where it is checked. All four functions do the
-same; they differ in the types that callers see.
+What is not a number stays unchanged, for a validator to refuse. The four functions differ only in
+their types: attrs converters cannot be generic.
 """
 
 import operator
@@ -24,7 +24,7 @@ def real_or_none(value: float | None) -> float | None:
 
 
 def whole(value: int) -> int:
-    """Return a plain whole number; a fraction stays one, and is refused where it is checked."""
+    """Return a plain whole number. A fraction stays a fraction."""
     number: int = _plain(value)
     return number
 
@@ -40,11 +40,11 @@ def _plain(value: Any) -> Any:
         raise ValueError(f"a number of seconds is needed, not {value!r}: give its total_seconds()")
     if isinstance(value, bool | str) or not isinstance(value, SupportsFloat | SupportsIndex):
         return value
-    dtype = str(getattr(value, "dtype", "float"))  # numpy makes numbers of its booleans and texts
+    dtype = str(getattr(value, "dtype", "float"))  # numpy's booleans and texts convert, too
     if not ("int" in dtype or "float" in dtype):
         return value
     if isinstance(value, SupportsIndex):
-        with suppress(Exception):  # as one with a fraction does
+        with suppress(Exception):  # not an integer after all
             return operator.index(value)
     with suppress(Exception):
         return float(value)

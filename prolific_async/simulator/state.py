@@ -1,11 +1,10 @@
-"""The workspaces, and the life of a batch as a state machine, without any I/O.
+"""State machine of workspaces, datasets and batches, without I/O.
 
-    UNINITIALISED --set up--> PROCESSING --> READY, or ERROR
+    UNINITIALISED --setup--> PROCESSING --> READY, or ERROR
 
-Nothing runs in the background: a set-up ends when somebody polls and its ending says that it is
-over. Time comes from two functions handed in, the loop's clock in seconds and the time of day.
+Nothing runs in the background: whether a setup has ended is computed when a batch is read.
 
-Requests and tests may come from different threads: both hold the state's lock meanwhile.
+Requests and tests may run in different threads. Both hold `State.lock` while they use the state.
 """
 
 import secrets
@@ -18,14 +17,7 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.endings import (
-    AfterPolls,
-    AfterSeconds,
-    Ending,
-    Immediately,
-    is_over,
-)
-from prolific_async.simulator.records import (
+from prolific_async.simulator.models import (
     ERROR,
     PROCESSING,
     READY,
@@ -33,28 +25,29 @@ from prolific_async.simulator.records import (
     Batch,
     BatchSnapshot,
     Dataset,
-    Run,
+    RunningSetup,
 )
+from prolific_async.simulator.setup_durations import Ending, check_ending, has_ended
 
-__all__ = ["SetupRefusedError", "State", "checked_ending"]
+__all__ = ["SetupRefusedError", "State"]
 
 
+@attrs.define
 class SetupRefusedError(Exception):
-    """A set-up that the service answers with 400: the field at fault and why."""
+    """A setup that the service refuses with 400: the field at fault, and why."""
 
-    def __init__(self, field: str, reason: str) -> None:
-        super().__init__(field, reason)
-        self.field, self.reason = field, reason
+    field: str
+    reason: str
 
 
 @attrs.define(eq=False)
 class State:
-    """All that the service keeps.
+    """Everything that the simulated service stores.
 
     Args:
-        now: The loop's clock, in seconds.
-        utc_now: The time of day, aware and UTC.
-        setup: When set-ups end: an ending, or a function of the batch that returns one.
+        now: Returns the loop's clock, in seconds.
+        utc_now: Returns the time of day, aware and UTC.
+        setup: When setups end: an `Ending`, or a function of the batch that returns one.
     """
 
     now: Callable[[], float]
@@ -62,13 +55,13 @@ class State:
     setup: Ending | Callable[[BatchSnapshot], Ending]
     batches: dict[str, Batch] = attrs.field(init=False, factory=dict)
     datasets: dict[str, Dataset] = attrs.field(init=False, factory=dict)
-    # By workspace as well, so that a list costs what it shows.
+    # Batches by workspace, so that a list takes time for its own batches only.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
-    # Reentrant, since a `setup=` function is called under it and may change the state itself.
+    # Reentrant: a `setup=` function is called under it and may change the state.
     lock: AbstractContextManager[Any] = attrs.field(init=False, factory=threading.RLock)
 
     def add_workspace(self, workspace_id: str | None = None) -> str:
-        """Make an empty workspace; returns its id, else 24 hexadecimal digits as the service's are.
+        """Add an empty workspace and return its id, by default 24 hexadecimal digits.
 
         Raises ValueError for an id that is empty or in use.
         """
@@ -82,7 +75,7 @@ class State:
     def add_dataset(
         self, workspace_id: str, *, datapoints: int, filename: str, status: str
     ) -> Dataset:
-        """Make a dataset. Raises KeyError for an unknown workspace."""
+        """Add a dataset. Raises KeyError for an unknown workspace."""
         self._known_workspace(workspace_id)
         dataset = Dataset(
             id=str(uuid.uuid4()),
@@ -95,38 +88,38 @@ class State:
         return dataset
 
     def add(self, batch: Batch) -> None:
-        """Keep a batch. Raises KeyError for an unknown workspace, ValueError for an id in use."""
+        """Add a batch. Raises KeyError for an unknown workspace, ValueError for an id in use."""
         if batch.id in self.batches:
             raise ValueError(f"there is a batch {batch.id!r} already")
         workspace = self._known_workspace(batch.workspace_id)
         if batch.status == PROCESSING:
-            batch.run = self._run(batch)
+            batch.running_setup = self._start_setup(batch)
         self.batches[batch.id] = workspace[batch.id] = batch
 
     def remove(self, batch: Batch) -> None:
-        """Forget a batch."""
+        """Delete a batch."""
         del self.batches[batch.id], self.workspaces[batch.workspace_id][batch.id]
 
-    def settle(self, batch: Batch) -> Batch:
-        """Bring a batch up to date without polling it; returns it."""
-        run = batch.run
-        if run and is_over(run.ending, elapsed=self.now() - run.began, polls=run.polls):
+    def update(self, batch: Batch) -> Batch:
+        """End the batch's setup if it is due, and return the batch. Does not count as a poll."""
+        setup = batch.running_setup
+        if setup and has_ended(setup.ending, elapsed=self.now() - setup.started, polls=setup.polls):
             batch.status = ERROR if batch.fails else READY
-            batch.run = None
+            batch.running_setup = None
         return batch
 
     def poll(self, batch: Batch) -> Batch:
-        """Count one poll and bring the batch up to date; returns it."""
-        if batch.run:
-            batch.run.polls += 1
-        return self.settle(batch)
+        """Count a poll, update the batch, and return it."""
+        if batch.running_setup:
+            batch.running_setup.polls += 1
+        return self.update(batch)
 
     def set_up(self, batch: Batch, *, dataset_id: str | None, tasks_per_group: int) -> None:
-        """Accept a set-up.
+        """Start a setup.
 
         Raises:
             SetupRefusedError: There is no dataset, it is unknown or not READY, or the batch has
-                been set up already.
+                been set up before.
         """
         dataset = batch.dataset
         if dataset_id is not None:
@@ -137,19 +130,19 @@ class State:
             raise SetupRefusedError("dataset_id", "The batch has no dataset.")
         if dataset.status != READY:
             raise SetupRefusedError("dataset_id", f"The dataset is {dataset.status}, not READY.")
-        # Not documented at the service, like all of a second set-up. Accepting one would hide a
-        # client that sends the POST twice; after ERROR another try harms nobody.
-        if self.settle(batch).status in (PROCESSING, READY):
+        # The service's documentation does not say what a second setup does. Refusing it reveals a
+        # client that sends the POST twice; after ERROR another setup does no harm.
+        if self.update(batch).status in (PROCESSING, READY):
             raise SetupRefusedError("status", f"The batch is {batch.status} already.")
-        # A `setup=` function is shown the batch that is to be; if it raises, nothing has changed.
-        run = self._run(
+        # A `setup=` function gets the batch as it will be. If it raises, nothing has changed.
+        setup = self._start_setup(
             attrs.evolve(batch, status=PROCESSING, dataset=dataset, tasks_per_group=tasks_per_group)
         )
-        batch.status, batch.run = PROCESSING, run
+        batch.status, batch.running_setup = PROCESSING, setup
         batch.dataset, batch.tasks_per_group = dataset, tasks_per_group
 
     def duplicate(self, source: Batch, *, name: str | None, with_dataset: bool) -> Batch:
-        """Copy a batch: the dataset is shared or left out, the status starts anew; returns it."""
+        """Add an UNINITIALISED copy of a batch that shares its dataset or has none; return it."""
         copy = attrs.evolve(
             source,
             id=str(uuid.uuid4()),
@@ -161,29 +154,20 @@ class State:
             tasks_per_group=None,
             source_id=source.id,
             fails=False,
-            run=None,
-            written=None,
+            running_setup=None,
+            encoded=None,
         )
         self.add(copy)
         return copy
 
-    def _run(self, batch: Batch) -> Run:
+    def _start_setup(self, batch: Batch) -> RunningSetup:
         ending = self.setup
         if not isinstance(ending, Ending):
-            ending = checked_ending(ending(batch.snapshot()))
-        return Run(ending, began=self.now())
+            ending = check_ending(ending(batch.snapshot()))
+        return RunningSetup(ending, started=self.now())
 
     def _known_workspace(self, workspace_id: str) -> dict[str, Batch]:
         try:
             return self.workspaces[workspace_id]
         except KeyError:
             raise KeyError(f"there is no workspace {workspace_id!r}") from None
-
-
-def checked_ending(ending: object) -> Ending:
-    """Return `ending` if it is one. Raises TypeError otherwise."""
-    if not isinstance(ending, Immediately | AfterSeconds | AfterPolls):
-        raise TypeError(
-            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
-        )
-    return ending

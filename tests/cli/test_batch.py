@@ -1,4 +1,4 @@
-"""The verbs of one call each, against the simulator."""
+"""The commands of one call each, against the simulator."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prolific_async import BatchNotSetUpError
-from prolific_async.cli.output import complain
+from prolific_async.cli.output import print_error
 from prolific_async.simulator import Fault, Simulator
 
 EVIL = "[red]x[/] \x1b]0;owned\x07\u202e\n日本"
@@ -53,7 +53,7 @@ def test_status_of_many_is_a_line_each(account: Simulator, batch_id: str, cli: A
     assert (ran.code, ran.lines) == (0, [f"{batch_id}\tREADY", f"{other}\t-"])
 
 
-def test_status_tells_the_others_when_one_is_not_there(batch_id: str, cli: Any) -> None:
+def test_status_prints_the_others_when_one_is_not_found(batch_id: str, cli: Any) -> None:
     ran = cli("batch", "status", "nothing", batch_id)
     assert (ran.code, ran.lines) == (4, [f"{batch_id}\tREADY"])
     assert "/nothing/status was answered with 404" in ran.err
@@ -66,7 +66,7 @@ def test_status_tells_the_others_when_one_is_not_there(batch_id: str, cli: Any) 
     assert missing["error"] == {"type": "NotFoundError", "message": ran.err.strip()}
 
 
-def test_list_on_a_pipe_is_tabs(account: Simulator, batch_id: str, cli: Any) -> None:
+def test_list_on_a_pipe_is_separated_by_tabs(account: Simulator, batch_id: str, cli: Any) -> None:
     ran = cli("batch", "list", account.workspace_id)
     cells = ran.out.rstrip("\n").split("\t")
     assert cells[:4] == [batch_id, "Original", "READY", "200"]
@@ -129,7 +129,7 @@ def test_show_as_json_is_the_wire_form(batch_id: str, cli: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["cli", "terminal"])
-def test_the_services_text_is_never_taken_for_markup_or_control(
+def test_markup_and_control_characters_of_the_service_are_escaped(
     account: Simulator, where: str, request: pytest.FixtureRequest
 ) -> None:
     run = request.getfixturevalue(where)
@@ -153,7 +153,7 @@ def test_a_refusal_is_one_sentence(account: Simulator, batch_id: str, cli: Any) 
     assert "answered with 400" in ran.err
 
 
-def test_an_encoding_without_the_name_ends_nothing(account: Simulator, cli: Any) -> None:
+def test_a_name_that_the_encoding_lacks_is_escaped(account: Simulator, cli: Any) -> None:
     account.add_batch("日本")
     ran = cli("batch", "list", account.workspace_id, encoding="latin-1")
     assert (ran.code, r"\u65e5\u672c" in ran.out) == (0, True)
@@ -177,7 +177,7 @@ def test_without_a_token_it_is_a_usage_error(
 
 
 @pytest.mark.parametrize("fault", [Fault(body={"id": 1}), Fault(418)], ids=["decode", "status"])
-def test_errors_name_no_attributes(
+def test_errors_name_no_python_attributes(
     account: Simulator, batch_id: str, cli: Any, fault: Fault
 ) -> None:
     account.inject("GET", f"/{batch_id}", fault)
@@ -187,8 +187,8 @@ def test_errors_name_no_attributes(
     assert ran.err.endswith(")\n")
 
 
-def test_advice_names_no_policy(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(BatchNotSetUpError("b1", None, 61.0, 9, ()))
+def test_errors_name_no_python_policies(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(BatchNotSetUpError("b1", None, 61.0, 9, ()))
     told = "found UNINITIALISED for too long: call setup (no status seen, 9 polls in 61.0 s)\n"
     assert capsys.readouterr().err == f"waiting for batch b1 {told}"
 
@@ -242,14 +242,14 @@ def test_bad_arguments_are_a_usage_error(account: Simulator, argv: list[str], cl
     assert account.requests == ()
 
 
-def test_the_url_option_wins(
+def test_the_url_option_takes_precedence(
     account: Simulator, batch_id: str, cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROLIFIC_URL", "https://nowhere.invalid")
     assert cli("batch", "status", batch_id, "--url", account.url).code == 0
 
 
-def test_a_lost_answer_is_a_network_error(account: Simulator, batch_id: str, cli: Any) -> None:
+def test_a_lost_response_is_a_network_error(account: Simulator, batch_id: str, cli: Any) -> None:
     account.inject("POST", "/duplicate", Fault(reset="after"))
     ran = cli("batch", "duplicate", batch_id)
     assert (ran.code, ran.out) == (4, "")

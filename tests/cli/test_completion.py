@@ -1,4 +1,4 @@
-"""Shell completion, which typer makes: that it works for this command as it is started."""
+"""Shell completion, which typer provides, for the installed command."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def test_there_is_a_script_for_the_shell(
         ("prolific-async simulate --p", ["--port"]),
     ],
 )
-def test_commands_and_options_are_proposed(
+def test_commands_and_options_are_completed(
     typed: str, proposed: list[str], cli: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(COMPLETE, "complete_bash")

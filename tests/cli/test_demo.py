@@ -1,4 +1,4 @@
-"""The demo, with set-ups that take hardly any time."""
+"""The demo, with quick set-ups."""
 
 import asyncio
 import re
@@ -14,8 +14,8 @@ from tests.virtual_time import SteadyLoop
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "_QUICK", PollPolicy(initial=0.03, maximum=0.03, timeout=5.0))
-    monkeypatch.setattr(demo, "_SETUP", (0.3, 0.4))
+    monkeypatch.setattr(demo, "_POLL", PollPolicy(initial=0.03, maximum=0.03, timeout=5.0))
+    monkeypatch.setattr(demo, "_SETUP_SECONDS", (0.3, 0.4))
     # Its service shares its loop; so each copy is seen PROCESSING before it is READY.
     monkeypatch.setattr(asyncio.events, "new_event_loop", SteadyLoop)
 
@@ -37,7 +37,7 @@ def test_on_a_pipe_it_writes_plain_lines(cli: Any) -> None:
     assert re.search(verdict, ran.out, re.MULTILINE)
 
 
-def test_it_ends_with_its_code_which_runs(cli: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_a_program_that_runs(cli: Any, capsys: pytest.CaptureFixture[str]) -> None:
     told, heading, code = cli("demo", "--copies", "4").out.partition("as a program of your own:\n")
     assert heading
     assert max(map(len, code.splitlines())) <= 80
@@ -65,7 +65,7 @@ def test_it_needs_no_account(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("demo", "--copies", "2").code == 0
 
 
-def test_a_lost_copy_is_told(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unplanned_outcome_is_reported(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Simulator, "fail", lambda _sim, _batch_id: None)
     ran = cli("demo", "--copies", "2")
     assert ran.code == 1

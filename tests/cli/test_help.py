@@ -8,7 +8,7 @@ import typer
 
 from prolific_async.cli import app
 from prolific_async.simulator.command import OPTIONS
-from tests.cli.test_wait import END, LOOK
+from tests.cli.test_wait import END, POLL_KEYS
 
 EXAMPLE = re.compile(r"^ {4}\S.*\n(?: {6}\S.*\n)*", re.MULTILINE)
 
@@ -24,14 +24,14 @@ PAGES = _pages(typer.main.get_command(app))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(page) or "all")
 
 
-def test_these_are_all_pages() -> None:
+def test_the_list_of_pages_is_complete() -> None:
     verbs = ["duplicate", "setup", "status", "list", "show", "wait"]
     batch = [("batch",), *(("batch", verb) for verb in verbs)]
     assert [(), ("demo",), ("simulate",), *batch] == PAGES
 
 
 @every_page
-def test_h_is_help(page: tuple[str, ...], cli: Any) -> None:
+def test_h_is_short_for_help(page: tuple[str, ...], cli: Any) -> None:
     ran = cli(*page, "-h")
     assert (ran.code, ran.err) == (0, "")
     assert ran.lines[0].startswith(f"Usage: {' '.join(['prolific-async', *page])} ")
@@ -58,26 +58,26 @@ def test_a_page_fits_the_terminal_and_nothing_is_cut(
 
 
 @every_page
-def test_a_page_speaks_of_values_as_people_do(page: tuple[str, ...], cli: Any) -> None:
+def test_a_page_shows_no_names_of_python_types(page: tuple[str, ...], cli: Any) -> None:
     shown = cli(*page, "-h").out
     for oddity in ("<bool>", "<str>", "<float>", "{BATCH", "[IDS]", "x>=", "1800.0", "TEXT..."):
         assert oddity not in shown
     assert "Example" in shown or page in ((), ("batch",))
 
 
-def test_ids_are_written_as_many(cli: Any) -> None:
+def test_metavars_show_that_ids_can_be_repeated(cli: Any) -> None:
     for verb in ("status", "wait"):
         assert f"batch {verb} [OPTIONS] BATCH_ID...\n" in cli("batch", verb, "-h").out
 
 
-def test_units_and_defaults_are_told(cli: Any) -> None:
+def test_options_show_units_and_defaults(cli: Any) -> None:
     told = " ".join(cli("batch", "wait", "-h").out.split())
     assert "--timeout SECONDS Seconds for each batch;" in told
     assert "[default: 1800]" in told
     assert "[default: 20]" in cli("demo", "-h").out
 
 
-def test_the_groups_list_what_is_in_them_with_the_exit_codes(cli: Any) -> None:
+def test_groups_list_their_commands_and_the_exit_codes(cli: Any) -> None:
     told = cli("-h").out
     for word in ("  demo ", "  simulate ", "  batch ", "Exit codes", "timed out"):
         assert word in told
@@ -87,7 +87,7 @@ def test_the_groups_list_what_is_in_them_with_the_exit_codes(cli: Any) -> None:
 
 def test_the_help_of_wait_names_every_field(cli: Any) -> None:
     told = cli("batch", "wait", "-h").out
-    assert not [field for field in LOOK | END if field not in told]
+    assert not [field for field in POLL_KEYS | END if field not in told]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,9 @@ def test_the_help_of_wait_names_every_field(cli: Any) -> None:
         (["simulate", "--prt", "1"], "--port"),
     ],
 )
-def test_every_command_tells_errors_alike(argv: list[str], told: str, cli: Any) -> None:
+def test_every_command_prints_usage_errors_in_the_same_form(
+    argv: list[str], told: str, cli: Any
+) -> None:
     ran = cli(*argv)
     assert (ran.code, ran.out) == (2, "")
     usage, hint, empty, error = ran.err.splitlines()

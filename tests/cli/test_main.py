@@ -1,4 +1,4 @@
-"""The process itself: the extra, pipes, signals, help."""
+"""The process: a missing extra, pipes, signals."""
 
 import contextlib
 import io
@@ -81,7 +81,7 @@ def test_the_core_alone_has_the_help_of_simulate_and_the_version() -> None:
     assert (process.returncode, out, err) == (0, f"prolific-async {__version__}\n", "")
 
 
-def test_the_core_alone_tells_wrong_usage_of_simulate() -> None:
+def test_the_core_alone_reports_wrong_usage_of_simulate() -> None:
     out, err = (process := core_only("simulate", "--setup", "soon")).communicate()
     assert (process.returncode, out) == (2, "")
     assert "--setup: 'soon' is not immediately, seconds:N or polls:N\n" in err
@@ -90,7 +90,7 @@ def test_the_core_alone_tells_wrong_usage_of_simulate() -> None:
 @pytest.mark.parametrize(
     ("missing", "argv"), [("typer", ["demo"]), ("rich.table", ["--help"]), ("typer", [])]
 )
-def test_without_the_extra_it_says_what_can_be_done(missing: str, argv: list[str]) -> None:
+def test_without_the_extra_it_says_what_to_install(missing: str, argv: list[str]) -> None:
     out, err = (process := core_only(*argv, missing=missing)).communicate()
     assert (process.returncode, out) == (2, "")
     assert len(err.splitlines()) == 1
@@ -114,7 +114,7 @@ def test_importing_the_package_imports_nothing_of_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("argv", [["batch", "list"], ["simulate", "--port=0"], ["--help"]])
-def test_a_closed_pipe_ends_it_quietly(account: Simulator, argv: list[str]) -> None:
+def test_a_closed_pipe_exits_quietly(account: Simulator, argv: list[str]) -> None:
     account.add_batch()
     if argv == ["batch", "list"]:
         argv = [*argv, account.workspace_id]
@@ -149,7 +149,7 @@ def test_a_closed_pipe_ends_a_wait(
     ],
     ids=" ".join,
 )
-def test_a_full_disk_is_told_in_one_line(
+def test_a_full_disk_is_reported_in_one_line(
     account: Simulator, capsys: pytest.CaptureFixture[str], argv: list[str]
 ) -> None:
     argv = [account.workspace_id if each == "WORKSPACE" else each for each in argv]
@@ -159,7 +159,7 @@ def test_a_full_disk_is_told_in_one_line(
     assert capsys.readouterr().err == told
 
 
-def test_ctrl_c_ends_it_quietly(account: Simulator) -> None:
+def test_ctrl_c_exits_quietly(account: Simulator) -> None:
     batch_id = account.add_batch()
     with subprocess.Popen(
         [*COMMAND, "batch", "wait", batch_id], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -171,7 +171,7 @@ def test_ctrl_c_ends_it_quietly(account: Simulator) -> None:
     assert process.returncode == 130
 
 
-def test_sigterm_ends_it_quietly_and_gives_the_cursor_back(account: Simulator) -> None:
+def test_sigterm_exits_quietly_and_restores_the_cursor(account: Simulator) -> None:
     screen, out = pty.openpty()
     command = [*COMMAND, "batch", "wait", account.add_batch()]
     with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as process:
@@ -189,13 +189,13 @@ def test_sigterm_ends_it_quietly_and_gives_the_cursor_back(account: Simulator) -
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
-def test_sigterm_is_as_it_was_after_a_command(ready: str, cli: Any) -> None:
+def test_a_command_restores_the_handling_of_sigterm(ready: str, cli: Any) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert cli("batch", "wait", ready).code == 0
     assert signal.getsignal(signal.SIGTERM) == before  # uvloop's own loops keep theirs
 
 
-def test_ctrl_c_while_it_starts_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_at_the_start_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(ModuleType):
         def __getattr__(self, _name: str) -> object:
             raise KeyboardInterrupt
@@ -208,7 +208,7 @@ def test_version(cli: Any) -> None:
     assert cli("--version").out == f"prolific-async {__version__}\n"
 
 
-def test_any_kind_of_output_will_do() -> None:
+def test_stdout_may_be_any_text_stream() -> None:
     with contextlib.redirect_stdout(io.StringIO()) as out:
         assert main(["--version"]) == 0
     assert out.getvalue()

@@ -1,4 +1,4 @@
-"""``batch wait -``: ids that come in by standard input, at once, slowly or never."""
+"""``batch wait -``: ids from standard input, at once, slowly or never."""
 
 import json
 import os
@@ -47,7 +47,9 @@ def test_the_first_word_of_each_line_is_an_id(
     assert len(ran.err.splitlines()) == 1
 
 
-def test_ids_may_come_both_ways(account: Simulator, ready: str, given: Given, cli: Any) -> None:
+def test_ids_may_come_from_arguments_and_standard_input(
+    account: Simulator, ready: str, given: Given, cli: Any
+) -> None:
     other = account.add_batch(status="READY")
     given(f"{other}\n")
     ran = cli("batch", "wait", ready, "-", ready, "-")
@@ -57,7 +59,7 @@ def test_ids_may_come_both_ways(account: Simulator, ready: str, given: Given, cl
 
 
 @pytest.mark.parametrize("text", ["", "\n", " \r\n\t\n"])
-def test_no_ids_are_wrong_usage(
+def test_empty_input_is_wrong_usage(
     account: Simulator, text: str, given: Given, cli: Any, terminal: Any
 ) -> None:
     told = "no ids came from standard input, so there was nothing to wait for\n"
@@ -69,7 +71,7 @@ def test_no_ids_are_wrong_usage(
     assert (ran.code, ran.err) == (2, told)
 
 
-def test_a_list_that_is_refused_is_not_taken_for_one_that_is_ready(account: Simulator) -> None:
+def test_a_refused_list_on_the_pipe_is_wrong_usage(account: Simulator) -> None:
     pipe = '"$0" -m prolific_async batch list nowhere | "$0" -m prolific_async batch wait -'
     ran = subprocess.run(
         ["sh", "-c", pipe, sys.executable], capture_output=True, text=True, check=False
@@ -80,14 +82,14 @@ def test_a_list_that_is_refused_is_not_taken_for_one_that_is_ready(account: Simu
     assert empty.startswith("no ids came from standard input")
 
 
-def test_an_id_that_is_given_needs_none_from_standard_input(
+def test_an_id_argument_makes_empty_input_valid(
     account: Simulator, ready: str, given: Given, cli: Any
 ) -> None:
     given("")
     assert cli("batch", "wait", ready, "-").code == 0
 
 
-def test_many_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -> None:
+def test_many_ids_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -> None:
     given("".join(f"unknown-{number}-{'x' * 90}\n" for number in range(1500)))
     ran = cli("batch", "wait", "-", "--timeout", "0", "--json")
     ends = [each for each in map(json.loads, ran.lines) if each["kind"] == "end"]
@@ -108,7 +110,7 @@ def test_many_are_read_to_the_last(account: Simulator, given: Given, cli: Any) -
         "a\xadb\n",
     ],
 )
-def test_what_can_be_no_id_is_wrong_usage(
+def test_an_invalid_id_is_wrong_usage(
     account: Simulator, text: str | bytes, given: Given, cli: Any
 ) -> None:
     given(text)
@@ -121,7 +123,9 @@ MARK = "\ufeff"
 
 
 @pytest.mark.parametrize("text", [MARK, f"{MARK}\r\n", f"{MARK}  \n\n\r\n"])
-def test_a_byte_order_mark_is_no_id(account: Simulator, text: str, given: Given, cli: Any) -> None:
+def test_a_byte_order_mark_alone_is_no_id(
+    account: Simulator, text: str, given: Given, cli: Any
+) -> None:
     given(text)
     ran = cli("batch", "wait", "-")
     assert (ran.code, "no ids came" in ran.err) == (2, True)
@@ -157,7 +161,7 @@ def test_a_byte_order_mark_may_come_in_pieces(
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("text", ["{}", "{}\r\n{}\r\n", "\r\n{}\n", "\n", ""])
-def test_utf_16_is_told(
+def test_utf_16_is_reported(
     account: Simulator, ready: str, encoding: str, text: str, given: Given, cli: Any
 ) -> None:
     given((text.format(ready, ready)).encode(encoding))
@@ -170,7 +174,7 @@ def test_utf_16_is_told(
         assert len(ran.err.splitlines()) == 1
 
 
-def test_one_bad_line_ends_no_other_wait(
+def test_an_invalid_line_ends_no_other_wait(
     account: Simulator, ready: str, failed: str, given: Given, cli: Any, terminal: Any
 ) -> None:
     last = account.add_batch(status="READY")
@@ -201,7 +205,7 @@ def test_one_bad_line_ends_no_other_wait(
         ("0>/dev/null", "standard input cannot be read (Bad file"),
     ],
 )
-def test_input_that_cannot_be_read_is_told_in_one_line(
+def test_unreadable_input_is_reported_in_one_line(
     account: Simulator, stdin: str, told: str
 ) -> None:
     ran = subprocess.run(
@@ -212,9 +216,7 @@ def test_input_that_cannot_be_read_is_told_in_one_line(
     assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_line_is_taken_as_soon_as_it_comes_and_ctrl_c_ends_it(
-    account: Simulator, ready: str
-) -> None:
+def test_a_line_is_read_as_soon_as_it_comes(account: Simulator, ready: str) -> None:
     with subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
@@ -235,7 +237,7 @@ def test_a_line_is_taken_as_soon_as_it_comes_and_ctrl_c_ends_it(
     assert process.returncode == 130
 
 
-def test_a_table_keeps_no_rows_of_ready_ones(
+def test_a_table_keeps_no_rows_of_ready_batches(
     account: Simulator, ready: str, failed: str, given: Given, terminal: Any
 ) -> None:
     given(f"{ready}\n{failed}\n")
@@ -246,7 +248,7 @@ def test_a_table_keeps_no_rows_of_ready_ones(
     assert terminal("batch", "wait", "-").screen.splitlines()[-1].endswith("1 READY")
 
 
-def test_what_is_typed_is_not_mixed_with_a_table(
+def test_ids_that_are_typed_are_not_echoed_into_a_table(
     ready: str, terminal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keyboard, typed = pty.openpty()

@@ -1,4 +1,4 @@
-"""``batch wait``: ends, exit codes, and what is shown of it."""
+"""``batch wait``: outcomes, exit codes and output."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ from prolific_async import (
     RequestTimeoutError,
     StatusEvent,
 )
-from prolific_async.cli.lines import Lines
-from prolific_async.cli.live import LiveTable
+from prolific_async.cli.table_display import TableDisplay
+from prolific_async.cli.text_display import TextDisplay
 from prolific_async.simulator import Fault, Simulator
 from tests.cli.conftest import Screen
 
-LOOK = {"kind", "batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"}
+POLL_KEYS = {"kind", "batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"}
 END = {"kind", "batch_id", "outcome", "status", "polls", "elapsed", "batch", "error"}
 
 
@@ -29,19 +29,19 @@ def pending(account: Simulator) -> str:
     return account.add_batch()
 
 
-def test_ready_is_0(ready: str, cli: Any) -> None:
+def test_ready_exits_with_0(ready: str, cli: Any) -> None:
     ran = cli("batch", "wait", ready)
     assert (ran.code, ran.err) == (0, "")
     assert ran.screen.splitlines() == [f"0.0 s\t{ready}\tREADY"]
 
 
-def test_failed_is_1(failed: str, cli: Any) -> None:
+def test_failed_exits_with_1(failed: str, cli: Any) -> None:
     ran = cli("batch", "wait", failed)
     assert (ran.code, ran.screen.splitlines()) == (1, [f"0.0 s\t{failed}\tERROR"])
     assert ran.err.startswith(f"waiting for batch {failed} found ERROR")
 
 
-def test_timed_out_is_3(pending: str, cli: Any) -> None:
+def test_timed_out_exits_with_3(pending: str, cli: Any) -> None:
     ran = cli("batch", "wait", pending, "--timeout", "0")
     assert ran.code == 3
     assert ran.screen.splitlines() == [
@@ -51,13 +51,13 @@ def test_timed_out_is_3(pending: str, cli: Any) -> None:
     assert "timed out" in ran.err
 
 
-def test_not_there_is_4(account: Simulator, cli: Any) -> None:
+def test_not_found_exits_with_4(account: Simulator, cli: Any) -> None:
     ran = cli("batch", "wait", "nothing", "--url", account.url)
     assert ran.code == 4
     assert len(ran.err.splitlines()) == 1
 
 
-def test_all_are_awaited_and_the_worst_decides(
+def test_all_batches_are_awaited_and_the_worst_outcome_decides(
     ready: str, failed: str, pending: str, cli: Any
 ) -> None:
     everything = (pending, "nothing", failed, ready)
@@ -74,12 +74,12 @@ def test_an_id_given_twice_is_awaited_once(account: Simulator, ready: str, cli: 
     assert sum(request.path.endswith("/status") for request in account.requests) <= 1
 
 
-def test_json_tells_every_poll_and_every_end(
+def test_json_has_a_line_for_every_poll_and_every_end(
     ready: str, failed: str, pending: str, cli: Any
 ) -> None:
     ran = cli("batch", "wait", ready, failed, pending, "nothing", "--timeout", "0", "--json")
     documents = [json.loads(line) for line in ran.lines]
-    assert {frozenset(each) for each in documents} == {frozenset(LOOK), frozenset(END)}
+    assert {frozenset(each) for each in documents} == {frozenset(POLL_KEYS), frozenset(END)}
 
     ends = {each["batch_id"]: each for each in documents if each["kind"] == "end"}
     assert {id_: end["outcome"] for id_, end in ends.items()} == {
@@ -123,7 +123,7 @@ def test_a_terminal_gets_a_table(ready: str, failed: str, pending: str, terminal
     assert len(ran.err.splitlines()) == 3
 
 
-def test_the_table_that_stays_is_whole(account: Simulator, terminal: Any) -> None:
+def test_the_last_table_is_whole(account: Simulator, terminal: Any) -> None:
     ids = [account.add_batch(status="READY") for _ in range(40)]
     ran = terminal("batch", "wait", *ids)
     assert [line.split()[0] for line in ran.screen.splitlines()[-41:-1]] == ids
@@ -138,7 +138,7 @@ def test_a_dumb_terminal_gets_lines(
 
 
 @pytest.mark.parametrize(("columns", "shown"), [("40", 12), ("60", 16), ("80", 36), ("200", 36)])
-def test_ids_can_be_told_apart_on_any_screen(
+def test_shortened_ids_stay_distinct(
     account: Simulator,
     failed: str,
     terminal: Any,
@@ -162,7 +162,7 @@ def test_ids_can_be_told_apart_on_any_screen(
     assert "..." not in ran.screen, "the counts, too, have room while it runs"
 
 
-def test_a_wait_whose_time_is_over_says_why_its_last_poll_failed(
+def test_a_timed_out_wait_says_why_its_last_poll_failed(
     account: Simulator, ready: str, cli: Any, terminal: Any
 ) -> None:
     account.inject("GET", "/status", Fault(503), times=None)
@@ -180,12 +180,12 @@ LOST = ConnectError("GET", "/status", "refused")
 LATE = RequestTimeoutError("GET", "/status", "30 s")
 
 
-def test_lines_tell_once_why_polls_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    board = Lines()
+def test_lines_report_each_kind_of_failed_poll_once(capsys: pytest.CaptureFixture[str]) -> None:
+    display = TextDisplay()
     fatal = failing(ConnectionLostError("GET", "/status", "reset"), next_in=None)
     for event in (failing(LOST), failing(LOST), failing(LATE), fatal):
-        board.saw(event)
-    asyncio.run(board.during(asyncio.sleep(0)))
+        display.add_event(event)
+    asyncio.run(display.show_during(asyncio.sleep(0)))
     sentences = [str(error).replace("base_url", "--url") for error in (LOST, LATE)]
     told = [f"still waiting, though a poll failed: {sentence}" for sentence in sentences]
     captured = capsys.readouterr()
@@ -193,14 +193,14 @@ def test_lines_tell_once_why_polls_fail(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(("columns", "note"), [("40", "Conn…"), ("80", "ConnectError,…")])
-def test_a_row_of_the_table_says_why_polls_fail(
+def test_a_row_of_the_table_notes_a_failed_poll(
     monkeypatch: pytest.MonkeyPatch, columns: str, note: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
     screen = Screen(io.BytesIO(), "utf-8", write_through=True)
     with contextlib.redirect_stdout(screen):
-        board = LiveTable({"b1": "018f2b7e-7d3c-7a10-9c55-000000000001"})
-        board.saw(failing(LOST))
-        asyncio.run(board.during(asyncio.sleep(0)))
+        display = TableDisplay({"b1": "018f2b7e-7d3c-7a10-9c55-000000000001"})
+        display.add_event(failing(LOST))
+        asyncio.run(display.show_during(asyncio.sleep(0)))
     assert isinstance(screen.buffer, io.BytesIO)
     assert f"s  {note}" in screen.buffer.getvalue().decode()

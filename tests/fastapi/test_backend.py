@@ -1,4 +1,4 @@
-"""The example, whole: copies, hundreds of browsers, and a restart under them."""
+"""The whole example: copies, hundreds of browsers, and a restart of the service."""
 
 import asyncio
 import inspect
@@ -135,7 +135,7 @@ async def test_a_copy_is_started_listed_and_watched(
         assert (await answer.json())["id"] == source
 
 
-async def test_the_example_of_the_packages_text_works(
+async def test_the_example_of_the_docstring_works(
     sim: Simulator,
     source: str,
     session: aiohttp.ClientSession,
@@ -158,7 +158,7 @@ async def test_the_example_of_the_packages_text_works(
     assert browser.statuses == ["READY"]
 
 
-async def test_a_copy_whose_answer_was_lost_is_the_one_that_is_told(
+async def test_a_copy_whose_response_was_lost_is_found(
     sim: Simulator, source: str, backend: str, session: aiohttp.ClientSession
 ) -> None:
     sim.inject("POST", "/duplicate", Fault(reset="after"))
@@ -173,7 +173,7 @@ async def test_a_copy_whose_answer_was_lost_is_the_one_that_is_told(
 
 
 @pytest.mark.parametrize("poll", [PollPolicy(initial=GAP, maximum=GAP)])
-async def test_many_browsers_on_many_batches_are_all_told(
+async def test_many_browsers_on_many_batches_get_all_events(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
 ) -> None:
     batches = [endless(sim, f"Round {n}") for n in range(MANY)]
@@ -240,7 +240,7 @@ def test_many_browsers_at_once_cost_what_readme_says() -> None:
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.slow
-async def test_a_restart_under_many_browsers_loses_none(
+async def test_a_restart_loses_no_browser(
     source: str, sim: Simulator, session: aiohttp.ClientSession, loop: str
 ) -> None:
     if loop == "uvloop":
@@ -265,7 +265,7 @@ async def test_a_restart_under_many_browsers_loses_none(
     assert {browser.statuses[-1] for browser in browsers} == {"READY"}
 
 
-def test_it_is_opened_with_one_command() -> None:
+def test_one_command_serves_the_example() -> None:
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-m", "tests.fastapi.example", str(port)],

@@ -40,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_table_is_alive(
+async def test_the_table_follows_the_events(
     sim: Simulator, backend: str, page: Page, pictures: Path, scheme: str
 ) -> None:
     sim.add_batch("Ready at once", status="READY", tasks_per_group=1)
@@ -62,7 +62,7 @@ async def test_the_table_is_alive(
 
 @pytest.mark.parametrize("poll", [PollPolicy(initial=0.05, maximum=0.05, timeout=0.2)])
 @pytest.mark.parametrize("width", [1100, 400])
-async def test_a_wait_that_timed_out_is_made_again(
+async def test_a_wait_that_timed_out_is_repeated(
     sim: Simulator, backend: str, page: Page, pictures: Path, width: int
 ) -> None:
     sim.add_batch("Ready at once", status="READY", tasks_per_group=1)
@@ -112,7 +112,7 @@ async def test_a_problem_is_shown(sim: Simulator, backend: str, page: Page, pict
     await page.save(pictures / "problem.png")
 
 
-async def test_the_page_outlives_a_restart(
+async def test_the_page_survives_a_restart(
     sim: Simulator, source: str, make_client: Make, page: Page
 ) -> None:
     batch_id = endless(sim)

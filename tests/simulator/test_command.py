@@ -36,7 +36,7 @@ class Screen(io.StringIO):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_four_lines_and_stops_when_told_to(
+def test_it_prints_four_lines_and_stops_on_a_signal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
@@ -49,7 +49,7 @@ def test_it_prints_four_lines_and_stops_when_told_to(
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_another_program_finds_a_ready_batch_and_ctrl_c_leaves_no_traceback() -> None:
+def test_another_program_finds_a_ready_batch_and_ctrl_c_prints_no_traceback() -> None:
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM],
         stdout=subprocess.PIPE,
@@ -61,11 +61,11 @@ def test_another_program_finds_a_ready_batch_and_ctrl_c_leaves_no_traceback() ->
         url = f"{printed['PROLIFIC_URL']}/api/v1/data-collection/batches/{printed['BATCH_ID']}"
         request = urllib.request.Request(url)
         request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
-        with urllib.request.urlopen(request, timeout=HANGS) as answer:
-            batch = json.load(answer)
+        with urllib.request.urlopen(request, timeout=HANGS) as response:
+            batch = json.load(response)
         request.full_url = f"{printed['PROLIFIC_URL']}/_simulator/requests"
-        with urllib.request.urlopen(request, timeout=HANGS) as answer:
-            (seen,) = json.load(answer)
+        with urllib.request.urlopen(request, timeout=HANGS) as response:
+            (seen,) = json.load(response)
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=HANGS)
     assert list(printed) == NAMES
@@ -111,7 +111,7 @@ def test_what_can_happen_before_it_listens(
         ("polls:3", AfterPolls(3)),
     ],
 )
-def test_endings_can_be_written(text: str, ending: Any) -> None:
+def test_endings_are_parsed(text: str, ending: Any) -> None:
     assert _ending(text) == ending
 
 
@@ -136,16 +136,14 @@ def test_endings_can_be_written(text: str, ending: Any) -> None:
         ["here"],
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(
-    argv: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_arguments_are_refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(argv)
     assert stopped.value.code == 2
     assert argv[0] in capsys.readouterr().err
 
 
-def test_help_tells_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
@@ -166,7 +164,7 @@ def test_token_and_ids_are_fixed_on_request(
 ) -> None:
     screen = Screen(signal.SIGINT)
     monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setenv("PROLIFIC_TOKEN", "a-real-one")  # which has no place in the simulator
+    monkeypatch.setenv("PROLIFIC_TOKEN", "a-real-one")  # the simulator must not use it
     assert main(["--port=0"]) == 0
     assert "a-real-one" not in screen.getvalue()
     assert main(["--port=0", "--token=t", "--workspace-id", "w", "--batch-id=b"]) == 0

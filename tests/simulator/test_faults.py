@@ -1,12 +1,13 @@
-"""Faults and the script of faults."""
+"""Faults and their queue."""
 
 import json
 import math
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from prolific_async.simulator.faults import Fault, FaultScript
+from prolific_async.simulator.faults import Fault, FaultQueue
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ from prolific_async.simulator.faults import Fault, FaultScript
         {"headers": {"Retry-After": 1}},
     ],
 )
-def test_nonsense_is_refused(options: dict[str, Any]) -> None:
+def test_invalid_faults_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^Fault: "):
         Fault(**options)
 
 
-def test_a_body_that_is_no_json_is_refused() -> None:
+def test_a_body_that_json_cannot_hold_is_refused() -> None:
     with pytest.raises(TypeError):
         Fault(body=object())
 
@@ -60,8 +61,8 @@ def test_a_body_that_is_no_json_is_refused() -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"delay": 1}, {"cut": 0}, {"drip": 0}, {"headers": {"A": "b"}}]
 )
-def test_without_status_and_body_there_is_no_scripted_answer(options: dict[str, Any]) -> None:
-    assert Fault(**options).answer is None
+def test_without_status_and_body_there_is_no_scripted_response(options: dict[str, Any]) -> None:
+    assert not Fault(**options).is_scripted
 
 
 @pytest.mark.parametrize(
@@ -75,38 +76,38 @@ def test_without_status_and_body_there_is_no_scripted_answer(options: dict[str, 
         (False, b"false", "application/json"),
     ],
 )
-def test_a_body_is_sent_as_what_it_is(body: Any, sent: bytes, content_type: str) -> None:
-    answer = Fault(body=body).answer
-    assert answer
-    assert (answer.status, answer.body) == (200, sent)
-    assert answer.headers == {"Content-Type": content_type}
+def test_a_body_is_encoded_by_its_type(body: Any, sent: bytes, content_type: str) -> None:
+    response = Fault(body=body).scripted_response()
+    assert (response.status, response.body) == (200, sent)
+    assert response.headers == {"Content-Type": content_type}
 
 
 def test_a_header_in_any_case_replaces_the_computed_one() -> None:
-    answer = Fault(502, body="<h1>", headers={"content-type": "text/html"}).answer
-    assert answer
-    assert answer.headers == {"content-type": "text/html"}
+    response = Fault(502, body="<h1>", headers={"content-type": "text/html"}).scripted_response()
+    assert response.headers == {"content-type": "text/html"}
+
+
+def body_of(response: web.Response) -> bytes:
+    assert isinstance(response.body, bytes)
+    return response.body
 
 
 def test_an_error_status_alone_has_the_services_error_body() -> None:
-    answer = Fault(429, headers={"Retry-After": "1"}).answer
-    assert answer
-    error = json.loads(answer.body)["error"]
+    response = Fault(429, headers={"Retry-After": "1"}).scripted_response()
+    error = json.loads(body_of(response))["error"]
     assert (error["status"], error["title"]) == (429, "Too Many Requests")
-    assert answer.headers == {"Content-Type": "application/json", "Retry-After": "1"}
+    assert response.headers == {"Content-Type": "application/json", "Retry-After": "1"}
 
 
 @pytest.mark.parametrize("status", [200, 204, 302])
 def test_another_status_alone_has_no_body(status: int) -> None:
-    answer = Fault(status).answer
-    assert answer
-    assert answer.body == b""
+    response = Fault(status).scripted_response()
+    assert response.body == b""
 
 
 def test_an_unassigned_status_has_a_title_too() -> None:
-    answer = Fault(599).answer
-    assert answer
-    assert json.loads(answer.body)["error"]["title"] == "Error"
+    response = Fault(599).scripted_response()
+    assert json.loads(body_of(response))["error"]["title"] == "Error"
 
 
 def test_a_fault_keeps_its_own_headers() -> None:
@@ -120,70 +121,70 @@ def test_a_fault_keeps_its_own_headers() -> None:
 ONE, TWO, THREE = Fault(501), Fault(502), Fault(503)
 
 
-def test_faults_are_used_first_in_first_out_and_only_so_often() -> None:
-    script = FaultScript()
-    script.add("GET", "/status", ONE, 1)
-    script.add("GET", "/status", TWO, 2)
-    taken = [script.take("GET", "/batches/x/status") for _ in range(4)]
+def test_faults_are_used_first_in_first_out_and_counted() -> None:
+    faults = FaultQueue()
+    faults.add("GET", "/status", ONE, 1)
+    faults.add("GET", "/status", TWO, 2)
+    taken = [faults.take("GET", "/batches/x/status") for _ in range(4)]
     assert taken == [ONE, TWO, TWO, None]
 
 
-def test_the_oldest_fitting_one_is_used_whatever_its_route() -> None:
-    script = FaultScript()
-    script.add("GET", "/a/status", ONE, 1)
-    script.add("GET", "/status", TWO, 1)
-    script.add("GET", "/a/status", THREE, 1)
-    assert [script.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
+def test_the_oldest_matching_fault_is_used() -> None:
+    faults = FaultQueue()
+    faults.add("GET", "/a/status", ONE, 1)
+    faults.add("GET", "/status", TWO, 1)
+    faults.add("GET", "/a/status", THREE, 1)
+    assert [faults.take("GET", f"/batches/{name}/status") for name in "baa"] == [TWO, ONE, THREE]
 
 
-def test_for_ever_lasts_until_it_is_cleared() -> None:
-    script = FaultScript()
-    script.add("GET", "/status", ONE, None)
-    assert [script.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
-    script.clear()
-    assert script.take("GET", "/x/status") is None
+def test_a_fault_without_a_limit_lasts_until_it_is_cleared() -> None:
+    faults = FaultQueue()
+    faults.add("GET", "/status", ONE, None)
+    assert [faults.take("GET", "/x/status") for _ in range(50)] == [ONE] * 50
+    faults.clear()
+    assert faults.take("GET", "/x/status") is None
 
 
-def test_the_method_counts_and_case_does_not() -> None:
-    script = FaultScript()
-    script.add("post", "/setup", ONE, 1)
-    assert script.take("GET", "/x/setup") is None
-    assert script.take("POST", "/x/setup") is ONE
+def test_the_method_must_match_in_any_case() -> None:
+    faults = FaultQueue()
+    faults.add("post", "/setup", ONE, 1)
+    assert faults.take("GET", "/x/setup") is None
+    assert faults.take("POST", "/x/setup") is ONE
 
 
 @pytest.mark.parametrize(("route", "path"), [("/batches", "/v1/batches/"), ("/x/", "/batches/x")])
-def test_a_slash_at_the_end_does_not_matter(route: str, path: str) -> None:
-    script = FaultScript()
-    script.add("GET", route, ONE, 1)
-    assert script.take("GET", path) is ONE
+def test_a_trailing_slash_is_ignored(route: str, path: str) -> None:
+    faults = FaultQueue()
+    faults.add("GET", route, ONE, 1)
+    assert faults.take("GET", path) is ONE
 
 
 @pytest.mark.parametrize("path", ["/batches/x", "/my-batches", "/batches/batches2"])
-def test_a_route_is_whole_segments_at_the_end(path: str) -> None:
-    script = FaultScript()
-    script.add("GET", "/batches", ONE, 1)
-    assert script.take("GET", path) is None
+def test_a_route_matches_whole_segments_at_the_end(path: str) -> None:
+    faults = FaultQueue()
+    faults.add("GET", "/batches", ONE, 1)
+    assert faults.take("GET", path) is None
 
 
 @pytest.mark.parametrize("route", ["", "/", "//", "status", "*"])
-def test_a_route_must_name_something(route: str) -> None:
+def test_an_empty_route_is_refused(route: str) -> None:
     with pytest.raises(ValueError, match="inject"):
-        FaultScript().add("GET", route, ONE, 1)
+        FaultQueue().add("GET", route, ONE, 1)
 
 
 @pytest.mark.parametrize(("method", "route"), [(None, "/status"), ("GET", 5)])
 def test_method_and_route_must_be_text(method: Any, route: Any) -> None:
     with pytest.raises(ValueError, match="method and route must be text"):
-        FaultScript().add(method, route, ONE, 1)
+        FaultQueue().add(method, route, ONE, 1)
 
 
 @pytest.mark.parametrize("times", [0, -1, True, 1.5])
 def test_times_must_be_a_number_from_one_on(times: Any) -> None:
     with pytest.raises(ValueError, match="times"):
-        FaultScript().add("GET", "/status", ONE, times)
+        FaultQueue().add("GET", "/status", ONE, times)
 
 
 @pytest.mark.parametrize("wrong", [503, None, Fault])
-def test_what_is_no_fault_is_refused_at_once(wrong: Any) -> None:
+def test_only_faults_can_be_injected(wrong: Any) -> None:
     with pytest.raises(ValueError, match="a Fault is needed"):
-        FaultScript().add("GET", "/status", wrong, 1)
+        FaultQueue().add("GET", "/status", wrong, 1)

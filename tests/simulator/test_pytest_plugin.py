@@ -1,16 +1,14 @@
-"""The fixtures that the package gives to its users' tests, in pytest runs of their own."""
+"""The pytest fixtures of the package, in pytest runs of their own."""
 
 import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 import _prolific_async_pytest
-from prolific_async.simulator import blocked
 
 pytest_plugins = ["pytester"]
 
@@ -30,8 +28,9 @@ async def test_{name}(prolific_simulator, prolific_client):
 """
 IN_ITS_LOOP = """
 async def test_{name}(prolific_simulator, prolific_client):
-    assert prolific_simulator._server._listener.get_loop() is asyncio.get_running_loop()
     await prolific_client.batches.get(prolific_simulator.add_batch())
+    prolific_client._transport.check_loop()
+    assert not prolific_client._transport.is_closed
 """
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 Run: TypeAlias = Callable[..., pytest.RunResult]
@@ -40,7 +39,7 @@ Run: TypeAlias = Callable[..., pytest.RunResult]
 def documented() -> str:
     """Return the example of the plugin's own text."""
     _, _, rest = inspect.getdoc(_prolific_async_pytest).partition("::\n\n")  # type: ignore[union-attr]
-    example, _, _ = rest.partition("\n\nThey run")
+    example, _, _ = rest.partition("\n\n``prolific_simulator``")
     return inspect.cleandoc(example)
 
 
@@ -67,48 +66,40 @@ def test_the_documented_test_works_as_it_stands(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_it_works_with_the_marks_of_pytest_asyncio_in_every_loop(run: Run) -> None:
+def test_the_client_follows_every_loop_scope_of_pytest_asyncio(run: Run) -> None:
     scopes = ("function", "class", "module", "package", "session")
     marks = ["", *(f'({word}="{scope}")' for word in ("loop_scope", "scope") for scope in scopes)]
     source = "".join(
         f"\n@pytest.mark.asyncio{mark}" + IN_ITS_LOOP.format(name=number)
         for number, mark in enumerate(marks)
     )
-    # For "class" there must be one.
+    # The scope "class" needs a class.
     source = "class TestAll:" + source.replace("\n", "\n    ").replace(
         "(prolific_simulator, ", "(self, prolific_simulator, "
     )
-    # What "loop_scope" was called before is deprecated.
+    # "scope", the older name of "loop_scope", is deprecated.
     options = ["-W", "default::pytest.PytestDeprecationWarning", *asyncio_options("strict")]
     run(source, *options).assert_outcomes(passed=11)
 
 
-def test_it_works_without_marks_in_the_loop_that_is_the_default(run: Run) -> None:
+def test_the_client_follows_the_default_loop_scope_in_mode_auto(run: Run) -> None:
     options = [*asyncio_options("auto"), "-o", "asyncio_default_test_loop_scope=session"]
     run(A_TEST.format(name="it"), *options).assert_outcomes(passed=1)
 
 
-def test_a_pytest_asyncio_without_loop_scope_is_told_of_and_harms_nobody(
+def test_an_old_pytest_asyncio_is_reported_and_disturbs_no_other_test(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_asyncio.plugin.fixture", lambda _function=None, **_options: None)
+    monkeypatch.delattr("pytest_asyncio.plugin.Runner")  # there is none before 1.1
     source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
     ran = run(source, *asyncio_options("strict"))
     ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines(["*pytest-asyncio 0.24 or later*"])
-
-
-def test_the_loop_is_the_tests_own_where_no_option_says_otherwise() -> None:
-    def getini(name: str) -> str:
-        raise ValueError(f"unknown configuration value: {name!r}")  # pytest-asyncio 0.24 and 0.25
-
-    config: Any = SimpleNamespace(getini=getini)
-    assert _prolific_async_pytest._default_scope(config) == "function"
+    ran.stdout.fnmatch_lines(["*pytest-asyncio 1.1 or later*"])
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
 @pytest.mark.slow
-def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
+def test_the_client_works_under_anyio_on_asyncio_only(run: Run, others: list[str]) -> None:
     marks = '\n@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])'
     ran = run(marks + A_TEST.format(name="it"), *others)
     ran.assert_outcomes(passed=1, errors=1)
@@ -116,19 +107,19 @@ def test_it_works_with_anyio(run: Run, others: list[str]) -> None:
 
 
 @pytest.mark.parametrize("loop", ["", '(loop_scope="module")'])
-def test_where_two_plugins_run_a_test_it_says_so_instead_of_hanging(run: Run, loop: str) -> None:
-    # In its mode "auto" pytest-asyncio takes tests, too, that are marked for anyio.
+def test_a_test_that_two_plugins_run_is_reported_instead_of_hanging(run: Run, loop: str) -> None:
+    # In mode "auto" pytest-asyncio also runs tests that are marked for anyio.
     marks = f"\n@pytest.mark.anyio\n@pytest.mark.asyncio{loop}"
     ran = run(marks + A_TEST.format(name="it"), *asyncio_options("auto"), "-k", "asyncio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_simulator cannot be in two event loops*strict*"])
+    ran.stdout.fnmatch_lines(["prolific_client cannot be in two event loops*strict*"])
 
 
 @pytest.mark.slow
-def test_with_neither_it_says_what_is_needed(run: Run) -> None:
+def test_a_test_that_no_plugin_runs_is_reported(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_simulator must know what runs*pytest.mark.asyncio*"])
+    ran.stdout.fnmatch_lines(["prolific_client needs to know what runs*pytest.mark.asyncio*"])
 
 
 IN_A_THREAD = """
@@ -137,8 +128,8 @@ import urllib.request
 def ask(simulator, batch_id):
     url = f"{os.environ['PROLIFIC_URL']}/api/v1/data-collection/batches/{batch_id}"
     headers = {"Authorization": "Token " + os.environ["PROLIFIC_TOKEN"]}
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
-        return answer.status
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as response:
+        return response.status
 def serving():
     return [thread.name for thread in threading.enumerate()][1:]
 def test_it(prolific_simulator):
@@ -158,18 +149,18 @@ def test_a_plain_test_gets_a_simulator_in_a_thread(run: Run, options: list[str])
     run(IN_A_THREAD, *options).assert_outcomes(passed=2)
 
 
-def test_its_thread_ends_with_a_test_that_fails(run: Run) -> None:
+def test_the_thread_ends_with_a_failing_test(run: Run) -> None:
     source = IN_A_THREAD.replace("== 200", "== 404", 1)
     run(source, *asyncio_options("auto")).assert_outcomes(failed=1, passed=1)
 
 
-def test_other_kinds_of_plain_tests_get_it_as_well(run: Run) -> None:
+def test_unittest_hypothesis_and_marked_tests_get_the_simulator(run: Run) -> None:
     source = """
 import unittest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from prolific_async import ProlificClient
 def is_in_a_thread(simulator):
-    return simulator._server._listener.get_loop() is not None and simulator._thread is not None
+    return simulator._thread is not None
 class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
     @pytest.fixture(autouse=True)
     def _simulator(self, prolific_simulator):
@@ -195,7 +186,7 @@ def test_of_a_module_that_is_marked(mark, prolific_simulator):
 
 
 @pytest.mark.parametrize("mark", ["asyncio", "anyio"])
-def test_a_property_of_coroutines_has_it_in_its_loop(run: Run, mark: str) -> None:
+def test_an_asynchronous_hypothesis_test_gets_the_client(run: Run, mark: str) -> None:
     source = f"""
 from hypothesis import HealthCheck, given, settings, strategies as st
 @pytest.fixture
@@ -209,8 +200,18 @@ def anyio_backend():
     run(source, *asyncio_options("strict")).assert_outcomes(passed=2)
 
 
-def test_a_plain_test_is_told_that_no_client_can_be_had(run: Run) -> None:
-    ran = run("def test_it(prolific_client): ...", *asyncio_options("auto"))
+IN_UNITTEST = """
+import unittest
+class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def _client(self, prolific_client): ...
+    async def test_it(self): ...
+"""
+
+
+@pytest.mark.parametrize("source", ["def test_it(prolific_client): ...", IN_UNITTEST])
+def test_a_plain_test_cannot_have_the_client(run: Run, source: str) -> None:
+    ran = run(source, *asyncio_options("auto"))
     ran.assert_outcomes(errors=1)
     ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous test*ProlificClient()*async def"])
 
@@ -241,65 +242,12 @@ async def test_it(prolific_simulator):
 """
 
 
-def test_who_blocks_the_loop_of_the_simulator_is_told_so_at_once(
-    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.01)
+def test_a_test_may_block_its_event_loop(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(my_application=readme("In a FastAPI application"))
-    ran = run(BLOCKED, *asyncio_options("strict"))
-    ran.assert_outcomes(failed=1, errors=1)
-    ran.stdout.fnmatch_lines(
-        ["the test blocks the event loop*starlette.testclient*make it a plain def test*"]
-    )
+    run(BLOCKED, *asyncio_options("strict")).assert_outcomes(passed=1)
 
 
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        ("httpx2.get(url, timeout=5)", "httpx2"),
-        ("urllib.request.urlopen(url, timeout=5)", "urllib.request"),
-        ("connection.request('GET', '/'); connection.getresponse()", "http.client"),
-        ("subprocess.run([sys.executable, '-c', PROGRAM, url])", "subprocess"),
-    ],
-)
-def test_whatever_blocks_the_loop_of_the_simulator_is_named(
-    run: Run, monkeypatch: pytest.MonkeyPatch, call: str, name: str
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.01)
-    source = f"""
-import contextlib, http.client, subprocess, sys, urllib.request
-import httpx2
-PROGRAM = "import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)"
-@pytest.mark.asyncio
-async def test_it(prolific_simulator):
-    url = prolific_simulator.url
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=5)
-    with contextlib.closing(connection), contextlib.suppress(urllib.request.HTTPError):
-        {call}
-"""
-    ran = run(source, *asyncio_options("strict"))
-    ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines([f"the test blocks the event loop*, with {name}, so that*"])
-
-
-def test_who_holds_the_loop_for_long_but_waits_for_nobody_is_left_alone(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(blocked, "_EVERY", 0.001)
-    source = """
-import time
-@pytest.mark.asyncio
-async def test_it(prolific_simulator, prolific_client):
-    call = asyncio.create_task(prolific_client.batches.get(prolific_simulator.add_batch()))
-    for _ in range(10):  # in one of these turns it connects
-        time.sleep(0.02)
-        await asyncio.sleep(0)
-    assert (await call).name
-"""
-    run(source, *asyncio_options("strict")).assert_outcomes(passed=1)
-
-
-def test_the_environment_leads_to_the_simulator_for_one_test(run: Run) -> None:
+def test_the_environment_names_the_simulator_during_one_test(run: Run) -> None:
     source = """
 from prolific_async import ProlificClient
 async def test_within(prolific_simulator):
@@ -313,7 +261,7 @@ async def test_after():
 
 
 @pytest.mark.slow
-def test_the_client_follows_a_simulator_of_the_project_s_own(run: Run) -> None:
+def test_the_client_uses_an_overridden_simulator(run: Run) -> None:
     source = """
 from prolific_async.simulator import AfterPolls, Simulator
 @pytest.fixture
@@ -329,9 +277,7 @@ async def test_it(prolific_simulator, prolific_client):
     run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_a_project_that_does_not_use_it_imports_nothing_of_the_package(
-    run: Run, pytester: pytest.Pytester
-) -> None:
+def test_the_plugin_alone_does_not_import_the_package(run: Run, pytester: pytest.Pytester) -> None:
     source = """
 import sys
 def test_it(request):
@@ -343,12 +289,12 @@ def test_it(request):
     pytester.runpytest_subprocess(*asyncio_options("auto")).assert_outcomes(passed=1)
 
 
-def test_readme_shows_the_test_that_is_run() -> None:
+def test_readme_shows_the_documented_test() -> None:
     assert documented() == readme("Testing your own application", 1).rstrip()
 
 
 @pytest.mark.slow
-def test_it_works_on_uvloop(run: Run, pytester: pytest.Pytester) -> None:
+def test_the_fixtures_work_on_uvloop(run: Run, pytester: pytest.Pytester) -> None:
     pytest.importorskip("uvloop")
     pytester.makeconftest("""
 import uvloop

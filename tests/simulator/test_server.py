@@ -1,4 +1,4 @@
-"""The service on a socket: what a client sees of faults, byte by byte."""
+"""Faults and odd requests on a socket, byte by byte."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,8 @@ import attrs
 import pytest
 
 from prolific_async.simulator import Ending, Fault, OmittedBody, Simulator
-from prolific_async.simulator.bodies import MAX_BODY
-from prolific_async.simulator.server import _reset
+from prolific_async.simulator.fault_middleware import _reset
+from prolific_async.simulator.request_body import MAX_BODY
 from tests.conftest import NOON
 from tests.costs import LIMIT, held_by
 
@@ -46,7 +46,7 @@ class Connection:
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         return int(first.split()[1]), headers
 
-    async def answer(self) -> tuple[int, bytes]:
+    async def response(self) -> tuple[int, bytes]:
         status, headers = await self.head()
         return status, await self.reader.readexactly(int(headers["content-length"]))
 
@@ -63,13 +63,13 @@ async def connect(sim: Simulator) -> Connection:
 
 @pytest.fixture
 async def quiet(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
-    """Nothing may be logged as a warning or reach the loop's exception handler."""
+    """Fail if a warning is logged or the loop's exception handler is called."""
     complaints: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     yield
     await asyncio.sleep(0.01)
     assert complaints == []
-    # Not `caplog.records`: of those there is a new list by now.
+    # Not `caplog.records`, which is a new list by now.
     records = caplog.get_records("setup") + caplog.get_records("call")
     assert [record for record in records if record.levelno >= logging.WARNING] == []
 
@@ -103,7 +103,7 @@ async def finished(sim: Simulator, count: int = 1) -> list[int | None]:
     return [seen.status for seen in sim.requests]
 
 
-async def test_a_connection_is_kept_and_every_answer_has_a_date(
+async def test_a_connection_is_kept_and_every_response_has_a_date(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     for _ in range(3):
@@ -120,16 +120,16 @@ async def test_the_path_arrives_undecoded_and_the_query_decoded(
 ) -> None:
     sim.add_batch(batch_id="a/b %41")
     await wire.send("GET", "/a%2Fb%20%2541/status/?x=%2F&y=1&x=2")
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert await wire.response() == (200, STATUS_BODY)
     assert sim.requests[0].path == f"{BATCHES}/a%2Fb%20%2541/status/"
     assert sim.requests[0].query == {"x": "/", "y": "1"}
 
 
-async def test_a_heavy_body_is_taken(sim: Simulator, wire: Connection, batch_id: str) -> None:
+async def test_a_large_body_is_accepted(sim: Simulator, wire: Connection, batch_id: str) -> None:
     name = "x" * 3_000_000
     body = json.dumps({"name": name}).encode()
     await wire.send("POST", f"/{batch_id}/duplicate", body=body)
-    assert (await wire.answer())[0] == 201
+    assert (await wire.response())[0] == 201
     assert sim.requests[0].body == {"name": name}
 
 
@@ -141,16 +141,16 @@ async def test_a_body_that_is_too_long_is_read_refused_and_not_kept(
     async def call() -> None:
         await wire.send("POST", f"/{batch_id}/duplicate", f"Content-Length: {size + 2}")
         wire.writer.write(b'"')
-        for _ in range(size // 2**18):  # all at once, it is the test that would hold the loop
+        for _ in range(size // 2**18):  # in pieces, so that the test does not block the loop
             wire.writer.write(b"x" * 2**18)
             await wire.writer.drain()
         wire.writer.write(b'"')
-        status, answer = await wire.answer()
-        assert (status, str(MAX_BODY) in answer.decode()) == (413, True)
+        status, response = await wire.response()
+        assert (status, str(MAX_BODY) in response.decode()) == (413, True)
 
     assert await held_by(call) < LIMIT
     await wire.send("GET", f"/{batch_id}/status")  # the connection is still good
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert await wire.response() == (200, STATUS_BODY)
     assert [seen.body for seen in sim.requests[-2:]] == [OmittedBody(size + 2), None]
     assert len(sim.batches) == 1
 
@@ -160,10 +160,10 @@ async def test_a_fault_comes_before_the_length_of_a_body(
 ) -> None:
     sim.inject("POST", "/duplicate", Fault(429))
     await wire.send("POST", f"/{batch_id}/duplicate", body=b" " * (MAX_BODY + 1))
-    assert (await wire.answer())[0] == 429
+    assert (await wire.response())[0] == 429
 
 
-async def test_who_waits_for_100_continue_is_told_to_go_on(
+async def test_100_continue_is_sent_on_request(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     for expect in ("100-continue", "100-Continue"):
@@ -172,54 +172,36 @@ async def test_who_waits_for_100_continue_is_told_to_go_on(
         assert await wire.head() == (100, {})
         assert sim.in_flight
         wire.writer.write(b'{"name": "a"}')
-        assert (await wire.answer())[0] == 201
+        assert (await wire.response())[0] == 201
     assert [seen.body for seen in sim.requests] == [{"name": "a"}] * 2
 
 
-async def test_who_expects_it_and_sends_chunks_is_told_too(
+async def test_100_continue_is_sent_for_a_chunked_body(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     lines = ("Expect: 100-continue", "Transfer-Encoding: chunked")
     await wire.send("POST", f"/{batch_id}/duplicate", *lines)
     assert (await wire.head())[0] == 100
     wire.writer.write(b'3;x=y\r\n{"n\r\nA\r\name": "a"}\r\n0\r\nX-Sum: 1\r\n\r\n')
-    assert (await wire.answer())[0] == 201
+    assert (await wire.response())[0] == 201
     assert sim.requests[0].body == {"name": "a"}
 
 
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        "POST PATH HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0",
-        "POST PATH HTTP/1.1\r\nExpect: 100-continue",
-        "POST PATH HTTP/1.1\r\nExpect: something-else\r\nContent-Length: 2",
-        "POST PATH HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2",
-    ],
-)
-async def test_nobody_else_is(
-    sim: Simulator, wire: Connection, batch_id: str, request_line: str
+async def test_a_compressed_body_is_accepted(
+    sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
-    head = request_line.replace("PATH", f"{BATCHES}/{batch_id}/duplicate")
-    head += f"\r\nHost: localhost\r\nAuthorization: Token {sim.token}\r\n\r\n"
-    wire.writer.write(head.encode() + b"{}" * ("Length: 2" in head))
-    assert (await wire.answer())[0] == 201
-    await wire.send("GET", f"/{batch_id}/status")
-    assert await wire.answer() == (200, STATUS_BODY)
-
-
-async def test_a_body_may_be_packed(sim: Simulator, wire: Connection, batch_id: str) -> None:
     body = gzip.compress(b'{"name": "packed"}')
     await wire.send("POST", f"/{batch_id}/duplicate", "Content-Encoding: gzip", body=body)
-    assert (await wire.answer())[0] == 201
+    assert (await wire.response())[0] == 201
     assert sim.requests[0].body == {"name": "packed"}
 
 
-async def test_a_small_body_that_unpacks_into_too_much_is_refused(
+async def test_a_body_that_is_too_long_when_decompressed_is_refused(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     body = gzip.compress(b" " * (MAX_BODY + 1))
     await wire.send("POST", f"/{batch_id}/duplicate", "Content-Encoding: gzip", body=body)
-    assert (await wire.answer())[0] == 413
+    assert (await wire.response())[0] == 413
     assert sim.requests[0].body == OmittedBody(MAX_BODY + 1)
 
 
@@ -229,23 +211,21 @@ async def test_a_connection_outlives_a_body_that_is_refused(
 ) -> None:
     await wire.send("POST", f"/{batch_id}/duplicate", body=body)
     await wire.send("GET", f"/{batch_id}/status")
-    assert (await wire.answer())[0] == 400
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert (await wire.response())[0] == 400
+    assert await wire.response() == (200, STATUS_BODY)
 
 
-async def test_requests_may_follow_each_other_before_any_is_answered(
-    sim: Simulator, wire: Connection, batch_id: str
-) -> None:
+async def test_requests_can_be_pipelined(sim: Simulator, wire: Connection, batch_id: str) -> None:
     for number in range(50):
         await wire.send("POST", f"/{batch_id}/duplicate", body=b'{"name": "%d"}' % number)
-    assert [(await wire.answer())[0] for _ in range(50)] == [201] * 50
+    assert [(await wire.response())[0] for _ in range(50)] == [201] * 50
     assert [batch.name for batch in sim.batches.values()][1:] == [str(n) for n in range(50)]
 
 
 @pytest.mark.parametrize(
     "fault", [None, Fault(503), Fault(body={"a": 1}, cut=3), Fault(body={"a": 1}, drip=0)]
 )
-async def test_an_answer_to_head_has_no_body(
+async def test_a_response_to_head_has_no_body(
     sim: Simulator, wire: Connection, batch_id: str, fault: Fault | None
 ) -> None:
     if fault:
@@ -253,31 +233,31 @@ async def test_an_answer_to_head_has_no_body(
     await wire.send("HEAD", f"/{batch_id}/status")
     await wire.send("GET", f"/{batch_id}/status")
     status, headers = await wire.head()
-    assert status == (fault.answer.status if fault and fault.answer else 405)
+    assert status == (fault.scripted_response().status if fault else 405)
     assert int(headers["content-length"]) > 0
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert await wire.response() == (200, STATUS_BODY)
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("OPTIONS", "/ID/status", 405), ("GET", "/" + "x" * 7000, 404), ("GET", "/%zz%ff%00", 404)],
 )
-async def test_odd_requests_are_answered_as_any(
+async def test_odd_requests_keep_the_connection(
     sim: Simulator, wire: Connection, batch_id: str, method: str, path: str, status: int
 ) -> None:
     await wire.send(method, path.replace("ID", batch_id))
-    assert (await wire.answer())[0] == status
+    assert (await wire.response())[0] == status
     await wire.send("GET", f"/{batch_id}/status")
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert await wire.response() == (200, STATUS_BODY)
 
 
-async def test_the_other_protocol_that_a_client_offers_is_not_taken(
+async def test_an_offer_to_upgrade_is_ignored(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
     for _ in range(2):
         await wire.send("POST", f"/{batch_id}/duplicate", *offer, body=b"{}")
-        assert (await wire.answer())[0] == 201
+        assert (await wire.response())[0] == 201
 
 
 @pytest.mark.parametrize(
@@ -289,7 +269,7 @@ async def test_the_other_protocol_that_a_client_offers_is_not_taken(
         (Fault(reset="after", delay=0.01), 1),
     ],
 )
-async def test_a_reset_is_seen_as_one_and_leaves_no_answer(
+async def test_a_reset_reaches_the_client_as_one(
     sim: Simulator, wire: Connection, batch_id: str, fault: Fault, copies: int
 ) -> None:
     sim.inject("POST", "/duplicate", fault)
@@ -301,18 +281,18 @@ async def test_a_reset_is_seen_as_one_and_leaves_no_answer(
     assert sim.requests[0].body == {}
 
 
-async def test_a_reset_hits_one_request_and_the_next_connection_is_served(
+async def test_the_next_connection_after_a_reset_is_served(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     await wire.send("GET", f"/{batch_id}/status")
-    await wire.answer()
+    await wire.response()
     sim.inject("GET", "/status", Fault(reset="before"))
     await wire.send("GET", f"/{batch_id}/status")
     with pytest.raises(ConnectionResetError):
         await wire.reader.read()
     other = await connect(sim)
     await other.send("GET", f"/{batch_id}/status")
-    assert await other.answer() == (200, STATUS_BODY)
+    assert await other.response() == (200, STATUS_BODY)
     await other.close()
     assert await finished(sim) == [200, None, 200]
 
@@ -320,23 +300,23 @@ async def test_a_reset_hits_one_request_and_the_next_connection_is_served(
 @pytest.mark.parametrize(
     "fault", [Fault(503), Fault(body={"id": 1}), Fault(body=b"[", cut=0), Fault(204, drip=0)]
 )
-async def test_a_scripted_answer_replaces_the_real_one_and_nothing_is_applied(
+async def test_a_scripted_response_replaces_the_request(
     sim: Simulator, wire: Connection, batch_id: str, fault: Fault
 ) -> None:
     sim.inject("POST", "/duplicate", fault)
     await wire.send("POST", f"/{batch_id}/duplicate")
-    assert fault.answer
-    assert (await wire.head())[0] == fault.answer.status
-    assert await finished(sim) == [fault.answer.status]
+    status = fault.scripted_response().status
+    assert (await wire.head())[0] == status
+    assert await finished(sim) == [status]
     assert len(sim.batches) == 1
 
 
-async def test_an_applied_fault_answers_after_the_work_is_done(
+async def test_an_applied_fault_responds_after_the_request_is_applied(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("POST", "/duplicate", Fault(502, body="<h1>Bad gateway</h1>", applied=True))
     await wire.send("POST", f"/{batch_id}/duplicate")
-    assert await wire.answer() == (502, b"<h1>Bad gateway</h1>")
+    assert await wire.response() == (502, b"<h1>Bad gateway</h1>")
     assert len(sim.batches) == 2
 
 
@@ -345,11 +325,11 @@ async def test_an_applied_fault_does_not_apply_what_the_service_refuses(
 ) -> None:
     sim.inject("POST", "/setup", Fault(500, applied=True))
     await wire.send("POST", f"/{batch_id}/setup", body=b"[]")
-    assert (await wire.answer())[0] == 500
+    assert (await wire.response())[0] == 500
     assert sim.batches[batch_id].status == "UNINITIALISED"
 
 
-async def test_headers_alone_are_added_to_the_real_answer(
+async def test_headers_alone_are_added_to_the_real_response(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     date = "Mon, 01 Jan 2024 00:00:00 GMT"
@@ -363,7 +343,7 @@ async def test_headers_alone_are_added_to_the_real_answer(
 
 @pytest.mark.parametrize("cut", [0, 1, 5, len(STATUS_BODY), 99])
 @pytest.mark.parametrize("drip", [None, 0, 0.001])
-async def test_a_cut_answer_announces_all_and_ends_early(
+async def test_a_cut_response_has_the_full_length_header_and_ends_early(
     sim: Simulator, wire: Connection, batch_id: str, cut: int, drip: float | None
 ) -> None:
     sim.inject("GET", "/status", Fault(cut=cut, drip=drip))
@@ -374,7 +354,7 @@ async def test_a_cut_answer_announces_all_and_ends_early(
     assert await finished(sim) == [200]
 
 
-async def test_a_scripted_answer_can_be_cut(
+async def test_a_scripted_response_can_be_cut(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("GET", "/status", Fault(500, body="0123456789", cut=4))
@@ -396,10 +376,10 @@ async def test_a_dripping_body_comes_byte_by_byte_and_whole(
     assert pieces == [b"a", b"b", b"c", b"d"]
     assert loop.time() - begin >= 0.029
     await wire.send("GET", f"/{batch_id}/status")  # the connection is still good
-    assert await wire.answer() == (200, STATUS_BODY)
+    assert await wire.response() == (200, STATUS_BODY)
 
 
-async def test_a_delayed_request_is_applied_first_and_answered_later(
+async def test_a_delayed_request_is_applied_before_the_delay(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("POST", "/setup", Fault(delay=0.03))
@@ -409,13 +389,13 @@ async def test_a_delayed_request_is_applied_first_and_answered_later(
     await until(lambda: sim.in_flight)
     assert sim.batches[batch_id].status == "PROCESSING"
     assert (sim.in_flight[0].status, sim.requests) == (None, ())
-    assert await wire.answer() == (202, b"{}")
+    assert await wire.response() == (202, b"{}")
     assert loop.time() - begin >= 0.029
     assert await finished(sim) == [202]
     assert sim.in_flight == ()
 
 
-async def test_requests_stand_in_order_of_arrival(
+async def test_requests_are_logged_in_order_of_arrival(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("GET", "/status", Fault(delay=0.02))
@@ -423,8 +403,8 @@ async def test_requests_stand_in_order_of_arrival(
     await until(lambda: sim.in_flight)
     other = await connect(sim)
     await other.send("GET", f"/{batch_id}")
-    await other.answer()
-    await wire.answer()
+    await other.response()
+    await wire.response()
     await other.close()
     await finished(sim, 2)
     first, second = sim.requests
@@ -432,7 +412,7 @@ async def test_requests_stand_in_order_of_arrival(
     assert first.at <= second.at <= asyncio.get_running_loop().time()
 
 
-async def test_a_client_that_gives_up_is_in_the_log_at_once_and_what_it_did_stays(
+async def test_a_request_whose_client_gave_up_is_logged_and_stays_applied(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("POST", "/setup", Fault(delay=60))
@@ -445,7 +425,7 @@ async def test_a_client_that_gives_up_is_in_the_log_at_once_and_what_it_did_stay
 
 
 @pytest.mark.parametrize("drip", [0.0, 0.005])
-async def test_a_client_may_leave_while_the_body_drips(
+async def test_a_client_may_disconnect_while_the_body_drips(
     sim: Simulator, wire: Connection, batch_id: str, drip: float
 ) -> None:
     sim.inject("GET", "/status", Fault(body="x" * 5000, drip=drip))
@@ -455,7 +435,7 @@ async def test_a_client_may_leave_while_the_body_drips(
     assert await finished(sim) == [200]
 
 
-async def test_a_client_may_leave_before_its_request_is_whole(
+async def test_a_client_may_disconnect_within_its_request(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     sim.inject("POST", "/duplicate", Fault(500))
@@ -465,12 +445,12 @@ async def test_a_client_may_leave_before_its_request_is_whole(
     assert await finished(sim) == [None]
     other = await connect(sim)
     await other.send("POST", f"/{batch_id}/duplicate")
-    assert (await other.answer())[0] == 500  # the fault waited for a whole request
+    assert (await other.response())[0] == 500  # the fault waited for a whole request
     await other.close()
     assert len(sim.batches) == 1
 
 
-async def test_a_client_may_leave_without_reading_a_heavy_answer(
+async def test_a_client_may_disconnect_without_reading_a_large_response(
     sim: Simulator, wire: Connection
 ) -> None:
     sim.add_batch(batch_items=["x" * 20_000_000])
@@ -484,7 +464,7 @@ async def test_a_fault_comes_before_every_check(sim: Simulator, wire: Connection
     sim.inject("GET", "/nowhere", Fault(429), times=2)
     for status in (429, 429, 404):
         await wire.send("GET", "/nowhere")
-        assert (await wire.answer())[0] == status
+        assert (await wire.response())[0] == status
 
 
 async def test_closing_drops_idle_delayed_and_unfinished_connections_at_once(quiet: None) -> None:
@@ -493,7 +473,7 @@ async def test_closing_drops_idle_delayed_and_unfinished_connections_at_once(qui
         sim.inject("GET", "/status", Fault(delay=60))
         idle, delayed, unfinished, silent = [await connect(sim) for _ in range(4)]
         await idle.send("GET", f"/{batch_id}")
-        await idle.answer()
+        await idle.response()
         await delayed.send("GET", f"/{batch_id}/status")
         await unfinished.send("POST", f"/{batch_id}/setup", "Content-Length: 20")
         await until(lambda: len(sim.in_flight) == 2)
@@ -506,7 +486,7 @@ async def test_closing_drops_idle_delayed_and_unfinished_connections_at_once(qui
     assert [seen.status for seen in sim.requests] == [200, None, None]
 
 
-async def test_a_setup_function_that_raises_is_an_error_of_the_server_and_logged(
+async def test_an_exception_in_a_setup_function_gets_500_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def choose(_: object) -> Ending:
@@ -516,7 +496,7 @@ async def test_a_setup_function_that_raises_is_an_error_of_the_server_and_logged
         wire = await connect(sim)
         batch_id = sim.add_batch()
         await wire.send("POST", f"/{batch_id}/setup")
-        assert (await wire.answer())[0] == 500
+        assert (await wire.response())[0] == 500
         await wire.close()
     assert sim.requests[0].status == 500
     assert "no plan for this batch" in caplog.text
@@ -524,15 +504,15 @@ async def test_a_setup_function_that_raises_is_an_error_of_the_server_and_logged
     assert sim.batches[batch_id].status == "UNINITIALISED"
 
 
-async def test_a_body_that_cannot_be_unpacked_is_refused_and_ends_the_connection(
+async def test_a_body_that_cannot_be_decompressed_ends_the_connection(
     sim: Simulator, wire: Connection, batch_id: str
 ) -> None:
     await wire.send("POST", f"/{batch_id}/setup", "Content-Encoding: gzip", body=b"no gzip")
-    assert (await wire.answer())[0] == 400
+    assert (await wire.response())[0] == 400
     assert await wire.reader.read() == b""  # where the next request begins is not known
     assert [seen.status for seen in sim.requests] == [400]
 
 
-def test_a_connection_that_is_gone_needs_no_reset() -> None:
+def test_a_closed_connection_is_not_reset() -> None:
     request: Any = SimpleNamespace(transport=None)
     assert _reset(request).status == 200

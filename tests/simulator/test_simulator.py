@@ -1,4 +1,4 @@
-"""The simulator as its users meet it, through a plain aiohttp session."""
+"""The simulator, used through a plain aiohttp session."""
 
 import ast
 import asyncio
@@ -37,11 +37,11 @@ async def ask(
 ) -> tuple[int, Any]:
     headers = {"Authorization": f"Token {sim.token}"}
     url = f"{sim.url}{BATCHES}{path}"
-    async with session.request(method, url, headers=headers, **options) as answer:
-        return answer.status, await answer.json()
+    async with session.request(method, url, headers=headers, **options) as response:
+        return response.status, await response.json()
 
 
-async def test_duplicate_set_up_and_poll_until_ready(session: aiohttp.ClientSession) -> None:
+async def test_duplicate_setup_and_poll_until_ready(session: aiohttp.ClientSession) -> None:
     async with Simulator(setup=AfterPolls(2)) as sim:
         source = sim.add_batch("Original", datapoints=200)
         _, copy = await ask(session, sim, "POST", f"/{source}/duplicate", json={"name": "Round 2"})
@@ -63,7 +63,7 @@ async def test_one_poll_is_the_default(session: aiohttp.ClientSession) -> None:
     assert polls == ["PROCESSING", "READY"]
 
 
-async def test_seconds_are_the_loops(session: aiohttp.ClientSession) -> None:
+async def test_seconds_are_those_of_the_loop(session: aiohttp.ClientSession) -> None:
     async with Simulator(setup=AfterSeconds(0.03)) as sim:
         batch_id = sim.add_batch()
         await ask(session, sim, "POST", f"/{batch_id}/setup")
@@ -72,7 +72,7 @@ async def test_seconds_are_the_loops(session: aiohttp.ClientSession) -> None:
         assert sim.batches[batch_id].status == "READY"
 
 
-async def test_a_function_may_choose_when_each_is_over(session: aiohttp.ClientSession) -> None:
+async def test_a_function_may_choose_when_each_setup_ends(session: aiohttp.ClientSession) -> None:
     def choose(batch: BatchSnapshot) -> Ending:
         return Immediately() if batch.tasks_per_group == 2 else AfterPolls(9)
 
@@ -150,7 +150,7 @@ async def test_a_long_list_costs_no_more_per_batch(session: aiohttp.ClientSessio
         assert await cost(10_000) < 80 * await cost(500)
 
 
-async def test_the_token_shows_nowhere(
+async def test_the_token_is_not_shown(
     session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -175,7 +175,7 @@ def test_a_setup_that_is_neither_ending_nor_function_is_refused(setup: Any) -> N
         Simulator(setup=setup)
 
 
-def test_made_up_tokens_differ() -> None:
+def test_random_tokens_differ() -> None:
     assert Simulator().token != Simulator().token
 
 
@@ -228,7 +228,7 @@ async def test_an_error_in_the_block_is_not_hidden() -> None:
             raise LookupError
 
 
-async def test_the_log_can_be_bounded(session: aiohttp.ClientSession) -> None:
+async def test_the_log_can_be_limited(session: aiohttp.ClientSession) -> None:
     async with Simulator(log_size=1) as sim:
         for number in range(3):
             await ask(session, sim, "GET", f"/{number}")

@@ -1,0 +1,154 @@
+"""Display of waits as a live table, for a person at a terminal."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from attrs import define, field
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from prolific_async.cli.batch_output import cut_text, status_text
+from prolific_async.cli.output import printable
+from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
+from prolific_async.errors import WaitError
+from prolific_async.models import BatchStatus, StatusEvent
+
+__all__ = ["TableDisplay"]
+
+_LINES_AROUND_ROWS = 2  # the header and the counts
+_COLUMNS_BESIDE_NAME = 44  # status, polls, elapsed and a short note; 80 columns show a whole id
+_LEAST_NAME_WIDTH = 12  # columns
+
+
+@define
+class _Row:
+    name: str
+    status: BatchStatus | None = None
+    polls: int = 0
+    began: float | None = None
+    elapsed: float | None = None
+    note: str = ""
+
+    def add_event(self, event: StatusEvent, now: float) -> None:
+        self.status, self.polls = event.status, event.polls
+        self.began = now - event.elapsed
+        self.elapsed = event.elapsed if event.next_in is None else None
+        survived = event.error if event.next_in is not None else None
+        self.note = f"{type(survived).__name__}, retrying" if survived else ""
+
+    def set_error(self, error: WaitError, note: str) -> None:
+        self.elapsed, self.polls, self.note = error.elapsed, error.polls, note
+
+    def hiding_rank(self) -> int:
+        """Return how soon the row may be hidden: the higher, the sooner."""
+        return (self.status is BatchStatus.READY) + (self.elapsed is not None)
+
+    def cells(self, now: float, name_width: int) -> tuple[Text, ...]:
+        elapsed = self.elapsed
+        if elapsed is None and self.began is not None:
+            elapsed = now - self.began
+        return (
+            Text(_shortened(printable(self.name), name_width)),
+            status_text(self.status),
+            Text(str(self.polls)),
+            Text("" if elapsed is None else f"{elapsed:.1f} s"),
+            cut_text(self.note),
+        )
+
+
+def _shortened(name: str, width: int) -> str:
+    """Return a name, without its middle if it is too long: ids of one day begin alike."""
+    if len(name) <= width:
+        return name
+    half = width // 2
+    return f"{name[:half]}…{name[half + 1 - width :]}"
+
+
+@define(eq=False)
+class TableDisplay(WaitDisplay):
+    """A table that is drawn again and again, with the number of batches of each status below it.
+
+    Rows that do not fit the screen are hidden while waits go on, READY batches first, then others
+    that have ended. The table that stays at the end is whole.
+
+    Args:
+        names: Names of batches by id; the others are shown by their ids.
+        heading: Heading of the names.
+        describe: Describes a wait's error in the last column.
+        keeps_ready: Whether READY batches keep their rows, or are only counted.
+
+    """
+
+    _names: Mapping[str, str]
+    _heading: str = field(default="batch", kw_only=True)
+    _describe: Callable[[WaitError], str] = field(default=outcome_words, kw_only=True)
+    _keeps_ready: bool = field(default=True, kw_only=True)
+    _rows: dict[str, _Row] = field(init=False)
+    _removed: int = field(default=0, init=False)
+    _is_whole: bool = field(default=False, init=False)
+    _console: Console = field(factory=Console, init=False)
+    _live: Live = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make a row for each name."""
+        self._rows = {batch_id: _Row(name) for batch_id, name in self._names.items()}
+        self._live = Live(get_renderable=self._render, console=self._console, auto_refresh=False)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._live:
+            yield
+            self._is_whole = True
+
+    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in news:
+            row = self._rows.setdefault(item.batch_id, _Row(item.batch_id))
+            if isinstance(item, StatusEvent):
+                row.add_event(item, time.monotonic())
+            elif isinstance(item.outcome, WaitError):
+                row.set_error(item.outcome, self._describe(item.outcome))
+            elif self._keeps_ready:
+                row.note = f"{item.outcome.total_task_count} tasks"
+            else:
+                self._removed += 1
+                del self._rows[item.batch_id]
+        self._live.refresh()
+
+    def _render(self) -> RenderableType:
+        if not self._rows:
+            return self._counts(0)
+        name_width = max(self._console.width - _COLUMNS_BESIDE_NAME, _LEAST_NAME_WIDTH)
+        is_narrow = name_width == _LEAST_NAME_WIDTH
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column(self._heading, no_wrap=True)
+        table.add_column("status", no_wrap=True, min_width=10)
+        if not is_narrow:
+            table.add_column("polls", no_wrap=True, justify="right")
+        table.add_column("elapsed", no_wrap=True, justify="right", min_width=7)
+        table.add_column("")  # may wrap, so that it shrinks; its cells are cut instead
+        rows = list(self._rows.values())
+        # On a narrow terminal the counts take two lines.
+        room = self._console.height - _LINES_AROUND_ROWS - is_narrow
+        hidden = 0 if self._is_whole else max(len(rows) - room, 0)
+        if hidden:
+            rows = sorted(rows, key=_Row.hiding_rank)[:room]
+        now = time.monotonic()
+        for row in rows:
+            name, status, polls, *rest = row.cells(now, name_width)
+            table.add_row(name, status, *([] if is_narrow else [polls]), *rest)
+        return Group(table, self._counts(hidden))
+
+    def _counts(self, hidden: int) -> Text:
+        counts = Counter(row.status for row in self._rows.values())
+        if self._removed:
+            counts[BatchStatus.READY] += self._removed
+        parts = [
+            Text.assemble(f"{n} ", status_text(status) if status else "without a status")
+            for status, n in counts.items()
+        ]
+        counted = Text(", ").join(parts)
+        return counted.append(f" ({hidden} not shown)", "dim") if hidden else counted

@@ -1,0 +1,89 @@
+"""Displays of waits as lines of text for a pipe, and as lines of JSON for a program."""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import define, field
+
+from prolific_async.cli.output import error_document, print_error, print_json, print_line
+from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_name, outcome_words
+from prolific_async.errors import BatchFailedError, ProlificError, WaitError
+from prolific_async.models import Batch, StatusEvent
+
+__all__ = ["JsonDisplay", "TextDisplay"]
+
+
+@define(eq=False)
+class TextDisplay(WaitDisplay):
+    """A line for each change of a status, and for each wait that ends without READY or ERROR.
+
+    The first failed poll of each kind is written to stderr, as a wait without a network would be
+    silent for minutes otherwise.
+
+    Args:
+        names: Names of batches by id; the others are shown by their ids.
+
+    """
+
+    _names: Mapping[str, str] = field(factory=dict)
+    _reported: set[type[ProlificError]] = field(factory=set, init=False)
+
+    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in news:
+            name = self._names.get(item.batch_id, item.batch_id)
+            if isinstance(item, StatusEvent):
+                if item.status != item.previous:
+                    print_line(f"{item.elapsed:.1f} s", name, item.status)
+                if item.error is not None and item.next_in is not None:
+                    self._report(item.error)
+            elif not isinstance(item.outcome, Batch | BatchFailedError):
+                print_line(f"{item.outcome.elapsed:.1f} s", name, outcome_words(item.outcome))
+
+    def _report(self, survived: ProlificError) -> None:
+        if type(survived) not in self._reported:
+            self._reported.add(type(survived))
+            print_error(f"still waiting, though a poll failed: {survived}")
+
+
+@define(eq=False)
+class JsonDisplay(WaitDisplay):
+    """A line of JSON for each poll and for each end."""
+
+    _newest: dict[str, StatusEvent] = field(factory=dict, init=False)
+
+    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in news:
+            if isinstance(item, StatusEvent):
+                self._newest[item.batch_id] = item
+                print_json(_poll_document(item))
+            else:
+                print_json(_end_document(item, self._newest.pop(item.batch_id, None)))
+
+
+def _poll_document(event: StatusEvent) -> dict[str, object]:
+    return {
+        "kind": "poll",
+        "batch_id": event.batch_id,
+        "status": event.status,
+        "previous": event.previous,
+        "polls": event.polls,
+        "elapsed": event.elapsed,
+        "next_in": event.next_in,
+        "error": error_document(event.error),
+    }
+
+
+def _end_document(end: WaitEnd, newest: StatusEvent | None) -> dict[str, object]:
+    outcome = end.outcome
+    error = outcome if isinstance(outcome, WaitError) else None
+    batch = outcome.batch if isinstance(outcome, BatchFailedError) else outcome
+    counted = error or newest
+    return {
+        "kind": "end",
+        "batch_id": end.batch_id,
+        "outcome": outcome_name(outcome),
+        "status": outcome.last_status if isinstance(outcome, WaitError) else outcome.status,
+        "polls": counted.polls if counted else 0,
+        "elapsed": counted.elapsed if counted else 0.0,
+        "batch": batch.to_dict() if isinstance(batch, Batch) else None,
+        "error": error_document(error),
+    }

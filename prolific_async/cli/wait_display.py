@@ -1,0 +1,92 @@
+"""Base class of the displays that follow waits: as lines, as JSON, or as a live table."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from attrs import define, field, frozen
+
+from prolific_async.errors import (
+    BatchFailedError,
+    BatchNotSetUpError,
+    WaitError,
+    WaitTimeoutError,
+)
+from prolific_async.models import Batch, StatusEvent
+
+__all__ = ["WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
+
+T = TypeVar("T")
+
+_FRAME = 0.1  # seconds
+
+
+@frozen
+class WaitEnd:
+    """The end of a wait: the batch, and the READY batch or the error."""
+
+    batch_id: str
+    outcome: Batch | WaitError
+
+
+def outcome_name(outcome: Batch | WaitError) -> str:
+    """Return the name of a wait's outcome in JSON."""
+    match outcome:
+        case Batch():
+            return "ready"
+        case BatchFailedError():
+            return "failed"
+        case BatchNotSetUpError():
+            return "not_set_up"
+        case WaitTimeoutError():
+            return "timed_out"
+        case _:
+            return "gave_up"
+
+
+def outcome_words(error: WaitError) -> str:
+    """Return the name of a wait's outcome for a person."""
+    return outcome_name(error).replace("_", " ")
+
+
+@define(eq=False)
+class WaitDisplay(ABC):
+    """Collects the events and ends of waits, and writes them ten times a second.
+
+    It never writes from a wait's callback, where an error such as a closed pipe would only be
+    logged.
+    """
+
+    _news: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
+
+    def add_event(self, event: StatusEvent) -> None:
+        """Add a poll; made for ``on_event``."""
+        self._news.append(event)
+
+    def add_end(self, batch_id: str, outcome: Batch | WaitError) -> None:
+        """Add the end of a wait."""
+        self._news.append(WaitEnd(batch_id, outcome))
+
+    async def show_during(self, work: Awaitable[T]) -> T:
+        """Show events and ends until the work is done, and return its result."""
+        task = asyncio.ensure_future(work)
+        try:
+            with self._open():
+                while not task.done():
+                    await asyncio.wait([task], timeout=_FRAME)
+                    news, self._news = self._news, []
+                    self._show(news)
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        yield
+
+    @abstractmethod
+    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
+        """Write what came since the last call, perhaps nothing."""

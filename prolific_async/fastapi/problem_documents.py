@@ -1,0 +1,184 @@
+"""Problem documents (RFC 9457) that answer for the client's errors."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from attrs import evolve, frozen
+from fastapi.requests import HTTPConnection, Request
+from fastapi.responses import JSONResponse, Response
+from fastapi.websockets import WebSocket, WebSocketState
+
+from prolific_async import errors
+
+__all__ = ["Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
+
+_log = logging.getLogger("prolific_async")
+
+_MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER = 30
+"""Seconds in which a client recovers from a 429; the default where Prolific names none."""
+_LONGEST_RETRY_AFTER = 3600
+_BATCH_PATH = re.compile(r"/batches/([^/]+)(?:/\w+)?$")
+_LOGGED_PATH = 500  # characters
+_WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
+
+
+@frozen
+class Problem:
+    """A problem document (RFC 9457) of the type "about:blank", with a code for programs."""
+
+    status: int
+    code: str
+    detail: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        return {"status": self.status, "code": self.code, "detail": self.detail}
+
+
+_MISCONFIGURED = Problem(500, "misconfigured", "This service is not set up right for Prolific.")
+_UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be used.")
+_UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
+_REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
+_RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
+_UNKNOWN = Problem(
+    502, "outcome_unknown", "It may or may not have been done: check before you send it again."
+)
+_UNKNOWN_IN_TIME = evolve(_UNKNOWN, status=504)
+
+_PROBLEMS: dict[type[errors.ProlificError], Problem] = {
+    errors.ProlificError: _UNUSABLE,
+    errors.ConfigurationError: _MISCONFIGURED,
+    errors.TransportError: _UNREACHABLE,
+    errors.RequestTimeoutError: Problem(
+        504, "no_answer_in_time", "Prolific did not answer in time."
+    ),
+    errors.BadRequestError: _REFUSED,
+    errors.ValidationError: _REFUSED,
+    errors.AuthenticationError: _MISCONFIGURED,
+    errors.PermissionDeniedError: _MISCONFIGURED,
+    errors.NotFoundError: Problem(404, "no_such_batch", "There is no such batch."),
+    errors.ConflictError: Problem(409, "conflict", "Something else is at work on this batch."),
+    errors.RateLimitedError: Problem(503, "busy", "Prolific is busy: try again later."),
+    errors.OutcomeUnknownError: _UNKNOWN,
+    errors.BatchFailedError: Problem(
+        409, "batch_failed", "Prolific could not build this batch's tasks."
+    ),
+    errors.BatchNotSetUpError: Problem(409, "not_set_up", "This batch has not been set up."),
+    errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
+}
+
+
+def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
+    """Return the problem that answers a request for an error."""
+    failure = error.failure
+    if isinstance(error, errors.WaitFailedError) and isinstance(failure, errors.ProlificError):
+        if isinstance(failure, errors.ConfigurationError):
+            return _RESTARTING
+        return problem_of(failure, connection)
+    if isinstance(error, errors.NotFoundError) and not _names_batch(connection, error.path):
+        return _MISCONFIGURED
+    if isinstance(error, errors.OutcomeUnknownError):
+        return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
+    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
+
+
+def _names_batch(connection: HTTPConnection, path: str) -> bool:
+    """Return whether a request names the batch of a path of Prolific's."""
+    match = _BATCH_PATH.search(path)
+    if match is None:
+        return False
+    batch_id = unquote(match[1])
+    queried = (value for _, value in connection.query_params.multi_items())
+    given = {*map(str, connection.path_params.values()), *queried}
+    # The part of the body that FastAPI has read; reading more could wait for ever.
+    body: bytes = getattr(connection, "_body", b"")
+    return batch_id in given or batch_id.encode() in body
+
+
+def log_problem(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
+    """Log an error, and return the problem that answers for it."""
+    problem = problem_of(error, connection)
+    level = logging.INFO
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        level = logging.ERROR if problem is _MISCONFIGURED else logging.WARNING
+    path = connection.url.path[:_LOGGED_PATH]
+    try:
+        _log.log(
+            level,
+            "%s was told %r, as %s: %s",
+            "".join(char if char.isprintable() else " " for char in path),
+            problem.code,
+            type(error).__name__,
+            error,
+            exc_info=error if level > logging.INFO else None,
+        )
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001, S110 - a bug in a log handler changes no response
+        pass
+    return problem
+
+
+async def _answer(connection: HTTPConnection, error: errors.ProlificError) -> Response | None:
+    problem = log_problem(error, connection)
+    is_busy = problem.status == HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(connection, WebSocket) and connection.application_state is not (
+        WebSocketState.CONNECTING
+    ):
+        if connection.application_state is WebSocketState.CONNECTED:
+            code = _WS_TRY_AGAIN_LATER if is_busy else _WS_INTERNAL_ERROR
+            await connection.close(code, problem.detail)
+        return None
+    headers = _retry_after_header(error, is_busy=is_busy)
+    return JSONResponse(problem.document(), problem.status, headers, _MEDIA_TYPE)
+
+
+def _retry_after_header(error: BaseException, *, is_busy: bool) -> dict[str, str]:
+    if isinstance(error, errors.WaitFailedError) and error.failure is not None:
+        error = error.failure
+    seconds = getattr(error, "retry_after", None)
+    if seconds is None and is_busy:
+        seconds = _RETRY_AFTER
+    if seconds is None:
+        return {}
+    return {"Retry-After": str(min(math.ceil(seconds), _LONGEST_RETRY_AFTER))}
+
+
+exception_handlers: dict[
+    int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
+] = {errors.ProlificError: _answer}  # type: ignore[dict-item] # a WebSocket may get no Response
+"""Handlers for ``FastAPI(exception_handlers=…)``; see the table in ``prolific_async.fastapi``."""
+
+
+def _openapi_response(status: int, problems: list[Problem]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["status", "code", "detail"],
+        "properties": {
+            "status": {"type": "integer", "const": status},
+            "code": {"type": "string", "enum": [problem.code for problem in problems]},
+            "detail": {"type": "string"},
+        },
+    }
+    return {
+        "description": "\n".join(f"- `{one.code}`: {one.detail}" for one in problems),
+        "content": {_MEDIA_TYPE: {"schema": schema}},
+    }
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int, list[Problem]] = {}
+    for problem in dict.fromkeys([*_PROBLEMS.values(), _RESTARTING, _UNKNOWN_IN_TIME]):
+        by_status.setdefault(problem.status, []).append(problem)
+    return {status: _openapi_response(status, by_status[status]) for status in sorted(by_status)}
+
+
+responses = _responses()
+"""Responses of ``exception_handlers`` for the OpenAPI document: ``responses=`` of an application, a
+router or a route."""

@@ -1,0 +1,125 @@
+"""Batches and datasets as the simulator stores them, and as tests see them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from prolific_async.simulator.setup_durations import Ending
+
+__all__ = [
+    "ERROR",
+    "PROCESSING",
+    "READY",
+    "UNINITIALISED",
+    "Batch",
+    "BatchSnapshot",
+    "Dataset",
+    "RunningSetup",
+]
+
+UNINITIALISED, PROCESSING, READY, ERROR = "UNINITIALISED", "PROCESSING", "READY", "ERROR"
+
+
+@attrs.frozen(kw_only=True)
+class BatchSnapshot:
+    """The state of a batch at one moment, for asserts and for a `setup=` function.
+
+    Args:
+        id: A UUID string, or what the test chose.
+        name: As the service shows it.
+        status: UNINITIALISED, PROCESSING, READY, ERROR, or whatever a test has set; None is null.
+        workspace_id: The workspace that holds it.
+        created_at: Aware, UTC.
+        dataset_id: None when no dataset is attached.
+        tasks_per_group: Of the last setup that was accepted; None before.
+        total_instruction_count: Instructions per datapoint.
+        total_task_count: Datapoints times instructions once READY, else 0.
+        total_task_groups: The tasks in groups of `tasks_per_group`, rounded up.
+        source_id: The batch that it is a copy of; None for an original.
+    """
+
+    id: str
+    name: str
+    status: str | None
+    workspace_id: str
+    created_at: datetime
+    dataset_id: str | None
+    tasks_per_group: int | None
+    total_instruction_count: int
+    total_task_count: int
+    total_task_groups: int
+    source_id: str | None
+
+
+@attrs.define(kw_only=True, eq=False)
+class Dataset:
+    """A dataset of the generation that has a status of its own. Batches may share it."""
+
+    id: str
+    workspace_id: str
+    datapoints: int
+    filename: str
+    status: str
+
+
+@attrs.define
+class RunningSetup:
+    """A setup in progress: when it ends, when it started, and how often it was polled."""
+
+    ending: Ending
+    started: float
+    polls: int = 0
+
+
+@attrs.define(kw_only=True, eq=False)
+class Batch:
+    """A batch in the state. `extra` holds further keys for get and list."""
+
+    id: str
+    name: str
+    workspace_id: str
+    created_at: datetime
+    created_by: str
+    dataset: Dataset | None
+    instructions: int
+    task_details: Any
+    batch_items: Any
+    auto_sync_enabled: bool
+    extra: Mapping[str, Any]
+    status: str | None = UNINITIALISED
+    tasks_per_group: int | None = None
+    source_id: str | None = None
+    fails: bool = False
+    running_setup: RunningSetup | None = None
+    # The encoded document, and the values that it depends on.
+    encoded: tuple[tuple[object, ...], bytes] | None = None
+
+    @property
+    def total_task_count(self) -> int:
+        """Datapoints times instructions once the setup has succeeded, 0 before."""
+        if self.status != READY or self.dataset is None:
+            return 0
+        return self.dataset.datapoints * self.instructions
+
+    @property
+    def total_task_groups(self) -> int:
+        """The number of task groups; the last group may be smaller."""
+        return -(-self.total_task_count // (self.tasks_per_group or 1))
+
+    def snapshot(self) -> BatchSnapshot:
+        """Return the present state as an immutable value."""
+        return BatchSnapshot(
+            id=self.id,
+            name=self.name,
+            status=self.status,
+            workspace_id=self.workspace_id,
+            created_at=self.created_at,
+            dataset_id=self.dataset.id if self.dataset else None,
+            tasks_per_group=self.tasks_per_group,
+            total_instruction_count=self.instructions,
+            total_task_count=self.total_task_count,
+            total_task_groups=self.total_task_groups,
+            source_id=self.source_id,
+        )

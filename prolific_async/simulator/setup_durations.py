@@ -1,0 +1,85 @@
+"""How long a setup takes: the values that `Simulator(setup=…)` accepts."""
+
+import sys
+from typing import Any
+
+import attrs
+
+from prolific_async.simulator.numbers import real, whole
+
+__all__ = ["AfterPolls", "AfterSeconds", "Ending", "Immediately", "check_ending", "has_ended"]
+
+
+def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if isinstance(value, bool) or not 0 <= value <= sys.float_info.max:
+        raise ValueError(f"{attribute.name} must be 0 or more, not {value!r}")
+
+
+@attrs.frozen
+class Immediately:
+    """End a setup as soon as it is accepted: PROCESSING is never shown."""
+
+
+@attrs.frozen
+class AfterSeconds:
+    """End a setup after some seconds of the loop's clock.
+
+    Args:
+        seconds: Zero or more.
+
+    Raises:
+        ValueError: `seconds` is negative or infinite.
+        TypeError: `seconds` is not a number.
+    """
+
+    seconds: float = attrs.field(
+        converter=real,
+        validator=[attrs.validators.instance_of((int, float)), _not_negative],
+    )
+
+
+@attrs.frozen
+class AfterPolls:
+    """Show PROCESSING for some polls, and the end to the next one.
+
+    A poll is any response that shows the batch's status: its status, the batch itself, or the list
+    that holds it. No clock is involved, so a test runs as fast as its client polls.
+
+    Args:
+        polls: Zero or more.
+
+    Raises:
+        ValueError: `polls` is negative.
+        TypeError: `polls` is not a whole number.
+    """
+
+    polls: int = attrs.field(
+        converter=whole, validator=[attrs.validators.instance_of(int), _not_negative]
+    )
+
+
+Ending = Immediately | AfterSeconds | AfterPolls
+
+
+def check_ending(ending: object) -> Ending:
+    """Return `ending` unchanged. Raises TypeError if it is not an `Ending`."""
+    if not isinstance(ending, Ending):
+        raise TypeError(
+            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
+        )
+    return ending
+
+
+def has_ended(ending: Ending, *, elapsed: float, polls: int) -> bool:
+    """Tell whether a setup has ended.
+
+    Args:
+        ending: When it ends.
+        elapsed: Seconds since the setup was accepted.
+        polls: Polls of the batch since then, the present one included.
+    """
+    if isinstance(ending, AfterSeconds):
+        return elapsed >= ending.seconds
+    if isinstance(ending, AfterPolls):
+        return polls > ending.polls
+    return True
