@@ -256,11 +256,6 @@ def test_importing_takes_in_no_extra_and_no_part_that_is_run(imported: set[str])
         assert not [name for name in ours if name.split(".")[1] == part]
 
 
-def test_durable_imports_public_modules_only() -> None:
-    for path in (PACKAGE / "durable").glob("*.py"):
-        assert not re.search(r"\bprolific_async(\.\w+)*(\.| import )_", path.read_text()), path
-
-
 def test_the_simulator_needs_no_extra() -> None:
     taken_in = imported_by("import prolific_async.simulator")
     assert taken_in.isdisjoint({"typer", "rich", "click"})
@@ -290,7 +285,6 @@ def test_backoff_is_imported_in_one_module_only() -> None:
 
 
 EXTRAS = ("__main__.py", "cli", "durable", "fastapi", "otel.py")
-STILL_PRIVATE = {"durable"}  # extras that still import private modules
 
 
 def test_the_extras_import_public_names_only() -> None:
@@ -302,7 +296,7 @@ def test_the_extras_import_public_names_only() -> None:
         for name in modules_imported_in(path)
         if re.match(r"prolific_async\.(.*\.)?_(?!_)", name)
     }
-    assert private == STILL_PRIVATE
+    assert private == set()
 
 
 def test_the_simulator_shares_no_code_with_the_client() -> None:
