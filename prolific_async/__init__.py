@@ -56,7 +56,7 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus, DatasetRef, StatusEvent, TaskDetails
+from prolific_async.models import Batch, BatchStatus, Copies, DatasetRef, StatusEvent, TaskDetails
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 __docformat__ = "google"
@@ -75,6 +75,7 @@ __all__ = [
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
+    "Copies",
     "DatasetRef",
     "DecodeError",
     "NotFoundError",

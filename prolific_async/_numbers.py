@@ -1,7 +1,7 @@
-"""Makes numbers from outside plain: numpy's, ``Decimal``, ``Fraction`` and the like.
+"""Conversion of numbers from outside (numpy's, ``Decimal``, ``Fraction``) to ``float`` and ``int``.
 
-Arithmetic on what is not quite a number goes wrong far from its cause: numpy's booleans cannot be
-subtracted, and a ``Decimal`` does not go with a ``float``.
+Arithmetic with the originals would fail far from its cause: numpy's booleans cannot be subtracted,
+and a ``Decimal`` cannot be added to a ``float``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def number(
         name: What the number is, for the message.
         value: Anything with ``__float__`` or ``__index__`` that is no boolean and no text.
         least: The smallest value that is allowed.
-        positive: Whether only values above 0 are allowed, instead.
+        positive: Whether the value must be above 0, whatever ``least`` says.
         infinite: Whether infinity is allowed.
-        or_none: Whether the message says that None is allowed; the caller sees to that.
+        or_none: Whether the message mentions None, which the caller handles.
 
     Raises:
         ValueError: It is no such number.
@@ -81,7 +81,7 @@ def _as_float(value: object) -> float:
 
 
 def _numeric(value: object) -> Any:
-    """Return a value that float() and index() may be given: they would also take text and bool."""
+    """Return a value that float() and index() may get; both would accept text or a bool, too."""
     if isinstance(value, bool) or not isinstance(value, SupportsFloat | SupportsIndex):
         raise TypeError("it is no number")
     dtype = _dtype(value)
@@ -91,12 +91,12 @@ def _numeric(value: object) -> Any:
 
 
 def _dtype(value: object) -> str:
-    """Return the name of numpy's type of a value, empty for what has none."""
+    """Return the name of a value's numpy type, empty if it has none."""
     return str(getattr(value, "dtype", ""))
 
 
 def _shown(value: object) -> str:
     try:
         return brief(repr(value))
-    except Exception:  # noqa: BLE001 - what is wrong is the number; and repr refuses huge ints
+    except Exception:  # noqa: BLE001 - the fault is the number; and repr refuses huge ints
         return f"<{type(value).__name__}>"

@@ -1,6 +1,6 @@
-"""Validation of arguments: what a caller gives is checked, and made plain, before any I/O.
+"""Validation of arguments, before any I/O. A fault has the same message in every call.
 
-Each fault has one message, whichever call it is given to. Numbers are in ``_numbers``.
+Numbers are in ``_numbers``, which the policies need, too.
 """
 
 from __future__ import annotations
@@ -81,28 +81,32 @@ def batches(given: Iterable[T]) -> Iterable[T]:
     return given
 
 
-def name(given: str | None) -> str | None:
-    """Return the name of a copy, None for the default.
+def duplicate(
+    batch: object,
+    name: object,
+    upload_new_dataset: object,
+) -> tuple[str, str | None]:
+    """Return the source's id and the name of a copy, None for the default name.
 
     Raises:
-        ValueError: It is no text.
+        ValueError: As ``identifier``, or the name is no text, or the flag no bool.
 
     """
-    if given is not None and not isinstance(given, str):
-        raise ValueError(f"name must be text: {given!r}")
-    return given
+    if not isinstance(upload_new_dataset, bool):
+        raise ValueError(f"upload_new_dataset must be a bool: {upload_new_dataset!r}")
+    return batch_id(batch), None if name is None else _name(name)
 
 
-def flag(argument: str, given: bool) -> bool:  # noqa: FBT001 - what is checked is a bool
-    """Return a bool.
+def unique_name(given: object) -> str:
+    """Return a name that batches are searched for by, without the space around it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is no text, or blank.
 
     """
-    if not isinstance(given, bool):
-        raise ValueError(f"{argument} must be a bool: {given!r}")
-    return given
+    if not (name := _name(given).strip()):
+        raise ValueError(f"name must not be blank: {given!r}")
+    return name
 
 
 def tasks_per_group(given: int | None) -> int | None:
@@ -119,7 +123,7 @@ def timeout(given: float | None) -> float | None:
     """Return seconds as a plain ``float``, None for no limit.
 
     Raises:
-        ValueError: It is no number from 0; infinity is one.
+        ValueError: It is no number from 0 to infinity.
 
     """
     return None if given is None else number("timeout", given, infinite=True, or_none=True)
@@ -128,10 +132,10 @@ def timeout(given: float | None) -> float | None:
 def poll_rules(
     given_timeout: float | EllipsisType | None, poll: PollPolicy | None, default: PollPolicy
 ) -> tuple[PollPolicy, float | None]:
-    """Return a wait's policy and its time-out in seconds, each by default the client's.
+    """Return a wait's policy and its timeout in seconds; both default to the client's.
 
     Raises:
-        ValueError: One of them makes no sense.
+        ValueError: One of them is invalid.
 
     """
     policy = default if poll is None else poll
@@ -143,7 +147,7 @@ def poll_rules(
 def on_event(
     given: Callable[[StatusEvent], object] | None,
 ) -> Callable[[StatusEvent], object] | None:
-    """Return a callback that runs in the context in which it was given, None for None.
+    """Return a callback bound to the caller's context, None for None.
 
     Raises:
         ValueError: It is no plain function.
@@ -152,12 +156,18 @@ def on_event(
     if given is None:
         return None
     is_awaited = inspect.iscoroutinefunction
-    # An object may be called as a coroutine function is.
+    # Calling an object may make a coroutine, too.
     if not callable(given) or is_awaited(given) or is_awaited(type(given).__call__):
         raise ValueError(f"on_event must be a plain function, not a coroutine's: {given!r}")
-    # What it logs or traces belongs to whoever waits, not to the poll.
+    # Its log records and spans belong to the caller, not to the poll.
     context = copy_context()
     return lambda event: context.run(given, event)
+
+
+def _name(given: object) -> str:
+    if not isinstance(given, str):
+        raise ValueError(f"name must be text: {given!r}")
+    return given
 
 
 def _named(character: str) -> str:

@@ -20,9 +20,8 @@ from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.waits import ObservedWait, Waits
-from prolific_async._recovery.copy_search import CopySearch
-from prolific_async._recovery.duplicate import Duplicator
-from prolific_async._recovery.pending_duplicates import PendingDuplicates
+from prolific_async._recovery.copy_search import CopySearch, copies_of
+from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
 from prolific_async._recovery.setup import set_up
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import (
@@ -31,7 +30,7 @@ from prolific_async.errors import (
     OutcomeUnknownError,
     WaitError,
 )
-from prolific_async.models import Batch, BatchStatus, StatusEvent
+from prolific_async.models import Batch, BatchStatus, Copies, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
@@ -85,14 +84,15 @@ class Batches:
     ) -> Batch:
         """Make a copy of a batch and return it, UNINITIALISED; call ``setup`` on it next.
 
-        The POST is sent again only when it surely did not run. When its answer is lost, the copy
-        is searched for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
+        The POST is sent again only if it surely did not run. If its response is lost, the copy is
+        searched for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
         is found and returned**; with the default name it cannot be told from somebody else's.
-        Whether a batch is new shows by the service's clock (``Date``), or by the clock of this
-        machine where the service's answers do not tell theirs.
+        Whether a batch is new is judged by the service's clock (``Date``), or by the clock of this
+        machine if the responses carry none.
 
-        Cancelling it leaves open whether there is a copy, and nobody searches for one: poll yourself,
-        by its name. A later call with that name says so when its own answer is lost, for an hour.
+        A call that is cancelled leaves open whether there is a copy, and does not search for one;
+        ``find_copies`` does. For an hour, a later call with the same name whose own response is
+        lost raises OutcomeUnknownError, since a batch of that name may be the cancelled call's.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.
@@ -104,16 +104,14 @@ class Batches:
             The copy, bound to this client.
 
         Raises:
-            OutcomeUnknownError: The POST may have run, and no copy is surely its own; the
-                candidates are named, those that cannot be read by their ids. Two calls are never
-                given the same copy.
+            OutcomeUnknownError: The POST may have run, and no batch is surely its copy. It names
+                the candidates, and those that cannot be read by their ids. Two calls never return
+                the same copy.
 
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
 
         """
-        batch_id = _validation.batch_id(batch)
-        name = _validation.name(name)
-        _validation.flag("upload_new_dataset", upload_new_dataset)
+        batch_id, name = _validation.duplicate(batch, name, upload_new_dataset)
         try:
             copy = await self._duplicator.duplicate(
                 batch_id, name=name, upload_new_dataset=upload_new_dataset
@@ -124,6 +122,34 @@ class Batches:
             raise
         return self._bind(copy)
 
+    async def find_copies(self, batch: BatchOrId, *, name: str) -> Copies:
+        """Return the other batches of a batch's workspace that bear a name, in the list's order.
+
+        It tells what became of a duplicate that was cancelled, or that ended in
+        OutcomeUnknownError, if nobody else gives that name to a batch. The workspace's whole list
+        is read, one batch at a time. Calls that are made at the same time share the requests.
+
+        Args:
+            batch: The batch that was copied, which is left out. Given as an id, it is read first.
+            name: Name of the copies; space around it is ignored.
+
+        Returns:
+            Those that can be read, bound to this client, and the ids of the others, which may be
+            copies, too.
+
+        Raises:
+            DecodeError: Among others, when a batch of that name has no id, or when the response is
+                no list.
+
+        """
+        batch_id = _validation.batch_id(batch)
+        name = _validation.unique_name(name)
+        source = batch if isinstance(batch, Batch) else (await self._search.source(batch_id)).source
+        copies = copies_of(await self._search.named(source, name))
+        for copy in copies.batches:
+            self._bind(copy)
+        return copies
+
     async def setup(
         self,
         batch: BatchOrId,
@@ -133,10 +159,10 @@ class Batches:
     ) -> None:
         """Have a batch's tasks built in the background; ``wait_until_ready`` awaits the end.
 
-        When the answer is lost, the batch's status is read: PROCESSING or READY means that the
+        If the response is lost, the batch's status is read: PROCESSING or READY means that the
         setup was accepted, UNINITIALISED that it may be sent again.
 
-        Cancelling it leaves open whether it was accepted: the status tells.
+        A call that is cancelled leaves open whether the setup was accepted: the status tells.
 
         Args:
             batch: The batch to set up; its dataset must be READY.

@@ -140,6 +140,10 @@ class Batch(WireModel):
         """Make a copy of this batch: see ``Batches.duplicate``."""
         return await self._bound.duplicate(self, name=name, upload_new_dataset=upload_new_dataset)
 
+    async def find_copies(self, *, name: str) -> Copies:
+        """Return the batches of its workspace that bear a name: see ``Batches.find_copies``."""
+        return await self._bound.find_copies(self, name=name)
+
     async def setup(
         self, *, dataset_id: str | UUID | None = None, tasks_per_group: int | None = None
     ) -> None:
@@ -171,6 +175,30 @@ class Batch(WireModel):
     ) -> AsyncGenerator[StatusEvent]:
         """Yield each poll of this batch until READY: see ``Batches.watch``."""
         return self._bound.watch(self, timeout=timeout, poll=poll)
+
+
+@frozen
+class Copies:
+    """The batches of a workspace that bear a name, as ``Batches.find_copies`` returns them.
+
+    Its length counts all of them, so that it is false when there are none.
+
+    Attributes:
+        batches: Those that can be read, bound to the client.
+        unreadable: The ids of the others, as in OutcomeUnknownError.
+
+    """
+
+    batches: tuple[Batch, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all of them."""
+        return (*(batch.id for batch in self.batches), *self.unreadable)
+
+    def __len__(self) -> int:
+        return len(self.batches) + len(self.unreadable)
 
 
 @frozen

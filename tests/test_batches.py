@@ -18,6 +18,7 @@ from prolific_async import (
     BatchNotSetUpError,
     BatchStatus,
     ConnectionLostError,
+    Copies,
     DecodeError,
     NotFoundError,
     OutcomeUnknownError,
@@ -376,6 +377,79 @@ async def test_without_a_date_a_lost_copy_is_found(
     sim.inject("POST", "/duplicate", Fault(reset="after"))
     copy = await client.batches.duplicate(batch_id, name="Round 3")
     assert sim.batches[copy.id].name == "Round 3"
+
+
+# --- find_copies -----------------------------------------------------------------------------
+
+
+async def test_copies_are_found_by_their_name(sim: Simulator, client: ProlificClient) -> None:
+    source = sim.add_batch("Round 2")
+    sim.add_batch("Other")
+    sim.add_batch("Round 2", workspace_id=sim.add_workspace())
+    there = sim.add_batch("Round 2"), sim.add_batch(" Round 2 ")
+    odd = sim.add_batch("Round 2", total_task_count="3")
+    found = await client.batches.find_copies(source, name="\tRound 2")
+    assert [batch.id for batch in found.batches] == list(there)
+    assert found.unreadable == (odd,)
+    assert found.ids == (*there, odd)
+    assert len(found) == 3
+    await found.batches[0].setup()  # bound to the client
+
+
+async def test_no_copies_are_false(sim: Simulator, client: ProlificClient) -> None:
+    found = await client.batches.find_copies(sim.add_batch(), name="Round 2")
+    assert not found
+    assert found == Copies((), ())
+
+
+async def test_a_batch_tells_its_workspace_without_a_request(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch = await client.batches.get(sim.add_batch())
+    there = sim.add_batch("Round 2")
+    assert (await batch.find_copies(name="Round 2")).ids == (there,)
+    assert seen(sim)[1:] == [("GET", "/batches", None)]
+
+
+async def test_what_became_of_a_cancelled_duplicate_is_found(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(reset="after", delay=0.02))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await client.batches.duplicate(source, name="Round 2")
+    while len(sim.batches) == 1:
+        await asyncio.sleep(0.01)
+    found = await client.batches.find_copies(source, name="Round 2")
+    assert found.ids == (list(sim.batches)[1],)
+
+
+async def test_searches_at_the_same_time_share_their_requests(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    names = [f"Round {one}" for one in range(20)]
+    there = [sim.add_batch(name) for name in names]
+    found = await asyncio.gather(*(client.batches.find_copies(source, name=name) for name in names))
+    assert [one.ids for one in found] == [(batch_id,) for batch_id in there]
+    assert len(sim.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("batch", "name", "message"),
+    [
+        ("", "Round 2", "cannot be an id"),
+        ("b1", " ", r"^name must not be blank: ' '$"),
+        ("b1", None, r"^name must be text: None$"),
+    ],
+)
+async def test_searches_that_make_no_sense(
+    sim: Simulator, client: ProlificClient, batch: str, name: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        await client.batches.find_copies(batch, name=name)
+    assert not sim.requests
 
 
 # --- setup -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from prolific_async import Batch, PollPolicy, ProlificClient, RetryPolicy
 from prolific_async._numbers import number, whole
 from prolific_async.durable import DurableBatches
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.order_spec import OrderSpec
 from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Immediately, Simulator
 from prolific_async.simulator.faults import FaultQueue
 
@@ -287,14 +287,14 @@ def test_an_order_holds_plain_numbers() -> None:
     two: Any = np.int64(2)
     endless: Any = Decimal("inf")
     for given in FLOATING:
-        terms = Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=given)
+        terms = OrderSpec.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=given)
         assert is_plain(terms.timeout, float)
         assert is_plain(terms.tasks_per_group, int)
-    terms = Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=endless)
+    terms = OrderSpec.checked("b1", "copy", dataset_id=None, tasks_per_group=two, timeout=endless)
     assert terms.timeout is None
     for given in NONE:
         with pytest.raises(ValueError, match=r"^timeout must be a number from 0, or None: "):
-            Terms.checked("b1", "copy", dataset_id=None, tasks_per_group=None, timeout=given)
+            OrderSpec.checked("b1", "copy", dataset_id=None, tasks_per_group=None, timeout=given)
 
 
 async def with_worker(client: ProlificClient, poll_every: Any = 2, **of: Any) -> None:

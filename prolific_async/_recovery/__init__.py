@@ -1,4 +1,4 @@
-"""The two POSTs and what became of one whose answer was lost.
+"""Recovery of the two POSTs, duplicate and setup, when a response is lost.
 
-Neither is sent again while it may have run: the service knows no idempotency key.
+A POST that may have run is never simply repeated, since the service knows no idempotency key.
 """

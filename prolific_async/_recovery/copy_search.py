@@ -1,13 +1,12 @@
-"""Search of a lost copy: reads the source and the batches of its workspace that bear a name.
+"""Search for the copies of a batch: the batches of its workspace that bear a name.
 
-A batch that cannot be read whole must not hide the copy. One with the copy's name may be the copy,
-so it is a candidate.
+A batch that cannot be read whole must not hide a copy, so one of the name is found by its id.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from prolific_async._api import requests
@@ -15,20 +14,23 @@ from prolific_async._api.batches import BatchesAPI, SourceRead
 from prolific_async._api.partial_batches import PartialBatch, Source, read_created_at, read_partial
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
-from prolific_async._recovery.shared_requests import Shared
+from prolific_async._recovery.shared_requests import SharedRequests
 from prolific_async.errors import DecodeError
-from prolific_async.models import Batch
+from prolific_async.models import Batch, BatchStatus, Copies
 
 Found: TypeAlias = Batch | PartialBatch
 
+_SKEW = 60.0  # seconds that the clock of batches may be behind the one of responses
+_ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
 
-class Wanted(NamedTuple):
+
+class _Wanted(NamedTuple):
     """The batches of a workspace that one caller searches for.
 
     Attributes:
-        name: The name that they bear, without space around it.
-        since: When they were made at the earliest, in seconds since 1970; one whose time cannot
-            be read may be any.
+        name: Their name, without space around it.
+        since: The earliest time of their creation, in seconds since 1970. Batches whose time
+            cannot be read are included.
 
     """
 
@@ -41,19 +43,21 @@ class CopySearch:
 
     def __init__(self, api: BatchesAPI) -> None:
         self._api = api
-        self._sources = Shared[str, None, SourceRead](self._read_source)
-        self._lists = Shared[str, Wanted, dict[str, list[Found]]](self._read_list)
+        self._sources = SharedRequests[str, None, SourceRead](self._read_source)
+        self._lists = SharedRequests[str, _Wanted, dict[str, list[Found]]](self._read_list)
 
     async def source(self, batch_id: str) -> SourceRead:
         """Return a source and the service's clock."""
-        return await self._sources.of(batch_id, None)
+        return await self._sources.get(batch_id, None)
 
-    async def named(self, source: Source, name: str, since: float = -math.inf) -> dict[str, Found]:
-        """Return the batches of a source's workspace that bear a name, by id, but for the source.
+    async def named(
+        self, source: Source | Batch, name: str, since: float = -math.inf
+    ) -> dict[str, Found]:
+        """Return the batches of a source's workspace that bear a name, by id, without the source.
 
         Args:
             source: The batch that was duplicated.
-            name: Their name, apart from space around it.
+            name: Their name; space around it is ignored.
             since: Leaves out batches made earlier, in seconds since 1970.
 
         Raises:
@@ -67,18 +71,18 @@ class CopySearch:
         self, workspace_id: str, name: str, since: float = -math.inf
     ) -> list[Found]:
         """Return the batches of a workspace that bear a name, in the order of its list."""
-        wanted = Wanted(name.strip(), since)
-        return (await self._lists.of(workspace_id, wanted)).get(wanted.name, [])
+        wanted = _Wanted(name.strip(), since)
+        return (await self._lists.get(workspace_id, wanted)).get(wanted.name, [])
 
     async def _read_source(self, batch_id: str, _: object) -> SourceRead:
         return await self._api.get_source(batch_id)
 
     async def _read_list(
-        self, workspace_id: str, wanted: Collection[Wanted]
+        self, workspace_id: str, wanted: Collection[_Wanted]
     ) -> dict[str, list[Found]]:
         since: dict[str, float] = {}
-        for one in wanted:
-            since[one.name] = min(one.since, since.get(one.name, math.inf))
+        for name, earliest in wanted:
+            since[name] = min(earliest, since.get(name, math.inf))
 
         def pick(data: Any) -> tuple[str, Found] | None:
             name = wanted_name(data, since)
@@ -98,12 +102,11 @@ def _read(data: Any) -> Found:
 
 
 def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
-    """Return a batch's name, without space around it, None if nobody searches for the batch.
+    """Return a batch's name, without space around it, or None if the batch is not wanted.
 
     Args:
         data: The batch's JSON.
-        since: By name, when the batches of that name were made at the earliest, in seconds since
-            1970.
+        since: The wanted names, each with the earliest time of creation, in seconds since 1970.
 
     """
     name = data.get("name") if type(data) is dict else None
@@ -116,10 +119,12 @@ def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
     return name
 
 
-def namesakes(found: list[Found], name: str, source: Source, prefix: str = "") -> dict[str, Found]:
-    """Return the batches that bear a name, but for the source, by id.
+def namesakes(
+    found: list[Found], name: str, source: Source | Batch, prefix: str = ""
+) -> dict[str, Found]:
+    """Return the batches that bear a name, by id, without the source.
 
-    A batch whose name cannot be read is not among them: the copy was given one.
+    A batch whose name cannot be read is left out, since the copy was given a name.
 
     Raises:
         DecodeError: One of them has no id.
@@ -136,8 +141,54 @@ def namesakes(found: list[Found], name: str, source: Source, prefix: str = "") -
     return named
 
 
-def split(found: Mapping[str, Found]) -> tuple[tuple[Batch, ...], tuple[str, ...]]:
-    """Return the batches that were read whole, and the ids of the others."""
-    batches = tuple(batch for batch in found.values() if isinstance(batch, Batch))
-    unreadable = tuple(key for key, batch in found.items() if not isinstance(batch, Batch))
-    return batches, unreadable
+def copies_of(found: Mapping[str, Found]) -> Copies:
+    """Split batches into those that were read whole and the ids of the others."""
+    return Copies(
+        tuple(batch for batch in found.values() if isinstance(batch, Batch)),
+        tuple(key for key, batch in found.items() if not isinstance(batch, Batch)),
+    )
+
+
+class CallStart:
+    """When a duplicate began; tells which batches were made since then.
+
+    The clock is the service's, or this machine's if the responses carry no ``Date``. The service's
+    clock counts whole seconds, as the times of batches may, and need not agree with ours. Ours may
+    be wrong, so with it no batch of the name is ruled out, and a batch is surely new only if it is
+    not set up and was made between the start of the call and now: a batch in the future of our
+    clock may have been made before the call.
+
+    Args:
+        date: The service's clock, in seconds since 1970; None if unknown.
+        age: Seconds since the call began.
+        utc_now: This machine's clock, in seconds since 1970.
+
+    """
+
+    def __init__(self, date: float | None, age: float, utc_now: Callable[[], float]) -> None:
+        self._utc_now = utc_now if date is None else None
+        self._began = math.floor((utc_now() if date is None else date) - age)
+
+    @property
+    def earliest(self) -> float:
+        """The earliest time of a batch that may be new, in seconds since 1970."""
+        return -math.inf if self._utc_now is not None else self._began - _SKEW
+
+    def may_precede(self, batch: Found) -> bool:
+        """Tell whether a batch may have been made since the call began."""
+        return _made_since(self.earliest, batch)
+
+    def precedes(self, batch: Found) -> bool:
+        """Tell whether a batch was made since the call began, or its time cannot be read."""
+        return _made_since(self._began, batch)
+
+    def surely_precedes(self, batch: Batch) -> bool:
+        """Tell whether a batch that seems new is surely new."""
+        return self._utc_now is None or (
+            batch.status is BatchStatus.UNINITIALISED
+            and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED
+        )
+
+
+def _made_since(moment: float, batch: Found) -> bool:
+    return batch.created_at is None or batch.created_at.timestamp() >= moment

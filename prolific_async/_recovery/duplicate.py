@@ -1,40 +1,145 @@
-"""Duplicate of a batch, made once: when its response is lost, the copy is searched for."""
+"""Duplicates of batches: each is sent once, and its copy is searched for if the response is lost.
+
+The search goes by name, so it must never find the copy of another call: ``PendingDuplicates``
+remembers the calls and copies of this client. Other clients cannot be known here, hence the advice
+to use unique names.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
+from collections import Counter, OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field
 
 from prolific_async._http.retry import get_again, may_have_run, may_poll_again, pauses
 from prolific_async._logging import log as _log
-from prolific_async._recovery.copy_search import split
-from prolific_async._recovery.pending_duplicates import default_name
+from prolific_async._recovery.copy_search import CallStart, copies_of
 from prolific_async._recovery.unknown_outcome import call_of, unknown_outcome
 from prolific_async.errors import ProlificError
-from prolific_async.models import Batch, BatchStatus
+from prolific_async.models import Copies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prolific_async._api.batches import BatchesAPI
     from prolific_async._recovery.copy_search import CopySearch, Found
-    from prolific_async._recovery.pending_duplicates import PendingDuplicate, PendingDuplicates
+    from prolific_async.models import Batch
     from prolific_async.policies import RetryPolicy
 
-_SKEW = 60.0  # seconds that the clock of batches may be behind the one of responses
-_ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
+_REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
+_FEW = 1000  # known copies, which may be remembered for longer
+
+_DEFAULT_SUFFIX = " (Copy)"
+
+
+def default_name(source_name: str) -> str:
+    """Return the name that the service gives a copy when the caller gave none.
+
+    Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
+    """
+    return source_name + _DEFAULT_SUFFIX
+
+
+def _without_space(name: str | None) -> str | None:
+    return None if name is None else name.strip()
+
+
+@define(eq=False)
+class PendingDuplicate:
+    """One call of ``duplicate``, until its copy is known.
+
+    Attributes:
+        name: The name that its copy is to have, None for the default. Space around it is dropped,
+            as a service may do.
+        began: When it began, in loop time.
+        copy: The id of its copy, once that is known.
+        may_have_run: Whether there may be a copy although none is known, as after a cancellation.
+
+    """
+
+    name: str | None = field(converter=_without_space)
+    began: float
+    copy: str | None = None
+    may_have_run: bool = True
+
+
+class PendingDuplicates:
+    """The duplicates of a client: those without a known copy, and the copies of the others.
+
+    Times are those of the event loop.
+    """
+
+    def __init__(self) -> None:
+        # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
+        self._open: OrderedDict[PendingDuplicate, None] = OrderedDict()
+        self._lost: OrderedDict[PendingDuplicate, float] = OrderedDict()
+        self._copies: OrderedDict[str, float] = OrderedDict()
+        self._names: Counter[str | None] = Counter()  # of those that are open or lost
+
+    def open(self, name: str | None, now: float) -> PendingDuplicate:
+        """Begin a call, which must be closed."""
+        pending = PendingDuplicate(name, now)
+        self._open[pending] = None
+        self._names[pending.name] += 1
+        if self._lost or len(self._copies) > _FEW:
+            horizon = next(iter(self._open)).began - _REMEMBERED
+            _forget(self._copies, horizon)
+            for lost in _forget(self._lost, horizon):
+                self._drop_name(lost)
+        return pending
+
+    def close(self, pending: PendingDuplicate, now: float) -> None:
+        """End a call, and remember its copy, or that there may be one."""
+        del self._open[pending]
+        if pending.copy is None and pending.may_have_run:
+            self._lost[pending] = now
+            return
+        self._drop_name(pending)
+        if pending.copy is not None:
+            self._copies[pending.copy] = now
+
+    def given_at(self, batch_id: str) -> float | None:
+        """Return when a batch was returned as a copy, None if it was not, or long ago."""
+        return self._copies.get(batch_id)
+
+    def is_taken(self, batch_id: str) -> bool:
+        """Tell whether a batch was returned as a copy, and not long ago."""
+        return batch_id in self._copies
+
+    def is_alone(self, pending: PendingDuplicate) -> bool:
+        """Tell whether no other call of this client can have made a copy of the pending's name.
+
+        Always False for the default name, which the copies of other clients bear, too.
+        """
+        if pending.name is None or self._names[pending.name] > 1:
+            return False
+        return not (pending.name.endswith(_DEFAULT_SUFFIX) and self._names[None])
+
+    def _drop_name(self, pending: PendingDuplicate) -> None:
+        self._names[pending.name] -= 1
+        if not self._names[pending.name]:
+            del self._names[pending.name]
+
+
+def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
+    """Remove the entries before the horizon, which come first, and return their keys."""
+    forgotten = []
+    while entries and next(iter(entries.values())) < horizon:
+        forgotten.append(entries.popitem(last=False)[0])
+    return forgotten
 
 
 class Duplicator:
-    """Duplicates batches. Two calls of one client are never given the same copy.
+    """Duplicates batches. Two calls of one client never return the same copy.
 
     Args:
         api: Sends the requests.
         search: Finds copies whose response was lost.
-        pending: The duplicates of this client whose copy is not known yet.
+        pending: The duplicates of this client.
         retry: Pauses between searches, and their number.
         sleep: Waits so many seconds, or until the client is closed.
         utc_now: This machine's clock, in seconds since 1970.
@@ -61,7 +166,7 @@ class Duplicator:
     async def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
     ) -> Batch:
-        """Send a duplicate and return its copy, which is searched for when the response is lost.
+        """Send a duplicate and return its copy, searched for if the response is lost.
 
         Raises:
             OutcomeUnknownError: It may have run, and no batch is surely its copy.
@@ -79,10 +184,10 @@ class Duplicator:
                 pending.may_have_run = may_have_run(failure)
                 if not pending.may_have_run:
                     raise
-                candidates, unreadable, surely = await self._find(batch_id, pending)
-                if not surely:
-                    raise unknown_outcome(failure, candidates, unreadable) from failure
-                (copy,) = candidates
+                candidates, is_sure = await self._find(batch_id, pending)
+                if not is_sure:
+                    raise unknown_outcome(failure, candidates) from failure
+                (copy,) = candidates.batches
                 lost = type(failure).__name__
                 _log.info("%s %s: %s, but found: %s", *call_of(failure), lost, copy.id)
             pending.copy = copy.id
@@ -90,10 +195,8 @@ class Duplicator:
         finally:
             self._pending.close(pending, now())
 
-    async def _find(
-        self, source_id: str, pending: PendingDuplicate
-    ) -> tuple[tuple[Batch, ...], tuple[str, ...], bool]:
-        """Return the candidates, the ids of unreadable ones, and whether the copy is certain.
+    async def _find(self, source_id: str, pending: PendingDuplicate) -> tuple[Copies, bool]:
+        """Return the candidates, and whether the only one is surely the copy.
 
         Searches again while there is no candidate: the POST may still be running, or the list lag.
         """
@@ -103,69 +206,33 @@ class Duplicator:
                 await self._sleep(pause)
                 source, date = await self._search.source(source_id)
                 age = asyncio.get_running_loop().time() - pending.began
-                times = _Times(date, age, self._utc_now)
+                start = CallStart(date, age, self._utc_now)
                 name = pending.name
                 if name is None:
                     name = default_name(source.name).strip()
-                named = await self._search.named(source, name, times.since)
+                named = await self._search.named(source, name, start.earliest)
             except ProlificError as failure:
-                # An error that a GET is repeated for was repeated by then.
+                # The GETs were repeated already, where a repeat helps.
                 if may_poll_again(failure) and not get_again(failure):
                     continue
                 break
-            # A workspace's id may be no id at all, and a callback of the application can raise
-            # anything: that the POST may have run must be told all the same.
+            # The source's workspace may be no id, and a callback of the application can raise
+            # anything: the caller must learn all the same that the POST may have run.
             except Exception as failure:  # noqa: BLE001
                 _log.error("the search for a lost copy is broken", exc_info=failure)
                 break
             candidates = {
                 batch_id: batch
                 for batch_id, batch in named.items()
-                if times.may_follow(batch) and not self._pending.is_taken(batch_id)
+                if start.may_precede(batch) and not self._pending.is_taken(batch_id)
             }
-            new = {key: batch for key, batch in candidates.items() if times.follows(batch)}
-            readable, unreadable = split(new)
-            only = readable[0] if len(readable) == 1 and not unreadable else None
-            if only is not None and self._pending.is_alone(pending) and times.prove(only):
-                return readable, (), True
-            if readable:  # an unreadable one may be only half written yet
+            new = copies_of({key: one for key, one in candidates.items() if start.precedes(one)})
+            if (
+                len(new) == len(new.batches) == 1
+                and self._pending.is_alone(pending)
+                and start.surely_precedes(new.batches[0])
+            ):
+                return new, True
+            if new.batches:  # an unreadable one may be only half written yet
                 break
-        return *split(candidates), False
-
-
-class _Times:
-    """When a call began, by the service's clock, or by ours where its responses carry no ``Date``.
-
-    The service's tells whole seconds, as the times of batches may, and need not agree with ours.
-    Ours may be wrong, so by it no batch of the name is ruled out, and one is proven to be new only
-    if it is not set up and was made between the beginning of the call and now: if our clock is
-    behind the service's, what was made a moment ago lies in the future.
-    """
-
-    def __init__(self, date: float | None, age: float, utc_now: Callable[[], float]) -> None:
-        self._utc_now = utc_now if date is None else None
-        self._began = math.floor((utc_now() if date is None else date) - age)
-
-    @property
-    def since(self) -> float:
-        """When the oldest batch that may follow was made, in seconds since 1970."""
-        return -math.inf if self._utc_now is not None else self._began - _SKEW
-
-    def may_follow(self, batch: Found) -> bool:
-        """Tell whether a batch may have been made since the call began."""
-        return _is_since(batch, self.since)
-
-    def follows(self, batch: Found) -> bool:
-        """Tell whether a batch was made since the call began, or its time cannot be read."""
-        return _is_since(batch, self._began)
-
-    def prove(self, batch: Batch) -> bool:
-        """Tell whether a batch that follows is surely new."""
-        return self._utc_now is None or (
-            batch.status is BatchStatus.UNINITIALISED
-            and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED
-        )
-
-
-def _is_since(batch: Found, moment: float) -> bool:
-    return batch.created_at is None or batch.created_at.timestamp() >= moment
+        return copies_of(candidates), False

@@ -1,4 +1,4 @@
-"""Setup of a batch, accepted once: when its response is lost, the batch's status tells."""
+"""Setup of a batch: if its response is lost, the batch's status tells whether it was accepted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def set_up(
     retry: RetryPolicy,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Send a setup until the service has accepted it once.
+    """Send a setup until the service has accepted it.
 
     Raises:
         OutcomeUnknownError: It may have run, and the status does not tell whether it did.
@@ -42,7 +42,7 @@ async def set_up(
         try:
             await api.set_up(batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
         except ProlificError as failure:
-            # A repeat is refused when the one before it was accepted after all.
+            # The service refuses a repeat if it accepted the setup before it.
             refused_repeat = not_accepted is not None and isinstance(failure, BadRequestError)
             if not (may_have_run(failure) or refused_repeat):
                 raise
@@ -57,7 +57,7 @@ async def set_up(
     try:
         await retrying(attempt, retry, again, sleep=sleep)(batch_id)
     finally:
-        not_accepted = None  # else it is in a cycle with its own traceback
+        not_accepted = None  # breaks the cycle with its own traceback
 
 
 async def _was_accepted(api: BatchesAPI, batch_id: str, failure: ProlificError) -> bool:

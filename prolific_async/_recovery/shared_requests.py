@@ -1,9 +1,11 @@
-"""One request for many who ask for the same thing at the same time."""
+"""Requests shared by callers that ask for the same thing at the same time."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable
@@ -13,63 +15,83 @@ W = TypeVar("W")
 T = TypeVar("T")
 
 
-class Shared(Generic[K, W, T]):
-    """Makes one request at a time for each key, however many ask.
+@define
+class _Shared(Generic[W, T]):
+    """The callers that ask for one key, and its latest request.
 
-    Who asks while one is under way is given the next one, since the one under way may show how
-    things were before.
+    Attributes:
+        wanted: What each caller wants.
+        begun: Number of requests that have begun.
+        running: Set when the request under way ends; None if there is none.
+        ended: Number of the latest request that has an outcome.
+        outcome: Its outcome.
+
+    """
+
+    wanted: dict[object, W] = field(factory=dict)
+    begun: int = 0
+    running: asyncio.Event | None = None
+    ended: int = 0
+    outcome: tuple[T] | Exception = field(init=False)
+
+
+class SharedRequests(Generic[K, W, T]):
+    """Makes one request at a time for each key, however many callers ask.
+
+    A caller that comes during a request gets the next one: the response to the first may show an
+    earlier state.
 
     Args:
-        make: Makes the request for a key, and for what all want who will be given its outcome.
+        make: Makes the request for a key, given what each of its callers wants.
 
     """
 
     def __init__(self, make: Callable[[K, Collection[W]], Awaitable[T]]) -> None:
         self._make = make
-        self._asked: dict[K, _Asked[W, T]] = {}
+        self._shared: dict[K, _Shared[W, T]] = {}
 
-    async def of(self, key: K, wanted: W) -> T:
+    async def get(self, key: K, wanted: W) -> T:
         """Return the outcome of a request that began after this call.
 
         Raises:
-            Exception: What the request raised, for all who share it.
+            Exception: The request's, for all callers that share it.
 
         """
-        asked = self._asked.setdefault(key, _Asked())
-        begun_before = asked.begun
+        shared = self._shared.setdefault(key, _Shared())
+        begun_before = shared.begun
         caller = object()
-        asked.wanted[caller] = wanted
+        shared.wanted[caller] = wanted
         try:
-            async with asked.lock:
-                # Without an outcome, whoever began the request was cancelled.
-                if asked.begun == begun_before or asked.outcome is None:
-                    asked.outcome = None
-                    await asyncio.sleep(0)  # whoever asks in this turn shares it
-                    asked.begun += 1
-                    asked.outcome = await self._outcome(key, list(asked.wanted.values()))
-                outcome = asked.outcome
+            # Again if the caller that made the request was cancelled.
+            while shared.ended <= begun_before:
+                if shared.running is None:
+                    await self._request(key, shared)
+                else:
+                    await shared.running.wait()
+            outcome = shared.outcome
         finally:
-            del asked.wanted[caller]
-            if not asked.wanted:
-                del self._asked[key]
+            del shared.wanted[caller]
+            if not shared.wanted:
+                del self._shared[key]
         if isinstance(outcome, Exception):
-            # Not with the frames of those to whom it was raised before.
+            # Without the frames of the callers to whom it was raised before.
             raise outcome.with_traceback(None)
         return outcome[0]
+
+    async def _request(self, key: K, shared: _Shared[W, T]) -> None:
+        shared.running = running = asyncio.Event()
+        try:
+            await asyncio.sleep(0)  # callers of this turn of the loop share it
+            shared.begun = number = shared.begun + 1
+            outcome = await self._outcome(key, list(shared.wanted.values()))
+            shared.ended, shared.outcome = number, outcome
+        finally:
+            shared.running = None
+            running.set()
 
     async def _outcome(self, key: K, wanted: Collection[W]) -> tuple[T] | Exception:
         try:
             return (await self._make(key, wanted),)
-        # A trace callback of the application may raise anything, and would do so for each again.
-        except Exception as error:  # noqa: BLE001 - raised by all who share it
+        # A trace callback of the application can raise anything, and would again for each caller.
+        except Exception as error:  # noqa: BLE001 - raised to all callers
             return error
-
-
-class _Asked(Generic[W, T]):
-    """Who asks for a key, and what became of the newest request."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.begun = 0
-        self.wanted: dict[object, W] = {}
-        self.outcome: tuple[T] | Exception | None = None

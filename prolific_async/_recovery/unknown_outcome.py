@@ -1,8 +1,6 @@
-"""The error of a POST of which nothing tells whether it ran."""
+"""The error of a POST that may or may not have run."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from prolific_async.errors import (
     APIStatusError,
@@ -11,19 +9,15 @@ from prolific_async.errors import (
     ProlificError,
     TransportError,
 )
-
-if TYPE_CHECKING:
-    from prolific_async.models import Batch
+from prolific_async.models import Copies
 
 
-def unknown_outcome(
-    failure: ProlificError,
-    candidates: tuple[Batch, ...] = (),
-    unreadable: tuple[str, ...] = (),
-) -> OutcomeUnknownError:
+def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> OutcomeUnknownError:  # noqa: B008 - frozen
     """Return the error of a POST that failed so, with the batches that may be its copy."""
     method, path = call_of(failure)
-    return OutcomeUnknownError(method, path, candidates, unreadable, failure=failure)
+    return OutcomeUnknownError(
+        method, path, candidates.batches, candidates.unreadable, failure=failure
+    )
 
 
 def call_of(failure: BaseException | None) -> tuple[str, str]:

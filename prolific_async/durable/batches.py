@@ -1,4 +1,4 @@
-"""``DurableBatches``: orders, what became of them, and the worker that carries them out."""
+"""``DurableBatches`` takes orders and runs workers; ``Order`` awaits a result."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from uuid import UUID
 
 from dbos import DBOSConfig
 
-from prolific_async._numbers import number
 from prolific_async.client import ProlificClient
 from prolific_async.durable.database import Database, checked_database, with_time_limits
-from prolific_async.durable.queues import Queues
+from prolific_async.durable.order_queues import OrderQueues
+from prolific_async.durable.order_spec import OrderSpec, checked_executor_id, order_id
 from prolific_async.durable.results import Results
-from prolific_async.durable.terms import Terms, checked_executor_id, order_id
 from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
+from prolific_async.extensions import number
 from prolific_async.models import Batch
 
-_APPLICATION = re.compile("(?!_dbos_)[a-z0-9_-]{3,256}")  # DBOS keeps queues of that prefix
-_PICK_UP_EVERY = 10  # times ``poll_every``
+_APPLICATION = re.compile("(?!_dbos_)[a-z0-9_-]{3,256}")  # DBOS reserves that prefix for queues
+_RESUME_EVERY = 10  # times ``poll_every``
 
 
 class Order:
     """One order: a copy of a batch that is made, set up and waited for.
 
     Attributes:
-        workflow_id: Its name in DBOS, made of the source's id and the copy's name.
+        workflow_id: Its id in DBOS, made of the source's id and the copy's name.
 
     """
 
@@ -38,25 +38,25 @@ class Order:
         self.workflow_id = workflow_id
 
     async def result(self) -> Batch:
-        """Return the copy once it is READY, whichever process works on it. It has no client.
+        """Return the copy, bound to no client, once it is READY, whichever process works on it.
 
         All results that a process awaits cost one query of the database each ``poll_every``. An
         outage of the database is survived for as long as the order has time, and a minute more.
 
         Raises:
             WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
-                when the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``failure`` when there may be one. It is raised as well when the order's time has
-                been over for a minute and no worker has said what became of it.
+                if the time was over before a copy was known, and an OutcomeUnknownError as its
+                ``failure`` if there may be one. It is also raised if the order's time has been
+                over for a minute and no worker has recorded an outcome.
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             ProlificError: The service refused the duplicate or the setup.
             DatabaseUnavailableError: The database was away when the order's time had been over
-                for a minute, or could not be asked for that time within 30 seconds.
+                for a minute, or that time could not be read within 30 seconds.
             ConfigurationError: The database refuses.
             dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
 
         """
-        return Batch.from_dict(await self._results.of(self.workflow_id))
+        return Batch.from_dict(await self._results.get(self.workflow_id))
 
     def __repr__(self) -> str:
         return f"<Order {self.workflow_id}>"
@@ -75,12 +75,12 @@ class DurableBatches:
             database. An application's own DBOS must have another name there, since it would take
             the orders out of the queue.
         poll_every: Seconds between queries of the database, for results and, in a worker, for
-            orders: about so long either may take longer. All workers must say the same.
-        migrate: Whether to create and to update DBOS's tables; False when that was done by
-            ``dbos migrate``, by a role that may.
+            orders: each may take about so much longer. All workers must give the same.
+        migrate: Whether to create and update DBOS's tables; False if that was done by
+            ``dbos migrate``, with a role that may.
 
     Raises:
-        ValueError: ``application`` or ``poll_every`` makes no sense.
+        ValueError: ``application`` or ``poll_every`` is invalid.
         ConfigurationError: The URL cannot be read, the database refuses, or this Python's SQLite
             is too old for DBOS: from Python 3.12 on it must be 3.42 or later.
         DatabaseUnavailableError: By ``async with``: there is no database.
@@ -108,7 +108,7 @@ class DurableBatches:
         await database.open(migrate=self._migrate)
         self._opened = _Parts(
             database,
-            Queues(database, self._application, self._poll_every),
+            OrderQueues(database, self._application, self._poll_every),
             Results(database, self._poll_every),
         )
         return self
@@ -134,11 +134,11 @@ class DurableBatches:
     ) -> Order:
         """Order a copy of a batch, set up and READY; returns as soon as the order is recorded.
 
-        The application, the batch and the name are the order: ordered again it is the same one,
-        whatever became of it, and the other arguments of the second call are not used.
+        The application, the batch and the name identify the order: a second call with the same ones
+        returns the same order, whatever became of it, and ignores its other arguments.
 
-        When cancelled, it waits up to five seconds until the order either stands or never will:
-        ``find`` and ``result`` tell which. Of a database that hangs for longer the order may be
+        When cancelled, this waits up to five seconds until the order is recorded or never will be;
+        ``find`` and ``result`` tell which. If the database hangs for longer, the order may be
         recorded later. To order again is always safe.
 
         Args:
@@ -148,24 +148,24 @@ class DurableBatches:
                 At most 1,024 bytes of UTF-8, as the database indexes it.
             dataset_id: As for ``client.batches.setup``.
             tasks_per_group: As for ``client.batches.setup``.
-            timeout: Seconds from now for everything, on the clock of the wall, so that the time
-                in the queue counts and a restart doesn't begin anew; None for no limit.
+            timeout: Seconds from now for everything, by the system's clock: the time in the queue
+                counts, and a restart does not begin anew. None for no limit.
 
         Raises:
-            ValueError: An argument makes no sense.
+            ValueError: An argument is invalid.
             ConfigurationError: Not opened, or closed; or the database refuses.
             DatabaseUnavailableError: There was no database for 30 seconds.
 
         """
-        terms = Terms.checked(
+        spec = OrderSpec.checked(
             batch,
             name,
             dataset_id=dataset_id,
             tasks_per_group=tasks_per_group,
             timeout=timeout,
         )
-        order = self.find(terms.source_id, name=terms.name)
-        await self._parts.queues.give(order.workflow_id, terms)
+        order = self.find(spec.source_id, name=spec.name)
+        await self._parts.queues.enqueue(order.workflow_id, spec)
         return order
 
     def find(self, batch: Batch | str | UUID, *, name: str) -> Order:
@@ -179,14 +179,14 @@ class DurableBatches:
         return Order(self._parts.results, order_id(self._application, batch, name))
 
     async def take_over(self, executor_id: str) -> int:
-        """Give the work of a process that is gone to the others; returns the number of orders.
+        """Move the orders of a dead process to the other workers; return how many there were.
 
-        They go on where they were, outside of ``max_starts_per_second``: each was counted when it
-        was begun.
+        They go on where they were, outside of ``max_starts_per_second``, since each was counted
+        when it was begun.
 
         Args:
-            executor_id: Of a process that no longer runs. One that does sends no duplicate any
-                more, but its waits poll on.
+            executor_id: The process, which must no longer run. If it does, it sends no more
+                duplicates, but its waits poll on.
 
         Raises:
             DatabaseUnavailableError: There was no database for 30 seconds.
@@ -207,25 +207,25 @@ class DurableBatches:
         settle_seconds: float = 30.0,
         config: DBOSConfig | None = None,
     ) -> AsyncGenerator[None]:
-        """Carry orders out in this process and this event loop, until the block ends.
+        """Run orders in this process and this event loop, until the block ends.
 
-        What was begun under the same ``executor_id`` is taken up first. At the end everything is
-        left as it is, for the next start.
+        Orders that were begun under the same ``executor_id`` are resumed first. At the end all
+        are left as they are, for the next start.
 
         Args:
-            client: Waits for all orders by its one engine; it can be used for other things, too.
-            executor_id: Name of this process: no other one that runs has it, and it is the same
-                after a restart, such as a pod's name in a StatefulSet.
-            max_starts_per_second: Orders that all workers begin together, None for no limit. Each
-                makes two POSTs and two reads or three. All workers must say the same.
-            settle_seconds: Seconds that a duplicate has to show in the list, from when its answer was
-                lost or its sender was found gone; then it is taken not to have run.
-            config: DBOS's further settings, when the process has workflows of its own. The name,
-                the database and the executor's id come from here.
+            client: Sends all requests and polls for all orders; it can be used otherwise, too.
+            executor_id: Name of this process, which no other running process has, and which stays
+                the same after a restart, such as a pod's name in a StatefulSet.
+            max_starts_per_second: Orders that all workers together begin, None for no limit. Each
+                makes two POSTs and two reads or three. All workers must give the same.
+            settle_seconds: Seconds in which a duplicate must show in the list after its response
+                was lost or its sender was found dead; then it is taken not to have run.
+            config: Further settings of DBOS, if the process has workflows of its own. The name,
+                the database and the executor's id are set here.
 
         Raises:
-            ConfigurationError: Not opened, or there is a worker in this process, or a DBOS of the
-                application's own. That one is left alone, and orders can be given beside it.
+            ConfigurationError: Not opened, or this process has a worker, or a DBOS of the
+                application's own, which is left alone; orders can be given beside it.
             ValueError: A number is out of range.
 
         """
@@ -249,7 +249,7 @@ class DurableBatches:
             self._parts.queues,
             settle_seconds=settle_seconds,
             max_starts_per_second=max_starts_per_second,
-            pick_up_every=_PICK_UP_EVERY * self._poll_every,
+            resume_every=_RESUME_EVERY * self._poll_every,
         ):
             yield
 
@@ -262,5 +262,5 @@ class DurableBatches:
 
 class _Parts(NamedTuple):
     database: Database
-    queues: Queues
+    queues: OrderQueues
     results: Results

@@ -1,4 +1,4 @@
-"""The database, as a DBOSClient reaches it: what it may be, and what its outages do."""
+"""The database of the orders: which ones can be used, its calls, and its outages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 from sqlalchemy import exc
 
-from prolific_async._logging import log as _log
-from prolific_async._messages import brief
-from prolific_async.durable.threads import in_thread
+from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.errors import ConfigurationError, ProlificError
+from prolific_async.extensions import brief
+from prolific_async.extensions import log as _log
 from prolific_async.policies import PollPolicy
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ T = TypeVar("T")
 
 _AT_ONCE = 5  # as many as DBOSClient's pool has connections
 _PAUSES = PollPolicy(initial=0.1, factor=2.0, maximum=1.0)
-_IN_FLIGHT = 5.0  # seconds in which a call that was given up takes effect, or will not
+_IN_FLIGHT = 5.0  # seconds for a cancelled call to take effect
 _LIMITS = {"connect_timeout": "10", "tcp_user_timeout": "30000"}  # seconds, and milliseconds
-_READ_ONLY = "25006"  # PostgreSQL's code: it has become a standby
-_STATEMENT = "SQLITE_ERROR"  # SQLite's, for a statement that is wrong
+_READ_ONLY = "25006"  # PostgreSQL's code of a server that has become a standby
+_WRONG_STATEMENT = "SQLITE_ERROR"  # SQLite's code
 
 
 class DatabaseUnavailableError(ProlificError, ConnectionError):
     """The database of the orders cannot be reached, or does not answer.
 
-    What was being done may or may not have been recorded. To order again is always safe.
+    The call may or may not have been recorded. To order again is always safe.
 
     Attributes:
-        reason: What went wrong, as the database or its driver put it.
+        reason: The message of the database or its driver.
 
     """
 
@@ -49,19 +49,19 @@ class DatabaseUnavailableError(ProlificError, ConnectionError):
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether a failure is the database's, and may pass, or the statement's own."""
+    """Tell an outage of the database, which may pass, from a fault of the statement."""
     if isinstance(error, exc.TimeoutError):  # all connections of the pool hang
         return True
     if not isinstance(error, exc.DBAPIError):
         return False
     if isinstance(error, exc.OperationalError | exc.InterfaceError):
-        return getattr(error.orig, "sqlite_errorname", None) != _STATEMENT
+        return getattr(error.orig, "sqlite_errorname", None) != _WRONG_STATEMENT
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY
 
 
 def translated(error: exc.SQLAlchemyError) -> ProlificError:
-    """Return what a failure of the database is to whoever uses this package."""
-    # Not the whole text, which shows the statement and what was to be written.
+    """Translate an error of SQLAlchemy into one of this package."""
+    # Not the whole text, which shows the statement and its parameters.
     reason = str(getattr(error, "orig", None) or error)
     if is_outage(error):
         return DatabaseUnavailableError(reason)
@@ -87,7 +87,7 @@ def checked_database(
         raise ConfigurationError(
             "database_url cannot be read: sqlite:///path or postgresql://user@host/database"
         )  # its text may hold the password
-    # DBOS asks for unixepoch('subsec') then, and without it all fails with an IntegrityError.
+    # From 3.12 on DBOS calls unixepoch('subsec'), which is NULL in an older SQLite.
     if url.startswith("sqlite") and python >= (3, 12) and sqlite < (3, 42):
         found = ".".join(map(str, sqlite))
         raise ConfigurationError(
@@ -100,18 +100,18 @@ def checked_database(
 def _is_readable(url: str) -> bool:
     try:
         address = sa.make_url(url)
-    except (exc.ArgumentError, ValueError):  # a port that is no number, and what is no text
+    except (exc.ArgumentError, ValueError):  # ValueError: a port that is no number, or no text
         return False
     kind, _, driver = address.drivername.partition("+")
     path = address.database or ""
     if kind == "sqlite":
-        # Of one in memory each connection would see another.
+        # Each connection to a database in memory would see another one.
         return driver in {"", "pysqlite"} and path not in {"", ":memory:"} and "\0" not in path
     return kind in {"postgresql", "postgres", "cockroachdb"}
 
 
 def with_time_limits(url: str) -> str:
-    """Return PostgreSQL's address with how long a network may stay silent, unless it says so."""
+    """Add time limits for a silent network to the URL of a PostgreSQL, unless it has them."""
     address = sa.make_url(url)
     if address.drivername.startswith("sqlite"):
         return url
@@ -123,9 +123,9 @@ class Database:
     """Calls a DBOSClient in threads, a few at a time.
 
     Args:
-        url: Its address.
+        url: The URL of the database.
         application: DBOS's name for the application.
-        patience: Seconds for which a call is tried again in an outage.
+        patience: Seconds for which a call is repeated in an outage.
 
     """
 
@@ -151,7 +151,7 @@ class Database:
             return DBOSClient(
                 system_database_url=self._url,
                 application_name=self._application,
-                retry_connection_errors=False,  # it would, without an end
+                retry_connection_errors=False,  # or it would retry without end
             )
 
         try:
@@ -164,13 +164,13 @@ class Database:
         await in_thread(self.client.destroy)
 
     async def call(self, function: Callable[[DBOSClient], T]) -> T:
-        """Return what a function returns, called again while there is no database.
+        """Call a function, again while there is no database, and return its result.
 
-        When cancelled, it is not called again; a call under way is awaited for five seconds, so
-        that it has taken effect by then or never will, unless the database hangs.
+        When cancelled, a call in flight is awaited for five seconds. By then it has taken effect or
+        never will, unless the database hangs.
 
         Args:
-            function: What to call. It may run twice, when the answer to the first is lost.
+            function: It may run twice, if the response to the first call is lost.
 
         Raises:
             DatabaseUnavailableError: The outage outlasts the patience.
@@ -187,18 +187,18 @@ class Database:
                 if loop.time() + gap >= deadline:
                     raise
                 if gap == _PAUSES.initial:
-                    _log.warning("%s; it is tried for %g s", error, self._patience)
+                    _log.warning("%s; repeating for %g s", error, self._patience)
             await asyncio.sleep(gap)
             gap = _PAUSES.following(gap)
 
     async def attempt(
         self, function: Callable[[DBOSClient], T], *, within: float | None = None
     ) -> T:
-        """Return what a function returns, called once.
+        """Call a function once and return its result.
 
         Args:
-            function: What to call.
-            within: Seconds for an answer, the patience unless given.
+            function: Gets the DBOSClient.
+            within: Seconds for its result, by default the patience.
 
         Raises:
             DatabaseUnavailableError: There is no database, or it does not answer.

@@ -1,4 +1,4 @@
-"""The results that this process awaits, with one look into the database for all of them."""
+"""The results that this process awaits, with one query of the database for all of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dbos import error as dbos_error
 
-from prolific_async._logging import log as _log
 from prolific_async.durable.database import DatabaseUnavailableError
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.order_spec import OrderSpec
 from prolific_async.errors import WaitTimeoutError
+from prolific_async.extensions import log as _log
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, WorkflowStatus
@@ -33,13 +33,13 @@ _ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
 class Results:
-    """Tells what became of workflows.
+    """Awaits the outcomes of orders.
 
     Args:
-        database: Where they are kept.
-        poll_every: Seconds between polls.
-        margin: Seconds beyond an order's time that its worker has to record its end, an outage of
-            the database included.
+        database: The database of the orders.
+        poll_every: Seconds between queries.
+        margin: Seconds after the end of an order's time in which its worker must record an outcome,
+            an outage of the database included.
 
     """
 
@@ -52,24 +52,24 @@ class Results:
         self._polling: asyncio.Task[None] | None = None
         self._outage: DatabaseUnavailableError | None = None
 
-    async def of(self, workflow_id: str) -> Any:
-        """Return what a workflow returned, or raise what it raised, once it has ended."""
-        terms = await self._database.call(partial(_terms, workflow_id=workflow_id))
-        left = terms.seconds_left()
+    async def get(self, workflow_id: str) -> Any:
+        """Return or raise the outcome of a workflow once it has ended."""
+        spec = await self._database.call(partial(_spec, workflow_id=workflow_id))
+        left = spec.seconds_left()
         try:
             async with asyncio.timeout(None if left is None else left + self._margin) as limit:
                 return _outcome(await self._end_of(workflow_id))
         except TimeoutError:
-            if not limit.expired():  # it is the workflow's
+            if not limit.expired():  # the workflow raised it
                 raise
         if self._outage is not None:
             raise self._outage
-        late = WaitTimeoutError(terms.source_id, None, time.time() - terms.began, 0, ())
+        late = WaitTimeoutError(spec.source_id, None, time.time() - spec.began, 0, ())
         late.advice = _NO_WORKER
         raise late
 
     async def close(self) -> None:
-        """End the polls, and cancel whoever awaits a result."""
+        """End the queries, and cancel the calls that await a result."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
@@ -97,7 +97,7 @@ class Results:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_every):
                         await self._poll_now.wait()
-        except Exception as error:  # noqa: BLE001 - they all get it
+        except Exception as error:  # noqa: BLE001 - raised to all who await a result
             for ended in self._pending(list(self._awaited)):
                 ended.set_exception(error)
         finally:
@@ -112,7 +112,7 @@ class Results:
                         ended.set_result(workflow)
         except DatabaseUnavailableError as error:
             if self._outage is None:
-                _log.warning("%s; %d results are awaited on", error, len(ids))
+                _log.warning("%s; %d results are still awaited", error, len(ids))
             self._outage = error
         else:
             self._outage = None
@@ -121,13 +121,13 @@ class Results:
         return [ended for one in ids for ended in self._awaited.get(one, ()) if not ended.done()]
 
 
-def _terms(client: DBOSClient, *, workflow_id: str) -> Terms:
+def _spec(client: DBOSClient, *, workflow_id: str) -> OrderSpec:
     found = client.list_workflows(workflow_ids=[workflow_id], load_output=False)
     if not found:
         raise dbos_error.DBOSNonExistentWorkflowError("target", workflow_id)
     given = found[0].input
-    assert given is not None  # noqa: S101 - it is asked for
-    return Terms(**given["kwargs"])
+    assert given is not None  # noqa: S101 - it was loaded
+    return OrderSpec(**given["kwargs"])
 
 
 def _ended(client: DBOSClient, *, ids: list[str]) -> list[WorkflowStatus]:
@@ -145,5 +145,5 @@ def _outcome(workflow: WorkflowStatus) -> Any:
             error.advice = _STAYS_SO
         if isinstance(error, Exception):
             raise error
-        raise dbos_error.DBOSException(f"what {workflow.workflow_id} raised cannot be read")
+        raise dbos_error.DBOSException(f"the error of {workflow.workflow_id} cannot be read")
     return workflow.output

@@ -1,4 +1,4 @@
-"""The worker: DBOS in this process, and the workflow that it runs."""
+"""The worker: a DBOS in this process, and the workflow that it runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
-from prolific_async._logging import log as _log
+from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.durable.database import translated
-from prolific_async.durable.logs import quiet_dbos
-from prolific_async.durable.terms import NAME, Terms
-from prolific_async.durable.threads import in_thread
-from prolific_async.durable.work import Work
-from prolific_async.durable.workers_dbos import WorkersDBOS
+from prolific_async.durable.dbos_log import quiet_dbos
+from prolific_async.durable.order_spec import NAME, OrderSpec
+from prolific_async.durable.running_orders import RunningOrders
+from prolific_async.durable.worker_dbos import WorkerDBOS
 from prolific_async.errors import ConfigurationError
+from prolific_async.extensions import log as _log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterator
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
     from dbos import DBOSConfig
 
     from prolific_async.batches import Batches
-    from prolific_async.durable.queues import Queues
+    from prolific_async.durable.order_queues import OrderQueues
 
 STEPS = 1
-"""Raised when the workflow's steps change: DBOS runs what was begun under the same version alone,
-and this version outlives releases, of this package and of applications."""
+"""Version of the workflow's steps, to be raised when they change. DBOS resumes only what was begun
+under the same version; this one outlives releases, of this package and of applications."""
 
-_THREADS = 20  # as many as DBOS's pool has connections; without a bound it makes one for each task
+_THREADS = 20  # as many as DBOS's pool has connections; unbounded, it makes one for each task
 
 
-_work: Work | None = None
+_running: RunningOrders | None = None
 
 
 @contextmanager
-def at_work(work: Work) -> Iterator[None]:
-    """Let the workflows of this process run by a worker.
+def _registered(orders: RunningOrders) -> Iterator[None]:
+    """Have the workflows of this process run by a worker.
 
     Raises:
-        ConfigurationError: This process has one.
+        ConfigurationError: This process has a worker.
 
     """
-    global _work  # noqa: PLW0603 - DBOS calls plain functions, and is itself one for each process
-    if _work is not None:
-        raise ConfigurationError("this process has a worker: one takes all that it is given")
-    _work = work
+    global _running  # noqa: PLW0603 - DBOS calls plain functions, and has one instance itself
+    if _running is not None:
+        raise ConfigurationError("this process has a worker: one runs any number of orders")
+    _running = orders
     try:
         yield
     finally:
-        _work = None
+        _running = None
 
 
 @DBOS.workflow(name=NAME)
-async def carry_out(**terms: Any) -> dict[str, Any]:
-    """Run by DBOS, with the fields of ``Terms``."""
-    if _work is None:
+async def run_order(**fields: Any) -> dict[str, Any]:
+    """Run an order; DBOS calls this with the fields of ``OrderSpec``."""
+    if _running is None:
         _log.error(
             "%s was taken by a DBOS of this process that no worker of DurableBatches runs: give "
             "DurableBatches an application name that no other DBOS has, then take_over(%r)",
@@ -68,37 +68,37 @@ async def carry_out(**terms: Any) -> dict[str, Any]:
             DBOS.executor_id,
         )
         raise asyncio.CancelledError("this process has no worker")
-    return await _work.carry_out(Terms(**terms))
+    return await _running.run(OrderSpec(**fields))
 
 
 @asynccontextmanager
 async def worker(
     batches: Batches,
     settings: DBOSConfig,
-    queues: Queues,
+    queues: OrderQueues,
     *,
     settle_seconds: float,
     max_starts_per_second: float | None,
-    pick_up_every: float,
+    resume_every: float,
 ) -> AsyncGenerator[None]:
     """Run DBOS in this process until the block ends.
 
     Args:
         batches: The client's.
         settings: DBOS's.
-        queues: Of the application.
-        settle_seconds: As for ``Making``.
+        queues: The application's.
+        settle_seconds: As for ``OrderSteps``.
         max_starts_per_second: As for ``DurableBatches.worker``.
-        pick_up_every: Seconds between searches for orders that an outage has stopped.
+        resume_every: Seconds between checks for orders that an outage has stopped.
 
     Raises:
-        ConfigurationError: This process has a worker, or a DBOS that is not a worker's; or the
+        ConfigurationError: This process has a worker, or a DBOS of the application's; or the
             database refuses.
         DatabaseUnavailableError: There is no database.
 
     """
     settings = {
-        # With the name, since applications that share a database can share no version.
+        # With the name: applications that share a database cannot share a version.
         "application_version": os.environ.get("DBOS__APPVERSION")
         or f"{settings['name']}:steps-{STEPS}",
         "log_level": "WARNING",
@@ -106,59 +106,62 @@ async def worker(
         **settings,
     }
     executor_id = settings["executor_id"] or ""
-    work = Work(batches, settle_seconds)
-    with at_work(work), quiet_dbos(work):
-        dbos = WorkersDBOS.make(settings)
-        picking_up: asyncio.Task[None] | None = None
+    orders = RunningOrders(batches, settle_seconds)
+    with _registered(orders), quiet_dbos(orders):
+        dbos = WorkerDBOS.make(settings)
+        resuming: asyncio.Task[None] | None = None
         try:
             await queues.register(max_starts_per_second)
             await queues.resume(await queues.begun_by(executor_id))
             await _launch()
-            picking_up = asyncio.create_task(
-                dbos.orders.pick_up(
-                    queues, executor_id, lambda: dbos.at_work() | work.left, every=pick_up_every
+            resuming = asyncio.create_task(
+                dbos.stopped_orders.keep_resuming(
+                    queues, executor_id, lambda: dbos.running() | orders.left, every=resume_every
                 )
             )
             yield
         finally:
-            await _surely(_end(work, dbos, settings, picking_up))
+            await _to_the_end(_end(orders, dbos, settings, resuming))
 
 
 async def _launch() -> None:
     # In another thread, so that DBOS makes a loop of its own for workflows and leaves this one
-    # alone; to the end, as half of a DBOS cannot be destroyed.
+    # alone. To the end, since a DBOS that is half launched cannot be destroyed.
     try:
-        await _surely(in_thread(DBOS.launch))
+        await _to_the_end(in_thread(DBOS.launch))
     except SQLAlchemyError as error:
         raise translated(error) from error
 
 
 async def _end(
-    work: Work, dbos: WorkersDBOS, settings: DBOSConfig, picking_up: asyncio.Task[None] | None
+    orders: RunningOrders,
+    dbos: WorkerDBOS,
+    settings: DBOSConfig,
+    resuming: asyncio.Task[None] | None,
 ) -> None:
-    if picking_up is not None:
-        picking_up.cancel()
-        await asyncio.wait([picking_up])
-    await work.end()
+    if resuming is not None:
+        resuming.cancel()
+        await asyncio.wait([resuming])
+    await orders.end()
     await in_thread(partial(dbos.end, settings))
     _restore_default_executor()
 
 
 def _restore_default_executor() -> None:
-    """Give the loop a pool for threads, if it has that of the DBOS that has ended.
+    """Give the loop a new default executor if it has the one of the DBOS that has ended.
 
-    DBOS's own coroutines put that in its place, if the application awaits one in this loop.
+    DBOS's coroutines install it in each loop in which the application awaits them.
     """
     loop = asyncio.get_running_loop()
     try:
         loop.run_in_executor(None, int).cancel()
-    except RuntimeError:  # it takes no more
+    except RuntimeError:  # it is shut down
         loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
 
-async def _surely(ending: Awaitable[None]) -> None:
-    """Await what must not be left half done, however often this task is cancelled meanwhile."""
-    task = asyncio.ensure_future(ending)
+async def _to_the_end(work: Awaitable[None]) -> None:
+    """Await work that must not be left half done, however often this task is cancelled."""
+    task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

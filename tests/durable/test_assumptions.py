@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, error
 from dbos._sys_db import SystemDatabase, db_retry
 
-from prolific_async.durable.threads import in_thread
-from prolific_async.durable.workers_dbos import WorkersDBOS
+from prolific_async.durable.daemon_threads import in_thread
+from prolific_async.durable.worker_dbos import WorkerDBOS
 from tests.durable.worker import QUICK_WORKER, SECONDS
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def client(url: str) -> Iterator[DBOSClient]:
 
 
 @pytest.fixture
-async def launched(url: str, client: DBOSClient) -> AsyncIterator[WorkersDBOS]:
+async def launched(url: str, client: DBOSClient) -> AsyncIterator[WorkerDBOS]:
     """Return a DBOS that was launched as a worker launches it."""
     quick: DBOSConfig = QUICK_WORKER["config"]
     settings: DBOSConfig = {
@@ -66,7 +66,7 @@ async def launched(url: str, client: DBOSClient) -> AsyncIterator[WorkersDBOS]:
         "application_version": "1",
         "log_level": "WARNING",
     }
-    made = WorkersDBOS.make(settings)
+    made = WorkerDBOS.make(settings)
     await in_thread(DBOS.launch)
     yield made
     await in_thread(lambda: made.end(settings))
@@ -136,7 +136,7 @@ def test_its_client_can_be_told_to_repeat_no_call(client: DBOSClient) -> None:
         assert inspect.signature(function).parameters["retry_connection_errors"].default is True
 
 
-async def test_its_database_is_one_attribute_that_launching_sets(launched: WorkersDBOS) -> None:
+async def test_its_database_is_one_attribute_that_launching_sets(launched: WorkerDBOS) -> None:
     database = launched._sys_db
     assert database is launched._sys_db_field
     assert not database._retry_connection_errors
@@ -152,7 +152,7 @@ async def test_its_database_is_one_attribute_that_launching_sets(launched: Worke
 
 
 async def test_workflows_run_in_a_loop_of_its_own_when_it_is_launched_without_one(
-    client: DBOSClient, launched: WorkersDBOS
+    client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     loops: list[Any] = []
 
@@ -168,7 +168,7 @@ async def test_workflows_run_in_a_loop_of_its_own_when_it_is_launched_without_on
 
 
 async def test_a_workflow_that_is_cancelled_has_no_outcome_and_logs_a_line_in_its_task(
-    client: DBOSClient, launched: WorkersDBOS
+    client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     lines: list[tuple[str, Any]] = []
     tasks: list[Any] = []
@@ -198,7 +198,7 @@ async def test_a_workflow_that_is_cancelled_has_no_outcome_and_logs_a_line_in_it
 
 
 async def test_what_its_database_raises_as_cancelled_ends_a_workflow_without_an_outcome(
-    client: DBOSClient, launched: WorkersDBOS, monkeypatch: pytest.MonkeyPatch
+    client: DBOSClient, launched: WorkerDBOS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
 
@@ -212,14 +212,14 @@ async def test_what_its_database_raises_as_cancelled_ends_a_workflow_without_an_
     monkeypatch.setattr(launched._sys_db, "update_workflow_outcome", fail)
     await run(client, succeed)
     async with asyncio.timeout(SECONDS):
-        while not written or launched.at_work():
+        while not written or launched.running():
             await asyncio.sleep(0.02)
     assert written == ["SUCCESS"], "it takes the failure for the workflow's own"
     assert status_of(client) == "PENDING"
 
 
 async def test_what_its_database_raises_becomes_the_outcome_else(
-    client: DBOSClient, launched: WorkersDBOS, monkeypatch: pytest.MonkeyPatch
+    client: DBOSClient, launched: WorkerDBOS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is why outages are raised as cancelled; without it, that could go."""
     write, lost = (
@@ -244,7 +244,7 @@ async def test_what_its_database_raises_becomes_the_outcome_else(
 
 
 async def test_it_knows_which_workflows_run_here_and_in_which_one_a_thread_works(
-    client: DBOSClient, launched: WorkersDBOS
+    client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     seen: list[Any] = []
     go_on = threading.Event()
@@ -259,17 +259,17 @@ async def test_it_knows_which_workflows_run_here_and_in_which_one_a_thread_works
         while not seen:
             await asyncio.sleep(0.02)
     assert seen == ["it"]
-    assert launched.at_work() == {"it"}
+    assert launched.running() == {"it"}
     assert DBOS.workflow_id is None
     go_on.set()
     async with asyncio.timeout(SECONDS):
-        while launched.at_work():
+        while launched.running():
             await asyncio.sleep(0.02)
     assert status_of(client) == "SUCCESS"
 
 
-async def test_pending_duplicates_tell_their_workflows_and_outcomes_whether_they_were_written(
-    client: DBOSClient, launched: WorkersDBOS
+async def test_taking_orders_returns_their_ids_and_writing_outcomes_whether_they_were_written(
+    client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     for stop in launched.background_thread_stop_events:
         stop.set()
@@ -302,7 +302,7 @@ def test_lists_tell_what_was_given(client: DBOSClient) -> None:
 
 
 async def test_lists_tell_what_was_returned_and_what_was_raised(
-    client: DBOSClient, launched: WorkersDBOS
+    client: DBOSClient, launched: WorkerDBOS
 ) -> None:
     async def either() -> str:
         if DBOS.workflow_id == "it":
@@ -334,6 +334,6 @@ def test_only_what_has_not_ended_is_resumed(client: DBOSClient) -> None:
 
 def test_a_class_of_its_own_can_be_the_one_of_a_process(url: str) -> None:
     settings: DBOSConfig = {"name": "the-application", "system_database_url": url}
-    made = WorkersDBOS.make(settings)
-    assert DBOS.__new__(WorkersDBOS, config=settings) is made
+    made = WorkerDBOS.make(settings)
+    assert DBOS.__new__(WorkerDBOS, config=settings) is made
     DBOS.destroy()

@@ -33,8 +33,8 @@ from prolific_async import (
 )
 from prolific_async.durable import DurableBatches
 from prolific_async.durable.database import checked_database
-from prolific_async.durable.terms import Terms, order_id
-from prolific_async.durable.work import Work
+from prolific_async.durable.order_spec import OrderSpec, order_id
+from prolific_async.durable.running_orders import RunningOrders
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL
 from tests.durable.worker import QUICK_WORKER, SECONDS
@@ -245,10 +245,12 @@ async def test_what_a_closed_client_leaves_is_left_though_the_log_raises(
 async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
     client: ProlificClient, sim: Simulator
 ) -> None:
-    work = Work(client.batches, 1)
+    work = RunningOrders(client.batches, 1)
     await work.end()
-    terms = Terms.checked("source", "Round 2", dataset_id=None, tasks_per_group=None, timeout=None)
-    begun = asyncio.create_task(work.carry_out(terms))
+    spec = OrderSpec.checked(
+        "source", "Round 2", dataset_id=None, tasks_per_group=None, timeout=None
+    )
+    begun = asyncio.create_task(work.run(spec))
     await asyncio.wait([begun])
     assert begun.cancelled()
     assert not sim.requests

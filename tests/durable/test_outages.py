@@ -23,14 +23,14 @@ from dbos import error as dbos_error
 
 from prolific_async import ConfigurationError, ProlificClient, ProlificError, WaitTimeoutError
 from prolific_async.durable import DatabaseUnavailableError, DurableBatches
+from prolific_async.durable.daemon_threads import in_thread
 from prolific_async.durable.database import Database, is_outage, with_time_limits
-from prolific_async.durable.logs import QuietDBOS
-from prolific_async.durable.outages import Orders
-from prolific_async.durable.queues import Queues
-from prolific_async.durable.terms import Terms, order_id
-from prolific_async.durable.threads import in_thread
-from prolific_async.durable.work import Work
-from prolific_async.durable.workers_dbos import hang_up
+from prolific_async.durable.dbos_log import QuietDBOS
+from prolific_async.durable.order_queues import OrderQueues
+from prolific_async.durable.order_spec import OrderSpec, order_id
+from prolific_async.durable.running_orders import RunningOrders
+from prolific_async.durable.stopped_orders import StoppedOrders
+from prolific_async.durable.worker_dbos import hang_up
 from tests.conftest import RaisingHandler
 from tests.durable.databases import Mortal
 from tests.durable.worker import QUICK_WORKER, SECONDS, Settings, start
@@ -315,13 +315,13 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
     database: Database,
 ) -> None:
     """The connection is lost after the commit: DBOS knows nothing of what it has taken."""
-    queues = Queues(database, "the-application", 0.05)
+    queues = OrderQueues(database, "the-application", 0.05)
     ids = [order_id("the-application", "source", name) for name in ("lost", "other's", "at work")]
     for number, workflow_id in enumerate(ids):
-        terms = Terms.checked(
+        spec = OrderSpec.checked(
             "source", f"{number}", dataset_id=None, tasks_per_group=None, timeout=None
         )
-        await queues.give(workflow_id, terms)
+        await queues.enqueue(workflow_id, spec)
     engine = database.client._sys_db.engine
     with engine.begin() as connection:
         connection.execute(
@@ -342,14 +342,16 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
         def start_queued_workflows(self) -> None:
             raise sa.exc.OperationalError("COMMIT", None, psycopg.OperationalError("lost"))
 
-    orders, silent = Orders(), Silent()
+    orders, silent = StoppedOrders(), Silent()
     orders.watch(silent)
 
     async def states() -> list[str]:
         found = {one.workflow_id: one.status for one in await database.call(_all)}
         return [found[workflow_id] for workflow_id in ids]
 
-    picking_up = asyncio.create_task(orders.pick_up(queues, "one", lambda: {ids[2]}, every=0.01))
+    resuming = asyncio.create_task(
+        orders.keep_resuming(queues, "one", lambda: {ids[2]}, every=0.01)
+    )
     await asyncio.sleep(0.05)
     assert await states() == ["PENDING"] * 3
     with pytest.raises(sa.exc.OperationalError):
@@ -357,8 +359,8 @@ async def test_orders_that_were_taken_though_the_database_said_nothing_are_picke
     async with asyncio.timeout(SECONDS):
         while await states() != ["ENQUEUED", "PENDING", "PENDING"]:
             await asyncio.sleep(0.01)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert orders.idle(set()) == {ids[2]}
 
 
@@ -389,7 +391,7 @@ async def test_what_a_database_refuses_is_a_configuration_error(
 
 
 def test_each_line_of_dbos_tells_of_an_outage_once_a_minute() -> None:
-    wanted = QuietDBOS(Work.__new__(Work))
+    wanted = QuietDBOS(RunningOrders.__new__(RunningOrders))
 
     def shows(line: int, message: str, path: str = dbos.__file__) -> bool:
         return wanted.filter(logging.LogRecord("dbos", 30, path, line, message, (), None))
@@ -407,7 +409,7 @@ def test_each_line_of_dbos_tells_of_an_outage_once_a_minute() -> None:
 
 def test_a_record_that_cannot_be_formatted_is_left_to_its_handlers() -> None:
     record = logging.LogRecord("dbos", 30, dbos.__file__, 1, "%d", ("no number",), None)
-    assert QuietDBOS(Work.__new__(Work)).filter(record)
+    assert QuietDBOS(RunningOrders.__new__(RunningOrders)).filter(record)
 
 
 @pytest.mark.parametrize(
@@ -482,10 +484,10 @@ def test_an_outage_is_told_from_a_statement_that_is_wrong(
 async def test_orders_are_picked_up_once_the_database_answers(
     caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
-    orders, resumed = Orders(), []
+    orders, resumed = StoppedOrders(), []
 
     class Away:
-        """Queues whose database is away at first."""
+        """OrderQueues whose database is away at first."""
 
         asked = 0
 
@@ -500,12 +502,14 @@ async def test_orders_are_picked_up_once_the_database_answers(
 
     orders._stopped = {"stopped", "at work", "ended"}
     away: Any = Away()
-    picking_up = asyncio.create_task(orders.pick_up(away, "one", lambda: {"at work"}, every=0.001))
+    resuming = asyncio.create_task(
+        orders.keep_resuming(away, "one", lambda: {"at work"}, every=0.001)
+    )
     async with asyncio.timeout(SECONDS):
         while not resumed:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert resumed == [["stopped"]]
     assert orders.idle(set()) == {"at work"}
     assert f"{failure}; orders that have stopped are searched for later" in caplog.text
@@ -516,12 +520,12 @@ async def test_orders_are_picked_up_once_the_database_answers(
 
 
 async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again() -> None:
-    orders = Orders()
+    orders = StoppedOrders()
     at_work: set[str] = set()
     checks, resumed = [0], []
 
     class Prompt:
-        """Queues of which this worker takes an order before it has been told of it."""
+        """OrderQueues of which this worker takes an order before it has been told of it."""
 
         async def begun_by(self, _executor_id: str) -> list[str]:
             return ["order"]
@@ -536,12 +540,12 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
 
     orders._stopped = {"order"}
     prompt: Any = Prompt()
-    picking_up = asyncio.create_task(orders.pick_up(prompt, "one", poll, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(prompt, "one", poll, every=0.001))
     async with asyncio.timeout(SECONDS):
         while len(resumed) < 3:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
     assert resumed == [2, 4, 6]
 
 
@@ -559,7 +563,7 @@ async def test_orders_that_were_taken_and_could_not_be_read_are_picked_up() -> N
             raise sa.exc.OperationalError("SELECT", None, psycopg.OperationalError("lost"))
 
     ids = [order_id("the-application", "source", "Round 2"), "of the application"]
-    orders, away = Orders(), Away()
+    orders, away = StoppedOrders(), Away()
     orders.watch(away)
     away.start_queued_workflows()
     assert orders.idle(set()) == set(), "they are begun in a moment, however long that is"
@@ -570,10 +574,10 @@ async def test_orders_that_were_taken_and_could_not_be_read_are_picked_up() -> N
 
 
 async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up() -> None:
-    orders, asked, resumed = Orders(), [0], []
+    orders, asked, resumed = StoppedOrders(), [0], []
 
     class Unknowing:
-        """Queues of which this worker takes another order while it asks for its own."""
+        """OrderQueues of which this worker takes another order while it asks for its own."""
 
         async def begun_by(self, _executor_id: str) -> list[str]:
             asked[0] += 1
@@ -587,12 +591,12 @@ async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up
 
     orders._may_have_taken = True
     unknowing: Any = Unknowing()
-    picking_up = asyncio.create_task(orders.pick_up(unknowing, "one", set, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(unknowing, "one", set, every=0.001))
     async with asyncio.timeout(SECONDS):
         while resumed != ["order"]:
             await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
 
 
 async def test_a_worker_that_loses_the_database_while_it_starts_can_be_started_again(
@@ -629,7 +633,7 @@ async def test_a_log_that_raises_loses_nothing_in_an_outage(
     monkeypatch: pytest.MonkeyPatch,
     statement: str,
 ) -> None:
-    monkeypatch.setattr("prolific_async.durable.batches._PICK_UP_EVERY", 1)
+    monkeypatch.setattr("prolific_async.durable.batches._RESUME_EVERY", 1)
     lost: list[str] = []
 
     def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
@@ -691,7 +695,7 @@ async def test_orders_are_picked_up_though_the_log_raises() -> None:
     resumed: list[list[str]] = []
 
     class Away:
-        """Queues whose database is away each other time."""
+        """OrderQueues whose database is away each other time."""
 
         asked = 0
 
@@ -704,16 +708,16 @@ async def test_orders_are_picked_up_though_the_log_raises() -> None:
         async def resume(self, ids: list[str]) -> None:
             resumed.append(ids)
 
-    orders = Orders()
+    orders = StoppedOrders()
     away: Any = Away()
-    picking_up = asyncio.create_task(orders.pick_up(away, "one", set, every=0.001))
+    resuming = asyncio.create_task(orders.keep_resuming(away, "one", set, every=0.001))
     for workflow_id in ("first", "second"):
         orders._stopped = {workflow_id}
         async with asyncio.timeout(SECONDS):
             while [workflow_id] not in resumed:
                 await asyncio.sleep(0.001)
-    picking_up.cancel()
-    await asyncio.wait([picking_up])
+    resuming.cancel()
+    await asyncio.wait([resuming])
 
 
 async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(

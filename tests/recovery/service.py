@@ -17,8 +17,7 @@ from prolific_async._http.request import Request
 from prolific_async._http.responses import Response, http_date
 from prolific_async._json.converter import load
 from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, wanted_name
-from prolific_async._recovery.duplicate import Duplicator
-from prolific_async._recovery.pending_duplicates import PendingDuplicates
+from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
 from prolific_async._recovery.unknown_outcome import call_of
 from prolific_async._validation import identifier
 from prolific_async.errors import OutcomeUnknownError, ProlificError

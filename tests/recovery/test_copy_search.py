@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import ConnectionLostError, DecodeError
+from prolific_async import ConnectionLostError, Copies, DecodeError
 from prolific_async._api.batches import BatchesAPI
 from prolific_async._api.partial_batches import PartialBatch, Source, read_partial
 from prolific_async._http.responses import Response
-from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, split
+from prolific_async._recovery.copy_search import CopySearch, Found, copies_of, namesakes
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
 
@@ -217,7 +217,7 @@ def test_namesakes_are_each_there_once_and_without_the_source() -> None:
     ]
     named = namesakes(found, "Round 1", SOURCE)
     assert named == {"c-1": whole, "c-3": found[3]}
-    assert split(named) == ((whole,), ("c-3",))
+    assert copies_of(named) == Copies((whole,), ("c-3",))
 
 
 def test_a_namesake_without_an_id_is_a_fault_of_the_list() -> None:

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 
-from prolific_async._recovery.pending_duplicates import (
+from prolific_async._recovery.duplicate import (
     PendingDuplicate,
     PendingDuplicates,
     default_name,
@@ -133,7 +133,7 @@ def test_what_is_long_past_is_forgotten() -> None:
     late = opened(pending_duplicates, "Round 2", now=3 * HOUR)
     assert pending_duplicates.is_alone(late)
     assert not pending_duplicates.is_taken("b-99")
-    assert len(pending_duplicates._given) == len(pending_duplicates._lost) == 0
+    assert len(pending_duplicates._copies) == len(pending_duplicates._lost) == 0
 
 
 def test_nothing_is_forgotten_that_an_open_call_may_still_meet() -> None:
@@ -152,7 +152,7 @@ def test_a_busy_client_remembers_an_hour_and_no_more() -> None:
     for number in range(20_000):
         pending = opened(pending_duplicates, f"Round {number}", now=number)
         ended(pending_duplicates, pending, now=number + 1.0, copy=f"b-{number}")
-    assert len(pending_duplicates._given) <= HOUR + 2
+    assert len(pending_duplicates._copies) <= HOUR + 2
 
 
 def test_a_copy_is_remembered_for_an_hour_and_as_one_of_a_thousand_for_longer() -> None:

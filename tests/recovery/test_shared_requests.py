@@ -6,11 +6,11 @@ from collections.abc import Collection
 import pytest
 
 from prolific_async import DecodeError
-from prolific_async._recovery.shared_requests import Shared
+from prolific_async._recovery.shared_requests import SharedRequests
 from tests.virtual_time import run
 
 
-class Slow(Shared[str, int, int]):
+class Slow(SharedRequests[str, int, int]):
     """A request takes a second; each outcome is its number."""
 
     def __init__(self, *, failing: bool = False) -> None:
@@ -33,8 +33,8 @@ def test_who_asks_at_the_same_time_shares_one() -> None:
     slow = Slow()
 
     async def main() -> None:
-        assert await asyncio.gather(*(slow.of("w", one) for one in range(100))) == [1] * 100
-        assert slow._asked == {}
+        assert await asyncio.gather(*(slow.get("w", one) for one in range(100))) == [1] * 100
+        assert slow._shared == {}
 
     run(main())
     assert slow.asked == ["w"]
@@ -45,11 +45,11 @@ def test_who_asks_while_it_runs_shares_the_next() -> None:
     slow = Slow()
 
     async def main() -> None:
-        first = [asyncio.create_task(slow.of("w", one)) for one in range(3)]
+        first = [asyncio.create_task(slow.get("w", one)) for one in range(3)]
         await asyncio.sleep(0.5)
-        second = [asyncio.create_task(slow.of("w", one)) for one in (3, 4)]
+        second = [asyncio.create_task(slow.get("w", one)) for one in (3, 4)]
         assert await asyncio.gather(*first, *second) == [1, 1, 1, 2, 2]
-        assert await slow.of("w", 5) == 3
+        assert await slow.get("w", 5) == 3
 
     run(main())
     assert {3, 4} <= set(slow.wanted[1])
@@ -61,11 +61,11 @@ def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
     slow = Slow()
 
     async def main() -> None:
-        first = asyncio.create_task(slow.of("w", 1))
+        first = asyncio.create_task(slow.get("w", 1))
         for _ in range(turns):
             await asyncio.sleep(0)
         begun = len(slow.asked)
-        second = await slow.of("w", 2)
+        second = await slow.get("w", 2)
         assert second > begun
         await first
 
@@ -75,7 +75,7 @@ def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
 def test_keys_do_not_wait_for_each_other() -> None:
     async def main() -> float:
         slow = Slow()
-        await asyncio.gather(slow.of("one", 0), slow.of("two", 0))
+        await asyncio.gather(slow.get("one", 0), slow.get("two", 0))
         return asyncio.get_running_loop().time()
 
     assert run(main()) == 1001
@@ -86,11 +86,11 @@ def test_a_failure_is_shared_and_not_kept() -> None:
 
     async def main() -> None:
         outcomes = await asyncio.gather(
-            *(slow.of("w", 0) for _ in range(3)), return_exceptions=True
+            *(slow.get("w", 0) for _ in range(3)), return_exceptions=True
         )
         assert [type(outcome) for outcome in outcomes] == [DecodeError] * 3
         slow.failing = False
-        assert await slow.of("w", 0) == 2
+        assert await slow.get("w", 0) == 2
 
     run(main())
 
@@ -100,14 +100,14 @@ def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> Non
     slow = Slow()
 
     async def main() -> None:
-        first = asyncio.create_task(slow.of("w", 0))
+        first = asyncio.create_task(slow.get("w", 0))
         if when == "while":
             await asyncio.sleep(0.5)
-        others = [asyncio.create_task(slow.of("w", one)) for one in (1, 2, 3)]
+        others = [asyncio.create_task(slow.get("w", one)) for one in (1, 2, 3)]
         await asyncio.sleep(0.1)
         first.cancel()
         assert await asyncio.gather(*others) == [2] * 3
-        assert slow._asked == {}
+        assert slow._shared == {}
 
     run(main())
     assert slow.wanted[1] == [1, 2, 3]
@@ -117,15 +117,15 @@ def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
     slow = Slow()
 
     async def main() -> None:
-        first = asyncio.create_task(slow.of("w", 0))
+        first = asyncio.create_task(slow.get("w", 0))
         await asyncio.sleep(0.5)
-        second = asyncio.create_task(slow.of("w", 1))
+        second = asyncio.create_task(slow.get("w", 1))
         await asyncio.sleep(0.1)
         second.cancel()
         assert await first == 1
         await asyncio.wait([second])
         assert second.cancelled()
-        assert slow._asked == {}
+        assert slow._shared == {}
 
     run(main())
     assert slow.asked == ["w"]
@@ -139,10 +139,10 @@ def test_what_a_callback_of_the_application_raises_is_shared_as_well() -> None:
 
     async def main() -> list[str]:
         shared = Broken()
-        asking = (shared.of("w", one) for one in range(100))
+        asking = (shared.get("w", one) for one in range(100))
         outcomes = await asyncio.gather(*asking, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {RuntimeError}
-        assert shared._asked == {}
+        assert shared._shared == {}
         return shared.asked
 
     assert run(main()) == ["w"]

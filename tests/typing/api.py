@@ -19,6 +19,7 @@ from prolific_async import (
     BatchOrId,
     BatchStatus,
     ConnectError,
+    Copies,
     DatasetRef,
     DecodeError,
     OutcomeUnknownError,
@@ -76,6 +77,7 @@ async def verbs(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
     assert_type(await batches.setup(batch, dataset_id=uuid, tasks_per_group=5), None)
     assert_type(await batches.setup(batch, dataset_id="d-1"), None)
     assert_type(await batches.get_status(batch), BatchStatus | None)
+    assert_type(await batches.find_copies(batch, name="Round 2"), Copies)
     assert_type(await batches.list("w-1"), list[Batch])
     await batches.duplicate(batch, "Round 2")  # type: ignore[call-arg]
     await batches.get(5)  # type: ignore[arg-type]
@@ -140,6 +142,7 @@ async def bound_verbs(batch: Batch, uuid: UUID) -> None:
     assert_type(await copy.setup(dataset_id=uuid, tasks_per_group=5), None)
     assert_type(await copy.refresh(), Batch)
     assert_type(await copy.get_status(), BatchStatus | None)
+    assert_type((await copy.find_copies(name="Round 2")).ids, tuple[str, ...])
     assert_type(await copy.wait_until_ready(timeout=600, on_event=on_event), Batch)
     async for event in copy.watch(timeout=None, poll=PollPolicy()):
         assert_type(event, StatusEvent)

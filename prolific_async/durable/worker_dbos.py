@@ -1,4 +1,4 @@
-"""The DBOS of a worker. DBOS is one for each process, and the application may have made it."""
+"""The DBOS instance of a worker. A process has one instance, which may be the application's."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import psycopg
 import sqlalchemy as sa
 from dbos import DBOS
 
-from prolific_async._logging import log as _log
-from prolific_async.durable.outages import Orders
+from prolific_async.durable.stopped_orders import StoppedOrders
 from prolific_async.errors import ConfigurationError
+from prolific_async.extensions import log as _log
 
 if TYPE_CHECKING:
     from dbos import DBOSConfig
 
 
-class WorkersDBOS(DBOS):
-    """The DBOS of this process while a worker runs; its class tells it from an application's."""
+class WorkerDBOS(DBOS):
+    """The DBOS of this process while a worker runs; the class tells it from an application's."""
 
-    _is_at_work = False
+    _is_in_use = False
 
     def __init__(self, **given: Any) -> None:
-        # DBOS(...) returns the instance that is there, and would ignore the arguments.
-        if self._is_at_work:
+        # DBOS(...) returns the existing instance and would ignore the arguments.
+        if self._is_in_use:
             raise ConfigurationError(
                 "DBOS is one for each process, and here it belongs to DurableBatches.worker(): "
                 "run the worker in a process of its own, or make no DBOS here and give worker() "
                 "your settings as its config"
             )
-        self.orders = Orders()
+        self.stopped_orders = StoppedOrders()
         self._connections: WeakSet[Any] = WeakSet()
         super().__init__(**given)
 
@@ -42,7 +42,7 @@ class WorkersDBOS(DBOS):
         """Make the DBOS of this process.
 
         Raises:
-            ConfigurationError: The application has made it. It is left alone.
+            ConfigurationError: The application has made one, which is left alone.
 
         """
         dbos: DBOS = cls(config=settings)
@@ -52,7 +52,7 @@ class WorkersDBOS(DBOS):
                 "a process of its own (orders can still be given in this one), or make no DBOS "
                 "here and give worker() your settings as its config"
             )
-        dbos._is_at_work = True  # noqa: SLF001 - its own
+        dbos._is_in_use = True  # noqa: SLF001 - its own
         return dbos
 
     @property
@@ -61,27 +61,27 @@ class WorkersDBOS(DBOS):
 
     @_sys_db_field.setter
     def _sys_db_field(self, database: Any) -> None:
-        # DBOS sets it when it launches, before any of its threads, and to None at its end.
+        # DBOS sets it at launch, before it starts a thread, and to None at the end.
         if database is not None:
-            self.orders.watch(database)
+            self.stopped_orders.watch(database)
             sa.event.listen(database.engine.pool, "connect", self._connected)
         self.__dict__["_workers_database"] = database
 
     def _connected(self, connection: Any, _record: object) -> None:
-        if hasattr(connection, "fileno"):  # SQLite's have none
+        if hasattr(connection, "fileno"):  # unlike SQLite's
             self._connections.add(connection)
 
-    def at_work(self) -> set[str]:
+    def running(self) -> set[str]:
         """Return the ids of the workflows that run in this process."""
         return set(self._active_workflows_set.activeList())
 
     def end(self, settings: DBOSConfig) -> None:
-        """Destroy it; one that the application has put in its place is left alone."""
-        # Returns the DBOS of this process. If there is none, it makes one, to be destroyed at once.
+        """Destroy it; an instance that the application has put in its place is left alone."""
+        # The DBOS of this process. If there is none, this makes one, which is destroyed below.
         current: DBOS = DBOS.__new__(type(self), config=settings)
         if current is not self:
             _log.error("the application destroyed the worker's DBOS; the work is left for later")
-        if isinstance(current, WorkersDBOS):
+        if isinstance(current, WorkerDBOS):
             if current._sys_db_field is not None:  # noqa: SLF001 - its own
                 current._sys_db_field._retry_connection_errors = False  # noqa: SLF001 - as above
             DBOS.destroy()
@@ -90,11 +90,11 @@ class WorkersDBOS(DBOS):
 
 
 def hang_up(connection: Any) -> None:
-    """End what a thread awaits of a server that hangs, so that Python need not await the thread.
+    """Shut a connection down, which frees a thread that waits for a server that hangs.
 
-    A connection that is closed is left alone.
+    Python would not exit before that thread ends. A closed connection is left alone.
     """
     with suppress(psycopg.OperationalError, OSError):
         if not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as its:
-                its.shutdown(socket.SHUT_RDWR)
+            with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The one copy of an order, whatever happened before and whatever happens meanwhile."""
+"""The steps of an order, whatever happened before and whatever happens meanwhile."""
 
 import asyncio
 import math
@@ -11,7 +11,6 @@ import pytest
 from prolific_async import (
     AuthenticationError,
     BadRequestError,
-    Batch,
     ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
@@ -20,33 +19,33 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.durable.making import Making, wait
-from prolific_async.durable.terms import Terms
+from prolific_async.durable.order_spec import OrderSpec
+from prolific_async.durable.order_steps import OrderSteps, wait_until_ready
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
-from tests.samples import batch
-from tests.virtual_time import run
 
 NAME = "Round 2"
 PAUSES = PollPolicy(initial=0.01, maximum=0.02)
 
 
-def terms(source: str, *, timeout: float | None = 60.0) -> Terms:
-    return Terms(source, NAME, None, 5, time.time(), timeout)
+def spec(source: str, *, timeout: float | None = 60.0) -> OrderSpec:
+    return OrderSpec(source, NAME, None, 5, time.time(), timeout)
 
 
-def making_of(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> Making:
-    return Making(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
+def steps_of(
+    client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05
+) -> OrderSteps:
+    return OrderSteps(client.batches, wanted, settle_seconds=settle_seconds, pauses=PAUSES)
 
 
-async def made_by(making: Making) -> str:
-    while (copy_id := await making.make()) is None:
-        await making.duplicate()
+async def made_by(steps: OrderSteps) -> str:
+    while (copy_id := await steps.find_and_set_up()) is None:
+        await steps.duplicate()
     return copy_id
 
 
-async def make(client: ProlificClient, wanted: Terms, *, settle_seconds: float = 0.05) -> str:
-    return await made_by(making_of(client, wanted, settle_seconds=settle_seconds))
+async def make(client: ProlificClient, wanted: OrderSpec, *, settle_seconds: float = 0.05) -> str:
+    return await made_by(steps_of(client, wanted, settle_seconds=settle_seconds))
 
 
 def posts(sim: Simulator) -> list[str]:
@@ -59,7 +58,7 @@ def copies(sim: Simulator, *, but: Iterable[str]) -> list[str]:
 
 async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
-    made = await make(client, terms(source))
+    made = await make(client, spec(source))
     assert copies(sim, but=[source]) == [made]
     assert posts(sim) == ["duplicate", "setup"]
     copy = sim.batches[made]
@@ -68,7 +67,7 @@ async def test_it_duplicates_and_sets_up_once(sim: Simulator, client: ProlificCl
 
 async def test_it_polls_before_it_posts(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
-    await make(client, terms(source))
+    await make(client, spec(source))
     seen = [request.method for request in sim.requests]
     assert seen[: seen.index("POST")] == ["GET", "GET"]
     assert sim.requests[1].query == {"workspace_id": sim.workspace_id}
@@ -89,7 +88,7 @@ async def test_a_copy_that_is_there_is_taken_and_its_status_is_polled_first(
 ) -> None:
     source = sim.add_batch()
     there = sim.add_batch(NAME, status=status)
-    assert await make(client, terms(source)) == there
+    assert await make(client, spec(source)) == there
     assert posts(sim) == sent
 
 
@@ -98,7 +97,7 @@ async def test_the_source_itself_and_other_workspaces_are_no_copies(
 ) -> None:
     source = sim.add_batch(NAME)
     elsewhere = sim.add_batch(NAME, workspace_id=sim.add_workspace())
-    made = await make(client, terms(source))
+    made = await make(client, spec(source))
     assert copies(sim, but=[source, elsewhere]) == [made]
 
 
@@ -106,7 +105,7 @@ async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) 
     source = sim.add_batch()
     there = {sim.add_batch(NAME), sim.add_batch(NAME)}
     with pytest.raises(OutcomeUnknownError, match="duplicate may or may not have run") as caught:
-        await make(client, terms(source))
+        await make(client, spec(source))
     assert {batch.id for batch in caught.value.candidates} == there
     assert posts(sim) == []
 
@@ -120,7 +119,7 @@ async def test_an_odd_batch_is_passed_over(
 ) -> None:
     source = sim.add_batch(**(ODD if whose == "the source" else {}))
     other = sim.add_batch("Other", **ODD)
-    made = await make(client, terms(source))
+    made = await make(client, spec(source))
     assert copies(sim, but=[source, other]) == [made]
     assert posts(sim) == ["duplicate", "setup"]
 
@@ -128,7 +127,7 @@ async def test_an_odd_batch_is_passed_over(
 async def test_an_odd_batch_of_the_name_is_the_copy(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
     there = sim.add_batch(f" {NAME} ", **ODD)
-    assert await make(client, terms(source)) == there
+    assert await make(client, spec(source)) == there
     assert posts(sim) == ["setup"]
 
 
@@ -136,7 +135,7 @@ async def test_of_several_none_is_taken_odd_or_not(sim: Simulator, client: Proli
     source = sim.add_batch()
     there, odd = sim.add_batch(NAME), sim.add_batch(NAME, **ODD)
     with pytest.raises(OutcomeUnknownError) as caught:
-        await make(client, terms(source))
+        await make(client, spec(source))
     assert [batch.id for batch in caught.value.candidates] == [there]
     assert caught.value.unreadable == (odd,)
     assert posts(sim) == []
@@ -159,7 +158,7 @@ async def test_only_a_list_shows_that_there_is_no_copy(
     source = sim.add_batch()
     there = sim.add_batch(NAME)
     sim.inject("GET", "/batches", Fault(body=body), times=3)
-    assert await make(client, terms(source)) == there
+    assert await make(client, spec(source)) == there
     assert posts(sim) == ["setup"]
 
 
@@ -170,16 +169,16 @@ async def test_what_passes_is_survived(
     source = sim.add_batch()
     for route, times in (("/batches", 5), (f"/{source}", 5)):
         sim.inject("GET", route, Fault(at_first), times=times)
-    await make(client, terms(source))
+    await make(client, spec(source))
     assert len(copies(sim, but=[source])) == 1
 
 
 async def test_what_does_not_pass_is_raised(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(NotFoundError):
-        await make(client, terms("nowhere"))
+        await make(client, spec("nowhere"))
     source = sim.add_batch(dataset_status="PROCESSING")
     with pytest.raises(BadRequestError):
-        await make(client, terms(source))
+        await make(client, spec(source))
 
 
 async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_settled(
@@ -187,7 +186,7 @@ async def test_a_duplicate_that_failed_in_silence_is_sent_again_once_it_has_sett
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(502))
-    await make(client, terms(source), settle_seconds=0.3)
+    await make(client, spec(source), settle_seconds=0.3)
     first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
     assert second.at - first.at >= 0.3
     assert len(copies(sim, but=[source])) == 1
@@ -198,11 +197,11 @@ async def test_a_duplicate_that_shows_late_is_not_sent_again(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(504))
-    making = asyncio.create_task(make(client, terms(source), settle_seconds=60))
+    steps = asyncio.create_task(make(client, spec(source), settle_seconds=60))
     while posts(sim) != ["duplicate"]:
         await asyncio.sleep(0.01)
     late = sim.add_batch(NAME)
-    assert await making == late
+    assert await steps == late
     assert posts(sim) == ["duplicate", "setup"]
 
 
@@ -210,14 +209,14 @@ async def test_one_that_may_have_been_sent_by_a_dead_process_has_time_to_show(
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settle_seconds=60)
-    await later_life.duplicate()  # which an earlier life was about to send
-    making = asyncio.create_task(made_by(later_life))
+    later = steps_of(client, spec(source), settle_seconds=60)
+    await later.duplicate()  # which an earlier life was about to send
+    steps = asyncio.create_task(made_by(later))
     while len(sim.requests) < 6:
         await asyncio.sleep(0.01)
     assert posts(sim) == []
     late = sim.add_batch(NAME)
-    assert await making == late
+    assert await steps == late
     assert posts(sim) == ["setup"]
 
 
@@ -225,52 +224,12 @@ async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_s
     sim: Simulator, client: ProlificClient
 ) -> None:
     source = sim.add_batch()
-    later_life = making_of(client, terms(source), settle_seconds=0.2)
+    later = steps_of(client, spec(source), settle_seconds=0.2)
     began = time.monotonic()
-    await later_life.duplicate()
-    await made_by(later_life)
+    await later.duplicate()
+    await made_by(later)
     assert time.monotonic() - began >= 0.2
     assert posts(sim) == ["duplicate", "setup"]
-
-
-async def test_settling_begins_when_the_answer_is_lost(
-    sim: Simulator, client: ProlificClient
-) -> None:
-    source = sim.add_batch()
-    sim.inject("POST", "/duplicate", Fault(504, delay=0.4))
-    await make(client, terms(source), settle_seconds=0.3)
-    first, second = (seen for seen in sim.requests if seen.path.endswith("/duplicate"))
-    assert second.at - first.at >= 0.4 + 0.3
-
-
-def test_a_duplicate_is_sent_after_a_poll_that_began_when_all_had_settled() -> None:
-    began: list[float] = []
-
-    class Slow:
-        """A workspace whose list takes four seconds, and that shows no copy."""
-
-        _prefix = ""
-
-        def __init__(self) -> None:
-            self._search = self
-
-        async def source(self, batch_id: str) -> tuple[Batch, None]:
-            return source, None
-
-        async def named(self, source: Batch, name: str) -> dict[str, Batch]:
-            began.append(asyncio.get_running_loop().time())
-            await asyncio.sleep(4)
-            return {}
-
-    async def main() -> None:
-        fake: Any = Slow()
-        making = Making(fake, terms(source.id, timeout=None), settle_seconds=30)
-        await making.duplicate()  # of an earlier life
-        assert await making.make() is None
-
-    source = batch(batch_id="source")
-    run(main())
-    assert began[-1] >= began[0] + 30
 
 
 async def test_an_unsent_duplicate_needs_no_time_to_settle(
@@ -278,7 +237,7 @@ async def test_an_unsent_duplicate_needs_no_time_to_settle(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(429), times=4)  # as often as the client tries
-    await make(client, terms(source), settle_seconds=60)
+    await make(client, spec(source), settle_seconds=60)
     assert len(copies(sim, but=[source])) == 1
 
 
@@ -287,7 +246,7 @@ async def test_a_batch_that_is_listed_twice_is_one(sim: Simulator, client: Proli
     there = sim.add_batch(f"{NAME} ")
     shown = (await client.batches.get(there)).to_dict()
     sim.inject("GET", "/batches", Fault(body={"results": [shown, shown]}))
-    assert await make(client, terms(source)) == there
+    assert await make(client, spec(source)) == there
 
 
 async def test_a_refused_token_is_no_end(sim: Simulator, client: ProlificClient) -> None:
@@ -295,7 +254,7 @@ async def test_a_refused_token_is_no_end(sim: Simulator, client: ProlificClient)
     sim.inject("GET", f"/{source}", Fault(401), times=2)
     sim.inject("POST", "/duplicate", Fault(401))
     sim.inject("POST", "/setup", Fault(401))
-    await make(client, terms(source))
+    await make(client, spec(source))
     assert posts(sim) == ["duplicate"] * 2 + ["setup"] * 2
 
 
@@ -304,10 +263,10 @@ async def test_when_the_time_is_over_while_it_is_sent_there_may_be_a_copy(
 ) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(delay=60))
-    making = making_of(client, terms(source, timeout=0.2))
-    making._may_send = True
+    steps = steps_of(client, spec(source, timeout=0.2))
+    steps._copy.may_send = True
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.duplicate()
+        await steps.duplicate()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
     caught.value.__cause__ = None  # as others do to it
     assert isinstance(caught.value.failure, OutcomeUnknownError)
@@ -318,14 +277,14 @@ async def test_that_there_may_be_a_copy_is_told_whatever_fails_afterwards(
     sim: Simulator, client: ProlificClient, life: str
 ) -> None:
     source = sim.add_batch()
-    making = making_of(client, terms(source))
-    making._may_send = life == "the same"
+    steps = steps_of(client, spec(source))
+    steps._copy.may_send = life == "the same"
     sim.inject("POST", "/duplicate", Fault(504))
-    await making.duplicate()
+    await steps.duplicate()
     sim.inject("GET", "/batches", Fault(503), times=None)
-    making._terms = terms(source, timeout=0.2)
+    steps._spec = spec(source, timeout=0.2)
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.make()
+        await steps.find_and_set_up()
     assert isinstance(caught.value.__cause__, OutcomeUnknownError)
     caught.value.__cause__ = None  # as others do to it
     assert isinstance(caught.value.failure, OutcomeUnknownError)
@@ -337,7 +296,7 @@ async def test_a_setup_whose_answer_is_lost_is_looked_up(
     source = sim.add_batch()
     sim.inject("POST", "/setup", Fault(reset="after"))
     sim.inject("GET", "/status", Fault(403))  # the client itself cannot tell
-    await make(client, terms(source))
+    await make(client, spec(source))
     assert posts(sim) == ["duplicate", "setup"]
 
 
@@ -348,7 +307,7 @@ async def test_a_setup_of_a_dead_process_may_be_accepted_under_our_hands(
     there = sim.add_batch(NAME, status="PROCESSING")
     sim.inject("GET", "/status", Fault(body={"status": "UNINITIALISED"}))
     sim.inject("POST", "/setup", Fault(400))
-    assert await make(client, terms(source)) == there
+    assert await make(client, spec(source)) == there
     assert posts(sim) == ["setup"]
 
 
@@ -359,10 +318,10 @@ async def test_it_ends_when_the_time_is_over(
     source = sim.add_batch()
     there = sim.add_batch(NAME) if known else source
     sim.inject("GET", "/status" if known else "/batches", Fault(503), times=None)
-    making = making_of(client, terms(source, timeout=0.2))
-    making._copy_id, making._setup_may_be_sent = (there, True) if known else (None, False)
+    steps = steps_of(client, spec(source, timeout=0.2))
+    steps._copy_id, steps._may_be_set_up = (there, True) if known else (None, False)
     with pytest.raises(WaitTimeoutError) as caught:
-        await making.make()
+        await steps.find_and_set_up()
     assert caught.value.batch_id == there
     assert caught.value.elapsed >= 0.199  # the loop's clock has milliseconds
     assert posts(sim) == []
@@ -371,10 +330,10 @@ async def test_it_ends_when_the_time_is_over(
 async def test_after_its_time_nothing_is_sent(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
     await client.batches.get(source)  # with a connection at hand
-    late = Terms(source, NAME, None, None, time.time() - 60, 59.0)
-    making = making_of(client, late)
-    making._may_send = True
-    for late_step in (making.make, making.duplicate):
+    late = OrderSpec(source, NAME, None, None, time.time() - 60, 59.0)
+    steps = steps_of(client, late)
+    steps._copy.may_send = True
+    for late_step in (steps.find_and_set_up, steps.duplicate):
         with pytest.raises(WaitTimeoutError) as caught:
             await late_step()
         assert caught.value.__cause__ is None
@@ -385,15 +344,15 @@ async def test_a_closed_client_is_said(sim: Simulator, client: ProlificClient) -
     source = sim.add_batch()
     await client.close()
     with pytest.raises(ConfigurationError):
-        await make(client, terms(source))
+        await make(client, spec(source))
 
 
 def test_the_time_that_is_left() -> None:
-    assert terms("b", timeout=None).seconds_left() is None
-    assert 0 < (terms("b", timeout=60).seconds_left() or 0) <= 60
-    assert Terms("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
+    assert spec("b", timeout=None).seconds_left() is None
+    assert 0 < (spec("b", timeout=60).seconds_left() or 0) <= 60
+    assert OrderSpec("b", NAME, None, None, time.time() - 9, 5.0).seconds_left() == 0
     given: dict[str, Any] = {"dataset_id": None, "tasks_per_group": None}
-    assert Terms.checked("b", NAME, timeout=math.inf, **given).seconds_left() is None
+    assert OrderSpec.checked("b", NAME, timeout=math.inf, **given).seconds_left() is None
 
 
 async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
@@ -401,7 +360,9 @@ async def test_a_wait_outlasts_an_outage(sim: Simulator) -> None:
     sim.inject("GET", "/status", Fault(503), times=10)
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll, retry=QUICK_RETRY) as client:
-        assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
+        assert (
+            await wait_until_ready(client.batches, copy, spec("source"), pauses=PAUSES)
+        ).id == copy
 
 
 async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
@@ -410,13 +371,13 @@ async def test_a_wait_ends_with_its_order_s_time(sim: Simulator) -> None:
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll) as client:
         with pytest.raises(WaitTimeoutError):
-            await wait(client.batches, copy, terms("source", timeout=0.3))
+            await wait_until_ready(client.batches, copy, spec("source", timeout=0.3))
 
 
 async def test_a_wait_outlasts_a_refused_token(sim: Simulator, client: ProlificClient) -> None:
     copy = sim.add_batch(NAME, status="READY")
     sim.inject("GET", "/status", Fault(401), times=2)
-    assert (await wait(client.batches, copy, terms("source"), pauses=PAUSES)).id == copy
+    assert (await wait_until_ready(client.batches, copy, spec("source"), pauses=PAUSES)).id == copy
 
 
 async def test_a_token_that_stays_refused_is_the_end_at_last(
@@ -424,13 +385,13 @@ async def test_a_token_that_stays_refused_is_the_end_at_last(
 ) -> None:
     sim.inject("GET", "/status", Fault(401), times=None)
     with pytest.raises(WaitFailedError) as caught:
-        await wait(client.batches, "copy", terms("source", timeout=0))
+        await wait_until_ready(client.batches, "copy", spec("source", timeout=0))
     assert isinstance(caught.value.__cause__, AuthenticationError)
 
 
 async def test_a_wait_that_cannot_be_mended_ends(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(WaitFailedError) as caught:
-        await wait(client.batches, "nowhere", terms("source"))
+        await wait_until_ready(client.batches, "nowhere", spec("source"))
     assert isinstance(caught.value.__cause__, NotFoundError)
 
 
@@ -443,19 +404,21 @@ async def test_a_log_that_raises_ends_no_order(sim: Simulator) -> None:
     sim.inject("GET", "/status", Fault(403))
     poll = PollPolicy(initial=0.01, maximum=0.01, max_consecutive_failures=2)
     async with ProlificClient(sim.token, base_url=sim.url, poll=poll, retry=QUICK_RETRY) as client:
-        copy = await make(client, terms(source))
+        copy = await make(client, spec(source))
         sim.inject("GET", "/status", Fault(503), times=10)
-        assert (await wait(client.batches, copy, terms(source), pauses=PAUSES)).id == copy
+        assert (
+            await wait_until_ready(client.batches, copy, spec(source), pauses=PAUSES)
+        ).id == copy
     assert posts(sim) == ["duplicate"] * 2 + ["setup"]
 
 
 async def test_its_errors_name_the_whole_path_behind_a_gateway() -> None:
     async with ProlificClient("t", base_url="https://gateway.example/prolific") as client:
         batches = client.batches
-        making = Making(batches, terms("source", timeout=0.0), settle_seconds=30)
-        await making.duplicate()  # of an earlier life: it may have run
+        steps = OrderSteps(batches, spec("source", timeout=0.0), settle_seconds=30)
+        await steps.duplicate()  # of an earlier life: it may have run
         with pytest.raises(WaitTimeoutError) as caught:
-            await making.make()
+            await steps.find_and_set_up()
     cause = caught.value.__cause__
     assert isinstance(cause, OutcomeUnknownError)
     assert cause.path == "/prolific/api/v1/data-collection/batches/source/duplicate"

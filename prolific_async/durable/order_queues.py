@@ -1,4 +1,4 @@
-"""The queues of an application's orders: what is put into them, and what a worker has of them."""
+"""The DBOS queues of an application: new orders, and orders to resume."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from attrs import asdict
 from dbos import DBOSClient
 from dbos import error as dbos_error
 
+from prolific_async.durable.order_spec import NAME
 from prolific_async.durable.results import AT_ONCE
-from prolific_async.durable.terms import NAME
 
 if TYPE_CHECKING:
     from dbos import EnqueueOptions
 
     from prolific_async.durable.database import Database
-    from prolific_async.durable.terms import Terms
+    from prolific_async.durable.order_spec import OrderSpec
 
 
-class Queues:
-    """Gives orders, and gives them again.
+class OrderQueues:
+    """Enqueues orders, and resumes those that a worker has begun.
 
     Args:
-        database: Where they are kept.
+        database: The database of the orders.
         application: DBOS's name for the application.
         poll_every: Seconds between a worker's searches for orders.
 
@@ -35,12 +35,12 @@ class Queues:
         self._application = application
         self._poll_every = poll_every
         self._orders = f"{application}:orders"
-        # Of what was begun before. It has no rate: in the first queue, where DBOS would put it, a
-        # thousand waits would be resumed no faster than a thousand copies may be made.
+        # For orders that were begun before. It has no rate: in the first queue, where DBOS would
+        # put them, a thousand waits would be resumed no faster than a thousand copies may be made.
         self._resumed = f"{application}:resumed"
 
     async def register(self, rate: float | None) -> None:
-        """Make both queues; orders are begun at a rate a second, None for no limit."""
+        """Create both queues. New orders are begun at a rate per second, None for no limit."""
         limit = max(1, int(rate or 1))
         limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
         for queue, its_limiter in ((self._orders, limiter), (self._resumed, None)):
@@ -53,8 +53,8 @@ class Queues:
                 )
             )
 
-    async def give(self, workflow_id: str, terms: Terms) -> None:
-        """Record an order, unless it is there."""
+    async def enqueue(self, workflow_id: str, spec: OrderSpec) -> None:
+        """Record an order, unless it exists."""
         options: EnqueueOptions = {
             "workflow_name": NAME,
             "queue_name": self._orders,
@@ -63,15 +63,15 @@ class Queues:
         }
 
         def enqueue(client: DBOSClient) -> None:
-            # By default DBOS takes an order that exists for the same one, too, but with a warning
-            # when it was moved to another queue, as each is that a restart has resumed.
+            # By default DBOS accepts an id that exists, too, but warns if its workflow was moved to
+            # another queue, as every resumed order was.
             with suppress(dbos_error.DBOSWorkflowIDInUseError):
-                client.enqueue(options, **asdict(terms))
+                client.enqueue(options, **asdict(spec))
 
         await self._database.call(enqueue)
 
     async def begun_by(self, executor_id: str) -> list[str]:
-        """Return the ids of a worker's orders that have no end."""
+        """Return the ids of the orders that a worker has begun and not ended."""
         begun = await self._database.call(
             lambda client: client.list_workflows(
                 name=NAME,
@@ -85,7 +85,7 @@ class Queues:
         return [workflow.workflow_id for workflow in begun]
 
     async def resume(self, ids: list[str]) -> None:
-        """Give orders again that were begun."""
+        """Enqueue orders again that were begun."""
         for start in range(0, len(ids), AT_ONCE):
             await self._database.call(
                 partial(

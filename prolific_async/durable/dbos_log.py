@@ -1,4 +1,4 @@
-"""What of DBOS's log a worker keeps from the reader."""
+"""DBOS's log while a worker runs: fewer warnings, and no handler that can end DBOS's threads."""
 
 from __future__ import annotations
 
@@ -12,38 +12,37 @@ from typing import TYPE_CHECKING
 
 import dbos
 
-from prolific_async._logging import report
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from prolific_async.durable.work import Work
+    from prolific_async.durable.running_orders import RunningOrders
 
 _ONCE_IN = 60.0  # seconds
 _OUTAGE = re.compile("OperationalError|connection")
-_DBOS = str(Path(dbos.__file__).parent)  # applications log by DBOS's logger, too
+_DBOS = str(Path(dbos.__file__).parent)  # applications use DBOS's logger, too
+_STDERR = logging.Handler()  # whose ``handleError`` prints what is being handled
 
 
 class QuietDBOS(logging.Filter):
-    """Drops DBOS's warning of each workflow that stops to go on later, and repeats of outages.
+    """Drops DBOS's warnings of orders that are stopped on purpose, and repeats of outages.
 
-    In an outage each of DBOS's threads warns at each search for work.
+    In an outage each of DBOS's threads warns whenever it looks for work.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, orders: RunningOrders) -> None:
         super().__init__()
-        self._work = work
+        self._orders = orders
         self._shown: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is shown."""
+        """Tell whether to show a record."""
         try:
             message = record.getMessage()
-        except Exception:  # noqa: BLE001 - the handlers report it, and its caller goes on
+        except Exception:  # noqa: BLE001 - the handlers report it
             return True
         if message.startswith("Asyncio task cancelled"):
-            # DBOS logs it in the task that was cancelled; an application's own are left alone.
-            return not self._work.is_its(asyncio.current_task())
+            # Logged in the task that was cancelled; the application's own workflows are shown.
+            return not self._orders.runs_in(asyncio.current_task())
         if not record.pathname.startswith(_DBOS) or not _OUTAGE.search(message):
             return True
         line = record.pathname, record.lineno
@@ -55,10 +54,10 @@ class QuietDBOS(logging.Filter):
 
 
 @contextmanager
-def quiet_dbos(work: Work) -> Iterator[None]:
-    """Filter DBOS's log while a worker runs, and let no handler of it end a thread of DBOS's."""
+def quiet_dbos(orders: RunningOrders) -> Iterator[None]:
+    """Filter DBOS's log, and keep what its handlers raise from DBOS's threads."""
     logger = logging.getLogger("dbos")
-    wanted = QuietDBOS(work)
+    wanted = QuietDBOS(orders)
     logger.addFilter(wanted)
     vars(logger)["handle"] = _safely(logger.handle)
     try:
@@ -74,7 +73,7 @@ def _safely(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging.Lo
             handle(record)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - DBOS logs in threads that nothing starts again
-            report()
+        except BaseException:  # noqa: BLE001 - nothing restarts the threads in which DBOS logs
+            _STDERR.handleError(record)
 
     return safely

@@ -1,7 +1,7 @@
-"""Functions in daemon threads.
+"""Calls in daemon threads.
 
-Not in the loop's own pool, which belongs to the application, nor in another pool: Python does not
-exit before a pool's threads have ended, and a database that hangs may hold one for ever.
+The loop's default pool belongs to the application. Python does not exit before the threads of any
+pool have ended, and a database that hangs may hold one for ever.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ T = TypeVar("T")
 def in_thread(
     function: Callable[[], T], *, ended: Callable[[], None] = lambda: None
 ) -> asyncio.Future[T]:
-    """Return what a function returns or raises, run in a thread of its own.
+    """Run a function in a thread of its own; return a future of its outcome.
 
     Args:
-        function: What to run. It runs on when the future is cancelled.
-        ended: Called in the loop when the thread has ended.
+        function: It runs on if the future is cancelled.
+        ended: Called in the loop when the function has ended.
 
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
-    # Whoever has given it up does not ask for its exception.
+    # Retrieves the exception, or asyncio would log it if nobody awaits the future any more.
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def settle(setter: Callable[[Any], None], outcome: object) -> None:
@@ -41,7 +41,7 @@ def in_thread(
     def run() -> None:
         try:
             outcome = partial(settle, future.set_result, function())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the loop
+        except BaseException as error:  # noqa: BLE001 - raised in the loop
             outcome = partial(settle, future.set_exception, error)
         with suppress(RuntimeError):  # the loop has closed
             loop.call_soon_threadsafe(outcome)

@@ -1,4 +1,4 @@
-"""Outages of the database, in a worker: its orders stop, and are picked up when it is back."""
+"""Orders of a worker that an outage of the database has stopped, resumed when it is over."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from dbos import DBOS
 from dbos import error as dbos_error
 from sqlalchemy.exc import SQLAlchemyError
 
-from prolific_async._logging import log as _log
 from prolific_async.durable.database import is_outage
-from prolific_async.durable.terms import is_order
+from prolific_async.durable.order_spec import is_order
 from prolific_async.errors import ProlificError
+from prolific_async.extensions import log as _log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from prolific_async.durable.queues import Queues
+    from prolific_async.durable.order_queues import OrderQueues
 
 _OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update_workflow_outcome")
-"""What DBOS asks of the database in the course of a workflow."""
+"""Methods of DBOS's database that a workflow calls."""
 
 
-class Orders:
-    """The orders of this process that an outage may have stopped.
+class StoppedOrders:
+    """Stops the orders of this process in an outage of the database, and resumes them later.
 
-    DBOS has no setting for what its database does in an outage, so that it is changed here; the
-    tests name each thing of DBOS that is leant on. DBOS tells a socket's lost connection from a
-    failed statement by no means each time, and takes that for what the step or the workflow has
-    raised. Or it repeats a call until there is a database, and holds a thread for up to 90 seconds
-    each time.
+    DBOS has no setting for outages, so methods of its database are replaced;
+    tests/durable/test_assumptions.py names all that this relies on. By itself DBOS would take some
+    lost connections for failures of a step or a workflow, and in other cases repeat the call until
+    there is a database, and hold a thread for up to 90 seconds each time.
     """
 
     def __init__(self) -> None:
@@ -39,40 +38,45 @@ class Orders:
         self._may_have_taken = False
 
     def watch(self, database: Any) -> None:
-        """Change DBOS's database so that outages stop orders, and those stopped are known."""
+        """Replace methods of DBOS's database, so that outages stop orders and are noticed."""
         database._retry_connection_errors = _ForTheApplication()  # noqa: SLF001 - see the class
         for method in _OF_WORKFLOWS:
-            setattr(database, method, self._of_a_workflow(getattr(database, method)))
+            setattr(database, method, self._stopping(getattr(database, method)))
         database.start_queued_workflows = self._taking(database.start_queued_workflows)
         database.get_workflow_status = self._beginning(database.get_workflow_status)
 
-    def idle(self, at_work: set[str]) -> set[str]:
-        """Return the orders that may have stopped and are not among those at work."""
-        return self._stopped - at_work
+    def idle(self, running: set[str]) -> set[str]:
+        """Return the orders that may have stopped and are not running."""
+        return self._stopped - running
 
-    async def pick_up(
-        self, queues: Queues, executor_id: str, at_work: Callable[[], set[str]], *, every: float
+    async def keep_resuming(
+        self,
+        queues: OrderQueues,
+        executor_id: str,
+        running: Callable[[], set[str]],
+        *,
+        every: float,
     ) -> None:
-        """Give orders again that have stopped, until cancelled; reads nothing unless some have.
+        """Resume orders that have stopped, until cancelled; without any, nothing is read.
 
         Args:
-            queues: Of the application.
+            queues: The application's.
             executor_id: The worker's.
-            at_work: Returns the ids of the workflows that run in this process.
-            every: Seconds between checks. What two of them find idle has stopped: one that is
-                begun in the moment of an outage is not at work yet.
+            running: Returns the ids of the workflows that run in this process.
+            every: Seconds between checks. An order has stopped if two of them find it idle: one
+                that was taken during an outage may not have begun at the first.
 
         """
         idle: set[str] = set()
         while True:
             await asyncio.sleep(every)
             try:
-                await self._know_all(queues, executor_id)
-                now_idle = self.idle(at_work())
+                await self._find_taken(queues, executor_id)
+                now_idle = self.idle(running())
                 stopped = idle & now_idle
                 if stopped:
-                    await self._give_again(stopped, queues, executor_id)
-            except Exception as error:  # noqa: BLE001 - without it, orders are stranded for ever
+                    await self._resume(stopped, queues, executor_id)
+            except Exception as error:  # noqa: BLE001 - or orders would be stranded for ever
                 _log.warning(
                     "%s; orders that have stopped are searched for later",
                     error,
@@ -81,20 +85,20 @@ class Orders:
             else:
                 idle = now_idle - stopped
 
-    async def _know_all(self, queues: Queues, executor_id: str) -> None:
-        """Learn which orders were taken, if an answer that says so was lost."""
+    async def _find_taken(self, queues: OrderQueues, executor_id: str) -> None:
+        """Read which orders were taken, if a response that said so was lost."""
         if not self._may_have_taken:
             return
-        self._may_have_taken = False  # before it asks: another one may be lost meanwhile
+        self._may_have_taken = False  # before the query: another response may be lost meanwhile
         try:
             self._stopped.update(await queues.begun_by(executor_id))
         except BaseException:
             self._may_have_taken = True
             raise
 
-    async def _give_again(self, stopped: set[str], queues: Queues, executor_id: str) -> None:
-        # Before they are in the queue again, of which this worker may take one at once. What has
-        # ended meanwhile is nobody's.
+    async def _resume(self, stopped: set[str], queues: OrderQueues, executor_id: str) -> None:
+        # Removed before they are enqueued, since this worker may take and stop one again at once.
+        # Those that have ended meanwhile are removed for good.
         self._stopped -= stopped
         try:
             begun = sorted(stopped.intersection(await queues.begun_by(executor_id)))
@@ -105,16 +109,18 @@ class Orders:
         if begun:
             _log.warning("an outage of the database had stopped %d orders", len(begun))
 
-    def _of_a_workflow(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _stopping(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap a method that workflows call, so that an outage stops an order."""
+
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             workflow_id: str | None = DBOS.workflow_id
             if workflow_id is None or not is_order(workflow_id):
                 return method(*args, **kwargs)
             try:
-                answer = method(*args, **kwargs)
+                result = method(*args, **kwargs)
             except dbos_error.DBOSWorkflowConflictIDError:
-                self._stopped.discard(workflow_id)  # another worker's
+                self._stopped.discard(workflow_id)  # another worker has it
                 raise
             except SQLAlchemyError as error:
                 if not is_outage(error):
@@ -123,12 +129,14 @@ class Orders:
                 _log.info("%s is left until the database is back", workflow_id)
                 raise asyncio.CancelledError from error
             if method.__name__ == "update_workflow_outcome":
-                self._stopped.discard(workflow_id)  # it has ended, or is another worker's
-            return answer
+                self._stopped.discard(workflow_id)  # it has ended, or another worker has it
+            return result
 
         return call
 
     def _taking(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the method that takes orders out of the queue, to notice lost responses."""
+
         @functools.wraps(method)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
@@ -140,12 +148,14 @@ class Orders:
         return call
 
     def _beginning(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the method that reads a workflow to begin it, to notice orders not begun."""
+
         @functools.wraps(method)
         def call(workflow_id: str, *args: Any, **kwargs: Any) -> Any:
             try:
                 return method(workflow_id, *args, **kwargs)
             except SQLAlchemyError:
-                if is_order(workflow_id):  # one that was taken, and is not begun now
+                if is_order(workflow_id):
                     self._stopped.add(workflow_id)
                 raise
 

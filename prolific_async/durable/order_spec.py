@@ -1,0 +1,129 @@
+"""The content of an order, checked before it is recorded, and the id of its workflow."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote
+
+from attrs import frozen
+
+from prolific_async.extensions import arguments
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prolific_async.models import Batch
+
+NAME = "prolific_async.order"
+"""Name of the workflow; the ids of all orders begin with it."""
+
+MAX_BYTES = 1024
+"""Of each part of an order's id, in UTF-8: PostgreSQL indexes 2,700 bytes together."""
+
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
+
+
+@frozen
+class OrderSpec:
+    """What an order asks for, as DBOS keeps it.
+
+    Attributes:
+        source_id: The batch to copy.
+        name: Name of the copy, unique in its workspace.
+        dataset_id: As for ``setup``.
+        tasks_per_group: As for ``setup``.
+        began: When it was ordered, in seconds since 1970.
+        timeout: Seconds from then on that everything may take, None for no limit.
+
+    """
+
+    source_id: str
+    name: str
+    dataset_id: str | None
+    tasks_per_group: int | None
+    began: float
+    timeout: float | None
+
+    @classmethod
+    def checked(
+        cls,
+        batch: Batch | str | UUID,
+        name: str,
+        *,
+        dataset_id: str | UUID | None,
+        tasks_per_group: int | None,
+        timeout: float | None,
+    ) -> Self:
+        """Return an order that begins now.
+
+        Raises:
+            ValueError: An argument is invalid.
+
+        """
+        seconds = arguments.timeout(timeout)
+        return cls(
+            source_id=checked_source_id(batch),
+            name=checked_name(name),
+            dataset_id=arguments.optional_identifier(dataset_id),
+            tasks_per_group=arguments.tasks_per_group(tasks_per_group),
+            began=time.time(),
+            timeout=None if seconds == math.inf else seconds,
+        )
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds that are left, 0 when there are none, None for no limit."""
+        if self.timeout is None:
+            return None
+        return max(0.0, self.began + self.timeout - time.time())
+
+
+def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
+    """Return the id of an order's workflow.
+
+    Raises:
+        ValueError: An argument is invalid.
+
+    """
+    # Quoted, so that no colon of the source's id ends it.
+    source = quote(checked_source_id(batch), safe="")
+    return f"{NAME}:{application}:{source}:{checked_name(name)}"
+
+
+def is_order(workflow_id: str) -> bool:
+    """Tell an order's workflow from the application's own ones."""
+    return workflow_id.startswith(f"{NAME}:")
+
+
+def checked_source_id(batch: Batch | str | UUID) -> str:
+    """Return the id of the batch to copy."""
+    source_id = arguments.batch_id(batch)
+    _check_size("a batch's id", source_id, quote(source_id, safe=""))
+    return source_id
+
+
+def checked_name(name: object) -> str:
+    """Return a name without the space around it, which a service may drop."""
+    return _storable("name", arguments.unique_name(name))
+
+
+def checked_executor_id(executor_id: object) -> str:
+    """Return the name of a worker's process."""
+    if not isinstance(executor_id, str) or not executor_id:
+        raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+    return _storable("executor_id", executor_id)
+
+
+def _storable(argument: str, text: str) -> str:
+    """Return a text that the database can hold and index."""
+    if _UNSTORABLE.search(text):
+        raise ValueError(f"{argument} must hold no NUL and no half surrogate pair: {text!r:.60}")
+    _check_size(argument, text, text)
+    return text
+
+
+def _check_size(argument: str, text: str, indexed: str) -> None:
+    if len(indexed.encode()) > MAX_BYTES:
+        raise ValueError(f"{argument} must have at most {MAX_BYTES} bytes of UTF-8: {text[:40]!r}…")

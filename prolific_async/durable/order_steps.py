@@ -1,0 +1,195 @@
+"""The steps of one order: find its copy or duplicate the batch, set the copy up, await READY.
+
+Each can be begun again at any point. Nothing here depends on DBOS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prolific_async.errors import (
+    AuthenticationError,
+    BadRequestError,
+    OutcomeUnknownError,
+    ProlificError,
+    WaitFailedError,
+    WaitTimeoutError,
+)
+from prolific_async.extensions import log as _log
+from prolific_async.extensions import may_poll_again, named_copy
+from prolific_async.models import BatchStatus
+from prolific_async.policies import PollPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prolific_async.batches import Batches
+    from prolific_async.durable.order_spec import OrderSpec
+    from prolific_async.models import Batch
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Tell whether an order survives a failure.
+
+    A refused token is among these: it is the worker's fault, and not the order's.
+    """
+    return isinstance(error, AuthenticationError) or (
+        isinstance(error, ProlificError) and may_poll_again(error)
+    )
+
+
+async def wait_until_ready(
+    batches: Batches,
+    copy_id: str,
+    spec: OrderSpec,
+    *,
+    pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+) -> Batch:
+    """Return an order's copy once it is READY; outages are survived for the order's whole time.
+
+    Raises:
+        WaitError: As in ``Batches.wait_until_ready``.
+
+    """
+    while True:
+        left = spec.seconds_left()
+        try:
+            return await batches.wait_until_ready(copy_id, timeout=left)
+        except WaitFailedError as error:
+            if not may_pass(error.failure) or left == 0:
+                raise
+            _log.warning("%s; it is polled again", error)
+        left = spec.seconds_left()
+        await asyncio.sleep(pauses.maximum if left is None else min(pauses.maximum, left))
+
+
+class OrderSteps:
+    """Brings about the one copy of an order, set up; finds what was done before.
+
+    ``find_and_set_up`` and ``duplicate`` take turns. The caller records the outcome of the first
+    before it calls the second, so that it knows after a crash that a duplicate may have been sent.
+    It then calls ``duplicate`` of a new instance, which sends nothing but lets time pass.
+
+    Args:
+        batches: The client's.
+        spec: The order.
+        settle_seconds: Seconds in which a duplicate that may have been sent must show in the list,
+            from when its response was lost or its sender was found dead.
+        pauses: The gaps between tries, and between searches for a copy that may still appear.
+
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        spec: OrderSpec,
+        *,
+        settle_seconds: float,
+        pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        self._batches = batches
+        self._spec = spec
+        self._copy = named_copy(batches, spec.source_id, spec.name, settle_seconds=settle_seconds)
+        self._pauses = pauses
+        self._gap = pauses.initial
+        self._tries = 0
+        self._failure: ProlificError | None = None
+        self._copy_id: str | None = None
+        self._may_be_set_up = False
+
+    async def find_and_set_up(self) -> str | None:
+        """Return the copy's id once its setup was accepted; None if a duplicate is to be sent.
+
+        Failures that may pass are survived until the order's time is over.
+
+        Raises:
+            OutcomeUnknownError: More than one batch bears the name; they are the candidates.
+            WaitTimeoutError: The order's time is over; ``batch_id`` is the source's if no copy
+                is known, and ``failure`` an OutcomeUnknownError if there may be one.
+            ProlificError: The service refuses.
+
+        """
+        async with self._time_limit():
+            while True:
+                self._tries += 1
+                try:
+                    if self._copy_id is None:
+                        self._copy_id = await self._copy.find()
+                        self._may_be_set_up = self._copy_id is not None
+                    if self._copy.may_send:
+                        return None
+                    if self._copy_id is not None and await self._set_up(self._copy_id):
+                        return self._copy_id
+                except ProlificError as error:
+                    self._survive(error)
+                await self._pause()
+
+    async def duplicate(self) -> None:
+        """Send the duplicate, unless it was another process that was about to send it.
+
+        Raises:
+            WaitTimeoutError: As ``find_and_set_up``.
+            ProlificError: The service refuses.
+
+        """
+        if not self._copy.may_send:
+            self._copy.may_be_sent()
+            return
+        async with self._time_limit():
+            try:
+                self._copy_id = await self._copy.send()
+            except ProlificError as error:
+                self._survive(error)
+                await self._pause()
+            else:
+                if self._copy_id is None:
+                    _log.warning("%s; it is searched for", self._copy.lost)
+
+    @asynccontextmanager
+    async def _time_limit(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._spec.seconds_left()):
+                await asyncio.sleep(0)  # raises if the time is over, before anything is begun
+                yield
+        except TimeoutError:
+            elapsed = time.time() - self._spec.began
+            batch_id = self._copy_id or self._spec.source_id
+            failure = self._copy.lost or self._failure
+            raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
+
+    def _survive(self, error: ProlificError) -> None:
+        if not may_pass(error):
+            raise error
+        self._failure = error
+        _log.warning("%r of %s: %s", self._spec.name, self._spec.source_id, error)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._gap)
+        self._gap = self._pauses.following(self._gap)
+
+    async def _set_up(self, copy_id: str) -> bool:
+        """Send the setup unless the status shows that one was accepted; tell whether one was."""
+        if self._may_be_set_up and await self._is_set_up(copy_id):
+            return True
+        is_repeat, self._may_be_set_up = self._may_be_set_up, True
+        spec = self._spec
+        try:
+            await self._batches.setup(
+                copy_id, dataset_id=spec.dataset_id, tasks_per_group=spec.tasks_per_group
+            )
+        except OutcomeUnknownError as error:
+            _log.warning("%s; its status is polled", error)
+            return False
+        except BadRequestError:
+            # The service has accepted an earlier setup since its status was read.
+            if not (is_repeat and await self._is_set_up(copy_id)):
+                raise
+        return True
+
+    async def _is_set_up(self, copy_id: str) -> bool:
+        # ERROR counts: the setup was accepted, and the wait will raise.
+        status = await self._batches.get_status(copy_id)
+        return status not in (None, BatchStatus.UNINITIALISED)

@@ -1,0 +1,134 @@
+"""The orders that run in this process, between DBOS's event loop and the client's."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dbos import DBOS
+
+from prolific_async.durable.order_steps import OrderSteps, wait_until_ready
+from prolific_async.errors import ConfigurationError, ProlificError
+from prolific_async.extensions import log as _log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from prolific_async.batches import Batches
+    from prolific_async.durable.order_spec import OrderSpec
+
+T = TypeVar("T")
+
+
+class RunningOrders:
+    """Runs this process's share of the queue; there is at most one instance.
+
+    DBOS runs workflows in a loop and a thread of its own, since its calls replace the default
+    executor of their loop. The calls of the service run in the client's loop, in which this
+    instance is made.
+
+    Args:
+        batches: The client's, which all workflows share.
+        settle_seconds: As for ``OrderSteps``.
+
+    Attributes:
+        left: Ids of orders left for the next start of a worker, since the client is closed.
+
+    """
+
+    def __init__(self, batches: Batches, settle_seconds: float) -> None:
+        self._batches = batches
+        self._settle_seconds = settle_seconds
+        self._client_loop = asyncio.get_running_loop()
+        self._dbos_loop: asyncio.AbstractEventLoop | None = None
+        self._workflows: set[asyncio.Task[Any]] = set()  # in DBOS's loop
+        self._calls: set[asyncio.Task[Any]] = set()  # theirs, in the client's loop
+        self._is_ending = False
+        self.left: set[str] = set()
+
+    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Tell whether a task runs an order."""
+        return task in self._workflows
+
+    async def end(self) -> None:
+        """Stop every workflow where it is, without an outcome, so that it can be resumed."""
+        self._is_ending = True
+        loop = self._dbos_loop
+        if loop is not None and loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._stop(), loop))
+        while self._calls:
+            await asyncio.wait(self._calls)
+
+    async def run(self, spec: OrderSpec) -> dict[str, Any]:
+        """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it.
+
+        DBOS calls this in its loop.
+        """
+        steps = OrderSteps(self._batches, spec, settle_seconds=self._settle_seconds)
+
+        async def find_and_set_up() -> str | None:
+            with self._left_if_closed():
+                return await self._in_client_loop(steps.find_and_set_up)
+
+        self._add_workflow(_current_task())
+        with self._left_if_closed():
+            # Recorded before each duplicate, in a transaction that fails if the order was moved to
+            # another worker or cancelled, so that only the worker that has the order sends one.
+            step = partial(DBOS.run_step_async, {"name": "find_and_set_up"}, find_and_set_up)
+            while (copy_id := await step()) is None:
+                await self._in_client_loop(steps.duplicate)
+            # Not a step: its outcome is the workflow's, which is written anyway.
+            wait = partial(wait_until_ready, self._batches, copy_id, spec)
+            return (await self._in_client_loop(wait)).to_dict()
+
+    async def _in_client_loop(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the outcome of a call that is made in the client's loop."""
+
+        async def run() -> T:
+            task = _current_task()
+            self._calls.add(task)
+            task.add_done_callback(self._discard_call)
+            return await call()
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), self._client_loop))
+
+    def _discard_call(self, task: asyncio.Task[Any]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would log it once the workflow is cancelled
+
+    def _add_workflow(self, task: asyncio.Task[Any]) -> None:
+        self._dbos_loop = asyncio.get_running_loop()
+        # If the order was moved to another worker, DBOS goes on in this task to await its result.
+        self._workflows.add(task)
+        task.add_done_callback(self._workflows.discard)
+        if self._is_ending:
+            raise asyncio.CancelledError
+
+    async def _stop(self) -> None:
+        workflows = set(self._workflows)
+        for workflow in workflows:
+            workflow.cancel()
+        if workflows:
+            await asyncio.wait(workflows)
+
+    @contextmanager
+    def _left_if_closed(self) -> Iterator[None]:
+        """Cancel the workflow if the client is closed: DBOS records no outcome then."""
+        try:
+            yield
+        except ProlificError as error:
+            failure = error.failure
+            if isinstance(error, ConfigurationError) or isinstance(failure, ConfigurationError):
+                _log.error("%s; the work is left for the next start of a worker", error)
+                self.left.add(str(DBOS.workflow_id))
+                raise asyncio.CancelledError from error
+            raise
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - called by coroutines
+    return task

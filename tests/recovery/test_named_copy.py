@@ -1,0 +1,189 @@
+"""The one copy under a unique name: when a duplicate may be sent, and when it may be sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import define, field
+
+from prolific_async import ConnectError, Copies, OutcomeUnknownError
+from prolific_async._recovery.named_copy import NamedCopy
+from tests.recovery.failures import DUPLICATE, LOST, UNRUN, UNSENT, each
+from tests.samples import batch
+from tests.virtual_time import run
+
+if TYPE_CHECKING:
+    from prolific_async import Batch, ProlificError
+
+COPY = batch(batch_id="copy", name="Round 2")
+OTHER = batch(batch_id="other", name="Round 2")
+UNKNOWN = OutcomeUnknownError("POST", DUPLICATE.path, failure=LOST)
+SETTLE = 30.0
+
+
+@define
+class Workspace:
+    """A workspace that is searched and duplicated in by a script.
+
+    Attributes:
+        copies: What searches find.
+        failure: What duplicates raise; None if they return the copy.
+        search_fails: What searches raise, if they fail.
+        search_takes: Seconds of a search.
+        send_takes: Seconds of a duplicate.
+        searched: When each search began.
+
+    """
+
+    copies: Copies = field(factory=Copies)
+    failure: ProlificError | None = None
+    search_fails: ProlificError | None = None
+    search_takes: float = 0.0
+    send_takes: float = 0.0
+    searched: list[float] = field(factory=list)
+
+    async def find_copies(self, batch: str, /, *, name: str) -> Copies:
+        assert (batch, name) == ("source", "Round 2")
+        self.searched.append(now())
+        await asyncio.sleep(self.search_takes)
+        if self.search_fails is not None:
+            raise self.search_fails
+        return self.copies
+
+    async def duplicate(self, batch: str, /, *, name: str) -> Batch:
+        assert (batch, name) == ("source", "Round 2")
+        await asyncio.sleep(self.send_takes)
+        if self.failure is not None:
+            raise self.failure
+        return COPY
+
+    def copy(self) -> NamedCopy:
+        return NamedCopy(self, "source", "Round 2", path=DUPLICATE.path, settle_seconds=SETTLE)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def seconds_until_it_may_be_sent(copy: NamedCopy) -> float:
+    began = now()
+    while await copy.find() is None and not copy.may_send:
+        await asyncio.sleep(1)
+    return now() - began
+
+
+def test_it_is_sent_once_a_search_has_found_none() -> None:
+    async def main() -> None:
+        copy = Workspace().copy()
+        assert not copy.may_send
+        assert await copy.find() is None
+        assert copy.may_send
+        assert await copy.send() == "copy"
+        assert (copy.may_send, copy.lost) == (False, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("copies", [Copies((COPY,)), Copies(unreadable=("copy",))], ids=str)
+def test_a_batch_of_the_name_is_the_copy(copies: Copies) -> None:
+    async def main() -> None:
+        copy = Workspace(copies).copy()
+        copy.may_be_sent()
+        assert await copy.find() == "copy"
+        assert (copy.may_send, copy.lost) == (False, None)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "copies", [Copies((COPY, OTHER)), Copies((COPY,), ("other",)), Copies((), ("copy", "other"))]
+)
+def test_of_several_none_is_the_copy(copies: Copies) -> None:
+    async def main() -> None:
+        copy = Workspace(copies).copy()
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await copy.find()
+        assert (caught.value.candidates, caught.value.unreadable) == (
+            copies.batches,
+            copies.unreadable,
+        )
+        assert (caught.value.method, caught.value.path) == ("POST", DUPLICATE.path)
+        assert not copy.may_send
+
+    run(main())
+
+
+def test_a_lost_duplicate_settles_from_when_its_response_was_lost() -> None:
+    async def main() -> None:
+        copy = Workspace(failure=UNKNOWN, send_takes=7).copy()
+        await copy.find()
+        assert await copy.send() is None
+        assert copy.lost is UNKNOWN
+        assert await seconds_until_it_may_be_sent(copy) == SETTLE
+
+    run(main())
+
+
+def test_the_search_before_another_duplicate_begins_when_all_has_settled() -> None:
+    async def main() -> None:
+        workspace = Workspace(search_takes=4)
+        copy = workspace.copy()
+        copy.may_be_sent()
+        began = now()
+        await seconds_until_it_may_be_sent(copy)
+        assert workspace.searched[-2] < began + SETTLE <= workspace.searched[-1]
+
+    run(main())
+
+
+def test_a_duplicate_of_somebody_else_settles_too() -> None:
+    async def main() -> None:
+        copy = Workspace().copy()
+        await copy.find()
+        copy.may_be_sent()
+        assert not copy.may_send
+        assert isinstance(copy.lost, OutcomeUnknownError)
+        assert await seconds_until_it_may_be_sent(copy) == SETTLE
+
+    run(main())
+
+
+@each(UNRUN)
+def test_a_duplicate_that_did_not_run_needs_no_time(failure: ProlificError) -> None:
+    async def main() -> None:
+        copy = Workspace(failure=failure).copy()
+        await copy.find()
+        with pytest.raises(type(failure)):
+            await copy.send()
+        assert copy.lost is None
+        assert await seconds_until_it_may_be_sent(copy) == 0
+
+    run(main())
+
+
+def test_a_cancelled_duplicate_may_have_run() -> None:
+    async def main() -> None:
+        copy = Workspace(send_takes=60).copy()
+        await copy.find()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await copy.send()
+        assert isinstance(copy.lost, OutcomeUnknownError)
+        assert await seconds_until_it_may_be_sent(copy) == SETTLE
+
+    run(main())
+
+
+def test_a_search_that_fails_allows_nothing() -> None:
+    async def main() -> None:
+        workspace = Workspace()
+        copy = workspace.copy()
+        await copy.find()
+        workspace.search_fails = UNSENT
+        with pytest.raises(ConnectError):
+            await copy.find()
+        assert not copy.may_send
+
+    run(main())
