@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import Context, copy_context
@@ -16,9 +17,12 @@ from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
+from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.poll_history import PollHistory
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
-from prolific_async._polling.waits import ObservedWait, Waits
+from prolific_async._polling.waits import Waits
+from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch
 from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.pending_duplicates import PendingDuplicates
@@ -53,7 +57,6 @@ class Batches:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._request_timeout = transport.request_timeout
-        self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
@@ -62,8 +65,9 @@ class Batches:
         self._duplicator = Duplicator(
             self._api, self._search, self._pending, retry=retry, sleep=transport.pause
         )
-        self._source = StatusSource(self._api, retry)
-        self._waits = Waits(self._source, few, transport.polls_at_once)
+        self._workspaces = Workspaces()
+        source = StatusSource(self._api, self._workspaces, retry)
+        self._waits = Waits(source, self._workspaces, few=few, at_once=transport.polls_at_once)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -355,7 +359,7 @@ class Batches:
         await self._waits.close(reason)
 
     def _bind(self, batch: Batch) -> Batch:
-        self._source.learn(batch.id, batch.workspace_id)
+        self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
     def _bind_outcome(self, wait: Wait) -> None:
@@ -445,17 +449,17 @@ class Batches:
         now: float | None = None,
     ) -> Wait:
         policy, limit = rules
+        now = asyncio.get_running_loop().time() if now is None else now
         observe = self._waits.observe
-        new = Wait if observe is None else partial(ObservedWait, observe(batch_id))
-        return new(
-            batch_id,
-            poll=policy,
-            retry=self._retry,
-            prefix=self._prefix,
+        observer = None if observe is None else observe(batch_id)
+        made_at = self._pending.given_at(batch_id)
+        return Wait(
+            key=batch_id,
             workspace_id=workspace_id,
-            timeout=limit,
-            request_timeout=self._request_timeout,
-            now=asyncio.get_running_loop().time() if now is None else now,
-            made_at=self._pending.given_at(batch_id),
-            on_event=on_event,
+            started=now,
+            time=Deadline.after(now, limit, self._request_timeout),
+            history=PollHistory(batch_id, on_event, observer),
+            policy=policy,
+            retry=self._retry,
+            found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
         )

@@ -1,11 +1,7 @@
-"""Polls at many keys for many waiters, with as few polls as they need.
+"""Poller: makes the polls that the scheduler asks for, and tells the waits what they show.
 
-It knows neither HTTP nor batches. A *waiter* says when it wants a poll of its key; all waiters of
-one key share an *target*, whose polls they all see. Targets that belong together form a *group*,
-which can be polled as a group.
-
-No waiter has a task: the schedule starts the polls, each of which is a task for as long as it
-lasts. Nothing is armed when nobody waits.
+All waits of a client share it, and the polls of the batches they wait for. A wait has no task: a
+poll is a task while it lasts, and one timer serves all waits. Nothing runs when nobody waits.
 """
 
 from __future__ import annotations
@@ -13,265 +9,427 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextlib import suppress
+from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any
 
-from prolific_async._polling import bugs, crowd
-from prolific_async._polling.group_polls import GroupPolls
-from prolific_async._polling.schedule import Schedule
-from prolific_async._polling.sliced_work import chunks, used_up
-from prolific_async._polling.targets import SENT, PollTarget
+from prolific_async._http.request import Poll
+from prolific_async._json.slices import TimeSlices
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
+from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
+from prolific_async._polling.scheduler import Scheduler
+from prolific_async._polling.sliced_work import BUGS, FEW, SlicedWork
+from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
+from prolific_async._tracebacks import without_frames
+from prolific_async.errors import ProlificError
+from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable
 
-    from prolific_async._polling.targets import GroupResult, WorkspaceGroup
-    from prolific_async._polling.waiter import Waiter
-    from prolific_async.errors import ProlificError
+    from prolific_async._polling.status_source import StatusSource
+    from prolific_async._polling.targets import Pollable
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
 
-T = TypeVar("T")
+PATIENCE = 0.5
+"""Seconds that a list poll may last at least before it counts as too slow."""
 
 
 class Poller:
-    """Shares polls among waiters."""
+    """Polls batches for waits, in one event loop."""
 
     def __init__(
-        self,
-        poll: Callable[[str, bool, Callable[[], None]], Awaitable[Any]],
-        poll_group: Callable[
-            [str | None, list[str], Callable[[str], bool], float, Callable[[], None]],
-            Awaitable[GroupResult],
-        ],
-        group_of: Callable[[str], str | None],
-        *,
-        few: float,
-        at_once: int,
-        lost: Callable[[str], Any],
-        forget: Callable[[str | None], object] = lambda _: None,
-        is_older: Callable[[Any, Any], bool] | None = None,
+        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
     ) -> None:
-        """Take what makes the polls.
+        """Begin without waits.
 
         Args:
-            poll: Polls at a key; the flag asks for a whole poll. It may be held back, and calls
-                the function when it is sent.
-            poll_group: Polls at a group, for the keys given and for all of which the first
-                function is true; once it is sent, and has called the second function, it may last
-                so many seconds. For the group None it finds out where some of the keys belong.
-            group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Targets from which on a group is polled as one; inf for never, 1 for always.
-            at_once: Polls under way at most.
-            lost: Makes what a poll of a key saw whose task ended without a result.
-            forget: Is told of a group that ended, None for those of which nothing was known.
-            is_older: Tells whether the first of two results shows an older state than the second;
-                None has groups never checked against single polls.
+            source: Makes the requests.
+            workspaces: Knows the workspaces of batches.
+            few: Batches of a workspace from which on its list is polled; inf for never, 1 for
+                always.
+            at_once: Polls that may be under way at a time.
 
         """
-        self._poll = poll
-        self._at_once, self._lost = at_once, lost
-        self._targets: dict[str, PollTarget] = {}
-        self._failing: dict[Waiter, asyncio.Future[None]] = {}  # as a bug ended their target
-        self._schedule = Schedule(
-            group_of, few, self._expire, self._poll_all, self._break_off, forget, is_older
-        )
-        self._queue: deque[PollTarget | WorkspaceGroup] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._group_polls = GroupPolls(
-            poll_group, self._schedule, self._targets, at_once, self._show, self._poll_all
-        )
+        self._source = source
+        self._workspaces = workspaces
+        self._at_once = at_once
+        self._single_seconds = 0.1  # mean duration of a single poll
+        self._scheduler = Scheduler(workspaces, few)
+        self._queue: deque[Pollable] = deque()
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._work = SlicedWork(self._go_on)
+        self._is_waking = False  # while what is due is gone through in slices
+        # With its time, as a handle knows its own only on some loops, and only until it is due.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_for = math.inf
+        # An empty context: else the caller who happened to be first would be traced and logged as
+        # the origin of what is done for all.
+        self._context = Context()
 
-    def start(self, waiter: Waiter) -> asyncio.Future[None]:
-        """Serve a waiter; the future is done when it is over. Whoever starts it lets it leave."""
+    def start(self, wait: Wait) -> asyncio.Future[None]:
+        """Serve a wait; the future is done when the wait is over. It may leave before."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         done = loop.create_future()
-        try:
-            self._join(waiter, done, now)
-        except bugs.BUGS as error:
-            bugs.fail(waiter.key, {waiter: done}, error, now)
-            self.leave(waiter)
-        self._schedule.arm()
+        target = self._scheduler.targets.get(wait.key)
+        if target is not None and target.stands_for_first_poll(wait, now):
+            broken = _is_broken(wait, methodcaller("observe", target.result, now, -math.inf), now)
+        else:
+            broken = False
+        if broken or wait.outcome is not None:
+            done.set_result(None)
+        else:
+            self._scheduler.add(wait, done, now)
+            self._set_timer(loop)
         return done
 
-    def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
-        target = self._targets.get(waiter.key)
-        if target is not None and target.tells(waiter, now):
-            waiter.observe(target.seen, now, -math.inf)
-            target = self._targets.get(waiter.key)  # what that called may have ended it
-        if waiter.is_over:
-            done.set_result(None)
-            return
-        if target is None:
-            target = self._targets[waiter.key] = PollTarget(waiter.key)
-        target.waiters[waiter] = done
-        self._schedule.join(target, waiter, now)
-
-    def leave(self, waiter: Waiter) -> None:
-        """Forget a waiter, whether it is over or not; its last poll ends with it."""
-        target = self._targets.get(waiter.key)
-        if (
-            target is not None
-            and target.waiters.pop(waiter, None) is not None
-            and not target.waiters
-        ):
+    def leave(self, wait: Wait) -> None:
+        """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
+        target = self._scheduler.remove(wait, asyncio.get_running_loop().time())
+        if target is not None:
             self._end(target)
-        self._failing.pop(waiter, None)
 
-    def for_each(self, things: list[T], act: Callable[[T], object]) -> None:
-        """Do something with many things, in more than one turn of the loop if it takes long."""
-
-        def steps() -> Iterator[None]:
-            for some in chunks(things):
-                for thing in some:
-                    act(thing)
-                yield
-
-        self._schedule.work.do(steps())
+    async def leave_all(self, waits: Iterable[Wait]) -> None:
+        """Forget waits, and return when the polls that end with them have ended."""
+        self._work.each(list(waits), self.leave)
+        await self.settled()
 
     async def settled(self) -> None:
-        """Return when the polls that were ended have come to their end."""
+        """Return when all work in slices is done, and all cancelled polls have ended."""
+        await self._work.drained()
         if ending := [task for task in self._under_way if task.cancelling()]:
             await asyncio.wait(ending)
 
     def poll_now(self, key: str) -> None:
-        """Make the next poll of a key due now; many calls before it make one poll."""
-        target = self._targets.get(key)
-        if target is not None:
-            target.asked = True
-            self._schedule.plan(target, asyncio.get_running_loop().time())
-            self._schedule.arm()
+        """Make the next poll of a batch due now; many calls before it make one poll."""
+        loop = asyncio.get_running_loop()
+        self._scheduler.poll_now(key, loop.time())
+        self._set_timer(loop)
 
-    def lacks_group(self, key: str) -> bool:
-        """Tell whether somebody waits for a key of which no group is known yet."""
-        target = self._targets.get(key)
-        return target is not None and (target.group is None or target.group.name is None)
-
-    async def drained(self) -> None:
-        """Return when all that is done in slices is done."""
-        await self._schedule.work.drained()
-
-    def close(self, error: Any) -> None:
-        """End every waiter with an error, and every poll, in slices where they are many."""
-        self._schedule.work.do(self._fail_all(error))
-
-    # --- who waits ---------------------------------------------------------------------------
-
-    def _break_off(self, target: PollTarget, error: Exception) -> None:
-        """End all that has to do with an target with which something is wrong."""
-        waiters, target.waiters = target.waiters, {}
-        self._end(target)  # first, as one that fails may start another
-        self._failing |= waiters
-        failure = bugs.told(target.key, error)
-        self._schedule.work.do(self._fail_some(list(waiters), failure))
-
-    def _fail_some(self, waiters: list[Waiter], failure: ProlificError) -> Iterator[None]:
+    def close(self, error: Exception) -> None:
+        """End every wait with an error, and every poll; in slices where they are many."""
         now = asyncio.get_running_loop().time()
-        for some in used_up(waiters):
-            for waiter in some:
-                if (done := self._failing.pop(waiter, None)) is not None:  # it has not left
-                    bugs.end(waiter, done, failure, now)
-            yield
+        fail = methodcaller("fail", error, now)
+        targets = list(self._scheduler.targets.values())
+        self._work.each(targets, lambda target: self._tell_all(target, fail, now))
 
-    def _fail_all(self, error: Any) -> Iterator[None]:
-        now = asyncio.get_running_loop().time()
+    # --- waits -------------------------------------------------------------------------------
 
-        def fail(waiter: Waiter) -> None:
-            if not waiter.is_over:  # else what it calls at its end does this
-                waiter.fail(error, now)
+    def _tell_all(
+        self,
+        target: PollTarget,
+        tell: Callable[[Wait], object],
+        now: float,
+        then: Callable[[PollTarget, float], object] | None = None,
+    ) -> None:
+        """Call a function with each wait of a target, then ``then``, by default ``_plan``."""
+        then = then or self._plan
+        waits = list(target.waits)
+        if len(waits) > FEW:
+            self._work.each(
+                waits, partial(self._tell, target, tell, now), partial(then, target, now)
+            )
+            return
+        for wait in waits:
+            self._tell(target, tell, now, wait)
+        then(target, now)
 
-        for some in used_up(list(self._targets.values())):
-            for target in some:
-                if (steps := crowd.each(target, fail, now, self._go_on)) is not None:
-                    yield from steps
-            yield
+    def _tell(
+        self, target: PollTarget, tell: Callable[[Wait], object], now: float, wait: Wait
+    ) -> None:
+        if wait not in target.waits:  # a callback of another wait may have made it leave
+            return
+        if _is_broken(wait, tell, now) or wait.outcome is not None:
+            done = target.waits.pop(wait, None)
+            if done is not None and not done.done():
+                done.set_result(None)
 
-    def _expire(self, target: PollTarget, now: float) -> Iterator[None] | None:
-        polling, held = target.polled(now) == SENT, target.is_held(now)
-
-        def expire(waiter: Waiter) -> None:
-            if waiter.deadline is not None and waiter.deadline <= now:
-                waiter.expire(now, polling=polling, held=held)
-
-        return crowd.each(target, expire, now, self._end_if_left)
-
-    def _show(
-        self, target: PollTarget, seen: Any, now: float, sent: float
-    ) -> Iterator[None] | None:
-        """Let every waiter of an target see what a poll saw; return the steps if they are many."""
-        return crowd.show(target, seen, now, sent, self._go_on)
-
-    def _take(self, target: PollTarget, seen: Any, now: float) -> None:
-        """Take in what a single poll saw, for the waiters or as a mere check of the group."""
-        if not self._group_polls.is_news(target, seen, now):
-            self._schedule.plan(target, now)
-        elif (steps := self._show(target, seen, now, target.sent_at)) is not None:
-            self._schedule.work.do(steps)
-
-    def _end_if_left(self, target: PollTarget, _now: float) -> None:
-        if not target.waiters:
+    def _plan(self, target: PollTarget, now: float) -> None:
+        """Schedule what a target needs next; end it if nobody waits for it any more."""
+        if not target.waits:
             self._end(target)
+        elif self._scheduler.plan(target, now):
+            self._queue.append(target)
 
-    def _go_on(self, target: PollTarget, now: float) -> None:
-        """Plan an target, or end it if nobody waits for it any more."""
-        if target.waiters:
-            self._schedule.plan(target, now)
-        else:
-            self._end(target)
+    def _plan_each(
+        self, targets: list[PollTarget], now: float, then: Callable[[], object] = lambda: None
+    ) -> None:
+        self._work.each(targets, lambda target: self._plan(target, now), then)
 
     def _end(self, target: PollTarget) -> None:
-        """Forget an target that nobody waits for."""
-        if self._targets.get(target.key) is not target:
-            return
-        del self._targets[target.key]
-        self._schedule.end(target)
-        if not self._targets:
-            self._queue.clear()
-            self._schedule.arm()
+        self._scheduler.end(target)
+        _stop(target)
+        if self._scheduler.ended_groups or not self._scheduler.targets:
+            self._go_on()
 
-    # --- polling -----------------------------------------------------------------------------
+    # --- what is due -------------------------------------------------------------------------
 
-    def _poll_all(self, polled: list[PollTarget | WorkspaceGroup]) -> None:
-        self._queue += polled
-        self._start(asyncio.get_running_loop())
-
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _go_on(self) -> None:
+        """Start queued polls and set the timer; called after whatever may have changed these."""
+        loop = asyncio.get_running_loop()
+        while self._scheduler.ended_groups:
+            group = self._scheduler.ended_groups.pop()
+            _stop(group)
+            self._source.forget(group.name)
         while self._queue and len(self._under_way) < self._at_once:
-            what = self._queue.popleft()
-            if not what.busy:  # it ended while it was queued
-                continue
-            if isinstance(what, PollTarget):
-                poll = self._send_poll(what, loop)
-            else:
-                poll = self._group_polls.poll(what, loop)
-            what.sent_at = loop.time()
-            what.task = task = loop.create_task(poll)
-            self._under_way.add(task)
-            task.add_done_callback(partial(self._polled, what))
+            thing = self._queue.popleft()
+            if thing.stage == QUEUED:  # else it has ended
+                self._start_poll(thing, loop)
+        self._set_timer(loop)
 
-    def _polled(self, what: PollTarget | WorkspaceGroup, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        loop = task.get_loop()
-        if what.task is task:  # cancelled by somebody, perhaps with every task there is
-            what.come_back()
-            if isinstance(what, PollTarget):
-                self._take(what, self._lost(what.key), loop.time())
-            else:
-                what.take_apart(loop.time())
-                self._schedule.plan_all(what, loop.time())
-            self._schedule.arm()
-        self._start(loop)
-
-    async def _send_poll(self, target: PollTarget, loop: asyncio.AbstractEventLoop) -> None:
-        target.asked = False
-        try:
-            seen = await self._poll(target.key, target.wants_whole, target.set_out)
-        except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
-            target.come_back()
-            self._break_off(target, error)
-            self._schedule.arm()
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        when = self._scheduler.next_time
+        if when == self._timer_for or self._is_waking:
             return
-        now = loop.time()
-        self._group_polls.note_single(now - target.sent_at)
-        target.come_back()
-        self._take(target, seen, now)
-        self._schedule.arm()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when != math.inf:
+            self._timer = loop.call_at(when, self._ring, loop, when, context=self._context)
+        self._timer_for = when
+
+    def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._timer, self._timer_for = None, math.inf
+        now = max(loop.time(), when)  # the loop may call a little early
+        targets: list[PollTarget] = []
+        groups: list[WorkspaceGroup] = []
+        take = partial(self._take_due, targets, groups, now)
+        due = iter(partial(self._scheduler.pop_due, now), None)
+        first = list(islice(due, FEW))
+        for thing in first:
+            take(thing)
+        if len(first) < FEW and self._work.is_idle:
+            for poll in self._scheduler.polls(targets, groups, now):
+                self._enqueue(poll)
+            self._go_on()
+        else:
+            self._is_waking = True
+            self._work.each(due, take, partial(self._wake, targets, groups, now))
+
+    def _take_due(
+        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float, thing: Pollable
+    ) -> None:
+        """Sort a target or group whose time has come; expire the waits whose deadlines have."""
+        if isinstance(thing, WorkspaceGroup):
+            groups.append(thing)
+            return
+        assert isinstance(thing, PollTarget)  # noqa: S101 - for the type checker
+        if now < thing.deadline:
+            targets.append(thing)
+            return
+        polling = thing.stage_of_poll(now) == SENT
+        cut = self._source.cut_off(thing.key, whole=thing.whole) if polling else None
+        held = thing.is_held(now)
+
+        def expire(wait: Wait) -> None:
+            if wait.deadline <= now:
+                wait.expire(now, cut=cut, held=held)
+
+        def then(target: PollTarget, _now: float) -> None:
+            if target.waits:
+                targets.append(target)
+            else:
+                self._end(target)
+
+        self._tell_all(thing, expire, now, then)
+
+    def _wake(self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float) -> None:
+        def end() -> None:
+            self._is_waking = False
+
+        self._work.each(self._scheduler.polls(targets, groups, now), self._enqueue, end)
+
+    def _enqueue(self, poll: Pollable | None) -> None:
+        if poll is not None:
+            self._queue.append(poll)
+
+    # --- polls -------------------------------------------------------------------------------
+
+    def _start_poll(self, thing: Pollable, loop: asyncio.AbstractEventLoop) -> None:
+        thing.sent_at = loop.time()
+        poll: Coroutine[Any, Any, Any]
+        if isinstance(thing, PollTarget):
+            request = self._source.get if thing.whole else self._source.get_status
+            poll = request(thing.key, Poll(on_sent=partial(self._note_sent, thing)))
+        else:
+            assert isinstance(thing, WorkspaceGroup)  # noqa: S101 - for the type checker
+            poll = self._poll_list(thing)
+        task = thing.poll = loop.create_task(poll, context=Context())
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._polled, thing), context=self._context)
+
+    def _note_sent(self, thing: Pollable) -> None:
+        thing.note_sent(asyncio.get_running_loop().time())
+
+    async def _poll_list(self, group: WorkspaceGroup) -> GroupResult | None:
+        """Poll a group's list; return None if no target would be served by that."""
+        now = asyncio.get_running_loop().time()
+        slices = TimeSlices()
+        served: list[str] = []
+        for number, target in enumerate(list(group.targets)):
+            if group.serve(target, now):
+                served.append(target.key)
+            if number % FEW == 0:
+                await slices.yield_if_due()
+        if not served:
+            return None
+        patience = math.inf  # a list that is always polled may be slow
+        if group.few > 1:
+            singly = self._single_seconds * math.ceil(len(served) / self._at_once)
+            patience = max(2 * singly, PATIENCE)
+        poll = Poll(patience, partial(self._note_sent, group))
+        return await self._source.poll_list(group.name, served, self._scheduler.targets, poll)
+
+    def _polled(self, thing: Pollable, task: asyncio.Task[Any]) -> None:
+        """Take in the result of a poll whose task is done, unless it was cancelled by ``_end``."""
+        self._under_way.discard(task)
+        # Asked in any case: else asyncio logs that nobody did.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if thing.poll is task:
+            thing.poll = None
+            thing.stage = IDLE
+            now = task.get_loop().time()
+            if isinstance(thing, PollTarget):
+                self._target_polled(thing, task, error, now)
+            else:
+                assert isinstance(thing, WorkspaceGroup)  # noqa: S101 - for the type checker
+                self._list_polled(thing, task, error, now)
+        self._go_on()
+
+    def _target_polled(
+        self, target: PollTarget, task: asyncio.Task[Any], error: BaseException | None, now: float
+    ) -> None:
+        if error is None:
+            found = task.result()
+            if isinstance(found, Batch):
+                if target.group is None or target.group.name is None:
+                    self._workspaces.learn(target.key, found.workspace_id)
+                result = PollResult(found.status, found)
+            else:
+                result = PollResult(found)
+        elif isinstance(error, ProlificError):
+            _log.info("a poll of batch %s failed: %s", target.key, error)
+            result = failed_poll(error)
+        elif isinstance(error, Exception):
+            target.stage = SHOWN
+            self._tell_all(
+                target, methodcaller("fail", _bug(target.key, error), now), now, self._shown
+            )
+            return
+        else:  # cancelled by somebody, perhaps with every task there is
+            result = failed_poll(self._source.lost(target.key))
+        self._single_seconds += (now - target.sent_at - self._single_seconds) / 8
+        check = None if target.group is None else target.group.check
+        if check is not None and check.key == target.key:
+            is_news = check.is_news(target, result, list_is_polled=bool(target.group.stage))
+            if not is_news and target.refresh() > now:
+                self._plan(target, now)
+                return
+        self._show(target, result, target.sent_at, now)
+
+    def _show(self, target: PollTarget, result: PollResult, sent: float, now: float) -> None:
+        """Show the result of a poll to the waits of a target."""
+        target.result, target.result_at = result, now
+        # A wait that joins before all have seen a failure takes it, too: the pause is not known.
+        target.not_before = -math.inf if result.error is None else math.inf
+        target.stage = SHOWN  # a wait that has not seen it yet needs no other poll
+        self._tell_all(target, methodcaller("observe", result, now, sent), now, self._shown)
+
+    def _shown(self, target: PollTarget, now: float) -> None:
+        if target.stage == SHOWN:
+            target.stage = IDLE
+        if target.not_before == math.inf:
+            target.note_failure()
+        self._plan(target, now)
+
+    def _list_polled(
+        self,
+        group: WorkspaceGroup,
+        task: asyncio.Task[Any],
+        error: BaseException | None,
+        now: float,
+    ) -> None:
+        if error is None:
+            result = task.result()
+        else:
+            if isinstance(error, Exception):
+                _log.error("the poll of the list of %s is broken", group.name, exc_info=error)
+            result = GroupResult(failure=repr(error))
+        if result is None:
+            self._plan_each(list(group.targets), now)  # those that came meanwhile
+            return
+        targets = list(group.targets)  # those that came meanwhile, too
+        if (news := group.take_result(result, now)) is not None:
+            _log.info("%s", news)
+        if group.name is None:
+            self._work.each(targets, self._regroup)
+
+        def show(target: PollTarget) -> None:
+            if self._scheduler.targets.get(target.key) is target:  # else a callback has ended it
+                seen = group.result_of(target, result, now)
+                if seen is not None:
+                    self._show(target, seen, group.sent_at, now)
+
+        def check() -> None:
+            if result.failure is None:
+                self._check_list(group, result, now)
+
+        self._work.each(targets, show, lambda: self._plan_each(group.end_showing(), now, check))
+
+    def _regroup(self, target: PollTarget) -> None:
+        if target.waits:
+            self._scheduler.regroup(target)
+
+    def _check_list(self, group: WorkspaceGroup, result: GroupResult, now: float) -> None:
+        """Check a list against a single poll, once a minute."""
+        if group.check is None:
+            return
+        if group.check.lags(result.found):
+            _log.warning(
+                "%s: the list shows %s in an older state than a single poll did more than a gap "
+                "ago; all are polled singly from now on",
+                group.name,
+                group.check.key,
+            )
+            self._plan_each(self._scheduler.distrust(group), now)
+        elif (target := self._scheduler.to_check(group, result, now)) is not None:
+            self._queue.append(target)
+
+
+def _stop(thing: Pollable) -> None:
+    """Give up the poll of something, if there is one."""
+    task, thing.poll = thing.poll, None
+    thing.stage = IDLE
+    if task is not None:
+        task.cancel()
+
+
+def _is_broken(wait: Wait, tell: Callable[[Wait], object], now: float) -> bool:
+    """Call a function with a wait; if that raises, end the wait with a bug and return True."""
+    try:
+        tell(wait)
+    except BUGS as error:
+        failure = _bug(wait.key, error)
+        with suppress(Exception):  # the wait may be what is broken
+            if wait.outcome is None:
+                wait.fail(failure, now)
+        return True
+    return False
+
+
+def _bug(key: str, error: BaseException) -> ProlificError:
+    """Log a bug in waiting for a batch, and return the error that its waits fail with."""
+    _log.error("waiting for %s is broken", key, exc_info=error)
+    failure = ProlificError(
+        "this is a bug, of this package or of a policy or log handler that it was given "
+        f"({brief(repr(error))}); the log has its traceback"
+    )
+    # Its frames hold the waits, which are to hold it.
+    failure.failure = without_frames(error)
+    return failure

@@ -1,4 +1,4 @@
-"""Many waits at once, on one poller for each event loop."""
+"""Runs the waits of a client, alone or many at once, on one poller for each event loop."""
 
 from __future__ import annotations
 
@@ -8,54 +8,39 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
-from prolific_async._polling.poll_result import is_older
-from prolific_async._polling.sliced_work import FEW
-from prolific_async._polling.wait import Wait
-from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from contextvars import Context
 
+    from prolific_async._polling.poll_history import Observer
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.status_source import StatusSource
-    from prolific_async.errors import ConfigurationError, WaitError
-    from prolific_async.models import Batch
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
+    from prolific_async.errors import ConfigurationError
+    from prolific_async.models import StatusEvent
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
-class ObservedWait(Wait):
-    """A wait that tells an observer each poll and then its outcome, None if it was left."""
-
-    __slots__ = ("_observer",)
-
-    def __init__(self, observer: Callable[[Any], object], key: str, **rules: Any) -> None:
-        super().__init__(key, **rules)
-        self._observer: Callable[[Any], object] | None = observer
-
-    def end(self, _: object = None) -> None:
-        """Tell the outcome, once."""
-        self._observe(self.outcome)
-        self._observer = None
-
-    def _call(self, event: Any) -> None:
-        self._observe(StatusEvent(self.key, *event))
-        super()._call(event)
-
-    def _observe(self, news: StatusEvent | Batch | WaitError | None) -> None:
-        if self._observer is not None:
-            self._inform("an observer", self._observer, news)
-
-
 class Waits:
-    """Starts waits, and tells of their ends."""
+    """Starts waits, and tells when each is over.
 
-    def __init__(self, polls: StatusSource, few: float, at_once: int) -> None:
-        # Makes the observer of a batch's wait, in the context of the call that is to wait.
-        self.observe: Callable[[str], Callable[[Any], object]] | None = None
-        self._polls = polls
+    Attributes:
+        observe: Makes the observer of a wait of its batch's id, in the context of the call that is
+            to wait; None for no observers.
+
+    """
+
+    def __init__(
+        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
+    ) -> None:
+        """Begin without waits; the arguments are those of ``Poller``."""
+        self.observe: Callable[[str], Observer] | None = None
+        self._source = source
+        self._workspaces = workspaces
         self._few = few
         self._at_once = at_once
         self._poller: Poller | None = None
@@ -67,7 +52,7 @@ class Waits:
         try:
             await self._start(poller, wait)
         finally:
-            if not wait.is_over:
+            if wait.outcome is None:
                 await _leave(poller, [wait])
 
     async def watch(
@@ -91,7 +76,7 @@ class Waits:
             slices = TimeSlices()
             for wait in going:
                 self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
-                await slices.yield_if_due()  # the loop must not starve of a crowd
+                await slices.yield_if_due()  # however many waits there are
             while going:
                 wait = await ended.get()
                 del going[wait]
@@ -154,16 +139,15 @@ class Waits:
         if self._poller is not None:
             poller = self._here()
             poller.close(reason)
-            await poller.drained()
             await poller.settled()
 
     def _start(self, poller: Poller, wait: Wait) -> asyncio.Future[None]:
-        # Not before: of a crowd that has not begun to wait, most would be forgotten again.
+        # Not before: of many that have not begun to wait, most would be forgotten again.
         if wait.workspace_id is not None:
-            self._polls.learn(wait.key, wait.workspace_id)
+            self._workspaces.learn(wait.key, wait.workspace_id)
         done = poller.start(wait)
-        if isinstance(wait, ObservedWait):
-            done.add_done_callback(wait.end)
+        if wait.history.observer is not None:
+            done.add_done_callback(lambda _: wait.history.end(wait.outcome))
         return done
 
     def _here(self) -> Poller:
@@ -173,37 +157,21 @@ class Waits:
             # With the first wait: what never waits need not import it.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
 
-            polls = self._polls
+            self._workspaces.awaited.clear()
             self._poller = Poller(
-                polls.at,
-                polls.at_all,
-                polls.workspaces.of,
-                few=self._few,
-                at_once=self._at_once,
-                forget=polls.forget,
-                lost=polls.lost,
-                is_older=is_older,
+                self._source, self._workspaces, few=self._few, at_once=self._at_once
             )
-            polls.workspaces.is_needed = self._poller.lacks_group
             self._loop = loop
         return self._poller
 
 
 async def _leave(poller: Poller, waits: Iterable[Wait]) -> None:
+    """Give up waits that are not over."""
     leaving = list(waits)
-    if len(leaving) <= FEW:
-        for wait in leaving:
-            _leave_one(poller, wait)
-    else:
-        poller.for_each(leaving, partial(_leave_one, poller))
-        await poller.drained()
-    await poller.settled()
-
-
-def _leave_one(poller: Poller, wait: Wait) -> None:
-    poller.leave(wait)
-    if isinstance(wait, ObservedWait):
-        wait.end()
+    await poller.leave_all(leaving)
+    for wait in leaving:
+        if wait.history.observer is not None:
+            wait.history.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

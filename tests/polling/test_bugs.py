@@ -21,11 +21,12 @@ from prolific_async import (
 )
 from prolific_async._logging import log
 from prolific_async._polling.sliced_work import Work
-from prolific_async._polling.targets import APART, GroupResult
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.targets import APART
 from prolific_async._polling.timetable import Timetable
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import READY, Service, Waiter, clock, nothing_left
+from tests.polling.scene import READY, Service, FakeWait, clock, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from prolific_async.simulator import Simulator
 
 
-class Broken(Waiter):
+class Broken(FakeWait):
     """A waiter one of whose parts raises from some time on."""
 
     part = ""
@@ -126,7 +127,7 @@ def test_a_broken_one_whose_deadline_comes_during_a_group_poll_ends_alone() -> N
 def test_others_who_wait_for_the_same_go_on(part: str) -> None:
     async def main() -> None:
         service = Service()
-        before, broken, after = Waiter("k"), Broken("k", timeout=5), Waiter("k")
+        before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
         for waiter in (before, broken, after):
             service.poller.start(waiter)
         await asyncio.sleep(1)
@@ -219,7 +220,7 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
         broken = Broken("broken", timeout=1)
         broken.part = "expire"
         futures = [service.poller.start(broken)]
-        waiters = [Waiter(f"k{number}", timeout=20) for number in range(count)]
+        waiters = [FakeWait(f"k{number}", timeout=20) for number in range(count)]
         futures += [service.poller.start(waiter) for waiter in waiters]
         await asyncio.wait_for(asyncio.gather(*futures), 30)
         assert {waiter.ended_at for waiter in waiters} == {20}

@@ -293,7 +293,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
 async def test_strategy_list_lists_however_heavy_and_slow(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.group_polls.PATIENCE", 0.0)
+    monkeypatch.setattr("prolific_async._polling.poller.PATIENCE", 0.0)
     batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
@@ -832,7 +832,7 @@ async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
         await until(lambda: len(sim.requests) > 150)
         waits.cancel()
         await asyncio.wait([waits])
-    # Seen at the server, where a few arrive late; test_rate_limiter holds the rule itself to the number.
+    # PollResult at the server, where a few arrive late; test_rate_limiter holds the rule itself to the number.
     assert busiest_second(sim) <= 130
     assert max(took) < 0.15  # a turn is 0.01 s
     assert counted(sim)["duplicate"] == 5

@@ -10,26 +10,20 @@ from typing import Any
 import pytest
 
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
-from prolific_async._polling.poll_result import PollResult, is_older
-from prolific_async._polling.targets import GroupResult
+from prolific_async._polling.poll_results import GroupResult, PollResult, is_older
 from prolific_async.simulator import Fault, Simulator
-from tests.polling.scene import BROKEN, PENDING, READY, Seen, Service, poller_test
+from tests.polling.scene import BROKEN, PENDING, READY, Service, poller_test
 from tests.virtual_time import LoopbackLoop, run
 
-OLD = Seen("old")
-
-
-def older(one: Seen, other: Seen) -> bool:
-    ages = [OLD, PENDING, READY]
-    return ages.index(one) < ages.index(other)
+OLD = PollResult(BatchStatus.UNINITIALISED)
 
 
 def service(**settings: Any) -> Service:
-    return Service(is_older=older, **settings)
+    return Service(checks_lists=True, **settings)
 
 
-def list_shows(there: Service, seen: Seen = PENDING, count: int = 12) -> None:
-    there.groups += [GroupResult({f"k{n}": seen for n in range(count)}, 100)] * 500
+def list_shows(there: Service, seen: PollResult = PENDING, count: int = 12) -> None:
+    there.groups += [GroupResult(found={f"k{n}": seen for n in range(count)}, size=100)] * 500
 
 
 @poller_test
@@ -83,7 +77,7 @@ async def test_a_list_that_is_late_by_less_than_a_gap_is_kept() -> None:
     there = service()
     waiters = there.start(12, gap=3.0)
     await asyncio.sleep(26)
-    there.groups += [GroupResult({f"k{n}": PENDING for n in range(12)}, 100)] * 3
+    there.groups += [GroupResult(found={f"k{n}": PENDING for n in range(12)}, size=100)] * 3
     there.shown = {"k0": READY}
     await asyncio.sleep(60 * 15)
     assert len(there.as_ones) > 290
@@ -107,7 +101,7 @@ async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> 
 
 
 @pytest.mark.parametrize("seen", [BROKEN, OLD])
-def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: Seen) -> None:
+def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: PollResult) -> None:
     @poller_test
     async def test() -> None:
         there = service()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._polling.poll_result import PollResult
+from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
 from prolific_async._polling.wait import Wait
@@ -21,12 +22,12 @@ from tests.polling.scene import (
     BROKEN,
     PENDING,
     READY,
-    Seen,
     Service,
-    Waiter,
+    FakeWait,
     clock,
     nothing_left,
     poller_test,
+    real_wait,
 )
 from tests.virtual_time import run
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @poller_test
 async def test_many_waiters_on_a_key_cost_one_stream() -> None:
     service = Service()
-    waiters = [Waiter("k") for _ in range(1000)]
+    waiters = [FakeWait("k") for _ in range(1000)]
     for waiter in waiters:
         service.poller.start(waiter)
     await asyncio.sleep(10)
@@ -53,7 +54,7 @@ async def test_many_waiters_on_a_key_cost_one_stream() -> None:
 @poller_test
 async def test_each_keeps_its_deadline() -> None:
     service = Service()
-    waiters = [Waiter("k", timeout=1 + number / 7) for number in range(50)]
+    waiters = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
     futures = [service.poller.start(waiter) for waiter in waiters]
     await asyncio.wait(futures)
     assert [waiter.ended_at for waiter in waiters] == [
@@ -65,7 +66,7 @@ async def test_each_keeps_its_deadline() -> None:
 @poller_test
 async def test_the_last_of_a_thousand_stays_served() -> None:
     service = Service()
-    first, *others = [Waiter("k") for _ in range(1000)]
+    first, *others = [FakeWait("k") for _ in range(1000)]
     future = service.poller.start(first)
     for waiter in others:
         service.poller.start(waiter)
@@ -84,7 +85,7 @@ async def test_the_last_of_a_thousand_stays_served() -> None:
 @poller_test
 async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
     service = Service(seconds=0)
-    slow, eager = Waiter("k", gap=10), Waiter("k", gap=1)
+    slow, eager = FakeWait("k", gap=10), FakeWait("k", gap=1)
     service.poller.start(slow)
     service.poller.start(eager)
     await asyncio.sleep(3.5)
@@ -116,7 +117,7 @@ def test_a_joiner_takes_what_is_fresh_and_polls_of_once_otherwise(
         service = Service(seconds=0)
         service.start(1)
         await asyncio.sleep(after)
-        joiner = Waiter("k0", fresh=1)
+        joiner = FakeWait("k0", fresh=1)
         service.poller.start(joiner)
         await asyncio.sleep(0.5)
         assert service.at("k0") == polls
@@ -226,7 +227,7 @@ async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -
     service = Service()
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
-    joiners = [Waiter(f"k{number}", gap=1 + number / 1000) for number in range(100)]
+    joiners = [FakeWait(f"k{number}", gap=1 + number / 1000) for number in range(100)]
     for waiter in joiners:
         service.poller.start(waiter)
     await asyncio.sleep(1.5)
@@ -243,7 +244,7 @@ async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() ->
     service.start(20, gap=10)
     service.start(1, gap=10, whole=True)
     await asyncio.sleep(0.6)
-    service.poller.start(joiner := Waiter("k0", gap=1))
+    service.poller.start(joiner := FakeWait("k0", gap=1))
     await asyncio.sleep(1.3)
     assert [when for when, _ in joiner.seen] == [0.6, 1.7]
     assert service.as_one_at == [0]
@@ -254,10 +255,10 @@ async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() ->
 @poller_test
 async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
     service = Service()
-    first, joiner = Waiter("k", gap=3), Waiter("k")
+    first, joiner = FakeWait("k", gap=3), FakeWait("k")
     service.poller.start(first)
     await asyncio.sleep(0.5)
-    service.poller._targets["k"].seen = READY
+    service.scheduler.targets["k"].result = READY
     assert service.poller.start(joiner).done()
     assert joiner.ended == "ready"
     service.poller.leave(joiner)
@@ -358,7 +359,7 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
 @poller_test
 async def test_close_ends_all_and_settles_their_futures() -> None:
     service = Service()
-    waiters = [Waiter(f"k{number % 30}") for number in range(90)]
+    waiters = [FakeWait(f"k{number % 30}") for number in range(90)]
     futures = [service.poller.start(waiter) for waiter in waiters]
     await asyncio.sleep(0.05)
     service.poller.close("closed")
@@ -372,7 +373,7 @@ async def test_close_ends_all_and_settles_their_futures() -> None:
 async def test_a_cancelled_future_of_a_waiter_does_no_harm() -> None:
     service = Service()
     service.shown["k"] = READY
-    one, other = Waiter("k"), Waiter("k")
+    one, other = FakeWait("k"), FakeWait("k")
     service.poller.start(one).cancel()
     await service.poller.start(other)
     assert other.ended == "ready"
@@ -398,7 +399,7 @@ async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
 @poller_test
 async def test_deadlines_are_kept_whatever_is_under_way() -> None:
     service = Service(few=float("inf"), at_once=2, seconds=10)
-    waiters = [Waiter(f"k{number}", timeout=1 + number / 8) for number in range(8)]
+    waiters = [FakeWait(f"k{number}", timeout=1 + number / 8) for number in range(8)]
     futures = [service.poller.start(waiter) for waiter in waiters]
     await asyncio.wait(futures)
     assert [waiter.ended_at for waiter in waiters] == [1 + number / 8 for number in range(8)]
@@ -437,7 +438,7 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
                 raise ZeroDivisionError
 
         service.take = take  # type: ignore[method-assign]
-        waiters = [Waiter(f"k{number}") for number in range(count)]
+        waiters = [FakeWait(f"k{number}") for number in range(count)]
         futures = [service.poller.start(waiter) for waiter in waiters]
         await asyncio.sleep(1)
         if count == 1:
@@ -488,7 +489,7 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
         assert service.as_one_at == ([0] if count == 10 else [])
         for waiter in waiters:
             assert service.at(waiter.key) == [0, 3, 6]
-            assert [seen.error for _, seen in waiter.seen] == ["lost"] * 3
+            assert [seen.error and seen.error.reason for _, seen in waiter.seen] == ["lost"] * 3
         service.leave(waiters)
         await nothing_left(service.poller)
 
@@ -532,12 +533,10 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
 
 def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     polls: Any = Service()
-    polls.at, polls.at_all, polls.forget = polls.poll, polls.poll_group, lambda _: None
-    polls.workspaces = Workspaces()
-    waits = Waits(polls, few=8, at_once=5)
+    waits = Waits(polls, Workspaces(), few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
-        waiter = Waiter("k")
+        waiter = FakeWait("k")
         waiter.due = asyncio.get_running_loop().time() + 10
         return waits._here().start(waiter)
 
@@ -554,16 +553,16 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     run(go_on())
 
 
-class Ending(Waiter):
+class Ending(FakeWait):
     """One that makes others leave when it sees anything."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
         self.poller = poller
-        self.others: list[Waiter] = []
+        self.others: list[FakeWait] = []
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         for other in self.others:
             self.poller.leave(other)
 
@@ -586,17 +585,17 @@ def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
     run(main())
 
 
-class Succeeded(Waiter):
+class Succeeded(FakeWait):
     """One in whose place another begins when it fails."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
         self.poller = poller
-        self.successor: Waiter | None = None
+        self.successor: FakeWait | None = None
 
     def fail(self, error: Any, now: float) -> None:
         super().fail(error, now)
-        self.successor = Waiter(self.key)
+        self.successor = FakeWait(self.key)
         self.poller.start(self.successor)
 
 
@@ -618,16 +617,16 @@ async def test_who_begins_as_another_fails_is_served() -> None:
 async def test_callbacks_may_end_anything() -> None:
     service = Service()
 
-    class Closing(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
+    class Closing(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
             service.poller.poll_now("k1")
             service.poller.poll_now("k0")
             service.poller.close("closed by a callback")
 
     service.poller.start(Closing("k0"))
     service.start(20, first=1)
-    service.poller.start(Waiter("k0"))
+    service.poller.start(FakeWait("k0"))
     await asyncio.sleep(1)
     await nothing_left(service.poller)
 
@@ -636,9 +635,9 @@ async def test_callbacks_may_end_anything() -> None:
 def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
     async def main() -> None:
         service = Service()
-        again = Waiter("k")
+        again = FakeWait("k")
 
-        class Restarting(Waiter):
+        class Restarting(FakeWait):
             def fail(self, error: Any, now: float) -> None:
                 super().fail(error, now)
                 service.poller.start(again)
@@ -666,9 +665,9 @@ async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
     service = Service()
     service.shown["k"] = READY
 
-    class Closing(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
+    class Closing(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
             service.poller.close("closed by a callback")
 
     waiter = Closing("k")
@@ -683,9 +682,9 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     (first,) = service.start(1)
     await asyncio.sleep(0.5)
 
-    class Ending(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
+    class Ending(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
             service.poller.leave(first)
 
     joiner = Ending("k0")
@@ -699,26 +698,17 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
 @poller_test
 async def test_the_real_wait_is_served() -> None:
     service = Service()
-    polls: list[bool] = []
-
-    async def send(key: str, whole: bool, sent: Callable[[], None]) -> PollResult:  # noqa: FBT001 - the poller's call
-        polls.append(whole)
-        await asyncio.sleep(0.1)
-        return PollResult(BatchStatus.PROCESSING)
-
-    poller = Poller(
-        send, service.poll_group, lambda _: "home", few=8, at_once=50, lost=service.lost
-    )
+    poller = service.poller
     now = asyncio.get_running_loop().time()
     poll = PollPolicy(initial=1, factor=1, jitter=0)
     waits = [
-        Wait("b", poll=poll, retry=RetryPolicy(), timeout=timeout, now=now)
+        real_wait("b", poll=poll, retry=RetryPolicy(), timeout=timeout, now=now)
         for timeout in (0, 5, 10, None)
     ]
     futures = [poller.start(wait) for wait in waits]
     await futures[2]
     assert clock() == 10
-    assert [wait.is_over for wait in waits] == [True, True, True, False]
-    assert polls == [False] * 11  # the tenth second's last poll is one, too
+    assert [wait.outcome is None for wait in waits] == [False, False, False, True]
+    assert service.wholes == [False] * 11  # the tenth second's last poll is one, too
     poller.leave(waits[3])
     await nothing_left(poller)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async._polling.group_polls import PATIENCE
-from prolific_async._polling.targets import APART, HEAVY, REFUSALS, GroupResult
+from prolific_async._polling.poller import PATIENCE
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.targets import APART, HEAVY, REFUSALS
 from tests.polling.scene import (
     PENDING,
-    Seen,
     Service,
-    Waiter,
+    FakeWait,
     clock,
     nothing_left,
     poller_test,
@@ -108,7 +108,7 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         if why == "failed":
             service.groups = [GroupResult(failure="broken")]
         else:
-            service.groups = [GroupResult(found, size=10 * HEAVY + 1)]
+            service.groups = [GroupResult(found=found, size=10 * HEAVY + 1)]
         waiters = service.start(10)
         await asyncio.sleep(2.5)
         assert service.as_one_at == [0]
@@ -334,11 +334,11 @@ async def test_one_that_needs_a_whole_poll_is_not_shown_another_while_that_is_qu
     await nothing_left(service.poller)
 
 
-class WholeAfter(Waiter):
+class WholeAfter(FakeWait):
     """One that wants a whole poll of once after its first one."""
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         self.wants_whole = len(self.seen) == 1
         if self.wants_whole:
             self.due = now
@@ -357,17 +357,17 @@ async def test_one_of_a_group_that_comes_to_need_a_whole_poll_gets_it_at_once() 
     await nothing_left(service.poller)
 
 
-class Later(Waiter):
+class Later(FakeWait):
     """One that wants its next poll after so many seconds, a whole one, or none any more."""
 
     def __init__(self, key: str, gap: float | None) -> None:
         super().__init__(key, timeout=8, fresh=5)
         self.next_gap = gap
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         self.wants_whole = self.next_gap is not None
-        self.due = None if self.next_gap is None else now + self.next_gap
+        self.due = math.inf if self.next_gap is None else now + self.next_gap
 
 
 @pytest.mark.parametrize("gap", [None, 1])
@@ -417,7 +417,7 @@ def test_a_joiner_of_one_that_needs_whole_polls_does_not_wait_for_the_group(grou
         service.groups = [refused(50)]
         await asyncio.sleep(0.8 if group == "polled" else 1.1)  # it was at 9.5, until 10
         now = clock()
-        service.poller.start(joiner := Waiter("k0", gap=1))
+        service.poller.start(joiner := FakeWait("k0", gap=1))
         await asyncio.sleep(2)
         assert [when for when, _ in joiner.seen] == pytest.approx([now, now + 1.1])
         service.poller.close("closed")
@@ -465,9 +465,9 @@ class Unknown(Service):
         self,
         name: str | None,
         keys: list[str],
-        wanted: Callable[[str], bool],
+        wanted: Container[str],
         patience: float,
-        sent: Callable[[], None],
+        sent: Callable[[], object],
     ) -> GroupResult:
         self.as_ones.append((clock(), name, keys))
         await self.take(self.group_seconds)
@@ -475,7 +475,7 @@ class Unknown(Service):
         shown = [key for key in keys if self.homes[key] == home]
         self.known |= dict.fromkeys(shown, home)
         found = {key: self.shown.get(key, PENDING) for key in shown}
-        return GroupResult(found, again=not name and len(shown) > 1)
+        return GroupResult(found=found, again=not name and len(shown) > 1)
 
 
 @poller_test
@@ -496,7 +496,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.poller._schedule._groups) == {"a", "b", "c"}
+    assert set(service.poller._scheduler.groups) == {"a", "b", "c"}
     service.poller.close("closed")
     await nothing_left(service.poller)
 
@@ -738,7 +738,7 @@ async def test_many_that_end_leave_no_places_behind() -> None:
         waiters = service.start(10, first=first, timeout=1000)
         await asyncio.sleep(0.5)
         service.leave(waiters)
-    assert len(service.poller._schedule._timetable._heap) < 200
+    assert len(service.poller._scheduler._heap) < 200
     service.poller.close("closed")
     await nothing_left(service.poller)
 
@@ -752,7 +752,7 @@ def test_poll_now_at_one_that_left_during_a_poll_wakes_nobody(count: int) -> Non
         service.poller.poll_now("k0")
         service.leave(waiters)
         await service.poller.settled()
-        assert service.poller._schedule._timetable._timer is None
+        assert service.poller._timer is None
         await nothing_left(service.poller)
 
     run(main())
@@ -828,8 +828,8 @@ async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
-    (group,) = service.poller._schedule._groups.values()
-    schedule = service.poller._schedule
+    (group,) = service.poller._scheduler.groups.values()
+    schedule = service.poller._scheduler
     # Comes first, in this very moment.
     schedule._poll([*schedule._as_one(group, asyncio.get_running_loop().time())])
     await asyncio.sleep(1)

@@ -1,0 +1,307 @@
+"""Scheduler: decides when which batches are polled, singly or by their workspace's list.
+
+Pure: it is told about waits, results and the time, and returns what to do. What concerns many
+targets is decided target by target, so that the poller can do it in slices.
+
+A group whose list works and that has ``few`` targets or more is polled by that list, as often as
+its most eager target asks. All other targets are polled singly: those of small groups and of groups
+whose list failed, those that the list did not show, those that need the whole batch, and newcomers:
+fewer than ``few`` at a time are not worth a poll of the whole list.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._polling.list_checks import ListCheck
+from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prolific_async._polling.poll_results import GroupResult
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
+
+_SMALL = 64  # heap entries up to which outdated ones are not worth clearing away
+_CLEARED = 4  # entries of the old heap that are moved or cleared away with each new one
+
+
+class Scheduler:
+    """Decides what to poll next.
+
+    Attributes:
+        targets: All poll targets, by batch id.
+        groups: All groups, by workspace id; None has the batches whose workspace is not known.
+        ended_groups: Groups that lost their last target since the list was emptied.
+        next_time: When something is due next, inf for never.
+        checks_lists: Whether lists are checked against single polls.
+
+    """
+
+    def __init__(self, workspaces: Workspaces, few: float) -> None:
+        """Begin without waits.
+
+        Args:
+            workspaces: Knows the workspaces of batches.
+            few: Targets from which on a list is polled; inf for never, 1 for always.
+
+        """
+        self.targets: dict[str, PollTarget] = {}
+        self.groups: dict[str | None, WorkspaceGroup] = {}
+        self.ended_groups: list[WorkspaceGroup] = []
+        self.next_time = math.inf
+        self.checks_lists = True
+        self._workspaces = workspaces
+        self._few = few
+        self._lagging: set[str | None] = set()  # groups whose lists lag
+        # What is rescheduled leaves an outdated entry behind. When those are many, the heap becomes
+        # the old one, whose current entries move to a new heap, a few at a time.
+        self._heap: list[tuple[float, int, Pollable]] = []
+        self._old: list[tuple[float, int, Pollable]] = []
+        self._order = count(1)
+        self._scheduled = 0
+
+    # --- waits -------------------------------------------------------------------------------
+
+    def add(self, wait: Wait, done: Any, now: float) -> None:
+        """Add a wait with the future of its caller, without going through the other waits."""
+        target = self.targets.get(wait.key)
+        if target is None:
+            target = self.targets[wait.key] = PollTarget(wait.key)
+            self._workspaces.awaited.add(wait.key)
+        target.waits[wait] = done
+        target.whole = target.whole or wait.wants_whole
+        target.deadline = min(target.deadline, wait.deadline)
+        due = max(wait.due, target.not_before)
+        if due > now:
+            due = self._due_alone(target, due, now)
+        elif target.stage_of_poll(now):
+            due = math.inf
+        self._schedule(target, min(target.when, due, wait.deadline))
+
+    def remove(self, wait: Wait, now: float) -> PollTarget | None:
+        """Remove a wait, whether it is over or not; return its target if that has no other one."""
+        target = self.targets.get(wait.key)
+        if target is None or target.waits.pop(wait, None) is None:
+            return None
+        if target.waits and wait.wants_whole:  # perhaps no other wait does
+            self._schedule(target, min(target.when, now))
+        return None if target.waits else target
+
+    def end(self, target: PollTarget) -> None:
+        """Forget a target without waits."""
+        if self.targets.get(target.key) is target:
+            del self.targets[target.key]
+            self._workspaces.awaited.discard(target.key)
+            self._schedule(target, math.inf)
+            self._ungroup(target)
+
+    # --- what is due -------------------------------------------------------------------------
+
+    def pop_due(self, now: float) -> Pollable | None:
+        """Return the next target or group whose time has come, None for no more."""
+        while self.next_time <= now:
+            _, order, thing = heapq.heappop(self._first())
+            if order == thing.order:
+                self._schedule(thing, math.inf)
+                return thing
+            self._set_next_time()
+        return None
+
+    def polls(
+        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
+    ) -> Iterator[Pollable | None]:
+        """Yield the polls to make of targets and groups whose time has come, None between them.
+
+        Each is queued by then. Waits that have expired are to be removed before.
+        """
+        for group in groups:  # first, as their polls may serve the targets
+            if group.stage:
+                group.missed = True  # at the end of that poll, all are planned
+                continue
+            if group.name is None:
+                for target in list(group.targets):
+                    if target.group is group and self.regroup(target) is not group:
+                        yield target if self.plan(target, now) else None
+            if group.is_listed(now) and group.is_due(now) and self._queue(group, now):
+                yield group
+            else:
+                for target in list(group.targets):
+                    yield target if self.plan(target, now) else None
+        due: dict[WorkspaceGroup, list[PollTarget]] = {}
+        for target in targets:
+            if target.waits:
+                next_due = target.refresh()
+                if next_due <= now and not target.stage_of_poll(now):
+                    self._schedule(target, target.deadline)
+                    due.setdefault(self.regroup(target), []).append(target)
+                    yield None
+                else:
+                    yield target if self._plan_for(target, next_due, now) else None
+        for group, members in due.items():
+            yield from self._polls_of_group(group, members, now)
+
+    def _polls_of_group(
+        self, group: WorkspaceGroup, due: list[PollTarget], now: float
+    ) -> Iterator[Pollable | None]:
+        """Yield the polls of targets of a group that are due: of many the list, else of each."""
+        fitting: set[PollTarget] = set()
+        if group.is_listed(now):
+            fitting = {target for target in due if target.fits_group(now)}
+        if len(fitting) < group.few:
+            fitting = set()
+        elif self._queue(group, now):
+            yield group
+        for target in due:
+            if not target.waits or target.stage:  # it may have ended meanwhile
+                yield None
+            elif target in fitting:
+                yield target if self.plan(target, now) else None
+            else:
+                target.stage = QUEUED
+                yield target
+
+    def plan(self, target: PollTarget, now: float) -> bool:
+        """Schedule what a target needs next; tell whether it is queued for a poll right now."""
+        return self._plan_for(target, target.refresh(), now)
+
+    def poll_now(self, key: str, now: float) -> None:
+        """Make the next poll of a batch due now; many calls before it make one poll."""
+        if (target := self.targets.get(key)) is not None:
+            target.asked = True
+            due = self._due_alone(target, target.refresh(), now)
+            self._schedule(target, min(due, target.deadline))
+
+    def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
+        if target.whole and due <= now < target.deadline and not target.stage:
+            target.stage = QUEUED  # no list would do, so there is nothing to wait for
+            self._schedule(target, target.deadline)
+            return True
+        self._schedule(target, min(self._due_alone(target, due, now), target.deadline))
+        return False
+
+    def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
+        """Return when to look at a target itself, inf if its group or its poll does that."""
+        group = target.group
+        if target.stage:
+            return math.inf
+        if group is None or not target.fits_group(now):
+            return due
+        if group.stage == SHOWN and due <= now:
+            group.missed = True  # at the end of that, all are planned
+            return math.inf
+        if group.stage and group.stage != SHOWN:
+            return math.inf
+        if not group.is_listed(now) or (target.asked and now >= group.held_until):
+            return due
+        if due < group.when:
+            group.first = target
+            self._schedule(group, min(group.when, max(due, group.held_until)))
+        return math.inf
+
+    def _queue(self, group: WorkspaceGroup, now: float) -> bool:
+        """Queue a poll of a group's list, if there may be one now."""
+        if group.stage or now < group.held_until:
+            return False
+        group.stage = QUEUED
+        return True
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def regroup(self, target: PollTarget) -> WorkspaceGroup:
+        """Put a target into its group, as far as its workspace is known by now, and return that."""
+        group = target.group
+        if group is not None and group.name is not None:
+            return group
+        name = self._workspaces.of(target.key)
+        if group is None or name is not None:
+            self._ungroup(target)
+            group = self.groups.get(name)
+            if group is None:
+                check = None if name is None or not self.checks_lists else ListCheck()
+                group = self.groups[name] = WorkspaceGroup(name, self._few, check)
+                if name in self._lagging:
+                    group.apart_until = math.inf
+            group.targets[target] = None
+            target.group = group
+            if group.stage == SHOWN:  # it came too late for that
+                group.missed = True
+            if name is not None:
+                self._workspaces.awaited.discard(target.key)
+        return group
+
+    def _ungroup(self, target: PollTarget) -> None:
+        group, target.group = target.group, None
+        if group is not None:
+            del group.targets[target]
+            if not group.targets:
+                del self.groups[group.name]
+                self._schedule(group, math.inf)
+                self.ended_groups.append(group)
+
+    def distrust(self, group: WorkspaceGroup) -> list[PollTarget]:
+        """Never poll a group's list again, not even when it ends and begins anew."""
+        self._lagging.add(group.name)
+        group.apart_until = math.inf
+        return list(group.targets)
+
+    def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
+        """Queue the single poll that checks a list, if one is due; return its target."""
+        if group.check is None or not group.is_listed(now):
+            return None
+        target = group.check.choose(group.targets, result.found, now)
+        if target is not None:
+            del group.targets[target]  # to the end, so that each has its turn
+            group.targets[target] = None
+            target.stage = QUEUED
+            self._schedule(target, target.deadline)
+        return target
+
+    # --- times -------------------------------------------------------------------------------
+
+    def _schedule(self, thing: Pollable, when: float) -> None:
+        """Look at a target or group at a time instead of any other, or never for inf."""
+        if when == thing.when:
+            return
+        before, thing.when = thing.when, when
+        self._scheduled += (when != math.inf) - (before != math.inf)
+        thing.order = order = next(self._order)
+        if when != math.inf:
+            heapq.heappush(self._heap, (when, order, thing))
+        if self._old or not self._scheduled or len(self._heap) > _SMALL + 2 * self._scheduled:
+            self._tidy()
+        if when < self.next_time:
+            self.next_time = when
+        elif before == self.next_time:
+            self._set_next_time()
+
+    def _tidy(self) -> None:
+        if not self._scheduled:
+            self._heap.clear()
+            self._old.clear()
+            self.next_time = math.inf
+            return
+        if not self._old:
+            self._heap, self._old = self._old, self._heap
+        for _ in range(min(_CLEARED, len(self._old))):
+            entry = self._old.pop()  # the last one, without which a heap is still a heap
+            if entry[1] == entry[2].order:
+                heapq.heappush(self._heap, entry)
+
+    def _first(self) -> list[tuple[float, int, Pollable]]:
+        """Return the heap with the first entry of both; it is empty if both are."""
+        heap, old = self._heap, self._old
+        return old if old and (not heap or old[0] < heap[0]) else heap
+
+    def _set_next_time(self) -> None:
+        first = self._first()
+        for _ in range(_CLEARED):  # of more, one makes the timer ring in vain
+            if not first or first[0][1] == first[0][2].order:
+                break
+            heapq.heappop(first)
+            first = self._first()
+        self.next_time = first[0][0] if first else math.inf
