@@ -143,8 +143,8 @@ class Poller:
     def _tell(
         self, target: PollTarget, tell: Callable[[Wait], object], now: float, wait: Wait
     ) -> None:
-        if wait not in target.waits:  # a callback of another wait may have made it leave
-            return
+        if wait not in target.waits or wait.outcome is not None:
+            return  # a callback may have made it leave, or called this while the wait ended
         if _is_broken(wait, tell, now) or wait.outcome is not None:
             done = target.waits.pop(wait, None)
             if done is not None and not done.done():
@@ -205,9 +205,11 @@ class Poller:
         for thing in first:
             take(thing)
         if len(first) < FEW and self._work.is_idle:
-            for poll in self._scheduler.polls(targets, groups, now):
-                self._enqueue(poll)
-            self._go_on()
+            try:
+                for poll in self._scheduler.polls(targets, groups, now):
+                    self._enqueue(poll)
+            finally:  # a bug must not stop the timer
+                self._go_on()
         else:
             self._is_waking = True
             self._work.each(due, take, partial(self._wake, targets, groups, now))

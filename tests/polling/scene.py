@@ -32,7 +32,7 @@ LOST = PollResult(error=TransportError("GET", "/x", "lost"))
 WRONG: list[str] = []  # what was done to a wait that must not be
 
 
-def real_wait(  # noqa: PLR0913 - a wait has many settings
+def real_wait(
     key: str,
     *,
     poll: PollPolicy,

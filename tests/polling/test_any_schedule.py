@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,8 @@ from tests.polling.scene import (
     BROKEN,
     PENDING,
     READY,
-    Service,
     FakeWait,
+    Service,
     clock,
     nothing_left,
     refused,
@@ -25,7 +26,9 @@ from tests.polling.scene import (
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
+
+    from prolific_async import ProlificError
 
 
 class Rounds:
@@ -131,7 +134,9 @@ class World(Service):
         found = {key: self.answer() for key in shown if key in wanted}
         self.asked |= asked - found.keys()
         self.names |= dict.fromkeys(found, "ab"[len(keys) % 2] if fate % 2 else name)
-        return GroupResult(found=found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9)
+        return GroupResult(
+            found=found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9
+        )
 
     def leave_one(self, waiter: FakeWait) -> None:
         now = asyncio.get_running_loop().time()

@@ -20,13 +20,9 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._logging import log
-from prolific_async._polling.sliced_work import Work
-from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.targets import APART
-from prolific_async._polling.timetable import Timetable
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import READY, Service, FakeWait, clock, nothing_left
+from tests.polling.scene import READY, FakeWait, Service, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -46,11 +42,8 @@ class Broken(FakeWait):
         return super().__getattribute__(name)
 
 
-PARTS = ["observe", "expire", "due", "deadline", "wants_whole", "is_over"]
-
-
 @pytest.mark.parametrize("count", [1, 5, 20])
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ["observe", "expire"])
 def test_a_broken_waiter_ends_alone(
     part: str, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,10 +58,9 @@ def test_a_broken_waiter_ends_alone(
         await asyncio.sleep(6)
         broken.part = ""
         assert done.done()
-        if part != "is_over":
-            assert isinstance(broken.ended, ProlificError)
-            assert isinstance(broken.ended.__cause__, ZeroDivisionError)
-            assert repr(part) in str(broken.ended)
+        assert isinstance(broken.ended, ProlificError)
+        assert isinstance(broken.ended.__cause__, ZeroDivisionError)
+        assert repr(part) in str(broken.ended)
         assert {len(waiter.seen) for waiter in others} == {3}
         service.shown = {waiter.key: READY for waiter in others}
         await asyncio.sleep(6)
@@ -84,43 +76,6 @@ def test_a_broken_waiter_ends_alone(
     assert record.exc_text is not None
     assert "Traceback" in record.exc_text
     assert part in record.exc_text
-
-
-def test_a_broken_one_for_which_its_group_is_due_ends_alone() -> None:
-    async def main() -> None:
-        service = Service()
-        others = service.start(20)
-        broken = Broken("broken", gap=2)
-        service.poller.start(broken)
-        await asyncio.sleep(1)
-        broken.part = "due"
-        await asyncio.sleep(6)
-        broken.part = ""
-        assert isinstance(broken.ended, ProlificError)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.leave(others)
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-def test_a_broken_one_whose_deadline_comes_during_a_group_poll_ends_alone() -> None:
-    async def main() -> None:
-        service = Service()
-        others = service.start(20)
-        broken = Broken("broken", timeout=3.15)
-        service.poller.start(broken)
-        await asyncio.sleep(3.12)
-        broken.part = "wants_whole"
-        await asyncio.sleep(0.05)
-        broken.part = ""
-        assert isinstance(broken.ended, ProlificError)
-        await asyncio.sleep(4)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.leave(others)
-        await nothing_left(service.poller)
-
-    run(main())
 
 
 @pytest.mark.parametrize("part", ["observe", "expire"])
@@ -141,14 +96,13 @@ def test_others_who_wait_for_the_same_go_on(part: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("part", ["fail", "is_over"])
-def test_who_cannot_even_fail_leaves_nobody_hanging(part: str) -> None:
+def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken")
         done = service.poller.start(broken)
         others = service.start(3)
-        broken.part = part
+        broken.part = "fail"
         service.poller.close("closed")
         assert done.done()
         assert {waiter.ended for waiter in others} == {"closed"}
@@ -157,14 +111,13 @@ def test_who_cannot_even_fail_leaves_nobody_hanging(part: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("part", ["due", "deadline", "fresh", "observe"])
-def test_one_that_is_broken_from_the_start_ends_alone(part: str) -> None:
+def test_one_that_is_broken_from_the_start_ends_alone() -> None:
     async def main() -> None:
         service = Service()
         (other,) = service.start(1)
         await asyncio.sleep(0.5)
         broken = Broken("k0")
-        broken.part = part
+        broken.part = "observe"
         done = service.poller.start(broken)
         assert done.done()
         assert isinstance(broken.ended, ProlificError)
@@ -174,42 +127,6 @@ def test_one_that_is_broken_from_the_start_ends_alone(part: str) -> None:
         await nothing_left(service.poller)
 
     run(main())
-
-
-def test_a_group_that_cannot_be_named_ends_only_whom_it_concerns() -> None:
-    async def main() -> None:
-        def name_of(key: str) -> str | None:
-            if key == "k3":
-                raise ZeroDivisionError
-            return None if clock() < 5 else "home"
-
-        service = Service(group_of=name_of)
-        waiters = service.start(20)
-        await asyncio.sleep(2 * APART)
-        assert [waiter.key for waiter in waiters if waiter.is_over] == ["k3"]
-        assert {len(waiter.seen) > 20 for waiter in waiters if not waiter.is_over} == {True}
-        service.poller.close("closed")
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-def test_a_group_poll_that_nobody_can_judge_makes_single_polls(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def main() -> None:
-        service = Service()
-        nonsense: Any = "a second"
-        service.groups = [GroupResult(refused_for=nonsense)]
-        waiters = service.start(10)
-        await asyncio.sleep(APART + 5)
-        assert {len(service.at(waiter.key)) for waiter in waiters} == {20}
-        assert [round(when) for when in service.as_one_at] == [0, 62]
-        service.leave(waiters)
-        await nothing_left(service.poller)
-
-    run(main())
-    assert "polling as one at home is broken" in caplog.messages
 
 
 @pytest.mark.usefixtures("raised_by_the_log")
@@ -230,34 +147,29 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
     run(main())
 
 
-def test_a_timer_goes_on_after_one_whose_wake_raises(caplog: pytest.LogCaptureFixture) -> None:
-    class Thing:
-        when = math.inf
-        order = 0
-
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        woken: list[Thing] = []
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        service = Service(few=math.inf)
+        polls = service.scheduler.polls
 
-        def wake(things: list[Thing], _now: float) -> Iterator[None]:
-            woken.extend(things)
-            if len(woken) == 1:
-                raise ZeroDivisionError
+        def broken(*_: object) -> Iterator[None]:
+            service.scheduler.polls = polls  # type: ignore[method-assign]
+            raise ZeroDivisionError
             yield
 
-        work = Work(lambda: None)
-        timetable = Timetable[Thing](wake, work.do)
-        things = [Thing(), Thing()]
-        for after, thing in enumerate(things, 1):
-            timetable.place(thing, loop.time() + after)
-        timetable.arm()
-        await asyncio.sleep(3)
-        assert woken == things
+        waits = service.start(count)
+        await asyncio.sleep(1)
+        service.scheduler.polls = broken  # type: ignore[method-assign]
+        (late,) = service.start(1, first=100)
+        await asyncio.sleep(5)
+        assert {len(wait.seen) for wait in waits} == {2}
+        assert late.seen == []
+        service.leave([*waits, late])
+        await nothing_left(service.poller)
 
     run(main())
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
-        ZeroDivisionError
-    ]
 
 
 # --- over loopback ---------------------------------------------------------------------------

@@ -364,13 +364,13 @@ async def test_nothing_is_kept_of_those_whose_waits_are_over(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    polls = client.batches._source
+    waits = client.batches._waits
     for _ in range(3):
         ids = going(sim, 100)
         await client.batches.wait_all(ids)
-        known = polls.workspaces
+        known = waits._workspaces
         assert len(known._newer) + len(known._older) <= 20
-        assert not polls._lists
+        assert not waits._source._lists
 
 
 async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:
@@ -808,7 +808,7 @@ async def test_a_newcomer_is_served_when_the_crowd_has_left(
     assert "broken" not in caplog.text
 
 
-# --- one rate limiter ------------------------------------------------------------------------------
+# --- one rate limiter ------------------------------------------------------------------------
 
 
 def busiest_second(sim: Simulator, since: int = 0) -> int:
@@ -832,7 +832,7 @@ async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
         await until(lambda: len(sim.requests) > 150)
         waits.cancel()
         await asyncio.wait([waits])
-    # PollResult at the server, where a few arrive late; test_rate_limiter holds the rule itself to the number.
+    # As the server sees it, where a few arrive late; test_rate_limiter checks the rule itself.
     assert busiest_second(sim) <= 130
     assert max(took) < 0.15  # a turn is 0.01 s
     assert counted(sim)["duplicate"] == 5

@@ -84,9 +84,8 @@ class Service:
         await asyncio.sleep(self.seconds)
         if self.lists:
             return self.lists.pop()
-        return GroupResult(
-            dict.fromkeys(self.poller._scheduler.targets, PollResult(status, batch(status))), 100
-        )
+        found = dict.fromkeys(self.poller._scheduler.targets, PollResult(status, batch(status)))
+        return GroupResult(found=found, size=100)
 
     def start(self, key: str = "b1", timeout: float = 100, request_timeout: float = 30) -> Wait:
         now = asyncio.get_running_loop().time()

@@ -218,7 +218,9 @@ async def test_who_comes_while_a_list_is_shown_is_polled() -> None:
     for number in range(200):
         now = asyncio.get_running_loop().time()
         poll = PollPolicy(initial=LONG, maximum=LONG, factor=1)
-        late.append(real_wait(f"late{number}", poll=poll, retry=RetryPolicy(), timeout=LONG, now=now))
+        late.append(
+            real_wait(f"late{number}", poll=poll, retry=RetryPolicy(), timeout=LONG, now=now)
+        )
         crowd.groups = {**crowd.groups, late[-1].key: "home"}
         crowd.found[late[-1].key] = PENDING
         crowd.poller.start(late[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,27 +13,21 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
-from prolific_async._polling.wait import Wait
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
-from prolific_async.models import BatchStatus
 from tests.polling.scene import (
     BROKEN,
     PENDING,
     READY,
-    Service,
     FakeWait,
+    Service,
     clock,
     nothing_left,
     poller_test,
     real_wait,
 )
 from tests.virtual_time import run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 # --- single flight ---------------------------------------------------------------------------
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async._polling.poller import PATIENCE
 from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poller import PATIENCE
 from prolific_async._polling.targets import APART, HEAVY, REFUSALS
 from tests.polling.scene import (
     PENDING,
-    Service,
     FakeWait,
+    Service,
     clock,
     nothing_left,
     poller_test,
@@ -23,7 +23,7 @@ from tests.polling.scene import (
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 
 # --- groups ----------------------------------------------------------------------------------
@@ -828,10 +828,11 @@ async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
-    (group,) = service.poller._scheduler.groups.values()
-    schedule = service.poller._scheduler
+    (group,) = service.scheduler.groups.values()
     # Comes first, in this very moment.
-    schedule._poll([*schedule._as_one(group, asyncio.get_running_loop().time())])
+    assert service.scheduler._queue(group, asyncio.get_running_loop().time())
+    service.poller._enqueue(group)
+    service.poller._go_on()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
     service.poller.close("closed")
