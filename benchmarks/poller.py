@@ -78,11 +78,11 @@ class Polling:
 
     def start(self) -> list[Wait]:
         now = asyncio.get_running_loop().time()
+        deadline = Deadline.after(now, 600, 30)  # shared, as in ``wait_all``
         waits = [
             Wait(
                 key=key,
-                started=now,
-                time=Deadline.after(now, 600, 30),
+                time=deadline,
                 history=PollHistory(key),
                 policy=self._poll,
                 retry=self._retry,

@@ -38,7 +38,7 @@ from prolific_async.models import Batch, BatchStatus, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
-_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: how it looks, and its timeout
+_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: its policy and its timeout
 
 
 class Batches:
@@ -306,9 +306,15 @@ class Batches:
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        now = asyncio.get_running_loop().time()
         # The rest is sliced, as to make 30,000 waits would hold the loop for long.
-        build = partial(self._waits_of, given, rules, tell, now=now, context=copy_context())
+        build = partial(
+            self._waits_of,
+            given,
+            rules,
+            tell,
+            time=self._deadline(rules),
+            context=copy_context(),
+        )
         return self._outcomes_of(build)
 
     def watch(
@@ -384,17 +390,18 @@ class Batches:
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None,
         *,
-        now: float | None = None,
+        time: Deadline | None = None,
         context: Context | None = None,
     ) -> builtins.list[Wait]:
-        """Make the waits of a crowd, in slices, as if at a time and in a context."""
+        """Make the waits of many batches, in slices; all share a start and a context."""
         make: Callable[..., Wait] = self._wait
         if context is not None:
             make = partial(context.run, self._wait)
+        time = time or self._deadline(rules)
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
-            waits.append(make(batch, rules, on_event, now))
+            waits.append(make(batch, rules, on_event, time))
             await slices.yield_if_due()
         return waits
 
@@ -433,12 +440,16 @@ class Batches:
         batch: BatchOrId,
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
-        now: float | None = None,
+        time: Deadline | None = None,
     ) -> Wait:
         batch_id = _validation.batch_id(batch)
         self._check_usable()
         workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
-        return self._new_wait(batch_id, rules, on_event, workspace_id, now)
+        return self._new_wait(batch_id, rules, on_event, workspace_id, time)
+
+    def _deadline(self, rules: _Rules) -> Deadline:
+        now = asyncio.get_running_loop().time()
+        return Deadline.after(now, rules[1], self._request_timeout)
 
     def _new_wait(
         self,
@@ -446,18 +457,16 @@ class Batches:
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
         workspace_id: str | None = None,
-        now: float | None = None,
+        time: Deadline | None = None,
     ) -> Wait:
-        policy, limit = rules
-        now = asyncio.get_running_loop().time() if now is None else now
+        policy = rules[0]
         observe = self._waits.observe
         observer = None if observe is None else observe(batch_id)
         made_at = self._pending.given_at(batch_id)
         return Wait(
             key=batch_id,
             workspace_id=workspace_id,
-            started=now,
-            time=Deadline.after(now, limit, self._request_timeout),
+            time=time or self._deadline(rules),
             history=PollHistory(batch_id, on_event, observer),
             policy=policy,
             retry=self._retry,

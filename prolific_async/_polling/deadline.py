@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import define
+from attrs import frozen
 
 _LAST_POLL = 1.0  # seconds before the deadline, at most
 _LAST_POLL_SHARE = 0.05  # of the timeout, for short ones
@@ -14,21 +14,23 @@ _PUNCTUAL = 0.1  # seconds that a busy loop may be late without counting as bloc
 _LATE = 1.0  # seconds at most for a last poll that begins after the deadline
 
 
-@define(eq=False, weakref_slot=False)
+@frozen(eq=False, weakref_slot=False)
 class Deadline:
-    """Deadline of a wait, the time of its last poll, and the polls that are left.
+    """Start and deadline of one or more waits, the time of their last poll, and the polls left.
 
     After a blocked loop, or a sleep of the machine, the times of the last poll and of the deadline
     may both have passed. That poll is made all the same, and the deadline moves by a second at
     most.
 
     Attributes:
+        started: When the wait began.
         at: When the wait is over, inf for never.
         last_poll: When the last poll is to be made, inf for never.
         polls_left: Polls that the wait may still make, inf for any number.
 
     """
 
+    started: float
     at: float
     last_poll: float
     polls_left: float
@@ -48,10 +50,10 @@ class Deadline:
         seconds = request_timeout if timeout == 0 else timeout
         late = min(request_timeout, _LATE)
         if seconds is None or seconds == math.inf:
-            return cls(math.inf, math.inf, polls_left, late)
+            return cls(now, math.inf, math.inf, polls_left, late)
         at = now + seconds
         last_poll = at - min(_LAST_POLL, seconds * _LAST_POLL_SHARE)
-        return cls(at, last_poll, polls_left, late)
+        return cls(now, at, last_poll, polls_left, late)
 
     def is_last_poll(self, sent: float) -> bool:
         """Tell whether another wait's poll, sent at a time, stands for the last one.
@@ -81,8 +83,8 @@ class Deadline:
             return now - self.at > max(self.at - self.last_poll, _PUNCTUAL)
         return due <= now
 
-    def extend(self, now: float, *, polling: bool) -> None:
-        """Move the deadline so that the last poll can be made now, once.
+    def extended(self, now: float, *, polling: bool) -> Deadline:
+        """Return the deadline that lets the last poll be made now; it cannot be extended again.
 
         Args:
             now: The time.
@@ -90,6 +92,10 @@ class Deadline:
                 for another.
 
         """
-        self.polls_left = 2 if polling and self.polls_left == math.inf else 1
-        self.at = self.last_poll = now + self._late
-        self._late = 0.0
+        at = now + self._late
+        polls_left = 2 if polling and self.polls_left == math.inf else 1
+        return Deadline(self.started, at, at, polls_left, 0.0)
+
+    def after_poll(self) -> Deadline:
+        """Return the deadline with one poll less left."""
+        return Deadline(self.started, self.at, self.last_poll, self.polls_left - 1, self._late)

@@ -53,8 +53,7 @@ class Wait:
     Attributes:
         key: The id of the batch.
         workspace_id: Its workspace, None if that was not known when the wait began.
-        started: When the wait began.
-        time: Its deadline.
+        time: Its start and deadline.
         history: Its events, and the callbacks that get them.
         policy: Gaps, graces and the failure budget.
         retry: Pauses after failures, and the cap of the service's hints.
@@ -72,16 +71,15 @@ class Wait:
 
     key: str
     workspace_id: str | None = None
-    started: float
     time: Deadline
     history: PollHistory
     policy: PollPolicy
     retry: RetryPolicy
     found_by: float = -math.inf
     random: Callable[[], float] = random.random
-    due: float = _from(lambda wait: wait.started)
+    due: float = _from(lambda wait: wait.time.started)
     deadline: float = _from(lambda wait: wait.time.at)
-    again_at: float = _from(lambda wait: wait.started)
+    again_at: float = _from(lambda wait: wait.time.started)
     wants_whole: bool = field(default=False, init=False)
     outcome: Batch | WaitError | None = field(default=None, init=False)
     polls: int = field(default=0, init=False)
@@ -102,7 +100,7 @@ class Wait:
         """Take in the result of a poll that was sent at a time, for this wait or for others."""
         if result.error is not None:
             self.again_at = now + self._gap
-        if self.time.polls_left != math.inf and sent < self.started:
+        if self.time.polls_left != math.inf and sent < self.time.started:
             return  # without a timeout, a wait makes a poll of its own
         shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
@@ -125,7 +123,7 @@ class Wait:
         if not has_failed and self.time.was_slept_through(
             now, self.due, on_its_way=polling or held
         ):
-            self.time.extend(now, polling=polling)
+            self.time = self.time.extended(now, polling=polling)
             self.due, self.deadline = now, self.time.at
             return
         self._ending = None
@@ -260,7 +258,7 @@ class Wait:
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
     ) -> None:
         """Make one of the few polls that are left at once, or time out."""
-        self.time.polls_left -= 1
+        self.time = self.time.after_poll()
         due = now + floor
         if self.time.polls_left and due < self.deadline:
             self.due = self.again_at = due
@@ -275,7 +273,7 @@ class Wait:
         previous = self._status
         if status is not None:
             self._status = status
-        return previous, now - self.started
+        return previous, now - self.time.started
 
     def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
         self.history.add((self._status, poll[0], self.polls, poll[1], next_in, error))
@@ -302,4 +300,4 @@ class Wait:
 
     def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
         """Return the first arguments of a WaitError; its events are added later."""
-        return self.key, self._status, now - self.started, self.polls, ()
+        return self.key, self._status, now - self.time.started, self.polls, ()

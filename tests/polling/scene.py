@@ -47,7 +47,6 @@ def real_wait(
     """Return a wait as ``Batches`` makes it."""
     return Wait(
         key=key,
-        started=now,
         time=Deadline.after(now, timeout, request_timeout),
         history=PollHistory(key, on_event),
         policy=poll,
