@@ -9,28 +9,28 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from contextlib import suppress
 from contextvars import Context
 from functools import partial
-from itertools import islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.request import Poll
 from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
-from prolific_async._messages import brief
+from prolific_async._polling import bugs
+from prolific_async._polling.bugs import BUGS
+from prolific_async._polling.list_results import plan_all, show_list
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
-from prolific_async._polling.scheduler import Scheduler
-from prolific_async._polling.sliced_work import BUGS, FEW, SlicedWork
+from prolific_async._polling.scheduler import Scheduler, next_due
+from prolific_async._polling.sliced_work import FEW, SlicedWork
 from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
-from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
+    from prolific_async._polling.list_results import Step
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.targets import Pollable
     from prolific_async._polling.wait import Wait
@@ -79,14 +79,15 @@ class Poller:
         done = loop.create_future()
         target = self._scheduler.targets.get(wait.key)
         if target is not None and target.stands_for_first_poll(wait, now):
-            broken = _is_broken(wait, methodcaller("observe", target.result, now, -math.inf), now)
-        else:
-            broken = False
-        if broken or wait.outcome is not None:
-            done.set_result(None)
-        else:
+            try:
+                wait.observe(target.result or PollResult(), now, -math.inf)
+            except BUGS as error:
+                bugs.fail(wait, error, now)
+        if wait.outcome is None:
             self._scheduler.add(wait, done, now)
             self._set_timer(loop)
+        else:
+            done.set_result(None)
         return done
 
     def leave(self, wait: Wait) -> None:
@@ -145,7 +146,13 @@ class Poller:
     ) -> None:
         if wait not in target.waits or wait.outcome is not None:
             return  # a callback may have made it leave, or called this while the wait ended
-        if _is_broken(wait, tell, now) or wait.outcome is not None:
+        broken = False
+        try:
+            tell(wait)
+        except BUGS as error:
+            broken = True  # whatever becomes of the wait, its caller must not hang
+            bugs.fail(wait, error, now)
+        if broken or wait.outcome is not None:
             done = target.waits.pop(wait, None)
             if done is not None and not done.done():
                 done.set_result(None)
@@ -156,11 +163,6 @@ class Poller:
             self._end(target)
         elif self._scheduler.plan(target, now):
             self._queue.append(target)
-
-    def _plan_each(
-        self, targets: list[PollTarget], now: float, then: Callable[[], object] = lambda: None
-    ) -> None:
-        self._work.each(targets, lambda target: self._plan(target, now), then)
 
     def _end(self, target: PollTarget) -> None:
         self._scheduler.end(target)
@@ -199,23 +201,28 @@ class Poller:
         now = max(loop.time(), when)  # the loop may call a little early
         targets: list[PollTarget] = []
         groups: list[WorkspaceGroup] = []
-        take = partial(self._take_due, targets, groups, now)
         due = iter(partial(self._scheduler.pop_due, now), None)
-        first = list(islice(due, FEW))
-        for thing in first:
-            take(thing)
-        if len(first) < FEW and self._work.is_idle:
+        for number, thing in enumerate(due, 1):
+            self._take_due(thing, targets, groups, now)
+            if number == FEW or self._work.jobs:
+                break
+        else:
             try:
                 for poll in self._scheduler.polls(targets, groups, now):
-                    self._enqueue(poll)
+                    if poll is not None:
+                        self._queue.append(poll)
             finally:  # a bug must not stop the timer
                 self._go_on()
-        else:
-            self._is_waking = True
-            self._work.each(due, take, partial(self._wake, targets, groups, now))
+            return
+        self._is_waking = True
+        self._work.each(
+            due,
+            lambda thing: self._take_due(thing, targets, groups, now),
+            lambda: self._wake(targets, groups, now),
+        )
 
     def _take_due(
-        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float, thing: Pollable
+        self, thing: Pollable, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
     ) -> None:
         """Sort a target or group whose time has come; expire the waits whose deadlines have."""
         if isinstance(thing, WorkspaceGroup):
@@ -267,7 +274,10 @@ class Poller:
         task.add_done_callback(partial(self._polled, thing), context=self._context)
 
     def _note_sent(self, thing: Pollable) -> None:
-        thing.note_sent(asyncio.get_running_loop().time())
+        if thing.stage != SENT:  # of several requests, the first counts
+            thing.stage, thing.sent_at = SENT, asyncio.get_running_loop().time()
+        if isinstance(thing, PollTarget):
+            thing.asked = False  # any call of ``poll_now`` so far asked for this poll
 
     async def _poll_list(self, group: WorkspaceGroup) -> GroupResult | None:
         """Poll a group's list; return None if no target would be served by that."""
@@ -321,7 +331,7 @@ class Poller:
         elif isinstance(error, Exception):
             target.stage = SHOWN
             self._tell_all(
-                target, methodcaller("fail", _bug(target.key, error), now), now, self._shown
+                target, methodcaller("fail", bugs.bug(target.key, error), now), now, self._shown
             )
             return
         else:  # cancelled by somebody, perhaps with every task there is
@@ -330,7 +340,7 @@ class Poller:
         check = None if target.group is None else target.group.check
         if check is not None and check.key == target.key:
             is_news = check.is_news(target, result, list_is_polled=bool(target.group.stage))
-            if not is_news and target.refresh() > now:
+            if not is_news and next_due(target) > now:
                 self._plan(target, now)
                 return
         self._show(target, result, target.sent_at, now)
@@ -364,44 +374,18 @@ class Poller:
                 _log.error("the poll of the list of %s is broken", group.name, exc_info=error)
             result = GroupResult(failure=repr(error))
         if result is None:
-            self._plan_each(list(group.targets), now)  # those that came meanwhile
-            return
-        targets = list(group.targets)  # those that came meanwhile, too
-        if (news := group.take_result(result, now)) is not None:
-            _log.info("%s", news)
-        if group.name is None:
-            self._work.each(targets, self._regroup)
+            steps = plan_all(self._scheduler, list(group.targets), now)  # those that came meanwhile
+        else:
+            steps = show_list(self._scheduler, group, result, now)
+        self._work.each(steps, partial(self._take_step, group, now))
 
-        def show(target: PollTarget) -> None:
-            if self._scheduler.targets.get(target.key) is target:  # else a callback has ended it
-                seen = group.result_of(target, result, now)
-                if seen is not None:
-                    self._show(target, seen, group.sent_at, now)
-
-        def check() -> None:
-            if result.failure is None:
-                self._check_list(group, result, now)
-
-        self._work.each(targets, show, lambda: self._plan_each(group.end_showing(), now, check))
-
-    def _regroup(self, target: PollTarget) -> None:
-        if target.waits:
-            self._scheduler.regroup(target)
-
-    def _check_list(self, group: WorkspaceGroup, result: GroupResult, now: float) -> None:
-        """Check a list against a single poll, once a minute."""
-        if group.check is None:
-            return
-        if group.check.lags(result.found):
-            _log.warning(
-                "%s: the list shows %s in an older state than a single poll did more than a gap "
-                "ago; all are polled singly from now on",
-                group.name,
-                group.check.key,
-            )
-            self._plan_each(self._scheduler.distrust(group), now)
-        elif (target := self._scheduler.to_check(group, result, now)) is not None:
-            self._queue.append(target)
+    def _take_step(self, group: WorkspaceGroup, now: float, step: Step) -> None:
+        if step is not None:
+            target, result = step
+            if result is None:
+                self._queue.append(target)
+            else:
+                self._show(target, result, group.sent_at, now)
 
 
 def _stop(thing: Pollable) -> None:
@@ -410,28 +394,3 @@ def _stop(thing: Pollable) -> None:
     thing.stage = IDLE
     if task is not None:
         task.cancel()
-
-
-def _is_broken(wait: Wait, tell: Callable[[Wait], object], now: float) -> bool:
-    """Call a function with a wait; if that raises, end the wait with a bug and return True."""
-    try:
-        tell(wait)
-    except BUGS as error:
-        failure = _bug(wait.key, error)
-        with suppress(Exception):  # the wait may be what is broken
-            if wait.outcome is None:
-                wait.fail(failure, now)
-        return True
-    return False
-
-
-def _bug(key: str, error: BaseException) -> ProlificError:
-    """Log a bug in waiting for a batch, and return the error that its waits fail with."""
-    _log.error("waiting for %s is broken", key, exc_info=error)
-    failure = ProlificError(
-        "this is a bug, of this package or of a policy or log handler that it was given "
-        f"({brief(repr(error))}); the log has its traceback"
-    )
-    # Its frames hold the waits, which are to hold it.
-    failure.failure = without_frames(error)
-    return failure

@@ -127,7 +127,7 @@ class Scheduler:
                 for target in list(group.targets):
                     if target.group is group and self.regroup(target) is not group:
                         yield target if self.plan(target, now) else None
-            if group.is_listed(now) and group.is_due(now) and self._queue(group, now):
+            if self._is_due(group, now) and self._queue(group, now):
                 yield group
             else:
                 for target in list(group.targets):
@@ -135,13 +135,13 @@ class Scheduler:
         due: dict[WorkspaceGroup, list[PollTarget]] = {}
         for target in targets:
             if target.waits:
-                next_due = target.refresh()
-                if next_due <= now and not target.stage_of_poll(now):
+                due_at = next_due(target)
+                if due_at <= now and not target.stage_of_poll(now):
                     self._schedule(target, target.deadline)
                     due.setdefault(self.regroup(target), []).append(target)
                     yield None
                 else:
-                    yield target if self._plan_for(target, next_due, now) else None
+                    yield target if self._plan_for(target, due_at, now) else None
         for group, members in due.items():
             yield from self._polls_of_group(group, members, now)
 
@@ -150,12 +150,12 @@ class Scheduler:
     ) -> Iterator[Pollable | None]:
         """Yield the polls of targets of a group that are due: of many the list, else of each."""
         fitting: set[PollTarget] = set()
-        if group.is_listed(now):
+        if len(due) >= group.few and group.is_listed(now):
             fitting = {target for target in due if target.fits_group(now)}
-        if len(fitting) < group.few:
-            fitting = set()
-        elif self._queue(group, now):
-            yield group
+            if len(fitting) < group.few:
+                fitting = set()
+            elif self._queue(group, now):
+                yield group
         for target in due:
             if not target.waits or target.stage:  # it may have ended meanwhile
                 yield None
@@ -167,13 +167,13 @@ class Scheduler:
 
     def plan(self, target: PollTarget, now: float) -> bool:
         """Schedule what a target needs next; tell whether it is queued for a poll right now."""
-        return self._plan_for(target, target.refresh(), now)
+        return self._plan_for(target, next_due(target), now)
 
     def poll_now(self, key: str, now: float) -> None:
         """Make the next poll of a batch due now; many calls before it make one poll."""
         if (target := self.targets.get(key)) is not None:
             target.asked = True
-            due = self._due_alone(target, target.refresh(), now)
+            due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
 
     def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
@@ -189,19 +189,29 @@ class Scheduler:
         group = target.group
         if target.stage:
             return math.inf
-        if group is None or not target.fits_group(now):
+        # As ``fits_group`` and ``is_listed``, without their calls: single waits come this way.
+        if group is None or target.whole or now < target.alone_until:
+            return due
+        if len(group.targets) < group.few:
             return due
         if group.stage == SHOWN and due <= now:
             group.missed = True  # at the end of that, all are planned
             return math.inf
         if group.stage and group.stage != SHOWN:
             return math.inf
-        if not group.is_listed(now) or (target.asked and now >= group.held_until):
+        if now < group.apart_until or (target.asked and now >= group.held_until):
             return due
         if due < group.when:
             group.first = target
             self._schedule(group, min(group.when, max(due, group.held_until)))
         return math.inf
+
+    def _is_due(self, group: WorkspaceGroup, now: float) -> bool:
+        """Tell whether the target that its list was scheduled for still needs a poll of it."""
+        first = group.first
+        if first not in group.targets or first.stage or not group.is_listed(now):
+            return False
+        return next_due(first) <= now and first.fits_group(now)
 
     def _queue(self, group: WorkspaceGroup, now: float) -> bool:
         """Queue a poll of a group's list, if there may be one now."""
@@ -243,11 +253,10 @@ class Scheduler:
                 self._schedule(group, math.inf)
                 self.ended_groups.append(group)
 
-    def distrust(self, group: WorkspaceGroup) -> list[PollTarget]:
+    def distrust(self, group: WorkspaceGroup) -> None:
         """Never poll a group's list again, not even when it ends and begins anew."""
         self._lagging.add(group.name)
         group.apart_until = math.inf
-        return list(group.targets)
 
     def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
         """Queue the single poll that checks a list, if one is due; return its target."""
@@ -305,3 +314,16 @@ class Scheduler:
             heapq.heappop(first)
             first = self._first()
         self.next_time = first[0][0] if first else math.inf
+
+
+def next_due(target: PollTarget) -> float:
+    """Take in what a target's waits need now; return when they need the next poll."""
+    due = deadline = math.inf
+    whole = False
+    for wait in target.waits:
+        due = min(due, wait.due)
+        deadline = min(deadline, wait.deadline)
+        if wait.wants_whole:
+            whole = True
+    target.deadline, target.whole = deadline, whole
+    return max(-math.inf if target.asked else due, target.not_before)

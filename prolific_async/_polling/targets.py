@@ -41,11 +41,6 @@ class Pollable:
     when: float = field(default=math.inf, init=False)
     order: int = field(default=0, init=False)
 
-    def note_sent(self, now: float) -> None:
-        """Note that the poll is sent; of several requests, the first counts."""
-        if self.stage != SENT:
-            self.stage, self.sent_at = SENT, now
-
 
 @define(eq=False, weakref_slot=False)
 class PollTarget(Pollable):
@@ -78,23 +73,6 @@ class PollTarget(Pollable):
     not_before: float = field(default=-math.inf, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
-
-    def note_sent(self, now: float) -> None:
-        """Note that the poll is sent, which any call of ``poll_now`` before asked for."""
-        self.asked = False
-        self.stage, self.sent_at = SENT, now
-
-    def refresh(self) -> float:
-        """Take in what its waits need now, and return when they need the next poll."""
-        due = deadline = math.inf
-        whole = False
-        for wait in self.waits:
-            due = min(due, wait.due)
-            deadline = min(deadline, wait.deadline)
-            if wait.wants_whole:
-                whole = True
-        self.deadline, self.whole = deadline, whole
-        return max(-math.inf if self.asked else due, self.not_before)
 
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
         """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
@@ -162,13 +140,6 @@ class WorkspaceGroup(Pollable):
     def is_listed(self, now: float) -> bool:
         """Tell whether its list is polled for its targets."""
         return len(self.targets) >= self.few and now >= self.apart_until
-
-    def is_due(self, now: float) -> bool:
-        """Tell whether its first target still needs a poll of the list."""
-        first = self.first
-        if first not in self.targets or first.stage:
-            return False
-        return first.refresh() <= now and first.fits_group(now)
 
     def take_apart(self, now: float) -> None:
         """Poll its targets singly for a while, or for longer if that was decided before."""

@@ -252,7 +252,7 @@ class Wait:
             self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            self._tell(poll, due - now, error)
+            self.history.add((self._status, poll[0], self.polls, poll[1], due - now, error))
 
     def _go_on_with_few(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float

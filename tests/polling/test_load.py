@@ -240,7 +240,7 @@ async def test_what_is_short_is_done_at_once() -> None:
     work = SlicedWork(lambda: done.append("after"))
     work.each(range(3), done.append, lambda: done.append("then"))
     assert done == [0, 1, 2, "then", "after"]
-    assert work.is_idle
+    assert not work.jobs
     await work.drained()
 
 
