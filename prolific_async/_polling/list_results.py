@@ -28,7 +28,7 @@ def show_list(
     if group.name is None:
         for target in targets:
             if target.waits:
-                scheduler.regroup(target)
+                scheduler.groups.of(target)
             yield None
     for target in targets:
         found = None
@@ -45,7 +45,7 @@ def show_list(
             group.name,
             group.check.key,
         )
-        scheduler.distrust(group)
+        scheduler.groups.distrust(group)
         yield from plan_all(scheduler, list(group.targets), now)
     elif (to_check := scheduler.to_check(group, result, now)) is not None:
         yield to_check, None

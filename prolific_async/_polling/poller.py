@@ -8,36 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from contextvars import Context
 from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._http.request import Poll
-from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling import bugs
 from prolific_async._polling.bugs import BUGS
 from prolific_async._polling.list_results import plan_all, show_list
-from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_tasks import PollTasks
 from prolific_async._polling.scheduler import Scheduler, next_due
 from prolific_async._polling.sliced_work import FEW, SlicedWork
-from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
-from prolific_async.errors import ProlificError
-from prolific_async.models import Batch
+from prolific_async._polling.targets import IDLE, SENT, SHOWN, PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Iterable
 
     from prolific_async._polling.list_results import Step
+    from prolific_async._polling.poll_tasks import Result
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.targets import Pollable
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
-
-PATIENCE = 0.5
-"""Seconds that a list poll may last at least before it counts as too slow."""
 
 
 class Poller:
@@ -58,11 +52,8 @@ class Poller:
         """
         self._source = source
         self._workspaces = workspaces
-        self._at_once = at_once
-        self._single_seconds = 0.1  # mean duration of a single poll
         self._scheduler = Scheduler(workspaces, few)
-        self._queue: deque[Pollable] = deque()
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._tasks = PollTasks(source, self._scheduler.targets, at_once, self._polled)
         self._work = SlicedWork(self._go_on)
         self._is_waking = False  # while what is due is gone through in slices
         # With its time, as a handle knows its own only on some loops, and only until it is due.
@@ -104,8 +95,7 @@ class Poller:
     async def settled(self) -> None:
         """Return when all work in slices is done, and all cancelled polls have ended."""
         await self._work.drained()
-        if ending := [task for task in self._under_way if task.cancelling()]:
-            await asyncio.wait(ending)
+        await self._tasks.cancelled()
 
     def poll_now(self, key: str) -> None:
         """Make the next poll of a batch due now; many calls before it make one poll."""
@@ -118,7 +108,7 @@ class Poller:
         now = asyncio.get_running_loop().time()
         fail = methodcaller("fail", error, now)
         targets = list(self._scheduler.targets.values())
-        self._work.each(targets, lambda target: self._tell_all(target, fail, now))
+        self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
 
     # --- waits -------------------------------------------------------------------------------
 
@@ -127,10 +117,9 @@ class Poller:
         target: PollTarget,
         tell: Callable[[Wait], object],
         now: float,
-        then: Callable[[PollTarget, float], object] | None = None,
+        then: Callable[[PollTarget, float], object],
     ) -> None:
-        """Call a function with each wait of a target, then ``then``, by default ``_plan``."""
-        then = then or self._plan
+        """Call a function with each wait of a target, in slices if many, then another one."""
         waits = list(target.waits)
         if len(waits) > FEW:
             self._work.each(
@@ -162,12 +151,12 @@ class Poller:
         if not target.waits:
             self._end(target)
         elif self._scheduler.plan(target, now):
-            self._queue.append(target)
+            self._tasks.queue.append(target)
 
     def _end(self, target: PollTarget) -> None:
         self._scheduler.end(target)
-        _stop(target)
-        if self._scheduler.ended_groups or not self._scheduler.targets:
+        self._tasks.cancel(target)
+        if self._scheduler.groups.ended or not self._scheduler.targets:
             self._go_on()
 
     # --- what is due -------------------------------------------------------------------------
@@ -175,14 +164,12 @@ class Poller:
     def _go_on(self) -> None:
         """Start queued polls and set the timer; called after whatever may have changed these."""
         loop = asyncio.get_running_loop()
-        while self._scheduler.ended_groups:
-            group = self._scheduler.ended_groups.pop()
-            _stop(group)
-            self._source.forget(group.name)
-        while self._queue and len(self._under_way) < self._at_once:
-            thing = self._queue.popleft()
-            if thing.stage == QUEUED:  # else it has ended
-                self._start_poll(thing, loop)
+        if self._scheduler.groups.ended:
+            for group in self._scheduler.pop_ended_groups():
+                self._tasks.cancel(group)
+                self._source.forget(group.name)
+        if self._tasks.queue:
+            self._tasks.start_queued(loop)
         self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -210,16 +197,19 @@ class Poller:
             try:
                 for poll in self._scheduler.polls(targets, groups, now):
                     if poll is not None:
-                        self._queue.append(poll)
+                        self._tasks.queue.append(poll)
             finally:  # a bug must not stop the timer
                 self._go_on()
             return
+
+        def wake() -> None:
+            self._work.each(self._scheduler.polls(targets, groups, now), self._enqueue, end)
+
+        def end() -> None:
+            self._is_waking = False
+
         self._is_waking = True
-        self._work.each(
-            due,
-            lambda thing: self._take_due(thing, targets, groups, now),
-            lambda: self._wake(targets, groups, now),
-        )
+        self._work.each(due, lambda thing: self._take_due(thing, targets, groups, now), wake)
 
     def _take_due(
         self, thing: Pollable, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
@@ -228,7 +218,6 @@ class Poller:
         if isinstance(thing, WorkspaceGroup):
             groups.append(thing)
             return
-        assert isinstance(thing, PollTarget)  # noqa: S101 - for the type checker
         if now < thing.deadline:
             targets.append(thing)
             return
@@ -248,98 +237,44 @@ class Poller:
 
         self._tell_all(thing, expire, now, then)
 
-    def _wake(self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float) -> None:
-        def end() -> None:
-            self._is_waking = False
-
-        self._work.each(self._scheduler.polls(targets, groups, now), self._enqueue, end)
-
     def _enqueue(self, poll: Pollable | None) -> None:
         if poll is not None:
-            self._queue.append(poll)
+            self._tasks.queue.append(poll)
 
-    # --- polls -------------------------------------------------------------------------------
+    # --- results -----------------------------------------------------------------------------
 
-    def _start_poll(self, thing: Pollable, loop: asyncio.AbstractEventLoop) -> None:
-        thing.sent_at = loop.time()
-        poll: Coroutine[Any, Any, Any]
+    def _polled(self, thing: Pollable, result: Result, now: float) -> None:
+        """Take in the result of a poll."""
         if isinstance(thing, PollTarget):
-            request = self._source.get if thing.whole else self._source.get_status
-            poll = request(thing.key, Poll(on_sent=partial(self._note_sent, thing)))
+            self._target_polled(thing, result, now)
         else:
-            assert isinstance(thing, WorkspaceGroup)  # noqa: S101 - for the type checker
-            poll = self._poll_list(thing)
-        task = thing.poll = loop.create_task(poll, context=Context())
-        self._under_way.add(task)
-        task.add_done_callback(partial(self._polled, thing), context=self._context)
-
-    def _note_sent(self, thing: Pollable) -> None:
-        if thing.stage != SENT:  # of several requests, the first counts
-            thing.stage, thing.sent_at = SENT, asyncio.get_running_loop().time()
-        if isinstance(thing, PollTarget):
-            thing.asked = False  # any call of ``poll_now`` so far asked for this poll
-
-    async def _poll_list(self, group: WorkspaceGroup) -> GroupResult | None:
-        """Poll a group's list; return None if no target would be served by that."""
-        now = asyncio.get_running_loop().time()
-        slices = TimeSlices()
-        served: list[str] = []
-        for number, target in enumerate(list(group.targets)):
-            if group.serve(target, now):
-                served.append(target.key)
-            if number % FEW == 0:
-                await slices.yield_if_due()
-        if not served:
-            return None
-        patience = math.inf  # a list that is always polled may be slow
-        if group.few > 1:
-            singly = self._single_seconds * math.ceil(len(served) / self._at_once)
-            patience = max(2 * singly, PATIENCE)
-        poll = Poll(patience, partial(self._note_sent, group))
-        return await self._source.poll_list(group.name, served, self._scheduler.targets, poll)
-
-    def _polled(self, thing: Pollable, task: asyncio.Task[Any]) -> None:
-        """Take in the result of a poll whose task is done, unless it was cancelled by ``_end``."""
-        self._under_way.discard(task)
-        # Asked in any case: else asyncio logs that nobody did.
-        error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        if thing.poll is task:
-            thing.poll = None
-            thing.stage = IDLE
-            now = task.get_loop().time()
-            if isinstance(thing, PollTarget):
-                self._target_polled(thing, task, error, now)
-            else:
-                assert isinstance(thing, WorkspaceGroup)  # noqa: S101 - for the type checker
-                self._list_polled(thing, task, error, now)
+            if isinstance(result, GroupResult):
+                steps = show_list(self._scheduler, thing, result, now)
+            else:  # for those that came meanwhile
+                steps = plan_all(self._scheduler, list(thing.targets), now)
+            self._work.each(steps, partial(self._take_step, thing, now))
         self._go_on()
 
-    def _target_polled(
-        self, target: PollTarget, task: asyncio.Task[Any], error: BaseException | None, now: float
-    ) -> None:
-        if error is None:
-            found = task.result()
-            if isinstance(found, Batch):
-                if target.group is None or target.group.name is None:
-                    self._workspaces.learn(target.key, found.workspace_id)
-                result = PollResult(found.status, found)
+    def _take_step(self, group: WorkspaceGroup, now: float, step: Step) -> None:
+        if step is not None:
+            target, result = step
+            if result is None:
+                self._tasks.queue.append(target)
             else:
-                result = PollResult(found)
-        elif isinstance(error, ProlificError):
-            _log.info("a poll of batch %s failed: %s", target.key, error)
-            result = failed_poll(error)
-        elif isinstance(error, Exception):
+                self._show(target, result, group.sent_at, now)
+
+    def _target_polled(self, target: PollTarget, result: Result, now: float) -> None:
+        if not isinstance(result, PollResult):
+            assert isinstance(result, Exception)  # noqa: S101 - for the type checker
+            fail = methodcaller("fail", bugs.bug(target.key, result), now)
             target.stage = SHOWN
-            self._tell_all(
-                target, methodcaller("fail", bugs.bug(target.key, error), now), now, self._shown
-            )
+            self._tell_all(target, fail, now, self._shown)
             return
-        else:  # cancelled by somebody, perhaps with every task there is
-            result = failed_poll(self._source.lost(target.key))
-        self._single_seconds += (now - target.sent_at - self._single_seconds) / 8
-        check = None if target.group is None else target.group.check
-        if check is not None and check.key == target.key:
-            is_news = check.is_news(target, result, list_is_polled=bool(target.group.stage))
+        group = target.group
+        if result.batch is not None and (group is None or group.name is None):
+            self._workspaces.learn(target.key, result.batch.workspace_id)
+        if group is not None and group.check is not None and group.check.key == target.key:
+            is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
             if not is_news and next_due(target) > now:
                 self._plan(target, now)
                 return
@@ -383,14 +318,6 @@ class Poller:
         if step is not None:
             target, result = step
             if result is None:
-                self._queue.append(target)
+                self._tasks.queue.append(target)
             else:
                 self._show(target, result, group.sent_at, now)
-
-
-def _stop(thing: Pollable) -> None:
-    """Give up the poll of something, if there is one."""
-    task, thing.poll = thing.poll, None
-    thing.stage = IDLE
-    if task is not None:
-        task.cancel()

@@ -16,7 +16,7 @@ import math
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._polling.list_checks import ListCheck
+from prolific_async._polling.groups import Groups
 from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ class Scheduler:
 
     Attributes:
         targets: All poll targets, by batch id.
-        groups: All groups, by workspace id; None has the batches whose workspace is not known.
-        ended_groups: Groups that lost their last target since the list was emptied.
+        groups: The groups of the targets.
         next_time: When something is due next, inf for never.
-        checks_lists: Whether lists are checked against single polls.
 
     """
 
@@ -51,13 +49,9 @@ class Scheduler:
 
         """
         self.targets: dict[str, PollTarget] = {}
-        self.groups: dict[str | None, WorkspaceGroup] = {}
-        self.ended_groups: list[WorkspaceGroup] = []
+        self.groups = Groups(workspaces, few)
         self.next_time = math.inf
-        self.checks_lists = True
         self._workspaces = workspaces
-        self._few = few
-        self._lagging: set[str | None] = set()  # groups whose lists lag
         # What is rescheduled leaves an outdated entry behind. When those are many, the heap becomes
         # the old one, whose current entries move to a new heap, a few at a time.
         self._heap: list[tuple[float, int, Pollable]] = []
@@ -98,7 +92,14 @@ class Scheduler:
             del self.targets[target.key]
             self._workspaces.awaited.discard(target.key)
             self._schedule(target, math.inf)
-            self._ungroup(target)
+            self.groups.remove(target)
+
+    def pop_ended_groups(self) -> list[WorkspaceGroup]:
+        """Forget the groups that have lost their last target, and return them."""
+        ended, self.groups.ended = self.groups.ended, []
+        for group in ended:
+            self._schedule(group, math.inf)
+        return ended
 
     # --- what is due -------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ class Scheduler:
                 continue
             if group.name is None:
                 for target in list(group.targets):
-                    if target.group is group and self.regroup(target) is not group:
+                    if target.group is group and self.groups.of(target) is not group:
                         yield target if self.plan(target, now) else None
             if self._is_due(group, now) and self._queue(group, now):
                 yield group
@@ -138,7 +139,7 @@ class Scheduler:
                 due_at = next_due(target)
                 if due_at <= now and not target.stage_of_poll(now):
                     self._schedule(target, target.deadline)
-                    due.setdefault(self.regroup(target), []).append(target)
+                    due.setdefault(self.groups.of(target), []).append(target)
                     yield None
                 else:
                     yield target if self._plan_for(target, due_at, now) else None
@@ -221,42 +222,6 @@ class Scheduler:
         return True
 
     # --- groups ------------------------------------------------------------------------------
-
-    def regroup(self, target: PollTarget) -> WorkspaceGroup:
-        """Put a target into its group, as far as its workspace is known by now, and return that."""
-        group = target.group
-        if group is not None and group.name is not None:
-            return group
-        name = self._workspaces.of(target.key)
-        if group is None or name is not None:
-            self._ungroup(target)
-            group = self.groups.get(name)
-            if group is None:
-                check = None if name is None or not self.checks_lists else ListCheck()
-                group = self.groups[name] = WorkspaceGroup(name, self._few, check)
-                if name in self._lagging:
-                    group.apart_until = math.inf
-            group.targets[target] = None
-            target.group = group
-            if group.stage == SHOWN:  # it came too late for that
-                group.missed = True
-            if name is not None:
-                self._workspaces.awaited.discard(target.key)
-        return group
-
-    def _ungroup(self, target: PollTarget) -> None:
-        group, target.group = target.group, None
-        if group is not None:
-            del group.targets[target]
-            if not group.targets:
-                del self.groups[group.name]
-                self._schedule(group, math.inf)
-                self.ended_groups.append(group)
-
-    def distrust(self, group: WorkspaceGroup) -> None:
-        """Never poll a group's list again, not even when it ends and begins anew."""
-        self._lagging.add(group.name)
-        group.apart_until = math.inf
 
     def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
         """Queue the single poll that checks a list, if one is due; return its target."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
@@ -23,8 +23,8 @@ IDLE, QUEUED, SENT, SHOWN = range(4)
 
 
 @define(eq=False, weakref_slot=False)
-class Pollable:
-    """Something that can be polled.
+class _Pollable:
+    """What a target and a group have in common: a poll, and a time to look at them.
 
     Attributes:
         stage: Stage of its poll: IDLE, QUEUED, SENT or SHOWN.
@@ -43,7 +43,7 @@ class Pollable:
 
 
 @define(eq=False, weakref_slot=False)
-class PollTarget(Pollable):
+class PollTarget(_Pollable):
     """A batch that is polled, and the waits that share its polls.
 
     After a failed poll it is not polled before the shortest pause of its waits is over, whoever
@@ -105,7 +105,7 @@ class PollTarget(Pollable):
 
 
 @define(eq=False, weakref_slot=False)
-class WorkspaceGroup(Pollable):
+class WorkspaceGroup(_Pollable):
     """The poll targets of one workspace, and whether its list is polled for them.
 
     It is while they are ``few`` or more and its list works: not for ``APART`` seconds after a poll
@@ -205,3 +205,6 @@ class WorkspaceGroup(Pollable):
     def _news(self, text: str) -> str | None:
         told, self._told = self._told, text
         return None if text == told else f"{self.name or 'unknown'}: {len(self.targets)} {text}"
+
+
+Pollable: TypeAlias = PollTarget | WorkspaceGroup

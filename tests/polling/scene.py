@@ -157,7 +157,7 @@ class Service:
         source: Any = self
         self.poller = Poller(source, KnownWorkspaces(group_of), few=few, at_once=at_once)
         self.scheduler = self.poller._scheduler
-        self.scheduler.checks_lists = checks_lists
+        self.scheduler.groups.have_checks = checks_lists
 
     def lost(self, _key: str) -> TransportError:
         assert LOST.error is not None
@@ -248,12 +248,12 @@ async def nothing_left(poller: Poller) -> None:
     await asyncio.sleep(0)
     scheduler = poller._scheduler
     assert not scheduler.targets
-    assert not scheduler.groups
+    assert not scheduler.groups.by_name
     assert not scheduler._heap
     assert not scheduler._old
     assert not scheduler._workspaces.awaited
-    assert not poller._queue
-    assert not poller._under_way
+    assert not poller._tasks.queue
+    assert not poller._tasks._under_way
     assert poller._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.poller import PATIENCE
+from prolific_async._polling.poll_tasks import PATIENCE
 from prolific_async._polling.targets import APART, HEAVY, REFUSALS
 from tests.polling.scene import (
     PENDING,
@@ -496,7 +496,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.poller._scheduler.groups) == {"a", "b", "c"}
+    assert set(service.scheduler.groups.by_name) == {"a", "b", "c"}
     service.poller.close("closed")
     await nothing_left(service.poller)
 
@@ -828,7 +828,7 @@ async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
-    (group,) = service.scheduler.groups.values()
+    (group,) = service.scheduler.groups.by_name.values()
     # Comes first, in this very moment.
     assert service.scheduler._queue(group, asyncio.get_running_loop().time())
     service.poller._enqueue(group)
