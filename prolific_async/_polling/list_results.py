@@ -11,11 +11,10 @@ if TYPE_CHECKING:
 
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.scheduler import Scheduler
-    from prolific_async._polling.targets import PollTarget, WorkspaceGroup
+    from prolific_async._polling.targets import Pollable, PollTarget, WorkspaceGroup
 
-Step: TypeAlias = "tuple[PollTarget, PollResult | None] | None"
-"""A target with the result to show to its waits, or with None for a queued poll of its own; a step
-that is None needs nothing."""
+Step: TypeAlias = "tuple[PollTarget, PollResult] | Pollable | None"
+"""A result to show to the waits of a target, something to poll, or nothing to do."""
 
 
 def show_list(
@@ -48,10 +47,10 @@ def show_list(
         scheduler.groups.distrust(group)
         yield from plan_all(scheduler, list(group.targets), now)
     elif (to_check := scheduler.to_check(group, result, now)) is not None:
-        yield to_check, None
+        yield to_check
 
 
 def plan_all(scheduler: Scheduler, targets: list[PollTarget], now: float) -> Iterator[Step]:
     """Plan targets anew; yield those that are to be polled at once."""
     for target in targets:
-        yield (target, None) if target.waits and scheduler.plan(target, now) else None
+        yield target if target.waits and scheduler.plan(target, now) else None

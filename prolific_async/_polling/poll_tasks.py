@@ -124,28 +124,30 @@ class PollTasks:
         thing.poll = None
         thing.stage = IDLE
         now = loop.time()
-        is_list = isinstance(thing, WorkspaceGroup)
         result: Result
         if error is None and not task.cancelled():
             result = found = task.result()
-            if not is_list:
+            if isinstance(thing, PollTarget):
                 self._single_seconds += (now - thing.sent_at - self._single_seconds) / 8
                 is_whole = isinstance(found, Batch)
                 result = PollResult(found.status, found) if is_whole else PollResult(found)
-        elif is_list:
+        elif isinstance(thing, PollTarget):
+            result = self._failed(thing, error)
+        else:
             if isinstance(error, Exception):
                 _log.error("the poll of a list is broken", exc_info=error)
-            result = GroupResult(
-                failure="the poll was broken off" if error is None else repr(error)
-            )
-        elif isinstance(error, ProlificError):
-            _log.info("a poll of batch %s failed: %s", thing.key, error)
-            result = failed_poll(error)
-        elif isinstance(error, Exception):
-            result = error
-        else:  # cancelled by somebody, perhaps with every task there is
-            result = failed_poll(self._source.lost(thing.key))
+            reason = "the poll was broken off" if error is None else repr(error)
+            result = GroupResult(failure=reason)
         self._done(thing, result, now)
+
+    def _failed(self, target: PollTarget, error: BaseException | None) -> PollResult | Exception:
+        if isinstance(error, ProlificError):
+            _log.info("a poll of batch %s failed: %s", target.key, error)
+            return failed_poll(error)
+        if isinstance(error, Exception):
+            return error
+        # Cancelled by somebody, perhaps with every task there is.
+        return failed_poll(self._source.lost(target.key))
 
 
 def _note_sent(thing: Pollable) -> None:

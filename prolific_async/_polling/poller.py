@@ -11,9 +11,8 @@ import math
 from contextvars import Context
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from prolific_async._logging import log as _log
 from prolific_async._polling import bugs
 from prolific_async._polling.bugs import BUGS
 from prolific_async._polling.list_results import plan_all, show_list
@@ -203,7 +202,8 @@ class Poller:
             return
 
         def wake() -> None:
-            self._work.each(self._scheduler.polls(targets, groups, now), self._enqueue, end)
+            polls = self._scheduler.polls(targets, groups, now)
+            self._work.each(polls, partial(self._take_step, now), end)
 
         def end() -> None:
             self._is_waking = False
@@ -237,9 +237,12 @@ class Poller:
 
         self._tell_all(thing, expire, now, then)
 
-    def _enqueue(self, poll: Pollable | None) -> None:
-        if poll is not None:
-            self._tasks.queue.append(poll)
+    def _take_step(self, now: float, step: Step) -> None:
+        """Show a result to the waits of a target, or queue what is to be polled."""
+        if isinstance(step, tuple):
+            self._show(*step, now)
+        elif step is not None:
+            self._tasks.queue.append(step)
 
     # --- results -----------------------------------------------------------------------------
 
@@ -252,16 +255,8 @@ class Poller:
                 steps = show_list(self._scheduler, thing, result, now)
             else:  # for those that came meanwhile
                 steps = plan_all(self._scheduler, list(thing.targets), now)
-            self._work.each(steps, partial(self._take_step, thing, now))
+            self._work.each(steps, partial(self._take_step, now))
         self._go_on()
-
-    def _take_step(self, group: WorkspaceGroup, now: float, step: Step) -> None:
-        if step is not None:
-            target, result = step
-            if result is None:
-                self._tasks.queue.append(target)
-            else:
-                self._show(target, result, group.sent_at, now)
 
     def _target_polled(self, target: PollTarget, result: Result, now: float) -> None:
         if not isinstance(result, PollResult):
@@ -278,15 +273,16 @@ class Poller:
             if not is_news and next_due(target) > now:
                 self._plan(target, now)
                 return
-        self._show(target, result, target.sent_at, now)
+        self._show(target, result, now)
 
-    def _show(self, target: PollTarget, result: PollResult, sent: float, now: float) -> None:
+    def _show(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a poll to the waits of a target."""
         target.result, target.result_at = result, now
         # A wait that joins before all have seen a failure takes it, too: the pause is not known.
         target.not_before = -math.inf if result.error is None else math.inf
         target.stage = SHOWN  # a wait that has not seen it yet needs no other poll
-        self._tell_all(target, methodcaller("observe", result, now, sent), now, self._shown)
+        observe = methodcaller("observe", result, now, target.sent_at)
+        self._tell_all(target, observe, now, self._shown)
 
     def _shown(self, target: PollTarget, now: float) -> None:
         if target.stage == SHOWN:
@@ -294,30 +290,3 @@ class Poller:
         if target.not_before == math.inf:
             target.note_failure()
         self._plan(target, now)
-
-    def _list_polled(
-        self,
-        group: WorkspaceGroup,
-        task: asyncio.Task[Any],
-        error: BaseException | None,
-        now: float,
-    ) -> None:
-        if error is None:
-            result = task.result()
-        else:
-            if isinstance(error, Exception):
-                _log.error("the poll of the list of %s is broken", group.name, exc_info=error)
-            result = GroupResult(failure=repr(error))
-        if result is None:
-            steps = plan_all(self._scheduler, list(group.targets), now)  # those that came meanwhile
-        else:
-            steps = show_list(self._scheduler, group, result, now)
-        self._work.each(steps, partial(self._take_step, group, now))
-
-    def _take_step(self, group: WorkspaceGroup, now: float, step: Step) -> None:
-        if step is not None:
-            target, result = step
-            if result is None:
-                self._tasks.queue.append(target)
-            else:
-                self._show(target, result, group.sent_at, now)

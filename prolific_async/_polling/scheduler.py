@@ -121,18 +121,7 @@ class Scheduler:
         Each is queued by then. Waits that have expired are to be removed before.
         """
         for group in groups:  # first, as their polls may serve the targets
-            if group.stage:
-                group.missed = True  # at the end of that poll, all are planned
-                continue
-            if group.name is None:
-                for target in list(group.targets):
-                    if target.group is group and self.groups.of(target) is not group:
-                        yield target if self.plan(target, now) else None
-            if self._is_due(group, now) and self._queue(group, now):
-                yield group
-            else:
-                for target in list(group.targets):
-                    yield target if self.plan(target, now) else None
+            yield from self._poll_of_group(group, now)
         due: dict[WorkspaceGroup, list[PollTarget]] = {}
         for target in targets:
             if target.waits:
@@ -144,9 +133,24 @@ class Scheduler:
                 else:
                     yield target if self._plan_for(target, due_at, now) else None
         for group, members in due.items():
-            yield from self._polls_of_group(group, members, now)
+            yield from self._polls_of_targets(group, members, now)
 
-    def _polls_of_group(
+    def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
+        """Yield the poll of a group's list, or plan its targets anew if that is not needed."""
+        if group.stage:
+            group.missed = True  # at the end of that poll, all are planned
+            return
+        if group.name is None:
+            for target in list(group.targets):
+                if target.group is group and self.groups.of(target) is not group:
+                    yield target if self.plan(target, now) else None
+        if self._is_due(group, now) and self._queue(group, now):
+            yield group
+            return
+        for target in list(group.targets):
+            yield target if self.plan(target, now) else None
+
+    def _polls_of_targets(
         self, group: WorkspaceGroup, due: list[PollTarget], now: float
     ) -> Iterator[Pollable | None]:
         """Yield the polls of targets of a group that are due: of many the list, else of each."""
@@ -190,17 +194,13 @@ class Scheduler:
         group = target.group
         if target.stage:
             return math.inf
-        # As ``fits_group`` and ``is_listed``, without their calls: single waits come this way.
         if group is None or target.whole or now < target.alone_until:
             return due
-        if len(group.targets) < group.few:
-            return due
-        if group.stage == SHOWN and due <= now:
-            group.missed = True  # at the end of that, all are planned
+        if group.stage and (due <= now or group.stage != SHOWN):
+            group.missed = group.missed or group.stage == SHOWN  # at its end, all are planned
             return math.inf
-        if group.stage and group.stage != SHOWN:
-            return math.inf
-        if now < group.apart_until or (target.asked and now >= group.held_until):
+        is_listed = len(group.targets) >= group.few and now >= group.apart_until
+        if not is_listed or (target.asked and now >= group.held_until):
             return due
         if due < group.when:
             group.first = target
@@ -220,8 +220,6 @@ class Scheduler:
             return False
         group.stage = QUEUED
         return True
-
-    # --- groups ------------------------------------------------------------------------------
 
     def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
         """Queue the single poll that checks a list, if one is due; return its target."""

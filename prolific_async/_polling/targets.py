@@ -173,6 +173,8 @@ class WorkspaceGroup(_Pollable):
             return None
         if found is None:
             self._unserved.append(target)
+        else:
+            target.sent_at = self.sent_at
         return found
 
     def end_showing(self) -> list[PollTarget]:

@@ -831,7 +831,7 @@ async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
     (group,) = service.scheduler.groups.by_name.values()
     # Comes first, in this very moment.
     assert service.scheduler._queue(group, asyncio.get_running_loop().time())
-    service.poller._enqueue(group)
+    service.poller._tasks.queue.append(group)
     service.poller._go_on()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
