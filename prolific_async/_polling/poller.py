@@ -167,9 +167,9 @@ class Poller:
             for group in self._scheduler.pop_ended_groups():
                 self._tasks.cancel(group)
                 self._source.forget(group.name)
+        self._set_timer(loop)
         if self._tasks.queue:
             self._tasks.start_queued(loop)
-        self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         when = self._scheduler.next_time
@@ -189,7 +189,10 @@ class Poller:
         groups: list[WorkspaceGroup] = []
         due = iter(partial(self._scheduler.pop_due, now), None)
         for number, thing in enumerate(due, 1):
-            self._take_due(thing, targets, groups, now)
+            if isinstance(thing, PollTarget) and now < thing.deadline:
+                targets.append(thing)
+            else:
+                self._take_due(thing, targets, groups, now)
             if number == FEW or self._work.jobs:
                 break
         else:

@@ -124,14 +124,19 @@ class Scheduler:
             yield from self._poll_of_group(group, now)
         due: dict[WorkspaceGroup, list[PollTarget]] = {}
         for target in targets:
-            if target.waits:
-                due_at = next_due(target)
-                if due_at <= now and not target.stage_of_poll(now):
-                    self._schedule(target, target.deadline)
-                    due.setdefault(self.groups.of(target), []).append(target)
-                    yield None
-                else:
-                    yield target if self._plan_for(target, due_at, now) else None
+            if not target.waits:
+                continue
+            group = target.group
+            due_at = next_due(target)
+            busy = target.stage or (group and group.stage and target.fits_group(now))
+            if busy or due_at > now:
+                yield target if self._plan_for(target, due_at, now) else None
+                continue
+            if group is None or group.name is None:
+                group = self.groups.of(target)
+            due.setdefault(group, []).append(target)
+            self._schedule(target, target.deadline)
+            yield None
         for group, members in due.items():
             yield from self._polls_of_targets(group, members, now)
 
