@@ -57,6 +57,7 @@ class Batches:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._request_timeout = transport.request_timeout
+        self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
@@ -394,14 +395,12 @@ class Batches:
         context: Context | None = None,
     ) -> builtins.list[Wait]:
         """Make the waits of many batches, in slices; all share a start and a context."""
-        make: Callable[..., Wait] = self._wait
-        if context is not None:
-            make = partial(context.run, self._wait)
         time = time or self._deadline(rules)
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
-            waits.append(make(batch, rules, on_event, time))
+            make = partial(self._wait, batch, rules, on_event, time)
+            waits.append(make() if context is None else context.run(make))
             await slices.yield_if_due()
         return waits
 

@@ -23,7 +23,7 @@ from prolific_async._polling.sliced_work import FEW, SlicedWork
 from prolific_async._polling.targets import IDLE, SENT, SHOWN, PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from prolific_async._polling.list_results import Step
     from prolific_async._polling.poll_tasks import Result
@@ -187,7 +187,7 @@ class Poller:
         now = max(loop.time(), when)  # the loop may call a little early
         targets: list[PollTarget] = []
         groups: list[WorkspaceGroup] = []
-        due = iter(partial(self._scheduler.pop_due, now), None)
+        due: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
         for number, thing in enumerate(due, 1):
             if isinstance(thing, PollTarget) and now < thing.deadline:
                 targets.append(thing)

@@ -126,15 +126,15 @@ class Scheduler:
         for target in targets:
             if not target.waits:
                 continue
-            group = target.group
+            of = target.group
             due_at = next_due(target)
-            busy = target.stage or (group and group.stage and target.fits_group(now))
+            busy = target.stage or (of is not None and of.stage and target.fits_group(now))
             if busy or due_at > now:
                 yield target if self._plan_for(target, due_at, now) else None
                 continue
-            if group is None or group.name is None:
-                group = self.groups.of(target)
-            due.setdefault(group, []).append(target)
+            if of is None or of.name is None:
+                of = self.groups.of(target)
+            due.setdefault(of, []).append(target)
             self._schedule(target, target.deadline)
             yield None
         for group, members in due.items():

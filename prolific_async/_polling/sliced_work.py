@@ -59,17 +59,23 @@ class SlicedWork:
     def _run_slice(self) -> None:
         until = time.perf_counter() + _SLICE
         try:
-            while self.jobs and _is_done(*self.jobs[0], until):
-                self.jobs.popleft()
+            while self.jobs:
+                things, act, then = self.jobs[0]
+                if not _is_done(things, act, until):
+                    break
+                try:
+                    then()
+                except BUGS as error:
+                    log_bug(error)
+                finally:
+                    self.jobs.popleft()
         finally:
             if self.jobs:
                 asyncio.get_running_loop().call_soon(self._run_slice, context=self._context)
             self._after()
 
 
-def _is_done(
-    things: Iterator[T], act: Callable[[T], object], then: Callable[[], object], until: float
-) -> bool:
+def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> bool:
     """Call a function with things until all are done or the time is over."""
     try:
         for count, thing in enumerate(things, 1):
@@ -79,7 +85,6 @@ def _is_done(
                 log_bug(error)
             if count % FEW == 0 and time.perf_counter() > until:
                 return False
-        then()
-    except BUGS as error:  # of what yields the things, too
+    except BUGS as error:  # of what yields the things
         log_bug(error)
     return True

@@ -13,7 +13,12 @@ from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.workspaces import Workspaces
-from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
+from prolific_async.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    RequestTimeoutError,
+    TransportError,
+)
 from tests import samples
 from tests.virtual_time import run
 
@@ -27,7 +32,8 @@ START = 1000.0  # where the virtual clock begins; all times in these tests count
 
 PENDING, READY = PollResult(BatchStatus.PROCESSING), PollResult(BatchStatus.READY)
 BROKEN = PollResult(error=ConnectionLostError("GET", "/x", "broken"))
-LOST = PollResult(error=TransportError("GET", "/x", "lost"))
+LOST = TransportError("GET", "/x", "lost")
+CLOSED = ConfigurationError("closed")
 
 WRONG: list[str] = []  # what was done to a wait that must not be
 
@@ -160,8 +166,7 @@ class Service:
         self.scheduler.groups.have_checks = checks_lists
 
     def lost(self, _key: str) -> TransportError:
-        assert LOST.error is not None
-        return TransportError("GET", "/x", "lost")
+        return LOST
 
     def cut_off(self, key: str, *, whole: bool) -> RequestTimeoutError:
         return RequestTimeoutError("GET", f"/{key}{'' if whole else '/status'}", "over")

@@ -22,7 +22,7 @@ from prolific_async import (
 from prolific_async._logging import log
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import READY, FakeWait, Service, nothing_left
+from tests.polling.scene import CLOSED, READY, FakeWait, Service, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
         done = service.poller.start(broken)
         others = service.start(3)
         broken.part = "fail"
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         assert done.done()
-        assert {waiter.ended for waiter in others} == {"closed"}
+        assert {waiter.ended for waiter in others} == {CLOSED}
         await nothing_left(service.poller)
 
     run(main())
@@ -155,13 +155,14 @@ def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixt
         polls = service.scheduler.polls
 
         def broken(*_: object) -> Iterator[None]:
-            service.scheduler.polls = polls  # type: ignore[method-assign]
+            scheduler.polls = polls
             raise ZeroDivisionError
             yield
 
         waits = service.start(count)
         await asyncio.sleep(1)
-        service.scheduler.polls = broken  # type: ignore[method-assign]
+        scheduler: Any = service.scheduler
+        scheduler.polls = broken
         (late,) = service.start(1, first=100)
         await asyncio.sleep(5)
         assert {len(wait.seen) for wait in waits} == {2}

@@ -256,7 +256,7 @@ async def test_what_is_long_is_done_in_turns_and_in_order() -> None:
     done: list[str] = []
     work = SlicedWork(lambda: slices.append(len(done)))
     for name, count in (("a", 100), ("b", 100), ("c", 1)):
-        work.each(range(count), lambda _, name=name: busy(done, name), partial(done.append, "end"))
+        work.each([name] * count, partial(busy, done), partial(done.append, "end"))
     assert done == ["a"] * len(done)
     assert len(done) < 100
     await work.drained()

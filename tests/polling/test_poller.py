@@ -18,6 +18,8 @@ from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
 from tests.polling.scene import (
     BROKEN,
+    CLOSED,
+    LOST,
     PENDING,
     READY,
     FakeWait,
@@ -116,7 +118,7 @@ def test_a_joiner_takes_what_is_fresh_and_polls_of_once_otherwise(
         await asyncio.sleep(0.5)
         assert service.at("k0") == polls
         assert joiner.seen == [(after, PENDING)]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -130,7 +132,7 @@ async def test_what_is_no_younger_than_its_gap_is_not_fresh() -> None:
     service.start(1, fresh=1)
     await asyncio.sleep(1)
     assert service.at("k0") == [0, 1.25]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -144,7 +146,7 @@ async def test_a_joiner_during_a_group_poll_shares_it() -> None:
     assert service.as_one_at == [0, 3.1]
     assert service.singles == []
     assert joiner.seen == [(3.2, PENDING)]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -198,7 +200,7 @@ async def test_who_expires_in_the_queue_was_not_polling() -> None:
     (waiter,) = service.start(1, first=1, timeout=2)
     await asyncio.sleep(3)
     assert (waiter.ended, waiter.ended_at) == ("expired", 2)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -212,7 +214,7 @@ async def test_a_queued_search_for_nobody_is_not_made() -> None:
     await asyncio.sleep(2)
     assert service.at("k0") == [0]
     assert service.at("k1") == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -228,7 +230,7 @@ async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -
     assert service.singles == []
     assert service.as_one_at == [0, 1.6]
     assert {len(waiter.seen) for waiter in joiners} == {2}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -242,7 +244,7 @@ async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() ->
     await asyncio.sleep(1.3)
     assert [when for when, _ in joiner.seen] == [0.6, 1.7]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -278,7 +280,7 @@ async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> No
     service.poller.poll_now("k0")
     await asyncio.sleep(0.1)
     assert len(service.at("k0")) == 3
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -292,7 +294,7 @@ async def test_who_leaves_takes_no_pause_along() -> None:
     service.start(1)
     await asyncio.sleep(0.1)
     assert service.at("k0") == [0, 0.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -306,7 +308,7 @@ async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
     await asyncio.sleep(2)
     assert (joiner.ended, joiner.ended_at) == ("expired", 1.1)
     assert service.at("k0") == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -319,7 +321,7 @@ async def test_a_joiner_during_a_poll_shares_it() -> None:
     await asyncio.sleep(1)
     assert service.at("k0") == [0]
     assert joiner.seen == [(0.1, PENDING)]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -340,8 +342,8 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
         if how == "leave":
             service.leave(waiters)
         elif how == "close":
-            service.poller.close("closed")
-            assert [waiter.ended for waiter in waiters] == ["closed"] * count
+            service.poller.close(CLOSED)
+            assert [waiter.ended for waiter in waiters] == [CLOSED] * count
         else:
             await asyncio.sleep(5)
             assert all(waiter.is_over for waiter in waiters)
@@ -356,9 +358,9 @@ async def test_close_ends_all_and_settles_their_futures() -> None:
     waiters = [FakeWait(f"k{number % 30}") for number in range(90)]
     futures = [service.poller.start(waiter) for waiter in waiters]
     await asyncio.sleep(0.05)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     assert all(future.done() for future in futures)
-    assert {waiter.ended for waiter in waiters} == {"closed"}
+    assert {waiter.ended for waiter in waiters} == {CLOSED}
     await nothing_left(service.poller)
     assert service.running == 0
 
@@ -386,7 +388,7 @@ async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
     assert len(service.singles) == 950
     await asyncio.sleep(2)
     assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -483,7 +485,7 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
         assert service.as_one_at == ([0] if count == 10 else [])
         for waiter in waiters:
             assert service.at(waiter.key) == [0, 3, 6]
-            assert [seen.error and seen.error.reason for _, seen in waiter.seen] == ["lost"] * 3
+            assert [seen.error for _, seen in waiter.seen] == [LOST] * 3
         service.leave(waiters)
         await nothing_left(service.poller)
 
@@ -519,7 +521,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
         assert len(service.singles) - before <= 110
         assert len(service.as_ones) - groups <= 2
         assert all(waiter.seen[-1][0] > 120 for waiter in patient)
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -573,7 +575,7 @@ def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
         await asyncio.sleep(1)
         assert leaving.ended == "ready"
         assert all(len(other.seen) == 1 for other in others[1:])
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -598,9 +600,9 @@ async def test_who_begins_as_another_fails_is_served() -> None:
     service = Service()
     service.poller.start(failing := Succeeded("k0", service.poller))
     await asyncio.sleep(5)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await asyncio.sleep(5)
-    assert failing.ended == "closed"
+    assert failing.ended is CLOSED
     assert failing.successor is not None
     assert len(failing.successor.seen) > 1
     service.leave([failing.successor])
@@ -616,7 +618,7 @@ async def test_callbacks_may_end_anything() -> None:
             super().observe(result, now, sent)
             service.poller.poll_now("k1")
             service.poller.poll_now("k0")
-            service.poller.close("closed by a callback")
+            service.poller.close(CLOSED)
 
     service.poller.start(Closing("k0"))
     service.start(20, first=1)
@@ -645,7 +647,7 @@ def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
         service.poller.start(Restarting("k"))
         await asyncio.sleep(0.05)
         if how == "close":
-            service.poller.close("closed")
+            service.poller.close(CLOSED)
         service.shown["k"] = READY
         await asyncio.sleep(5)
         assert again.ended == "ready"
@@ -662,7 +664,7 @@ async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
     class Closing(FakeWait):
         def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
             super().observe(result, now, sent)
-            service.poller.close("closed by a callback")
+            service.poller.close(CLOSED)
 
     waiter = Closing("k")
     await service.poller.start(waiter)

@@ -12,6 +12,7 @@ from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poll_tasks import PATIENCE
 from prolific_async._polling.targets import APART, HEAVY, REFUSALS
 from tests.polling.scene import (
+    CLOSED,
     PENDING,
     FakeWait,
     Service,
@@ -49,7 +50,7 @@ async def test_seven_are_polled_singly() -> None:
     await asyncio.sleep(4)
     assert service.as_ones == []
     assert len(service.singles) == 14
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -62,7 +63,7 @@ async def test_a_group_is_as_eager_as_its_most_eager_waiter() -> None:
     await asyncio.sleep(9)
     assert service.singles == []
     assert service.as_one_at == [0, 2, 4, 6, 8]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -81,7 +82,7 @@ async def test_what_the_group_poll_misses_is_polled_singly_for_a_while() -> None
     await asyncio.sleep(30)
     assert len(service.singles) == so_far
     assert "k3" in service.as_ones[-1][2]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -96,7 +97,7 @@ async def test_what_a_group_poll_shows_again_is_polled_with_it_again() -> None:
     so_far = service.at("k3")
     await asyncio.sleep(20)
     assert service.at("k3") == so_far
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -124,7 +125,7 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         so_far = len(service.singles)
         await asyncio.sleep(30)
         assert len(service.singles) == so_far
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -138,7 +139,7 @@ async def test_a_group_of_one_is_apart_for_a_while_too() -> None:
     await asyncio.sleep(APART - 1)
     assert service.as_one_at == [0]
     assert len(service.singles) > 15
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -151,13 +152,13 @@ async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -
     await asyncio.sleep(3)
     assert service.as_one_at == [0, 3.1]
     assert service.patiences == pytest.approx([2 * 0.1 * 8, 2 * 0.2 * 9])
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
     service = Service()
     service.start(8)
     await asyncio.sleep(1)
     assert service.patiences == [PATIENCE]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -170,7 +171,7 @@ async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back()
     service.start(8, first=1)
     await asyncio.sleep(11)
     assert service.patiences == [PATIENCE]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -183,7 +184,7 @@ def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
         service.start(few)
         await asyncio.sleep(1)
         assert service.patiences == [patience]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -199,7 +200,7 @@ async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None
     await asyncio.sleep(4)
     assert service.singles == [(2, "k0")]
     assert service.as_one_at == [0, 5.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -216,7 +217,7 @@ async def test_a_refused_group_is_held() -> None:
     assert service.singles == [(3, "k11")]
     assert service.as_one_at == [0, 5.1, 12.2]
     assert waiters[0].seen == newcomer.seen == [(12.3, PENDING)]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -230,7 +231,7 @@ async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
     assert [when for when, _ in service.singles] == [10.3] * 10
     await asyncio.sleep(APART + 4)
     assert len(service.as_one_at) > 3
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -259,7 +260,7 @@ def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
         assert service.as_one_at == [0]
         assert [when for when, _ in service.singles] == [after] * count
         assert {len(waiter.seen) for waiter in newcomers} == {1}
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -275,7 +276,7 @@ async def test_many_newcomers_are_polled_as_a_group() -> None:
     assert service.singles == []
     assert service.as_one_at == [0, 0.5]
     assert {tuple(waiter.seen) for waiter in newcomers} == {((0.6, PENDING),)}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -289,7 +290,7 @@ async def test_many_newcomers_during_a_poll_group_share_it() -> None:
     assert service.singles == []
     assert service.as_one_at == [0]
     assert {tuple(waiter.seen) for waiter in newcomers} == {((0.1, PENDING),)}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -304,7 +305,7 @@ async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
     assert {tuple(waiter.seen) for waiter in newcomers} == {((5.2, PENDING),)}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -317,7 +318,7 @@ async def test_one_that_needs_a_whole_poll_gets_one() -> None:
     assert service.singles == [(0, "k20")]
     assert service.wholes == [True]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -330,7 +331,7 @@ async def test_one_that_needs_a_whole_poll_is_not_shown_another_while_that_is_qu
     await asyncio.sleep(20)
     assert len(others[0].seen) > 1
     assert [len(waiter.seen) <= len(service.at(waiter.key)) for waiter in whole] == [True] * 3
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -353,7 +354,7 @@ async def test_one_of_a_group_that_comes_to_need_a_whole_poll_gets_it_at_once() 
     await asyncio.sleep(1)
     assert service.singles == [(0.5, "k8"), (0.6, "k8")]
     assert service.wholes == [False, True]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -385,7 +386,7 @@ def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
         await asyncio.sleep(10)
         assert joiner.ended_at == 9
         assert service.as_one_at == [0]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -402,7 +403,7 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_poll_gets_it(
     await asyncio.sleep(1.5)
     assert service.singles == [(5, "k0")]
     assert service.wholes == [True]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -420,7 +421,7 @@ def test_a_joiner_of_one_that_needs_whole_polls_does_not_wait_for_the_group(grou
         service.poller.start(joiner := FakeWait("k0", gap=1))
         await asyncio.sleep(2)
         assert [when for when, _ in joiner.seen] == pytest.approx([now, now + 1.1])
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -435,7 +436,7 @@ async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_poll_of_its_own() -
     await asyncio.sleep(1)
     assert service.singles == [(5, "k0")]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -449,7 +450,7 @@ async def test_those_whose_home_becomes_known_are_polled_there_next() -> None:
     await asyncio.sleep(3)
     assert [name for _, name, _ in service.as_ones] == [None, "home"]
     assert service.singles == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -497,7 +498,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         ("c", 20),
     ]
     assert set(service.scheduler.groups.by_name) == {"a", "b", "c"}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -512,7 +513,7 @@ async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() 
     await asyncio.sleep(3)
     assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
     assert len(service.singles) == 4
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -524,7 +525,7 @@ async def test_unknown_ones_without_company_are_polled_singly() -> None:
     assert len(service.as_ones) == 1
     assert len(service.singles) == 19
     assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -536,7 +537,7 @@ async def test_a_few_unknown_ones_that_remain_are_polled_singly() -> None:
     assert len(service.as_ones) == 1
     assert len(service.singles) == 5
     assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -552,7 +553,7 @@ async def test_one_whose_group_becomes_known_moves() -> None:
     latest = {name: sorted(keys) for _, name, keys in service.as_ones}
     assert latest["home"] == [f"k{number}" for number in range(8)]
     assert latest[None] == sorted(f"k{number}" for number in range(8, 16))
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -568,7 +569,7 @@ async def test_those_who_stay_are_not_polled_for_the_eager_ones_that_moved() -> 
     assert [when for when, name, _ in service.as_ones if name is None] == [0]
     await asyncio.sleep(2)
     assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -582,7 +583,7 @@ async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
     await asyncio.sleep(8)
     assert service.singles == []
     assert {name for _, name, _ in service.as_ones} == {"home"}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -597,7 +598,7 @@ async def test_a_group_poll_is_never_made_for_nobody() -> None:
     service.leave(late)
     await asyncio.sleep(30)
     assert all(keys for _, _, keys in service.as_ones)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -617,7 +618,7 @@ async def test_a_queued_group_poll_that_all_came_to_need_no_more_makes_room() ->
     assert service.singles[1:9] == [(0.3 + number, f"k{number}") for number in range(8)]
     assert all(keys for _, _, keys in service.as_ones)
     assert service.as_one_at[-1] > 15
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -636,7 +637,7 @@ async def test_poll_now_is_one_poll() -> None:
     assert service.at("k0") == [0, 1]
     await asyncio.sleep(6)
     assert service.at("k0") == [0, 1, 11.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -649,7 +650,7 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
         service.poller.poll_now("k0")
     await asyncio.sleep(5)
     assert service.at("k0") == [0, 0.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -666,7 +667,7 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
         assert service.as_one_at == ([0] if singles else [0, 1])
         await asyncio.sleep(7)
         assert len(service.as_ones) == (1 if singles else 2)  # the group keeps its own time
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -683,7 +684,7 @@ async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
     await asyncio.sleep(20)
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -698,7 +699,7 @@ async def test_one_that_expires_as_its_group_is_due_causes_no_poll_at_its_target
     assert expiring.ended_at == 3.125
     assert service.as_one_at == [0, 3.125]
     assert service.singles == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -710,7 +711,7 @@ async def test_one_that_is_due_as_another_expires_is_polled() -> None:
     await asyncio.sleep(4)
     assert expiring.ended_at == 3
     assert service.at("k1") == [0, 3]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -726,7 +727,7 @@ async def test_a_group_is_not_polled_for_one_that_left() -> None:
     assert service.as_one_at == [0, 1]
     await asyncio.sleep(1)
     assert service.as_one_at == [0, 1, 11]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -739,7 +740,7 @@ async def test_many_that_end_leave_no_places_behind() -> None:
         await asyncio.sleep(0.5)
         service.leave(waiters)
     assert len(service.poller._scheduler._heap) < 200
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -782,7 +783,7 @@ async def test_poll_now_during_a_poll_survives_a_group_poll() -> None:
     await asyncio.sleep(3)
     assert service.as_one_at[:2] == [0, 3.1]
     assert service.at("k0") == [2.9, 4.9]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -794,7 +795,7 @@ async def test_poll_now_during_a_group_poll_causes_another() -> None:
     service.poller.poll_now("k0")
     await asyncio.sleep(5)
     assert [when for when, _ in waiters[0].seen] == [0.1, 0.2]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -815,7 +816,7 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
         await asyncio.sleep(2)
         assert service.as_one_at == [0, 1]
         assert sorted(service.singles) == sorted((1.1, waiter.key) for waiter in waiters)
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -835,5 +836,5 @@ async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
     service.poller._go_on()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
