@@ -126,9 +126,9 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
         kept.append(crowd)
         await crowd.start(timeout=number / 20_000)
         await crowd.futures[0]
-        await asyncio.gather(*crowd.futures[-1:])
+        while not all(future.done() for future in crowd.futures):
+            await asyncio.sleep(0.001)  # some end a rounding error later
         await crowd.poller.settled()
-        assert all(future.done() for future in crowd.futures)
 
     assert await held_by(call) < LIMIT
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -689,6 +690,57 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     await asyncio.sleep(5)
     assert joiner.ended == "ready"
     await nothing_left(service.poller)
+
+
+WHOSE = ContextVar("WHOSE", default="nobody's")
+
+
+@poller_test
+async def test_polls_and_waits_are_served_in_nobodys_context() -> None:
+    service = Service()
+    seen: list[str] = []
+
+    async def take(_seconds: float) -> None:
+        seen.append(WHOSE.get())
+
+    class Noting(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            seen.append(WHOSE.get())
+            super().observe(result, now, sent)
+
+    service.take = take  # type: ignore[method-assign]
+    WHOSE.set("the first one's")
+    service.poller.start(wait := Noting("k"))
+    await asyncio.sleep(4)
+    assert seen == ["nobody's"] * 4
+    service.poller.leave(wait)
+    await nothing_left(service.poller)
+
+
+@poller_test
+async def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
+    class Handle:
+        """Of a loop that knows no more of it."""
+
+        def cancel(self) -> None:
+            told.append("cancelled")
+
+    def call_at(when: float, *_args: object, **_context: object) -> Handle:
+        told.append(when - now)
+        return Handle()
+
+    told: list[float | str] = []
+    loop: Any = asyncio.get_running_loop()
+    real, now = loop.call_at, loop.time()
+    loop.call_at = call_at
+    service = Service()
+    waits = [FakeWait(f"k{number}") for number in range(3)]
+    for wait, due in zip(waits, (5.0, 7.0, 3.0), strict=True):
+        wait.due = now + due
+        service.poller.start(wait)
+    service.leave(waits)
+    loop.call_at = real
+    assert told == [5, "cancelled", 3, "cancelled"]
 
 
 @poller_test
