@@ -27,7 +27,7 @@ Event: TypeAlias = tuple[
 Observer: TypeAlias = "Callable[[StatusEvent | Batch | WaitError | None], object]"
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class PollHistory:
     """Newest events of one wait, and the callbacks that get each.
 

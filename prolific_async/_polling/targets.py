@@ -22,7 +22,7 @@ IDLE, QUEUED, SENT, SHOWN = range(4)
 """Stages of a poll: none, not yet sent, sent, and its result being shown to the waits."""
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class _Pollable:
     """What a target and a group have in common: a poll, and a time to look at them.
 
@@ -42,7 +42,7 @@ class _Pollable:
     order: int = field(default=0, init=False)
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class PollTarget(_Pollable):
     """A batch that is polled, and the waits that share its polls.
 
@@ -104,7 +104,7 @@ class PollTarget(_Pollable):
         return group is not None and now < group.held_until and self.fits_group(now)
 
 
-@define(eq=False, weakref_slot=False)
+@define(eq=False, repr=False, weakref_slot=False)
 class WorkspaceGroup(_Pollable):
     """The poll targets of one workspace, and whether its list is polled for them.
 

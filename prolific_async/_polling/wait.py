@@ -46,7 +46,7 @@ def _from(value: Callable[[Wait], float]) -> Any:
     return field(init=False, default=Factory(value, takes_self=True))
 
 
-@define(eq=False, weakref_slot=False, kw_only=True)
+@define(eq=False, repr=False, weakref_slot=False, kw_only=True)
 class Wait:
     """One wait for one batch, from its first poll to its outcome.
 
@@ -101,7 +101,7 @@ class Wait:
         if result.error is not None:
             self.again_at = now + self._gap
         if self.time.polls_left != math.inf and sent < self.time.started:
-            return  # without a timeout, a wait makes a poll of its own
+            return  # with a timeout of 0, a wait makes a poll of its own
         shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
             self._take_in(result, now, sent if shared else None)
@@ -133,7 +133,8 @@ class Wait:
                 return
             self._tell(ending, 0.0 if polling else None)
         if cut is not None:
-            self._tell(self._count(None, now), None, cut)
+            self.polls += 1
+            self._tell((self._status, now - self.time.started), None, cut)
         self._time_out(now)
 
     def fail(self, error: Exception, now: float) -> None:
@@ -164,7 +165,10 @@ class Wait:
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
         """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
         status, error = result.status, result.error
-        poll = self._count(status, now)
+        self.polls += 1
+        poll = self._status, now - self.time.started
+        if status is not None:
+            self._status = status
         if error is not None:
             self._fail_poll(poll, error, now, shared=shared is not None)
             return
@@ -267,13 +271,6 @@ class Wait:
             self.due = math.inf
             self._tell(poll, None, error)
             self._time_out(now)
-
-    def _count(self, status: BatchStatus | None, now: float) -> _Poll:
-        self.polls += 1
-        previous = self._status
-        if status is not None:
-            self._status = status
-        return previous, now - self.time.started
 
     def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
         self.history.add((self._status, poll[0], self.polls, poll[1], next_in, error))

@@ -75,9 +75,9 @@ class World(Service):
     def may_poll(self, key: str) -> bool:
         """Tell whether a poll of a key is asked for, and take it as begun."""
         now = asyncio.get_running_loop().time()
-        by_key = [waiter for waiter in self.all if waiter.key == key and not waiter.is_over]
+        by_key = [wait for wait in self.all if wait.key == key and not wait.is_over]
         may = key in self.asked or key in self.left_due
-        may = may or any(waiter.due <= now + 1e-6 for waiter in by_key)
+        may = may or any(wait.due <= now + 1e-6 for wait in by_key)
         self.asked.discard(key)
         self.left_due.pop(key, None)
         return may
@@ -138,13 +138,13 @@ class World(Service):
             found=found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9
         )
 
-    def leave_one(self, waiter: FakeWait) -> None:
+    def leave_one(self, wait: FakeWait) -> None:
         now = asyncio.get_running_loop().time()
-        if waiter.due <= now:
-            self.left_due[waiter.key] = clock()
-        self.waiting.pop(waiter, None)
-        self.all.remove(waiter)
-        self.poller.leave(waiter)
+        if wait.due <= now:
+            self.left_due[wait.key] = clock()
+        self.waiting.pop(wait, None)
+        self.all.remove(wait)
+        self.poller.leave(wait)
 
     async def act(self, what: int, key: str, extent: int) -> None:
         loop: Any = asyncio.get_running_loop()
@@ -163,9 +163,9 @@ class World(Service):
                     self.all.append(new)
                     self.waiting[new] = self.poller.start(new)
             case 2:
-                for waiter in list(self.waiting)[:: extent + 1]:
-                    if not waiter.is_over:
-                        self.leave_one(waiter)
+                for wait in list(self.waiting)[:: extent + 1]:
+                    if not wait.is_over:
+                        self.leave_one(wait)
             case 3:
                 if f"{key}0" in self.poller._scheduler.targets:
                     self.asked.add(f"{key}0")
@@ -183,7 +183,7 @@ class World(Service):
 
 
 class ModelWaiter(FakeWait):
-    """A waiter that tells its world what must not be."""
+    """A wait that tells its world what must not be."""
 
     def __init__(self, world: World, key: str, **settings: Any) -> None:
         super().__init__(key, **settings)
@@ -221,8 +221,8 @@ async def any_schedule(
         await world.act(*action)
     world.kind = True
     await asyncio.sleep(2 * APART)
-    for waiter in world.all:
-        world.check(waiter.is_over, f"{waiter.key} hangs")
+    for wait in world.all:
+        world.check(wait.is_over, f"{wait.key} hangs")
     assert world.problems == []
     assert world.most <= at_once
     polls = len(world.singles) + len(world.as_ones)

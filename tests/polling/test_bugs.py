@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Broken(FakeWait):
-    """A waiter one of whose parts raises from some time on."""
+    """A wait one of whose parts raises from some time on."""
 
     part = ""
 
@@ -44,9 +44,7 @@ class Broken(FakeWait):
 
 @pytest.mark.parametrize("count", [1, 5, 20])
 @pytest.mark.parametrize("part", ["observe", "expire"])
-def test_a_broken_waiter_ends_alone(
-    part: str, count: int, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_wait_ends_alone(part: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         service = Service()
         others = service.start(count)
@@ -61,10 +59,10 @@ def test_a_broken_waiter_ends_alone(
         assert isinstance(broken.ended, ProlificError)
         assert isinstance(broken.ended.__cause__, ZeroDivisionError)
         assert repr(part) in str(broken.ended)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.shown = {waiter.key: READY for waiter in others}
+        assert {len(wait.seen) for wait in others} == {3}
+        service.shown = {wait.key: READY for wait in others}
         await asyncio.sleep(6)
-        assert all(waiter.is_over for waiter in others)
+        assert all(wait.is_over for wait in others)
         await nothing_left(service.poller)
 
     run(main())
@@ -83,8 +81,8 @@ def test_others_who_wait_for_the_same_go_on(part: str) -> None:
     async def main() -> None:
         service = Service()
         before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
-        for waiter in (before, broken, after):
-            service.poller.start(waiter)
+        for wait in (before, broken, after):
+            service.poller.start(wait)
         await asyncio.sleep(1)
         broken.part = part
         await asyncio.sleep(6)
@@ -105,7 +103,7 @@ def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
         broken.part = "fail"
         service.poller.close(CLOSED)
         assert done.done()
-        assert {waiter.ended for waiter in others} == {CLOSED}
+        assert {wait.ended for wait in others} == {CLOSED}
         await nothing_left(service.poller)
 
     run(main())
@@ -137,10 +135,10 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
         broken = Broken("broken", timeout=1)
         broken.part = "expire"
         futures = [service.poller.start(broken)]
-        waiters = [FakeWait(f"k{number}", timeout=20) for number in range(count)]
-        futures += [service.poller.start(waiter) for waiter in waiters]
+        waits = [FakeWait(f"k{number}", timeout=20) for number in range(count)]
+        futures += [service.poller.start(wait) for wait in waits]
         await asyncio.wait_for(asyncio.gather(*futures), 30)
-        assert {waiter.ended_at for waiter in waiters} == {20}
+        assert {wait.ended_at for wait in waits} == {20}
         assert broken.ended_at == 1
         await nothing_left(service.poller)
 

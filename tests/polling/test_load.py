@@ -30,7 +30,7 @@ MANY = [10_000, pytest.param(30_000, marks=pytest.mark.slow)]
 
 
 class Crowd:
-    """Waits on an poller whose polls take no time and show nothing new."""
+    """Waits on a poller whose polls take no time and show nothing new."""
 
     def __init__(self, keys: list[str]) -> None:
         self.keys = keys

@@ -1,4 +1,4 @@
-"""One poller for many waiters, in virtual time: who shares which poll, and what is left."""
+"""One poller for many waits, in virtual time: who shares which poll, and what is left."""
 
 from __future__ import annotations
 
@@ -36,27 +36,25 @@ from tests.virtual_time import run
 
 
 @poller_test
-async def test_many_waiters_on_a_key_cost_one_stream() -> None:
+async def test_many_waits_on_a_key_cost_one_stream() -> None:
     service = Service()
-    waiters = [FakeWait("k") for _ in range(1000)]
-    for waiter in waiters:
-        service.poller.start(waiter)
+    waits = [FakeWait("k") for _ in range(1000)]
+    for wait in waits:
+        service.poller.start(wait)
     await asyncio.sleep(10)
     assert service.singles == [(0, "k"), (3.1, "k"), (6.2, "k"), (9.3, "k")]
-    assert {len(waiter.seen) for waiter in waiters} == {4}
-    service.leave(waiters)
+    assert {len(wait.seen) for wait in waits} == {4}
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
 @poller_test
 async def test_each_keeps_its_deadline() -> None:
     service = Service()
-    waiters = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.wait(futures)
-    assert [waiter.ended_at for waiter in waiters] == [
-        round(1 + number / 7, 6) for number in range(50)
-    ]
+    assert [wait.ended_at for wait in waits] == [round(1 + number / 7, 6) for number in range(50)]
     await nothing_left(service.poller)
 
 
@@ -65,8 +63,8 @@ async def test_the_last_of_a_thousand_stays_served() -> None:
     service = Service()
     first, *others = [FakeWait("k") for _ in range(1000)]
     future = service.poller.start(first)
-    for waiter in others:
-        service.poller.start(waiter)
+    for wait in others:
+        service.poller.start(wait)
     await asyncio.sleep(0.05)  # in the middle of a poll
     service.leave(others)
     await asyncio.sleep(5)
@@ -75,7 +73,7 @@ async def test_the_last_of_a_thousand_stays_served() -> None:
     service.shown["k"] = READY
     await future
     assert first.ended_at == 6.3
-    assert {len(waiter.seen) for waiter in others} == {0}
+    assert {len(wait.seen) for wait in others} == {0}
     await nothing_left(service.poller)
 
 
@@ -97,10 +95,10 @@ async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
 @poller_test
 async def test_the_stream_ends_with_its_last_waiter() -> None:
     service = Service()
-    (waiter,) = service.start(1)
+    (wait,) = service.start(1)
     await asyncio.sleep(1)
-    service.poller.leave(waiter)
-    service.poller.leave(waiter)
+    service.poller.leave(wait)
+    service.poller.leave(wait)
     await nothing_left(service.poller)
     await asyncio.sleep(10)
     assert len(service.singles) == 1
@@ -169,9 +167,9 @@ def test_the_deadline_of_one_that_joins_during_a_poll_is_kept(first: float) -> N
 @poller_test
 async def test_who_expires_between_two_polls_was_not_polling() -> None:
     service = Service()
-    (waiter,) = service.start(1, timeout=2)
+    (wait,) = service.start(1, timeout=2)
     await asyncio.sleep(3)
-    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    assert (wait.ended, wait.ended_at) == ("expired", 2)
     await nothing_left(service.poller)
 
 
@@ -186,9 +184,9 @@ def test_who_expires_before_its_poll_is_sent_was_not_polling(
         service = Service(seconds=5)
         service.group_seconds = 5
         service.held = held
-        (waiter, *_) = service.start(count, timeout=2)
+        (wait, *_) = service.start(count, timeout=2)
         await asyncio.sleep(3)
-        assert (waiter.ended, waiter.ended_at) == (ended, 2)
+        assert (wait.ended, wait.ended_at) == (ended, 2)
         await nothing_left(service.poller)
 
     run(main())
@@ -198,9 +196,9 @@ def test_who_expires_before_its_poll_is_sent_was_not_polling(
 async def test_who_expires_in_the_queue_was_not_polling() -> None:
     service = Service(at_once=1, seconds=5)
     service.start(1)
-    (waiter,) = service.start(1, first=1, timeout=2)
+    (wait,) = service.start(1, first=1, timeout=2)
     await asyncio.sleep(3)
-    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    assert (wait.ended, wait.ended_at) == ("expired", 2)
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -225,12 +223,12 @@ async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
     joiners = [FakeWait(f"k{number}", gap=1 + number / 1000) for number in range(100)]
-    for waiter in joiners:
-        service.poller.start(waiter)
+    for wait in joiners:
+        service.poller.start(wait)
     await asyncio.sleep(1.5)
     assert service.singles == []
     assert service.as_one_at == [0, 1.6]
-    assert {len(waiter.seen) for waiter in joiners} == {2}
+    assert {len(wait.seen) for wait in joiners} == {2}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -289,9 +287,9 @@ async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> No
 async def test_who_leaves_takes_no_pause_along() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
-    waiters = service.start(1)
+    waits = service.start(1)
     await asyncio.sleep(0.1)
-    service.leave(waiters)
+    service.leave(waits)
     service.start(1)
     await asyncio.sleep(0.1)
     assert service.at("k0") == [0, 0.1]
@@ -336,18 +334,18 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
     async def main() -> None:
         service = Service(at_once=3)
         timeout = None if how != "expire" else after or 0.01
-        waiters = service.start(count, timeout=timeout)
+        waits = service.start(count, timeout=timeout)
         if how == "ready":
-            service.shown = {waiter.key: READY for waiter in waiters}
+            service.shown = {wait.key: READY for wait in waits}
         await asyncio.sleep(after)
         if how == "leave":
-            service.leave(waiters)
+            service.leave(waits)
         elif how == "close":
             service.poller.close(CLOSED)
-            assert [waiter.ended for waiter in waiters] == [CLOSED] * count
+            assert [wait.ended for wait in waits] == [CLOSED] * count
         else:
             await asyncio.sleep(5)
-            assert all(waiter.is_over for waiter in waiters)
+            assert all(wait.is_over for wait in waits)
         await nothing_left(service.poller)
 
     run(main())
@@ -356,18 +354,18 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
 @poller_test
 async def test_close_ends_all_and_settles_their_futures() -> None:
     service = Service()
-    waiters = [FakeWait(f"k{number % 30}") for number in range(90)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait(f"k{number % 30}") for number in range(90)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.sleep(0.05)
     service.poller.close(CLOSED)
     assert all(future.done() for future in futures)
-    assert {waiter.ended for waiter in waiters} == {CLOSED}
+    assert {wait.ended for wait in waits} == {CLOSED}
     await nothing_left(service.poller)
     assert service.running == 0
 
 
 @poller_test
-async def test_a_cancelled_future_of_a_waiter_does_no_harm() -> None:
+async def test_a_cancelled_future_of_a_wait_does_no_harm() -> None:
     service = Service()
     service.shown["k"] = READY
     one, other = FakeWait("k"), FakeWait("k")
@@ -383,12 +381,12 @@ async def test_a_cancelled_future_of_a_waiter_does_no_harm() -> None:
 @poller_test
 async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
     service = Service(few=float("inf"), at_once=5)
-    waiters = service.start(1000, gap=1000)
+    waits = service.start(1000, gap=1000)
     await asyncio.sleep(19)
     assert service.most == 5
     assert len(service.singles) == 950
     await asyncio.sleep(2)
-    assert {len(waiter.seen) for waiter in waiters} == {1}
+    assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -396,10 +394,10 @@ async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
 @poller_test
 async def test_deadlines_are_kept_whatever_is_under_way() -> None:
     service = Service(few=float("inf"), at_once=2, seconds=10)
-    waiters = [FakeWait(f"k{number}", timeout=1 + number / 8) for number in range(8)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait(f"k{number}", timeout=1 + number / 8) for number in range(8)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.wait(futures)
-    assert [waiter.ended_at for waiter in waiters] == [1 + number / 8 for number in range(8)]
+    assert [wait.ended_at for wait in waits] == [1 + number / 8 for number in range(8)]
     await nothing_left(service.poller)
 
 
@@ -410,7 +408,7 @@ async def test_places_of_polls_that_ended_are_used() -> None:
     (patient,) = service.start(1, first=2)
     service.shown["k2"] = READY
     await asyncio.sleep(12)
-    assert {waiter.ended_at for waiter in hasty} == {1}
+    assert {wait.ended_at for wait in hasty} == {1}
     assert patient.ended_at == 11
     await nothing_left(service.poller)
 
@@ -435,11 +433,11 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
                 raise ZeroDivisionError
 
         service.take = take  # type: ignore[method-assign]
-        waiters = [FakeWait(f"k{number}") for number in range(count)]
-        futures = [service.poller.start(waiter) for waiter in waiters]
+        waits = [FakeWait(f"k{number}") for number in range(count)]
+        futures = [service.poller.start(wait) for wait in waits]
         await asyncio.sleep(1)
         if count == 1:
-            assert isinstance(waiters[0].ended.__cause__, ZeroDivisionError)
+            assert isinstance(waits[0].ended.__cause__, ZeroDivisionError)
         else:
             assert "home: 10 are polled singly for 60 s: ZeroDivisionError()" in caplog.messages
         broken[0] = False
@@ -456,13 +454,13 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
 def test_a_poll_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(0.05)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        service.shown = {waiter.key: READY for waiter in waiters}
+        service.shown = {wait.key: READY for wait in waits}
         await asyncio.sleep(2 * APART)
-        assert all(waiter.is_over for waiter in waiters)
+        assert all(wait.is_over for wait in waits)
         await nothing_left(service.poller)
 
     run(main())
@@ -481,13 +479,13 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
             raise raised
 
         service.take = take  # type: ignore[method-assign]
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(8)
         assert service.as_one_at == ([0] if count == 10 else [])
-        for waiter in waiters:
-            assert service.at(waiter.key) == [0, 3, 6]
-            assert [seen.error for _, seen in waiter.seen] == [LOST] * 3
-        service.leave(waiters)
+        for wait in waits:
+            assert service.at(wait.key) == [0, 3, 6]
+            assert [seen.error for _, seen in wait.seen] == [LOST] * 3
+        service.leave(waits)
         await nothing_left(service.poller)
 
     run(main())
@@ -496,12 +494,12 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
 @poller_test
 async def test_one_whose_poll_somebody_else_cancelled_may_leave() -> None:
     service = Service()
-    waiters = service.start(1)
+    waits = service.start(1)
     await asyncio.sleep(0.05)
     (task,) = asyncio.all_tasks() - {asyncio.current_task()}
     task.cancel()
     await asyncio.wait([task])
-    service.leave(waiters)
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
@@ -516,12 +514,12 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
         before, groups = len(service.singles), len(service.as_ones)
         loop.now += 100
         await asyncio.sleep(0.05)
-        assert all(waiter.ended_at == 120 for waiter in hasty)
+        assert all(wait.ended_at == 120 for wait in hasty)
         await asyncio.sleep(2)
         assert service.most <= 10
         assert len(service.singles) - before <= 110
         assert len(service.as_ones) - groups <= 2
-        assert all(waiter.seen[-1][0] > 120 for waiter in patient)
+        assert all(wait.seen[-1][0] > 120 for wait in patient)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -533,9 +531,9 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     waits = Waits(polls, Workspaces(), few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
-        waiter = FakeWait("k")
-        waiter.due = asyncio.get_running_loop().time() + 10
-        return waits._here().start(waiter)
+        wait = FakeWait("k")
+        wait.due = asyncio.get_running_loop().time() + 10
+        return waits._here().start(wait)
 
     async def go_on() -> None:
         waits.poll_now("k")
@@ -667,9 +665,9 @@ async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
             super().observe(result, now, sent)
             service.poller.close(CLOSED)
 
-    waiter = Closing("k")
-    await service.poller.start(waiter)
-    assert waiter.ended == "ready"
+    wait = Closing("k")
+    await service.poller.start(wait)
+    assert wait.ended == "ready"
     await nothing_left(service.poller)
 
 

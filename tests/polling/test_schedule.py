@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 @poller_test
 async def test_eight_are_polled_as_a_group() -> None:
     service = Service()
-    waiters = service.start(8)
+    waits = service.start(8)
     await asyncio.sleep(4)
     assert service.singles == []
     assert service.as_one_at == [0, 3.1]
-    assert sorted(service.as_ones[0][2]) == sorted(waiter.key for waiter in waiters)
-    assert {tuple(waiter.seen) for waiter in waiters} == {((0.1, PENDING), (3.2, PENDING))}
-    service.leave(waiters)
+    assert sorted(service.as_ones[0][2]) == sorted(wait.key for wait in waits)
+    assert {tuple(wait.seen) for wait in waits} == {((0.1, PENDING), (3.2, PENDING))}
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
@@ -110,12 +110,12 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
             service.groups = [GroupResult(failure="broken")]
         else:
             service.groups = [GroupResult(found=found, size=10 * HEAVY + 1)]
-        waiters = service.start(10)
+        waits = service.start(10)
         await asyncio.sleep(2.5)
         assert service.as_one_at == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
-        assert all(waiter.seen for waiter in waiters)
-        assert all(seen.error is None for waiter in waiters for _, seen in waiter.seen)
+        assert all(wait.seen for wait in waits)
+        assert all(seen.error is None for wait in waits for _, seen in wait.seen)
         await asyncio.sleep(APART - 2.5)
         assert service.as_one_at == [0]
         assert 180 <= len(service.singles) <= 200
@@ -208,7 +208,7 @@ async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None
 async def test_a_refused_group_is_held() -> None:
     service = Service()
     service.groups = [refused(5), refused(7)]
-    waiters = service.start(10)
+    waits = service.start(10)
     newcomer = service.start(1, first=10)[0]
     await asyncio.sleep(3)
     service.start(1, first=11)  # its first poll is its own
@@ -216,7 +216,7 @@ async def test_a_refused_group_is_held() -> None:
     await asyncio.sleep(11)
     assert service.singles == [(3, "k11")]
     assert service.as_one_at == [0, 5.1, 12.2]
-    assert waiters[0].seen == newcomer.seen == [(12.3, PENDING)]
+    assert waits[0].seen == newcomer.seen == [(12.3, PENDING)]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -239,10 +239,10 @@ async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
 async def test_a_deadline_in_a_held_group_is_kept() -> None:
     service = Service()
     service.groups = [refused(50)]
-    waiters = service.start(10, timeout=20)
+    waits = service.start(10, timeout=20)
     await asyncio.sleep(21)
-    assert {waiter.ended_at for waiter in waiters} == {20}
-    assert {waiter.ended for waiter in waiters} == {"expired"}
+    assert {wait.ended_at for wait in waits} == {20}
+    assert {wait.ended for wait in waits} == {"expired"}
     await nothing_left(service.poller)
 
 
@@ -259,7 +259,7 @@ def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
         await asyncio.sleep(1)
         assert service.as_one_at == [0]
         assert [when for when, _ in service.singles] == [after] * count
-        assert {len(waiter.seen) for waiter in newcomers} == {1}
+        assert {len(wait.seen) for wait in newcomers} == {1}
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -275,7 +275,7 @@ async def test_many_newcomers_are_polled_as_a_group() -> None:
     await asyncio.sleep(0.2)
     assert service.singles == []
     assert service.as_one_at == [0, 0.5]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((0.6, PENDING),)}
+    assert {tuple(wait.seen) for wait in newcomers} == {((0.6, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -289,7 +289,7 @@ async def test_many_newcomers_during_a_poll_group_share_it() -> None:
     await asyncio.sleep(1)
     assert service.singles == []
     assert service.as_one_at == [0]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((0.1, PENDING),)}
+    assert {tuple(wait.seen) for wait in newcomers} == {((0.1, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -304,7 +304,7 @@ async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
     await asyncio.sleep(5)
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((5.2, PENDING),)}
+    assert {tuple(wait.seen) for wait in newcomers} == {((5.2, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -330,7 +330,7 @@ async def test_one_that_needs_a_whole_poll_is_not_shown_another_while_that_is_qu
     others = service.start(20, first=3)
     await asyncio.sleep(20)
     assert len(others[0].seen) > 1
-    assert [len(waiter.seen) <= len(service.at(waiter.key)) for waiter in whole] == [True] * 3
+    assert [len(wait.seen) <= len(service.at(wait.key)) for wait in whole] == [True] * 3
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -482,7 +482,7 @@ class Unknown(Service):
 @poller_test
 async def test_the_homes_of_unknown_ones_are_found_out() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
-    waiters = service.start(60)
+    waits = service.start(60)
     await asyncio.sleep(2)
     assert [(name, len(keys)) for _, name, keys in service.as_ones] == [
         (None, 60),
@@ -490,7 +490,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         (None, 20),
     ]
     assert service.singles == []
-    assert {len(waiter.seen) for waiter in waiters} == {1}
+    assert {len(wait.seen) for wait in waits} == {1}
     await asyncio.sleep(3)
     assert sorted((str(name), len(keys)) for _, name, keys in service.as_ones[3:]) == [
         ("a", 20),
@@ -520,11 +520,11 @@ async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() 
 @poller_test
 async def test_unknown_ones_without_company_are_polled_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
-    waiters = service.start(20)
+    waits = service.start(20)
     await asyncio.sleep(2)
     assert len(service.as_ones) == 1
     assert len(service.singles) == 19
-    assert {len(waiter.seen) for waiter in waiters} == {1}
+    assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -532,11 +532,11 @@ async def test_unknown_ones_without_company_are_polled_singly() -> None:
 @poller_test
 async def test_a_few_unknown_ones_that_remain_are_polled_singly() -> None:
     service = Unknown({f"k{number}": "a" if number < 20 else "b" for number in range(25)})
-    waiters = service.start(25)
+    waits = service.start(25)
     await asyncio.sleep(2)
     assert len(service.as_ones) == 1
     assert len(service.singles) == 5
-    assert {len(waiter.seen) for waiter in waiters} == {1}
+    assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -658,10 +658,10 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
 def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(20, gap=10)
+        waits = service.start(20, gap=10)
         await asyncio.sleep(1)
-        for waiter in waiters[:count] * 3:
-            service.poller.poll_now(waiter.key)
+        for wait in waits[:count] * 3:
+            service.poller.poll_now(wait.key)
         await asyncio.sleep(1)
         assert [when for when, _ in service.singles] == [1] * singles
         assert service.as_one_at == ([0] if singles else [0, 1])
@@ -677,10 +677,10 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
 async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
-    waiters = service.start(20, gap=50)
+    waits = service.start(20, gap=50)
     await asyncio.sleep(1)
-    for waiter in waiters:
-        service.poller.poll_now(waiter.key)
+    for wait in waits:
+        service.poller.poll_now(wait.key)
     await asyncio.sleep(20)
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
@@ -736,9 +736,9 @@ async def test_many_that_end_leave_no_places_behind() -> None:
     service = Service()
     service.start(10)
     for first in range(10, 5000, 10):
-        waiters = service.start(10, first=first, timeout=1000)
+        waits = service.start(10, first=first, timeout=1000)
         await asyncio.sleep(0.5)
-        service.leave(waiters)
+        service.leave(waits)
     assert len(service.poller._scheduler._heap) < 200
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -748,10 +748,10 @@ async def test_many_that_end_leave_no_places_behind() -> None:
 def test_poll_now_at_one_that_left_during_a_poll_wakes_nobody(count: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(0.05)
         service.poller.poll_now("k0")
-        service.leave(waiters)
+        service.leave(waits)
         await service.poller.settled()
         assert service.poller._timer is None
         await nothing_left(service.poller)
@@ -790,11 +790,11 @@ async def test_poll_now_during_a_poll_survives_a_group_poll() -> None:
 @poller_test
 async def test_poll_now_during_a_group_poll_causes_another() -> None:
     service = Service()
-    waiters = service.start(10, gap=10)
+    waits = service.start(10, gap=10)
     await asyncio.sleep(0.05)
     service.poller.poll_now("k0")
     await asyncio.sleep(5)
-    assert [when for when, _ in waiters[0].seen] == [0.1, 0.2]
+    assert [when for when, _ in waits[0].seen] == [0.1, 0.2]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -805,17 +805,17 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
 ) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(20, gap=10)
+        waits = service.start(20, gap=10)
         await asyncio.sleep(1)
         if why == "failed":
             service.groups = [GroupResult(failure="broken")]
         else:
-            service.missing = {waiter.key for waiter in waiters}
-        for waiter in waiters:
-            service.poller.poll_now(waiter.key)
+            service.missing = {wait.key for wait in waits}
+        for wait in waits:
+            service.poller.poll_now(wait.key)
         await asyncio.sleep(2)
         assert service.as_one_at == [0, 1]
-        assert sorted(service.singles) == sorted((1.1, waiter.key) for waiter in waiters)
+        assert sorted(service.singles) == sorted((1.1, wait.key) for wait in waits)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
