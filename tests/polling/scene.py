@@ -35,7 +35,7 @@ BROKEN = PollResult(error=ConnectionLostError("GET", "/x", "broken"))
 LOST = TransportError("GET", "/x", "lost")
 CLOSED = ConfigurationError("closed")
 
-WRONG: list[str] = []  # what was done to a wait that must not be
+WRONG: list[str] = []  # calls of a wait that is over
 
 
 def real_wait(

@@ -1,4 +1,4 @@
-"""Any schedule of arrivals, answers, failures and ends, held against a model."""
+"""Any schedule of waits, results, failures and ends, compared with a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with one wait ends that one: no other is stopped."""
+"""A bug in one wait ends that wait alone."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_broken_wait_ends_alone(part: str, count: int, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("part", ["observe", "expire"])
-def test_others_who_wait_for_the_same_go_on(part: str) -> None:
+def test_other_waits_for_the_batch_of_a_broken_one_go_on(part: str) -> None:
     async def main() -> None:
         service = Service()
         before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
@@ -109,7 +109,7 @@ def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
     run(main())
 
 
-def test_one_that_is_broken_from_the_start_ends_alone() -> None:
+def test_a_wait_that_is_broken_from_the_start_ends_alone() -> None:
     async def main() -> None:
         service = Service()
         (other,) = service.start(1)

@@ -122,7 +122,7 @@ def blocked_test(test: Callable[[Service], Coroutine[Any, Any, None]]) -> Callab
 
 
 @blocked_test
-async def test_what_became_ready_meanwhile_is_found(service: Service) -> None:
+async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.status = BatchStatus.READY
@@ -133,7 +133,7 @@ async def test_what_became_ready_meanwhile_is_found(service: Service) -> None:
 
 
 @blocked_test
-async def test_what_did_not_times_out_after_one_more_poll(service: Service) -> None:
+async def test_a_batch_that_did_not_times_out_after_one_more_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=500)
@@ -177,7 +177,7 @@ async def test_it_is_given_once(service: Service) -> None:
 
 
 @blocked_test
-async def test_whose_last_poll_was_made_is_over(service: Service) -> None:
+async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(99.5)
     assert service.polls[-1] == 99

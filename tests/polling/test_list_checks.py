@@ -27,7 +27,7 @@ def list_shows(there: Service, seen: PollResult = PENDING, count: int = 12) -> N
 
 
 @poller_test
-async def test_one_a_minute_is_polled_singly_in_turn() -> None:
+async def test_one_batch_a_minute_is_polled_singly_in_turn() -> None:
     there = service()
     waits = there.start(12, gap=3.0)
     await asyncio.sleep(13 * 60)
@@ -101,7 +101,7 @@ async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> 
 
 
 @pytest.mark.parametrize("seen", [BROKEN, OLD])
-def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: PollResult) -> None:
+def test_a_check_that_shows_no_later_state_changes_nothing(seen: PollResult) -> None:
     @poller_test
     async def test() -> None:
         there = service()
@@ -118,7 +118,7 @@ def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: PollResult
 
 
 @poller_test
-async def test_who_joins_while_a_check_is_made_sees_it() -> None:
+async def test_a_wait_that_joins_while_a_check_is_made_sees_it() -> None:
     there = service(seconds=2.0)
     waits = there.start(12, gap=3.0)
     while not there.singles:
@@ -131,7 +131,7 @@ async def test_who_joins_while_a_check_is_made_sees_it() -> None:
 
 
 @poller_test
-async def test_the_only_one_that_is_listed_is_checked_too() -> None:
+async def test_the_only_target_of_a_list_is_checked_too() -> None:
     there = service(few=1)
     list_shows(there)
     waits = there.start(1, gap=3.0)
@@ -142,7 +142,7 @@ async def test_the_only_one_that_is_listed_is_checked_too() -> None:
 
 
 @poller_test
-async def test_those_without_a_group_are_not_checked() -> None:
+async def test_batches_of_unknown_workspaces_are_not_checked() -> None:
     there = service(group_of=lambda _: None)
     waits = there.start(12, gap=3.0)
     await asyncio.sleep(100)

@@ -81,7 +81,7 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
     assert listing.news == [element["id"] for element in items]
 
 
-async def test_a_thousand_heavy_ones_cost_what_is_wanted() -> None:
+async def test_a_thousand_heavy_batches_cost_what_is_wanted() -> None:
     heavy = [{"type": "text", "content": "x" * 20_000}]
     items = [
         item(f"b{index}", "READY" if index % 2 else "PROCESSING", batch_items=heavy)
@@ -243,7 +243,7 @@ async def test_one_without_a_status_is_not_shown_but_known() -> None:
     ],
     ids=repr,
 )
-async def test_what_is_no_list_raises(whole: bytes) -> None:
+async def test_a_body_that_is_no_list_raises(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
         await reading.read(whole, {"a"}, Reader())
 

@@ -197,7 +197,7 @@ async def test_a_bug_that_ends_all_of_one_batch(number: int) -> None:
     assert await held_by(call) < LIMIT
 
 
-async def test_who_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
+async def test_a_wait_that_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
     crowd = Crowd(one(5000))
     await crowd.start()
     crowd.poller.poll_now("k")
@@ -210,7 +210,7 @@ async def test_who_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
     assert [future.done() for future in crowd.futures] == [True] * 4999 + [False]
 
 
-async def test_who_comes_while_a_list_is_shown_is_polled() -> None:
+async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
     crowd = Crowd(many(5000))
     await crowd.start()
     showing = asyncio.create_task(crowd.polled())
@@ -235,7 +235,7 @@ async def test_who_comes_while_a_list_is_shown_is_polled() -> None:
 # --- slices ----------------------------------------------------------------------------------
 
 
-async def test_what_is_short_is_done_at_once() -> None:
+async def test_short_work_is_done_at_once() -> None:
     done: list[object] = []
     work = SlicedWork(lambda: done.append("after"))
     work.each(range(3), done.append, lambda: done.append("then"))
@@ -251,7 +251,7 @@ def busy(done: list[str], name: str) -> None:
     done.append(name)
 
 
-async def test_what_is_long_is_done_in_turns_and_in_order() -> None:
+async def test_long_work_is_done_in_turns_and_in_order() -> None:
     slices: list[int] = []
     done: list[str] = []
     work = SlicedWork(lambda: slices.append(len(done)))
@@ -266,7 +266,7 @@ async def test_what_is_long_is_done_in_turns_and_in_order() -> None:
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("at", ["a thing", "the end"])
-def test_what_raises_stops_no_other(
+def test_an_exception_stops_no_other_work(
     at: str, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     done: list[object] = []

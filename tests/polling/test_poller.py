@@ -1,4 +1,4 @@
-"""One poller for many waits, in virtual time: who shares which poll, and what is left."""
+"""One poller for many waits, in virtual time: which polls are shared, and what is left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.virtual_time import run
 
 
 @poller_test
-async def test_many_waits_on_a_key_cost_one_stream() -> None:
+async def test_many_waits_for_a_batch_cost_the_polls_of_one() -> None:
     service = Service()
     waits = [FakeWait("k") for _ in range(1000)]
     for wait in waits:
@@ -78,7 +78,7 @@ async def test_the_last_of_a_thousand_stays_served() -> None:
 
 
 @poller_test
-async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
+async def test_a_target_is_as_eager_as_its_most_eager_wait() -> None:
     service = Service(seconds=0)
     slow, eager = FakeWait("k", gap=10), FakeWait("k", gap=1)
     service.poller.start(slow)
@@ -93,7 +93,7 @@ async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
 
 
 @poller_test
-async def test_the_stream_ends_with_its_last_waiter() -> None:
+async def test_a_target_ends_with_its_last_wait() -> None:
     service = Service()
     (wait,) = service.start(1)
     await asyncio.sleep(1)
@@ -105,7 +105,7 @@ async def test_the_stream_ends_with_its_last_waiter() -> None:
 
 
 @pytest.mark.parametrize(("after", "polls"), [(0.9, [0]), (1.2, [0, 1.2])])
-def test_a_joiner_takes_what_is_fresh_and_polls_of_once_otherwise(
+def test_a_joiner_takes_a_fresh_result_and_polls_at_once_otherwise(
     after: float, polls: list[float]
 ) -> None:
     async def main() -> None:
@@ -124,7 +124,7 @@ def test_a_joiner_takes_what_is_fresh_and_polls_of_once_otherwise(
 
 
 @poller_test
-async def test_what_is_no_younger_than_its_gap_is_not_fresh() -> None:
+async def test_a_result_as_old_as_the_gap_is_not_fresh() -> None:
     service = Service(seconds=0.25)
     service.start(1)
     await asyncio.sleep(1.25)
@@ -150,7 +150,7 @@ async def test_a_joiner_during_a_group_poll_shares_it() -> None:
 
 
 @pytest.mark.parametrize("first", [5, 50])
-def test_the_deadline_of_one_that_joins_during_a_poll_is_kept(first: float) -> None:
+def test_the_deadline_of_a_wait_that_joins_during_a_poll_is_kept(first: float) -> None:
     async def main() -> None:
         service = Service(seconds=100)
         (early,) = service.start(1, timeout=first)
@@ -165,7 +165,7 @@ def test_the_deadline_of_one_that_joins_during_a_poll_is_kept(first: float) -> N
 
 
 @poller_test
-async def test_who_expires_between_two_polls_was_not_polling() -> None:
+async def test_a_wait_that_expires_between_two_polls_was_not_polling() -> None:
     service = Service()
     (wait,) = service.start(1, timeout=2)
     await asyncio.sleep(3)
@@ -177,7 +177,7 @@ async def test_who_expires_between_two_polls_was_not_polling() -> None:
 @pytest.mark.parametrize(
     ("held", "ended"), [(3, "expired"), (1, "expired while polling"), (0, "expired while polling")]
 )
-def test_who_expires_before_its_poll_is_sent_was_not_polling(
+def test_a_wait_that_expires_before_its_poll_is_sent_was_not_polling(
     count: int, held: float, ended: str
 ) -> None:
     async def main() -> None:
@@ -193,7 +193,7 @@ def test_who_expires_before_its_poll_is_sent_was_not_polling(
 
 
 @poller_test
-async def test_who_expires_in_the_queue_was_not_polling() -> None:
+async def test_a_wait_that_expires_in_the_queue_was_not_polling() -> None:
     service = Service(at_once=1, seconds=5)
     service.start(1)
     (wait,) = service.start(1, first=1, timeout=2)
@@ -204,7 +204,7 @@ async def test_who_expires_in_the_queue_was_not_polling() -> None:
 
 
 @poller_test
-async def test_a_queued_search_for_nobody_is_not_made() -> None:
+async def test_a_queued_poll_without_waits_is_not_made() -> None:
     service = Service(at_once=1, seconds=1)
     service.start(1)
     (gone,) = service.start(1, first=1)
@@ -218,7 +218,7 @@ async def test_a_queued_search_for_nobody_is_not_made() -> None:
 
 
 @poller_test
-async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -> None:
+async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_again() -> None:
     service = Service()
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
@@ -234,7 +234,7 @@ async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -
 
 
 @poller_test
-async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() -> None:
+async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_time() -> None:
     service = Service()
     service.start(20, gap=10)
     service.start(1, gap=10, whole=True)
@@ -248,7 +248,7 @@ async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() ->
 
 
 @poller_test
-async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
+async def test_a_joiner_may_be_over_with_a_fresh_result() -> None:
     service = Service()
     first, joiner = FakeWait("k", gap=3), FakeWait("k")
     service.poller.start(first)
@@ -262,7 +262,7 @@ async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
 
 
 @poller_test
-async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> None:
+async def test_joining_or_poll_now_after_a_failed_poll_waits_for_the_pause() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
     service.start(1)
@@ -284,7 +284,7 @@ async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> No
 
 
 @poller_test
-async def test_who_leaves_takes_no_pause_along() -> None:
+async def test_a_pause_ends_with_the_last_wait() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
     waits = service.start(1)
@@ -379,7 +379,7 @@ async def test_a_cancelled_future_of_a_wait_does_no_harm() -> None:
 
 
 @poller_test
-async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
+async def test_polls_under_way_are_bounded_and_the_queue_drains() -> None:
     service = Service(few=float("inf"), at_once=5)
     waits = service.start(1000, gap=1000)
     await asyncio.sleep(19)
@@ -402,7 +402,7 @@ async def test_deadlines_are_kept_whatever_is_under_way() -> None:
 
 
 @poller_test
-async def test_places_of_polls_that_ended_are_used() -> None:
+async def test_slots_of_polls_that_ended_are_used() -> None:
     service = Service(few=float("inf"), at_once=2, seconds=10)
     hasty = service.start(2, timeout=1)
     (patient,) = service.start(1, first=2)
@@ -417,7 +417,7 @@ async def test_places_of_polls_that_ended_are_used() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_raises_leaves_nobody_hanging(
+def test_a_poll_that_raises_leaves_no_wait_hanging(
     count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -451,7 +451,7 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> None:
+def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> None:
     async def main() -> None:
         service = Service()
         waits = service.start(count)
@@ -492,7 +492,7 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
 
 
 @poller_test
-async def test_one_whose_poll_somebody_else_cancelled_may_leave() -> None:
+async def test_a_wait_whose_poll_other_code_cancelled_may_leave() -> None:
     service = Service()
     waits = service.start(1)
     await asyncio.sleep(0.05)
@@ -563,7 +563,7 @@ class Ending(FakeWait):
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
+def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None:
     async def main() -> None:
         service = Service()
         service.shown["k0"] = READY
@@ -595,7 +595,7 @@ class Succeeded(FakeWait):
 
 
 @poller_test
-async def test_who_begins_as_another_fails_is_served() -> None:
+async def test_a_wait_that_begins_as_another_fails_is_served() -> None:
     service = Service()
     service.poller.start(failing := Succeeded("k0", service.poller))
     await asyncio.sleep(5)
@@ -627,7 +627,7 @@ async def test_callbacks_may_end_anything() -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "broken poll"])
-def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
+def test_a_wait_that_begins_while_its_target_fails_is_served(how: str) -> None:
     async def main() -> None:
         service = Service()
         again = FakeWait("k")
@@ -656,7 +656,7 @@ def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
 
 
 @poller_test
-async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
+async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
     service = Service()
     service.shown["k"] = READY
 
@@ -694,7 +694,7 @@ WHOSE = ContextVar("WHOSE", default="nobody's")
 
 
 @poller_test
-async def test_polls_and_waits_are_served_in_nobodys_context() -> None:
+async def test_polls_and_results_belong_to_no_callers_context() -> None:
     service = Service()
     seen: list[str] = []
 

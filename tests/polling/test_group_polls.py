@@ -1,4 +1,4 @@
-"""When who is polled, singly or as one, in virtual time."""
+"""Which batches are polled when, singly or by their list, in virtual time."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_seven_are_polled_singly() -> None:
 
 
 @poller_test
-async def test_a_group_is_as_eager_as_its_most_eager_waiter() -> None:
+async def test_a_group_is_as_eager_as_its_most_eager_wait() -> None:
     service = Service()
     service.group_seconds = 0
     service.start(20, gap=30)
@@ -68,7 +68,7 @@ async def test_a_group_is_as_eager_as_its_most_eager_waiter() -> None:
 
 
 @poller_test
-async def test_what_the_group_poll_misses_is_polled_singly_for_a_while() -> None:
+async def test_a_batch_that_the_list_does_not_show_is_polled_singly_for_a_while() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -87,7 +87,7 @@ async def test_what_the_group_poll_misses_is_polled_singly_for_a_while() -> None
 
 
 @poller_test
-async def test_what_a_group_poll_shows_again_is_polled_with_it_again() -> None:
+async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -132,7 +132,7 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
 
 
 @poller_test
-async def test_a_group_of_one_is_apart_for_a_while_too() -> None:
+async def test_a_group_of_one_is_polled_singly_for_a_while_too() -> None:
     service = Service(few=1)
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
@@ -191,7 +191,7 @@ def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
 
 
 @poller_test
-async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None:
+async def test_a_list_is_not_polled_for_a_target_that_was_polled_meanwhile() -> None:
     service = Service()
     service.start(1)
     service.start(7, first=1, gap=30)
@@ -310,7 +310,7 @@ async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
 
 
 @poller_test
-async def test_one_that_needs_a_whole_poll_gets_one() -> None:
+async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
     service = Service()
     service.start(20)
     service.start(1, first=20, whole=True)
@@ -323,7 +323,9 @@ async def test_one_that_needs_a_whole_poll_gets_one() -> None:
 
 
 @poller_test
-async def test_one_that_needs_a_whole_poll_is_not_shown_another_while_that_is_queued() -> None:
+async def test_a_wait_that_needs_the_whole_batch_is_shown_nothing_else_while_that_poll_is_queued() -> (
+    None
+):
     service = Service(at_once=2)
     service.seconds = 5
     whole = service.start(3, whole=True)  # the third one has to wait for a place
@@ -346,7 +348,7 @@ class WholeAfter(FakeWait):
 
 
 @poller_test
-async def test_one_of_a_group_that_comes_to_need_a_whole_poll_gets_it_at_once() -> None:
+async def test_a_wait_of_a_group_that_comes_to_need_the_whole_batch_gets_it_at_once() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(0.5)
@@ -372,7 +374,7 @@ class Later(FakeWait):
 
 
 @pytest.mark.parametrize("gap", [None, 1])
-def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
+def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
     gap: float | None,
 ) -> None:
     async def main() -> None:
@@ -393,7 +395,7 @@ def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
 
 
 @poller_test
-async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_poll_gets_it() -> None:
+async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_it() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3)
@@ -408,7 +410,9 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_poll_gets_it(
 
 
 @pytest.mark.parametrize("group", ["polled", "held"])
-def test_a_joiner_of_one_that_needs_whole_polls_does_not_wait_for_the_group(group: str) -> None:
+def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_group(
+    group: str,
+) -> None:
     async def main() -> None:
         service = Service()
         service.group_seconds = 0.5
@@ -441,7 +445,7 @@ async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_poll_of_its_own() -
 
 
 @poller_test
-async def test_those_whose_home_becomes_known_are_polled_there_next() -> None:
+async def test_batches_whose_workspace_becomes_known_are_polled_by_its_list_next() -> None:
     homes: dict[str, str] = {}
     service = Service(group_of=homes.get)
     service.start(8)
@@ -480,7 +484,7 @@ class Unknown(Service):
 
 
 @poller_test
-async def test_the_homes_of_unknown_ones_are_found_out() -> None:
+async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
     waits = service.start(60)
     await asyncio.sleep(2)
@@ -503,7 +507,7 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
 
 
 @poller_test
-async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() -> None:
+async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once() -> None:
     service = Unknown({f"k{number}": "a" for number in range(12)})
     service.known |= {f"k{number}": "a" for number in range(4)}
     service.start(4)
@@ -518,7 +522,7 @@ async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() 
 
 
 @poller_test
-async def test_unknown_ones_without_company_are_polled_singly() -> None:
+async def test_unknown_batches_that_are_alone_in_their_workspaces_are_polled_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
     waits = service.start(20)
     await asyncio.sleep(2)
@@ -530,7 +534,7 @@ async def test_unknown_ones_without_company_are_polled_singly() -> None:
 
 
 @poller_test
-async def test_a_few_unknown_ones_that_remain_are_polled_singly() -> None:
+async def test_a_few_unknown_batches_that_remain_are_polled_singly() -> None:
     service = Unknown({f"k{number}": "a" if number < 20 else "b" for number in range(25)})
     waits = service.start(25)
     await asyncio.sleep(2)
@@ -542,7 +546,7 @@ async def test_a_few_unknown_ones_that_remain_are_polled_singly() -> None:
 
 
 @poller_test
-async def test_one_whose_group_becomes_known_moves() -> None:
+async def test_a_target_whose_group_becomes_known_moves() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(16)
@@ -558,7 +562,7 @@ async def test_one_whose_group_becomes_known_moves() -> None:
 
 
 @poller_test
-async def test_those_who_stay_are_not_polled_for_the_eager_ones_that_moved() -> None:
+async def test_targets_that_stay_are_not_polled_for_eager_ones_that_moved() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(8)
@@ -574,7 +578,7 @@ async def test_those_who_stay_are_not_polled_for_the_eager_ones_that_moved() -> 
 
 
 @poller_test
-async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
+async def test_a_known_group_stays_known_while_it_has_waits() -> None:
     names = {f"k{number}": "home" for number in range(8)}
     service = Service(group_of=names.get)
     service.start(8)
@@ -603,7 +607,7 @@ async def test_a_group_poll_is_never_made_for_nobody() -> None:
 
 
 @poller_test
-async def test_a_queued_group_poll_that_all_came_to_need_no_more_makes_room() -> None:
+async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> None:
     service = Service(at_once=1, seconds=1)
     blocker = service.start(1, first=8, whole=True)
     await asyncio.sleep(0.1)
@@ -689,7 +693,7 @@ async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
 
 
 @poller_test
-async def test_one_that_expires_as_its_group_is_due_causes_no_poll_at_its_target() -> None:
+async def test_a_wait_that_expires_as_its_group_is_due_causes_no_single_poll() -> None:
     service = Service()
     service.group_seconds = 0.125  # these times have no rounding
     service.start(8)
@@ -704,7 +708,7 @@ async def test_one_that_expires_as_its_group_is_due_causes_no_poll_at_its_target
 
 
 @poller_test
-async def test_one_that_is_due_as_another_expires_is_polled() -> None:
+async def test_a_target_that_is_due_as_another_expires_is_polled() -> None:
     service = Service(seconds=0)
     (expiring,) = service.start(1, timeout=3)
     service.start(1, first=1)
@@ -716,7 +720,7 @@ async def test_one_that_is_due_as_another_expires_is_polled() -> None:
 
 
 @poller_test
-async def test_a_group_is_not_polled_for_one_that_left() -> None:
+async def test_a_list_is_not_polled_for_a_wait_that_left() -> None:
     service = Service()
     service.group_seconds = 0
     service.start(20, gap=10)
@@ -732,7 +736,7 @@ async def test_a_group_is_not_polled_for_one_that_left() -> None:
 
 
 @poller_test
-async def test_many_that_end_leave_no_places_behind() -> None:
+async def test_many_waits_that_end_leave_no_heap_entries_behind() -> None:
     service = Service()
     service.start(10)
     for first in range(10, 5000, 10):
@@ -745,7 +749,7 @@ async def test_many_that_end_leave_no_places_behind() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_poll_now_at_one_that_left_during_a_poll_wakes_nobody(count: int) -> None:
+def test_poll_now_for_a_wait_that_left_during_a_poll_sets_no_timer(count: int) -> None:
     async def main() -> None:
         service = Service()
         waits = service.start(count)
@@ -760,7 +764,7 @@ def test_poll_now_at_one_that_left_during_a_poll_wakes_nobody(count: int) -> Non
 
 
 @poller_test
-async def test_poll_now_at_one_whose_deadline_has_come_is_no_poll() -> None:
+async def test_poll_now_for_a_wait_whose_deadline_has_come_is_no_poll() -> None:
     loop: Any = asyncio.get_running_loop()
     service = Service()
     service.start(1, timeout=2)
@@ -823,7 +827,7 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
 
 
 @poller_test
-async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
+async def test_poll_now_for_a_target_apart_is_kept_when_its_group_is_polled() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(20, gap=10)
