@@ -323,9 +323,7 @@ async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
 
 
 @poller_test
-async def test_a_wait_that_needs_the_whole_batch_is_shown_nothing_else_while_that_poll_is_queued() -> (
-    None
-):
+async def test_a_wait_for_the_whole_batch_sees_nothing_else_while_that_is_queued() -> None:
     service = Service(at_once=2)
     service.seconds = 5
     whole = service.start(3, whole=True)  # the third one has to wait for a place
