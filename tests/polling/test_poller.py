@@ -698,7 +698,7 @@ async def test_polls_and_results_belong_to_no_callers_context() -> None:
     service = Service()
     seen: list[str] = []
 
-    async def take(_seconds: float) -> None:
+    async def take(seconds: float) -> None:
         seen.append(WHOSE.get())
 
     class Noting(FakeWait):
