@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from prolific_async._http.retry import hint, may_poll_again, pauses
 from prolific_async.errors import (
@@ -39,11 +39,6 @@ _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's d
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
 
 _Poll: TypeAlias = tuple["BatchStatus | None", float]  # the status before it, and the time elapsed
-
-
-def _from(value: Callable[[Wait], float]) -> Any:
-    """Return a field that is computed from others."""
-    return field(init=False, default=Factory(value, takes_self=True))
 
 
 @define(eq=False, repr=False, weakref_slot=False, kw_only=True)
@@ -77,19 +72,24 @@ class Wait:
     retry: RetryPolicy
     found_by: float = -math.inf
     random: Callable[[], float] = random.random
-    due: float = _from(lambda wait: wait.time.started)
-    deadline: float = _from(lambda wait: wait.time.at)
-    again_at: float = _from(lambda wait: wait.time.started)
+    due: float = field(init=False)
+    deadline: float = field(init=False)
+    again_at: float = field(init=False)
     wants_whole: bool = field(default=False, init=False)
     outcome: Batch | WaitError | None = field(default=None, init=False)
     polls: int = field(default=0, init=False)
     _status: BatchStatus | None = field(default=None, init=False)
-    _gap: float = _from(lambda wait: wait.policy.initial)
+    _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
     _pauses: Generator[float, ProlificError | None] | None = field(default=None, init=False)
     _uninitialised_since: float | None = field(default=None, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.due = self.again_at = self.time.started
+        self.deadline = self.time.at
+        self._gap = self.policy.initial
 
     @property
     def fresh(self) -> float:
