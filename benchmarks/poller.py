@@ -19,10 +19,12 @@ import attrs
 
 from benchmarks.tables import machine, markdown, one_line
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
-from prolific_async._polling.poll_result import PollResult
+from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.poll_history import PollHistory
+from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.wait import Wait
+from prolific_async._polling.workspaces import Workspaces
 
 AT_REST = 3600.0  # longer than any run
 GAP = 0.2
@@ -45,35 +47,46 @@ def ids(waits: int) -> list[str]:
     return [f"018f2b7e-7d3c-7a10-9c55-{number:012x}" for number in range(waits)]
 
 
+class Home(Workspaces):
+    """Has every batch in one workspace."""
+
+    def of(self, batch_id: str) -> str | None:  # noqa: ARG002 - wherever it is asked for
+        return "home"
+
+
 class Polling:
     """A poller whose polls cost nothing and show nothing new; counts them."""
 
     def __init__(self, keys: Sequence[str], gap: float) -> None:
         self.polls = 0
-        self.poller = Poller(
-            self.poll,
-            self.poll_group,
-            lambda _: "home",
-            few=8,
-            at_once=50,
-            lost=lambda _: PENDING,
-        )
+        source: Any = self
+        self.poller = Poller(source, Home(), few=8, at_once=50)
         self._found = dict.fromkeys(keys, PENDING)
         self._keys = keys
         self._poll = PollPolicy(initial=gap, maximum=gap, factor=1)
         self._retry = RetryPolicy()
 
-    async def poll(self, *_: object) -> PollResult:
-        return PENDING
+    async def get_status(self, *_: object) -> BatchStatus | None:
+        return PENDING.status
 
-    async def poll_group(self, *_: object) -> GroupResult:
+    async def poll_list(self, *_: object) -> GroupResult:
         self.polls += 1
-        return GroupResult(self._found)
+        return GroupResult(found=self._found)
+
+    def forget(self, _workspace_id: str | None) -> None:
+        pass
 
     def start(self) -> list[Wait]:
         now = asyncio.get_running_loop().time()
+        deadline = Deadline.after(now, 600, 30)  # shared, as in ``wait_all``
         waits = [
-            Wait(key, poll=self._poll, retry=self._retry, timeout=600, now=now)
+            Wait(
+                key=key,
+                time=deadline,
+                history=PollHistory(key),
+                policy=self._poll,
+                retry=self._retry,
+            )
             for key in self._keys
         ]
         for wait in waits:
@@ -129,7 +142,7 @@ async def at_rest(subject: str, waits: int) -> float:
     kept: Any = start()
     await asyncio.sleep(GAP)  # by then tasks sleep and waits have polled
     for wait in kept if subject == OURS else ():
-        wait._events = None  # noqa: SLF001 - there is no other way to leave it out
+        wait.history._events = None  # noqa: SLF001 - there is no other way to leave it out
     memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return memory / waits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import Context, copy_context
@@ -17,9 +18,12 @@ from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
+from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.poll_history import PollHistory, WaitObservation
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
-from prolific_async._polling.waits import ObservedWait, Waits
+from prolific_async._polling.waits import Waits
+from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch, copies_of
 from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
 from prolific_async._recovery.setup import set_up
@@ -37,7 +41,7 @@ BatchOrId: TypeAlias = Batch | str | UUID
 """A batch, or its id as text or as a UUID; for signatures of your own helpers."""
 WaitListener: TypeAlias = Callable[[StatusEvent | Batch | WaitError | None], object]
 WaitObserver: TypeAlias = Callable[[str], WaitListener | None]
-_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: how it looks, and its timeout
+_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: its policy and its timeout
 
 
 def batch_id_of(batch: BatchOrId) -> str:
@@ -76,8 +80,9 @@ class Batches:
         self._duplicator = Duplicator(
             self._api, self._search, self._pending, retry=retry, sleep=transport.pause
         )
-        self._source = StatusSource(self._api, retry)
-        self._waits = Waits(self._source, few, transport.polls_at_once)
+        self._workspaces = Workspaces()
+        source = StatusSource(self._api, self._workspaces, retry)
+        self._waits = Waits(source, self._workspaces, few=few, at_once=transport.polls_at_once)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -301,8 +306,7 @@ class Batches:
         tell = _validation.on_event(on_event)
         rules = _validation.poll_rules(timeout, poll, self._poll)
         given = builtins.list(_validation.batches(batches))
-        now = asyncio.get_running_loop().time()
-        waits = await self._waits_of(given, rules, tell, now, copy_context())
+        waits = await self._waits_of(given, rules, tell, self._deadline(rules), copy_context())
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 self._bind_outcome(wait)
@@ -345,9 +349,15 @@ class Batches:
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        now = asyncio.get_running_loop().time()
         # The rest is sliced, as to make 30,000 waits would hold the loop for long.
-        build = partial(self._waits_of, given, rules, tell, now, copy_context())
+        build = partial(
+            self._waits_of,
+            given,
+            rules,
+            tell,
+            self._deadline(rules),
+            copy_context(),
+        )
         return self._outcomes_of(build)
 
     def watch(
@@ -440,7 +450,7 @@ class Batches:
         await self._waits.close(reason)
 
     def _bind(self, batch: Batch) -> Batch:
-        self._source.learn(batch.id, batch.workspace_id)
+        self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
     def _bind_outcome(self, wait: Wait) -> None:
@@ -464,14 +474,14 @@ class Batches:
         batches: builtins.list[BatchOrId],
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None,
-        now: float,
+        time: Deadline,
         context: Context,
     ) -> builtins.list[Wait]:
-        """Make the waits of a crowd, in slices, as if at a time and in a context."""
+        """Make the waits of many batches, in slices; all share a start and a context."""
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
-            waits.append(context.run(self._wait, batch, rules, on_event, now))
+            waits.append(context.run(self._wait, batch, rules, on_event, time))
             await slices.yield_if_due()
         return waits
 
@@ -510,12 +520,16 @@ class Batches:
         batch: BatchOrId,
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
-        now: float | None = None,
+        time: Deadline | None = None,
     ) -> Wait:
         batch_id = _validation.batch_id(batch)
         self._check_usable()
         workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
-        return self._new_wait(batch_id, rules, on_event, workspace_id, now)
+        return self._new_wait(batch_id, rules, on_event, workspace_id, time)
+
+    def _deadline(self, rules: _Rules) -> Deadline:
+        now = asyncio.get_running_loop().time()
+        return Deadline.after(now, rules[1], self._request_timeout)
 
     def _new_wait(
         self,
@@ -523,20 +537,18 @@ class Batches:
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None = None,
         workspace_id: str | None = None,
-        now: float | None = None,
+        time: Deadline | None = None,
     ) -> Wait:
-        policy, limit = rules
+        policy = rules[0]
         observers = self._waits.observers
-        new = partial(ObservedWait, observers) if observers else Wait
-        return new(
-            batch_id,
-            poll=policy,
-            retry=self._retry,
-            prefix=self._prefix,
+        observation = WaitObservation(batch_id, observers) if observers else None
+        made_at = self._pending.given_at(batch_id)
+        return Wait(
+            key=batch_id,
             workspace_id=workspace_id,
-            timeout=limit,
-            request_timeout=self._request_timeout,
-            now=asyncio.get_running_loop().time() if now is None else now,
-            made_at=self._pending.given_at(batch_id),
-            on_event=on_event,
+            time=time or self._deadline(rules),
+            history=PollHistory(batch_id, on_event, observation),
+            policy=policy,
+            retry=self._retry,
+            found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
         )

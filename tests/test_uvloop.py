@@ -21,16 +21,17 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._http.rate_limiter import RateLimiter
-from prolific_async._polling.timetable import Timetable
+from prolific_async._polling.poller import Poller
 from prolific_async.fastapi import BatchId, Client, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.fastapi.serving import serving
+from tests.polling.scene import Service
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import UVLoop, timers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
@@ -60,29 +61,17 @@ async def test_tests_run_on_it() -> None:
 # --- what only its loop does -----------------------------------------------------------------
 
 
-class Thing:
-    when = float("inf")
-    order = 0
-
-
-async def test_a_timetable_is_armed_anew_while_its_timer_is_due() -> None:
-    woken: list[Thing] = []
-
-    def wake(things: list[Thing], _now: float) -> Iterator[None]:
-        woken.extend(things)
-        yield
-
-    timetable = Timetable[Thing](wake, list)
-    first, second, third = Thing(), Thing(), Thing()
-    now = asyncio.get_running_loop().time()
-    for thing, when in ((first, now), (second, now), (third, now - 1)):
-        timetable.place(thing, when)
-        timetable.arm()
-    assert timers() == [Timetable.__module__]
+async def test_a_timer_is_set_anew_while_it_is_due() -> None:
+    service = Service(few=8)
+    waits = service.start(2)
+    await asyncio.sleep(0)
+    waits += service.start(1, first=2)
+    assert timers() == [Poller.__module__]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert woken == [third, first, second]
-    timetable.arm()
+    assert [key for _, key in service.singles] == ["k0", "k1", "k2"]
+    service.leave(waits)
+    await service.poller.settled()
     assert timers() == []
 
 

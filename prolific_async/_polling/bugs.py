@@ -1,4 +1,4 @@
-"""Ends the waits that a bug concerns, and logs it; all others go on."""
+"""Bugs in waiting: they end the waits they concern, with a log record, and stop no other."""
 
 from __future__ import annotations
 
@@ -12,62 +12,32 @@ from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from prolific_async._polling.waiter import Waiter
+    from prolific_async._polling.wait import Wait
 
 BUGS = (Exception, asyncio.CancelledError)
-"""What a waiter may raise by mistake, as a policy of the caller's may; it stops no other one."""
+"""What a callback or a policy of the caller's may raise by mistake."""
 
 
-def log(what: str, name: str | None, error: BaseException) -> None:
-    """Log a bug with its traceback."""
-    _log.error("%s %s is broken", what, name, exc_info=error)
+def log_bug(error: BaseException) -> None:
+    """Log a bug that concerns no single wait."""
+    _log.error("polling is broken", exc_info=error)
 
 
-def fail(
-    key: str,
-    waiters: Mapping[Waiter, asyncio.Future[None] | None],
-    error: BaseException,
-    now: float,
-) -> None:
-    """Log a bug, and end the waiters of one key that it concerns.
-
-    Args:
-        key: What they wait for.
-        waiters: Each with the future to settle, None for none.
-        error: What was raised; its traceback is logged, then dropped.
-        now: The loop's time in seconds.
-
-    """
-    failure = told(key, error)
-    for waiter, done in waiters.items():
-        end(waiter, done, failure, now)
-
-
-def told(key: str, error: BaseException) -> ProlificError:
-    """Log a bug in waiting for a key, and return what its waiters fail with."""
-    log("waiting for", key, error)
+def bug(key: str, error: BaseException) -> ProlificError:
+    """Log a bug in waiting for a batch, and return the error that its waits fail with."""
+    _log.error("waiting for %s is broken", key, exc_info=error)
     failure = ProlificError(
         "this is a bug, of this package or of a policy or log handler that it was given "
         f"({brief(repr(error))}); the log has its traceback"
     )
-    # Its frames hold the waiters, which are to hold it.
+    # Its frames hold the waits, which are to hold it.
     failure.failure = without_frames(error)
     return failure
 
 
-def end(
-    waiter: Waiter, done: asyncio.Future[None] | None, failure: ProlificError, now: float
-) -> None:
-    """End a waiter that a bug concerns."""
-    with suppress(*BUGS):  # the waiter may be what is broken
-        if not waiter.is_over:
-            waiter.fail(failure, now)
-    settle(done)
-
-
-def settle(done: asyncio.Future[None] | None) -> None:
-    """Tell who awaits a waiter that it is over."""
-    if done is not None and not done.done():
-        done.set_result(None)
+def fail(wait: Wait, error: BaseException, now: float) -> None:
+    """Log a bug, and end the wait that it concerns."""
+    failure = bug(wait.key, error)
+    with suppress(*BUGS):  # the wait may be what is broken
+        if wait.outcome is None:
+            wait.fail(failure, now)

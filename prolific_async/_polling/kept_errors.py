@@ -1,4 +1,4 @@
-"""Bounds what a wait keeps of answers that failed: their text stays, large bodies go.
+"""Bounds the memory of errors that a wait keeps: their text stays, large bodies go.
 
 A wait keeps the errors of twenty polls. With the bodies, a batch of a megabyte that cannot be read
 would cost each wait hundreds of megabytes.
@@ -17,7 +17,7 @@ from prolific_async._messages import brief, issues, plain
 from prolific_async.errors import APIStatusError, DecodeError, ProlificError
 
 NEWEST = 64 * 1024
-"""Bytes that the error of the newest poll may keep of its answer."""
+"""Bytes of its response that the error of the newest poll may keep."""
 OLDER = 1024
 """Bytes that the error of an older poll may keep."""
 
@@ -28,7 +28,7 @@ _summaries: WeakKeyDictionary[ProlificError, ProlificError] = WeakKeyDictionary(
 
 
 def summary(error: ProlificError) -> ProlificError:
-    """Return what an older event keeps of an error: itself, or one copy for all who ask."""
+    """Return a small copy of an error for an older event, one for all waits; itself if it fits."""
     kept = _summaries.get(error)
     if kept is None:
         kept = bounded(error, OLDER)
@@ -38,7 +38,7 @@ def summary(error: ProlificError) -> ProlificError:
 
 
 def bounded(error: ProlificError, most: int) -> ProlificError:
-    """Return an error with the same text that keeps about so many bytes of the answer at most."""
+    """Return an error with the same text that keeps about ``most`` bytes of the response."""
     if not isinstance(error, APIStatusError | DecodeError) or _fits(error.args, most):
         return error
     body = error.body if _fits(error.body, most) else None

@@ -1,4 +1,4 @@
-"""Reads a list of batches for a few of them: in slices, and no more of each than is needed.
+"""List parser: reads the status of wanted batches from a workspace's list, in slices.
 
 A list holds whole batches, so it can be megabytes; decoding it at once would block the loop. And
 from one poll to the next hardly any of them changes: an element whose text is the same as the last
@@ -8,69 +8,78 @@ time, by its hash, is not decoded again.
 from __future__ import annotations
 
 from array import array
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from attrs import define, field
 
 from prolific_async._json.pages import ARRAY, KNOWN, page_fault, parts
 from prolific_async._json.slices import TimeSlices, hashes, text_of
-from prolific_async._polling.poll_result import PollResult
+from prolific_async._polling.poll_results import PollResult
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from prolific_async.models import Batch
 
 _TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
 
 
-class Memory:
-    """What is kept of a list to read the next one.
+@define(eq=False)
+class ListMemory:
+    """What is kept of a list, so that the next one is read faster.
 
     Attributes:
-        pending: What it showed of batches that were not at their end, by id.
-        ended: Ids of the others, those without a status among them.
-        body_hashes: Of its whole text.
-        ids: Of all, in their order.
-        lengths: Of their texts, likewise.
-        hashes: Of their texts, likewise.
+        body_hashes: Hashes of the pieces of its whole text.
+        pending: Results of batches that were neither READY nor ERROR, by id.
+        ended: Ids of all others, those without a status among them.
+        ids: All ids, in order.
+        lengths: Lengths of the elements' texts, in the same order.
+        hashes: Hashes of the elements' texts, likewise.
 
     """
 
-    def __init__(self, body_hashes: list[int]) -> None:
-        self.pending: dict[str, PollResult] = {}
-        self.ended: list[str] = []
-        self.body_hashes = body_hashes
-        self.ids: list[str] = []
-        self.lengths = array("L")
-        self.hashes = array("q")
+    body_hashes: list[int] = field(factory=list)
+    pending: dict[str, PollResult] = field(factory=dict, init=False)
+    ended: list[str] = field(factory=list, init=False)
+    ids: list[str] = field(factory=list, init=False)
+    lengths: array[int] = field(factory=partial(array, "L"), init=False)
+    hashes: array[int] = field(factory=partial(array, "q"), init=False)
 
 
 class Listing(NamedTuple):
     """What a list shows.
 
     Attributes:
-        polls: By id, with the batch itself where it is at its end; one at its end that nobody
-            wants is left out, as its batch is not read.
-        news: Ids that the list before did not show.
-        memory: What helps to read the next list.
+        results: Results by id; READY and ERROR come with the batch, and are left out where nobody
+            wants the batch, since it is not read then.
+        news: Ids that the previous list did not show.
+        memory: Helps to read the next list.
 
     """
 
-    polls: dict[str, PollResult]
+    results: dict[str, PollResult]
     news: list[str]
-    memory: Memory
+    memory: ListMemory
 
 
 async def read(
     body: bytes,
-    wanted: Callable[[str], bool],
+    wanted: Container[str],
     read_batch: Callable[[Any], Batch],
-    before: Memory | None = None,
+    before: ListMemory | None = None,
 ) -> Listing:
-    """Read a list's body, with the help of what was kept of the one before.
+    """Read a list's body with the memory of the previous list.
 
-    A malformed batch, or one without a status, is left out, as one that the list does not show.
+    A malformed batch, or one without a status, counts as not shown.
+
+    Args:
+        body: The response's body.
+        wanted: Ids of the batches to read whole when they are READY or ERROR.
+        read_batch: Makes a batch of its JSON.
+        before: Memory of the previous list, None for none.
 
     Raises:
         ValueError: It is no list of batches.
@@ -79,12 +88,13 @@ async def read(
     slices = TimeSlices()
     body_hashes = await hashes(body, slices)
     if before is None:
-        before = Memory([])
-    elif body_hashes == before.body_hashes and not any(map(wanted, before.ended)):
+        before = ListMemory()
+    elif body_hashes == before.body_hashes and not any(one in wanted for one in before.ended):
         return Listing(before.pending, [], before)
-    reading = _Reading(await text_of(body, slices), wanted, read_batch, before, Memory(body_hashes))
+    text = await text_of(body, slices)
+    reading = _Reading(text, wanted, read_batch, before, ListMemory(body_hashes))
     page: dict[str, Any] = {}
-    for key, start, end, value in parts(reading.text, reading.end_of_known):
+    for key, start, end, value in parts(text, reading.end_of_known):
         if key is None:
             reading.take(start, end, value)
         else:
@@ -93,77 +103,76 @@ async def read(
     if (fault := page_fault(page)) is not None:
         raise ValueError(fault)
     memory = reading.memory
-    polls = memory.pending | reading.ended if reading.ended else memory.pending
-    return Listing(polls, reading.news, memory)
+    results = memory.pending | reading.ended if reading.ended else memory.pending
+    return Listing(results, reading.news, memory)
 
 
+@define(eq=False)
 class _Reading:
-    """A list on its way, beside what was kept of the one before."""
+    """Parser state, compared with the previous list.
 
-    def __init__(
-        self,
-        text: str,
-        wanted: Callable[[str], bool],
-        read_batch: Callable[[Any], Batch],
-        before: Memory,
-        memory: Memory,
-    ) -> None:
-        self.text = text
-        self.ended: dict[str, PollResult] = {}
-        self.news: list[str] = []
-        self.memory = memory
-        self._wanted = wanted
-        self._read_batch = read_batch
-        self._before = before
-        self._next = 0  # of those before, if none was added or taken away
-        self._places: dict[str, int] | None = None
-        self._shared: dict[str, PollResult] = {}  # one search for all that show the same
+    Attributes:
+        ended: Results of wanted batches that are READY or ERROR, by id.
+        news: Ids that the previous list did not show.
+        memory: Memory of this list.
+
+    """
+
+    _text: str
+    _wanted: Container[str]
+    _read_batch: Callable[[Any], Batch]
+    _before: ListMemory
+    memory: ListMemory
+    ended: dict[str, PollResult] = field(factory=dict, init=False)
+    news: list[str] = field(factory=list, init=False)
+    _next: int = field(default=0, init=False)  # index in the previous list
+    _places: dict[str, int] | None = field(default=None, init=False)  # likewise, by id
+    _shared: dict[str, PollResult] = field(factory=dict, init=False)  # one result for each status
 
     def end_of_known(self, start: int) -> int | None:
-        """Return where the element ends that starts here, None if it must be decoded."""
+        """Return the end of the element that starts here, None if it must be decoded."""
         before, at = self._before, self._next
         if at == len(before.ids):
             return None
         end = start + before.lengths[at]
-        if hash(self.text[start:end]) != before.hashes[at]:
+        if hash(self._text[start:end]) != before.hashes[at]:
             return None
         batch_id = before.ids[at]
-        return end if batch_id in before.pending or not self._wanted(batch_id) else None
+        return end if batch_id in before.pending or batch_id not in self._wanted else None
 
     def take(self, start: int, end: int, element: Any) -> None:
-        """Take in an element, or that it is the same as before."""
+        """Take in an element, or KNOWN for one that is the same as before."""
         if element is KNOWN:
             batch_id = self._before.ids[self._next]
             hashed = self._before.hashes[self._next]
             self._next += 1
-            poll = self._before.pending.get(batch_id)
+            result = self._before.pending.get(batch_id)
         else:
-            glance = _glance(element)
-            if glance is None:
+            if (found := _id_and_status(element)) is None:
                 return
-            batch_id, status = glance
-            hashed = hash(self.text[start:end])
-            self._find_place(batch_id)
-            poll = None
+            batch_id, status = found
+            hashed = hash(self._text[start:end])
+            self._move_behind(batch_id)
+            result = None
             if status in _TERMINAL:
-                if self._wanted(batch_id):
+                if batch_id in self._wanted:
                     self._read_ended(batch_id, element)
             elif status is not None:
-                poll = self._pending(status)
+                result = self._pending(status)
         memory = self.memory
-        if poll is None:
+        if result is None:
             memory.ended.append(batch_id)
         else:
-            memory.pending[batch_id] = poll
+            memory.pending[batch_id] = result
         memory.ids.append(batch_id)
         memory.lengths.append(end - start)
         memory.hashes.append(hashed)
 
     def _pending(self, status: str) -> PollResult:
-        poll = self._shared.get(status)
-        if poll is None:
-            poll = self._shared[status] = PollResult(BatchStatus(status))
-        return poll
+        result = self._shared.get(status)
+        if result is None:
+            result = self._shared[status] = PollResult(BatchStatus(status))
+        return result
 
     def _read_ended(self, batch_id: str, element: Any) -> None:
         try:
@@ -172,8 +181,8 @@ class _Reading:
             return
         self.ended[batch_id] = PollResult(batch.status, batch)
 
-    def _find_place(self, batch_id: str) -> None:
-        """Go on in the list before with what comes after a batch, if that was there."""
+    def _move_behind(self, batch_id: str) -> None:
+        """Move the cursor in the previous list behind this batch."""
         ids = self._before.ids
         if self._next == len(ids) or ids[self._next] != batch_id:
             if self._places is None:
@@ -186,8 +195,8 @@ class _Reading:
         self._next += 1
 
 
-def _glance(element: Any) -> tuple[str, str | None] | None:
-    """Return id and status of an element, None when it is malformed."""
+def _id_and_status(element: Any) -> tuple[str, str | None] | None:
+    """Return the id and the status of an element, None when it is malformed."""
     if not isinstance(element, dict):
         return None
     batch_id, status = element.get("id"), element.get("status")

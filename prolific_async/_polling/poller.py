@@ -1,277 +1,295 @@
-"""Polls at many keys for many waiters, with as few polls as they need.
+"""Poller: makes the polls that the scheduler asks for, and tells the waits what they show.
 
-It knows neither HTTP nor batches. A *waiter* says when it wants a poll of its key; all waiters of
-one key share an *target*, whose polls they all see. Targets that belong together form a *group*,
-which can be polled as a group.
-
-No waiter has a task: the schedule starts the polls, each of which is a task for as long as it
-lasts. Nothing is armed when nobody waits.
+All waits of a client share it, and the polls of the batches they wait for. A wait has no task: a
+poll is a task while it lasts, and one timer serves all waits. Nothing runs when nobody waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
+from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import methodcaller
+from typing import TYPE_CHECKING
 
-from prolific_async._polling import bugs, crowd
-from prolific_async._polling.group_polls import GroupPolls
-from prolific_async._polling.schedule import Schedule
-from prolific_async._polling.sliced_work import chunks, used_up
-from prolific_async._polling.targets import SENT, PollTarget
+from prolific_async._polling import bugs
+from prolific_async._polling.bugs import BUGS
+from prolific_async._polling.list_results import plan_all, show_list
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_tasks import PollTasks
+from prolific_async._polling.scheduler import Scheduler, next_due
+from prolific_async._polling.sliced_work import FEW, SlicedWork
+from prolific_async._polling.targets import IDLE, SENT, SHOWN, PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from prolific_async._polling.targets import GroupResult, WorkspaceGroup
-    from prolific_async._polling.waiter import Waiter
-    from prolific_async.errors import ProlificError
-
-T = TypeVar("T")
+    from prolific_async._polling.list_results import Step
+    from prolific_async._polling.poll_tasks import Result
+    from prolific_async._polling.status_source import StatusSource
+    from prolific_async._polling.targets import Pollable
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
 
 
 class Poller:
-    """Shares polls among waiters."""
+    """Polls batches for waits, in one event loop."""
 
     def __init__(
-        self,
-        poll: Callable[[str, bool, Callable[[], None]], Awaitable[Any]],
-        poll_group: Callable[
-            [str | None, list[str], Callable[[str], bool], float, Callable[[], None]],
-            Awaitable[GroupResult],
-        ],
-        group_of: Callable[[str], str | None],
-        *,
-        few: float,
-        at_once: int,
-        lost: Callable[[str], Any],
-        forget: Callable[[str | None], object] = lambda _: None,
-        is_older: Callable[[Any, Any], bool] | None = None,
+        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
     ) -> None:
-        """Take what makes the polls.
+        """Begin without waits.
 
         Args:
-            poll: Polls at a key; the flag asks for a whole poll. It may be held back, and calls
-                the function when it is sent.
-            poll_group: Polls at a group, for the keys given and for all of which the first
-                function is true; once it is sent, and has called the second function, it may last
-                so many seconds. For the group None it finds out where some of the keys belong.
-            group_of: Names the group of a key, None as long as nothing is known of it.
-            few: Targets from which on a group is polled as one; inf for never, 1 for always.
-            at_once: Polls under way at most.
-            lost: Makes what a poll of a key saw whose task ended without a result.
-            forget: Is told of a group that ended, None for those of which nothing was known.
-            is_older: Tells whether the first of two results shows an older state than the second;
-                None has groups never checked against single polls.
+            source: Makes the requests.
+            workspaces: Knows the workspaces of batches.
+            few: Batches of a workspace from which on its list is polled; inf for never, 1 for
+                always.
+            at_once: Polls that may be under way at a time.
 
         """
-        self._poll = poll
-        self._at_once, self._lost = at_once, lost
-        self._targets: dict[str, PollTarget] = {}
-        self._failing: dict[Waiter, asyncio.Future[None]] = {}  # as a bug ended their target
-        self._schedule = Schedule(
-            group_of, few, self._expire, self._poll_all, self._break_off, forget, is_older
-        )
-        self._queue: deque[PollTarget | WorkspaceGroup] = deque()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._group_polls = GroupPolls(
-            poll_group, self._schedule, self._targets, at_once, self._show, self._poll_all
-        )
+        self._source = source
+        self._workspaces = workspaces
+        self._scheduler = Scheduler(workspaces, few)
+        self._tasks = PollTasks(source, self._scheduler.targets, at_once, self._polled)
+        self._work = SlicedWork(self._go_on)
+        self._is_waking = False  # while what is due is gone through in slices
+        # With its time, as a handle knows its own only on some loops, and only until it is due.
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_for = math.inf
+        # An empty context: else the caller who happened to be first would be traced and logged as
+        # the origin of what is done for all.
+        self._context = Context()
 
-    def start(self, waiter: Waiter) -> asyncio.Future[None]:
-        """Serve a waiter; the future is done when it is over. Whoever starts it lets it leave."""
+    def start(self, wait: Wait) -> asyncio.Future[None]:
+        """Serve a wait; the future is done when the wait is over. It may leave before."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         done = loop.create_future()
-        try:
-            self._join(waiter, done, now)
-        except bugs.BUGS as error:
-            bugs.fail(waiter.key, {waiter: done}, error, now)
-            self.leave(waiter)
-        self._schedule.arm()
+        target = self._scheduler.targets.get(wait.key)
+        if target is not None and target.stands_for_first_poll(wait, now):
+            try:
+                wait.observe(target.result or PollResult(), now, -math.inf)
+            except BUGS as error:
+                bugs.fail(wait, error, now)
+        if wait.outcome is None:
+            self._scheduler.add(wait, done, now)
+            self._set_timer(loop)
+        else:
+            done.set_result(None)
         return done
 
-    def _join(self, waiter: Waiter, done: asyncio.Future[None], now: float) -> None:
-        target = self._targets.get(waiter.key)
-        if target is not None and target.tells(waiter, now):
-            waiter.observe(target.seen, now, -math.inf)
-            target = self._targets.get(waiter.key)  # what that called may have ended it
-        if waiter.is_over:
-            done.set_result(None)
-            return
-        if target is None:
-            target = self._targets[waiter.key] = PollTarget(waiter.key)
-        target.waiters[waiter] = done
-        self._schedule.join(target, waiter, now)
-
-    def leave(self, waiter: Waiter) -> None:
-        """Forget a waiter, whether it is over or not; its last poll ends with it."""
-        target = self._targets.get(waiter.key)
-        if (
-            target is not None
-            and target.waiters.pop(waiter, None) is not None
-            and not target.waiters
-        ):
+    def leave(self, wait: Wait) -> None:
+        """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
+        target = self._scheduler.remove(wait, asyncio.get_running_loop().time())
+        if target is not None:
             self._end(target)
-        self._failing.pop(waiter, None)
 
-    def for_each(self, things: list[T], act: Callable[[T], object]) -> None:
-        """Do something with many things, in more than one turn of the loop if it takes long."""
-
-        def steps() -> Iterator[None]:
-            for some in chunks(things):
-                for thing in some:
-                    act(thing)
-                yield
-
-        self._schedule.work.do(steps())
+    async def leave_all(self, waits: Iterable[Wait]) -> None:
+        """Forget waits, and return when the polls that end with them have ended."""
+        self._work.each(list(waits), self.leave)
+        await self.settled()
 
     async def settled(self) -> None:
-        """Return when the polls that were ended have come to their end."""
-        if ending := [task for task in self._under_way if task.cancelling()]:
-            await asyncio.wait(ending)
+        """Return when all work in slices is done, and all cancelled polls have ended."""
+        await self._work.drained()
+        await self._tasks.cancelled()
 
     def poll_now(self, key: str) -> None:
-        """Make the next poll of a key due now; many calls before it make one poll."""
-        target = self._targets.get(key)
-        if target is not None:
-            target.asked = True
-            self._schedule.plan(target, asyncio.get_running_loop().time())
-            self._schedule.arm()
+        """Make the next poll of a batch due now; many calls before it make one poll."""
+        loop = asyncio.get_running_loop()
+        self._scheduler.poll_now(key, loop.time())
+        self._set_timer(loop)
 
-    def lacks_group(self, key: str) -> bool:
-        """Tell whether somebody waits for a key of which no group is known yet."""
-        target = self._targets.get(key)
-        return target is not None and (target.group is None or target.group.name is None)
-
-    async def drained(self) -> None:
-        """Return when all that is done in slices is done."""
-        await self._schedule.work.drained()
-
-    def close(self, error: Any) -> None:
-        """End every waiter with an error, and every poll, in slices where they are many."""
-        self._schedule.work.do(self._fail_all(error))
-
-    # --- who waits ---------------------------------------------------------------------------
-
-    def _break_off(self, target: PollTarget, error: BaseException) -> None:
-        """End all that has to do with an target with which something is wrong."""
-        waiters, target.waiters = target.waiters, {}
-        self._end(target)  # first, as one that fails may start another
-        self._failing |= waiters
-        failure = bugs.told(target.key, error)
-        self._schedule.work.do(self._fail_some(list(waiters), failure))
-
-    def _fail_some(self, waiters: list[Waiter], failure: ProlificError) -> Iterator[None]:
+    def close(self, error: Exception) -> None:
+        """End every wait with an error, and every poll; in slices where they are many."""
         now = asyncio.get_running_loop().time()
-        for some in used_up(waiters):
-            for waiter in some:
-                if (done := self._failing.pop(waiter, None)) is not None:  # it has not left
-                    bugs.end(waiter, done, failure, now)
-            yield
+        fail = methodcaller("fail", error, now)
+        targets = list(self._scheduler.targets.values())
+        self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
 
-    def _fail_all(self, error: Any) -> Iterator[None]:
-        now = asyncio.get_running_loop().time()
+    # --- waits -------------------------------------------------------------------------------
 
-        def fail(waiter: Waiter) -> None:
-            if not waiter.is_over:  # else what it calls at its end does this
-                waiter.fail(error, now)
+    def _tell_all(
+        self,
+        target: PollTarget,
+        tell: Callable[[Wait], object],
+        now: float,
+        then: Callable[[PollTarget, float], object],
+    ) -> None:
+        """Call a function with each wait of a target, in slices if many, then another one."""
+        waits = list(target.waits)
+        if len(waits) > FEW:
+            self._work.each(
+                waits, partial(self._tell, target, tell, now), partial(then, target, now)
+            )
+            return
+        for wait in waits:
+            self._tell(target, tell, now, wait)
+        then(target, now)
 
-        for some in used_up(list(self._targets.values())):
-            for target in some:
-                if (steps := crowd.each(target, fail, now, self._go_on)) is not None:
-                    yield from steps
-            yield
+    def _tell(
+        self, target: PollTarget, tell: Callable[[Wait], object], now: float, wait: Wait
+    ) -> None:
+        if wait not in target.waits or wait.outcome is not None:
+            return  # a callback may have made it leave, or called this while the wait ended
+        broken = False
+        try:
+            tell(wait)
+        except BUGS as error:
+            broken = True  # whatever becomes of the wait, its caller must not hang
+            bugs.fail(wait, error, now)
+        if broken or wait.outcome is not None:
+            done = target.waits.pop(wait, None)
+            if done is not None and not done.done():
+                done.set_result(None)
 
-    def _expire(self, target: PollTarget, now: float) -> Iterator[None] | None:
-        polling, held = target.polled(now) == SENT, target.is_held(now)
-
-        def expire(waiter: Waiter) -> None:
-            if waiter.deadline is not None and waiter.deadline <= now:
-                waiter.expire(now, polling=polling, held=held)
-
-        return crowd.each(target, expire, now, self._end_if_left)
-
-    def _show(
-        self, target: PollTarget, seen: Any, now: float, sent: float
-    ) -> Iterator[None] | None:
-        """Let every waiter of an target see what a poll saw; return the steps if they are many."""
-        return crowd.show(target, seen, now, sent, self._go_on)
-
-    def _take(self, target: PollTarget, seen: Any, now: float) -> None:
-        """Take in what a single poll saw, for the waiters or as a mere check of the group."""
-        if not self._group_polls.is_news(target, seen, now):
-            self._schedule.plan(target, now)
-        elif (steps := self._show(target, seen, now, target.sent_at)) is not None:
-            self._schedule.work.do(steps)
-
-    def _end_if_left(self, target: PollTarget, _now: float) -> None:
-        if not target.waiters:
+    def _plan(self, target: PollTarget, now: float) -> None:
+        """Schedule what a target needs next; end it if nobody waits for it any more."""
+        if not target.waits:
             self._end(target)
-
-    def _go_on(self, target: PollTarget, now: float) -> None:
-        """Plan an target, or end it if nobody waits for it any more."""
-        if target.waiters:
-            self._schedule.plan(target, now)
-        else:
-            self._end(target)
+        elif self._scheduler.plan(target, now):
+            self._tasks.queue.append(target)
 
     def _end(self, target: PollTarget) -> None:
-        """Forget an target that nobody waits for."""
-        if self._targets.get(target.key) is not target:
+        self._scheduler.end(target)
+        self._tasks.cancel(target)
+        if self._scheduler.groups.ended or not self._scheduler.targets:
+            self._go_on()
+
+    # --- what is due -------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Start queued polls and set the timer; called after whatever may have changed these."""
+        loop = asyncio.get_running_loop()
+        if self._scheduler.groups.ended:
+            for group in self._scheduler.pop_ended_groups():
+                self._tasks.cancel(group)
+                self._source.forget(group.name)
+        self._set_timer(loop)
+        if self._tasks.queue:
+            self._tasks.start_queued(loop)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        when = self._scheduler.next_time
+        if when == self._timer_for or self._is_waking:
             return
-        del self._targets[target.key]
-        self._schedule.end(target)
-        if not self._targets:
-            self._queue.clear()
-            self._schedule.arm()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when != math.inf:
+            self._timer = loop.call_at(when, self._ring, loop, when, context=self._context)
+        self._timer_for = when
 
-    # --- polling -----------------------------------------------------------------------------
-
-    def _poll_all(self, polled: list[PollTarget | WorkspaceGroup]) -> None:
-        self._queue += polled
-        self._start(asyncio.get_running_loop())
-
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        while self._queue and len(self._under_way) < self._at_once:
-            what = self._queue.popleft()
-            if not what.busy:  # it ended while it was queued
-                continue
-            if isinstance(what, PollTarget):
-                poll = self._send_poll(what, loop)
+    def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        self._timer, self._timer_for = None, math.inf
+        now = max(loop.time(), when)  # the loop may call a little early
+        targets: list[PollTarget] = []
+        groups: list[WorkspaceGroup] = []
+        due: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
+        for number, thing in enumerate(due, 1):
+            if isinstance(thing, PollTarget) and now < thing.deadline:
+                targets.append(thing)
             else:
-                poll = self._group_polls.poll(what, loop)
-            what.sent_at = loop.time()
-            what.task = task = loop.create_task(poll)
-            self._under_way.add(task)
-            task.add_done_callback(partial(self._polled, what))
-
-    def _polled(self, what: PollTarget | WorkspaceGroup, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
-        loop = task.get_loop()
-        if what.task is task:  # cancelled by somebody, perhaps with every task there is
-            what.come_back()
-            if isinstance(what, PollTarget):
-                self._take(what, self._lost(what.key), loop.time())
-            else:
-                what.take_apart(loop.time())
-                self._schedule.plan_all(what, loop.time())
-            self._schedule.arm()
-        self._start(loop)
-
-    async def _send_poll(self, target: PollTarget, loop: asyncio.AbstractEventLoop) -> None:
-        target.asked = False
-        try:
-            seen = await self._poll(target.key, target.wants_whole, target.set_out)
-        except Exception as error:  # noqa: BLE001 - a bug, which must not become a hang
-            target.come_back()
-            self._break_off(target, error)
-            self._schedule.arm()
+                self._take_due(thing, targets, groups, now)
+            if number == FEW or self._work.jobs:
+                break
+        else:
+            try:
+                for poll in self._scheduler.polls(targets, groups, now):
+                    if poll is not None:
+                        self._tasks.queue.append(poll)
+            finally:  # a bug must not stop the timer
+                self._go_on()
             return
-        now = loop.time()
-        self._group_polls.note_single(now - target.sent_at)
-        target.come_back()
-        self._take(target, seen, now)
-        self._schedule.arm()
+
+        def wake() -> None:
+            polls = self._scheduler.polls(targets, groups, now)
+            self._work.each(polls, partial(self._take_step, now), end)
+
+        def end() -> None:
+            self._is_waking = False
+
+        self._is_waking = True
+        self._work.each(due, lambda thing: self._take_due(thing, targets, groups, now), wake)
+
+    def _take_due(
+        self, thing: Pollable, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
+    ) -> None:
+        """Sort a target or group whose time has come; expire the waits whose deadlines have."""
+        if isinstance(thing, WorkspaceGroup):
+            groups.append(thing)
+            return
+        if now < thing.deadline:
+            targets.append(thing)
+            return
+        polling = thing.stage_of_poll(now) == SENT
+        cut = self._source.cut_off(thing.key, whole=thing.whole) if polling else None
+        held = thing.is_held(now)
+
+        def expire(wait: Wait) -> None:
+            if wait.deadline <= now:
+                wait.expire(now, cut=cut, held=held)
+
+        def then(target: PollTarget, _now: float) -> None:
+            if target.waits:
+                targets.append(target)
+            else:
+                self._end(target)
+
+        self._tell_all(thing, expire, now, then)
+
+    def _take_step(self, now: float, step: Step) -> None:
+        """Show a result to the waits of a target, or queue what is to be polled."""
+        if isinstance(step, tuple):
+            self._show(*step, now)
+        elif step is not None:
+            self._tasks.queue.append(step)
+
+    # --- results -----------------------------------------------------------------------------
+
+    def _polled(self, thing: Pollable, result: Result, now: float) -> None:
+        """Take in the result of a poll."""
+        if isinstance(thing, PollTarget):
+            self._target_polled(thing, result, now)
+        else:
+            if isinstance(result, GroupResult):
+                steps = show_list(self._scheduler, thing, result, now)
+            else:  # for those that came meanwhile
+                steps = plan_all(self._scheduler, list(thing.targets), now)
+            self._work.each(steps, partial(self._take_step, now))
+        self._go_on()
+
+    def _target_polled(self, target: PollTarget, result: Result, now: float) -> None:
+        if not isinstance(result, PollResult):
+            assert isinstance(result, Exception)  # noqa: S101 - for the type checker
+            fail = methodcaller("fail", bugs.bug(target.key, result), now)
+            target.stage = SHOWN
+            self._tell_all(target, fail, now, self._shown)
+            return
+        group = target.group
+        if result.batch is not None and (group is None or group.name is None):
+            self._workspaces.learn(target.key, result.batch.workspace_id)
+        if group is not None and group.check is not None and group.check.key == target.key:
+            is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
+            if not is_news and next_due(target) > now:
+                self._plan(target, now)
+                return
+        self._show(target, result, now)
+
+    def _show(self, target: PollTarget, result: PollResult, now: float) -> None:
+        """Show the result of a poll to the waits of a target."""
+        target.result, target.result_at = result, now
+        # A wait that joins before all have seen a failure takes it, too: the pause is not known.
+        target.not_before = -math.inf if result.error is None else math.inf
+        target.stage = SHOWN  # a wait that has not seen it yet needs no other poll
+        observe = methodcaller("observe", result, now, target.sent_at)
+        self._tell_all(target, observe, now, self._shown)
+
+    def _shown(self, target: PollTarget, now: float) -> None:
+        if target.stage == SHOWN:
+            target.stage = IDLE
+        if target.not_before == math.inf:
+            target.note_failure()
+        self._plan(target, now)

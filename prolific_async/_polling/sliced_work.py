@@ -1,4 +1,4 @@
-"""Long loops over many waits, in slices, so that the event loop gets its turns."""
+"""Long loops over many things, in slices, so that the event loop gets its turns."""
 
 from __future__ import annotations
 
@@ -6,82 +6,85 @@ import asyncio
 import time
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from prolific_async._polling import bugs
+from prolific_async._polling.bugs import BUGS, log_bug
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 
 _SLICE = 0.0025  # seconds of work after which the loop gets its turn; it is not alone in one
 FEW = 32
-"""Waits that are served between two readings of the clock, and without a slice of their own."""
+"""Things that are worked on between two readings of the clock, and without slices."""
 
 
-def chunks(things: list[T]) -> Iterator[list[T]]:
-    """Yield a list in pieces; after each, work may be interrupted."""
-    for start in range(0, len(things), FEW):
-        yield things[start : start + FEW]
+Job: TypeAlias = "tuple[Iterator[Any], Callable[[Any], object], Callable[[], object]]"
 
 
-def used_up(things: list[T]) -> Iterator[list[T]]:
-    """Yield a list in pieces as ``chunks`` does, and empty it: to free many takes its time, too."""
-    things.reverse()
-    while things:
-        some = things[: -FEW - 1 : -1]
-        del things[-FEW:]
-        yield some
+class SlicedWork:
+    """Runs loops over many things, in order: at once if there is time in this turn, else later.
 
+    Anything may happen between two things of a loop: what the next one stands for may have ended.
 
-class Work:
-    """Runs generators, each at once if there is time for it in this turn, else in later turns.
+    Attributes:
+        jobs: What is left to do.
 
-    Between two steps anything may happen: what a generator works on may have ended.
     """
 
     def __init__(self, after: Callable[[], object]) -> None:
-        """Take what is called after each slice."""
+        """Store the function that is called after each slice."""
+        self.jobs: deque[Job] = deque()
         self._after = after
-        self._queue: deque[Iterator[None]] = deque()
-        # As of the timer: what is done for all is no doing of whoever happened to be first.
+        # As of the timer: work for many waits is not traced and logged as that of one of them.
         self._context = Context()
 
-    def do(self, steps: Iterator[None]) -> None:
-        """Run a generator; what it raises is logged."""
-        if self._queue or not _is_done(steps, time.perf_counter() + _SLICE):
-            self._queue.append(steps)
-            if len(self._queue) == 1:
-                self._arrange()
+    def each(
+        self,
+        things: Iterable[T],
+        act: Callable[[T], object],
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Call a function with each thing, and another one at the end; log what they raise."""
+        self.jobs.append((iter(things), act, then))
+        if len(self.jobs) == 1:
+            self._run_slice()
 
     async def drained(self) -> None:
-        """Return when all is done."""
-        while self._queue:  # noqa: ASYNC110 - each turn does a slice of it
+        """Return when nothing is left to do."""
+        while self.jobs:  # noqa: ASYNC110 - each turn does a slice of it
             await asyncio.sleep(0)
 
-    def _arrange(self) -> None:
-        asyncio.get_running_loop().call_soon(self._go, context=self._context)
-
-    def _go(self) -> None:
+    def _run_slice(self) -> None:
         until = time.perf_counter() + _SLICE
         try:
-            while self._queue and _is_done(self._queue[0], until):
-                self._queue.popleft()
-        except BaseException:  # from the keyboard: the others go on
-            self._queue.popleft()
-            raise
+            while self.jobs:
+                things, act, then = self.jobs[0]
+                if not _is_done(things, act, until):
+                    break
+                try:
+                    then()
+                except BUGS as error:
+                    log_bug(error)
+                finally:
+                    self.jobs.popleft()
         finally:
-            if self._queue:
-                self._arrange()
+            if self.jobs:
+                asyncio.get_running_loop().call_soon(self._run_slice, context=self._context)
             self._after()
 
 
-def _is_done(steps: Iterator[None], until: float) -> bool:
+def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> bool:
+    """Call a function with things until all are done or the time is over."""
     try:
-        for _ in steps:
-            if time.perf_counter() > until:
+        for count, thing in enumerate(things, 1):
+            try:
+                act(thing)
+            except BUGS as error:
+                log_bug(error)
+            if count % FEW == 0 and time.perf_counter() > until:
                 return False
-    except bugs.BUGS as error:  # they must not stop the others
-        bugs.log("working for", "many waits", error)
+    except BUGS as error:  # of what yields the things
+        log_bug(error)
     return True

@@ -1,4 +1,4 @@
-"""The polls that the poller asks for: at one batch, at a workspace's list, or into the unknown."""
+"""Status source: the requests that show the status of batches, and what they show."""
 
 from __future__ import annotations
 
@@ -8,147 +8,147 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prolific_async._api import requests
-from prolific_async._http.request import Poll
 from prolific_async._http.retry import hint
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
-from prolific_async._messages import brief
-from prolific_async._polling.kept_errors import NEWEST, bounded
 from prolific_async._polling.list_parser import read
-from prolific_async._polling.poll_result import PollResult
-from prolific_async._polling.targets import GroupResult
-from prolific_async._polling.workspaces import Workspaces
-from prolific_async._tracebacks import without_frames
-from prolific_async.errors import ProlificError, RateLimitedError, TransportError
+from prolific_async._polling.poll_results import GroupResult, PollResult, failed_list, failed_poll
+from prolific_async.errors import (
+    ProlificError,
+    RateLimitedError,
+    RequestTimeoutError,
+    TransportError,
+)
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Container
 
     from prolific_async._api.batches import BatchesAPI
-    from prolific_async._polling.list_parser import Memory
+    from prolific_async._http.request import Poll
+    from prolific_async._polling.list_parser import ListMemory
+    from prolific_async._polling.workspaces import Workspaces
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
 """By strategy: batches of a workspace that wait, from which on its list is polled."""
 
-_LISTS_AT_MOST = 64  # lists that are held against the next ones
-_SCOUTS = 3  # unknown batches in a row whose lists may know no other before that is given up
+_LISTS_AT_MOST = 64  # lists that are compared with the next ones
+_SEARCHES = 3  # unknown batches in a row whose lists may show no other before that is given up
 _REFUSED = 1.0  # seconds at least until a list that was refused is asked for again
 
 
 class StatusSource:
-    """Makes polls, and learns from all of them which workspace a batch belongs to."""
+    """Polls batches, and learns from lists which workspace a batch belongs to.
 
-    def __init__(
-        self,
-        api: BatchesAPI,
-        retry: RetryPolicy,
-    ) -> None:
+    Attributes:
+        get: Reads a whole batch, as ``BatchesAPI.get``.
+        get_status: Reads a batch's status, as ``BatchesAPI.get_status``.
+
+    """
+
+    def __init__(self, api: BatchesAPI, workspaces: Workspaces, retry: RetryPolicy) -> None:
+        self.get = api.get
+        self.get_status = api.get_status
         self._api = api
+        self._workspaces = workspaces
         self._retry = retry
-        self.workspaces = Workspaces()
-        self.learn = self.workspaces.learn
-        self._lists: OrderedDict[str, Memory] = OrderedDict()
+        self._lists: OrderedDict[str, ListMemory] = OrderedDict()
 
     def forget(self, workspace_id: str | None) -> None:
-        """Drop what was kept for a workspace of which no batch is waited for any more."""
+        """Drop what is kept of a workspace that has no poll target any more."""
         if workspace_id is not None:
             self._lists.pop(workspace_id, None)
-        self.workspaces.shrink()
+        self._workspaces.shrink()
 
-    async def at(
-        self,
-        batch_id: str,
-        whole: bool,  # noqa: FBT001 - the poller's call
-        sent: Callable[[], object],
-        patience: float = math.inf,
-    ) -> PollResult:
-        """Poll at one batch, in one attempt."""
-        poll = Poll(patience, sent)
-        try:
-            if whole:
-                batch = await self._api.get(batch_id, poll)
-                self.learn(batch_id, batch.workspace_id)
-                return PollResult(batch.status, batch)
-            return PollResult(await self._api.get_status(batch_id, poll))
-        except ProlificError as error:
-            _log.info("a poll of batch %s failed: %s", batch_id, error)
-            return PollResult(error=without_frames(bounded(error, NEWEST)))
-
-    def lost(self, batch_id: str) -> PollResult:
-        """Return what a poll saw whose task ended without a result."""
+    def lost(self, batch_id: str) -> TransportError:
+        """Return the error of a poll whose task was cancelled by others."""
         request = requests.get_batch_status(batch_id, prefix=self._api.prefix)
-        return PollResult(
-            error=TransportError(request.method, request.path, "the poll was broken off")
-        )
+        return TransportError(request.method, request.path, "the poll was broken off")
 
-    async def at_all(
+    def cut_off(self, batch_id: str, *, whole: bool) -> RequestTimeoutError:
+        """Return the error of a poll that is cut off at a wait's deadline."""
+        build = requests.get_batch if whole else requests.get_batch_status
+        request = build(batch_id, prefix=self._api.prefix)
+        return RequestTimeoutError(request.method, request.path, "the wait's time was over")
+
+    async def poll_list(
         self,
         workspace_id: str | None,
         batch_ids: list[str],
-        wanted: Callable[[str], bool],
-        patience: float,
-        sent: Callable[[], object],
+        wanted: Container[str],
+        poll: Poll,
     ) -> GroupResult:
-        """Poll at a workspace's list, or find out the workspace of one of many unknown batches."""
-        if workspace_id is not None:
-            return await self._at_list(workspace_id, wanted, patience, sent)
-        found: dict[str, PollResult] = {}
-        size = 0
-        gave_up = "nothing shows which belong together"
-        for scout in batch_ids[:_SCOUTS]:
-            if scout in found:
-                continue
-            found[scout] = seen = await self.at(scout, True, sent, patience)  # noqa: FBT003 - the poller's call
-            if isinstance(seen.error, RateLimitedError):
-                return self._refused(seen.error, f"batch {scout}", found)
-            if isinstance(seen.error, TransportError):
-                gave_up = str(seen.error)
-                break
-            if seen.batch is None:
-                continue
-            poll = await self._at_list(seen.batch.workspace_id, wanted, patience, sent)
-            if poll.refused_for is not None:
-                return GroupResult(found, failure=poll.failure, refused_for=poll.refused_for)
-            if poll.failure is not None:
-                gave_up = poll.failure
-                break
-            size += poll.size
-            others = {one: poll.found[one] for one in batch_ids if one in poll.found}
-            # Again, as the list may have been the same as before, and they forgotten since.
-            self.workspaces.learn_all(others, seen.batch.workspace_id)
-            found |= others | {scout: seen}
-            if len(others) > 1:
-                return GroupResult(found, size, again=True)
-            self._lists.pop(seen.batch.workspace_id, None)  # of no use for one batch
-        return GroupResult(found, size, gave_up=gave_up)
+        """Poll the list of a workspace, or search for the workspaces of unknown batches.
 
-    async def _at_list(
-        self,
-        workspace_id: str,
-        wanted: Callable[[str], bool],
-        patience: float,
-        sent: Callable[[], object],
-    ) -> GroupResult:
+        Args:
+            workspace_id: The workspace, None to search.
+            batch_ids: The batches that the poll is made for.
+            wanted: All batches whose status is of use.
+            poll: How each request is sent.
+
+        """
+        if workspace_id is None:
+            return await self._search(batch_ids, wanted, poll)
         try:
-            body = await self._api.list_body(workspace_id, Poll(patience, sent))
+            body = await self._api.list_body(workspace_id, poll)
             listing = await read(
                 body, wanted, partial(load, Batch), self._lists.pop(workspace_id, None)
             )
         except RateLimitedError as error:
             return self._refused(error, "the list", {})
         except (ProlificError, ValueError) as error:
-            told = str(error) if isinstance(error, ProlificError) else f"no list ({error})"
-            return GroupResult(failure=brief(told))
+            return failed_list(error)
         self._lists[workspace_id] = listing.memory
         if len(self._lists) > _LISTS_AT_MOST:
             self._lists.popitem(last=False)
-        self.workspaces.learn_all(listing.news, workspace_id)
-        return GroupResult(listing.polls, len(body))
+        self._workspaces.learn_all(listing.news, workspace_id)
+        return GroupResult(found=listing.results, size=len(body))
+
+    async def _search(
+        self, batch_ids: list[str], wanted: Container[str], poll: Poll
+    ) -> GroupResult:
+        """Read one batch after the other until the list of its workspace shows others, too."""
+        found: dict[str, PollResult] = {}
+        size = 0
+        gave_up = "nothing shows which belong together"
+        for batch_id in batch_ids[:_SEARCHES]:
+            if batch_id in found:
+                continue
+            try:
+                batch = await self.get(batch_id, poll)
+            except ProlificError as error:
+                _log.info("a poll of batch %s failed: %s", batch_id, error)
+                found[batch_id] = failed_poll(error)
+                if isinstance(error, RateLimitedError):
+                    return self._refused(error, f"batch {batch_id}", found)
+                if isinstance(error, TransportError):
+                    gave_up = str(error)
+                    break
+                continue
+            self._workspaces.learn(batch_id, batch.workspace_id)
+            found[batch_id] = result = PollResult(batch.status, batch)
+            listed = await self.poll_list(batch.workspace_id, batch_ids, wanted, poll)
+            if listed.refused_for is not None:
+                return GroupResult(
+                    found=found, failure=listed.failure, refused_for=listed.refused_for
+                )
+            if listed.failure is not None:
+                gave_up = listed.failure
+                break
+            size += listed.size
+            others = {one: listed.found[one] for one in batch_ids if one in listed.found}
+            # Again, as the list may have been the same as before, and they forgotten since.
+            self._workspaces.learn_all(others, batch.workspace_id)
+            found |= others | {batch_id: result}
+            if len(others) > 1:
+                return GroupResult(found=found, size=size, again=True)
+            self._lists.pop(batch.workspace_id, None)  # of no use for one batch
+        return GroupResult(found=found, size=size, gave_up=gave_up)
 
     def _refused(
-        self, error: RateLimitedError, what: str, found: dict[str, PollResult]
+        self, error: RateLimitedError, name: str, found: dict[str, PollResult]
     ) -> GroupResult:
-        wait = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
-        return GroupResult(found, failure=f"{what} was answered with 429", refused_for=wait)
+        seconds = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
+        failure = f"{name} was answered with 429"
+        return GroupResult(found=found, failure=failure, refused_for=seconds)

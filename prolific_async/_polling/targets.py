@@ -1,261 +1,212 @@
-"""What the poller works on: the targets that waiters share, and the groups of these."""
+"""What is polled: single batches, each with its waits, and groups of batches of one workspace."""
 
 from __future__ import annotations
 
-import asyncio
 import math
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from prolific_async._polling.list_checks import Check
-    from prolific_async._polling.waiter import Waiter
+    from prolific_async._polling.list_checks import ListCheck
+    from prolific_async._polling.poll_results import GroupResult, PollResult
+    from prolific_async._polling.wait import Wait
 
 APART = 60.0
-"""Seconds until what was not polled as a group is tried so again."""
+"""Seconds for which a group is polled singly, or a batch that its list did not show."""
 HEAVY = 100_000
-"""Bytes of a group search for each target that it serves, above which it is too heavy."""
+"""Bytes of a list for each batch that it serves, above which single polls are cheaper."""
 REFUSALS = 3
-"""Refused group polls in a row after which the group is polled singly."""
-QUEUED, SENT, SHOWN = 1, 2, 3
-"""What a poll is: still held back somewhere, with the service, or being shown to its waiters."""
+"""Refused list polls in a row after which the group is polled singly."""
+IDLE, QUEUED, SENT, SHOWN = range(4)
+"""Stages of a poll: none, not yet sent, sent, and its result being shown to the waits."""
 
 
-class GroupResult:
-    """What a poll of a group saw, by key, or why it saw nothing."""
-
-    def __init__(
-        self,
-        found: Mapping[str, Any] = MappingProxyType({}),
-        size: int = 0,
-        *,
-        failure: str | None = None,
-        refused_for: float | None = None,
-        again: bool = False,
-        gave_up: str | None = None,
-    ) -> None:
-        """Take what was found.
-
-        Args:
-            found: What was seen, by key.
-            size: Bytes of the answer.
-            failure: Why nothing was seen, None when it was.
-            refused_for: Seconds to hold back after the service refused the poll as one too many.
-            again: Whether another poll at once may show what this one did not.
-            gave_up: Why it did not go on to see more, None when it saw all that it could.
-
-        """
-        self.found = found
-        self.size = size
-        self.failure = failure
-        self.refused_for = refused_for
-        self.again = again
-        self.gave_up = gave_up
-
-
-class Pollable:
-    """What can be polled, and its poll.
+@define(eq=False, repr=False, weakref_slot=False)
+class _Pollable:
+    """What a target and a group have in common: a poll, and a time to look at them.
 
     Attributes:
-        when: Its time in the timetable.
-        order: Which of its places there is the newest.
-        busy: Whether there is a poll of it: 0, QUEUED, SENT or SHOWN.
-        sent_at: When that poll was sent, or was to be sent.
-        task: Makes that poll, once it is no more queued in the poller.
+        stage: Stage of its poll: IDLE, QUEUED, SENT or SHOWN.
+        sent_at: When its newest poll was sent, or queued while it is not sent.
+        poll: What makes the poll; only the poller uses it.
+        when: When the scheduler looks at it next, inf for never; only the scheduler sets it.
+        order: Tells its newest entry in the scheduler's heap from older ones; likewise.
 
     """
 
-    __slots__ = ("busy", "order", "sent_at", "task", "when")
-
-    def __init__(self) -> None:
-        self.when = math.inf
-        self.order = 0
-        self.busy = 0
-        self.sent_at = -math.inf
-        self.task: asyncio.Task[None] | None = None
-
-    def set_out(self) -> None:
-        """Note that the poll is sent, of several requests the first."""
-        if self.busy != SENT:
-            self.busy = SENT
-            self.sent_at = asyncio.get_running_loop().time()
-
-    def come_back(self) -> None:
-        """Note that the poll is over."""
-        self.busy = 0
-        self.task = None
-
-    def stop(self) -> None:
-        """End the poll."""
-        task = self.task
-        self.come_back()
-        if task is not None:
-            task.cancel()
+    stage: int = field(default=IDLE, init=False)
+    sent_at: float = field(default=-math.inf, init=False)
+    poll: Any = field(default=None, init=False)
+    when: float = field(default=math.inf, init=False)
+    order: int = field(default=0, init=False)
 
 
-class PollTarget(Pollable):
-    """A key, and who waits for it.
+@define(eq=False, repr=False, weakref_slot=False)
+class PollTarget(_Pollable):
+    """A batch that is polled, and the waits that share its polls.
 
-    After a failed poll nobody polls it for a pause, the shortest that one of those wants who wait:
-    neither who comes meanwhile, nor who asks for a poll now.
+    After a failed poll it is not polled before the shortest pause of its waits is over, whoever
+    joins or asks for a poll meanwhile.
+
+    Attributes:
+        key: The batch's id.
+        waits: Its waits, each with the future of its caller.
+        asked: Whether ``poll_now`` asked for a poll.
+        whole: Whether a wait needs the whole batch, which a list is not read for.
+        deadline: The first deadline of its waits.
+        result: Result of the newest poll, None before the first.
+        result_at: When it came.
+        not_before: When the pause after a failed poll is over.
+        group: Its group, None for a newcomer that was not polled yet.
+        alone_until: When its group's list, which did not show it, is tried for it again.
+
     """
 
-    __slots__ = (
-        "alone_until",
-        "asked",
-        "group",
-        "key",
-        "not_before",
-        "seen",
-        "seen_at",
-        "waiters",
-        "whole",
-    )
+    key: str
+    waits: dict[Wait, Any] = field(factory=dict, init=False)
+    asked: bool = field(default=False, init=False)
+    whole: bool = field(default=False, init=False)
+    deadline: float = field(default=math.inf, init=False)
+    result: PollResult | None = field(default=None, init=False)
+    result_at: float = field(default=-math.inf, init=False)
+    not_before: float = field(default=-math.inf, init=False)
+    group: WorkspaceGroup | None = field(default=None, init=False)
+    alone_until: float = field(default=-math.inf, init=False)
 
-    def __init__(self, key: str) -> None:
-        super().__init__()
-        self.key = key
-        self.waiters: dict[Waiter, asyncio.Future[None]] = {}
-        self.asked = False  # for a poll now
-        self.whole = False  # whether the planned poll is, so that who joins need not ask the others
-        self.seen: Any = None  # newest, failed or not
-        self.seen_at = -math.inf
-        self.not_before = -math.inf
-        self.group: WorkspaceGroup | None = None
-        self.alone_until = -math.inf  # as polls of its group did not show it
+    def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
+        """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
+        return now - self.result_at < wait.fresh or now < self.not_before
 
-    def wants(self) -> tuple[float, float, bool]:
-        """Return when its waiters want a poll, and to be expired, and if that poll is a whole one.
-
-        Each is that of the most eager one.
-        """
-        due = deadline = math.inf
-        whole = False
-        for waiter in self.waiters:
-            if (theirs := waiter.due) is not None and theirs < due:
-                due = theirs
-            if (theirs := waiter.deadline) is not None and theirs < deadline:
-                deadline = theirs
-            whole = whole or waiter.wants_whole
-        return max(-math.inf if self.asked else due, self.not_before), deadline, whole
-
-    def tells(self, waiter: Waiter, now: float) -> bool:
-        """Tell whether a waiter that comes takes the newest poll, or its failure, as its own."""
-        return now - self.seen_at < waiter.fresh or now < self.not_before
-
-    def pause(self) -> None:
-        """Hold polls back after a failed one."""
-        self.not_before = min((waiter.again_at for waiter in self.waiters), default=-math.inf)
-
-    @property
-    def wants_whole(self) -> bool:
-        """Whether one of its waiters wants a single, whole poll."""
-        for waiter in self.waiters:  # noqa: SIM110 - any costs several times as much
-            if waiter.wants_whole:
-                return True
-        return False
+    def note_failure(self) -> None:
+        """Begin the pause after a failed poll."""
+        self.not_before = min((wait.again_at for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
-        """Tell whether a poll of its group would do for it."""
-        return self.alone_until <= now and not self.wants_whole
+        """Tell whether a poll of its group's list would do for it."""
+        return self.alone_until <= now and not self.whole
+
+    def stage_of_poll(self, now: float) -> int:
+        """Return the stage of the poll that serves it: its own or its group's."""
+        group = self.group
+        if self.stage or group is None or not group.stage or not self.fits_group(now):
+            return self.stage
+        return group.stage
 
     def is_held(self, now: float) -> bool:
-        """Tell whether the poll that it would see is held back."""
-        busy = self.polled(now)
-        if not busy and now <= self.not_before:
+        """Tell whether a poll that it needs is held back: queued, or paused after a failure."""
+        if stage := self.stage_of_poll(now):
+            return stage == QUEUED
+        if now <= self.not_before:
             return True
-        if busy or self.group is None:
-            return busy == QUEUED
-        # Not whether its group is still polled as a group: that may have shrunk just now.
-        return now < self.group.held_until and self.fits_group(now)
-
-    def polled(self, now: float) -> int:
-        """Tell how busy what makes the poll is that it will see: itself or its group."""
-        if self.busy or self.group is None or not self.group.busy or not self.fits_group(now):
-            return self.busy
-        return self.group.busy
+        # Whether the group is still polled by its list does not count: it may have shrunk just now.
+        group = self.group
+        return group is not None and now < group.held_until and self.fits_group(now)
 
 
-class WorkspaceGroup(Pollable):
-    """Targets that can be polled as a group, and whether they are.
+@define(eq=False, repr=False, weakref_slot=False)
+class WorkspaceGroup(_Pollable):
+    """The poll targets of one workspace, and whether its list is polled for them.
 
-    They are while they are ``few`` or more, and a poll of them as one works: not for ``APART``
-    seconds after one that failed, that was refused for the ``REFUSALS``-th time in a row, or that
-    was too heavy for what it served, which none is where ``few`` is 1.
+    It is while they are ``few`` or more and its list works: not for ``APART`` seconds after a poll
+    that failed, that was refused for the ``REFUSALS``-th time in a row, or that was too heavy for
+    the number of batches it served. Where ``few`` is 1, no list is too heavy.
+
+    Attributes:
+        name: The workspace's id, None for batches whose workspace is not known.
+        few: Targets from which on the list is polled.
+        check: Checks the list against single polls, None for no checks.
+        targets: Its targets; the next one to check is the first.
+        first: The target that decides when the list is polled next.
+        missed: Whether a target came, or was due, while a result was being shown.
+        apart_until: When the list may be polled again after a failure.
+        held_until: When it may be polled again after a 429.
+
     """
 
-    __slots__ = (
-        "apart_until",
-        "check",
-        "few",
-        "first",
-        "held_until",
-        "missed",
-        "name",
-        "refusals",
-        "targets",
-        "told",
-    )
+    name: str | None
+    few: float
+    check: ListCheck | None = None
+    targets: dict[PollTarget, None] = field(factory=dict, init=False)
+    first: PollTarget | None = field(default=None, init=False)
+    missed: bool = field(default=False, init=False)
+    apart_until: float = field(default=-math.inf, init=False)
+    held_until: float = field(default=-math.inf, init=False)
+    _asked: list[PollTarget] = field(factory=list, init=False)  # for the poll under way
+    _unserved: list[PollTarget] = field(factory=list, init=False)  # by the result being shown
+    _refusals: int = field(default=0, init=False)
+    _told: str = field(default="", init=False)
 
-    def __init__(self, name: str | None, few: float, check: Check | None = None) -> None:
-        """Take the name, None for the group of those of which nothing is known."""
-        super().__init__()
-        self.name = name
-        self.few = few
-        self.check = check
-        self.targets: dict[PollTarget, None] = {}
-        self.first: PollTarget | None = None  # whose time its place is
-        self.missed = False  # somebody came, or its time did, while a poll of it was shown
-        self.apart_until = -math.inf
-        self.held_until = -math.inf  # after a refusal
-        self.refusals = 0
-        self.told = ""
-
-    def is_one(self, now: float) -> bool:
-        """Tell whether its targets are polled as a group."""
+    def is_listed(self, now: float) -> bool:
+        """Tell whether its list is polled for its targets."""
         return len(self.targets) >= self.few and now >= self.apart_until
 
     def take_apart(self, now: float) -> None:
-        """Have its targets polled singly for a while, or for longer if that was decided before."""
+        """Poll its targets singly for a while, or for longer if that was decided before."""
         self.apart_until = max(self.apart_until, now + APART)
 
-    def to_check(self, poll: GroupResult, now: float) -> PollTarget | None:
-        """Return the target to poll singly after a poll of the group, if a check is due."""
-        if self.check is None or not self.is_one(now):
-            return None
-        target = self.check.choose(self.targets, poll.found, now)
-        if target is not None:
-            del self.targets[target]  # to the end, so that each has its turn
-            self.targets[target] = None
-        return target
+    def take_result(self, result: GroupResult, now: float) -> str | None:
+        """Take in a poll of the list before its targets do; return a text to log if any."""
+        self.stage = SHOWN if result.found else IDLE  # while it is shown, nobody needs another
+        for target in self._asked:  # a target that it did not show still needs a poll
+            target.asked = target.asked or target.key not in result.found
+        self._asked = []
+        return self._judge(result, now)
 
-    def is_due(self, now: float) -> bool:
-        """Tell whether the poll that it was placed for is still wanted."""
-        first = self.first
-        if first not in self.targets or first.busy or not first.fits_group(now):
+    def serve(self, target: PollTarget, now: float) -> bool:
+        """Tell whether a poll of the list that is sent now serves a target."""
+        if target.stage or not target.fits_group(now):
             return False
-        return first.wants()[0] <= now
+        if target.asked:
+            target.asked = False
+            self._asked.append(target)
+        return True
 
-    def judge(self, poll: GroupResult, served: int, now: float) -> str | None:
-        """Decide how to go on after a poll, and return what is news about that."""
-        reason = poll.failure
-        if poll.refused_for is not None:
-            self.refusals += 1
-            if self.refusals < REFUSALS:
-                self.held_until = now + poll.refused_for
-                return self._news(f"are held back for {poll.refused_for:.3g} s: {reason}")
-        elif reason is None and self.few > 1 and poll.size > HEAVY * max(served, 1):
-            reason = f"{poll.size} bytes for {served} are too heavy"
-        self.refusals = 0
+    def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
+        """Return what a poll of the list shows a target, None for nothing that it needs."""
+        found = result.found.get(target.key)
+        if found is not None:
+            target.alone_until = -math.inf
+        elif result.failure is None and not result.again:
+            target.alone_until = now + APART
+        if target.stage or target.whole:  # it has a poll of its own
+            return None
+        if found is None:
+            self._unserved.append(target)
+        else:
+            target.sent_at = self.sent_at
+        return found
+
+    def end_showing(self) -> list[PollTarget]:
+        """Take in that all targets have seen a result; return those to plan anew."""
+        if self.stage == SHOWN:
+            self.stage = IDLE
+        targets = list(self.targets) if self.missed else self._unserved
+        self.missed, self._unserved = False, []
+        return targets
+
+    def _judge(self, result: GroupResult, now: float) -> str | None:
+        """Decide how to go on after a poll of the list; return a text to log if that changed."""
+        served = len(self.targets)
+        reason = result.failure
+        if result.refused_for is not None:
+            self._refusals += 1
+            if self._refusals < REFUSALS:
+                self.held_until = now + result.refused_for
+                return self._news(f"are held back for {result.refused_for:.3g} s: {reason}")
+        elif reason is None and self.few > 1 and result.size > HEAVY * max(served, 1):
+            reason = f"{result.size} bytes for {served} are too heavy"
+        self._refusals = 0
         if reason is not None:
             self.take_apart(now)
-        reason = reason or poll.gave_up
+        reason = reason or result.gave_up
         if reason is None:
             return self._news("are polled as a group")
         return self._news(f"are polled singly for {APART:g} s: {reason}")
 
     def _news(self, text: str) -> str | None:
-        told, self.told = self.told, text
-        return None if text == told else text
+        told, self._told = self._told, text
+        return None if text == told else f"{self.name or 'unknown'}: {len(self.targets)} {text}"
+
+
+Pollable: TypeAlias = PollTarget | WorkspaceGroup

@@ -1,24 +1,23 @@
-"""The rules of one wait, without I/O and without a clock: it is told what was seen, and when.
+"""Rules of one wait, pure: it is told the results of polls and the time.
 
-A ``Wait`` says when it wants its next poll and whether that must read the whole batch; what makes
-the polls hands each to ``observe`` and reads ``outcome``. Times are those of the event loop.
+It says when it needs its next poll and whether that must read the whole batch; the poller hands
+each result to ``observe`` and reads ``outcome``. Times are those of the event loop.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from prolific_async._api import requests
+from attrs import define, field
+
 from prolific_async._http.retry import hint, may_poll_again, pauses
-from prolific_async._polling.last_poll import LastPoll
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
     NotFoundError,
     ProlificError,
-    RequestTimeoutError,
     WaitError,
     WaitFailedError,
     WaitTimeoutError,
@@ -28,9 +27,9 @@ from prolific_async.models import Batch, BatchStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from prolific_async._polling.history import Told
-    from prolific_async._polling.poll_result import PollResult
-    from prolific_async.models import StatusEvent
+    from prolific_async._polling.deadline import Deadline
+    from prolific_async._polling.poll_history import PollHistory
+    from prolific_async._polling.poll_results import PollResult
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
@@ -39,163 +38,115 @@ _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's d
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
 
+_Poll: TypeAlias = tuple["BatchStatus | None", float]  # the status before it, and the time elapsed
 
-class Wait(LastPoll):
+
+@define(eq=False, repr=False, weakref_slot=False, kw_only=True)
+class Wait:
     """One wait for one batch, from its first poll to its outcome.
 
     Attributes:
-        key: The batch that is waited for.
-        again_at: When the batch may be polled again after a failed poll, for all it wants.
-        outcome: The READY batch, or the error that the wait ends with; None while it lasts.
+        key: The id of the batch.
+        workspace_id: Its workspace, None if that was not known when the wait began.
+        time: Its start and deadline.
+        history: Its events, and the callbacks that get them.
+        policy: Gaps, graces and the failure budget.
+        retry: Pauses after failures, and the cap of the service's hints.
+        found_by: Until when a 404 means that the batch is not yet found.
+        random: Source of jitter, from 0 to 1.
+        due: When the wait needs its next poll, inf for no more.
+        deadline: When it is to be expired, inf for never.
         wants_whole: Whether the next poll must read the whole batch, as all do once a poll showed
-            an end without it.
-        workspace_id: The batch's workspace, None if it was not known when the wait was made.
+            READY or ERROR without it.
+        again_at: When the batch may be polled again after a failed poll, as far as this wait goes.
+        outcome: The READY batch, or the error that the wait ends with; None while it lasts.
+        polls: Its polls so far.
 
     """
 
-    __slots__ = (
-        "_ending",
-        "_failures",
-        "_found_by",
-        "_gap",
-        "_pauses",
-        "_poll",
-        "_prefix",
-        "_random",
-        "_retry",
-        "_uninitialised_since",
-        "again_at",
-        "outcome",
-        "wants_whole",
-        "workspace_id",
-    )
+    key: str
+    workspace_id: str | None = None
+    time: Deadline
+    history: PollHistory
+    policy: PollPolicy
+    retry: RetryPolicy
+    found_by: float = -math.inf
+    random: Callable[[], float] = random.random
+    due: float = field(init=False)
+    deadline: float = field(init=False)
+    again_at: float = field(init=False)
+    wants_whole: bool = field(default=False, init=False)
+    outcome: Batch | WaitError | None = field(default=None, init=False)
+    polls: int = field(default=0, init=False)
+    _status: BatchStatus | None = field(default=None, init=False)
+    _gap: float = field(init=False)
+    _failures: int = field(default=0, init=False)
+    _pauses: Generator[float, ProlificError | None] | None = field(default=None, init=False)
+    _uninitialised_since: float | None = field(default=None, init=False)
+    # A poll that showed an end, while the batch itself is still being read.
+    _ending: _Poll | None = field(default=None, init=False)
 
-    def __init__(
-        self,
-        key: str,
-        *,
-        poll: PollPolicy,
-        retry: RetryPolicy,
-        prefix: str = "",
-        workspace_id: str | None = None,
-        timeout: float | None,
-        request_timeout: float = math.inf,
-        now: float,
-        made_at: float | None = None,
-        on_event: Callable[[StatusEvent], object] | None = None,
-        random: Callable[[], float] = random.random,
-    ) -> None:
-        """Start a wait.
-
-        Args:
-            key: The id of the batch to wait for.
-            poll: Gaps, graces and the failure budget.
-            retry: Pauses after failures, and the cap of the service's hints.
-            prefix: Path of a gateway before the service's own paths, which errors name.
-            workspace_id: The batch's workspace, None if it is not known.
-            timeout: Seconds, None for no limit, 0 for one poll.
-            request_timeout: Seconds that a poll may last.
-            now: The time.
-            made_at: When this client made the batch, None if it did not.
-            on_event: Is told of every poll; what it raises is logged.
-            random: Source of jitter, from 0 to 1.
-
-        """
-        super().__init__(key, on_event, now, timeout, request_timeout)
-        self.outcome: Batch | WaitError | None = None
-        self.wants_whole = False
-        self.workspace_id = workspace_id
-        self.again_at = now
-        self._poll = poll
-        self._retry = retry
-        self._prefix = prefix
-        self._found_by = -math.inf if made_at is None else made_at + poll.not_found_grace
-        self._gap = poll.initial
-        self._random = random
-        self._pauses: Generator[float, ProlificError | None] | None = None
-        self._failures = 0
-        self._uninitialised_since: float | None = None
-        # A poll that showed an end, while the batch itself is still being read for it.
-        self._ending: Told | None = None
+    def __attrs_post_init__(self) -> None:
+        self.due = self.again_at = self.time.started
+        self.deadline = self.time.at
+        self._gap = self.policy.initial
 
     @property
     def fresh(self) -> float:
-        """Seconds for which what another wait saw serves as its first poll."""
-        return self._poll.initial
+        """Seconds for which the result of another wait's poll serves as the first one."""
+        return self.policy.initial
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it has its outcome."""
-        return self.outcome is not None
-
-    def observe(self, seen: PollResult, now: float, sent: float = math.inf) -> None:
-        """Take in what a poll saw, which was sent at a time, for this wait or for others."""
-        if seen.error is not None:
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        """Take in the result of a poll that was sent at a time, for this wait or for others."""
+        if result.error is not None:
             self.again_at = now + self._gap
-        if self._polls_left is not None and sent < self._started:
-            return  # without a time-out, a wait makes a poll
-        shared = self.due is None or sent < self.due - _EARLY
+        if self.time.polls_left != math.inf and sent < self.time.started:
+            return  # with a timeout of 0, a wait makes a poll of its own
+        shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
-            self._take_in(seen, now, sent if shared else None)
-        elif not shared or seen.batch is not None:
-            self._follow_up(self._ending, seen, now)
+            self._take_in(result, now, sent if shared else None)
+        elif not shared or result.batch is not None:
+            self._follow_up(self._ending, result, now)
 
-    def _take_in(self, seen: PollResult, now: float, shared: float | None = None) -> None:
-        told = self._count(seen.status, now)  # shared: when the poll was sent, if for others
-        if seen.error is not None:
-            self._fail_poll(told, seen.error, now, shared=shared is not None)
-            return
-        self._failures = 0
-        self._pauses = None
-        status = seen.status
-        if status is _READY or status is _ERROR:
-            if seen.batch is None:
-                self._ending = told
-                self.wants_whole = True
-                self.due = now
-            elif status is _READY:
-                self._end(told, seen.batch)
-            else:
-                self._end(told, BatchFailedError(*self._story(now), seen.batch))
-            return
-        if self._status is _UNINITIALISED:
-            if self._uninitialised_since is None:
-                self._uninitialised_since = now
-            if now - self._uninitialised_since >= self._poll.uninitialised_grace:
-                self._end(told, BatchNotSetUpError(*self._story(now)))
-                return
-        else:
-            self._uninitialised_since = None
-        if status is not _PROCESSING and status is not _UNINITIALISED:
-            self._warn(status)
-        self._go_on(told, now, last=shared is not None and self._may_be_last(shared))
+    def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
+        """End the wait because its time is over, or make the last poll that it has missed.
 
-    def expire(self, now: float, *, polling: bool, held: bool) -> None:
-        """End the wait because its time is over, or make the last poll that it has missed."""
-        has_failed = self._ending is not None and self._status is _ERROR
-        if not has_failed and self._missed_its_last_poll(now, on_its_way=polling or held):
-            self._poll_late(now, polling=polling)
+        Args:
+            now: The time, later than the deadline where the loop was blocked.
+            cut: The error of a poll that was sent and is cut off now, None for no such poll.
+            held: Whether a poll is held back.
+
+        """
+        ending = self._ending
+        polling = cut is not None
+        has_failed = ending is not None and self._status is _ERROR
+        if not has_failed and self.time.was_slept_through(
+            now, self.due, on_its_way=polling or held
+        ):
+            self.time = self.time.extended(now, polling=polling)
+            self.due, self.deadline = now, self.time.at
             return
-        ending, self._ending = self._ending, None
+        self._ending = None
         if ending is not None:
-            if self._status is _ERROR:
+            if has_failed:
                 self._end(ending, BatchFailedError(*self._story(now)))
                 return
             self._tell(ending, 0.0 if polling else None)
-        if polling:
-            build = requests.get_batch if self.wants_whole else requests.get_batch_status
-            request = build(self.key, prefix=self._prefix)
-            cut = RequestTimeoutError(request.method, request.path, "the wait's time was over")
-            self._tell(self._count(None, now), None, cut)
+        if cut is not None:
+            self.polls += 1
+            self._tell((self._status, now - self.time.started), None, cut)
         self._time_out(now)
 
     def fail(self, error: Exception, now: float) -> None:
-        """End the wait because nobody will poll any more."""
+        """End the wait because its batch will not be polled any more."""
         ending, self._ending = self._ending, None
-        event = None if ending is None else self._note(ending, None, None)
+        event = None
+        if ending is not None:
+            event = (self._status, ending[0], self.polls, ending[1], None, None)
+            self.history.add(event, call=False)
         self._set(WaitFailedError(*self._story(now)), error)
         if event is not None:
-            self._call(event)
+            self.history.call(event)
 
     def result(self) -> Batch:
         """Return the READY batch of a wait that is over, or raise its error, once."""
@@ -211,39 +162,73 @@ class Wait(LastPoll):
         finally:
             del outcome
 
-    def _follow_up(self, ending: Told, seen: PollResult, now: float) -> None:
+    def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
+        """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
+        status, error = result.status, result.error
+        self.polls += 1
+        poll = self._status, now - self.time.started
+        if status is not None:
+            self._status = status
+        if error is not None:
+            self._fail_poll(poll, error, now, shared=shared is not None)
+            return
+        self._failures = 0
+        self._pauses = None
+        if status is _READY or status is _ERROR:
+            if result.batch is None:
+                self._ending = poll
+                self.wants_whole = True
+                self.due = now
+            elif status is _READY:
+                self._end(poll, result.batch)
+            else:
+                self._end(poll, BatchFailedError(*self._story(now), result.batch))
+            return
+        if self._status is _UNINITIALISED:
+            if self._uninitialised_since is None:
+                self._uninitialised_since = now
+            if now - self._uninitialised_since >= self.policy.uninitialised_grace:
+                self._end(poll, BatchNotSetUpError(*self._story(now)))
+                return
+        else:
+            self._uninitialised_since = None
+        if status is not _PROCESSING and status is not _UNINITIALISED:
+            self.history.warn_once(status)
+        self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
+
+    def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
         """Take in the read of the whole batch that a status of READY or ERROR asked for."""
         self._ending = None
         shown = self._status
-        if shown is _READY and seen.batch is not None and seen.status is _READY:
-            self._end(ending, seen.batch)
-        elif shown is _ERROR and (seen.error is not None or seen.status is _ERROR):
-            self._end(ending, BatchFailedError(*self._story(now), seen.batch))
-        else:  # the newer answer wins
+        if shown is _READY and result.batch is not None and result.status is _READY:
+            self._end(ending, result.batch)
+        elif shown is _ERROR and (result.error is not None or result.status is _ERROR):
+            self._end(ending, BatchFailedError(*self._story(now), result.batch))
+        else:  # the newer response wins
             self._tell(ending, 0.0)
-            if self.outcome is None:  # what that called may have ended it
-                self._take_in(seen, now)
+            if self.outcome is None:  # a callback may have ended the wait
+                self._take_in(result, now)
 
-    def _fail_poll(self, told: Told, error: ProlificError, now: float, *, shared: bool) -> None:
-        early = isinstance(error, NotFoundError) and now < self._found_by
-        if shared and self._polls_left is None and (early or may_poll_again(error)):
-            self._tell(told, None if self.due is None else max(self.due - now, 0.0), error)
+    def _fail_poll(self, poll: _Poll, error: ProlificError, now: float, *, shared: bool) -> None:
+        early = isinstance(error, NotFoundError) and now < self.found_by
+        if shared and self.time.polls_left == math.inf and (early or may_poll_again(error)):
+            self._tell(poll, None if self.due == math.inf else max(self.due - now, 0.0), error)
             return
         if early:
-            self._go_on(told, now, error)
+            self._go_on(poll, now, error)
             return
         if self._pauses is None:
-            self._pauses = pauses(self._retry)
+            self._pauses = pauses(self.retry)
             next(self._pauses)
         self._failures += 1
-        if not may_poll_again(error) or self._failures > self._poll.max_consecutive_failures:
-            self._end(told, WaitFailedError(*self._story(now)), error)
+        if not may_poll_again(error) or self._failures > self.policy.max_consecutive_failures:
+            self._end(poll, WaitFailedError(*self._story(now)), error)
             return
-        self._go_on(told, now, error, self._pauses.send(error), hint(error, self._retry))
+        self._go_on(poll, now, error, self._pauses.send(error), hint(error, self.retry))
 
     def _go_on(
         self,
-        told: Told,
+        poll: _Poll,
         now: float,
         error: ProlificError | None = None,
         pause: float = 0.0,
@@ -252,49 +237,64 @@ class Wait(LastPoll):
         last: bool = False,
     ) -> None:
         """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
-        self.again_at = now + max(self._gap, pause, floor)
-        if self._polls_left is not None:
-            self.due = self._due_of_few(now + floor)
-            self._tell(told, None if self.due is None else floor, error)
-            if self.due is None:
-                self._time_out(now)
-            else:
-                self.again_at = self.due
+        policy, gap, time = self.policy, self._gap, self.time
+        self.again_at = now + max(gap, pause, floor)
+        if time.polls_left != math.inf:
+            self._go_on_with_few(poll, now, error, floor)
             return
-        poll, gap = self._poll, self._gap
-        if gap < poll.maximum:
-            self._gap = poll.following(gap)
-        gap = poll.jittered(gap, self._random())
+        if gap < policy.maximum:
+            self._gap = policy.following(gap)
+        gap = policy.jittered(gap, self.random())
         if not gap >= 0:
-            raise ValueError(f"{type(poll).__name__}.jittered gave no gap: {gap!r}")
-        last_poll = self._last_poll()
+            raise ValueError(f"{type(policy).__name__}.jittered gave no gap: {gap!r}")
         if error is None:
-            due = now + gap
-            due = min(due, last_poll)
+            due = min(now + gap, time.last_poll)
         else:
-            due = max(min(now + max(gap, pause), last_poll), now + floor)
-        if last or now >= last_poll or (self.deadline is not None and due >= self.deadline):
-            self.due = None
-            self._tell(told, None, error)
+            due = max(min(now + max(gap, pause), time.last_poll), now + floor)
+        if last or now >= time.last_poll or due >= time.at:
+            self.due = math.inf
+            self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            self._tell(told, due - now, error)
+            self.history.add((self._status, poll[0], self.polls, poll[1], due - now, error))
+
+    def _go_on_with_few(
+        self, poll: _Poll, now: float, error: ProlificError | None, floor: float
+    ) -> None:
+        """Make one of the few polls that are left at once, or time out."""
+        self.time = self.time.after_poll()
+        due = now + floor
+        if self.time.polls_left and due < self.deadline:
+            self.due = self.again_at = due
+            self._tell(poll, floor, error)
+        else:
+            self.due = math.inf
+            self._tell(poll, None, error)
+            self._time_out(now)
+
+    def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
+        self.history.add((self._status, poll[0], self.polls, poll[1], next_in, error))
 
     def _end(
-        self, told: Told, outcome: Batch | WaitError, cause: ProlificError | None = None
+        self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
-        event = self._note(told, None, cause)
+        event = (self._status, poll[0], self.polls, poll[1], None, cause)
+        self.history.add(event, call=False)
         self._set(outcome, cause)
-        self._call(event)
+        self.history.call(event)
 
     def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
-        if self.outcome is not None:  # what on_event did has ended it before
+        if self.outcome is not None:  # a callback has ended the wait before
             return
-        self.due = None
+        self.due = math.inf
         self.outcome = outcome
         if isinstance(outcome, WaitError):
-            outcome.events = self._kept_events()
+            outcome.events = self.history.events()
             outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
-        self._set(WaitTimeoutError(*self._story(now)), self._newest_error())
+        self._set(WaitTimeoutError(*self._story(now)), self.history.newest_error())
+
+    def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
+        """Return the first arguments of a WaitError; its events are added later."""
+        return self.key, self._status, now - self.time.started, self.polls, ()

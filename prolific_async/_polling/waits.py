@@ -1,77 +1,45 @@
-"""Many waits at once, on one poller for each event loop."""
+"""Runs the waits of a client, alone or many at once, on one poller for each event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
-from prolific_async._polling.poll_result import is_older
-from prolific_async._polling.sliced_work import FEW
-from prolific_async._polling.wait import Wait
-from prolific_async.models import StatusEvent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Iterable
     from contextvars import Context
 
+    from prolific_async._polling.poll_history import Observer
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.status_source import StatusSource
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
     from prolific_async.errors import ConfigurationError
+    from prolific_async.models import StatusEvent
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
-class ObservedWait(Wait):
-    """A wait that reports its start, each poll and its outcome to observers, see ``Batches``."""
+class Waits:
+    """Starts waits, and tells when each is over.
 
-    __slots__ = ("_context", "_listeners", "_observers")
+    Attributes:
+        observers: Report the waits that are made from now on, see ``Batches.add_wait_observer``.
+
+    """
 
     def __init__(
-        self,
-        observers: tuple[Callable[[str], Callable[[Any], object] | None], ...],
-        key: str,
-        **rules: Any,
+        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
     ) -> None:
-        super().__init__(key, **rules)
-        self._context = copy_context()
-        self._observers = observers
-        self._listeners: list[Callable[[Any], object]] = []
-
-    def begin(self) -> None:
-        """Report the start, and keep the listeners that the observers return."""
-        for observer in self._observers:
-            self._report(self._add_listener, observer)
-
-    def end(self, _: object = None) -> None:
-        """Report the outcome, once: None if the wait was cancelled."""
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            self._report(listener, self.outcome)
-
-    def _call(self, event: Any) -> None:
-        for listener in self._listeners:
-            self._report(listener, StatusEvent(self.key, *event))
-        super()._call(event)
-
-    def _add_listener(self, observer: Callable[[str], Callable[[Any], object] | None]) -> None:
-        if (listener := observer(self.key)) is not None:
-            self._listeners.append(listener)
-
-    def _report(self, function: Callable[[Any], object], news: Any) -> None:
-        self._inform("a wait observer", lambda one: self._context.run(function, one), news)
-
-
-class Waits:
-    """Starts waits, and tells of their ends."""
-
-    def __init__(self, polls: StatusSource, few: float, at_once: int) -> None:
-        self.observers: tuple[Callable[[str], Callable[[Any], object] | None], ...] = ()
-        self._polls = polls
+        """Begin without waits; the arguments are those of ``Poller``."""
+        self.observers: tuple[Observer, ...] = ()
+        self._source = source
+        self._workspaces = workspaces
         self._few = few
         self._at_once = at_once
         self._poller: Poller | None = None
@@ -83,7 +51,7 @@ class Waits:
         try:
             await self._start(poller, wait)
         finally:
-            if not wait.is_over:
+            if wait.outcome is None:
                 await _leave(poller, [wait])
 
     async def watch(
@@ -107,7 +75,7 @@ class Waits:
             slices = TimeSlices()
             for wait in going:
                 self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
-                await slices.yield_if_due()  # the loop must not starve of a crowd
+                await slices.yield_if_due()  # however many waits there are
             while going:
                 wait = await ended.get()
                 del going[wait]
@@ -170,18 +138,17 @@ class Waits:
         if self._poller is not None:
             poller = self._here()
             poller.close(reason)
-            await poller.drained()
             await poller.settled()
 
     def _start(self, poller: Poller, wait: Wait) -> asyncio.Future[None]:
-        # Not before: of a crowd that has not begun to wait, most would be forgotten again.
+        # Not before: of many that have not begun to wait, most would be forgotten again.
         if wait.workspace_id is not None:
-            self._polls.learn(wait.key, wait.workspace_id)
-        if not isinstance(wait, ObservedWait):
+            self._workspaces.learn(wait.key, wait.workspace_id)
+        if wait.history.observation is None:
             return poller.start(wait)
-        wait.begin()
+        wait.history.observation.begin()
         done = poller.start(wait)
-        done.add_done_callback(wait.end)
+        done.add_done_callback(lambda _: wait.history.end(wait.outcome))
         return done
 
     def _here(self) -> Poller:
@@ -191,37 +158,20 @@ class Waits:
             # With the first wait: what never waits need not import it.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
 
-            polls = self._polls
+            self._workspaces.awaited.clear()
             self._poller = Poller(
-                polls.at,
-                polls.at_all,
-                polls.workspaces.of,
-                few=self._few,
-                at_once=self._at_once,
-                forget=polls.forget,
-                lost=polls.lost,
-                is_older=is_older,
+                self._source, self._workspaces, few=self._few, at_once=self._at_once
             )
-            polls.workspaces.is_needed = self._poller.lacks_group
             self._loop = loop
         return self._poller
 
 
 async def _leave(poller: Poller, waits: Iterable[Wait]) -> None:
+    """Give up waits that are not over."""
     leaving = list(waits)
-    if len(leaving) <= FEW:
-        for wait in leaving:
-            _leave_one(poller, wait)
-    else:
-        poller.for_each(leaving, partial(_leave_one, poller))
-        await poller.drained()
-    await poller.settled()
-
-
-def _leave_one(poller: Poller, wait: Wait) -> None:
-    poller.leave(wait)
-    if isinstance(wait, ObservedWait):
-        wait.end()
+    await poller.leave_all(leaving)
+    for wait in leaving:
+        wait.history.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

@@ -1,11 +1,11 @@
-"""Which workspace a batch belongs to, as far as it is known."""
+"""Workspaces of batches, as far as they are known."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 _GENERATION = 1024
 """Batches that are learnt before those from before the last such number are forgotten.
@@ -15,26 +15,27 @@ More would keep megabytes from being given back: they lie scattered among what l
 
 
 class Workspaces:
-    """Remembers one or two thousand batches, and all that somebody waits for and still has to find.
+    """Remembers one or two thousand batches, and all whose workspace a poll target still needs.
 
     In two generations, of which the older one is dropped as a whole: to drop one batch for each
     that is learnt would have a dict walk over ever more deleted ones.
 
     Attributes:
-        is_needed: Tells whether a batch must not be forgotten.
+        awaited: Ids that are not forgotten; the scheduler keeps those of its targets here whose
+            group is not known.
 
     """
 
     def __init__(self) -> None:
-        self.is_needed: Callable[[str], bool] = lambda _: False
+        self.awaited: set[str] = set()
         self._newer: dict[str, str] = {}
         self._older: dict[str, str] = {}
-        self._crowd = 0
+        self._kept = 0
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
         """Remember a batch's workspace."""
         self._newer[batch_id] = workspace_id
-        if len(self._newer) >= max(_GENERATION, 2 * self._crowd):
+        if len(self._newer) >= max(_GENERATION, 2 * self._kept):
             self._age()
 
     def learn_all(self, batch_ids: Iterable[str], workspace_id: str) -> None:
@@ -47,18 +48,18 @@ class Workspaces:
         return self._newer.get(batch_id) or self._older.get(batch_id)
 
     def shrink(self) -> None:
-        """Forget what is not needed any more of a larger crowd."""
+        """Forget most of a larger number of batches, once they are not awaited any more."""
         if len(self._newer) + len(self._older) > 2 * _GENERATION:
             self._older |= self._newer
             self._newer = {}
             self._age()
 
     def _age(self) -> None:
-        """Begin a new generation, with what is needed of the older one."""
-        needed = {
+        """Begin a new generation with what is awaited of the older one."""
+        kept = {
             batch_id: workspace_id
             for batch_id, workspace_id in self._older.items()
-            if batch_id not in self._newer and self.is_needed(batch_id)
+            if batch_id not in self._newer and batch_id in self.awaited
         }
-        self._older, self._newer = self._newer, needed
-        self._crowd = len(needed)  # so that each is gone through a few times only
+        self._older, self._newer = self._newer, kept
+        self._kept = len(kept)  # so that each is gone through a few times only

@@ -1,40 +1,73 @@
-"""An poller, what it polls of, and who waits, in virtual time."""
+"""A poller, a source of results, and waits, in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from prolific_async import BatchStatus, PollPolicy, RetryPolicy
+from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.poll_history import PollHistory
+from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.targets import GroupResult
+from prolific_async._polling.wait import Wait
+from prolific_async._polling.workspaces import Workspaces
+from prolific_async.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    RequestTimeoutError,
+    TransportError,
+)
+from tests import samples
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Container
+
+    from prolific_async import Batch, ProlificError, StatusEvent
+    from prolific_async._http.request import Poll
 
 START = 1000.0  # where the virtual clock begins; all times in these tests count from there
 
+PENDING, READY = PollResult(BatchStatus.PROCESSING), PollResult(BatchStatus.READY)
+BROKEN = PollResult(error=ConnectionLostError("GET", "/x", "broken"))
+LOST = TransportError("GET", "/x", "lost")
+CLOSED = ConfigurationError("closed")
 
-class Seen(NamedTuple):
-    """What a poll saw."""
-
-    value: str = "pending"
-    error: str | None = None
-
-
-PENDING, READY, BROKEN = Seen(), Seen("ready"), Seen(error="broken")
+WRONG: list[str] = []  # calls of a wait that is over
 
 
-WRONG: list[str] = []  # what was done to a waiter that must not be
+def real_wait(
+    key: str,
+    *,
+    poll: PollPolicy,
+    retry: RetryPolicy,
+    timeout: float | None,
+    now: float,
+    request_timeout: float = math.inf,
+    made_at: float | None = None,
+    on_event: Callable[[StatusEvent], object] | None = None,
+    **more: Any,
+) -> Wait:
+    """Return a wait as ``Batches`` makes it."""
+    return Wait(
+        key=key,
+        time=Deadline.after(now, timeout, request_timeout),
+        history=PollHistory(key, on_event),
+        policy=poll,
+        retry=retry,
+        found_by=-math.inf if made_at is None else made_at + poll.not_found_grace,
+        **more,
+    )
 
 
 def clock() -> float:
     return round(asyncio.get_running_loop().time() - START, 6)
 
 
-class Waiter:
-    """A waiter with a fixed gap that ends when it sees READY."""
+class FakeWait(Wait):
+    """A wait with a fixed gap that ends when it sees READY."""
 
     def __init__(
         self,
@@ -47,46 +80,64 @@ class Waiter:
     ) -> None:
         self.key = key
         self.gap = gap
-        self.fresh = fresh
+        self.fresh_for = fresh
         self.wants_whole = whole
         now = asyncio.get_running_loop().time()
-        self.due: float | None = now
-        self.deadline = None if timeout is None else now + timeout
-        self.is_over = False
-        self.seen: list[tuple[float, Seen]] = []
+        self.due = now
+        self.deadline = math.inf if timeout is None else now + timeout
+        self.outcome: Any = None
+        self.seen: list[tuple[float, PollResult]] = []
         self.ended: Any = None
         self.ended_at: float | None = None
 
     @property
-    def again_at(self) -> float:
-        return math.inf if self.due is None else self.due
+    def fresh(self) -> float:
+        return self.fresh_for
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
+    @property
+    def is_over(self) -> bool:
+        return self.outcome is not None
+
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         self.must_go_on("observes")
-        self.seen.append((round(now - START, 6), seen))
-        self.due = now + self.gap
-        if seen == READY:
-            self._end("ready", now)
+        self.seen.append((round(now - START, 6), PollResult(result.status, None, result.error)))
+        self.due = self.again_at = now + self.gap
+        if result.status is READY.status:
+            self._finish("ready", now)
 
-    def expire(self, now: float, *, polling: bool, held: bool) -> None:
+    def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
         self.must_go_on("expires")
-        self._end("expired while polling" if polling else "expired", now)
+        self._finish("expired" if cut is None else "expired while polling", now)
 
     def fail(self, error: Any, now: float) -> None:
         self.must_go_on("fails")
-        self._end(error, now)
+        self._finish(error, now)
 
     def must_go_on(self, what: str) -> None:
         if self.is_over:
             WRONG.append(f"{self.key} is over, and {what}")
 
-    def _end(self, how: Any, now: float) -> None:
-        self.due, self.is_over = None, True
+    def _finish(self, how: Any, now: float) -> None:
+        self.due, self.outcome = math.inf, how
         self.ended, self.ended_at = how, round(now - START, 6)
 
 
+class KnownWorkspaces(Workspaces):
+    """Workspaces that a test tells."""
+
+    def __init__(self, group_of: Callable[[str], str | None]) -> None:
+        super().__init__()
+        self.group_of = group_of
+
+    def of(self, batch_id: str) -> str | None:
+        return self.group_of(batch_id)
+
+    def learn(self, batch_id: str, workspace_id: str) -> None:
+        """Learn nothing from whole batches."""
+
+
 class Service:
-    """What is polled, by an poller of its own. Every poll takes scripted seconds."""
+    """A status source with a poller of its own. Every poll takes scripted seconds."""
 
     def __init__(
         self,
@@ -95,34 +146,47 @@ class Service:
         at_once: int = 50,
         seconds: float = 0.1,
         group_of: Callable[[str], str | None] = lambda _: "home",
-        is_older: Callable[[Seen, Seen], bool] | None = None,
+        checks_lists: bool = False,
     ) -> None:
         self.seconds = seconds
         self.group_seconds = 0.1
         self.held = 0.0  # seconds until a poll is sent
-        self.shown: dict[str, Seen] = {}
+        self.shown: dict[str, PollResult] = {}
         self.missing: set[str] = set()
-        self.groups: list[GroupResult] = []  # scripted answers that replace the next ones
+        self.groups: list[GroupResult] = []  # scripted results that replace the next ones
         self.singles: list[tuple[float, str]] = []
         self.wholes: list[bool] = []
         self.as_ones: list[tuple[float, str | None, list[str]]] = []
         self.patiences: list[float] = []
         self.running = 0
         self.most = 0
-        self.poller = Poller(
-            self.poll,
-            self.poll_group,
-            group_of,
-            few=few,
-            at_once=at_once,
-            lost=self.lost,
-            is_older=is_older,
-        )
+        source: Any = self
+        self.poller = Poller(source, KnownWorkspaces(group_of), few=few, at_once=at_once)
+        self.scheduler = self.poller._scheduler
+        self.scheduler.groups.have_checks = checks_lists
 
-    def lost(self, _key: str) -> Seen:
-        return Seen(error="lost")
+    def lost(self, _key: str) -> TransportError:
+        return LOST
 
-    async def poll(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the poller's call
+    def cut_off(self, key: str, *, whole: bool) -> RequestTimeoutError:
+        return RequestTimeoutError("GET", f"/{key}{'' if whole else '/status'}", "over")
+
+    def forget(self, _workspace_id: str | None) -> None:
+        pass
+
+    async def get(self, key: str, poll: Poll) -> Batch:
+        result = raised(await self.poll(key, True, poll.on_sent))  # noqa: FBT003
+        return result.batch or samples.batch(str(result.status))
+
+    async def get_status(self, key: str, poll: Poll) -> BatchStatus | None:
+        return raised(await self.poll(key, False, poll.on_sent)).status  # noqa: FBT003
+
+    async def poll_list(
+        self, name: str | None, keys: list[str], wanted: Container[str], poll: Poll
+    ) -> GroupResult:
+        return await self.poll_group(name, keys, wanted, poll.within, poll.on_sent)
+
+    async def poll(self, key: str, whole: bool, sent: Callable[[], object]) -> PollResult:  # noqa: FBT001
         if self.held:
             await asyncio.sleep(self.held)
         sent()
@@ -135,9 +199,9 @@ class Service:
         self,
         name: str | None,
         keys: list[str],
-        wanted: Callable[[str], bool],
+        wanted: Container[str],
         patience: float,
-        sent: Callable[[], None],
+        sent: Callable[[], object],
     ) -> GroupResult:
         if self.held:
             await asyncio.sleep(self.held)
@@ -147,8 +211,12 @@ class Service:
         await self.take(self.group_seconds)
         if self.groups:
             return self.groups.pop(0)
-        every = set(self.poller._targets) - self.missing
-        return GroupResult({key: self.shown.get(key, PENDING) for key in every if wanted(key)}, 100)
+        found = {
+            key: self.shown.get(key, PENDING)
+            for key in set(self.scheduler.targets) - self.missing
+            if key in wanted
+        }
+        return GroupResult(found=found, size=100)
 
     async def take(self, seconds: float) -> None:
         self.running += 1
@@ -158,15 +226,15 @@ class Service:
         finally:
             self.running -= 1
 
-    def start(self, count: int, first: int = 0, **settings: Any) -> list[Waiter]:
-        waiters = [Waiter(f"k{number}", **settings) for number in range(first, first + count)]
-        for waiter in waiters:
-            self.poller.start(waiter)
-        return waiters
+    def start(self, count: int, first: int = 0, **settings: Any) -> list[FakeWait]:
+        waits = [FakeWait(f"k{number}", **settings) for number in range(first, first + count)]
+        for wait in waits:
+            self.poller.start(wait)
+        return waits
 
-    def leave(self, waiters: list[Waiter]) -> None:
-        for waiter in waiters:
-            self.poller.leave(waiter)
+    def leave(self, waits: list[FakeWait]) -> None:
+        for wait in waits:
+            self.poller.leave(wait)
 
     def at(self, key: str) -> list[float]:
         return [when for when, polled in self.singles if polled == key]
@@ -180,17 +248,18 @@ async def nothing_left(poller: Poller) -> None:
     wrong = WRONG.copy()
     WRONG.clear()
     assert wrong == []
-    await poller.drained()  # a busy machine closes in more than one turn
     await poller.settled()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert not poller._targets
-    assert not poller._schedule._groups
-    assert not poller._schedule._timetable._heap
-    assert not poller._schedule._timetable._old
-    assert not poller._queue
-    assert not poller._under_way
-    assert poller._schedule._timetable._timer is None
+    scheduler = poller._scheduler
+    assert not scheduler.targets
+    assert not scheduler.groups.by_name
+    assert not scheduler._heap
+    assert not scheduler._old
+    assert not scheduler._workspaces.awaited
+    assert not poller._tasks.queue
+    assert not poller._tasks._under_way
+    assert poller._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -207,6 +276,13 @@ def poller_test(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
     ran.__name__ = test.__name__
     return ran
+
+
+def raised(result: PollResult) -> PollResult:
+    """Return a result, or raise its error."""
+    if result.error is not None:
+        raise result.error
+    return result
 
 
 def refused(seconds: float) -> GroupResult:

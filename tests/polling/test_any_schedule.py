@@ -1,8 +1,9 @@
-"""Any schedule of arrivals, answers, failures and ends, held against a model."""
+"""Any schedule of waits, results, failures and ends, compared with a model."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prolific_async._polling.targets import APART, HEAVY, GroupResult
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.targets import APART, HEAVY
 from tests.polling.scene import (
     BROKEN,
     PENDING,
     READY,
-    Seen,
+    FakeWait,
     Service,
-    Waiter,
     clock,
     nothing_left,
     refused,
@@ -25,7 +26,9 @@ from tests.polling.scene import (
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
+
+    from prolific_async import ProlificError
 
 
 class Rounds:
@@ -58,8 +61,8 @@ class World(Service):
         self.at_once = at_once
         self.names: dict[str, str | None] = {}
         self.kind = False  # whether every poll shows READY
-        self.waiting: dict[Waiter, asyncio.Future[None]] = {}
-        self.all: list[Waiter] = []
+        self.waiting: dict[FakeWait, asyncio.Future[None]] = {}
+        self.all: list[FakeWait] = []
         self.asked: set[str] = set()
         self.sent: Counter[str | None] = Counter()  # polls that are sent and not answered
         self.left_due: dict[str, float] = {}  # when one that wanted a poll ended
@@ -72,14 +75,14 @@ class World(Service):
     def may_poll(self, key: str) -> bool:
         """Tell whether a poll of a key is asked for, and take it as begun."""
         now = asyncio.get_running_loop().time()
-        by_key = [waiter for waiter in self.all if waiter.key == key and not waiter.is_over]
+        by_key = [wait for wait in self.all if wait.key == key and not wait.is_over]
         may = key in self.asked or key in self.left_due
-        may = may or any(waiter.due is not None and waiter.due <= now + 1e-6 for waiter in by_key)
+        may = may or any(wait.due <= now + 1e-6 for wait in by_key)
         self.asked.discard(key)
         self.left_due.pop(key, None)
         return may
 
-    def answer(self) -> Seen:
+    def answer(self) -> PollResult:
         if self.kind:
             return READY
         return self.chance.choice((PENDING, PENDING, PENDING, PENDING, BROKEN, READY))
@@ -88,7 +91,7 @@ class World(Service):
         if not ok:
             self.problems.append(f"{clock()}: {problem}")
 
-    async def send(self, what: str | None, sent: Callable[[], None]) -> None:
+    async def send(self, what: str | None, sent: Callable[[], object]) -> None:
         """Send a poll, perhaps later, and take seconds for its answer."""
         await self.take(self.chance.choice((0, 0, 0.1, 2)))
         sent()
@@ -98,7 +101,7 @@ class World(Service):
         finally:
             self.sent[what] -= 1
 
-    async def poll(self, key: str, whole: bool, sent: Callable[[], None]) -> Seen:  # noqa: FBT001 - the poller's call
+    async def poll(self, key: str, whole: bool, sent: Callable[[], object]) -> PollResult:  # noqa: FBT001 - the poller's call
         self.singles.append((clock(), key))
         self.check(self.may_poll(key), f"{key} is polled too early")
         await self.send(key, sent)
@@ -108,9 +111,9 @@ class World(Service):
         self,
         name: str | None,
         keys: list[str],
-        wanted: Callable[[str], bool],
+        wanted: Container[str],
         patience: float,
-        sent: Callable[[], None],
+        sent: Callable[[], object],
     ) -> GroupResult:
         self.as_ones.append((clock(), name, keys))
         self.check(keys, "a group is polled for nobody")
@@ -128,18 +131,20 @@ class World(Service):
         if fate == 2:
             return refused(self.chance.choice((0, 1, 7)))
         shown = keys if fate < 9 else self.chance.sample(keys, self.chance.randint(1, len(keys)))
-        found = {key: self.answer() for key in shown if wanted(key)}
+        found = {key: self.answer() for key in shown if key in wanted}
         self.asked |= asked - found.keys()
         self.names |= dict.fromkeys(found, "ab"[len(keys) % 2] if fate % 2 else name)
-        return GroupResult(found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9)
+        return GroupResult(
+            found=found, size=len(keys) * HEAVY * 2 if fate == 3 else 1, again=fate == 9
+        )
 
-    def leave_one(self, waiter: Waiter) -> None:
+    def leave_one(self, wait: FakeWait) -> None:
         now = asyncio.get_running_loop().time()
-        if waiter.due is not None and waiter.due <= now:
-            self.left_due[waiter.key] = clock()
-        self.waiting.pop(waiter, None)
-        self.all.remove(waiter)
-        self.poller.leave(waiter)
+        if wait.due <= now:
+            self.left_due[wait.key] = clock()
+        self.waiting.pop(wait, None)
+        self.all.remove(wait)
+        self.poller.leave(wait)
 
     async def act(self, what: int, key: str, extent: int) -> None:
         loop: Any = asyncio.get_running_loop()
@@ -158,11 +163,11 @@ class World(Service):
                     self.all.append(new)
                     self.waiting[new] = self.poller.start(new)
             case 2:
-                for waiter in list(self.waiting)[:: extent + 1]:
-                    if not waiter.is_over:
-                        self.leave_one(waiter)
+                for wait in list(self.waiting)[:: extent + 1]:
+                    if not wait.is_over:
+                        self.leave_one(wait)
             case 3:
-                if f"{key}0" in self.poller._targets:
+                if f"{key}0" in self.poller._scheduler.targets:
                     self.asked.add(f"{key}0")
                 self.poller.poll_now(f"{key}0")
             case 4:
@@ -177,34 +182,34 @@ class World(Service):
                 await asyncio.sleep((0, 0.05, 0.1, 1, 3, 8)[extent % 6])
 
 
-class ModelWaiter(Waiter):
-    """A waiter that tells its world what must not be."""
+class ModelWaiter(FakeWait):
+    """A wait that tells its world what must not be."""
 
     def __init__(self, world: World, key: str, **settings: Any) -> None:
         super().__init__(key, **settings)
         self.world = world
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
-        late = self.deadline is not None and now > self.deadline
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
+        late = now > self.deadline
         # An answer that came while the loop was blocked is taken in before the deadline is.
         late = late and not self.slept_over(now)
         self.world.check(not late, f"{self.key} is served after its deadline")
 
-    def expire(self, now: float, *, polling: bool, held: bool) -> None:
-        assert self.deadline is not None
-        if self.due is not None and self.due <= now:
+    def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
+        polling = cut is not None
+        if self.due <= now:
             self.world.left_due[self.key] = clock()
         sent = self.world.sent
         may_poll = sent[self.key] or sent[None] or sent["a"] or sent["b"] or sent["c"]
         self.world.check(may_poll if polling else not sent[self.key], f"{self.key}: a poll is sent")
-        super().expire(now, polling=polling, held=held)
+        super().expire(now, cut=cut, held=held)
         on_time = abs(now - self.deadline) < 1e-6 or self.slept_over(now)
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")
 
     def slept_over(self, now: float) -> bool:
         """Tell whether the clock jumped over the deadline to now."""
-        over = self.deadline or 0
+        over = self.deadline
         return any(before <= over <= now <= after + 1e-6 for before, after in self.world.jumps)
 
 
@@ -216,8 +221,8 @@ async def any_schedule(
         await world.act(*action)
     world.kind = True
     await asyncio.sleep(2 * APART)
-    for waiter in world.all:
-        world.check(waiter.is_over, f"{waiter.key} hangs")
+    for wait in world.all:
+        world.check(wait.is_over, f"{wait.key} hangs")
     assert world.problems == []
     assert world.most <= at_once
     polls = len(world.singles) + len(world.as_ones)

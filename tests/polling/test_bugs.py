@@ -1,4 +1,4 @@
-"""Whatever is wrong with one wait ends that one: no other is stopped."""
+"""A bug in one wait ends that wait alone."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._logging import log
-from prolific_async._polling.sliced_work import Work
-from prolific_async._polling.targets import APART, GroupResult
-from prolific_async._polling.timetable import Timetable
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import READY, Service, Waiter, clock, nothing_left
+from tests.polling.scene import CLOSED, READY, FakeWait, Service, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -34,32 +31,24 @@ if TYPE_CHECKING:
     from prolific_async.simulator import Simulator
 
 
-class Broken(Waiter):
-    """A waiter one of whose parts raises from some time on."""
+class Broken(FakeWait):
+    """A wait one of whose parts raises from some time on."""
 
     part = ""
-    raised: type[BaseException] = ZeroDivisionError
 
     def __getattribute__(self, name: str) -> Any:
-        if name not in ("part", "raised") and name == self.part:
-            raise self.raised(name)
+        if name != "part" and name == self.part:
+            raise ZeroDivisionError(name)
         return super().__getattribute__(name)
 
 
-PARTS = ["observe", "expire", "due", "deadline", "wants_whole", "is_over"]
-
-
-@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
-@pytest.mark.parametrize("count", [1, 5, 20, 50])
-@pytest.mark.parametrize("part", PARTS)
-def test_a_broken_waiter_ends_alone(
-    part: str, count: int, raised: type[BaseException], caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize("part", ["observe", "expire"])
+def test_a_broken_wait_ends_alone(part: str, count: int, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         service = Service()
         others = service.start(count)
         broken = Broken("broken", timeout=5)
-        broken.raised = raised
         done = service.poller.start(broken)
         others += service.start(count, first=count)
         await asyncio.sleep(1)
@@ -67,14 +56,13 @@ def test_a_broken_waiter_ends_alone(
         await asyncio.sleep(6)
         broken.part = ""
         assert done.done()
-        if part != "is_over":
-            assert isinstance(broken.ended, ProlificError)
-            assert isinstance(broken.ended.__cause__, raised)
-            assert repr(part) in str(broken.ended)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.shown = {waiter.key: READY for waiter in others}
+        assert isinstance(broken.ended, ProlificError)
+        assert isinstance(broken.ended.__cause__, ZeroDivisionError)
+        assert repr(part) in str(broken.ended)
+        assert {len(wait.seen) for wait in others} == {3}
+        service.shown = {wait.key: READY for wait in others}
         await asyncio.sleep(6)
-        assert all(waiter.is_over for waiter in others)
+        assert all(wait.is_over for wait in others)
         await nothing_left(service.poller)
 
     run(main())
@@ -82,56 +70,19 @@ def test_a_broken_waiter_ends_alone(
     told = "waiting for broken is broken"
     (record,) = [one for one in caplog.records if one.getMessage() == told]
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], raised)
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
     assert record.exc_text is not None
     assert "Traceback" in record.exc_text
     assert part in record.exc_text
 
 
-def test_a_broken_one_for_which_its_group_is_due_ends_alone() -> None:
-    async def main() -> None:
-        service = Service()
-        others = service.start(20)
-        broken = Broken("broken", gap=2)
-        service.poller.start(broken)
-        await asyncio.sleep(1)
-        broken.part = "due"
-        await asyncio.sleep(6)
-        broken.part = ""
-        assert isinstance(broken.ended, ProlificError)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.leave(others)
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-def test_a_broken_one_whose_deadline_comes_during_a_group_poll_ends_alone() -> None:
-    async def main() -> None:
-        service = Service()
-        others = service.start(20)
-        broken = Broken("broken", timeout=3.15)
-        service.poller.start(broken)
-        await asyncio.sleep(3.12)
-        broken.part = "wants_whole"
-        await asyncio.sleep(0.05)
-        broken.part = ""
-        assert isinstance(broken.ended, ProlificError)
-        await asyncio.sleep(4)
-        assert {len(waiter.seen) for waiter in others} == {3}
-        service.leave(others)
-        await nothing_left(service.poller)
-
-    run(main())
-
-
 @pytest.mark.parametrize("part", ["observe", "expire"])
-def test_others_who_wait_for_the_same_go_on(part: str) -> None:
+def test_other_waits_for_the_batch_of_a_broken_one_go_on(part: str) -> None:
     async def main() -> None:
         service = Service()
-        before, broken, after = Waiter("k"), Broken("k", timeout=5), Waiter("k")
-        for waiter in (before, broken, after):
-            service.poller.start(waiter)
+        before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
+        for wait in (before, broken, after):
+            service.poller.start(wait)
         await asyncio.sleep(1)
         broken.part = part
         await asyncio.sleep(6)
@@ -143,30 +94,28 @@ def test_others_who_wait_for_the_same_go_on(part: str) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("part", ["fail", "is_over"])
-def test_who_cannot_even_fail_leaves_nobody_hanging(part: str) -> None:
+def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken")
         done = service.poller.start(broken)
         others = service.start(3)
-        broken.part = part
-        service.poller.close("closed")
+        broken.part = "fail"
+        service.poller.close(CLOSED)
         assert done.done()
-        assert {waiter.ended for waiter in others} == {"closed"}
+        assert {wait.ended for wait in others} == {CLOSED}
         await nothing_left(service.poller)
 
     run(main())
 
 
-@pytest.mark.parametrize("part", ["due", "deadline", "fresh", "observe"])
-def test_one_that_is_broken_from_the_start_ends_alone(part: str) -> None:
+def test_a_wait_that_is_broken_from_the_start_ends_alone() -> None:
     async def main() -> None:
         service = Service()
         (other,) = service.start(1)
         await asyncio.sleep(0.5)
         broken = Broken("k0")
-        broken.part = part
+        broken.part = "observe"
         done = service.poller.start(broken)
         assert done.done()
         assert isinstance(broken.ended, ProlificError)
@@ -178,42 +127,6 @@ def test_one_that_is_broken_from_the_start_ends_alone(part: str) -> None:
     run(main())
 
 
-def test_a_group_that_cannot_be_named_ends_only_whom_it_concerns() -> None:
-    async def main() -> None:
-        def name_of(key: str) -> str | None:
-            if key == "k3":
-                raise ZeroDivisionError
-            return None if clock() < 5 else "home"
-
-        service = Service(group_of=name_of)
-        waiters = service.start(20)
-        await asyncio.sleep(2 * APART)
-        assert [waiter.key for waiter in waiters if waiter.is_over] == ["k3"]
-        assert {len(waiter.seen) > 20 for waiter in waiters if not waiter.is_over} == {True}
-        service.poller.close("closed")
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-def test_a_group_poll_that_nobody_can_judge_makes_single_polls(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def main() -> None:
-        service = Service()
-        nonsense: Any = "a second"
-        service.groups = [GroupResult(refused_for=nonsense)]
-        waiters = service.start(10)
-        await asyncio.sleep(APART + 5)
-        assert {len(service.at(waiter.key)) for waiter in waiters} == {20}
-        assert [round(when) for when in service.as_one_at] == [0, 62]
-        service.leave(waiters)
-        await nothing_left(service.poller)
-
-    run(main())
-    assert "polling as one at home is broken" in caplog.messages
-
-
 @pytest.mark.usefixtures("raised_by_the_log")
 @pytest.mark.parametrize("count", [1, 10])
 def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
@@ -222,44 +135,40 @@ def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
         broken = Broken("broken", timeout=1)
         broken.part = "expire"
         futures = [service.poller.start(broken)]
-        waiters = [Waiter(f"k{number}", timeout=20) for number in range(count)]
-        futures += [service.poller.start(waiter) for waiter in waiters]
+        waits = [FakeWait(f"k{number}", timeout=20) for number in range(count)]
+        futures += [service.poller.start(wait) for wait in waits]
         await asyncio.wait_for(asyncio.gather(*futures), 30)
-        assert {waiter.ended_at for waiter in waiters} == {20}
+        assert {wait.ended_at for wait in waits} == {20}
         assert broken.ended_at == 1
         await nothing_left(service.poller)
 
     run(main())
 
 
-def test_a_timer_goes_on_after_one_whose_wake_raises(caplog: pytest.LogCaptureFixture) -> None:
-    class Thing:
-        when = math.inf
-        order = 0
-
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        loop = asyncio.get_running_loop()
-        woken: list[Thing] = []
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        service = Service(few=math.inf)
+        polls = service.scheduler.polls
 
-        def wake(things: list[Thing], _now: float) -> Iterator[None]:
-            woken.extend(things)
-            if len(woken) == 1:
-                raise ZeroDivisionError
+        def broken(*_: object) -> Iterator[None]:
+            scheduler.polls = polls
+            raise ZeroDivisionError
             yield
 
-        work = Work(lambda: None)
-        timetable = Timetable[Thing](wake, work.do)
-        things = [Thing(), Thing()]
-        for after, thing in enumerate(things, 1):
-            timetable.place(thing, loop.time() + after)
-        timetable.arm()
-        await asyncio.sleep(3)
-        assert woken == things
+        waits = service.start(count)
+        await asyncio.sleep(1)
+        scheduler: Any = service.scheduler
+        scheduler.polls = broken
+        (late,) = service.start(1, first=100)
+        await asyncio.sleep(5)
+        assert {len(wait.seen) for wait in waits} == {2}
+        assert late.seen == []
+        service.leave([*waits, late])
+        await nothing_left(service.poller)
 
     run(main())
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [
-        ZeroDivisionError
-    ]
 
 
 # --- over loopback ---------------------------------------------------------------------------

@@ -201,7 +201,7 @@ async def test_with_the_last_wait_its_polls_end(sim: Simulator, client: Prolific
     assert len(sim.requests) == 1
 
 
-async def test_who_joins_takes_what_was_just_seen(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_joining_wait_takes_a_fresh_result(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch()
     sim.set_status(batch_id, "PROCESSING")
     first = asyncio.create_task(client.batches.wait_until_ready(batch_id, poll=SLOW))
@@ -293,7 +293,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
 async def test_strategy_list_lists_however_heavy_and_slow(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.group_polls.PATIENCE", 0.0)
+    monkeypatch.setattr("prolific_async._polling.poll_tasks.PATIENCE", 0.0)
     batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
@@ -360,17 +360,17 @@ async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
     assert set(counted(sim)) == {"list"}
 
 
-async def test_nothing_is_kept_of_those_whose_waits_are_over(
+async def test_nothing_is_kept_of_batches_whose_waits_are_over(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    polls = client.batches._source
+    waits = client.batches._waits
     for _ in range(3):
         ids = going(sim, 100)
         await client.batches.wait_all(ids)
-        known = polls.workspaces
+        known = waits._workspaces
         assert len(known._newer) + len(known._older) <= 20
-        assert not polls._lists
+        assert not waits._source._lists
 
 
 async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:
@@ -567,7 +567,7 @@ def listed(sim: Simulator, ids: list[str], **changes: Any) -> list[dict[str, Any
     ],
     ids=repr,
 )
-async def test_one_that_a_list_does_not_show_is_polled_singly(
+async def test_a_batch_that_a_list_does_not_show_is_polled_singly(
     odd: Any, sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch() for _ in range(12)]
@@ -779,7 +779,7 @@ async def test_staggered_waits_fall_into_step(sim: Simulator, client: ProlificCl
     assert all(later - one > GAP * 0.9 for one, later in pairwise(lists))
 
 
-async def test_who_leaves_during_the_search_for_workspaces(
+async def test_waits_may_leave_during_the_search_for_workspaces(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 20)
@@ -808,7 +808,7 @@ async def test_a_newcomer_is_served_when_the_crowd_has_left(
     assert "broken" not in caplog.text
 
 
-# --- one rate limiter ------------------------------------------------------------------------------
+# --- one rate limiter ------------------------------------------------------------------------
 
 
 def busiest_second(sim: Simulator, since: int = 0) -> int:
@@ -832,7 +832,7 @@ async def test_the_limit_holds_for_everything(sim: Simulator) -> None:
         await until(lambda: len(sim.requests) > 150)
         waits.cancel()
         await asyncio.wait([waits])
-    # Seen at the server, where a few arrive late; test_rate_limiter holds the rule itself to the number.
+    # As the server sees it, where a few arrive late; test_rate_limiter checks the rule itself.
     assert busiest_second(sim) <= 130
     assert max(took) < 0.15  # a turn is 0.01 s
     assert counted(sim)["duplicate"] == 5
@@ -953,7 +953,9 @@ async def test_polls_use_half_of_the_connections(
         (5, "not int"),
     ],
 )
-async def test_what_is_no_crowd_is_refused(client: ProlificClient, wrong: Any, told: str) -> None:
+async def test_arguments_that_are_no_iterable_of_batches_are_refused(
+    client: ProlificClient, wrong: Any, told: str
+) -> None:
     with pytest.raises(ValueError, match=f"an iterable of batches is needed, {told}"):
         await client.batches.wait_all(wrong)
     with pytest.raises(ValueError, match=f"an iterable of batches is needed, {told}"):
@@ -1184,7 +1186,7 @@ async def test_an_error_of_the_stream_comes_out(
     assert not tasks() - {asyncio.current_task()}
 
 
-async def test_an_error_of_a_stream_that_was_left_is_nobodys(
+async def test_an_error_of_a_stream_that_was_left_is_dropped(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     ready = sim.add_batch(status="READY")

@@ -69,7 +69,7 @@ def test_the_text_stays_and_the_body_goes(error: ProlificError, most: int) -> No
 @pytest.mark.parametrize(
     "error", [status_error(body={"a": 1}), ConnectionLostError("GET", "/b", "reset")]
 )
-def test_what_is_small_is_kept_as_it_is(error: ProlificError) -> None:
+def test_small_errors_are_kept_as_they_are(error: ProlificError) -> None:
     assert summary(error) is error
 
 

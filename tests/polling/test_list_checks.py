@@ -10,32 +10,26 @@ from typing import Any
 import pytest
 
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
-from prolific_async._polling.poll_result import PollResult, is_older
-from prolific_async._polling.targets import GroupResult
+from prolific_async._polling.poll_results import GroupResult, PollResult, is_older
 from prolific_async.simulator import Fault, Simulator
-from tests.polling.scene import BROKEN, PENDING, READY, Seen, Service, nothing_left, poller_test
+from tests.polling.scene import BROKEN, PENDING, READY, Service, poller_test
 from tests.virtual_time import LoopbackLoop, run
 
-OLD = Seen("old")
-
-
-def older(one: Seen, other: Seen) -> bool:
-    ages = [OLD, PENDING, READY]
-    return ages.index(one) < ages.index(other)
+OLD = PollResult(BatchStatus.UNINITIALISED)
 
 
 def service(**settings: Any) -> Service:
-    return Service(is_older=older, **settings)
+    return Service(checks_lists=True, **settings)
 
 
-def list_shows(there: Service, seen: Seen = PENDING, count: int = 12) -> None:
-    there.groups += [GroupResult({f"k{n}": seen for n in range(count)}, 100)] * 500
+def list_shows(there: Service, seen: PollResult = PENDING, count: int = 12) -> None:
+    there.groups += [GroupResult(found={f"k{n}": seen for n in range(count)}, size=100)] * 500
 
 
 @poller_test
-async def test_one_a_minute_is_polled_singly_in_turn() -> None:
+async def test_one_batch_a_minute_is_polled_singly_in_turn() -> None:
     there = service()
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(13 * 60)
     assert len(there.singles) == 13
     times = [when for when, _ in there.singles]
@@ -44,19 +38,19 @@ async def test_one_a_minute_is_polled_singly_in_turn() -> None:
     keys = [key for _, key in there.singles]
     assert len(set(keys[:12])) == 12
     # A poll that shows what the list shows is no observation of anybody.
-    assert {len(one.seen) for one in waiters} == {len(there.as_ones)}
-    there.leave(waiters)
+    assert {len(one.seen) for one in waits} == {len(there.as_ones)}
+    there.leave(waits)
 
 
 @poller_test
 async def test_a_list_that_lags_is_given_up_after_a_gap() -> None:
     there = service()
     list_shows(there)
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(20)
     there.shown = {f"k{n}": READY for n in range(12)}
     await asyncio.sleep(30)
-    assert {one.ended for one in waiters} == {"ready"}
+    assert {one.ended for one in waits} == {"ready"}
     found = there.singles[0][0]
     lists = [when for when in there.as_one_at if when > found]
     assert len(lists) == 2
@@ -71,163 +65,89 @@ async def test_an_older_state_that_is_not_the_end_counts_too() -> None:
     there = service()
     list_shows(there, OLD)
     there.shown = dict.fromkeys((f"k{n}" for n in range(12)), PENDING)
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(60)
     assert len(there.as_ones) <= 13
-    assert {one.seen[-1][1] for one in waiters} == {PENDING}
-    there.leave(waiters)
+    assert {one.seen[-1][1] for one in waits} == {PENDING}
+    there.leave(waits)
 
 
 @poller_test
 async def test_a_list_that_is_late_by_less_than_a_gap_is_kept() -> None:
     there = service()
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(26)
-    there.groups += [GroupResult({f"k{n}": PENDING for n in range(12)}, 100)] * 3
+    there.groups += [GroupResult(found={f"k{n}": PENDING for n in range(12)}, size=100)] * 3
     there.shown = {"k0": READY}
     await asyncio.sleep(60 * 15)
     assert len(there.as_ones) > 290
-    there.leave(waiters)
+    there.leave(waits)
 
 
 @poller_test
 async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> None:
     there = service(seconds=5.0)
     list_shows(there)
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(25)
     there.shown = {f"k{n}": READY for n in range(12)}
     while not there.singles:
         await asyncio.sleep(0.5)
     polled = there.singles[0][0] + 5
     await asyncio.sleep(30)
-    assert {one.ended for one in waiters} == {"ready"}
+    assert {one.ended for one in waits} == {"ready"}
     sent_later = [when for when in there.as_one_at if when >= polled]
     assert len(sent_later) == 2
 
 
 @pytest.mark.parametrize("seen", [BROKEN, OLD])
-def test_what_a_check_shows_that_is_no_later_state_harms_nobody(seen: Seen) -> None:
+def test_a_check_that_shows_no_later_state_changes_nothing(seen: PollResult) -> None:
     @poller_test
     async def test() -> None:
         there = service()
         list_shows(there)
         there.shown = {f"k{n}": seen for n in range(12)}
-        waiters = there.start(12, gap=3.0)
+        waits = there.start(12, gap=3.0)
         await asyncio.sleep(200)
-        assert {tuple({seen for _, seen in one.seen}) for one in waiters} == {(PENDING,)}
+        assert {tuple({seen for _, seen in one.seen}) for one in waits} == {(PENDING,)}
         assert len(there.singles) == 3
         assert len(there.as_ones) > 60
-        there.leave(waiters)
+        there.leave(waits)
 
     test()
 
 
 @poller_test
-async def test_who_joins_while_a_check_is_made_sees_it() -> None:
+async def test_a_wait_that_joins_while_a_check_is_made_sees_it() -> None:
     there = service(seconds=2.0)
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     while not there.singles:
         await asyncio.sleep(0.1)
     key = there.singles[0][1]
     (late,) = there.start(1, first=int(key[1:]), gap=3.0, fresh=0.0)
     await asyncio.sleep(2.1)
     assert [when for when, _ in late.seen] == [there.singles[0][0] + 2]
-    there.leave([*waiters, late])
-
-
-async def break_off(there: Service) -> None:
-    """Cancel the next check while it is made, as somebody may who cancels every task."""
-    already = len(there.singles)
-    while len(there.singles) == already:
-        await asyncio.sleep(0.05)
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    (check,) = [task for task in tasks if "_send_poll" in repr(task.get_coro())]
-    check.cancel()
+    there.leave([*waits, late])
 
 
 @poller_test
-async def test_a_check_that_is_broken_off_harms_nobody() -> None:
-    there = service()
-    waiters = there.start(12, gap=3.0)
-    await break_off(there)
-    await asyncio.sleep(100)
-    assert {seen for one in waiters for _, seen in one.seen} == {PENDING}
-    assert {len(one.seen) for one in waiters} == {len(there.as_ones)}
-    assert len(there.as_ones) > 40
-    assert len({key for _, key in there.singles}) == len(there.singles) == 2
-    there.leave(waiters)
-    await nothing_left(there.poller)
-
-
-@poller_test
-async def test_a_check_that_is_broken_off_while_its_target_is_due_is_a_failed_poll() -> None:
-    there = service(seconds=5.0)
-    waiters = there.start(12, gap=3.0)
-    while not there.singles:
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(4)
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    (check,) = [task for task in tasks if "_send_poll" in repr(task.get_coro())]
-    check.cancel()
-    await asyncio.sleep(20)
-    (checked,) = [one for one in waiters if one.key == there.singles[0][1]]
-    assert [seen.error for _, seen in checked.seen].count("lost") == 1
-    assert checked.seen[-1][1] == PENDING
-    assert len(there.singles) == 1
-    there.leave(waiters)
-    await nothing_left(there.poller)
-
-
-@poller_test
-async def test_a_list_that_lags_is_given_up_though_a_check_was_broken_off() -> None:
-    there = service()
-    list_shows(there)
-    waiters = there.start(12, gap=3.0)
-    await asyncio.sleep(20)
-    there.shown = {f"k{n}": READY for n in range(12)}
-    await break_off(there)
-    await asyncio.sleep(80)
-    assert {one.ended for one in waiters} == {"ready"}
-    found = there.singles[1][0]
-    assert 60 <= found - there.singles[0][0] < 64
-    assert len([when for when in there.as_one_at if when > found]) == 2
-    await nothing_left(there.poller)
-
-
-@poller_test
-async def test_who_leaves_during_its_check_leaves_the_others_theirs() -> None:
-    there = service()
-    list_shows(there)
-    waiters = there.start(12, gap=3.0)
-    while not there.singles:
-        await asyncio.sleep(0.05)
-    (checked,) = [one for one in waiters if one.key == there.singles[0][1]]
-    there.leave([checked])
-    there.shown = {f"k{n}": READY for n in range(12)}
-    await asyncio.sleep(80)
-    assert {one.ended for one in waiters if one is not checked} == {"ready"}
-    await nothing_left(there.poller)
-
-
-@poller_test
-async def test_the_only_one_that_is_listed_is_checked_too() -> None:
+async def test_the_only_target_of_a_list_is_checked_too() -> None:
     there = service(few=1)
     list_shows(there)
-    waiters = there.start(1, gap=3.0)
+    waits = there.start(1, gap=3.0)
     await asyncio.sleep(20)
     there.shown = {"k0": READY}
     await asyncio.sleep(20)
-    assert {one.ended for one in waiters} == {"ready"}
+    assert {one.ended for one in waits} == {"ready"}
 
 
 @poller_test
-async def test_those_without_a_group_are_not_checked() -> None:
+async def test_batches_of_unknown_workspaces_are_not_checked() -> None:
     there = service(group_of=lambda _: None)
-    waiters = there.start(12, gap=3.0)
+    waits = there.start(12, gap=3.0)
     await asyncio.sleep(100)
     assert there.singles == []
-    there.leave(waiters)
+    there.leave(waits)
 
 
 @pytest.mark.parametrize(

@@ -1,75 +1,70 @@
-"""One poller for many waiters, in virtual time: who shares which poll, and what is left."""
+"""One poller for many waits, in virtual time: which polls are shared, and what is left."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+import math
+from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._polling.poll_result import PollResult
+from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.targets import APART, GroupResult
-from prolific_async._polling.wait import Wait
+from prolific_async._polling.targets import APART
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
-from prolific_async.models import BatchStatus
 from tests.polling.scene import (
     BROKEN,
+    CLOSED,
+    LOST,
     PENDING,
     READY,
-    Seen,
+    FakeWait,
     Service,
-    Waiter,
     clock,
     nothing_left,
     poller_test,
-    refused,
+    real_wait,
 )
 from tests.virtual_time import run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 # --- single flight ---------------------------------------------------------------------------
 
 
 @poller_test
-async def test_many_waiters_on_a_key_cost_one_stream() -> None:
+async def test_many_waits_for_a_batch_cost_the_polls_of_one() -> None:
     service = Service()
-    waiters = [Waiter("k") for _ in range(1000)]
-    for waiter in waiters:
-        service.poller.start(waiter)
+    waits = [FakeWait("k") for _ in range(1000)]
+    for wait in waits:
+        service.poller.start(wait)
     await asyncio.sleep(10)
     assert service.singles == [(0, "k"), (3.1, "k"), (6.2, "k"), (9.3, "k")]
-    assert {len(waiter.seen) for waiter in waiters} == {4}
-    service.leave(waiters)
+    assert {len(wait.seen) for wait in waits} == {4}
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
 @poller_test
 async def test_each_keeps_its_deadline() -> None:
     service = Service()
-    waiters = [Waiter("k", timeout=1 + number / 7) for number in range(50)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.wait(futures)
-    assert [waiter.ended_at for waiter in waiters] == [
-        round(1 + number / 7, 6) for number in range(50)
-    ]
+    assert [wait.ended_at for wait in waits] == [round(1 + number / 7, 6) for number in range(50)]
     await nothing_left(service.poller)
 
 
 @poller_test
 async def test_the_last_of_a_thousand_stays_served() -> None:
     service = Service()
-    first, *others = [Waiter("k") for _ in range(1000)]
+    first, *others = [FakeWait("k") for _ in range(1000)]
     future = service.poller.start(first)
-    for waiter in others:
-        service.poller.start(waiter)
+    for wait in others:
+        service.poller.start(wait)
     await asyncio.sleep(0.05)  # in the middle of a poll
     service.leave(others)
     await asyncio.sleep(5)
@@ -78,14 +73,14 @@ async def test_the_last_of_a_thousand_stays_served() -> None:
     service.shown["k"] = READY
     await future
     assert first.ended_at == 6.3
-    assert {len(waiter.seen) for waiter in others} == {0}
+    assert {len(wait.seen) for wait in others} == {0}
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
+async def test_a_target_is_as_eager_as_its_most_eager_wait() -> None:
     service = Service(seconds=0)
-    slow, eager = Waiter("k", gap=10), Waiter("k", gap=1)
+    slow, eager = FakeWait("k", gap=10), FakeWait("k", gap=1)
     service.poller.start(slow)
     service.poller.start(eager)
     await asyncio.sleep(3.5)
@@ -98,45 +93,45 @@ async def test_the_stream_is_as_eager_as_its_most_eager_waiter() -> None:
 
 
 @poller_test
-async def test_the_stream_ends_with_its_last_waiter() -> None:
+async def test_a_target_ends_with_its_last_wait() -> None:
     service = Service()
-    (waiter,) = service.start(1)
+    (wait,) = service.start(1)
     await asyncio.sleep(1)
-    service.poller.leave(waiter)
-    service.poller.leave(waiter)
+    service.poller.leave(wait)
+    service.poller.leave(wait)
     await nothing_left(service.poller)
     await asyncio.sleep(10)
     assert len(service.singles) == 1
 
 
 @pytest.mark.parametrize(("after", "polls"), [(0.9, [0]), (1.2, [0, 1.2])])
-def test_a_joiner_takes_what_is_fresh_and_polls_of_once_otherwise(
+def test_a_joiner_takes_a_fresh_result_and_polls_at_once_otherwise(
     after: float, polls: list[float]
 ) -> None:
     async def main() -> None:
         service = Service(seconds=0)
         service.start(1)
         await asyncio.sleep(after)
-        joiner = Waiter("k0", fresh=1)
+        joiner = FakeWait("k0", fresh=1)
         service.poller.start(joiner)
         await asyncio.sleep(0.5)
         assert service.at("k0") == polls
         assert joiner.seen == [(after, PENDING)]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_what_is_no_younger_than_its_gap_is_not_fresh() -> None:
+async def test_a_result_as_old_as_the_gap_is_not_fresh() -> None:
     service = Service(seconds=0.25)
     service.start(1)
     await asyncio.sleep(1.25)
     service.start(1, fresh=1)
     await asyncio.sleep(1)
     assert service.at("k0") == [0, 1.25]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -150,12 +145,12 @@ async def test_a_joiner_during_a_group_poll_shares_it() -> None:
     assert service.as_one_at == [0, 3.1]
     assert service.singles == []
     assert joiner.seen == [(3.2, PENDING)]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @pytest.mark.parametrize("first", [5, 50])
-def test_the_deadline_of_one_that_joins_during_a_poll_is_kept(first: float) -> None:
+def test_the_deadline_of_a_wait_that_joins_during_a_poll_is_kept(first: float) -> None:
     async def main() -> None:
         service = Service(seconds=100)
         (early,) = service.start(1, timeout=first)
@@ -170,11 +165,11 @@ def test_the_deadline_of_one_that_joins_during_a_poll_is_kept(first: float) -> N
 
 
 @poller_test
-async def test_who_expires_between_two_polls_was_not_polling() -> None:
+async def test_a_wait_that_expires_between_two_polls_was_not_polling() -> None:
     service = Service()
-    (waiter,) = service.start(1, timeout=2)
+    (wait,) = service.start(1, timeout=2)
     await asyncio.sleep(3)
-    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
+    assert (wait.ended, wait.ended_at) == ("expired", 2)
     await nothing_left(service.poller)
 
 
@@ -182,34 +177,34 @@ async def test_who_expires_between_two_polls_was_not_polling() -> None:
 @pytest.mark.parametrize(
     ("held", "ended"), [(3, "expired"), (1, "expired while polling"), (0, "expired while polling")]
 )
-def test_who_expires_before_its_poll_is_sent_was_not_polling(
+def test_a_wait_that_expires_before_its_poll_is_sent_was_not_polling(
     count: int, held: float, ended: str
 ) -> None:
     async def main() -> None:
         service = Service(seconds=5)
         service.group_seconds = 5
         service.held = held
-        (waiter, *_) = service.start(count, timeout=2)
+        (wait, *_) = service.start(count, timeout=2)
         await asyncio.sleep(3)
-        assert (waiter.ended, waiter.ended_at) == (ended, 2)
+        assert (wait.ended, wait.ended_at) == (ended, 2)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_who_expires_in_the_queue_was_not_polling() -> None:
+async def test_a_wait_that_expires_in_the_queue_was_not_polling() -> None:
     service = Service(at_once=1, seconds=5)
     service.start(1)
-    (waiter,) = service.start(1, first=1, timeout=2)
+    (wait,) = service.start(1, first=1, timeout=2)
     await asyncio.sleep(3)
-    assert (waiter.ended, waiter.ended_at) == ("expired", 2)
-    service.poller.close("closed")
+    assert (wait.ended, wait.ended_at) == ("expired", 2)
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_queued_search_for_nobody_is_not_made() -> None:
+async def test_a_queued_poll_without_waits_is_not_made() -> None:
     service = Service(at_once=1, seconds=1)
     service.start(1)
     (gone,) = service.start(1, first=1)
@@ -218,47 +213,47 @@ async def test_a_queued_search_for_nobody_is_not_made() -> None:
     await asyncio.sleep(2)
     assert service.at("k0") == [0]
     assert service.at("k1") == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_joiners_of_a_crowd_that_take_what_is_fresh_poll_with_it_again() -> None:
+async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_again() -> None:
     service = Service()
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
-    joiners = [Waiter(f"k{number}", gap=1 + number / 1000) for number in range(100)]
-    for waiter in joiners:
-        service.poller.start(waiter)
+    joiners = [FakeWait(f"k{number}", gap=1 + number / 1000) for number in range(100)]
+    for wait in joiners:
+        service.poller.start(wait)
     await asyncio.sleep(1.5)
     assert service.singles == []
     assert service.as_one_at == [0, 1.6]
-    assert {len(waiter.seen) for waiter in joiners} == {2}
-    service.poller.close("closed")
+    assert {len(wait.seen) for wait in joiners} == {2}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_joiner_of_one_that_needs_whole_polls_gets_its_poll_in_time() -> None:
+async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_time() -> None:
     service = Service()
     service.start(20, gap=10)
     service.start(1, gap=10, whole=True)
     await asyncio.sleep(0.6)
-    service.poller.start(joiner := Waiter("k0", gap=1))
+    service.poller.start(joiner := FakeWait("k0", gap=1))
     await asyncio.sleep(1.3)
     assert [when for when, _ in joiner.seen] == [0.6, 1.7]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
+async def test_a_joiner_may_be_over_with_a_fresh_result() -> None:
     service = Service()
-    first, joiner = Waiter("k", gap=3), Waiter("k")
+    first, joiner = FakeWait("k", gap=3), FakeWait("k")
     service.poller.start(first)
     await asyncio.sleep(0.5)
-    service.poller._targets["k"].seen = READY
+    service.scheduler.targets["k"].result = READY
     assert service.poller.start(joiner).done()
     assert joiner.ended == "ready"
     service.poller.leave(joiner)
@@ -267,7 +262,7 @@ async def test_a_joiner_may_be_over_with_what_is_fresh() -> None:
 
 
 @poller_test
-async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> None:
+async def test_joining_or_poll_now_after_a_failed_poll_waits_for_the_pause() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
     service.start(1)
@@ -284,21 +279,21 @@ async def test_who_comes_or_asks_after_a_failed_poll_waits_for_the_pause() -> No
     service.poller.poll_now("k0")
     await asyncio.sleep(0.1)
     assert len(service.at("k0")) == 3
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_who_leaves_takes_no_pause_along() -> None:
+async def test_a_pause_ends_with_the_last_wait() -> None:
     service = Service(seconds=0)
     service.shown["k0"] = BROKEN
-    waiters = service.start(1)
+    waits = service.start(1)
     await asyncio.sleep(0.1)
-    service.leave(waiters)
+    service.leave(waits)
     service.start(1)
     await asyncio.sleep(0.1)
     assert service.at("k0") == [0, 0.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -312,7 +307,7 @@ async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
     await asyncio.sleep(2)
     assert (joiner.ended, joiner.ended_at) == ("expired", 1.1)
     assert service.at("k0") == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -325,7 +320,7 @@ async def test_a_joiner_during_a_poll_shares_it() -> None:
     await asyncio.sleep(1)
     assert service.at("k0") == [0]
     assert joiner.seen == [(0.1, PENDING)]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -339,18 +334,18 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
     async def main() -> None:
         service = Service(at_once=3)
         timeout = None if how != "expire" else after or 0.01
-        waiters = service.start(count, timeout=timeout)
+        waits = service.start(count, timeout=timeout)
         if how == "ready":
-            service.shown = {waiter.key: READY for waiter in waiters}
+            service.shown = {wait.key: READY for wait in waits}
         await asyncio.sleep(after)
         if how == "leave":
-            service.leave(waiters)
+            service.leave(waits)
         elif how == "close":
-            service.poller.close("closed")
-            assert [waiter.ended for waiter in waiters] == ["closed"] * count
+            service.poller.close(CLOSED)
+            assert [wait.ended for wait in waits] == [CLOSED] * count
         else:
             await asyncio.sleep(5)
-            assert all(waiter.is_over for waiter in waiters)
+            assert all(wait.is_over for wait in waits)
         await nothing_left(service.poller)
 
     run(main())
@@ -359,21 +354,21 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
 @poller_test
 async def test_close_ends_all_and_settles_their_futures() -> None:
     service = Service()
-    waiters = [Waiter(f"k{number % 30}") for number in range(90)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait(f"k{number % 30}") for number in range(90)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.sleep(0.05)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     assert all(future.done() for future in futures)
-    assert {waiter.ended for waiter in waiters} == {"closed"}
+    assert {wait.ended for wait in waits} == {CLOSED}
     await nothing_left(service.poller)
     assert service.running == 0
 
 
 @poller_test
-async def test_a_cancelled_future_of_a_waiter_does_no_harm() -> None:
+async def test_a_cancelled_future_of_a_wait_does_no_harm() -> None:
     service = Service()
     service.shown["k"] = READY
-    one, other = Waiter("k"), Waiter("k")
+    one, other = FakeWait("k"), FakeWait("k")
     service.poller.start(one).cancel()
     await service.poller.start(other)
     assert other.ended == "ready"
@@ -384,36 +379,36 @@ async def test_a_cancelled_future_of_a_waiter_does_no_harm() -> None:
 
 
 @poller_test
-async def test_polls_of_once_are_bounded_and_the_queue_drains() -> None:
+async def test_polls_under_way_are_bounded_and_the_queue_drains() -> None:
     service = Service(few=float("inf"), at_once=5)
-    waiters = service.start(1000, gap=1000)
+    waits = service.start(1000, gap=1000)
     await asyncio.sleep(19)
     assert service.most == 5
     assert len(service.singles) == 950
     await asyncio.sleep(2)
-    assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    assert {len(wait.seen) for wait in waits} == {1}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
 async def test_deadlines_are_kept_whatever_is_under_way() -> None:
     service = Service(few=float("inf"), at_once=2, seconds=10)
-    waiters = [Waiter(f"k{number}", timeout=1 + number / 8) for number in range(8)]
-    futures = [service.poller.start(waiter) for waiter in waiters]
+    waits = [FakeWait(f"k{number}", timeout=1 + number / 8) for number in range(8)]
+    futures = [service.poller.start(wait) for wait in waits]
     await asyncio.wait(futures)
-    assert [waiter.ended_at for waiter in waiters] == [1 + number / 8 for number in range(8)]
+    assert [wait.ended_at for wait in waits] == [1 + number / 8 for number in range(8)]
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_places_of_polls_that_ended_are_used() -> None:
+async def test_slots_of_polls_that_ended_are_used() -> None:
     service = Service(few=float("inf"), at_once=2, seconds=10)
     hasty = service.start(2, timeout=1)
     (patient,) = service.start(1, first=2)
     service.shown["k2"] = READY
     await asyncio.sleep(12)
-    assert {waiter.ended_at for waiter in hasty} == {1}
+    assert {wait.ended_at for wait in hasty} == {1}
     assert patient.ended_at == 11
     await nothing_left(service.poller)
 
@@ -422,7 +417,7 @@ async def test_places_of_polls_that_ended_are_used() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_raises_leaves_nobody_hanging(
+def test_a_poll_that_raises_leaves_no_wait_hanging(
     count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -438,11 +433,11 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
                 raise ZeroDivisionError
 
         service.take = take  # type: ignore[method-assign]
-        waiters = [Waiter(f"k{number}") for number in range(count)]
-        futures = [service.poller.start(waiter) for waiter in waiters]
+        waits = [FakeWait(f"k{number}") for number in range(count)]
+        futures = [service.poller.start(wait) for wait in waits]
         await asyncio.sleep(1)
         if count == 1:
-            assert isinstance(waiters[0].ended.__cause__, ZeroDivisionError)
+            assert isinstance(waits[0].ended.__cause__, ZeroDivisionError)
         else:
             assert "home: 10 are polled singly for 60 s: ZeroDivisionError()" in caplog.messages
         broken[0] = False
@@ -456,16 +451,16 @@ def test_a_poll_that_raises_leaves_nobody_hanging(
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_somebody_else_cancels_leaves_nobody_hanging(count: int) -> None:
+def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(0.05)
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
-        service.shown = {waiter.key: READY for waiter in waiters}
+        service.shown = {wait.key: READY for wait in waits}
         await asyncio.sleep(2 * APART)
-        assert all(waiter.is_over for waiter in waiters)
+        assert all(wait.is_over for wait in waits)
         await nothing_left(service.poller)
 
     run(main())
@@ -484,87 +479,27 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
             raise raised
 
         service.take = take  # type: ignore[method-assign]
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(8)
         assert service.as_one_at == ([0] if count == 10 else [])
-        for waiter in waiters:
-            assert service.at(waiter.key) == [0, 3, 6]
-            assert [seen.error for _, seen in waiter.seen] == ["lost"] * 3
-        service.leave(waiters)
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-@pytest.mark.parametrize("gap", [1.0, 3.0])
-def test_who_comes_between_two_slices_of_a_failed_poll_sees_it(
-    gap: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)  # each chunk is one
-
-    async def main() -> None:
-        service = Service()
-        service.shown["k0"] = BROKEN
-        waiters = [Waiter("k0") for _ in range(100)]
-        for waiter in waiters:
-            service.poller.start(waiter)
-        await asyncio.sleep(0.1)
-        for _ in range(5):  # a few turns, in which the clock stands
-            if not waiters[0].seen:
-                await asyncio.sleep(0)
-        assert waiters[0].seen
-        late = Waiter("k0", gap=gap, fresh=0.0)
-        service.poller.start(late)
-        assert not waiters[-1].seen
-        await asyncio.sleep(0.8)
-        assert {tuple(one.seen) for one in [*waiters, late]} == {((0.1, BROKEN),)}
-        service.shown["k0"] = READY
-        await asyncio.sleep(5)
-        assert service.at("k0") == [0, 0.1 + gap]  # the pause is the shortest one, of all
-        assert {one.ended for one in [*waiters, late]} == {"ready"}
-        await nothing_left(service.poller)
-
-    run(main())
-
-
-@pytest.mark.parametrize("why", ["failed", "refused"])
-def test_who_comes_between_two_slices_of_a_failed_group_poll_is_polled_once(
-    why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
-
-    async def main() -> None:
-        service = Service(at_once=200)
-        service.groups = [GroupResult(failure="broken") if why == "failed" else refused(5)]
-        waiters = service.start(100)
-        work = service.poller._schedule.work
-        await asyncio.sleep(0.1)
-        for _ in range(5):
-            if not work._queue:
-                await asyncio.sleep(0)
-        late = service.start(1, first=100)
-        assert work._queue
-        await asyncio.sleep(9)
-        then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
-        assert all([when for when, _ in one.seen] == then for one in waiters)
-        # The first poll of one that comes is immediate, as at any time.
-        assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
-        service.poller.close("closed")
-        await service.poller.drained()
+        for wait in waits:
+            assert service.at(wait.key) == [0, 3, 6]
+            assert [seen.error for _, seen in wait.seen] == [LOST] * 3
+        service.leave(waits)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_one_whose_poll_somebody_else_cancelled_may_leave() -> None:
+async def test_a_wait_whose_poll_other_code_cancelled_may_leave() -> None:
     service = Service()
-    waiters = service.start(1)
+    waits = service.start(1)
     await asyncio.sleep(0.05)
     (task,) = asyncio.all_tasks() - {asyncio.current_task()}
     task.cancel()
     await asyncio.wait([task])
-    service.leave(waiters)
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
@@ -579,13 +514,13 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
         before, groups = len(service.singles), len(service.as_ones)
         loop.now += 100
         await asyncio.sleep(0.05)
-        assert all(waiter.ended_at == 120 for waiter in hasty)
+        assert all(wait.ended_at == 120 for wait in hasty)
         await asyncio.sleep(2)
         assert service.most <= 10
         assert len(service.singles) - before <= 110
         assert len(service.as_ones) - groups <= 2
-        assert all(waiter.seen[-1][0] > 120 for waiter in patient)
-        service.poller.close("closed")
+        assert all(wait.seen[-1][0] > 120 for wait in patient)
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -593,14 +528,12 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
 
 def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     polls: Any = Service()
-    polls.at, polls.at_all, polls.forget = polls.poll, polls.poll_group, lambda _: None
-    polls.workspaces = Workspaces()
-    waits = Waits(polls, few=8, at_once=5)
+    waits = Waits(polls, Workspaces(), few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
-        waiter = Waiter("k")
-        waiter.due = asyncio.get_running_loop().time() + 10
-        return waits._here().start(waiter)
+        wait = FakeWait("k")
+        wait.due = asyncio.get_running_loop().time() + 10
+        return waits._here().start(wait)
 
     async def go_on() -> None:
         waits.poll_now("k")
@@ -615,22 +548,22 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     run(go_on())
 
 
-class Ending(Waiter):
+class Ending(FakeWait):
     """One that makes others leave when it sees anything."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
         self.poller = poller
-        self.others: list[Waiter] = []
+        self.others: list[FakeWait] = []
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         for other in self.others:
             self.poller.leave(other)
 
 
 @pytest.mark.parametrize("count", [1, 9])
-def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
+def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None:
     async def main() -> None:
         service = Service()
         service.shown["k0"] = READY
@@ -641,34 +574,34 @@ def test_who_leaves_while_it_is_told_harms_nobody(count: int) -> None:
         await asyncio.sleep(1)
         assert leaving.ended == "ready"
         assert all(len(other.seen) == 1 for other in others[1:])
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
-class Succeeded(Waiter):
+class Succeeded(FakeWait):
     """One in whose place another begins when it fails."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
         self.poller = poller
-        self.successor: Waiter | None = None
+        self.successor: FakeWait | None = None
 
     def fail(self, error: Any, now: float) -> None:
         super().fail(error, now)
-        self.successor = Waiter(self.key)
+        self.successor = FakeWait(self.key)
         self.poller.start(self.successor)
 
 
 @poller_test
-async def test_who_begins_as_another_fails_is_served() -> None:
+async def test_a_wait_that_begins_as_another_fails_is_served() -> None:
     service = Service()
     service.poller.start(failing := Succeeded("k0", service.poller))
     await asyncio.sleep(5)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await asyncio.sleep(5)
-    assert failing.ended == "closed"
+    assert failing.ended is CLOSED
     assert failing.successor is not None
     assert len(failing.successor.seen) > 1
     service.leave([failing.successor])
@@ -679,27 +612,27 @@ async def test_who_begins_as_another_fails_is_served() -> None:
 async def test_callbacks_may_end_anything() -> None:
     service = Service()
 
-    class Closing(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
+    class Closing(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
             service.poller.poll_now("k1")
             service.poller.poll_now("k0")
-            service.poller.close("closed by a callback")
+            service.poller.close(CLOSED)
 
     service.poller.start(Closing("k0"))
     service.start(20, first=1)
-    service.poller.start(Waiter("k0"))
+    service.poller.start(FakeWait("k0"))
     await asyncio.sleep(1)
     await nothing_left(service.poller)
 
 
 @pytest.mark.parametrize("how", ["close", "broken poll"])
-def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
+def test_a_wait_that_begins_while_its_target_fails_is_served(how: str) -> None:
     async def main() -> None:
         service = Service()
-        again = Waiter("k")
+        again = FakeWait("k")
 
-        class Restarting(Waiter):
+        class Restarting(FakeWait):
             def fail(self, error: Any, now: float) -> None:
                 super().fail(error, now)
                 service.poller.start(again)
@@ -713,7 +646,7 @@ def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
         service.poller.start(Restarting("k"))
         await asyncio.sleep(0.05)
         if how == "close":
-            service.poller.close("closed")
+            service.poller.close(CLOSED)
         service.shown["k"] = READY
         await asyncio.sleep(5)
         assert again.ended == "ready"
@@ -723,18 +656,18 @@ def test_one_that_starts_while_its_target_fails_is_served(how: str) -> None:
 
 
 @poller_test
-async def test_one_that_closes_at_its_end_keeps_that_end() -> None:
+async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
     service = Service()
     service.shown["k"] = READY
 
-    class Closing(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
-            service.poller.close("closed by a callback")
+    class Closing(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
+            service.poller.close(CLOSED)
 
-    waiter = Closing("k")
-    await service.poller.start(waiter)
-    assert waiter.ended == "ready"
+    wait = Closing("k")
+    await service.poller.start(wait)
+    assert wait.ended == "ready"
     await nothing_left(service.poller)
 
 
@@ -744,9 +677,9 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     (first,) = service.start(1)
     await asyncio.sleep(0.5)
 
-    class Ending(Waiter):
-        def observe(self, seen: Seen, now: float, sent: float) -> None:
-            super().observe(seen, now, sent)
+    class Ending(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            super().observe(result, now, sent)
             service.poller.leave(first)
 
     joiner = Ending("k0")
@@ -757,29 +690,71 @@ async def test_a_joiner_that_ends_the_others_is_served() -> None:
     await nothing_left(service.poller)
 
 
+WHOSE = ContextVar("WHOSE", default="nobody's")
+
+
+@poller_test
+async def test_polls_and_results_belong_to_no_callers_context() -> None:
+    service = Service()
+    seen: list[str] = []
+
+    async def take(seconds: float) -> None:
+        seen.append(WHOSE.get())
+
+    class Noting(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            seen.append(WHOSE.get())
+            super().observe(result, now, sent)
+
+    service.take = take  # type: ignore[method-assign]
+    WHOSE.set("the first one's")
+    service.poller.start(wait := Noting("k"))
+    await asyncio.sleep(4)
+    assert seen == ["nobody's"] * 4
+    service.poller.leave(wait)
+    await nothing_left(service.poller)
+
+
+@poller_test
+async def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
+    class Handle:
+        """Of a loop that knows no more of it."""
+
+        def cancel(self) -> None:
+            told.append("cancelled")
+
+    def call_at(when: float, *_args: object, **_context: object) -> Handle:
+        told.append(when - now)
+        return Handle()
+
+    told: list[float | str] = []
+    loop: Any = asyncio.get_running_loop()
+    real, now = loop.call_at, loop.time()
+    loop.call_at = call_at
+    service = Service()
+    waits = [FakeWait(f"k{number}") for number in range(3)]
+    for wait, due in zip(waits, (5.0, 7.0, 3.0), strict=True):
+        wait.due = now + due
+        service.poller.start(wait)
+    service.leave(waits)
+    loop.call_at = real
+    assert told == [5, "cancelled", 3, "cancelled"]
+
+
 @poller_test
 async def test_the_real_wait_is_served() -> None:
     service = Service()
-    polls: list[bool] = []
-
-    async def send(key: str, whole: bool, sent: Callable[[], None]) -> PollResult:  # noqa: FBT001 - the poller's call
-        polls.append(whole)
-        await asyncio.sleep(0.1)
-        return PollResult(BatchStatus.PROCESSING)
-
-    poller = Poller(
-        send, service.poll_group, lambda _: "home", few=8, at_once=50, lost=service.lost
-    )
+    poller = service.poller
     now = asyncio.get_running_loop().time()
     poll = PollPolicy(initial=1, factor=1, jitter=0)
     waits = [
-        Wait("b", poll=poll, retry=RetryPolicy(), timeout=timeout, now=now)
+        real_wait("b", poll=poll, retry=RetryPolicy(), timeout=timeout, now=now)
         for timeout in (0, 5, 10, None)
     ]
     futures = [poller.start(wait) for wait in waits]
     await futures[2]
     assert clock() == 10
-    assert [wait.is_over for wait in waits] == [True, True, True, False]
-    assert polls == [False] * 11  # the tenth second's last poll is one, too
+    assert [wait.outcome is None for wait in waits] == [False, False, False, True]
+    assert service.wholes == [False] * 11  # the tenth second's last poll is one, too
     poller.leave(waits[3])
     await nothing_left(poller)

@@ -1,4 +1,4 @@
-"""What is remembered of which batch belongs where: little, quickly, and all that is needed."""
+"""Which workspaces are remembered: few, quickly, and all that are awaited."""
 
 import time
 import tracemalloc
@@ -27,14 +27,13 @@ def test_a_batch_that_is_learnt_again_is_new() -> None:
     assert known.of("00000000-0000-4000-8000-000000000000") == "w-1"
 
 
-def test_what_is_needed_is_known_whatever_the_number() -> None:
+def test_what_is_awaited_is_known_whatever_the_number() -> None:
     known = Workspaces()
-    needed = set(ids(0, 5 * _GENERATION))
-    known.is_needed = needed.__contains__
+    known.awaited |= set(ids(0, 5 * _GENERATION))
     known.learn_all(ids(0, 50 * _GENERATION), "w-1")
     known.shrink()
-    assert {known.of(one) for one in needed} == {"w-1"}
-    needed.clear()
+    assert {known.of(one) for one in known.awaited} == {"w-1"}
+    known.awaited.clear()
     known.shrink()
     assert known.of("00000000-0000-4000-8000-000000000000") is None
     assert len(known._newer) + len(known._older) <= 2 * _GENERATION

@@ -1,4 +1,4 @@
-"""When who is polled, singly or as one, in virtual time."""
+"""Which batches are polled when, singly or by their list, in virtual time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async._polling.group_polls import PATIENCE
-from prolific_async._polling.targets import APART, HEAVY, REFUSALS, GroupResult
+from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_tasks import PATIENCE
+from prolific_async._polling.targets import APART, HEAVY, REFUSALS
 from tests.polling.scene import (
+    CLOSED,
     PENDING,
-    Seen,
+    FakeWait,
     Service,
-    Waiter,
     clock,
     nothing_left,
     poller_test,
@@ -23,7 +24,7 @@ from tests.polling.scene import (
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 
 # --- groups ----------------------------------------------------------------------------------
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 @poller_test
 async def test_eight_are_polled_as_a_group() -> None:
     service = Service()
-    waiters = service.start(8)
+    waits = service.start(8)
     await asyncio.sleep(4)
     assert service.singles == []
     assert service.as_one_at == [0, 3.1]
-    assert sorted(service.as_ones[0][2]) == sorted(waiter.key for waiter in waiters)
-    assert {tuple(waiter.seen) for waiter in waiters} == {((0.1, PENDING), (3.2, PENDING))}
-    service.leave(waiters)
+    assert sorted(service.as_ones[0][2]) == sorted(wait.key for wait in waits)
+    assert {tuple(wait.seen) for wait in waits} == {((0.1, PENDING), (3.2, PENDING))}
+    service.leave(waits)
     await nothing_left(service.poller)
 
 
@@ -49,12 +50,12 @@ async def test_seven_are_polled_singly() -> None:
     await asyncio.sleep(4)
     assert service.as_ones == []
     assert len(service.singles) == 14
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_is_as_eager_as_its_most_eager_waiter() -> None:
+async def test_a_group_is_as_eager_as_its_most_eager_wait() -> None:
     service = Service()
     service.group_seconds = 0
     service.start(20, gap=30)
@@ -62,12 +63,12 @@ async def test_a_group_is_as_eager_as_its_most_eager_waiter() -> None:
     await asyncio.sleep(9)
     assert service.singles == []
     assert service.as_one_at == [0, 2, 4, 6, 8]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_what_the_group_poll_misses_is_polled_singly_for_a_while() -> None:
+async def test_a_batch_that_the_list_does_not_show_is_polled_singly_for_a_while() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -81,12 +82,12 @@ async def test_what_the_group_poll_misses_is_polled_singly_for_a_while() -> None
     await asyncio.sleep(30)
     assert len(service.singles) == so_far
     assert "k3" in service.as_ones[-1][2]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_what_a_group_poll_shows_again_is_polled_with_it_again() -> None:
+async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -96,7 +97,7 @@ async def test_what_a_group_poll_shows_again_is_polled_with_it_again() -> None:
     so_far = service.at("k3")
     await asyncio.sleep(20)
     assert service.at("k3") == so_far
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -108,13 +109,13 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         if why == "failed":
             service.groups = [GroupResult(failure="broken")]
         else:
-            service.groups = [GroupResult(found, size=10 * HEAVY + 1)]
-        waiters = service.start(10)
+            service.groups = [GroupResult(found=found, size=10 * HEAVY + 1)]
+        waits = service.start(10)
         await asyncio.sleep(2.5)
         assert service.as_one_at == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
-        assert all(waiter.seen for waiter in waiters)
-        assert all(seen.error is None for waiter in waiters for _, seen in waiter.seen)
+        assert all(wait.seen for wait in waits)
+        assert all(seen.error is None for wait in waits for _, seen in wait.seen)
         await asyncio.sleep(APART - 2.5)
         assert service.as_one_at == [0]
         assert 180 <= len(service.singles) <= 200
@@ -124,21 +125,21 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
         so_far = len(service.singles)
         await asyncio.sleep(30)
         assert len(service.singles) == so_far
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_a_group_of_one_is_apart_for_a_while_too() -> None:
+async def test_a_group_of_one_is_polled_singly_for_a_while_too() -> None:
     service = Service(few=1)
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
     await asyncio.sleep(APART - 1)
     assert service.as_one_at == [0]
     assert len(service.singles) > 15
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -151,13 +152,13 @@ async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -
     await asyncio.sleep(3)
     assert service.as_one_at == [0, 3.1]
     assert service.patiences == pytest.approx([2 * 0.1 * 8, 2 * 0.2 * 9])
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
     service = Service()
     service.start(8)
     await asyncio.sleep(1)
     assert service.patiences == [PATIENCE]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -170,7 +171,7 @@ async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back()
     service.start(8, first=1)
     await asyncio.sleep(11)
     assert service.patiences == [PATIENCE]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -183,14 +184,14 @@ def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
         service.start(few)
         await asyncio.sleep(1)
         assert service.patiences == [patience]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None:
+async def test_a_list_is_not_polled_for_a_target_that_was_polled_meanwhile() -> None:
     service = Service()
     service.start(1)
     service.start(7, first=1, gap=30)
@@ -199,7 +200,7 @@ async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None
     await asyncio.sleep(4)
     assert service.singles == [(2, "k0")]
     assert service.as_one_at == [0, 5.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -207,7 +208,7 @@ async def test_a_group_is_not_polled_for_one_that_was_polled_meanwhile() -> None
 async def test_a_refused_group_is_held() -> None:
     service = Service()
     service.groups = [refused(5), refused(7)]
-    waiters = service.start(10)
+    waits = service.start(10)
     newcomer = service.start(1, first=10)[0]
     await asyncio.sleep(3)
     service.start(1, first=11)  # its first poll is its own
@@ -215,8 +216,8 @@ async def test_a_refused_group_is_held() -> None:
     await asyncio.sleep(11)
     assert service.singles == [(3, "k11")]
     assert service.as_one_at == [0, 5.1, 12.2]
-    assert waiters[0].seen == newcomer.seen == [(12.3, PENDING)]
-    service.poller.close("closed")
+    assert waits[0].seen == newcomer.seen == [(12.3, PENDING)]
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -230,7 +231,7 @@ async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
     assert [when for when, _ in service.singles] == [10.3] * 10
     await asyncio.sleep(APART + 4)
     assert len(service.as_one_at) > 3
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -238,10 +239,10 @@ async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
 async def test_a_deadline_in_a_held_group_is_kept() -> None:
     service = Service()
     service.groups = [refused(50)]
-    waiters = service.start(10, timeout=20)
+    waits = service.start(10, timeout=20)
     await asyncio.sleep(21)
-    assert {waiter.ended_at for waiter in waiters} == {20}
-    assert {waiter.ended for waiter in waiters} == {"expired"}
+    assert {wait.ended_at for wait in waits} == {20}
+    assert {wait.ended for wait in waits} == {"expired"}
     await nothing_left(service.poller)
 
 
@@ -258,8 +259,8 @@ def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
         await asyncio.sleep(1)
         assert service.as_one_at == [0]
         assert [when for when, _ in service.singles] == [after] * count
-        assert {len(waiter.seen) for waiter in newcomers} == {1}
-        service.poller.close("closed")
+        assert {len(wait.seen) for wait in newcomers} == {1}
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -274,8 +275,8 @@ async def test_many_newcomers_are_polled_as_a_group() -> None:
     await asyncio.sleep(0.2)
     assert service.singles == []
     assert service.as_one_at == [0, 0.5]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((0.6, PENDING),)}
-    service.poller.close("closed")
+    assert {tuple(wait.seen) for wait in newcomers} == {((0.6, PENDING),)}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -288,8 +289,8 @@ async def test_many_newcomers_during_a_poll_group_share_it() -> None:
     await asyncio.sleep(1)
     assert service.singles == []
     assert service.as_one_at == [0]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((0.1, PENDING),)}
-    service.poller.close("closed")
+    assert {tuple(wait.seen) for wait in newcomers} == {((0.1, PENDING),)}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -303,13 +304,13 @@ async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
     await asyncio.sleep(5)
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
-    assert {tuple(waiter.seen) for waiter in newcomers} == {((5.2, PENDING),)}
-    service.poller.close("closed")
+    assert {tuple(wait.seen) for wait in newcomers} == {((5.2, PENDING),)}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_one_that_needs_a_whole_poll_gets_one() -> None:
+async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
     service = Service()
     service.start(20)
     service.start(1, first=20, whole=True)
@@ -317,35 +318,35 @@ async def test_one_that_needs_a_whole_poll_gets_one() -> None:
     assert service.singles == [(0, "k20")]
     assert service.wholes == [True]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_one_that_needs_a_whole_poll_is_not_shown_another_while_that_is_queued() -> None:
+async def test_a_wait_for_the_whole_batch_sees_nothing_else_while_that_is_queued() -> None:
     service = Service(at_once=2)
     service.seconds = 5
     whole = service.start(3, whole=True)  # the third one has to wait for a place
     others = service.start(20, first=3)
     await asyncio.sleep(20)
     assert len(others[0].seen) > 1
-    assert [len(waiter.seen) <= len(service.at(waiter.key)) for waiter in whole] == [True] * 3
-    service.poller.close("closed")
+    assert [len(wait.seen) <= len(service.at(wait.key)) for wait in whole] == [True] * 3
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
-class WholeAfter(Waiter):
+class WholeAfter(FakeWait):
     """One that wants a whole poll of once after its first one."""
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         self.wants_whole = len(self.seen) == 1
         if self.wants_whole:
             self.due = now
 
 
 @poller_test
-async def test_one_of_a_group_that_comes_to_need_a_whole_poll_gets_it_at_once() -> None:
+async def test_a_wait_of_a_group_that_comes_to_need_the_whole_batch_gets_it_at_once() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(0.5)
@@ -353,25 +354,25 @@ async def test_one_of_a_group_that_comes_to_need_a_whole_poll_gets_it_at_once() 
     await asyncio.sleep(1)
     assert service.singles == [(0.5, "k8"), (0.6, "k8")]
     assert service.wholes == [False, True]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
-class Later(Waiter):
+class Later(FakeWait):
     """One that wants its next poll after so many seconds, a whole one, or none any more."""
 
     def __init__(self, key: str, gap: float | None) -> None:
         super().__init__(key, timeout=8, fresh=5)
         self.next_gap = gap
 
-    def observe(self, seen: Seen, now: float, sent: float) -> None:
-        super().observe(seen, now, sent)
+    def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+        super().observe(result, now, sent)
         self.wants_whole = self.next_gap is not None
-        self.due = None if self.next_gap is None else now + self.next_gap
+        self.due = math.inf if self.next_gap is None else now + self.next_gap
 
 
 @pytest.mark.parametrize("gap", [None, 1])
-def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
+def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
     gap: float | None,
 ) -> None:
     async def main() -> None:
@@ -385,14 +386,14 @@ def test_a_joiner_of_a_group_that_takes_what_is_fresh_gets_what_it_wants_next(
         await asyncio.sleep(10)
         assert joiner.ended_at == 9
         assert service.as_one_at == [0]
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_poll_gets_it() -> None:
+async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_it() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3)
@@ -402,12 +403,14 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_a_whole_poll_gets_it(
     await asyncio.sleep(1.5)
     assert service.singles == [(5, "k0")]
     assert service.wholes == [True]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @pytest.mark.parametrize("group", ["polled", "held"])
-def test_a_joiner_of_one_that_needs_whole_polls_does_not_wait_for_the_group(group: str) -> None:
+def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_group(
+    group: str,
+) -> None:
     async def main() -> None:
         service = Service()
         service.group_seconds = 0.5
@@ -417,10 +420,10 @@ def test_a_joiner_of_one_that_needs_whole_polls_does_not_wait_for_the_group(grou
         service.groups = [refused(50)]
         await asyncio.sleep(0.8 if group == "polled" else 1.1)  # it was at 9.5, until 10
         now = clock()
-        service.poller.start(joiner := Waiter("k0", gap=1))
+        service.poller.start(joiner := FakeWait("k0", gap=1))
         await asyncio.sleep(2)
         assert [when for when, _ in joiner.seen] == pytest.approx([now, now + 1.1])
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -435,12 +438,12 @@ async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_poll_of_its_own() -
     await asyncio.sleep(1)
     assert service.singles == [(5, "k0")]
     assert service.as_one_at == [0]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_those_whose_home_becomes_known_are_polled_there_next() -> None:
+async def test_batches_whose_workspace_becomes_known_are_polled_by_its_list_next() -> None:
     homes: dict[str, str] = {}
     service = Service(group_of=homes.get)
     service.start(8)
@@ -449,7 +452,7 @@ async def test_those_whose_home_becomes_known_are_polled_there_next() -> None:
     await asyncio.sleep(3)
     assert [name for _, name, _ in service.as_ones] == [None, "home"]
     assert service.singles == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -465,9 +468,9 @@ class Unknown(Service):
         self,
         name: str | None,
         keys: list[str],
-        wanted: Callable[[str], bool],
+        wanted: Container[str],
         patience: float,
-        sent: Callable[[], None],
+        sent: Callable[[], object],
     ) -> GroupResult:
         self.as_ones.append((clock(), name, keys))
         await self.take(self.group_seconds)
@@ -475,13 +478,13 @@ class Unknown(Service):
         shown = [key for key in keys if self.homes[key] == home]
         self.known |= dict.fromkeys(shown, home)
         found = {key: self.shown.get(key, PENDING) for key in shown}
-        return GroupResult(found, again=not name and len(shown) > 1)
+        return GroupResult(found=found, again=not name and len(shown) > 1)
 
 
 @poller_test
-async def test_the_homes_of_unknown_ones_are_found_out() -> None:
+async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
-    waiters = service.start(60)
+    waits = service.start(60)
     await asyncio.sleep(2)
     assert [(name, len(keys)) for _, name, keys in service.as_ones] == [
         (None, 60),
@@ -489,20 +492,20 @@ async def test_the_homes_of_unknown_ones_are_found_out() -> None:
         (None, 20),
     ]
     assert service.singles == []
-    assert {len(waiter.seen) for waiter in waiters} == {1}
+    assert {len(wait.seen) for wait in waits} == {1}
     await asyncio.sleep(3)
     assert sorted((str(name), len(keys)) for _, name, keys in service.as_ones[3:]) == [
         ("a", 20),
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.poller._schedule._groups) == {"a", "b", "c"}
-    service.poller.close("closed")
+    assert set(service.scheduler.groups.by_name) == {"a", "b", "c"}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() -> None:
+async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once() -> None:
     service = Unknown({f"k{number}": "a" for number in range(12)})
     service.known |= {f"k{number}": "a" for number in range(4)}
     service.start(4)
@@ -512,36 +515,36 @@ async def test_those_whose_home_is_found_out_complete_the_group_there_at_once() 
     await asyncio.sleep(3)
     assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
     assert len(service.singles) == 4
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_unknown_ones_without_company_are_polled_singly() -> None:
+async def test_unknown_batches_that_are_alone_in_their_workspaces_are_polled_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
-    waiters = service.start(20)
+    waits = service.start(20)
     await asyncio.sleep(2)
     assert len(service.as_ones) == 1
     assert len(service.singles) == 19
-    assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    assert {len(wait.seen) for wait in waits} == {1}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_few_unknown_ones_that_remain_are_polled_singly() -> None:
+async def test_a_few_unknown_batches_that_remain_are_polled_singly() -> None:
     service = Unknown({f"k{number}": "a" if number < 20 else "b" for number in range(25)})
-    waiters = service.start(25)
+    waits = service.start(25)
     await asyncio.sleep(2)
     assert len(service.as_ones) == 1
     assert len(service.singles) == 5
-    assert {len(waiter.seen) for waiter in waiters} == {1}
-    service.poller.close("closed")
+    assert {len(wait.seen) for wait in waits} == {1}
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_one_whose_group_becomes_known_moves() -> None:
+async def test_a_target_whose_group_becomes_known_moves() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(16)
@@ -552,12 +555,12 @@ async def test_one_whose_group_becomes_known_moves() -> None:
     latest = {name: sorted(keys) for _, name, keys in service.as_ones}
     assert latest["home"] == [f"k{number}" for number in range(8)]
     assert latest[None] == sorted(f"k{number}" for number in range(8, 16))
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_those_who_stay_are_not_polled_for_the_eager_ones_that_moved() -> None:
+async def test_targets_that_stay_are_not_polled_for_eager_ones_that_moved() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(8)
@@ -568,12 +571,12 @@ async def test_those_who_stay_are_not_polled_for_the_eager_ones_that_moved() -> 
     assert [when for when, name, _ in service.as_ones if name is None] == [0]
     await asyncio.sleep(2)
     assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
+async def test_a_known_group_stays_known_while_it_has_waits() -> None:
     names = {f"k{number}": "home" for number in range(8)}
     service = Service(group_of=names.get)
     service.start(8)
@@ -582,7 +585,7 @@ async def test_a_group_that_is_known_stays_so_while_somebody_waits() -> None:
     await asyncio.sleep(8)
     assert service.singles == []
     assert {name for _, name, _ in service.as_ones} == {"home"}
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -597,12 +600,12 @@ async def test_a_group_poll_is_never_made_for_nobody() -> None:
     service.leave(late)
     await asyncio.sleep(30)
     assert all(keys for _, _, keys in service.as_ones)
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_queued_group_poll_that_all_came_to_need_no_more_makes_room() -> None:
+async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> None:
     service = Service(at_once=1, seconds=1)
     blocker = service.start(1, first=8, whole=True)
     await asyncio.sleep(0.1)
@@ -617,7 +620,7 @@ async def test_a_queued_group_poll_that_all_came_to_need_no_more_makes_room() ->
     assert service.singles[1:9] == [(0.3 + number, f"k{number}") for number in range(8)]
     assert all(keys for _, _, keys in service.as_ones)
     assert service.as_one_at[-1] > 15
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -636,7 +639,7 @@ async def test_poll_now_is_one_poll() -> None:
     assert service.at("k0") == [0, 1]
     await asyncio.sleep(6)
     assert service.at("k0") == [0, 1, 11.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -649,7 +652,7 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
         service.poller.poll_now("k0")
     await asyncio.sleep(5)
     assert service.at("k0") == [0, 0.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -657,16 +660,16 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
 def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(20, gap=10)
+        waits = service.start(20, gap=10)
         await asyncio.sleep(1)
-        for waiter in waiters[:count] * 3:
-            service.poller.poll_now(waiter.key)
+        for wait in waits[:count] * 3:
+            service.poller.poll_now(wait.key)
         await asyncio.sleep(1)
         assert [when for when, _ in service.singles] == [1] * singles
         assert service.as_one_at == ([0] if singles else [0, 1])
         await asyncio.sleep(7)
         assert len(service.as_ones) == (1 if singles else 2)  # the group keeps its own time
-        service.poller.close("closed")
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
@@ -676,19 +679,19 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
 async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
-    waiters = service.start(20, gap=50)
+    waits = service.start(20, gap=50)
     await asyncio.sleep(1)
-    for waiter in waiters:
-        service.poller.poll_now(waiter.key)
+    for wait in waits:
+        service.poller.poll_now(wait.key)
     await asyncio.sleep(20)
     assert service.singles == []
     assert service.as_one_at == [0, 5.1]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_one_that_expires_as_its_group_is_due_causes_no_poll_at_its_target() -> None:
+async def test_a_wait_that_expires_as_its_group_is_due_causes_no_single_poll() -> None:
     service = Service()
     service.group_seconds = 0.125  # these times have no rounding
     service.start(8)
@@ -698,24 +701,24 @@ async def test_one_that_expires_as_its_group_is_due_causes_no_poll_at_its_target
     assert expiring.ended_at == 3.125
     assert service.as_one_at == [0, 3.125]
     assert service.singles == []
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_one_that_is_due_as_another_expires_is_polled() -> None:
+async def test_a_target_that_is_due_as_another_expires_is_polled() -> None:
     service = Service(seconds=0)
     (expiring,) = service.start(1, timeout=3)
     service.start(1, first=1)
     await asyncio.sleep(4)
     assert expiring.ended_at == 3
     assert service.at("k1") == [0, 3]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_is_not_polled_for_one_that_left() -> None:
+async def test_a_list_is_not_polled_for_a_wait_that_left() -> None:
     service = Service()
     service.group_seconds = 0
     service.start(20, gap=10)
@@ -726,40 +729,40 @@ async def test_a_group_is_not_polled_for_one_that_left() -> None:
     assert service.as_one_at == [0, 1]
     await asyncio.sleep(1)
     assert service.as_one_at == [0, 1, 11]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_many_that_end_leave_no_places_behind() -> None:
+async def test_many_waits_that_end_leave_no_heap_entries_behind() -> None:
     service = Service()
     service.start(10)
     for first in range(10, 5000, 10):
-        waiters = service.start(10, first=first, timeout=1000)
+        waits = service.start(10, first=first, timeout=1000)
         await asyncio.sleep(0.5)
-        service.leave(waiters)
-    assert len(service.poller._schedule._timetable._heap) < 200
-    service.poller.close("closed")
+        service.leave(waits)
+    assert len(service.poller._scheduler._heap) < 200
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @pytest.mark.parametrize("count", [1, 8])
-def test_poll_now_at_one_that_left_during_a_poll_wakes_nobody(count: int) -> None:
+def test_poll_now_for_a_wait_that_left_during_a_poll_sets_no_timer(count: int) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(count)
+        waits = service.start(count)
         await asyncio.sleep(0.05)
         service.poller.poll_now("k0")
-        service.leave(waiters)
+        service.leave(waits)
         await service.poller.settled()
-        assert service.poller._schedule._timetable._timer is None
+        assert service.poller._timer is None
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_poll_now_at_one_whose_deadline_has_come_is_no_poll() -> None:
+async def test_poll_now_for_a_wait_whose_deadline_has_come_is_no_poll() -> None:
     loop: Any = asyncio.get_running_loop()
     service = Service()
     service.start(1, timeout=2)
@@ -782,19 +785,19 @@ async def test_poll_now_during_a_poll_survives_a_group_poll() -> None:
     await asyncio.sleep(3)
     assert service.as_one_at[:2] == [0, 3.1]
     assert service.at("k0") == [2.9, 4.9]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
 async def test_poll_now_during_a_group_poll_causes_another() -> None:
     service = Service()
-    waiters = service.start(10, gap=10)
+    waits = service.start(10, gap=10)
     await asyncio.sleep(0.05)
     service.poller.poll_now("k0")
     await asyncio.sleep(5)
-    assert [when for when, _ in waiters[0].seen] == [0.1, 0.2]
-    service.poller.close("closed")
+    assert [when for when, _ in waits[0].seen] == [0.1, 0.2]
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
@@ -804,35 +807,36 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
 ) -> None:
     async def main() -> None:
         service = Service()
-        waiters = service.start(20, gap=10)
+        waits = service.start(20, gap=10)
         await asyncio.sleep(1)
         if why == "failed":
             service.groups = [GroupResult(failure="broken")]
         else:
-            service.missing = {waiter.key for waiter in waiters}
-        for waiter in waiters:
-            service.poller.poll_now(waiter.key)
+            service.missing = {wait.key for wait in waits}
+        for wait in waits:
+            service.poller.poll_now(wait.key)
         await asyncio.sleep(2)
         assert service.as_one_at == [0, 1]
-        assert sorted(service.singles) == sorted((1.1, waiter.key) for waiter in waiters)
-        service.poller.close("closed")
+        assert sorted(service.singles) == sorted((1.1, wait.key) for wait in waits)
+        service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
     run(main())
 
 
 @poller_test
-async def test_poll_now_at_one_apart_is_kept_when_its_group_is_polled() -> None:
+async def test_poll_now_for_a_target_apart_is_kept_when_its_group_is_polled() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
-    (group,) = service.poller._schedule._groups.values()
-    schedule = service.poller._schedule
+    (group,) = service.scheduler.groups.by_name.values()
     # Comes first, in this very moment.
-    schedule._poll([*schedule._as_one(group, asyncio.get_running_loop().time())])
+    assert service.scheduler._queue(group, asyncio.get_running_loop().time())
+    service.poller._tasks.queue.append(group)
+    service.poller._go_on()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
-    service.poller.close("closed")
+    service.poller.close(CLOSED)
     await nothing_left(service.poller)

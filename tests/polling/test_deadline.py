@@ -21,18 +21,19 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._polling.poll_result import PollResult
+from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.targets import GroupResult
 from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.polling.scene import clock, nothing_left, refused
+from tests.polling.scene import KnownWorkspaces, clock, nothing_left, real_wait, refused
 from tests.virtual_time import SleepingLoop, VirtualLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from prolific_async._http.request import Poll
 
 TEN = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 PENDING = BatchStatus.PROCESSING
@@ -53,40 +54,42 @@ class Service:
         self.lists: list[GroupResult] = []
         self.polls: list[float] = []  # when they were sent
         self.listed: list[float] = []
-        self.poller = Poller(
-            self.poll,
-            self.list,
-            lambda _: "home",
-            few=few,
-            at_once=at_once,
-            lost=lambda _: PollResult(error=ConnectionLostError("GET", "/x", "cancelled")),
-        )
+        source: Any = self
+        self.poller = Poller(source, KnownWorkspaces(lambda _: "home"), few=few, at_once=at_once)
 
-    async def poll(self, _key: str, whole: bool, sent: Callable[[], None]) -> PollResult:  # noqa: FBT001 - the poller's call
-        sent()
+    def cut_off(self, _key: str, *, whole: bool) -> RequestTimeoutError:
+        return RequestTimeoutError("GET", "/x", f"cut off, {whole}")
+
+    def forget(self, _workspace_id: str | None) -> None:
+        pass
+
+    async def get(self, _key: str, poll: Poll) -> Batch:
+        return batch(await self.get_status(_key, poll))
+
+    async def get_status(self, _key: str, poll: Poll) -> BatchStatus:
+        poll.on_sent()
         self.polls.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)
         if self.broken:
-            return PollResult(error=ConnectionLostError("GET", "/x", "an outage"))
+            raise ConnectionLostError("GET", "/x", "an outage")
         if self.failures:
-            return PollResult(error=self.failures.pop())
-        return PollResult(status, batch(status) if whole else None)
+            raise self.failures.pop()
+        return status
 
-    async def list(self, _name: Any, _keys: Any, _wanted: Any, _patience: Any, sent: Any) -> Any:
-        sent()
+    async def poll_list(self, _name: Any, _keys: Any, _wanted: Any, poll: Poll) -> GroupResult:
+        poll.on_sent()
         self.listed.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)
         if self.lists:
             return self.lists.pop()
-        return GroupResult(
-            dict.fromkeys(self.poller._targets, PollResult(status, batch(status))), 100
-        )
+        found = dict.fromkeys(self.poller._scheduler.targets, PollResult(status, batch(status)))
+        return GroupResult(found=found, size=100)
 
     def start(self, key: str = "b1", timeout: float = 100, request_timeout: float = 30) -> Wait:
         now = asyncio.get_running_loop().time()
-        wait = Wait(
+        wait = real_wait(
             key,
             poll=TEN,
             retry=RetryPolicy(initial=0, maximum=0),
@@ -119,7 +122,7 @@ def blocked_test(test: Callable[[Service], Coroutine[Any, Any, None]]) -> Callab
 
 
 @blocked_test
-async def test_what_became_ready_meanwhile_is_found(service: Service) -> None:
+async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.status = BatchStatus.READY
@@ -130,7 +133,7 @@ async def test_what_became_ready_meanwhile_is_found(service: Service) -> None:
 
 
 @blocked_test
-async def test_what_did_not_times_out_after_one_more_poll(service: Service) -> None:
+async def test_a_batch_that_did_not_times_out_after_one_more_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=500)
@@ -174,11 +177,11 @@ async def test_it_is_given_once(service: Service) -> None:
 
 
 @blocked_test
-async def test_whose_last_poll_was_made_is_over(service: Service) -> None:
+async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(99.5)
     assert service.polls[-1] == 99
-    assert wait.due is None
+    assert wait.due == math.inf
     service.status = BatchStatus.READY
     block(until=500)
     await asyncio.sleep(0.2)
@@ -193,7 +196,7 @@ async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None
     block(until=99.5)  # past the time of the last poll, but not past the deadline
     await asyncio.sleep(0.3)
     assert service.polls == [0, 99.5]
-    assert wait.due is None
+    assert wait.due == math.inf
     await asyncio.sleep(0.3)
     assert isinstance(wait.outcome, WaitTimeoutError)
     assert wait.outcome.elapsed == 100
@@ -433,7 +436,7 @@ def outage(service: Service, timeout: float) -> Wait:
     service.broken = True
     now = asyncio.get_running_loop().time()
     defaults = (PollPolicy(), RetryPolicy())
-    wait = Wait("b1", poll=defaults[0], retry=defaults[1], timeout=timeout, now=now)
+    wait = real_wait("b1", poll=defaults[0], retry=defaults[1], timeout=timeout, now=now)
     service.poller.start(wait)
     return wait
 

@@ -1,0 +1,67 @@
+"""Results of polls: of one batch, and of a workspace's list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from attrs import field, frozen
+
+from prolific_async._messages import brief
+from prolific_async._polling.kept_errors import NEWEST, bounded
+from prolific_async._tracebacks import without_frames
+from prolific_async.errors import ProlificError
+from prolific_async.models import Batch, BatchStatus
+
+
+class PollResult(NamedTuple):
+    """Result of one poll: a status, perhaps with the whole batch, or an error."""
+
+    status: BatchStatus | None = None
+    batch: Batch | None = None
+    error: ProlificError | None = None
+
+
+@frozen(kw_only=True)
+class GroupResult:
+    """Result of a poll of a workspace's list.
+
+    Attributes:
+        found: Results by batch id.
+        size: Bytes of the response's body.
+        failure: Why nothing was found, None after a success.
+        refused_for: Seconds to pause after a 429, None after any other result.
+        again: Whether another poll at once may find batches that this one did not.
+        gave_up: Why the search for workspaces ended early, None when it did not.
+
+    """
+
+    found: Mapping[str, PollResult] = field(default=MappingProxyType({}))
+    size: int = 0
+    failure: str | None = None
+    refused_for: float | None = None
+    again: bool = False
+    gave_up: str | None = None
+
+
+def failed_poll(error: ProlificError) -> PollResult:
+    """Return the result of a poll that failed, without the frames and large bodies of its error."""
+    return PollResult(error=without_frames(bounded(error, NEWEST)))
+
+
+def failed_list(error: ProlificError | ValueError) -> GroupResult:
+    """Return the result of a list poll that failed."""
+    reason = str(error) if isinstance(error, ProlificError) else f"no list ({error})"
+    return GroupResult(failure=brief(reason))
+
+
+# A batch's states in their order; a status without a place here is between the first and the last.
+_AGES = {BatchStatus.UNINITIALISED: 0, BatchStatus.READY: 2, BatchStatus.ERROR: 2}
+
+
+def is_older(one: PollResult, other: PollResult) -> bool:
+    """Tell whether a result shows an earlier state of a batch than another result."""
+    if one.status is None or other.status is None:
+        return False
+    return _AGES.get(one.status, 1) < _AGES.get(other.status, 1)

@@ -1,0 +1,297 @@
+"""Scheduler: decides when which batches are polled, singly or by their workspace's list.
+
+Pure: it is told about waits, results and the time, and returns what to do. What concerns many
+targets is decided target by target, so that the poller can do it in slices.
+
+A group whose list works and that has ``few`` targets or more is polled by that list, as often as
+its most eager target asks. All other targets are polled singly: those of small groups and of groups
+whose list failed, those that the list did not show, those that need the whole batch, and newcomers:
+fewer than ``few`` at a time are not worth a poll of the whole list.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._polling.groups import Groups
+from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prolific_async._polling.poll_results import GroupResult
+    from prolific_async._polling.wait import Wait
+    from prolific_async._polling.workspaces import Workspaces
+
+_SMALL = 64  # heap entries up to which outdated ones are not worth clearing away
+_CLEARED = 4  # entries of the old heap that are moved or cleared away with each new one
+
+
+class Scheduler:
+    """Decides what to poll next.
+
+    Attributes:
+        targets: All poll targets, by batch id.
+        groups: The groups of the targets.
+        next_time: When something is due next, inf for never.
+
+    """
+
+    def __init__(self, workspaces: Workspaces, few: float) -> None:
+        """Begin without waits.
+
+        Args:
+            workspaces: Knows the workspaces of batches.
+            few: Targets from which on a list is polled; inf for never, 1 for always.
+
+        """
+        self.targets: dict[str, PollTarget] = {}
+        self.groups = Groups(workspaces, few)
+        self.next_time = math.inf
+        self._workspaces = workspaces
+        # What is rescheduled leaves an outdated entry behind. When those are many, the heap becomes
+        # the old one, whose current entries move to a new heap, a few at a time.
+        self._heap: list[tuple[float, int, Pollable]] = []
+        self._old: list[tuple[float, int, Pollable]] = []
+        self._order = count(1)
+        self._scheduled = 0
+
+    # --- waits -------------------------------------------------------------------------------
+
+    def add(self, wait: Wait, done: Any, now: float) -> None:
+        """Add a wait with the future of its caller, without going through the other waits."""
+        target = self.targets.get(wait.key)
+        if target is None:
+            target = self.targets[wait.key] = PollTarget(wait.key)
+            self._workspaces.awaited.add(wait.key)
+        target.waits[wait] = done
+        target.whole = target.whole or wait.wants_whole
+        target.deadline = min(target.deadline, wait.deadline)
+        due = max(wait.due, target.not_before)
+        if due > now:
+            due = self._due_alone(target, due, now)
+        elif target.stage_of_poll(now):
+            due = math.inf
+        self._schedule(target, min(target.when, due, wait.deadline))
+
+    def remove(self, wait: Wait, now: float) -> PollTarget | None:
+        """Remove a wait, whether it is over or not; return its target if that has no other one."""
+        target = self.targets.get(wait.key)
+        if target is None or target.waits.pop(wait, None) is None:
+            return None
+        if target.waits and wait.wants_whole:  # perhaps no other wait does
+            self._schedule(target, min(target.when, now))
+        return None if target.waits else target
+
+    def end(self, target: PollTarget) -> None:
+        """Forget a target without waits."""
+        if self.targets.get(target.key) is target:
+            del self.targets[target.key]
+            self._workspaces.awaited.discard(target.key)
+            self._schedule(target, math.inf)
+            self.groups.remove(target)
+
+    def pop_ended_groups(self) -> list[WorkspaceGroup]:
+        """Forget the groups that have lost their last target, and return them."""
+        ended, self.groups.ended = self.groups.ended, []
+        for group in ended:
+            self._schedule(group, math.inf)
+        return ended
+
+    # --- what is due -------------------------------------------------------------------------
+
+    def pop_due(self, now: float) -> Pollable | None:
+        """Return the next target or group whose time has come, None for no more."""
+        while self.next_time <= now:
+            _, order, thing = heapq.heappop(self._first())
+            if order == thing.order:
+                self._schedule(thing, math.inf)
+                return thing
+            self._set_next_time()
+        return None
+
+    def polls(
+        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
+    ) -> Iterator[Pollable | None]:
+        """Yield the polls to make of targets and groups whose time has come, None between them.
+
+        Each is queued by then. Waits that have expired are to be removed before.
+        """
+        for group in groups:  # first, as their polls may serve the targets
+            yield from self._poll_of_group(group, now)
+        due: dict[WorkspaceGroup, list[PollTarget]] = {}
+        for target in targets:
+            if not target.waits:
+                continue
+            of = target.group
+            due_at = next_due(target)
+            busy = target.stage or (of is not None and of.stage and target.fits_group(now))
+            if busy or due_at > now:
+                yield target if self._plan_for(target, due_at, now) else None
+                continue
+            if of is None or of.name is None:
+                of = self.groups.of(target)
+            due.setdefault(of, []).append(target)
+            self._schedule(target, target.deadline)
+            yield None
+        for group, members in due.items():
+            yield from self._polls_of_targets(group, members, now)
+
+    def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
+        """Yield the poll of a group's list, or plan its targets anew if that is not needed."""
+        if group.stage:
+            group.missed = True  # at the end of that poll, all are planned
+            return
+        if group.name is None:
+            for target in list(group.targets):
+                if target.group is group and self.groups.of(target) is not group:
+                    yield target if self.plan(target, now) else None
+        if self._is_due(group, now) and self._queue(group, now):
+            yield group
+            return
+        for target in list(group.targets):
+            yield target if self.plan(target, now) else None
+
+    def _polls_of_targets(
+        self, group: WorkspaceGroup, due: list[PollTarget], now: float
+    ) -> Iterator[Pollable | None]:
+        """Yield the polls of targets of a group that are due: of many the list, else of each."""
+        fitting: set[PollTarget] = set()
+        if len(due) >= group.few and group.is_listed(now):
+            fitting = {target for target in due if target.fits_group(now)}
+            if len(fitting) < group.few:
+                fitting = set()
+            elif self._queue(group, now):
+                yield group
+        for target in due:
+            if not target.waits or target.stage:  # it may have ended meanwhile
+                yield None
+            elif target in fitting:
+                yield target if self.plan(target, now) else None
+            else:
+                target.stage = QUEUED
+                yield target
+
+    def plan(self, target: PollTarget, now: float) -> bool:
+        """Schedule what a target needs next; tell whether it is queued for a poll right now."""
+        return self._plan_for(target, next_due(target), now)
+
+    def poll_now(self, key: str, now: float) -> None:
+        """Make the next poll of a batch due now; many calls before it make one poll."""
+        if (target := self.targets.get(key)) is not None:
+            target.asked = True
+            due = self._due_alone(target, next_due(target), now)
+            self._schedule(target, min(due, target.deadline))
+
+    def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
+        if target.whole and due <= now < target.deadline and not target.stage:
+            target.stage = QUEUED  # no list would do, so there is nothing to wait for
+            self._schedule(target, target.deadline)
+            return True
+        self._schedule(target, min(self._due_alone(target, due, now), target.deadline))
+        return False
+
+    def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
+        """Return when to look at a target itself, inf if its group or its poll does that."""
+        group = target.group
+        if target.stage:
+            return math.inf
+        if group is None or target.whole or now < target.alone_until:
+            return due
+        if group.stage and (due <= now or group.stage != SHOWN):
+            group.missed = group.missed or group.stage == SHOWN  # at its end, all are planned
+            return math.inf
+        is_listed = len(group.targets) >= group.few and now >= group.apart_until
+        if not is_listed or (target.asked and now >= group.held_until):
+            return due
+        if due < group.when:
+            group.first = target
+            self._schedule(group, min(group.when, max(due, group.held_until)))
+        return math.inf
+
+    def _is_due(self, group: WorkspaceGroup, now: float) -> bool:
+        """Tell whether the target that its list was scheduled for still needs a poll of it."""
+        first = group.first
+        if first not in group.targets or first.stage or not group.is_listed(now):
+            return False
+        return next_due(first) <= now and first.fits_group(now)
+
+    def _queue(self, group: WorkspaceGroup, now: float) -> bool:
+        """Queue a poll of a group's list, if there may be one now."""
+        if group.stage or now < group.held_until:
+            return False
+        group.stage = QUEUED
+        return True
+
+    def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
+        """Queue the single poll that checks a list, if one is due; return its target."""
+        if group.check is None or not group.is_listed(now):
+            return None
+        target = group.check.choose(group.targets, result.found, now)
+        if target is not None:
+            del group.targets[target]  # to the end, so that each has its turn
+            group.targets[target] = None
+            target.stage = QUEUED
+            self._schedule(target, target.deadline)
+        return target
+
+    # --- times -------------------------------------------------------------------------------
+
+    def _schedule(self, thing: Pollable, when: float) -> None:
+        """Look at a target or group at a time instead of any other, or never for inf."""
+        if when == thing.when:
+            return
+        before, thing.when = thing.when, when
+        self._scheduled += (when != math.inf) - (before != math.inf)
+        thing.order = order = next(self._order)
+        if when != math.inf:
+            heapq.heappush(self._heap, (when, order, thing))
+        if self._old or not self._scheduled or len(self._heap) > _SMALL + 2 * self._scheduled:
+            self._tidy()
+        if when < self.next_time:
+            self.next_time = when
+        elif before == self.next_time:
+            self._set_next_time()
+
+    def _tidy(self) -> None:
+        if not self._scheduled:
+            self._heap.clear()
+            self._old.clear()
+            self.next_time = math.inf
+            return
+        if not self._old:
+            self._heap, self._old = self._old, self._heap
+        for _ in range(min(_CLEARED, len(self._old))):
+            entry = self._old.pop()  # the last one, without which a heap is still a heap
+            if entry[1] == entry[2].order:
+                heapq.heappush(self._heap, entry)
+
+    def _first(self) -> list[tuple[float, int, Pollable]]:
+        """Return the heap with the first entry of both; it is empty if both are."""
+        heap, old = self._heap, self._old
+        return old if old and (not heap or old[0] < heap[0]) else heap
+
+    def _set_next_time(self) -> None:
+        first = self._first()
+        for _ in range(_CLEARED):  # of more, one makes the timer ring in vain
+            if not first or first[0][1] == first[0][2].order:
+                break
+            heapq.heappop(first)
+            first = self._first()
+        self.next_time = first[0][0] if first else math.inf
+
+
+def next_due(target: PollTarget) -> float:
+    """Take in what a target's waits need now; return when they need the next poll."""
+    due = deadline = math.inf
+    whole = False
+    for wait in target.waits:
+        due = min(due, wait.due)
+        deadline = min(deadline, wait.deadline)
+        if wait.wants_whole:
+            whole = True
+    target.deadline, target.whole = deadline, whole
+    return max(-math.inf if target.asked else due, target.not_before)
