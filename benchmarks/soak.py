@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,6 +26,8 @@ import attrs
 from benchmarks.soak_rounds import Book, Clients, Rounds
 from benchmarks.soak_server import MAY_HAVE_RUN, Handle, soaked
 from benchmarks.tables import machine
+from prolific_async import Batch, DecodeError
+from prolific_async._api.partial_batches import Source
 from prolific_async.simulator.models import UNINITIALISED
 
 WORKERS = 16
@@ -206,7 +209,18 @@ async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> No
     tally.moods[plan["mood"]] += 1
 
 
+def fill_caches() -> None:
+    """Make the converters of whole, partial and unreadable batches: a short run may need none.
+
+    They are some hundred objects, and are made at the first lost or garbled response.
+    """
+    for model in (Batch, Source):
+        with suppress(DecodeError):
+            model.from_dict({})
+
+
 async def soak(seconds: float, seed: int) -> Tally:
+    fill_caches()
     draw = Random(seed)
     tally = Tally()
     with soaked(seed) as service:

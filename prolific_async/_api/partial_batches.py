@@ -1,4 +1,4 @@
-"""Batches that are read only in part: a duplicate's source, and batches that cannot be read whole."""
+"""Batches that are read in part: the source of a duplicate, and batches with unreadable fields."""
 
 from __future__ import annotations
 
