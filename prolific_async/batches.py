@@ -390,8 +390,8 @@ class Batches:
         """Make the next poll of a batch due now, because something says that it may be READY.
 
         A webhook of yours, a button: the poll keeps to the rate limit and to the service's pauses,
-        and many calls before it make one poll. After a failed poll it waits for the end of the pause.
-        Does nothing when nobody waits for the batch.
+        and many calls before it make one poll. After a failed poll it waits for the end of the
+        pause. Does nothing when nobody waits for the batch.
 
         It is no coroutine, but belongs to the client's event loop. From another thread, such as
         that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.
