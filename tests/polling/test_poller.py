@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._polling.poll_results import PollResult
+from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
 from prolific_async._polling.waits import Waits
@@ -29,6 +29,7 @@ from tests.polling.scene import (
     nothing_left,
     poller_test,
     real_wait,
+    refused,
 )
 from tests.virtual_time import run
 
@@ -758,3 +759,63 @@ async def test_the_real_wait_is_served() -> None:
     assert service.wholes == [False] * 11  # the tenth second's last poll is one, too
     poller.leave(waits[3])
     await nothing_left(poller)
+
+
+@pytest.mark.parametrize("gap", [1.0, 3.0])
+def test_a_wait_that_begins_between_two_slices_of_a_failed_poll_sees_it(
+    gap: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)  # each chunk is one
+
+    async def main() -> None:
+        service = Service()
+        service.shown["k0"] = BROKEN
+        waits = [FakeWait("k0") for _ in range(100)]
+        for waiter in waits:
+            service.poller.start(waiter)
+        await asyncio.sleep(0.1)
+        for _ in range(5):  # a few turns, in which the clock stands
+            if not waits[0].seen:
+                await asyncio.sleep(0)
+        assert waits[0].seen
+        late = FakeWait("k0", gap=gap, fresh=0.0)
+        service.poller.start(late)
+        assert not waits[-1].seen
+        await asyncio.sleep(0.8)
+        assert {tuple(one.seen) for one in [*waits, late]} == {((0.1, BROKEN),)}
+        service.shown["k0"] = READY
+        await asyncio.sleep(5)
+        assert service.at("k0") == [0, 0.1 + gap]  # the pause is the shortest one, of all
+        assert {one.ended for one in [*waits, late]} == {"ready"}
+        await nothing_left(service.poller)
+
+    run(main())
+
+
+@pytest.mark.parametrize("why", ["failed", "refused"])
+def test_a_wait_that_begins_between_two_slices_of_a_failed_list_poll_is_polled_once(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
+
+    async def main() -> None:
+        service = Service(at_once=200)
+        service.groups = [GroupResult(failure="broken") if why == "failed" else refused(5)]
+        waits = service.start(100)
+        work = service.poller._work
+        await asyncio.sleep(0.1)
+        for _ in range(5):
+            if not work.jobs:
+                await asyncio.sleep(0)
+        late = service.start(1, first=100)
+        assert work.jobs
+        await asyncio.sleep(9)
+        then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
+        assert all([when for when, _ in one.seen] == then for one in waits)
+        # The first poll of one that comes is immediate, as at any time.
+        assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
+        service.poller.close(ConfigurationError("closed"))
+        await service.poller.settled()
+        await nothing_left(service.poller)
+
+    run(main())
