@@ -1,4 +1,4 @@
-"""Batches that are read only in part: a duplicate's source, and batches that cannot be read whole."""
+"""Batches of which only a part is read: a duplicate's source, and batches that are unreadable."""
 
 from __future__ import annotations
 

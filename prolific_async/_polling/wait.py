@@ -26,7 +26,7 @@ from prolific_async.errors import (
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Iterator
 
     from prolific_async._polling.history import Told
     from prolific_async._polling.poll_result import PollResult
@@ -112,7 +112,7 @@ class Wait(LastPoll):
         self._found_by = -math.inf if made_at is None else made_at + poll.not_found_grace
         self._gap = poll.initial
         self._random = random
-        self._pauses: Generator[float, ProlificError | None] | None = None
+        self._pauses: Iterator[float] | None = None
         self._failures = 0
         self._uninitialised_since: float | None = None
         # A poll that showed an end, while the batch itself is still being read for it.
@@ -234,12 +234,12 @@ class Wait(LastPoll):
             return
         if self._pauses is None:
             self._pauses = pauses(self._retry)
-            next(self._pauses)
         self._failures += 1
         if not may_poll_again(error) or self._failures > self._poll.max_consecutive_failures:
             self._end(told, WaitFailedError(*self._story(now)), error)
             return
-        self._go_on(told, now, error, self._pauses.send(error), hint(error, self._retry))
+        asked = hint(error, self._retry)
+        self._go_on(told, now, error, max(next(self._pauses), asked), asked)
 
     def _go_on(
         self,

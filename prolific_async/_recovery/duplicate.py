@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from prolific_async._http.retry import get_again, may_have_run, may_poll_again, pauses
@@ -98,7 +98,7 @@ class Duplicator:
         Searches again while there is no candidate: the POST may still be running, or the list lag.
         """
         candidates: dict[str, Found] = {}
-        for pause in islice(pauses(self._retry), self._retry.max_attempts):
+        for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             try:
                 await self._sleep(pause)
                 source, date = await self._search.source(source_id)
