@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -21,8 +20,6 @@ from prolific_async._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from yarl import URL
 
     from prolific_async._http.credentials import Token
 
@@ -180,7 +177,7 @@ class SessionOwner:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),  # the rate limiter's slots bound them
             # A load balancer's cookie must not tie a thousand waits to one machine.
-            cookie_jar=_NoCookies(),
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers if by_session else None,
             proxy=proxy,
             trace_configs=self._trace_configs,
@@ -212,15 +209,3 @@ def _headers(token: Token) -> CIMultiDict[str]:
             "Cache-Control": "no-cache",
         }
     )
-
-
-class _NoCookies(aiohttp.DummyCookieJar):
-    """A jar that is always empty, and does not make an empty one for each request."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._none: SimpleCookie = SimpleCookie()
-
-    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002 - aiohttp's
-        """Return no cookies."""
-        return self._none
