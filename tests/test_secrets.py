@@ -32,7 +32,7 @@ from prolific_async import (
     StatusEvent,
     WaitError,
 )
-from prolific_async._api.requests import ROOT
+from prolific_async._http.base_url import ROOT
 from prolific_async._http.credentials import Token
 from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY

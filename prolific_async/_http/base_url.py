@@ -9,8 +9,10 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from prolific_async._api.requests import ROOT
 from prolific_async.errors import ConfigurationError
+
+ROOT = "/api/v1/data-collection"
+"""Path of the Task Builder, from the host's root or from a gateway's path."""
 
 _DEFAULT_BASE_URL = "https://api.prolific.com"
 _VERSION = ROOT.rpartition("/")[0]
