@@ -1,4 +1,4 @@
-"""Where the service is, which hosts are this machine, and which proxy leads to the others."""
+"""The address of the service, and the proxy that leads to it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_base_url(given: str | None) -> tuple[str, str]:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine."""
+    """Return whether a host name or address is this machine."""
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:

@@ -205,7 +205,7 @@ def _headers(token: Token) -> CIMultiDict[str]:
             # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
             "Referer": f"https://prolific-async/{__version__}/",
             "Accept": "application/json",
-            # Else a cache, of a session or on the way, answers a poll with the one before.
+            # Else a cache, of a session or on the way, answers a poll with the response before.
             "Cache-Control": "no-cache",
         }
     )
