@@ -78,8 +78,8 @@ class ProlificError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle, and
-        # so may a response that is nested deep.
+        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle,
+        # and so may a response that is nested deep.
         state = {key: shallow(value) for key, value in self.__dict__.items()}
         if self.failure is not None:
             cause = self.__cause__

@@ -16,7 +16,7 @@ def decode(text: str) -> Any:
             bears, or holds a number that is out of Python's range.
 
     """
-    # JSONDecoder.decode searches for the white space with patterns, which takes as long as all else.
+    # JSONDecoder.decode searches for white space with patterns, which takes as long as all else.
     text = text.strip(" \t\r\n")
     value, end = decode_at(text, 0)
     if end != len(text):

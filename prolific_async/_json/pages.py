@@ -92,8 +92,8 @@ async def read_page(body: bytes) -> dict[str, Any]:
     """Decode a body as ``json`` would, and let the event loop have its turns.
 
     Raises:
-        ValueError: It is no object of JSON; no other response is ever so long that it has to be read
-            in this way, and nothing else could be cut into slices.
+        ValueError: It is no object of JSON; no other response is ever so long that it has to be
+            read in this way, and nothing else could be cut into slices.
 
     """
     slices = TimeSlices()
