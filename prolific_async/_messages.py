@@ -1,4 +1,4 @@
-"""Somebody else's words in a sentence of ours: one line, printable, not too long."""
+"""Text of the service in our messages: one line, printable, not too long."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 _SHOWN = 500  # characters of the service's own words in a message: a detail can be very long
 _LEVELS = 6  # of nesting that people can follow
+_PICKLED = 100  # levels of nesting, which pickle bears on a stack that is two thirds full
 
 _POSITION = ("page", "row", "column", "item")
 """Where an issue of a layout is, from the outside in; counted from 0."""
 
 
 def brief(words: str) -> str:
-    """Fit somebody else's words into one sentence: one line, printable, not too long."""
+    """Shorten text of the service to fit a sentence: one line, printable, not too long."""
     cut = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
     return " ".join("".join(one if one.isprintable() else " " for one in cut).split())
 
@@ -35,6 +36,22 @@ def plain(value: Any, levels: int = _LEVELS) -> str:
         return ", ".join(filter(None, told))
     named = ((key, plain(one, levels - 1)) for key, one in islice(value.items(), _SHOWN))
     return "; ".join(f"{key}: {told}" for key, told in named if told)
+
+
+def shallow(value: Any) -> Any:
+    """Return decoded JSON, or its text where it is nested too deep to be pickled."""
+    level = {id(value): value}
+    for _ in range(_PICKLED):
+        # By id, as a mapping given to from_dict may hold itself many times.
+        level = {
+            id(inner): inner
+            for outer in level.values()
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        }
+        if not level:
+            return value
+    return plain(value)
 
 
 def issues(body: Any) -> str:

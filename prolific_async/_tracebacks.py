@@ -1,4 +1,4 @@
-"""Drops what the tracebacks of errors hold: their frames, or the local variables in these."""
+"""Tracebacks of errors without their frames, or without the local variables of these."""
 
 from __future__ import annotations
 

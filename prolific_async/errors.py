@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 # For annotations: models and errors hold each other, and only the package has both when they are
 # resolved.
 import prolific_async
-from prolific_async._messages import brief, issues, plain
+from prolific_async._messages import brief, issues, plain, shallow
 
 _NAMED = 10  # candidates in a message
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # by clients that follow redirects
@@ -42,7 +42,7 @@ _REPLACED = "\ufffd"  # stands where a body is no text
 
 
 def _try_again(method: str) -> str:
-    """Return the advice for a call whose answer is lost."""
+    """Return the advice for a call whose response is lost."""
     return "try again" if method == "GET" else "it may have run, so look before you send it again"
 
 
@@ -78,13 +78,14 @@ class ProlificError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle.
-        state = dict(self.__dict__)
+        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle,
+        # and so may a response that is nested deep.
+        state = {key: shallow(value) for key, value in self.__dict__.items()}
         if self.failure is not None:
             cause = self.__cause__
             state["_failure"] = failure = _for_pickle(self.failure)
             state["__cause__"] = cause if isinstance(cause, ProlificError) else failure
-        return type(self), self.args, state
+        return type(self), tuple(map(shallow, self.args)), state
 
 
 def _for_pickle(failure: BaseException) -> BaseException:
@@ -109,7 +110,7 @@ class ConfigurationError(ProlificError):
 
 
 class TransportError(ProlificError):
-    """The call got no whole answer.
+    """The call got no whole response.
 
     It is none of the three below where a callback of a TraceConfig raised, or a borrowed session;
     ``__cause__`` is what they raised.
@@ -155,7 +156,7 @@ class ConnectionLostError(TransportError, ConnectionError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No whole answer came in time: the request may have run."""
+    """No whole response came in time: the request may have run."""
 
     def __str__(self) -> str:
         return (
@@ -178,7 +179,7 @@ class APIStatusError(ProlificError):
         body: The decoded JSON, or the text when it was not JSON.
         retry_after: Seconds that the service asked to wait (``Retry-After``), never negative and
             not capped; None when absent or unreadable.
-        headers: Headers of the answer; lookups ignore case.
+        headers: Headers of the response; lookups ignore case.
 
     """
 
@@ -303,7 +304,7 @@ class ServerError(APIStatusError):
 
 
 class DecodeError(ProlificError):
-    """An answer, or a mapping given to ``from_dict``, is not what it should be.
+    """A response, or a mapping given to ``from_dict``, is not what it should be.
 
     Attributes:
         problems: Every fault, of an array the first hundred, each as "path: reason", such as
@@ -397,7 +398,7 @@ class WaitError(ProlificError):
         elapsed: Seconds from the start of the wait.
         polls: Polls made by this wait.
         events: The last 20 polls, oldest first. Their errors keep the reason; the newest one keeps
-            up to 64 KiB of the answer, each older one about 1 KiB.
+            up to 64 KiB of the response, each older one about 1 KiB.
 
     """
 

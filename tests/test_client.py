@@ -385,6 +385,8 @@ async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:
         ends = await asyncio.gather(*calls, return_exceptions=True)
         assert loop.time() - began < 1
         assert [type(end) for end in ends] == [ConfigurationError] * 50
+        while sim.in_flight:
+            await asyncio.sleep(0.001)
         assert len(sim.requests) == 1
     if session is not None:
         await session.close()

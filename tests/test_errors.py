@@ -591,3 +591,15 @@ def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
     assert f"look at {poll} before you send it again" in text
     assert ("candidates" in text) == (path is DUPLICATE)
     assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))
+
+
+@pytest.mark.parametrize("depth", [50, 150, 500, 900])
+def test_an_error_with_a_deep_body_can_be_pickled(depth: int) -> None:
+    body = json.loads('{"a":' * depth + "1" + "}" * depth)
+    for error in (
+        DecodeError(("$.a: bad",), body, "GET", "/x"),
+        ServerError(500, "GET", "/x", None, None, body, body, None, {}),
+    ):
+        copy = pickle.loads(pickle.dumps(error))
+        assert str(copy) == str(error)
+        assert (copy.body == body) is (depth < 100)

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -279,6 +280,60 @@ def modules_imported_in(path: Path) -> set[str]:
             module = node.module or ""
             found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
     return found
+
+
+# Imports that close a circle, each for annotations alone.
+CIRCULAR = {
+    ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
+    ("prolific_async.models", "prolific_async"),  # a batch has the resource whose verbs it calls
+    ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
+}
+# Of the core, from the bottom up: a layer imports none above it.
+LAYERS = ("_json", "_http", "_api", "_recovery", "_polling")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return the modules of the package that each one imports, also those for type checking."""
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        imported = set[str]()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                members = {f"{node.module}.{alias.name}" for alias in node.names}
+                inner = members & paths.keys()
+                imported |= inner
+                if len(inner) < len(members):
+                    imported.add(node.module)
+        graph[name] = (imported & paths.keys()) - {name}
+    return graph
+
+
+def test_imports_make_no_circle() -> None:
+    graph = import_graph()
+    assert all(imported in graph[name] for name, imported in CIRCULAR)
+    order = TopologicalSorter(
+        {
+            name: {one for one in imported if (name, one) not in CIRCULAR}
+            for name, imported in graph.items()
+        }
+    )
+    order.prepare()  # raises CycleError, which names a circle
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_layer_imports_from_above(layer: str) -> None:
+    above = LAYERS[LAYERS.index(layer) + 1 :]
+    for name, imported in import_graph().items():
+        if name.startswith(f"prolific_async.{layer}"):
+            assert not [one for one in imported if one.split(".")[1:2] in [[up] for up in above]]
 
 
 def test_backoff_is_imported_in_one_module_only() -> None:

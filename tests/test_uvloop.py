@@ -88,7 +88,7 @@ async def test_a_rate_limiter_is_not_asked_again_and_again_before_its_time(
 
     monkeypatch.setattr(RateLimiter, "_serve", counted)
     rate_limiter = RateLimiter(300.0)
-    await asyncio.gather(*(rate_limiter.wait(poll=False) for _ in range(100)))
+    await asyncio.gather(*(rate_limiter.start(poll=False) for _ in range(100)))
     assert 100 < served < 300
 
 
@@ -97,8 +97,8 @@ async def test_a_poll_may_go_as_soon_as_it_is_told_that_the_pause_is_over() -> N
     for tenths in range(10):
         pause = 0.004 + tenths / 10_000  # of which its timers keep the milliseconds
         rate_limiter.pause_polls(asyncio.get_running_loop().time() + pause)
-        await rate_limiter.unpaused()
-        assert rate_limiter.take_free(asyncio.get_running_loop().time(), poll=True)
+        await rate_limiter.start(poll=True)
+        assert rate_limiter.start_now(asyncio.get_running_loop().time(), poll=True)
 
 
 # --- the verbs -------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ class Pagination:
         self._elements = 0
 
     def follow(self, page: dict[str, Any], elements: int) -> None:
-        """Go on from a page, the answer to ``following``, which had so many elements.
+        """Go on from a page, the response to ``following``, which had so many elements.
 
         Raises:
             DecodeError: It leads nowhere, as ``every_page`` says.

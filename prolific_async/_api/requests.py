@@ -12,11 +12,9 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._validation import identifier
-
-ROOT = "/api/v1/data-collection"
-"""Path of the Task Builder, from the host's root or from a gateway's path."""
 
 # The service's own ids, UUIDs and hexadecimal strings, need no encoding.
 _PLAIN = re.compile(r"[0-9A-Za-z_-]+")

@@ -1,4 +1,4 @@
-"""Where the service is, which hosts are this machine, and which proxy leads to the others."""
+"""The address of the service, and the proxy that leads to it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from prolific_async._api.requests import ROOT
 from prolific_async.errors import ConfigurationError
+
+ROOT = "/api/v1/data-collection"
+"""Path of the Task Builder, from the host's root or from a gateway's path."""
 
 _DEFAULT_BASE_URL = "https://api.prolific.com"
 _VERSION = ROOT.rpartition("/")[0]
@@ -57,7 +59,7 @@ def read_base_url(given: str | None) -> tuple[str, str]:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Tell whether a host name or address is this machine."""
+    """Return whether a host name or address is this machine."""
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:

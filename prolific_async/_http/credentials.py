@@ -47,6 +47,10 @@ class Token:
         raise TypeError("a token cannot be pickled")
 
 
+NO_TOKEN = Token("")
+"""Stands for no token at all."""
+
+
 def read_token(given: str | None) -> tuple[Token, str]:
     """Return the token, given or of the environment, and what is wrong with it, "" for nothing.
 

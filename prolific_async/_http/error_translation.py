@@ -1,4 +1,4 @@
-"""Translates aiohttp's errors into ours."""
+"""Error translation: aiohttp's errors to ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def passes(
     error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
 ) -> bool:
-    """Tell whether what an attempt raised goes on to the caller as it is.
+    """Return whether what an attempt raised goes on to the caller as it is.
 
     Args:
         error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
@@ -55,7 +55,7 @@ def translated(
     byte went to the service, whatever went to a proxy.
     """
     call = (request.method, request.path)
-    reason = responses.hide(_reason(error), secret.reveal()) or type(error).__name__
+    reason = responses.hide(_reason(error), secret) or type(error).__name__
     failure: errors.ProlificError
     match error:
         case _ if closed:
@@ -68,18 +68,18 @@ def translated(
         case _ if problem := _undecoded(error):
             failure = responses.undecodable(request, problem)
         case aiohttp.ClientResponseError():
-            failure = responses.malformed(request, error.message, secret.reveal())
+            failure = responses.malformed(request, error.message, secret)
         case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
             fault,
             PayloadEncodingError,  # which an early end is, too
         ):
-            failure = responses.malformed(request, fault.message, secret.reveal())
+            failure = responses.malformed(request, fault.message, secret)
         case aiohttp.ClientError() | OSError():
             failure = errors.ConnectionLostError(*call, reason)
         case _:  # such as what a callback of a TraceConfig raises
             failure = errors.TransportError(*call, _named(error, reason))
-    # aiohttp's errors of answers carry the request's headers, and those the token, or bytes of
-    # the answer, which may echo it.
+    # aiohttp's errors of responses carry the request's headers, and those the token, or bytes of
+    # the response, which may echo it.
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
         without_frames(error)  # the response keeps it, and its frames would keep the response
     else:

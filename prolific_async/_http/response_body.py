@@ -1,12 +1,15 @@
-"""How much of an answer is read."""
+"""Reading the body of a response: how much of it, at once or as it comes."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Self
 
+from attrs import define, field
+
 from prolific_async._http import responses
 from prolific_async._http.error_translation import passes
+from prolific_async._http.time_limit import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,17 +17,16 @@ if TYPE_CHECKING:
     import aiohttp
 
     from prolific_async import errors
-    from prolific_async._http.credentials import Token
     from prolific_async._http.request import Request
-    from prolific_async._http.time_limit import TimeLimit
+    from prolific_async._http.session import LoopSession
 
 _PIECE = 256 * 1024  # bytes of a long body that may take as long as a whole request
 
 
-async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
-    """Return the whole body of an answer and release it.
+async def read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body of a response and release it.
 
-    Of one that is no success, no more is read than is shown.
+    Of a response that is no success, no more is read than its error shows.
 
     Raises:
         DecodeError: It is larger than 64 MiB, decompressed.
@@ -32,11 +34,6 @@ async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """
     content = response.content
     try:
-        if content.is_eof():  # the usual case: all of a small body came with the headers
-            body = content.read_nowait()
-            if len(body) > responses.MAX_BODY:
-                raise _too_large(request, response)
-            return body
         succeeded = responses.is_success(response.status)
         if succeeded and (response.content_length or 0) > responses.MAX_BODY:
             raise _too_large(request, response)
@@ -57,41 +54,25 @@ async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
 
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:
     response.close()
-    return responses.undecodable(request, f"more than {responses.MAX_BODY} bytes")
+    return responses.too_large(request)
 
 
+@define(eq=False)
 class Chunks:
     """The body of a success, as it comes: an async iterator of bytes.
 
-    Args:
-        request: What it answers.
-        response: The answer.
-        limit: Bounds the time for each 256 KiB of it.
-        token: Must not be in it.
-        failure: Makes our own error of what reading raises.
-        closed: Whether the client is.
+    Attributes:
+        response: The response.
+        session: The session that sent its request.
+        failure: Returns our own error for what reading raises.
 
     """
 
-    def __init__(
-        self,
-        request: Request,
-        response: aiohttp.ClientResponse,
-        limit: TimeLimit,
-        token: Token,
-        *,
-        failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError],
-        closed: Callable[[], bool],
-    ) -> None:
-        self._request = request
-        self._response = response
-        self._limit = limit
-        self._token = token
-        self._failure = failure
-        self._closed = closed
-        self._end = b""  # of what came before, as the token may begin in it
-        self._waited = 0.0  # seconds for the piece that is being read
-        self._received = 0  # bytes of it
+    response: aiohttp.ClientResponse
+    session: LoopSession
+    failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError]
+    _waited: float = field(default=0.0, init=False)  # seconds for the piece that is being read
+    _received: int = field(default=0, init=False)  # bytes of it
 
     def __aiter__(self) -> Self:
         return self
@@ -99,17 +80,16 @@ class Chunks:
     async def __anext__(self) -> bytes:
         failure: errors.ProlificError
         try:
-            if self._closed():
-                raise ConnectionError("closed")  # noqa: TRY301 - as if it had been at work
+            if self.session.closing.is_set():
+                raise ConnectionError("closed")  # noqa: TRY301 - as if it had been reading
             chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
             if passes(error, may_be_foreign=False):
                 raise
-            failure = self._failure(error)
+            failure = self.failure(error)
         else:
             if not chunk:
                 raise StopAsyncIteration
-            self._end = responses.check_echo(self._request, self._end + chunk, self._token.reveal())
             return chunk
         raise failure
 
@@ -120,13 +100,14 @@ class Chunks:
             TimeoutError: A piece took longer than a whole request may.
 
         """
-        began = self._limit.now()
-        with self._limit.attempt():
-            chunk = await self._response.content.readany()
-        self._waited += self._limit.now() - began
+        limit = self.session.time_limit
+        began = limit.now()
+        with Timed(limit):
+            chunk = await self.response.content.readany()
+        self._waited += limit.now() - began
         self._received += len(chunk)
         if self._received >= _PIECE:
             self._waited, self._received = 0.0, 0
-        elif chunk and self._waited > self._limit.seconds:
+        elif chunk and self._waited > limit.seconds:
             raise TimeoutError
         return chunk

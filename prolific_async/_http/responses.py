@@ -1,4 +1,4 @@
-"""What an answer means: the data of a success, or the error that it is; without any I/O.
+"""Responses: the data of a success, or the error that it means; without any I/O.
 
 Facts: https://docs.prolific.com/api-reference (API Fundamentals: errors, rate limits) and the
 pages of the single endpoints.
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from multidict import CIMultiDict
 
 from prolific_async import errors
+from prolific_async._http.credentials import NO_TOKEN, Token
 from prolific_async._json.decoding import decode as decode_json
 from prolific_async._json.pages import read_page
-from prolific_async._json.slices import TimeSlices, holds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
 
 MAX_BODY = 64 * 1024 * 1024
-"""Bytes of an answer, decompressed, that are read at most."""
+"""The most bytes of a response, decompressed, that are read."""
 
 MAX_SHOWN = 64 * 1024
-"""Bytes of an answer that is no JSON, or no success, that its error shows at most."""
+"""The most bytes of a response that is no JSON, or no success, that its error shows."""
 
 _DECODED = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
-"""Content-Encodings of which nothing is left when aiohttp gives a body away."""
-
-_SECRET_FROM = 16  # characters; shorter ones may stand in any answer by chance
+"""Content-Encodings of which nothing is left when aiohttp returns a body."""
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
     400: errors.BadRequestError,
@@ -62,20 +60,18 @@ def decode(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    secret: str = "",
+    secret: Token = NO_TOKEN,
     raw: bool = False,
 ) -> Response:
-    """Turn an answer into its data, which for ``raw`` is the body itself.
+    """Return the data of a response, which for ``raw`` is the body itself.
 
     Raises:
-        APIStatusError: The status is not 2xx.
-        DecodeError: A 2xx whose body is not JSON, or holds the secret.
+        APIStatusError: The status is not 2xx; the secret is taken out of what it shows.
+        DecodeError: A 2xx whose body is not JSON.
 
     """
-    if not is_success(status):
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
         raise _refused(request, status, headers, body, secret)
-    if len(secret) >= _SECRET_FROM and secret.encode() in body:
-        raise _echo(request, body, secret)
     if raw:
         return Response(headers, body)
     if not body or body.isspace():
@@ -96,18 +92,15 @@ async def decode_long(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    secret: str = "",
+    secret: Token = NO_TOKEN,
     raw: bool = False,
 ) -> Response:
-    """Do what ``decode`` does with a body that is long, and let the loop have its turns."""
+    """Do what ``decode`` does with a body that is long, and let the loop run in between."""
     await asyncio.sleep(0)  # to have put a body together takes its time, too
-    if not is_success(status):
-        raise _refused(request, status, headers, body, secret)
-    if len(secret) >= _SECRET_FROM and await holds(body, secret.encode(), TimeSlices()):
-        raise _echo(request, body, secret)
-    await asyncio.sleep(0)
-    if raw:
-        return Response(headers, body)
+    if len(body) > MAX_BODY:
+        raise too_large(request)
+    if raw or not is_success(status):
+        return decode(request, status, headers, body, secret=secret, raw=raw)
     try:
         return Response(headers, await read_page(body))
     except ValueError as error:
@@ -116,34 +109,15 @@ async def decode_long(
 
 
 def _refused(
-    request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: str
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
-    """Return the error of an answer that is not 2xx; the secret is taken out of what it shows."""
+    """Return the error of a response that is not 2xx."""
     hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
     return _status_error(request, status, hidden, _shown(body, secret))
 
 
-def _echo(request: Request, body: bytes, secret: str) -> errors.DecodeError:
-    """Return the error of a success that echoes the secret: to hide it would change the answer."""
-    return undecodable(request, "it holds the token", _shown(body, secret))
-
-
-def check_echo(request: Request, piece: bytes, secret: str) -> bytes:
-    """Return the end of a piece of a success, with which a secret may begin that goes on.
-
-    Raises:
-        DecodeError: The secret is in the piece.
-
-    """
-    if len(secret) < _SECRET_FROM:
-        return b""
-    if secret.encode() in piece:
-        raise undecodable(request, "it holds the token")
-    return piece[1 - len(secret) :]
-
-
 def _no_json(
-    request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: str
+    request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: Token
 ) -> errors.DecodeError:
     encoding = headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _DECODED:
@@ -153,45 +127,42 @@ def _no_json(
 
 
 def is_success(status: int) -> bool:
-    """Tell whether a status is 2xx."""
+    """Return whether a status is 2xx."""
     return 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
 
 
 def undecodable(request: Request, problem: str, body: Any = None) -> errors.DecodeError:
-    """Return the error of an answer that is bad as a whole."""
+    """Return the error of a response that is bad as a whole."""
     return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
-def malformed(request: Request, message: str, secret: str) -> errors.DecodeError:
-    """Return the error of an answer that is no HTTP, from what its parser says.
+def too_large(request: Request) -> errors.DecodeError:
+    """Return the error of a body that is larger than is read."""
+    return undecodable(request, f"more than {MAX_BODY} bytes")
 
-    What the parser quotes of the answer is left out: it is cut, so that half of an echoed secret
+
+def malformed(request: Request, message: str, secret: Token) -> errors.DecodeError:
+    """Return the error of a response that is not HTTP, from what its parser says.
+
+    What the parser quotes of the response is left out: it is cut, so that half of an echoed secret
     may be in it.
     """
     reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
     return undecodable(request, f"not HTTP ({hide(reason, secret)})")
 
 
-def _shown(body: bytes, secret: str) -> str:
+def _shown(body: bytes, secret: Token) -> str:
     """Return what an error shows of a body: the beginning of a long one."""
     text = hide(body[:MAX_SHOWN].decode("utf-8-sig", "replace"), secret)
-    if len(body) > MAX_SHOWN and secret:
-        # The cut may go through the secret, of which each character may have been escaped as six.
-        text = text[: -6 * len(secret)]
+    if len(body) > MAX_SHOWN:
+        text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret
     return text
 
 
-def hide(text: str, secret: str) -> str:
-    """Take a secret out of a text, also where JSON escapes some of its characters."""
-    if not secret:
-        return text
-    if "\\" not in text:
-        return text.replace(secret, "[token]")  # a tenth of what the pattern may cost
-    # Each way to write a character begins with a literal: that makes the search three times faster.
-    characters = (
-        rf"(?:{re.escape(one)}|\\{re.escape(one)}|\\u(?i:{ord(one):04x}))" for one in secret
-    )
-    return re.sub("".join(characters), "[token]", text)
+def hide(text: str, secret: Token) -> str:
+    """Return a text with "[token]" in place of the secret."""
+    token = secret.reveal()
+    return text.replace(token, "[token]") if token else text
 
 
 def _status_error(
@@ -239,7 +210,7 @@ def _explanation(body: Any) -> tuple[int | str | None, str | None, Any]:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Read ``Retry-After``, as seconds or as an HTTP-date, in seconds from now.
 
-    A date is held against the answer's own ``Date``, so that a wrong clock here does no harm.
+    A date is held against the response's own ``Date``, so that a wrong clock here does no harm.
 
     Returns:
         Seconds, never negative; None when the header is absent or unreadable.

@@ -1,4 +1,4 @@
-"""Validates what the caller lends, so that the token is safe with it and can be sent."""
+"""Validates a borrowed session: the token must be safe with it, and aiohttp able to send it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
 
 
 def is_about_netrc(error: BaseException, session: aiohttp.ClientSession) -> bool:
-    """Tell whether aiohttp refused a request since it has a login for the host from netrc.
+    """Return whether aiohttp refused a request since it has a login for the host from netrc.
 
     It reads that file before each request, so only then is it known.
     """

@@ -1,4 +1,4 @@
-"""One attempt of one call over aiohttp, whose errors end here."""
+"""Transport: sends a request once, and returns its response or raises one of our errors."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import aiohttp
 from yarl import URL
 
 from prolific_async._http import responses, session_checks
+from prolific_async._http.attempt import Attempt, Lost
 from prolific_async._http.error_translation import passes, translated
-from prolific_async._http.response_body import Chunks, read
-from prolific_async._http.sending import Lost, Sending
-from prolific_async._http.sessions import Sessions
+from prolific_async._http.response_body import Chunks, read_body
+from prolific_async._http.session import SessionOwner
+from prolific_async._http.time_limit import Timed
 from prolific_async._json.slices import LONG
 from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Sequence
 
     from prolific_async import errors
-    from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
     from prolific_async._http.responses import Response
+    from prolific_async._http.session import LoopSession
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 
 
-class Transport(Sessions):
+class Transport(SessionOwner):
     """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
 
     def __init__(
@@ -58,60 +61,49 @@ class Transport(Sessions):
             trace_configs=trace_configs,
         )
         url = URL(base_url)
-        self._origin = str(url.origin())
+        self._origin = url.origin()
         self.prefix = url.raw_path.rstrip("/")
         self._retry_after_cap = retry_after_cap
-        self._timeout = aiohttp.ClientTimeout(
-            total=None,  # see TimeLimit
-            # A little earlier than the whole, to know a connection that was never made for one.
-            connect=request_timeout * 0.95,
-            # aiohttp rounds longer time-outs up to whole seconds otherwise.
-            ceil_threshold=math.inf,
-        )
 
     async def send(
-        self,
-        request: Request,
-        poll: Poll | None = None,
-        *,
-        raw: bool = False,
+        self, request: Request, poll: Poll | None = None, *, raw: bool = False
     ) -> Response:
-        """Send once and read the answer.
+        """Send a request once and read the response.
 
         Args:
             request: What to send.
             poll: How it is sent if a wait wants it; polls give way to each other and to a
                 Retry-After.
-            raw: Whether a success is given as it came, as bytes.
+            raw: Whether a success is returned as it came, as bytes.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
-            TransportError: There was no whole answer.
+            TransportError: There was no whole response.
             APIStatusError: The status is not 2xx.
             DecodeError: The body is too large or not JSON.
 
         """
-        connected = await self._here()
-        # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
+        session = self._session
+        loop = asyncio.get_running_loop()
+        if session is None or session.loop is not loop or self._closed:
+            session = await self._open()
+        # Before request_timeout starts: to wait here is never mistaken for a slow service.
+        rate_limiter = session.rate_limiter
         is_poll = poll is not None
-        if not connected.admission.take_free(connected.loop.time(), poll=is_poll):
-            await connected.admission.enter(poll=is_poll)
-        failure: BaseException
+        if not rate_limiter.start_now(loop.time(), poll=is_poll):
+            await rate_limiter.start(poll=is_poll)
+        outer = sys.exception()
         try:
-            return await self._attempt(connected, request, poll, raw=raw)
-        except BaseException as error:  # noqa: BLE001 - it is raised again
-            failure = error
+            return await self._attempt(session, request, poll, raw=raw)
+        except BaseException as error:
+            clear_locals(error, outer)
+            raise
         finally:
-            connected.admission.leave()
-        clear_locals(failure, sys.exception())
-        try:
-            raise failure
-        finally:
-            del failure  # else it is in a cycle with its own traceback
+            rate_limiter.finish()
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[Chunks]:
-        """Send a GET once, and give the body of its answer as it comes, however long it is.
+        """Send a GET once, and give the body of its response as it comes, however long it is.
 
         ``request_timeout`` bounds the time for each 256 KiB, instead of the whole.
 
@@ -119,138 +111,129 @@ class Transport(Sessions):
             ProlificError: As ``send``; while the body is read, too.
 
         """
-        connected = await self._here()
-        await connected.admission.enter(poll=False)
-        failure: BaseException
+        session = self._session
+        if session is None or session.loop is not asyncio.get_running_loop() or self._closed:
+            session = await self._open()
+        await session.rate_limiter.start(poll=False)
+        outer = sys.exception()
         try:
             try:
-                response = await self._open(connected, request)
-            except BaseException as error:  # noqa: BLE001 - it is raised again
-                failure = error
-            else:
-                try:
-                    yield Chunks(
-                        request,
-                        response,
-                        connected.limit,
-                        self._token,
-                        failure=partial(self._failure, connected, request),
-                        closed=lambda: self._closed,
-                    )
-                finally:
-                    response.release()
-                return
-        finally:
-            connected.admission.leave()
-        clear_locals(failure, sys.exception())
-        try:
-            raise failure
-        finally:
-            del failure
-
-    async def _open(self, connected: Connected, request: Request) -> aiohttp.ClientResponse:
-        """Send a GET and return its success, which must be released."""
-        sending = Sending(connected.admission.rate_limiter, None)
-        sent_at = connected.loop.time()
-        try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
-            with connected.limit.attempt() as sending.attempt:
-                response = await self._request(connected, request, sending)
-                ok = responses.is_success(response.status)
-                content = b"" if ok else await read(request, response)
-            _log_end(connected, request, response.status, sent_at)
-            if not ok:
-                self._heed(connected, response, sent_at, poll=False)
-                said = (request, response.status, response.headers, content)
-                responses.decode(*said, secret=self._token.reveal())  # raises what it says
-        except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=self._may_be_foreign(connected, error)):
+                response = await self._open_stream(session, request)
+            except BaseException as error:
+                clear_locals(error, outer)
                 raise
-            failure = self._failure(connected, request, error, unsent=not sending.begun)
-            _log_end(connected, request, type(failure).__name__, sent_at)
-        else:
-            return response
-        raise failure
+            try:
+                failure = partial(self._failure, session, request)
+                yield Chunks(response, session, failure)
+            finally:
+                response.release()
+        finally:
+            session.rate_limiter.finish()
 
     async def _attempt(
-        self,
-        connected: Connected,
-        request: Request,
-        poll: Poll | None,
-        *,
-        raw: bool,
+        self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
     ) -> Response:
         failure: errors.ProlificError
+        attempt = Attempt(session.rate_limiter, request.body)
         within = math.inf if poll is None else poll.within
-        sending = Sending(connected.admission.rate_limiter, request.body)
-        sent_at = connected.loop.time()
+        sent_at = session.loop.time()
         try:
             if self._closed or self._borrowed is not None:
                 self.check_usable()
             if poll is not None:
                 poll.on_sent()
-            with connected.limit.attempt() as sending.attempt:
-                response = await self._request(connected, request, sending, within)
-                sending.is_answered = True
-                content = await read(request, response)
-            _log_end(connected, request, response.status, sent_at)
+            with Timed(session.time_limit) as attempt.timed:
+                response = await self._request(session, request, attempt, within)
+                attempt.is_answered = True
+                content = response.content
+                # All of a small body mostly came with the headers.
+                body = (
+                    content.read_nowait()
+                    if content.is_eof()
+                    else await read_body(request, response)
+                )
+            _log_end(session, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
-                self._heed(connected, response, sent_at, poll=poll is not None)
-            answer = (request, response.status, response.headers, content)
-            if len(content) > LONG:
-                return await responses.decode_long(*answer, secret=self._token.reveal(), raw=raw)
-            return responses.decode(*answer, secret=self._token.reveal(), raw=raw)
+                self._heed(session, response, sent_at, poll=poll is not None)
+            received = (request, response.status, response.headers, body)
+            if len(body) > LONG:
+                return await responses.decode_long(*received, secret=self._token, raw=raw)
+            return responses.decode(*received, secret=self._token, raw=raw)
         except (Exception, asyncio.CancelledError) as error:
-            foreign = (
-                request.body is None and poll is None and self._may_be_foreign(connected, error)
-            )
-            is_own = sending.is_answered or not sending.begun
+            foreign = request.body is None and poll is None and self._may_be_foreign(session, error)
+            is_own = attempt.is_answered or not attempt.begun
             if passes(error, may_be_foreign=foreign, is_own=is_own):
                 raise
-            failure = self._failure(
-                connected, request, error, within=within, unsent=not sending.begun
-            )
-            _log_end(connected, request, type(failure).__name__, sent_at)
+            failure = self._failure(session, request, error, within, unsent=not attempt.begun)
+            _log_end(session, request, type(failure).__name__, sent_at)
+        raise failure
+
+    async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
+        """Send a GET and return its success, which must be released."""
+        failure: errors.ProlificError
+        attempt = Attempt(session.rate_limiter, None)
+        sent_at = session.loop.time()
+        try:
+            if self._closed or self._borrowed is not None:
+                self.check_usable()
+            with Timed(session.time_limit) as attempt.timed:
+                response = await self._request(session, request, attempt)
+                ok = responses.is_success(response.status)
+                body = b"" if ok else await read_body(request, response)
+            _log_end(session, request, response.status, sent_at)
+            if not ok:
+                self._heed(session, response, sent_at, poll=False)
+                received = (request, response.status, response.headers, body)
+                responses.decode(*received, secret=self._token)  # raises what it says
+        except (Exception, asyncio.CancelledError) as error:
+            if passes(error, may_be_foreign=self._may_be_foreign(session, error)):
+                raise
+            failure = self._failure(session, request, error, unsent=not attempt.begun)
+            _log_end(session, request, type(failure).__name__, sent_at)
+        else:
+            return response
         raise failure
 
     def _request(
         self,
-        connected: Connected,
+        session: LoopSession,
         request: Request,
-        sending: Sending,
+        attempt: Attempt,
         within: float = math.inf,
     ) -> Awaitable[aiohttp.ClientResponse]:
-        return connected.session.request(
+        url = self._origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
+        if request.query:
+            url = URL(f"{url}?{request.query}", encoded=True)
+        return session.http.request(
             request.method,
-            URL(self._origin + request.target, encoded=True),
-            data=sending.body,
-            headers=connected.headers if sending.body is None else connected.headers_with_body,
-            middlewares=(*connected.middlewares, sending.send),
+            url,
+            data=attempt.body,
+            headers=session.headers,
+            middlewares=(*session.middlewares, attempt.send),
             allow_redirects=False,
             raise_for_status=False,
-            timeout=self._timeout
+            timeout=_NO_TIMEOUT
             if within >= self.request_timeout
             else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
         )
 
-    def _may_be_foreign(self, connected: Connected, error: BaseException) -> bool:
-        """Tell whether an error may be a bug of the application, for all that this client knows."""
-        return not (self._closed or session_checks.is_about_netrc(error, connected.session))
+    def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
+        """Return whether an error may be a bug of the application, as far as this client knows."""
+        return not (self._closed or session_checks.is_about_netrc(error, session.http))
 
     def _failure(
         self,
-        connected: Connected,
+        session: LoopSession,
         request: Request,
         error: Exception | asyncio.CancelledError,
-        *,
         within: float = math.inf,
+        *,
         unsent: bool = False,
     ) -> errors.ProlificError:
         """Return our own error for what an attempt raised."""
         if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
             error = error.__cause__
-        if session_checks.is_about_netrc(error, connected.session):
+        if session_checks.is_about_netrc(error, session.http):
             return session_checks.netrc_error()
         return translated(
             request,
@@ -262,18 +245,18 @@ class Transport(Sessions):
         )
 
     def _heed(
-        self, connected: Connected, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
+        self, session: LoopSession, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
     ) -> None:
-        """Slow down, or hold polls back, as an answer asks for."""
-        now = connected.loop.time()
+        """Slow down, or hold polls back, as a response asks for."""
+        now = session.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            connected.admission.rate_limiter.slow_down(sent_at, now)
+            session.rate_limiter.slow_down(sent_at, now)
         asked = responses.retry_after(response.headers) if poll else None
         if asked:
-            connected.admission.rate_limiter.pause_polls(now + min(asked, self._retry_after_cap))
+            session.rate_limiter.pause_polls(now + min(asked, self._retry_after_cap))
 
 
-def _log_end(connected: Connected, request: Request, end: int | str, sent_at: float) -> None:
+def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
     if _log.isEnabledFor(logging.DEBUG):
-        seconds = connected.loop.time() - sent_at
+        seconds = session.loop.time() - sent_at
         _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)

@@ -1,1 +1,1 @@
-"""What comes over the wire: JSON within bounds, long answers in slices, to models and back."""
+"""JSON: decoded, in slices where it is long, and structured into models and back."""

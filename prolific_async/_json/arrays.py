@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 MAX_PROBLEMS = 100
-"""Faults in an array after which the rest of it is not polled: each takes 0.1 ms to tell."""
+"""Faults in an array after which the rest of it is not read: each takes 0.1 ms to tell."""
 
 
 def tuple_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], tuple[Any, ...]]:

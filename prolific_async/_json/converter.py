@@ -20,7 +20,7 @@ from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from prolific_async._json.arrays import tuple_hook
-from prolific_async._json.decoding import TOO_DEEP, is_deep, named
+from prolific_async._json.decoding import TOO_DEEP, named
 from prolific_async._json.times import read_time
 from prolific_async.errors import DecodeError
 
@@ -48,7 +48,7 @@ class WireModel:
     """A value that comes from the wire, keeps what it does not know, and can be sent back."""
 
     extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
-    """Keys of the answer that this release has no name for, read-only."""
+    """Keys of the response that this release has no name for, read-only."""
 
     _nulls: frozenset[str] = field(
         default=frozenset(), init=False, eq=False, repr=False, kw_only=True
@@ -65,20 +65,25 @@ class WireModel:
 
         """
         try:
-            own = dict(data) if isinstance(data, Mapping) else data
-            deep = is_deep(own)
-            if not deep:
-                # The model must not change with the caller's mapping.
-                own = copy.deepcopy(own)
+            # The model must not change with the caller's mapping.
+            own = copy.deepcopy(dict(data) if isinstance(data, Mapping) else data)
+        except RecursionError:
+            raise DecodeError((f"$: {TOO_DEEP}",), data) from None
         except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
             raise DecodeError((f"$: not JSON ({type(error).__name__})",), data) from None
-        if deep:
-            raise DecodeError((f"$: {TOO_DEEP}",), data)
         return load(cls, own)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the wire form: JSON values only, ``extra`` included, absent keys left out."""
-        wire: dict[str, Any] = _converter(detailed=False).unstructure(self)
+        """Return the wire form: JSON values only, ``extra`` included, absent keys left out.
+
+        Raises:
+            DecodeError: What is in ``extra`` is nested too deep to be copied.
+
+        """
+        try:
+            wire: dict[str, Any] = _converter(detailed=False).unstructure(self)
+        except RecursionError:
+            raise DecodeError((f"$: {TOO_DEEP}",), None) from None
         return wire
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -108,7 +113,7 @@ def load(
     at: str = "$",
     within: Any = None,
 ) -> T:
-    """Turn decoded JSON into a model: an answer to a call, or what is ``at`` a path ``within`` it.
+    """Turn decoded JSON into a model: a whole response, or what is ``at`` a path ``within`` it.
 
     Raises:
         DecodeError: It does not fit; ``.problems`` has every bad path.
@@ -127,7 +132,7 @@ _HOOKS: dict[Any, Callable[[Any, Any], Any]] = {}
 
 
 def _hook(cls: Any) -> Callable[[Any, Any], Any]:
-    """Poll the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
+    """Look the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
 

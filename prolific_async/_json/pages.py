@@ -1,4 +1,4 @@
-"""Pages of lists: what is one, and how to decode it element by element, as it can be megabytes.
+"""Pages of lists, decoded element by element, as one can be megabytes.
 
 ``json`` would decode them at once and hold the event loop for that long, in another thread too: it
 keeps the interpreter to itself. One reader serves all: it reads a whole text, or one that comes in
@@ -83,7 +83,7 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:
-    """Add a member to a page without its elements, unless it has more than is ever polled."""
+    """Add a member to a page without its elements, unless it has more than is ever shown."""
     if key in _BESIDE or len(page) < _SHOWN:
         page[key] = [] if value is ARRAY else value
 
@@ -92,8 +92,8 @@ async def read_page(body: bytes) -> dict[str, Any]:
     """Decode a body as ``json`` would, and let the event loop have its turns.
 
     Raises:
-        ValueError: It is no object of JSON; no other answer is ever so long that it has to be read
-            in this way, and nothing else could be cut into slices.
+        ValueError: It is no object of JSON; no other response is ever so long that it has to be
+            read in this way, and nothing else could be cut into slices.
 
     """
     slices = TimeSlices()

@@ -50,12 +50,3 @@ async def text_of(body: bytes, slices: TimeSlices) -> str:
     decoder.decode(b"", final=True)
     await asyncio.sleep(0)  # to put the pieces together is a turn's work of its own
     return "".join(pieces)
-
-
-async def holds(body: bytes, what: bytes, slices: TimeSlices) -> bool:
-    """Tell whether a body holds some bytes; where it often almost does, that takes its time."""
-    for start in range(0, len(body), _PIECE):
-        if body.find(what, start, start + _PIECE + len(what) - 1) >= 0:
-            return True
-        await slices.yield_if_due()
-    return False

@@ -25,7 +25,7 @@ from prolific_async.errors import (
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Iterator
 
     from prolific_async._polling.deadline import Deadline
     from prolific_async._polling.poll_history import PollHistory
@@ -81,7 +81,7 @@ class Wait:
     _status: BatchStatus | None = field(default=None, init=False)
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
-    _pauses: Generator[float, ProlificError | None] | None = field(default=None, init=False)
+    _pauses: Iterator[float] | None = field(default=None, init=False)
     _uninitialised_since: float | None = field(default=None, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
@@ -219,12 +219,12 @@ class Wait:
             return
         if self._pauses is None:
             self._pauses = pauses(self.retry)
-            next(self._pauses)
         self._failures += 1
         if not may_poll_again(error) or self._failures > self.policy.max_consecutive_failures:
             self._end(poll, WaitFailedError(*self._story(now)), error)
             return
-        self._go_on(poll, now, error, self._pauses.send(error), hint(error, self.retry))
+        asked = hint(error, self.retry)
+        self._go_on(poll, now, error, max(next(self._pauses), asked), asked)
 
     def _go_on(
         self,

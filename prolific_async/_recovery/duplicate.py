@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
@@ -201,7 +201,7 @@ class Duplicator:
         Searches again while there is no candidate: the POST may still be running, or the list lag.
         """
         candidates: dict[str, Found] = {}
-        for pause in islice(pauses(self._retry), self._retry.max_attempts):
+        for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             try:
                 await self._sleep(pause)
                 source, date = await self._search.source(source_id)

@@ -160,7 +160,7 @@ async def test_an_idle_client_costs_nothing(make_client: Make) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         assert (asyncio.all_tasks(), open_files()) == before
-        assert state["prolific_client"]._transport._connected is None
+        assert state["prolific_client"]._transport._session is None
 
 
 def test_an_idle_client_imports_little() -> None:

@@ -83,8 +83,9 @@ def get(data: bytes) -> None:
     if isinstance(own, Batch):
         assert result == own
         check_whole(own, sent)
-    else:
-        assert isinstance(own, DecodeError)
+        return
+    assert isinstance(own, DecodeError)
+    if own.problems != ("$: nested too deep",):  # which only copying it may find
         assert isinstance(result, DecodeError)
         assert result.problems == own.problems
 

@@ -1,4 +1,4 @@
-"""How fast a client may send, in virtual time."""
+"""Rate limiter and connection slots, in virtual time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def now() -> float:
 
 
 async def take(rate_limiter: RateLimiter, *, poll: bool = True) -> float:
-    """Take a turn as the transport does, and tell when."""
-    while not rate_limiter.take_free(now(), poll=poll) and not await rate_limiter.wait(poll=poll):
-        await rate_limiter.unpaused()
+    """Start a request as the transport does, and return when it started."""
+    if not rate_limiter.start_now(now(), poll=poll):
+        await rate_limiter.start(poll=poll)
     return now()
 
 
@@ -138,10 +138,10 @@ def test_nobody_overtakes_who_waits(poll: bool) -> None:  # noqa: FBT001 - a cas
         tasks = [asyncio.ensure_future(take(rate_limiter, poll=poll)) for _ in range(3)]
         await asyncio.sleep(0)
         # Their timer is late: the next turn is due, and not given yet.
-        assert not rate_limiter.take_free(now() + 10, poll=poll)
-        assert not rate_limiter.take_free(now() + 10, poll=not poll)
+        assert not rate_limiter.start_now(now() + 10, poll=poll)
+        assert not rate_limiter.start_now(now() + 10, poll=not poll)
         await asyncio.gather(*tasks)
-        assert rate_limiter.take_free(now() + 10, poll=poll)
+        assert rate_limiter.start_now(now() + 10, poll=poll)
 
     run(main())
 
@@ -149,11 +149,11 @@ def test_nobody_overtakes_who_waits(poll: bool) -> None:  # noqa: FBT001 - a cas
 def test_a_turn_is_free_for_a_poll_once_its_pause_is_over() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
-        assert rate_limiter.take_free(now(), poll=True)
+        assert rate_limiter.start_now(now(), poll=True)
         rate_limiter.pause_polls(now() + 7)
-        assert not rate_limiter.take_free(now() + 6.9, poll=True)
-        assert rate_limiter.take_free(now() + 6.9, poll=False)
-        assert rate_limiter.take_free(now() + 7, poll=True)
+        assert not rate_limiter.start_now(now() + 6.9, poll=True)
+        assert rate_limiter.start_now(now() + 6.9, poll=False)
+        assert rate_limiter.start_now(now() + 7, poll=True)
 
     run(main())
 
@@ -210,6 +210,177 @@ def test_a_pause_that_is_made_longer_is_kept() -> None:
         rate_limiter.pause_polls(now() + 9)
         assert await poll == START + 10
         nothing_armed()
+
+    run(main())
+
+
+# --- connection slots ------------------------------------------------------------------------
+
+
+async def sent(rate_limiter: RateLimiter, *, poll: bool, seconds: float = 0.0) -> float:
+    """Send a request as the transport does, and return when it started."""
+    began = await take(rate_limiter, poll=poll)
+    try:
+        await asyncio.sleep(seconds)
+        return began - START
+    finally:
+        rate_limiter.finish()
+
+
+async def nothing_left(rate_limiter: RateLimiter, connections: int) -> None:
+    await asyncio.sleep(0)
+    nothing_armed()
+    assert rate_limiter._free_slots == connections
+
+
+def test_a_paused_poll_leaves_the_only_place_to_calls() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(connections=1)
+        rate_limiter.pause_polls(START + 60)
+        poll = asyncio.ensure_future(sent(rate_limiter, poll=True))
+        await asyncio.sleep(1)
+        assert await sent(rate_limiter, poll=False) == 1
+        assert await poll == 60
+        await nothing_left(rate_limiter, 1)
+
+    run(main())
+
+
+def test_a_poll_that_is_paused_while_it_waits_for_its_turn_leaves_its_place() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1, 2)
+        assert await sent(rate_limiter, poll=True) == 0
+        polls = [asyncio.ensure_future(sent(rate_limiter, poll=True)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        rate_limiter.pause_polls(START + 60)
+        calls = [asyncio.ensure_future(sent(rate_limiter, poll=False)) for _ in range(3)]
+        assert [await call for call in calls] == [pytest.approx(1 + turn) for turn in range(3)]
+        assert [await poll for poll in polls] == [60, pytest.approx(61)]
+        await nothing_left(rate_limiter, 2)
+
+    run(main())
+
+
+def test_a_poll_that_is_paused_while_it_waits_for_a_place_leaves_that_too() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(connections=1)
+        first = asyncio.ensure_future(sent(rate_limiter, poll=False, seconds=2))
+        await asyncio.sleep(0)
+        poll = asyncio.ensure_future(sent(rate_limiter, poll=True))
+        call = asyncio.ensure_future(sent(rate_limiter, poll=False))
+        await asyncio.sleep(1)
+        rate_limiter.pause_polls(START + 60)
+        assert [await first, await call, await poll] == [0, 2, 60]
+        await nothing_left(rate_limiter, 1)
+
+    run(main())
+
+
+def test_a_pause_that_is_made_longer_is_waited_out() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(connections=1)
+        rate_limiter.pause_polls(START + 3)
+        poll = asyncio.ensure_future(sent(rate_limiter, poll=True))
+        await asyncio.sleep(1)
+        rate_limiter.pause_polls(START + 9)
+        assert await poll == 9
+        await nothing_left(rate_limiter, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("rate", [10, None])
+@pytest.mark.parametrize("connections", [1, 2, 100])
+def test_a_crowd_of_calls_and_polls_take_turns(connections: int, rate: float | None) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(rate, connections)
+        calls = [
+            asyncio.ensure_future(sent(rate_limiter, poll=False, seconds=0.1)) for _ in range(1000)
+        ]
+        polls = 0
+
+        async def poll_on() -> None:
+            nonlocal polls
+            while True:
+                await sent(rate_limiter, poll=True, seconds=0.1)
+                polls += 1
+
+        # As many at once as a transport with so many connections allows.
+        polling = [asyncio.ensure_future(poll_on()) for _ in range(max(1, connections // 2))]
+        await asyncio.sleep(10)
+        assert polls > 30
+        assert sum(call.done() for call in calls) > 30
+        for task in (*calls, *polling):
+            task.cancel()
+        await asyncio.wait([*calls, *polling])
+        await nothing_left(rate_limiter, connections)
+
+    run(main())
+
+
+@pytest.mark.parametrize("after", [0.1, 0.5, 1.2, 59, 60])
+def test_one_that_is_cancelled_keeps_neither_place_nor_turn(after: float) -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(1, 1)
+        await sent(rate_limiter, poll=True)
+        polls = [asyncio.ensure_future(sent(rate_limiter, poll=True, seconds=5)) for _ in range(3)]
+        loop = asyncio.get_running_loop()
+        pause = loop.call_at(START + 0.5, rate_limiter.pause_polls, START + 60)
+        await asyncio.sleep(after)
+        pause.cancel()
+        for poll in polls:
+            poll.cancel()
+        await asyncio.wait(polls)
+        await nothing_left(rate_limiter, 1)
+
+    run(main())
+
+
+def test_requests_that_wait_for_a_slot_are_started_in_turn() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter(connections=1)
+        assert rate_limiter.start_now(now(), poll=False)
+        started: list[int] = []
+
+        async def start(number: int) -> None:
+            await rate_limiter.start(poll=number % 2 == 1)
+            started.append(number)
+
+        tasks = [asyncio.ensure_future(start(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        for _ in tasks:
+            assert not rate_limiter.start_now(now(), poll=False)  # none overtakes
+            rate_limiter.finish()
+            await asyncio.sleep(0)
+        assert started == [1, 0, 3, 2, 4]
+        rate_limiter.finish()
+        await nothing_left(rate_limiter, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+@pytest.mark.parametrize("poll", [True, False])
+def test_a_request_that_is_cancelled_keeps_no_slot(poll: bool, handed_over: bool) -> None:  # noqa: FBT001 - cases
+    async def main() -> None:
+        rate_limiter = RateLimiter(connections=1)
+        assert rate_limiter.start_now(now(), poll=False)
+        first, second = (
+            asyncio.ensure_future(rate_limiter.start(poll=one)) for one in (poll, False)
+        )
+        await asyncio.sleep(0)
+        if handed_over:
+            rate_limiter.finish()
+            first.cancel()
+        else:
+            first.cancel()
+            rate_limiter.finish()
+        await asyncio.wait([first, second])
+        assert first.cancelled()
+        assert not second.cancelled()
+        assert not rate_limiter.start_now(now(), poll=False)
+        rate_limiter.finish()
+        await nothing_left(rate_limiter, 1)
 
     run(main())
 
@@ -313,10 +484,11 @@ def test_who_waits_as_a_rate_limiter_is_closed_has_its_turn(poll: bool) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         await take(rate_limiter)
-        waiting = asyncio.ensure_future(rate_limiter.wait(poll=poll))
+        waiting = asyncio.ensure_future(rate_limiter.start(poll=poll))
         await asyncio.sleep(0.01)
+        assert not waiting.done()
         rate_limiter.close()
-        assert await waiting
+        await waiting
 
     run(main())
 
@@ -736,8 +908,8 @@ def test_who_is_ready_goes_at_the_rate_and_all_go_when_it_is_closed(limit: float
         gone: list[float] = []
 
         async def go() -> None:
-            if not rate_limiter.may_go(now()):
-                await rate_limiter.wait_to_go()
+            if not rate_limiter.may_depart(now()):
+                await rate_limiter.wait_to_depart()
             gone.append(now())
 
         tasks = [asyncio.ensure_future(go()) for _ in range(100)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prolific_async._http.time_limit import TimeLimit
+from prolific_async._http.time_limit import Timed, TimeLimit
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def limit(seconds: float) -> TimeLimit:
 
 async def attempt(within: TimeLimit, seconds: float) -> float:
     began = asyncio.get_running_loop().time()
-    with within.attempt():
+    with Timed(within):
         await asyncio.sleep(seconds)
     return asyncio.get_running_loop().time() - began
 
@@ -106,12 +106,12 @@ def test_an_attempt_needs_a_task() -> None:
 
         def outside() -> None:
             try:
-                with limit(1).attempt():
+                with Timed(limit(1)):
                     pass
             except RuntimeError as error:
                 failed.set_result(str(error))
 
         loop.call_soon(outside)
-        assert await failed == "an attempt needs a task"
+        assert await failed == "a time limit needs a task"
 
     run(main())

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
 from prolific_async._json.converter import load
-from prolific_async._json.decoding import MAX_DEPTH
 from tests.costs import cost_of
 from tests.fuzz.strategies import batches, counts, json_values, texts, unknown_keys
 
@@ -592,12 +591,16 @@ def test_deep_news_comes_back_whole() -> None:
         assert pickle.loads(pickle.dumps(batch)) == batch
 
 
-def test_what_is_nested_too_deep_is_one_fault() -> None:
-    for deep in nested(MAX_DEPTH):
-        assert faults_of({**FULL, "news": deep}) == {"$": "nested deeper than 128 levels"}
-    endless: list[Any] = []
-    endless += [endless, endless]
-    assert set(faults_of({**FULL, "news": endless})) == {"$"}
+def test_what_is_nested_too_deep_to_be_copied_is_one_fault() -> None:
+    for deep in nested(900):
+        wire = {**FULL, "news": deep}
+        assert faults_of(wire) == {"$": "nested too deep"}
+        batch = load(Batch, wire)
+        assert batch == load(Batch, wire)
+        copies: tuple[Callable[[], object], ...] = (batch.to_dict, lambda: pickle.dumps(batch))  # noqa: B023
+        for copied in copies:
+            with pytest.raises(DecodeError, match="nested too deep"):
+                copied()
 
 
 @pytest.mark.parametrize("bad", [5, {}, {"id": 5, "total_datapoint_count": None}], ids=str)

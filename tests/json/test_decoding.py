@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prolific_async._json.decoding import MAX_DEPTH, decode, is_deep
+from prolific_async._json.decoding import decode, decode_at
 from tests.fuzz.strategies import json_values
 
 SHAPES = {"arrays": ("[", "1", "]"), "objects": ('{"a":', "1", "}"), "both": ('[{"a":', "1", "}]")}
@@ -45,42 +43,12 @@ def test_what_the_json_module_refuses_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_depth_is_bounded(shape: str) -> None:
-    deepest = MAX_DEPTH // 2 if shape == "both" else MAX_DEPTH
-    assert json.dumps(decode(nested(shape, deepest)), separators=(",", ":")) == nested(
-        shape, deepest
-    )
-    for depth in (deepest + 1, 500, 5_000, 100_000):
-        assert refused(nested(shape, depth)) == "nested deeper than 128 levels"
-    # The deepest place is not where the text begins.
-    assert refused(f'[{{"b": []}}, {nested(shape, deepest)}]') == "nested deeper than 128 levels"
-
-
-@pytest.mark.parametrize("limit", [400, 1_000_000])
-def test_the_depth_is_bounded_whatever_the_interpreter_allows(limit: int) -> None:
-    # Each version of Python, and each caller's stack, lets another depth through.
-    told: list[str] = []
-    before = sys.getrecursionlimit()
-    threading.stack_size(256 * 2**20)
-    thread = threading.Thread(target=lambda: told.append(refused(nested("arrays", 100_000))))
-    sys.setrecursionlimit(limit)
-    try:
-        thread.start()
-        thread.join()
-    finally:
-        sys.setrecursionlimit(before)
-        threading.stack_size(0)
-    assert told == ["nested deeper than 128 levels"]
-
-
-def test_what_holds_itself_many_times_is_deep_and_soon_known_to_be() -> None:
-    endless: list[Any] = []
-    endless += [endless] * 1000
-    shared: list[Any] = []
-    for _ in range(100):
-        shared = [shared, shared]
-    assert is_deep(endless)
-    assert not is_deep(shared)
+def test_what_is_nested_too_deep_is_refused(shape: str) -> None:
+    assert json.dumps(decode(nested(shape, 100)), separators=(",", ":")) == nested(shape, 100)
+    text = nested(shape, 100_000)
+    assert refused(text) == "nested too deep"
+    with pytest.raises(ValueError, match="nested too deep"):
+        decode_at(text, 0)
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from prolific_async._json import slices as turning
-from prolific_async._json.slices import TimeSlices, hashes, holds, text_of
+from prolific_async._json.slices import TimeSlices, hashes, text_of
 
 
 async def test_others_get_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,13 +53,3 @@ async def test_hashes_tell_bodies_apart() -> None:
         body[at] = 0
     assert await hashes(bytes(body), TimeSlices()) == same
     assert await hashes(bytes(body) + b" ", TimeSlices()) != same
-
-
-async def test_what_a_body_holds_is_found_wherever_it_is() -> None:
-    what = b"a-token-of-24-characters"
-    assert not await holds(b"", what, TimeSlices())
-    for border in (0, 1 << 20, 2 << 20):
-        for start in {max(border - 24, 0), max(border - 23, 0), max(border - 1, 0), border}:
-            body = b"." * start + what + b"." * 10
-            assert await holds(body, what, TimeSlices())
-            assert not await holds(body.replace(b"24", b"25"), what, TimeSlices())

@@ -902,14 +902,14 @@ async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
     await until(lambda: any(one.status == 503 for one in sim.requests))
     more = asyncio.create_task(client.batches.wait_until_ready(sim.add_batch(status="READY")))
     await asyncio.sleep(0.02)
-    connected = client._transport._connected
+    connected = client._transport._session
     assert connected is not None
-    assert connected.admission.rate_limiter._timer is not None
+    assert connected.rate_limiter._timer is not None
     for task in (waits, more):
         task.cancel()
     await asyncio.wait([waits, more])
     await asyncio.sleep(0)
-    assert connected.admission.rate_limiter._timer is None
+    assert connected.rate_limiter._timer is None
 
 
 async def test_a_poll_that_is_paused_until_the_deadline_is_none(

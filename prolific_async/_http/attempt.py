@@ -1,4 +1,8 @@
-"""When a request goes out, and whether anything of it did; what did not may be sent again."""
+"""One attempt of a request, as an aiohttp middleware.
+
+It sends the request over a live connection when the rate limiter allows it, and records whether
+anything was sent: a request of which nothing was sent may be sent again.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,19 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from prolific_async._http.rate_limiter import RateLimiter
-    from prolific_async._http.time_limit import Attempt
+    from prolific_async._http.time_limit import Timed
 
-# Turns of the loop in which it takes in what has come: TLS takes a few to end a connection.
-_TURNS = 10
+# Rounds of the loop in which it takes in what has come: TLS takes a few to end a connection.
+_ROUNDS = 10
 # After the last two aiohttp sends a GET again by itself; it makes one of them of the first.
 _LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class Body(aiohttp.BytesPayload):
-    """A request's body, which aiohttp asks to write itself, and its headers in the same breath.
+    """The JSON of a request, which checks the connection before aiohttp writes headers and body.
 
     Attributes:
-        begun: Whether a byte of the request may have gone out.
+        begun: Whether a byte of the request may have been sent.
 
     """
 
@@ -38,7 +42,9 @@ class Body(aiohttp.BytesPayload):
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         """Write headers and body, unless the other side has closed the connection meanwhile."""
-        await _check_alive(writer.protocol)  # type: ignore[attr-defined]  # of each writer there is
+        protocol = writer.protocol  # type: ignore[attr-defined]  # of each writer there is
+        if not _is_quiet(protocol):
+            await _check_alive(protocol)
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -47,20 +53,20 @@ class Lost(aiohttp.ClientConnectionError):
     """A lost connection, of a kind after which aiohttp does not send a GET again by itself."""
 
 
-class Sending:
-    """One attempt as an aiohttp middleware, the one next to the connection.
+class Attempt:
+    """One attempt of a request: the innermost middleware, next to the connection.
 
-    aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it had
-    gone out. That would pass by the rate limit and the retry policy, so it is kept from it.
+    aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it was
+    sent. That would bypass the rate limit and the retry policy, so it is prevented.
 
     Args:
-        rate_limiter: Tells when a request that has its connection may go.
-        body: Bytes of JSON, None for none.
+        rate_limiter: Decides when a request that has its connection may be sent.
+        body: JSON, None for no body.
 
     Attributes:
-        attempt: The time that it has; stands still while it waits for the rate limit.
-        body: As aiohttp takes it.
-        is_answered: Whether the session has handed the answer over, after its callbacks.
+        body: The body as aiohttp takes it.
+        timed: Its time, which stands still while the rate limiter holds it back.
+        is_answered: Whether aiohttp has returned the response, after all callbacks.
 
     """
 
@@ -69,12 +75,12 @@ class Sending:
         "_found_dead",
         "_is_connected",
         "_rate_limiter",
-        "attempt",
         "body",
         "is_answered",
+        "timed",
     )
 
-    attempt: Attempt
+    timed: Timed
 
     def __init__(self, rate_limiter: RateLimiter, body: bytes | None) -> None:
         self._rate_limiter = rate_limiter
@@ -86,36 +92,40 @@ class Sending:
 
     @property
     def begun(self) -> bool:
-        """Whether a byte of the request may have gone out to the service."""
+        """Whether a byte of the request may have been sent to the service."""
         return self._begun if self.body is None else self.body.begun
 
     async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send over a connection of the session's, in this turn.
+        """Send the request, over a second connection if the first ended before anything was sent.
 
-        And once more over another one if the first had ended before anything went out.
+        Raises:
+            Lost: The connection ended, and aiohttp must not send the request again.
+
         """
-        sends = request.send
+        send_over = request.send
         self._is_connected = False
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
             rate_limiter = self._rate_limiter
-            if rate_limiter.slows and not rate_limiter.may_go(asyncio.get_running_loop().time()):
-                await self._wait_to_go()
-            if self.body is None:  # else that polls itself, in a later turn of the loop
+            if rate_limiter.slows and not rate_limiter.may_depart(
+                asyncio.get_running_loop().time()
+            ):
+                await self._wait_to_depart()
+            if self.body is None:  # a body checks by itself, in a later round of the loop
                 if not _is_quiet(connection.protocol):
                     await _check_alive(connection.protocol)
                 self._begun = True
-            return await sends(connection)
+            return await send_over(connection)
 
-        # Nothing else that aiohttp offers lies between having a connection and writing to it.
+        # aiohttp offers nothing else between having a connection and writing to it.
         own = vars(request)
         own["send"] = send
         try:
             response = await handler(request)
-            if self.begun:
+            if self._begun or self.begun:
                 return response
             response.close()  # said on an idle connection, such as a 408 before it is closed
             raise aiohttp.ServerDisconnectedError
@@ -126,13 +136,13 @@ class Sending:
             self._found_dead = True
         finally:
             del own["send"]  # else they are in a cycle
-        await _others_to_end()
+        await _read_ends()
         return await self.send(request, handler)
 
-    async def _wait_to_go(self) -> None:
-        self.attempt.pause()
-        await self._rate_limiter.wait_to_go()
-        self.attempt.resume()
+    async def _wait_to_depart(self) -> None:
+        self.timed.pause()
+        await self._rate_limiter.wait_to_depart()
+        self.timed.resume()
         if self._rate_limiter.is_closed:
             raise ConnectionError("closed")
 
@@ -141,17 +151,17 @@ async def _check_alive(protocol: Any) -> None:
     """Raise ConnectionError if a connection has ended, or was answered on before it was used.
 
     A loop that was blocked or did not run may not know, so the socket is asked. It may also hold
-    records of TLS's own, which the loop reads in a few turns.
+    records of TLS's own, which the loop reads in a few rounds.
     """
-    for _ in range(_TURNS):
+    for _ in range(_ROUNDS):
+        await asyncio.sleep(0)
         if _is_quiet(protocol):
             return
-        await asyncio.sleep(0)
     raise ConnectionError("the connection was closed before anything was sent")
 
 
 def _is_quiet(protocol: Any) -> bool:
-    """Tell whether a connection is open, and nothing has come over it."""
+    """Return whether a connection is open, and nothing has come over it."""
     transport = protocol.transport
     if transport is None or transport.is_closing() or protocol.should_close:
         return False
@@ -166,7 +176,7 @@ def _is_quiet(protocol: Any) -> bool:
     return not poll.poll(0)
 
 
-async def _others_to_end() -> None:
+async def _read_ends() -> None:
     """Let the loop notice which other idle connections have ended, before one of them is used."""
-    for _ in range(_TURNS):
+    for _ in range(_ROUNDS):
         await asyncio.sleep(0)

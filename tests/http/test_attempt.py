@@ -25,8 +25,8 @@ from prolific_async import (
     RetryPolicy,
 )
 from prolific_async._api import requests
+from prolific_async._http.attempt import Body
 from prolific_async._http.request import Request
-from prolific_async._http.sending import Body
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 from tests.virtual_time import LoopbackLoop, run
