@@ -98,8 +98,11 @@ class RateLimiter:
     def finish(self) -> None:
         """Give the connection slot of a request back."""
         self._free_slots += 1
-        if self._calls or self._polls:
-            self._serve(asyncio.get_running_loop())
+        if waiting := self._calls or self._polls:
+            # The garbage collector may finish a request of a loop that has ended, in any other one.
+            loop = next(iter(waiting)).get_loop()
+            if not loop.is_closed():
+                self._serve(loop)
 
     def may_depart(self, now: float) -> bool:
         """Return whether a request that was started may be sent, now that it has a connection.

@@ -7,6 +7,7 @@ import random
 import time
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Coroutine
 from itertools import pairwise
 from typing import Any
 
@@ -944,3 +945,26 @@ def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
         assert await cost(60_000) < 6 * few
 
     run(main())
+
+
+def test_a_request_that_is_freed_after_its_loop_has_ended_starts_no_other() -> None:
+    rate_limiter = RateLimiter(connections=1)
+
+    async def request() -> None:
+        await rate_limiter.start(poll=False)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            rate_limiter.finish()
+
+    first, second = request(), request()
+    loop = asyncio.new_event_loop()
+    for one in (first, second):
+        loop.run_until_complete(_begin(one))
+    loop.close()
+    first.close()  # as the garbage collector does
+    second.close()
+
+
+async def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
+    coroutine.send(None)
