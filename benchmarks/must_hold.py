@@ -181,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{name}: {shlex.join(program)} ...", file=sys.stderr)
                 reports[name][program].append(run(program, checkout, *quick))
     print(one_line(machine("aiohttp")))
+    if options.quick:
+        print("Quick: a few calls and 50 waits, so the figures say nothing about the targets.")
     print(f"\n{table(reports)}")
 
 

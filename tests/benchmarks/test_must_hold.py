@@ -83,4 +83,5 @@ def test_every_figure_is_found_in_what_the_programs_print(
     pytest.importorskip("azure.core", reason="belongs to the extra bench")
     must_hold.main([str(must_hold.ROOT), "--quick"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 2 + len(must_hold.FIGURES)
+    assert lines[1].startswith("Quick: ")
+    assert len(lines) == 3 + 2 + len(must_hold.FIGURES)
