@@ -10,8 +10,8 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,7 +22,7 @@ from benchmarks.generated_client import generating
 from benchmarks.static_server import serving
 from benchmarks.tables import machine
 
-Subjects = Mapping[str, Callable[[str], AbstractAsyncContextManager[call_clients.Calls]]]
+Subjects = dict[str, Callable[[str], AbstractAsyncContextManager[call_clients.Calls]]]
 
 OURS = "prolific_async"
 RAW = "raw aiohttp"
@@ -107,19 +107,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.calls", description=__doc__)
     parser.add_argument("--rounds", type=int, default=150)
     parser.add_argument("--calls", type=int, default=100, help="of a subject in a round")
+    parser.add_argument("--without-httpx", action="store_true", help="leave out what uses httpx")
     parser.add_argument("--quick", action="store_true", help="only see that everything runs")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     sizes = (2, 50) if options.quick else (options.rounds, options.calls)
 
-    with generating() as generated, serving(ROUTES) as url:
+    with ExitStack() as stack:
+        url = stack.enter_context(serving(ROUTES))
         subjects: Subjects = {
             OURS: call_clients.prolific,
             RAW: call_clients.raw_aiohttp,
             f"{RAW}, again": call_clients.raw_aiohttp,
-            "httpx, pydantic": call_clients.httpx_pydantic,
-            "httpx, generated": partial(call_clients.generated_httpx, generated=generated),
         }
+        if not options.without_httpx:
+            generated = stack.enter_context(generating())
+            subjects["httpx, pydantic"] = call_clients.httpx_pydantic
+            subjects["httpx, generated"] = partial(
+                call_clients.generated_httpx, generated=generated
+            )
         comparisons = [
             asyncio.run(compare(subjects, url, call, in_flight, sizes))
             for call in CALLS

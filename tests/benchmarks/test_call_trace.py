@@ -1,4 +1,5 @@
 import asyncio
+import json
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 
 from benchmarks import call_trace
 from benchmarks.call_trace import Step, Trace
-from prolific_async.simulator import AfterPolls, Simulator
+from prolific_async.simulator import AfterPolls
 
 
 def frame(module: str) -> Any:
@@ -45,8 +46,7 @@ def test_a_resumed_coroutine_is_a_step() -> None:
 
 
 def test_a_wait_and_a_duplicate_are_traced_down_to_the_transport() -> None:
-    with Simulator(setup=AfterPolls(1)) as sim:
-        wait, duplicate = asyncio.run(call_trace.trace_calls(sim))
+    wait, duplicate = asyncio.run(call_trace.trace_calls(AfterPolls(1)))
     for trace, verb in ((wait, "wait_until_ready"), (duplicate, "duplicate")):
         assert trace.steps[0] == Step("prolific_async.models", f"Batch.{verb}")
         assert Step("prolific_async.batches", f"Batches.{verb}") in trace.steps
@@ -55,8 +55,8 @@ def test_a_wait_and_a_duplicate_are_traced_down_to_the_transport() -> None:
 
 
 def test_other_requests_than_expected_are_an_error() -> None:
-    with Simulator(setup=AfterPolls(2)) as sim, pytest.raises(RuntimeError, match="the call sent"):
-        asyncio.run(call_trace.trace_calls(sim))
+    with pytest.raises(RuntimeError, match="the call sent"):
+        asyncio.run(call_trace.trace_calls(AfterPolls(2)))
 
 
 def test_the_report_compares_with_the_targets(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,3 +70,9 @@ def test_the_report_compares_with_the_targets(capsys: pytest.CaptureFixture[str]
         "call: 1 moves between 2 modules, within the target of 1"
     )
     assert "above the target of 0" in call_trace.report("call", trace, 0)
+
+
+def test_json_holds_the_numbers_of_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    call_trace.main(["--json"])
+    moves = json.loads(capsys.readouterr().out)
+    assert moves["wait_until_ready"] > moves["duplicate"] > 0
