@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Poller:
-    """Polls batches for waits, in one event loop."""
+    """Polls batches for waits, in the event loop that runs when it is made."""
 
     def __init__(
         self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
@@ -49,6 +49,7 @@ class Poller:
             at_once: Polls that may be under way at a time.
 
         """
+        self._loop = asyncio.get_running_loop()
         self._source = source
         self._workspaces = workspaces
         self._scheduler = Scheduler(workspaces, few)
@@ -64,9 +65,8 @@ class Poller:
 
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Serve a wait; the future is done when the wait is over. It may leave before."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        done = loop.create_future()
+        now = self._loop.time()
+        done = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
         if target is not None and target.stands_for_first_poll(wait, now):
             try:
@@ -75,19 +75,21 @@ class Poller:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
             self._scheduler.add(wait, done, now)
-            self._set_timer(loop)
+            self._set_timer()
         else:
             done.set_result(None)
         return done
 
     def leave(self, wait: Wait) -> None:
         """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
-        target = self._scheduler.remove(wait, asyncio.get_running_loop().time())
+        target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
             self._end(target)
 
     async def leave_all(self, waits: Iterable[Wait]) -> None:
         """Forget waits, and return when the polls that end with them have ended."""
+        if self._loop.is_closed():  # the garbage collector ends what waited in it
+            return
         self._work.each(list(waits), self.leave)
         await self.settled()
 
@@ -98,13 +100,12 @@ class Poller:
 
     def poll_now(self, key: str) -> None:
         """Make the next poll of a batch due now; many calls before it make one poll."""
-        loop = asyncio.get_running_loop()
-        self._scheduler.poll_now(key, loop.time())
-        self._set_timer(loop)
+        self._scheduler.poll_now(key, self._loop.time())
+        self._set_timer()
 
     def close(self, error: Exception) -> None:
         """End every wait with an error, and every poll; in slices where they are many."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         fail = methodcaller("fail", error, now)
         targets = list(self._scheduler.targets.values())
         self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
@@ -162,16 +163,15 @@ class Poller:
 
     def _go_on(self) -> None:
         """Start queued polls and set the timer; called after whatever may have changed these."""
-        loop = asyncio.get_running_loop()
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
                 self._tasks.cancel(group)
                 self._source.forget(group.name)
-        self._set_timer(loop)
+        self._set_timer()
         if self._tasks.queue:
-            self._tasks.start_queued(loop)
+            self._tasks.start_queued(self._loop)
 
-    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _set_timer(self) -> None:
         when = self._scheduler.next_time
         if when == self._timer_for or self._is_waking:
             return
@@ -179,12 +179,12 @@ class Poller:
             self._timer.cancel()
             self._timer = None
         if when != math.inf:
-            self._timer = loop.call_at(when, self._ring, loop, when, context=self._context)
+            self._timer = self._loop.call_at(when, self._ring, when, context=self._context)
         self._timer_for = when
 
-    def _ring(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+    def _ring(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
-        now = max(loop.time(), when)  # the loop may call a little early
+        now = max(self._loop.time(), when)  # the loop may call a little early
         targets: list[PollTarget] = []
         groups: list[WorkspaceGroup] = []
         due: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)

@@ -49,6 +49,7 @@ class SharedRequests(Generic[K, W, T]):
     def __init__(self, make: Callable[[K, Collection[W]], Awaitable[T]]) -> None:
         self._make = make
         self._shared: dict[K, _Shared[W, T]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, key: K, wanted: W) -> T:
         """Return the outcome of a request that began after this call.
@@ -57,6 +58,9 @@ class SharedRequests(Generic[K, W, T]):
             Exception: The request's, for all callers that share it.
 
         """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a request of a loop that has closed never ends
+            self._loop, self._shared = loop, {}
         shared = self._shared.setdefault(key, _Shared())
         begun_before = shared.begun
         caller = object()
@@ -71,7 +75,7 @@ class SharedRequests(Generic[K, W, T]):
             outcome = shared.outcome
         finally:
             del shared.wanted[caller]
-            if not shared.wanted:
+            if not shared.wanted and self._shared.get(key) is shared:
                 del self._shared[key]
         if isinstance(outcome, Exception):
             # Without the frames of the callers to whom it was raised before.

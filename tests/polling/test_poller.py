@@ -528,7 +528,10 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
 
 
 def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
-    polls: Any = Service()
+    async def service() -> Any:
+        return Service()
+
+    polls = run(service())
     waits = Waits(polls, Workspaces(), few=8, at_once=5)
 
     async def leave_behind() -> asyncio.Future[None]:
