@@ -412,7 +412,9 @@ class Batches:
         context: Context | None = None,
     ) -> builtins.list[Wait]:
         """Make the waits of a crowd, in slices, as if at a time and in a context."""
-        make = self._wait if context is None else partial(context.run, self._wait)
+        make: Callable[..., Wait] = self._wait
+        if context is not None:
+            make = partial(context.run, self._wait)
         waits: builtins.list[Wait] = []
         turns = Turns()
         for batch in batches:
