@@ -413,12 +413,11 @@ class Batches:
     ) -> builtins.list[Wait]:
         """Make the waits of a crowd, in slices, as if at a time and in a context."""
         make: Callable[..., Wait] = self._wait
-        if context is not None:
-            make = partial(context.run, self._wait)
+        run = make if context is None else partial(context.run, make)
         waits: builtins.list[Wait] = []
         turns = Turns()
         for batch in batches:
-            waits.append(make(batch, rules, on_event, now))
+            waits.append(run(batch, rules, on_event, now))
             await turns.give()
         return waits
 
