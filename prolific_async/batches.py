@@ -281,7 +281,9 @@ class Batches:
         """
         tell = _checked_on_event(on_event)
         rules = self._rules(timeout, poll)
-        waits = await self._waits_of(builtins.list(_iterable(batches)), rules, tell)
+        given = builtins.list(_iterable(batches))
+        now = asyncio.get_running_loop().time()
+        waits = await self._waits_of(given, rules, tell, now, copy_context())
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if not return_exceptions:
@@ -325,7 +327,7 @@ class Batches:
             self._check_usable()
         now = asyncio.get_running_loop().time()
         # The rest is sliced, as to make 30,000 waits would hold the loop for long.
-        build = partial(self._waits_of, given, rules, tell, now=now, context=copy_context())
+        build = partial(self._waits_of, given, rules, tell, now, copy_context())
         return self._outcomes_of(build)
 
     def watch(
@@ -407,17 +409,14 @@ class Batches:
         batches: builtins.list[BatchOrId],
         rules: _Rules,
         on_event: Callable[[StatusEvent], object] | None,
-        *,
-        now: float | None = None,
-        context: Context | None = None,
+        now: float,
+        context: Context,
     ) -> builtins.list[Wait]:
         """Make the waits of a crowd, in slices, as if at a time and in a context."""
-        make: Callable[..., Wait] = self._wait
-        run = make if context is None else partial(context.run, make)
         waits: builtins.list[Wait] = []
         turns = Turns()
         for batch in batches:
-            waits.append(run(batch, rules, on_event, now))
+            waits.append(context.run(self._wait, batch, rules, on_event, now))
             await turns.give()
         return waits
 

@@ -61,7 +61,7 @@ def end(
     waiter: Waiter, done: asyncio.Future[None] | None, failure: ProlificError, now: float
 ) -> None:
     """End a waiter that a bug concerns."""
-    with suppress(Exception):  # the waiter may be what is broken
+    with suppress(*BUGS):  # the waiter may be what is broken
         if not waiter.is_over:
             waiter.fail(failure, now)
     settle(done)

@@ -152,7 +152,7 @@ class Engine:
 
     # --- who waits ---------------------------------------------------------------------------
 
-    def _break_off(self, entry: Entry, error: Exception) -> None:
+    def _break_off(self, entry: Entry, error: BaseException) -> None:
         """End all that has to do with an entry with which something is wrong."""
         waiters, entry.waiters = entry.waiters, {}
         self._end(entry)  # first, as one that fails may start another

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._logs import log as _log
+from prolific_async._waiting import bugs
 from prolific_async._waiting.entries import APART, QUEUED, SHOWN, Entry, Group, GroupLook
 from prolific_async._waiting.work import chunks
 from prolific_async._wire.turns import Turns
@@ -115,7 +116,7 @@ class GroupPolls:
     def _show_or_take_apart(self, group: Group, look: GroupLook, now: float) -> Iterator[None]:
         try:
             yield from self._show_group(group, look, now)
-        except Exception as error:  # noqa: BLE001 - as in poll
+        except bugs.BUGS as error:  # in no task, which nobody cancels
             self._schedule.take_apart(group, error, now)
 
     def _show_group(  # noqa: C901, PLR0912 - one loop over all, which is hot

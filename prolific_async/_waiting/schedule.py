@@ -37,7 +37,7 @@ class Schedule:
         few: float,
         expire: Callable[[Entry, float], Iterator[None] | None],
         look: Callable[[list[Entry | Group]], None],
-        give_up: Callable[[Entry, Exception], None],
+        give_up: Callable[[Entry, BaseException], None],
         forget: Callable[[str | None], object] = lambda _: None,
         is_older: Callable[[Any, Any], bool] | None = None,
     ) -> None:
@@ -87,10 +87,10 @@ class Schedule:
             due, deadline, entry.whole = entry.wants()
             due = self._due_alone(entry, due, now)
             self._timetable.place(entry, min(due, deadline))
-        except Exception as error:  # noqa: BLE001 - a bug, which must not stop the others
+        except bugs.BUGS as error:  # must not stop the others
             self._give_up(entry, error)
 
-    def take_apart(self, group: Group, error: Exception, now: float) -> None:
+    def take_apart(self, group: Group, error: BaseException, now: float) -> None:
         """Go on with single looks at a group's entries after a bug in looking at them as one."""
         bugs.log("looking as one at", group.name, error)
         group.come_back()
@@ -178,7 +178,7 @@ class Schedule:
                 try:
                     if (steps := self._expire(entry, now)) is not None:
                         yield from steps
-                except Exception as error:  # noqa: BLE001 - as in plan, and likewise below
+                except bugs.BUGS as error:  # as in plan, and likewise below
                     self._give_up(entry, error)
             yield
         looks: list[Entry | Group] = []
@@ -186,7 +186,7 @@ class Schedule:
         for group in [thing for thing in things if isinstance(thing, Group)]:
             try:
                 looks += yield from self._of_group(group, now)
-            except Exception as error:  # noqa: BLE001
+            except bugs.BUGS as error:
                 self.take_apart(group, error, now)
         due_by_group = yield from self._due_by_group(entries, now)
         for group, due in due_by_group.items():
@@ -207,7 +207,7 @@ class Schedule:
                         due.setdefault(self.grouped(entry), []).append(entry)
                     else:
                         self.plan(entry, now)
-                except Exception as error:  # noqa: BLE001
+                except bugs.BUGS as error:
                     self._give_up(entry, error)
             yield
         return due

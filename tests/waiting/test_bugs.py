@@ -38,25 +38,28 @@ class Broken(Waiter):
     """A waiter one of whose parts raises from some time on."""
 
     part = ""
+    raised: type[BaseException] = ZeroDivisionError
 
     def __getattribute__(self, name: str) -> Any:
-        if name != "part" and name == self.part:
-            raise ZeroDivisionError(name)
+        if name not in ("part", "raised") and name == self.part:
+            raise self.raised(name)
         return super().__getattribute__(name)
 
 
 PARTS = ["observe", "expire", "due", "deadline", "wants_whole", "is_over"]
 
 
-@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize("raised", [ZeroDivisionError, asyncio.CancelledError])
+@pytest.mark.parametrize("count", [1, 5, 20, 50])
 @pytest.mark.parametrize("part", PARTS)
 def test_a_broken_waiter_ends_alone(
-    part: str, count: int, caplog: pytest.LogCaptureFixture
+    part: str, count: int, raised: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
         service = Service()
         others = service.start(count)
         broken = Broken("broken", timeout=5)
+        broken.raised = raised
         done = service.engine.start(broken)
         others += service.start(count, first=count)
         await asyncio.sleep(1)
@@ -66,7 +69,7 @@ def test_a_broken_waiter_ends_alone(
         assert done.done()
         if part != "is_over":
             assert isinstance(broken.ended, ProlificError)
-            assert isinstance(broken.ended.__cause__, ZeroDivisionError)
+            assert isinstance(broken.ended.__cause__, raised)
             assert repr(part) in str(broken.ended)
         assert {len(waiter.seen) for waiter in others} == {3}
         service.shown = {waiter.key: READY for waiter in others}
@@ -79,7 +82,7 @@ def test_a_broken_waiter_ends_alone(
     told = "waiting for broken is broken"
     (record,) = [one for one in caplog.records if one.getMessage() == told]
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], ZeroDivisionError)
+    assert isinstance(record.exc_info[1], raised)
     assert record.exc_text is not None
     assert "Traceback" in record.exc_text
     assert part in record.exc_text

@@ -14,7 +14,7 @@ from prolific_async._waiting.entries import GroupLook
 from prolific_async._waiting.look import Look, is_older
 from prolific_async.simulator import Fault, Simulator
 from tests.virtual_time import LoopbackLoop, run
-from tests.waiting.scene import BROKEN, PENDING, READY, Seen, Service, engine_test
+from tests.waiting.scene import BROKEN, PENDING, READY, Seen, Service, engine_test, nothing_left
 
 OLD = Seen("old")
 
@@ -134,6 +134,80 @@ async def test_who_joins_while_a_check_is_made_sees_it() -> None:
     await asyncio.sleep(2.1)
     assert [when for when, _ in late.seen] == [there.singles[0][0] + 2]
     there.leave([*waiters, late])
+
+
+async def break_off(there: Service) -> None:
+    """Cancel the next check while it is made, as somebody may who cancels every task."""
+    already = len(there.singles)
+    while len(there.singles) == already:
+        await asyncio.sleep(0.05)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    (check,) = [task for task in tasks if "_look_at" in repr(task.get_coro())]
+    check.cancel()
+
+
+@engine_test
+async def test_a_check_that_is_broken_off_harms_nobody() -> None:
+    there = service()
+    waiters = there.start(12, gap=3.0)
+    await break_off(there)
+    await asyncio.sleep(100)
+    assert {seen for one in waiters for _, seen in one.seen} == {PENDING}
+    assert {len(one.seen) for one in waiters} == {len(there.as_ones)}
+    assert len(there.as_ones) > 40
+    assert len({key for _, key in there.singles}) == len(there.singles) == 2
+    there.leave(waiters)
+    await nothing_left(there.engine)
+
+
+@engine_test
+async def test_a_check_that_is_broken_off_while_its_entry_is_due_is_a_failed_poll() -> None:
+    there = service(seconds=5.0)
+    waiters = there.start(12, gap=3.0)
+    while not there.singles:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(4)
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    (check,) = [task for task in tasks if "_look_at" in repr(task.get_coro())]
+    check.cancel()
+    await asyncio.sleep(20)
+    (checked,) = [one for one in waiters if one.key == there.singles[0][1]]
+    assert [seen.error for _, seen in checked.seen].count("lost") == 1
+    assert checked.seen[-1][1] == PENDING
+    assert len(there.singles) == 1
+    there.leave(waiters)
+    await nothing_left(there.engine)
+
+
+@engine_test
+async def test_a_list_that_lags_is_given_up_though_a_check_was_broken_off() -> None:
+    there = service()
+    list_shows(there)
+    waiters = there.start(12, gap=3.0)
+    await asyncio.sleep(20)
+    there.shown = {f"k{n}": READY for n in range(12)}
+    await break_off(there)
+    await asyncio.sleep(80)
+    assert {one.ended for one in waiters} == {"ready"}
+    found = there.singles[1][0]
+    assert 60 <= found - there.singles[0][0] < 64
+    assert len([when for when in there.as_one_at if when > found]) == 2
+    await nothing_left(there.engine)
+
+
+@engine_test
+async def test_who_leaves_during_its_check_leaves_the_others_theirs() -> None:
+    there = service()
+    list_shows(there)
+    waiters = there.start(12, gap=3.0)
+    while not there.singles:
+        await asyncio.sleep(0.05)
+    (checked,) = [one for one in waiters if one.key == there.singles[0][1]]
+    there.leave([checked])
+    there.shown = {f"k{n}": READY for n in range(12)}
+    await asyncio.sleep(80)
+    assert {one.ended for one in waiters if one is not checked} == {"ready"}
+    await nothing_left(there.engine)
 
 
 @engine_test

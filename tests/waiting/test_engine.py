@@ -10,7 +10,7 @@ import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._waiting.engine import Engine
-from prolific_async._waiting.entries import APART
+from prolific_async._waiting.entries import APART, GroupLook
 from prolific_async._waiting.look import Look
 from prolific_async._waiting.wait import Wait
 from prolific_async._waiting.waits import Waits
@@ -28,6 +28,7 @@ from tests.waiting.scene import (
     clock,
     engine_test,
     nothing_left,
+    refused,
 )
 
 if TYPE_CHECKING:
@@ -490,6 +491,66 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
             assert service.at(waiter.key) == [0, 3, 6]
             assert [seen.error for _, seen in waiter.seen] == ["lost"] * 3
         service.leave(waiters)
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@pytest.mark.parametrize("gap", [1.0, 3.0])
+def test_who_comes_between_two_slices_of_a_failed_poll_sees_it(
+    gap: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.work._SLICE", -1.0)  # each chunk is one
+
+    async def main() -> None:
+        service = Service()
+        service.shown["k0"] = BROKEN
+        waiters = [Waiter("k0") for _ in range(100)]
+        for waiter in waiters:
+            service.engine.start(waiter)
+        await asyncio.sleep(0.1)
+        for _ in range(5):  # a few turns, in which the clock stands
+            if not waiters[0].seen:
+                await asyncio.sleep(0)
+        assert waiters[0].seen
+        late = Waiter("k0", gap=gap, fresh=0.0)
+        service.engine.start(late)
+        assert not waiters[-1].seen
+        await asyncio.sleep(0.8)
+        assert {tuple(one.seen) for one in [*waiters, late]} == {((0.1, BROKEN),)}
+        service.shown["k0"] = READY
+        await asyncio.sleep(5)
+        assert service.at("k0") == [0, 0.1 + gap]  # the pause is the shortest one, of all
+        assert {one.ended for one in [*waiters, late]} == {"ready"}
+        await nothing_left(service.engine)
+
+    run(main())
+
+
+@pytest.mark.parametrize("why", ["failed", "refused"])
+def test_who_comes_between_two_slices_of_a_failed_group_poll_is_polled_once(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._waiting.work._SLICE", -1.0)
+
+    async def main() -> None:
+        service = Service(at_once=200)
+        service.groups = [GroupLook(failure="broken") if why == "failed" else refused(5)]
+        waiters = service.start(100)
+        work = service.engine._schedule.work
+        await asyncio.sleep(0.1)
+        for _ in range(5):
+            if not work._queue:
+                await asyncio.sleep(0)
+        late = service.start(1, first=100)
+        assert work._queue
+        await asyncio.sleep(9)
+        then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
+        assert all([when for when, _ in one.seen] == then for one in waiters)
+        # The first poll of one that comes is immediate, as at any time.
+        assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
+        service.engine.close("closed")
+        await service.engine.drained()
         await nothing_left(service.engine)
 
     run(main())

@@ -274,7 +274,7 @@ async def test_what_is_long_is_done_in_turns_and_in_order() -> None:
     assert len(after) >= 2
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError, KeyboardInterrupt])
 def test_what_raises_stops_no_other(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
