@@ -120,10 +120,10 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
         crowd = Crowd(names)
         kept.append(crowd)
         await crowd.start(timeout=number / 20_000)
-        await crowd.futures[0]
-        await asyncio.gather(*crowd.futures[-1:])
-        await crowd.engine.drained()
-        assert all(future.done() for future in crowd.futures)
+        # On a busy machine some may end a second later, as after a loop that was blocked.
+        async with asyncio.timeout(10):
+            while not all(future.done() for future in crowd.futures):
+                await asyncio.sleep(0.01)
 
     assert await held_by(call) < LIMIT
 
