@@ -146,20 +146,14 @@ def _is_quiet(protocol: Any) -> bool:
     if transport is None or transport.is_closing() or protocol.should_close:
         return False
     socket = transport.get_extra_info("socket")
-    return socket is None or not _is_readable(socket)
-
-
-def _is_readable(socket: Any) -> bool:
+    if socket is None:
+        return True
     # Windows has no `poll`; elsewhere `select` takes no number above 1023.
-    return bool(
-        select.select([socket], (), (), 0)[0] if sys.platform == "win32" else _polled(socket)
-    )
-
-
-def _polled(socket: Any) -> list[tuple[int, int]]:
+    if sys.platform == "win32":
+        return not select.select([socket], (), (), 0)[0]
     poll = select.poll()  # a tenth of what a selector costs
     poll.register(socket, select.POLLIN)
-    return poll.poll(0)
+    return not poll.poll(0)
 
 
 async def _others_to_end() -> None:
