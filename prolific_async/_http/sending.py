@@ -108,7 +108,7 @@ class Sending:
             if self.begun:
                 return response
             response.close()  # said on an idle connection, such as a 408 before it is closed
-            raise aiohttp.ServerDisconnectedError  # noqa: TRY301 - as if it had said nothing
+            raise aiohttp.ServerDisconnectedError
         except _LOST as error:
             is_dead = self._is_connected and not self.begun
             if self._found_dead or not is_dead or self._budget.is_closed:

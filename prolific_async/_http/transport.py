@@ -96,7 +96,8 @@ class Transport(Sessions):
         """
         connected = await self._here()
         # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
-        await connected.admission.enter(look=look)
+        if not connected.admission.take_free(connected.loop.time(), look=look):
+            await connected.admission.enter(look=look)
         failure: BaseException
         try:
             return await self._attempt(
@@ -156,7 +157,7 @@ class Transport(Sessions):
         sending = Sending(connected.admission.budget, None)
         sent_at = connected.loop.time()
         try:
-            if self._closed or connected.session.closed:
+            if self._closed or self._borrowed is not None:
                 self.check_usable()
             with connected.limit.attempt() as sending.attempt:
                 response = await self._request(connected, request, sending)
@@ -190,7 +191,7 @@ class Transport(Sessions):
         sending = Sending(connected.admission.budget, request.body)
         sent_at = connected.loop.time()
         try:
-            if self._closed or connected.session.closed:
+            if self._closed or self._borrowed is not None:
                 self.check_usable()
             sent()
             with connected.limit.attempt() as sending.attempt:
