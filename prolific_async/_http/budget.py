@@ -9,7 +9,10 @@ from collections import OrderedDict
 
 from prolific_async._logs import log as _log
 
-_LEAST = 5.0  # requests a second that a slow-down never goes below, unless the limit is that low
+# Requests a second that a 429 does not go below, unless the limit is that low. A service that
+# refuses these, too, is asked less often.
+_LEAST = 5.0
+_LEAST_OF_ALL = 0.5  # so that no turn is more than two seconds away, and growth is soon felt
 _DECREASE = 0.5  # of the rate it had, at each 429
 _PROBING = 15.0  # seconds from the last 429 until the rate that was refused is tried again
 _RECOVERY = 30.0  # seconds from the last 429 until the rate from before the first one is back
@@ -106,8 +109,11 @@ class Budget:
         slowed_at = self._slowed_at
         if slowed_at is not None and sent_at <= slowed_at:
             return
-        rate = min(self._rate(now), max(self._last_count, self._count))
+        allowed = self._rate(now)
+        rate = min(allowed, max(self._last_count, self._count))
         least = min(_LEAST, self._limit * _DECREASE)
+        if slowed_at is not None:
+            least = min(least, max(allowed * _DECREASE, _LEAST_OF_ALL))
         self._slowed_to = max(rate * _DECREASE, least)
         _log.log(
             logging.INFO if slowed_at is not None else logging.WARNING,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
 
+
 class Transport(Sessions):
     """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
 
