@@ -219,7 +219,8 @@ def test_many_browsers_at_once_cost_what_readme_says() -> None:
         assert isinstance(loop, LoopbackLoop)
         async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:
             loop.may_jump = lambda: not sim.in_flight
-            app, watching, requests = create_app(), [], []
+            app, watching = create_app(), []
+            requests: list[int] = []
             began = loop.time()
             for n in range(MANY):
                 connection = Connection()
