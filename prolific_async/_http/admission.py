@@ -16,6 +16,15 @@ class Admission:
         self.budget = Budget(max_requests_per_second)
         self._places = Places(connections)
 
+    def take_free(self, now: float, *, look: bool) -> bool:
+        """Enter if nothing is to be waited for, and tell whether it was so."""
+        if not self._places.take_free():
+            return False
+        if self.budget.take_free(now, look=look):
+            return True
+        self._places.give_back()
+        return False
+
     async def enter(self, *, look: bool) -> None:
         """Wait for a place and then for a turn, so that whoever has that goes at once.
 

@@ -72,7 +72,8 @@ def decode(
         DecodeError: A 2xx whose body is not JSON, or holds the secret.
 
     """
-    _check(request, status, headers, body, secret)
+    if not is_success(status):
+        raise _refused(request, status, headers, body, secret)
     if len(secret) >= _SECRET_FROM and secret.encode() in body:
         raise _echo(request, body, secret)
     if raw:
@@ -100,7 +101,8 @@ async def decode_long(
 ) -> Answer:
     """Do what ``decode`` does with a body that is long, and let the loop have its turns."""
     await asyncio.sleep(0)  # to have put a body together takes its time, too
-    _check(request, status, headers, body, secret)
+    if not is_success(status):
+        raise _refused(request, status, headers, body, secret)
     if len(secret) >= _SECRET_FROM and await holds(body, secret.encode(), Turns()):
         raise _echo(request, body, secret)
     await asyncio.sleep(0)
@@ -113,13 +115,12 @@ async def decode_long(
     raise _no_json(request, headers, body, reason, secret)
 
 
-def _check(
+def _refused(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: str
-) -> None:
-    """Raise the error of an answer that is not 2xx; the secret is taken out of what it shows."""
-    if not is_success(status):
-        hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
-        raise _status_error(request, status, hidden, _shown(body, secret))
+) -> errors.APIStatusError:
+    """Return the error of an answer that is not 2xx; the secret is taken out of what it shows."""
+    hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
+    return _status_error(request, status, hidden, _shown(body, secret))
 
 
 def _echo(request: Request, body: bytes, secret: str) -> errors.DecodeError:

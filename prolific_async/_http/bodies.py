@@ -20,31 +20,37 @@ if TYPE_CHECKING:
 
 
 async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
-    """Return the whole body of an answer; of one that is no success, no more than is shown.
+    """Return the whole body of an answer and release it.
+
+    Of one that is no success, no more is read than is shown.
 
     Raises:
         DecodeError: It is larger than 64 MiB, decompressed.
 
     """
-    if response.content.is_eof():  # the usual case: all of a small body came with the headers
-        body = response.content.read_nowait()
-        if len(body) > answers.MAX_BODY:
+    content = response.content
+    try:
+        if content.is_eof():  # the usual case: all of a small body came with the headers
+            body = content.read_nowait()
+            if len(body) > answers.MAX_BODY:
+                raise _too_large(request, response)
+            return body
+        succeeded = answers.is_success(response.status)
+        if succeeded and (response.content_length or 0) > answers.MAX_BODY:
             raise _too_large(request, response)
-        return body
-    succeeded = answers.is_success(response.status)
-    if succeeded and (response.content_length or 0) > answers.MAX_BODY:
-        raise _too_large(request, response)
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > answers.MAX_BODY:
-            raise _too_large(request, response)
-        chunks.append(chunk)
-        if size > answers.MAX_SHOWN and not succeeded:
-            response.close()  # its error shows no more
-            break
-    return b"".join(chunks)
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := await content.readany():
+            size += len(chunk)
+            if size > answers.MAX_BODY:
+                raise _too_large(request, response)
+            chunks.append(chunk)
+            if size > answers.MAX_SHOWN and not succeeded:
+                response.close()  # its error shows no more
+                break
+        return b"".join(chunks)
+    finally:
+        response.release()
 
 
 def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.DecodeError:

@@ -9,7 +9,10 @@ from collections import OrderedDict
 
 from prolific_async._logs import log as _log
 
-_LEAST = 5.0  # requests a second that a slow-down never goes below, unless the limit is that low
+# Requests a second that a 429 does not go below, unless the limit is that low. A service that
+# refuses these, too, is asked less often.
+_LEAST = 5.0
+_LEAST_OF_ALL = 0.5  # so that no turn is more than two seconds away, and growth is soon felt
 _DECREASE = 0.5  # of the rate it had, at each 429
 _PROBING = 15.0  # seconds from the last 429 until the rate that was refused is tried again
 _RECOVERY = 30.0  # seconds from the last 429 until the rate from before the first one is back
@@ -26,11 +29,16 @@ class Budget:
     It grows back as in TCP's CUBIC (RFC 9438): fast to just below the rate that was refused, slowly
     past it, and fast again when that is not refused, until it no longer holds anything up. However
     many 429s there were, the rate from before the first is back 30 s after the last.
+
+    Attributes:
+        slows: Whether there is a rate now.
+
     """
 
     def __init__(self, limit: float | None = None) -> None:
         """Take the requests a second that are allowed, None for no limit."""
         self._limit = math.inf if limit is None else limit
+        self.slows = limit is not None
         self._slowed_at: float | None = None
         self._slowed_to = math.inf
         self._refused = math.inf  # the rate at the newest 429
@@ -56,13 +64,13 @@ class Budget:
         """Take a turn if one is free, and tell whether it was."""
         if self._calls or self._looks or (look and now < self._looks_from):
             return False
-        if self._slowed_at is None and self._limit == math.inf:
-            if now - self._second < 1:
-                self._count += 1
-            else:
-                self._note(now)
-            return True
-        return self._take(now)
+        if self.slows:
+            return self._take(now)
+        if now - self._second < 1:
+            self._count += 1
+        else:
+            self._note(now)
+        return True
 
     async def wait(self, *, look: bool) -> bool:
         """Wait for a turn, take it, and tell whether it was: a look that is paused gets none."""
@@ -75,9 +83,7 @@ class Budget:
 
         Mostly it may. But many that had to wait for their connections could get them at once.
         """
-        if self._slowed_at is None and self._limit == math.inf:
-            return True
-        return not self._ready and self._departures.take(now, self._rate(now))
+        return not self.slows or (not self._ready and self._departures.take(now, self._rate(now)))
 
     async def wait_to_go(self) -> None:
         """Wait until it may."""
@@ -103,8 +109,11 @@ class Budget:
         slowed_at = self._slowed_at
         if slowed_at is not None and sent_at <= slowed_at:
             return
-        rate = min(self._rate(now), max(self._last_count, self._count))
+        allowed = self._rate(now)
+        rate = min(allowed, max(self._last_count, self._count))
         least = min(_LEAST, self._limit * _DECREASE)
+        if slowed_at is not None:
+            least = min(least, max(allowed * _DECREASE, _LEAST_OF_ALL))
         self._slowed_to = max(rate * _DECREASE, least)
         _log.log(
             logging.INFO if slowed_at is not None else logging.WARNING,
@@ -116,6 +125,7 @@ class Budget:
             self._former = 0.0
         self._former = max(self._former, self._refused)
         self._slowed_at = now
+        self.slows = True
         self._turns.hold_until(now + 1 / self._slowed_to)
 
     def pause_looks(self, until: float) -> None:
@@ -129,6 +139,7 @@ class Budget:
         """Hold nobody up any more: who waits is to find out that all is over."""
         self._limit = math.inf
         self._slowed_at = None
+        self.slows = False
         self._looks_from = -math.inf
         self.is_closed = True
         for queue in (self._ready, self._calls, self._looks, self._paused):
@@ -154,6 +165,7 @@ class Budget:
         rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None
+            self.slows = self._limit != math.inf
             return self._limit
         return rate
 

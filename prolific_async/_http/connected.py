@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -15,6 +16,8 @@ from prolific_async._http.time_limit import TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from prolific_async._http.credentials import Token
 
 
@@ -37,6 +40,18 @@ def headers_with(token: Token) -> CIMultiDict[str]:
     )
 
 
+class _NoCookies(aiohttp.DummyCookieJar):
+    """A jar that is always empty, and does not make an empty one for each request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._none: SimpleCookie = SimpleCookie()
+
+    def filter_cookies(self, request_url: URL) -> SimpleCookie:  # noqa: ARG002 - aiohttp's
+        """Return no cookies."""
+        return self._none
+
+
 def own_session(
     token: Token, base_url: str, limit: int, trace_configs: list[aiohttp.TraceConfig]
 ) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
@@ -48,7 +63,7 @@ def own_session(
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limit),
         # A load balancer's cookie must not tie a thousand waits to one machine.
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=_NoCookies(),
         headers=headers if by_session else None,
         proxy=proxy,
         trace_configs=trace_configs,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Turns of the loop in which it takes in what has come: TLS takes a few to end a connection.
 _TURNS = 10
+# After the last two aiohttp sends a GET again by itself; it makes one of them of the first.
+_LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class Body(aiohttp.BytesPayload):
@@ -62,7 +64,15 @@ class Sending:
 
     """
 
-    __slots__ = ("_begun", "_budget", "_is_connected", "attempt", "body", "is_answered")
+    __slots__ = (
+        "_begun",
+        "_budget",
+        "_found_dead",
+        "_is_connected",
+        "attempt",
+        "body",
+        "is_answered",
+    )
 
     attempt: Attempt
 
@@ -70,6 +80,7 @@ class Sending:
         self._budget = budget
         self.body = None if body is None else Body(body)
         self._is_connected = False
+        self._found_dead = False
         self._begun = False
         self.is_answered = False
 
@@ -78,21 +89,20 @@ class Sending:
         """Whether a byte of the request may have gone out to the service."""
         return self._begun if self.body is None else self.body.begun
 
-    @property
-    def found_dead(self) -> bool:
-        """Whether there was a connection, but nothing went out, since it had ended meanwhile."""
-        return self._is_connected and not self.begun
-
-    async def __call__(
+    async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Send over a connection of the session's, in this turn."""
-        self._is_connected = False
+        """Send over a connection of the session's, in this turn.
+
+        And once more over another one if the first had ended before anything went out.
+        """
         sends = request.send
+        self._is_connected = False
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
-            if not self._budget.may_go(asyncio.get_running_loop().time()):
+            budget = self._budget
+            if budget.slows and not budget.may_go(asyncio.get_running_loop().time()):
                 await self._wait_to_go()
             if self.body is None:  # else that looks itself, in a later turn of the loop
                 if not _is_quiet(connection.protocol):
@@ -101,13 +111,23 @@ class Sending:
             return await sends(connection)
 
         # Nothing else that aiohttp offers lies between having a connection and writing to it.
-        vars(request)["send"] = send
+        own = vars(request)
+        own["send"] = send
         try:
-            return await handler(request)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            raise Lost(*error.args) from error
+            response = await handler(request)
+            if self.begun:
+                return response
+            response.close()  # said on an idle connection, such as a 408 before it is closed
+            raise aiohttp.ServerDisconnectedError
+        except _LOST as error:
+            is_dead = self._is_connected and not self.begun
+            if self._found_dead or not is_dead or self._budget.is_closed:
+                raise Lost(*error.args) from error
+            self._found_dead = True
         finally:
-            del vars(request)["send"]  # else they are in a cycle
+            del own["send"]  # else they are in a cycle
+        await _others_to_end()
+        return await self.send(request, handler)
 
     async def _wait_to_go(self) -> None:
         self.attempt.pause()
@@ -136,23 +156,17 @@ def _is_quiet(protocol: Any) -> bool:
     if transport is None or transport.is_closing() or protocol.should_close:
         return False
     socket = transport.get_extra_info("socket")
-    return socket is None or not _is_readable(socket)
-
-
-def _is_readable(socket: Any) -> bool:
+    if socket is None:
+        return True
     # Windows has no `poll`; elsewhere `select` takes no number above 1023.
-    return bool(
-        select.select([socket], (), (), 0)[0] if sys.platform == "win32" else _polled(socket)
-    )
-
-
-def _polled(socket: Any) -> list[tuple[int, int]]:
+    if sys.platform == "win32":
+        return not select.select([socket], (), (), 0)[0]
     poll = select.poll()  # a tenth of what a selector costs
     poll.register(socket, select.POLLIN)
-    return poll.poll(0)
+    return not poll.poll(0)
 
 
-async def others_to_end() -> None:
+async def _others_to_end() -> None:
     """Let the loop notice which other idle connections have ended, before one of them is used."""
     for _ in range(_TURNS):
         await asyncio.sleep(0)

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import math
 import sys
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -18,22 +18,19 @@ from prolific_async._frames import clear_locals
 from prolific_async._http import answers, borrowed
 from prolific_async._http.bodies import Chunks, read
 from prolific_async._http.failures import passes, translated
-from prolific_async._http.sending import Lost, Sending, others_to_end
+from prolific_async._http.sending import Lost, Sending
 from prolific_async._http.sessions import Sessions
 from prolific_async._logs import log as _log
 from prolific_async._wire.turns import LONG
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from prolific_async import errors
     from prolific_async._http.answers import Answer
     from prolific_async._http.connected import Connected
     from prolific_async._http.credentials import Token
     from prolific_async._http.endpoints import Request
-
-T = TypeVar("T")
 
 
 class Transport(Sessions):
@@ -100,7 +97,8 @@ class Transport(Sessions):
         """
         connected = await self._here()
         # Before the clock of request_timeout starts: to wait is never mistaken for a slow service.
-        await connected.admission.enter(look=look)
+        if not connected.admission.take_free(connected.loop.time(), look=look):
+            await connected.admission.enter(look=look)
         failure: BaseException
         try:
             return await self._attempt(
@@ -130,12 +128,12 @@ class Transport(Sessions):
         await connected.admission.enter(look=False)
         failure: BaseException
         try:
-            async with AsyncExitStack() as stack:
+            try:
+                response = await self._open(connected, request)
+            except BaseException as error:  # noqa: BLE001 - it is raised again
+                failure = error
+            else:
                 try:
-                    response = await self._open(connected, request, stack)
-                except BaseException as error:  # noqa: BLE001 - it is raised again
-                    failure = error
-                else:
                     yield Chunks(
                         request,
                         response,
@@ -144,7 +142,9 @@ class Transport(Sessions):
                         failure=partial(self._failure, connected, request),
                         closed=lambda: self._closed,
                     )
-                    return
+                finally:
+                    response.release()
+                return
         finally:
             connected.admission.leave()
         clear_locals(failure, sys.exception())
@@ -153,22 +153,17 @@ class Transport(Sessions):
         finally:
             del failure
 
-    async def _open(
-        self, connected: Connected, request: Request, stack: AsyncExitStack
-    ) -> aiohttp.ClientResponse:
-        """Send a GET and return its success; the stack is to release it."""
+    async def _open(self, connected: Connected, request: Request) -> aiohttp.ClientResponse:
+        """Send a GET and return its success, which must be released."""
         sending = Sending(connected.admission.budget, None)
         sent_at = connected.loop.time()
         try:
-            if self._closed or connected.session.closed:
+            if self._closed or self._borrowed is not None:
                 self.check_usable()
             with connected.limit.attempt() as sending.attempt:
-                response = await self._sent(
-                    sending,
-                    lambda: stack.enter_async_context(self._request(connected, request, sending)),
-                )
-                if not (ok := answers.is_success(response.status)):
-                    content = await read(request, response)
+                response = await self._request(connected, request, sending)
+                ok = answers.is_success(response.status)
+                content = b"" if ok else await read(request, response)
             _log_end(connected, request, response.status, sent_at)
             if not ok:
                 self._heed(connected, response, sent_at, look=False)
@@ -197,13 +192,13 @@ class Transport(Sessions):
         sending = Sending(connected.admission.budget, request.body)
         sent_at = connected.loop.time()
         try:
-            if self._closed or connected.session.closed:
+            if self._closed or self._borrowed is not None:
                 self.check_usable()
             sent()
             with connected.limit.attempt() as sending.attempt:
-                response, content = await self._sent(
-                    sending, lambda: self._exchange(connected, request, sending, within)
-                )
+                response = await self._request(connected, request, sending, within)
+                sending.is_answered = True
+                content = await read(request, response)
             _log_end(connected, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(connected, response, sent_at, look=look)
@@ -222,40 +217,19 @@ class Transport(Sessions):
             _log_end(connected, request, type(failure).__name__, sent_at)
         raise failure
 
-    async def _sent(self, sending: Sending, work: Callable[[], Awaitable[T]]) -> T:
-        """Send, and again on another connection if the first had ended before anything went out."""
-        try:
-            return await work()
-        except aiohttp.ClientConnectionError:
-            if self._closed or not sending.found_dead:
-                raise
-        await others_to_end()
-        return await work()
-
-    async def _exchange(
-        self, connected: Connected, request: Request, sending: Sending, within: float
-    ) -> tuple[aiohttp.ClientResponse, bytes]:
-        """Send a request and read what is needed of its answer."""
-        async with self._request(connected, request, sending, within) as response:
-            if not sending.begun:
-                # Said on an idle connection, such as a 408 before it is closed.
-                raise aiohttp.ServerDisconnectedError
-            sending.is_answered = True
-            return response, await read(request, response)
-
     def _request(
         self,
         connected: Connected,
         request: Request,
         sending: Sending,
         within: float = math.inf,
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    ) -> Awaitable[aiohttp.ClientResponse]:
         return connected.session.request(
             request.method,
             URL(self._origin + request.target, encoded=True),
             data=sending.body,
             headers=connected.headers if sending.body is None else connected.headers_with_body,
-            middlewares=(*connected.middlewares, sending),
+            middlewares=(*connected.middlewares, sending.send),
             allow_redirects=False,
             raise_for_status=False,
             timeout=self._timeout

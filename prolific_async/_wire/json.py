@@ -27,8 +27,14 @@ def decode(text: str) -> Any:
     """
     if text.startswith(("{", "[")):
         # Most answers begin and end with their JSON, and need no look for space around it.
-        value, end = decode_at(text, 0)
+        try:
+            value, end = _DECODER.raw_decode(text)
+        except RecursionError:
+            raise ValueError(TOO_DEEP) from None
         if end == len(text):
+            # To count is a tenth of the walk, and most answers have fewer levels than that at all.
+            if text.count("{") + text.count("[") > MAX_DEPTH and is_deep(value):
+                raise ValueError(TOO_DEEP)
             return value
     try:
         value = _DECODER.decode(text)

@@ -213,6 +213,31 @@ def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> No
     run(main(), LoopbackLoop)
 
 
+def test_many_browsers_at_once_cost_what_readme_says() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LoopbackLoop)
+        async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:
+            loop.may_jump = lambda: not sim.in_flight
+            app, watching = create_app(), []
+            requests: list[int] = []
+            began = loop.time()
+            for n in range(MANY):
+                connection = Connection()
+                connection.reads.set()
+                path = f"/copies/{endless(sim, f'Round {n}')}/events"
+                watching.append(asyncio.create_task(connection.get(app, path, client)))
+            for minute in range(1, 6):
+                await asyncio.sleep(began + 60 * minute - loop.time())
+                requests.append(len(sim.requests) - sum(requests))
+            assert requests == [15, 7, 7, 7, 7]
+            for batch_id in sim.batches:
+                sim.set_status(batch_id, "READY")
+            await asyncio.gather(*watching)
+
+    run(main(), LoopbackLoop)
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.slow
 async def test_a_restart_under_many_browsers_loses_none(
