@@ -61,7 +61,8 @@ class ProlificClient:
                 request header ``Cache-Control: no-cache``, or waits would poll its cache. By
                 default one is made at the first request, with the proxy that the environment names
                 then; it verifies, and nothing here turns that off.
-            request_timeout: Seconds for one attempt, from when a connection is free.
+            request_timeout: Seconds for one attempt, from when a connection is free; for each
+                256 KiB of a list in which a lost copy is searched.
             retry: How single calls are tried again.
             poll: How waits look, unless one brings its own.
             strategy: How crowds of waits look. "auto": a workspace of which eight batches or more

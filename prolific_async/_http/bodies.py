@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from prolific_async._http.endpoints import Request
     from prolific_async._http.time_limit import TimeLimit
 
+_PIECE = 256 * 1024  # bytes of a long body that may take as long as a whole request
+
 
 async def read(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """Return the whole body of an answer and release it.
@@ -64,7 +66,7 @@ class Chunks:
     Args:
         request: What it answers.
         response: The answer.
-        limit: Bounds each wait for more of it.
+        limit: Bounds the time for each 256 KiB of it.
         token: Must not be in it.
         failure: Makes our own error of what reading raises.
         closed: Whether the client is.
@@ -88,6 +90,8 @@ class Chunks:
         self._failure = failure
         self._closed = closed
         self._end = b""  # of what came before, as the token may begin in it
+        self._waited = 0.0  # seconds for the piece that is being read
+        self._received = 0  # bytes of it
 
     def __aiter__(self) -> Self:
         return self
@@ -97,8 +101,7 @@ class Chunks:
         try:
             if self._closed():
                 raise ConnectionError("closed")  # noqa: TRY301 - as if it had been at work
-            with self._limit.attempt():
-                chunk = await self._response.content.readany()
+            chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
             if passes(error, may_be_foreign=False):
                 raise
@@ -109,3 +112,21 @@ class Chunks:
             self._end = answers.check_echo(self._request, self._end + chunk, self._token.reveal())
             return chunk
         raise failure
+
+    async def _read(self) -> bytes:
+        """Return what comes next; a body that drips is given up, as one that stalls is.
+
+        Raises:
+            TimeoutError: A piece took longer than a whole request may.
+
+        """
+        began = self._limit.now()
+        with self._limit.attempt():
+            chunk = await self._response.content.readany()
+        self._waited += self._limit.now() - began
+        self._received += len(chunk)
+        if self._received >= _PIECE:
+            self._waited, self._received = 0.0, 0
+        elif chunk and self._waited > self._limit.seconds:
+            raise TimeoutError
+        return chunk

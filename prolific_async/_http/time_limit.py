@@ -18,11 +18,15 @@ class TimeLimit:
     """So many seconds for each attempt, in one event loop."""
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._loop = loop
         self._deadlines: dict[Attempt, float] = {}
         # Stays armed when the last attempt has ended: mostly another one begins at once.
         self._timer: asyncio.TimerHandle | None = None
+
+    def now(self) -> float:
+        """Return the loop's time."""
+        return self._loop.time()
 
     def attempt(self) -> Attempt:
         """Return a context manager that raises TimeoutError in its task when time is over."""
@@ -39,7 +43,7 @@ class TimeLimit:
 
     def begin(self, attempt: Attempt) -> None:
         """Start an attempt's time."""
-        deadline = self._deadlines[attempt] = self._loop.time() + self._seconds
+        deadline = self._deadlines[attempt] = self._loop.time() + self.seconds
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._fire, deadline)
 

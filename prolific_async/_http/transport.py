@@ -118,7 +118,7 @@ class Transport(Sessions):
     async def stream(self, request: Request) -> AsyncGenerator[Chunks]:
         """Send a GET once, and give the body of its answer as it comes, however long it is.
 
-        ``request_timeout`` bounds each wait for the service, instead of the whole.
+        ``request_timeout`` bounds the time for each 256 KiB, instead of the whole.
 
         Raises:
             ProlificError: As ``send``; while the body is read, too.

@@ -82,14 +82,26 @@ async def test_a_packed_body_is_unpacked() -> None:
     assert await read_from(plain(packed, "Content-Encoding: gzip")) == b"text " * 1000
 
 
-async def test_request_timeout_is_for_each_wait() -> None:
-    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(plain(b"", length=10))
-        for _ in range(10):
-            await asyncio.sleep(0.03)
-            writer.write(b"x")
+def in_pieces(size: int, number: int) -> Any:
+    """A body of so many pieces of a size, one each 30 ms."""
 
-    assert await read_from(drip, request_timeout=0.1) == b"x" * 10
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(plain(b"", length=size * number))
+        for _ in range(number):
+            await asyncio.sleep(0.03)
+            writer.write(b"x" * size)
+
+    return answer
+
+
+async def test_request_timeout_is_for_a_piece_of_a_long_body() -> None:
+    size = 256 * 1024
+    assert len(await read_from(in_pieces(size, 8), request_timeout=0.12)) == 8 * size
+
+
+async def test_a_body_that_drips_is_given_up() -> None:
+    with pytest.raises(RequestTimeoutError):
+        await read_from(in_pieces(1, 50), request_timeout=0.12)
 
 
 async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
