@@ -13,6 +13,7 @@ import pytest
 
 from prolific_async import (
     AuthenticationError,
+    Batch,
     BatchStatus,
     ConfigurationError,
     OutcomeUnknownError,
@@ -24,11 +25,29 @@ from prolific_async import (
 )
 from prolific_async.simulator import AfterSeconds, Fault, Simulator
 from tests.conftest import QUICK_POLL
+from tests.uvloops import UVLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+
+    Loops = Callable[[], asyncio.AbstractEventLoop]
 
 HERE = "http://127.0.0.1:1"
+SOON = 5.0  # seconds; what takes that long hangs
+
+LOOPS = pytest.mark.parametrize(
+    "loops",
+    [
+        asyncio.SelectorEventLoop,
+        pytest.param(
+            UVLoop, marks=pytest.mark.skipif(UVLoop is None, reason="there is no uvloop here")
+        ),
+    ],
+    ids=["asyncio", "uvloop"],
+)
+# A loop that is closed before its connections leaves them to the garbage collector, which warns.
+# uvloop warns while it closes, and hangs for good where that warning is an error.
+LEAVES_CONNECTIONS = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 
 def test_constructing_needs_no_loop() -> None:
@@ -390,28 +409,116 @@ async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:
         await session.close()
 
 
+@LOOPS
+@LEAVES_CONNECTIONS
 @pytest.mark.parametrize("used", [False, True])
-def test_a_session_whose_loop_has_closed_is_told(used: bool) -> None:  # noqa: FBT001
-    async def make(sim: Simulator) -> tuple[ProlificClient, aiohttp.ClientSession]:
-        connector = aiohttp.TCPConnector(force_close=True)  # leaves no socket open
-        session = aiohttp.ClientSession(connector=connector)
-        client = ProlificClient(sim.token, base_url=sim.url, session=session)
+def test_a_session_whose_loop_has_closed_is_told(
+    far: Simulator,
+    used: bool,  # noqa: FBT001
+    loops: Loops,
+) -> None:
+    batch_id = far.add_batch(status="READY")
+
+    async def make() -> tuple[ProlificClient, aiohttp.ClientSession]:
+        session = aiohttp.ClientSession()
+        client = ProlificClient(far.token, base_url=far.url, session=session)
         if used:
-            await client.batches.list(sim.workspace_id)
+            await client.batches.list(far.workspace_id)
         return client, session
 
     async def use(client: ProlificClient, session: aiohttp.ClientSession) -> None:
-        for call in (client.batches.list("w1"), client.batches.wait_until_ready("b1")):
+        verbs = client.batches
+        for call in (
+            verbs.list(far.workspace_id),
+            verbs.duplicate(batch_id),
+            verbs.setup(batch_id),
+            verbs.wait_until_ready(batch_id),
+            verbs.wait_all([batch_id, batch_id]),
+        ):
             with pytest.raises((ConfigurationError, WaitFailedError)) as caught:
-                await call
-            error = caught.value
-            assert "another event loop" in str(error.failure or error)
+                async with asyncio.timeout(SOON):
+                    await call
+            failure = caught.value.failure or caught.value
+            assert type(failure) is ConfigurationError
+            assert "another event loop" in str(failure)
         await client.close()
         await session.close()
 
+    with asyncio.Runner(loop_factory=loops) as runner:
+        client, session = runner.run(make())
+    with asyncio.Runner(loop_factory=loops) as runner:
+        runner.run(use(client, session))
+    gc.collect()
+
+
+@LOOPS
+@LEAVES_CONNECTIONS
+@pytest.mark.parametrize("then", ["use", "close"])
+def test_an_own_session_outlives_its_loop(far: Simulator, then: str, loops: Loops) -> None:
+    batch_id = far.add_batch(status="READY")
+
+    async def use() -> None:
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(*(client.batches.list(far.workspace_id) for _ in range(3)))
+            assert (await client.batches.wait_until_ready(batch_id)).id == batch_id
+
+    async def close() -> None:
+        async with asyncio.timeout(SOON):
+            await client.close()
+
+    client = ProlificClient(far.token, base_url=far.url)
+    for _ in range(2):
+        with asyncio.Runner(loop_factory=loops) as runner:
+            runner.run(use())
+    with asyncio.Runner(loop_factory=loops) as runner:
+        if then == "use":
+            runner.run(use())
+        runner.run(close())
+    gc.collect()
+
+
+@LOOPS
+@LEAVES_CONNECTIONS
+@pytest.mark.parametrize("under_way", ["waits", "a search"])
+def test_what_a_closed_loop_left_undone_holds_nobody_up(under_way: str, loops: Loops) -> None:
+    def lost_duplicate(name: str) -> Coroutine[Any, Any, Batch]:
+        sim.inject("POST", "/duplicate", Fault(reset="after"))
+        return client.batches.duplicate(batch_id, name=name)
+
+    async def begin() -> None:
+        if under_way == "waits":
+            pending = [sim.add_batch(status="UNINITIALISED") for _ in range(3)]
+            calls.extend(loop.create_task(client.batches.wait_until_ready(one)) for one in pending)
+            while sum(one.path.endswith("/status") for one in sim.requests) < len(pending):
+                await asyncio.sleep(0.001)
+        else:
+            sim.inject("GET", "/batches", Fault(delay=30))
+            calls.append(loop.create_task(lost_duplicate("left undone")))
+            while not [one for one in sim.in_flight if one.path.endswith("/batches")]:
+                await asyncio.sleep(0.001)
+
+    async def go_on() -> None:
+        async with asyncio.timeout(SOON):
+            assert (await client.batches.wait_until_ready(batch_id)).id == batch_id
+            assert (await lost_duplicate("done")).name == "done"
+            await client.close()
+
+    calls: list[asyncio.Task[Any]] = []
     with Simulator() as sim:
-        client, session = asyncio.run(make(sim))
-        asyncio.run(use(client, session))
+        batch_id = sim.add_batch(status="READY")
+        slow = PollPolicy(initial=30, maximum=30)
+        client = ProlificClient(sim.token, base_url=sim.url, poll=slow)
+        loop = loops()
+        loop.run_until_complete(begin())
+        loop.close()
+        sim.clear_faults()
+        with asyncio.Runner(loop_factory=loops) as runner:
+            runner.run(go_on())
+    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+        assert not call.done()
+        call._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no other way
+    calls.clear()
+    gc.collect()
 
 
 def test_one_client_for_one_loop_after_the_other(port: int) -> None:

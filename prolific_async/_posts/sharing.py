@@ -27,6 +27,7 @@ class Shared(Generic[K, W, T]):
     def __init__(self, make: Callable[[K, Collection[W]], Awaitable[T]]) -> None:
         self._make = make
         self._asked: dict[K, _Asked[W, T]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def of(self, key: K, wanted: W) -> T:
         """Return the outcome of a request that began after this call.
@@ -35,6 +36,9 @@ class Shared(Generic[K, W, T]):
             Exception: What the request raised, for all who share it.
 
         """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a request of a loop that has closed never ends
+            self._loop, self._asked = loop, {}
         asked = self._asked.setdefault(key, _Asked())
         begun_before = asked.begun
         caller = object()
@@ -50,7 +54,7 @@ class Shared(Generic[K, W, T]):
                 outcome = asked.outcome
         finally:
             del asked.wanted[caller]
-            if not asked.wanted:
+            if not asked.wanted and self._asked.get(key) is asked:
                 del self._asked[key]
         if isinstance(outcome, Exception):
             # Not with the frames of those to whom it was raised before.
