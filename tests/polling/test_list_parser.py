@@ -241,7 +241,6 @@ async def test_one_without_a_status_is_not_shown_but_known() -> None:
         b'{"results": 5}',
         *(json.dumps(one).encode() for one in NO_LISTS),
     ],
-    ids=repr,
 )
 async def test_a_body_that_is_no_list_raises(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's

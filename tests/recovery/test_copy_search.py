@@ -148,7 +148,7 @@ NO_LISTS = [
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-@pytest.mark.parametrize("answer", NO_LISTS, ids=repr)
+@pytest.mark.parametrize("answer", NO_LISTS, ids=range(len(NO_LISTS)))
 async def test_an_answer_that_is_no_list_shows_nothing(answer: Any, size: int) -> None:
     with pytest.raises(DecodeError) as caught:
         await search_over(Canned(answer, size=size)).batches_of("w-1", "Round 1")
