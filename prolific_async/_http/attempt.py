@@ -1,25 +1,40 @@
-"""One attempt of a request, as an aiohttp middleware.
+"""One attempt of a request: it is sent over a live connection, and its response is read in time.
 
-It sends the request over a live connection when the rate limiter allows it, and records whether
-anything was sent: a request of which nothing was sent may be sent again.
+Whether anything was sent is recorded: a request of which nothing was sent may be sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import select
 import sys
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from yarl import URL
+
+from prolific_async._http import responses, session_checks
+from prolific_async._http.error_translation import passes, translated
+from prolific_async._http.response_body import read_body
+from prolific_async._http.time_limit import Timed
+from prolific_async._json.slices import LONG
+from prolific_async._logging import log as _log
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
-    from prolific_async._http.rate_limiter import RateLimiter
-    from prolific_async._http.time_limit import Timed
+    from prolific_async import errors
+    from prolific_async._http.request import Poll, Request
+    from prolific_async._http.responses import Response
+    from prolific_async._http.session import LoopSession
 
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 # Rounds of the loop in which it takes in what has come: TLS takes a few to end a connection.
 _ROUNDS = 10
 # After the last two aiohttp sends a GET again by itself; it makes one of them of the first.
@@ -54,46 +69,162 @@ class Lost(aiohttp.ClientConnectionError):
 
 
 class Attempt:
-    """One attempt of a request: the innermost middleware, next to the connection.
+    """One attempt of a request, which holds a slot of the rate limiter.
 
-    aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it was
-    sent. That would bypass the rate limit and the retry policy, so it is prevented.
+    As the innermost middleware it stands between aiohttp and the connection. aiohttp sends a GET
+    again by itself when a kept-alive connection breaks, however much of it was sent. That would
+    bypass the rate limit and the retry policy, so it is prevented.
 
     Args:
-        rate_limiter: Decides when a request that has its connection may be sent.
-        body: JSON, None for no body.
-
-    Attributes:
-        body: The body as aiohttp takes it.
-        timed: Its time, which stands still while the rate limiter holds it back.
-        is_answered: Whether aiohttp has returned the response, after all callbacks.
+        session: Sends the request.
+        request: The request.
+        poll: Given for a poll.
 
     """
 
     __slots__ = (
         "_begun",
+        "_body",
         "_found_dead",
+        "_is_answered",
         "_is_connected",
-        "_rate_limiter",
-        "body",
-        "is_answered",
-        "timed",
+        "_poll",
+        "_request",
+        "_sent_at",
+        "_session",
+        "_timed",
+        "_within",
     )
 
-    timed: Timed
-
-    def __init__(self, rate_limiter: RateLimiter, body: bytes | None) -> None:
-        self._rate_limiter = rate_limiter
-        self.body = None if body is None else Body(body)
+    def __init__(self, session: LoopSession, request: Request, poll: Poll | None = None) -> None:
+        self._session = session
+        self._request = request
+        self._poll = poll
+        self._within = math.inf if poll is None else poll.within
+        self._body = None if request.body is None else Body(request.body)
+        self._timed = Timed(session.time_limit)
+        self._sent_at = session.loop.time()
         self._is_connected = False
         self._found_dead = False
         self._begun = False
-        self.is_answered = False
+        self._is_answered = False  # whether aiohttp has returned the response, after all callbacks
 
     @property
     def begun(self) -> bool:
         """Whether a byte of the request may have been sent to the service."""
-        return self._begun if self.body is None else self.body.begun
+        return self._begun if self._body is None else self._body.begun
+
+    async def run(self, *, raw: bool = False) -> Response:
+        """Send the request and return its success; see ``Transport.send`` for the errors."""
+        try:
+            with self._timed:
+                response = await self._sent()
+                self._is_answered = True
+                content = response.content
+                # All of a small body mostly came with the headers.
+                body = (
+                    content.read_nowait()
+                    if content.is_eof()
+                    else await read_body(self._request, response)
+                )
+            self._note(response)
+            received = (self._request, response.status, response.headers, body)
+            secret = self._session.token
+            if len(body) > LONG:
+                return await responses.decode_long(*received, secret=secret, raw=raw)
+            return responses.decode(*received, secret=secret, raw=raw)
+        except (Exception, asyncio.CancelledError) as error:
+            if (failure := self._translated(error)) is None:
+                raise
+        raise failure
+
+    async def open(self) -> aiohttp.ClientResponse:
+        """Send a GET and return its success, which must be released, before its body is read."""
+        try:
+            with self._timed:
+                response = await self._sent()
+                self._is_answered = True
+                ok = responses.is_success(response.status)
+                body = b"" if ok else await read_body(self._request, response)
+            self._note(response)
+            if not ok:
+                received = (self._request, response.status, response.headers, body)
+                responses.decode(*received, secret=self._session.token)  # raises what it says
+        except (Exception, asyncio.CancelledError) as error:
+            if (failure := self._translated(error)) is None:
+                raise
+        else:
+            return response
+        raise failure
+
+    def failure(self, error: Exception | asyncio.CancelledError) -> errors.ProlificError:
+        """Return our own error for what the attempt, or reading its response, raised."""
+        if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        session = self._session
+        if session_checks.is_about_netrc(error, session.http):
+            return session_checks.netrc_error()
+        return translated(
+            self._request,
+            error,
+            seconds=min(self._within, session.time_limit.seconds),
+            secret=session.token,
+            closed=session.closing.is_set(),
+            unsent=not self.begun,
+        )
+
+    def _translated(self, error: Exception | asyncio.CancelledError) -> errors.ProlificError | None:
+        """Return our own error for what the attempt raised, None if that goes to the caller."""
+        session = self._session
+        # As far as this client knows, it may be a bug of the application, which loses nothing.
+        may_be_foreign = (
+            self._body is None
+            and self._poll is None
+            and not (session.closing.is_set() or session_checks.is_about_netrc(error, session.http))
+        )
+        is_own = self._is_answered or not self.begun
+        if passes(error, may_be_foreign=may_be_foreign, is_own=is_own):
+            return None
+        failure = self.failure(error)
+        self._log_end(type(failure).__name__)
+        return failure
+
+    def _sent(self) -> Awaitable[aiohttp.ClientResponse]:
+        request, session = self._request, self._session
+        url = session.origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
+        if request.query:
+            url = URL(f"{url}?{request.query}", encoded=True)
+        return session.http.request(
+            request.method,
+            url,
+            data=self._body,
+            headers=session.headers,
+            middlewares=(*session.middlewares, self.send),
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=_NO_TIMEOUT
+            if self._within >= session.time_limit.seconds
+            else aiohttp.ClientTimeout(total=self._within, ceil_threshold=math.inf),
+        )
+
+    def _note(self, response: aiohttp.ClientResponse) -> None:
+        """Log a response, and slow down or hold polls back as it asks for."""
+        self._log_end(response.status)
+        if response.status < 400:  # noqa: PLR2004 - HTTP's own classes
+            return
+        session = self._session
+        now = session.loop.time()
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            session.rate_limiter.slow_down(self._sent_at, now)
+        asked = None if self._poll is None else responses.retry_after(response.headers)
+        if asked:
+            session.rate_limiter.pause_polls(now + min(asked, session.retry_after_cap))
+
+    def _log_end(self, end: int | str) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            seconds = self._session.loop.time() - self._sent_at
+            request = self._request
+            _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
 
     async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -109,12 +240,12 @@ class Attempt:
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
-            rate_limiter = self._rate_limiter
+            rate_limiter = self._session.rate_limiter
             if rate_limiter.slows and not rate_limiter.may_depart(
                 asyncio.get_running_loop().time()
             ):
                 await self._wait_to_depart()
-            if self.body is None:  # a body checks by itself, in a later round of the loop
+            if self._body is None:  # a body checks by itself, in a later round of the loop
                 if not _is_quiet(connection.protocol):
                     await _check_alive(connection.protocol)
                 self._begun = True
@@ -131,7 +262,7 @@ class Attempt:
             raise aiohttp.ServerDisconnectedError
         except _LOST as error:
             is_dead = self._is_connected and not self.begun
-            if self._found_dead or not is_dead or self._rate_limiter.is_closed:
+            if self._found_dead or not is_dead or self._session.rate_limiter.is_closed:
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
@@ -140,10 +271,10 @@ class Attempt:
         return await self.send(request, handler)
 
     async def _wait_to_depart(self) -> None:
-        self.timed.pause()
-        await self._rate_limiter.wait_to_depart()
-        self.timed.resume()
-        if self._rate_limiter.is_closed:
+        self._timed.pause()
+        await self._session.rate_limiter.wait_to_depart()
+        self._timed.resume()
+        if self._session.rate_limiter.is_closed:
             raise ConnectionError("closed")
 
 

@@ -1,43 +1,49 @@
-"""Transport: sends a request once, and returns its response or raises one of our errors."""
+"""Transport: sends requests, each once, and returns responses or raises our own errors."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
 import sys
-from contextlib import asynccontextmanager
-from functools import partial
-from http import HTTPStatus
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from prolific_async._http import responses, session_checks
-from prolific_async._http.attempt import Attempt, Lost
-from prolific_async._http.error_translation import passes, translated
-from prolific_async._http.response_body import Chunks, read_body
-from prolific_async._http.session import SessionOwner
-from prolific_async._http.time_limit import Timed
-from prolific_async._json.slices import LONG
-from prolific_async._logging import log as _log
+from prolific_async import errors
+from prolific_async._http import session_checks
+from prolific_async._http.attempt import Attempt
+from prolific_async._http.base_url import proxy_for
+from prolific_async._http.credentials import headers_with
+from prolific_async._http.rate_limiter import RateLimiter
+from prolific_async._http.response_body import Chunks
+from prolific_async._http.session import LoopSession
+from prolific_async._http.time_limit import TimeLimit
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
-    from prolific_async import errors
     from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
     from prolific_async._http.responses import Response
-    from prolific_async._http.session import LoopSession
-
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 
 
-class Transport(SessionOwner):
-    """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
+class Transport:
+    """Sends requests from one event loop at a time, over a session that it makes or borrows.
+
+    Args:
+        token: Sent with each request.
+        base_url: Where requests are sent.
+        session: The session that is borrowed, None to make one.
+        request_timeout: Seconds for one attempt.
+        max_connections: Requests that may be under way at once.
+        max_requests_per_second: None for no limit.
+        retry_after_cap: The most seconds for which a Retry-After holds polls back.
+        trace_configs: Those of the session that is made.
+
+    """
 
     def __init__(
         self,
@@ -51,19 +57,34 @@ class Transport(SessionOwner):
         retry_after_cap: float,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        super().__init__(
-            token,
-            base_url,
-            session=session,
-            request_timeout=request_timeout,
-            max_connections=max_connections,
-            max_requests_per_second=max_requests_per_second,
-            trace_configs=trace_configs,
-        )
-        url = URL(base_url)
-        self._origin = url.origin()
-        self.prefix = url.raw_path.rstrip("/")
+        self._token = token
+        self._base_url = base_url
+        self._url = URL(base_url)
+        self._borrowed = session
+        self.request_timeout = request_timeout
+        self._max_connections = max_connections
+        self._max_requests_per_second = max_requests_per_second
         self._retry_after_cap = retry_after_cap
+        self._trace_configs = session_checks.checked_kinds(session, trace_configs)
+        self._session: LoopSession | None = None
+        self._closed = False
+
+    @property
+    def prefix(self) -> str:
+        """Path of a gateway before the service's own paths, "" for none."""
+        return self._url.raw_path.rstrip("/")
+
+    @property
+    def polls_at_once(self) -> int:
+        """Polls that may be under way: half of the connections, so that plain calls find one."""
+        return max(1, self._connection_limit() // 2)
+
+    def _connection_limit(self) -> int:
+        connector = self._borrowed.connector if self._borrowed is not None else None
+        limits = [self._max_connections]
+        if connector is not None:
+            limits += [connector.limit, connector.limit_per_host]
+        return min(limit for limit in limits if limit)  # 0 is for none
 
     async def send(
         self, request: Request, poll: Poll | None = None, *, raw: bool = False
@@ -94,7 +115,11 @@ class Transport(SessionOwner):
             await rate_limiter.start(poll=is_poll)
         outer = sys.exception()
         try:
-            return await self._attempt(session, request, poll, raw=raw)
+            if self._closed or self._borrowed is not None:
+                self.check_usable()
+            if poll is not None:
+                poll.on_sent()
+            return await Attempt(session, request, poll).run(raw=raw)
         except BaseException as error:
             clear_locals(error, outer)
             raise
@@ -118,145 +143,111 @@ class Transport(SessionOwner):
         outer = sys.exception()
         try:
             try:
-                response = await self._open_stream(session, request)
+                if self._closed or self._borrowed is not None:
+                    self.check_usable()
+                attempt = Attempt(session, request)
+                response = await attempt.open()
             except BaseException as error:
                 clear_locals(error, outer)
                 raise
             try:
-                failure = partial(self._failure, session, request)
-                yield Chunks(response, session, failure)
+                yield Chunks(response, session, attempt.failure)
             finally:
                 response.release()
         finally:
             session.rate_limiter.finish()
 
-    async def _attempt(
-        self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
-    ) -> Response:
-        failure: errors.ProlificError
-        attempt = Attempt(session.rate_limiter, request.body)
-        within = math.inf if poll is None else poll.within
-        sent_at = session.loop.time()
-        try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
-            if poll is not None:
-                poll.on_sent()
-            with Timed(session.time_limit) as attempt.timed:
-                response = await self._request(session, request, attempt, within)
-                attempt.is_answered = True
-                content = response.content
-                # All of a small body mostly came with the headers.
-                body = (
-                    content.read_nowait()
-                    if content.is_eof()
-                    else await read_body(request, response)
-                )
-            _log_end(session, request, response.status, sent_at)
-            if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
-                self._heed(session, response, sent_at, poll=poll is not None)
-            received = (request, response.status, response.headers, body)
-            if len(body) > LONG:
-                return await responses.decode_long(*received, secret=self._token, raw=raw)
-            return responses.decode(*received, secret=self._token, raw=raw)
-        except (Exception, asyncio.CancelledError) as error:
-            foreign = request.body is None and poll is None and self._may_be_foreign(session, error)
-            is_own = attempt.is_answered or not attempt.begun
-            if passes(error, may_be_foreign=foreign, is_own=is_own):
-                raise
-            failure = self._failure(session, request, error, within, unsent=not attempt.begun)
-            _log_end(session, request, type(failure).__name__, sent_at)
-        raise failure
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
 
-    async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
-        """Send a GET and return its success, which must be released."""
-        failure: errors.ProlificError
-        attempt = Attempt(session.rate_limiter, None)
-        sent_at = session.loop.time()
+    def check_usable(self) -> None:
+        """Raise ConfigurationError if the client or its session is closed, or the loop is wrong."""
+        if self._closed:
+            raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
+        self.check_loop()
+        if self._borrowed is not None and self._borrowed.closed:
+            raise errors.ConfigurationError(
+                "the aiohttp session given to this ProlificClient is closed; give an open one"
+            )
+
+    def check_loop(self) -> None:
+        """Raise ConfigurationError if no loop runs here, or another one is using the session."""
         try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
-            with Timed(session.time_limit) as attempt.timed:
-                response = await self._request(session, request, attempt)
-                ok = responses.is_success(response.status)
-                body = b"" if ok else await read_body(request, response)
-            _log_end(session, request, response.status, sent_at)
-            if not ok:
-                self._heed(session, response, sent_at, poll=False)
-                received = (request, response.status, response.headers, body)
-                responses.decode(*received, secret=self._token)  # raises what it says
-        except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=self._may_be_foreign(session, error)):
-                raise
-            failure = self._failure(session, request, error, unsent=not attempt.begun)
-            _log_end(session, request, type(failure).__name__, sent_at)
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise errors.ConfigurationError(
+                "no asyncio event loop runs here; from another thread, use the client by "
+                "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
+            ) from None
+        session = self._session
+        if session is not None and session.loop is not loop and not session.loop.is_closed():
+            raise errors.ConfigurationError(
+                "this ProlificClient is in use by another event loop that still runs; "
+                "make one client for each loop"
+            )
+
+    async def close(self) -> None:
+        """Close the session if it was made here. Idempotent."""
+        if self._closed:
+            return
+        self.check_loop()
+        self._closed = True
+        await self._let_go(self._session)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between attempts, until the client is closed at the longest."""
+        session = self._session or await self._open()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await session.closing.wait()
+
+    async def _open(self) -> LoopSession:
+        """Make or borrow the session for the running loop, in place of one of a closed loop."""
+        self.check_usable()
+        previous = self._session
+        limit = self._connection_limit()
+        headers = headers_with(self._token)
+        if self._borrowed is None:
+            http, headers = self._make(headers)
         else:
-            return response
-        raise failure
-
-    def _request(
-        self,
-        session: LoopSession,
-        request: Request,
-        attempt: Attempt,
-        within: float = math.inf,
-    ) -> Awaitable[aiohttp.ClientResponse]:
-        url = self._origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
-        if request.query:
-            url = URL(f"{url}?{request.query}", encoded=True)
-        return session.http.request(
-            request.method,
-            url,
-            data=attempt.body,
-            headers=session.headers,
-            middlewares=(*session.middlewares, attempt.send),
-            allow_redirects=False,
-            raise_for_status=False,
-            timeout=_NO_TIMEOUT
-            if within >= self.request_timeout
-            else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
+            session_checks.check(self._borrowed, self._base_url)
+            http = self._borrowed
+        loop = asyncio.get_running_loop()
+        rate_limiter = RateLimiter(self._max_requests_per_second, limit)
+        time_limit = TimeLimit(self.request_timeout, loop)
+        session = self._session = LoopSession(
+            loop,
+            http,
+            self._url.origin(),
+            self._token,
+            headers,
+            rate_limiter,
+            time_limit,
+            self._retry_after_cap,
         )
+        await self._let_go(previous)
+        return session
 
-    def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
-        """Return whether an error may be a bug of the application, as far as this client knows."""
-        return not (self._closed or session_checks.is_about_netrc(error, session.http))
-
-    def _failure(
-        self,
-        session: LoopSession,
-        request: Request,
-        error: Exception | asyncio.CancelledError,
-        within: float = math.inf,
-        *,
-        unsent: bool = False,
-    ) -> errors.ProlificError:
-        """Return our own error for what an attempt raised."""
-        if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
-            error = error.__cause__
-        if session_checks.is_about_netrc(error, session.http):
-            return session_checks.netrc_error()
-        return translated(
-            request,
-            error,
-            seconds=min(within, self.request_timeout),
-            secret=self._token,
-            closed=self._closed,
-            unsent=unsent,
+    def _make(self, headers: CIMultiDict[str]) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
+        """Make a session, and return it with the headers that each request must bring to it."""
+        proxy = proxy_for(self._base_url)
+        # Quicker than with each request, but aiohttp would show them to a proxy, too.
+        by_session = proxy is None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the rate limiter's slots bound them
+            # A load balancer's cookie must not tie a thousand waits to one machine.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers if by_session else None,
+            proxy=proxy,
+            trace_configs=self._trace_configs,
         )
+        return session, CIMultiDict() if by_session else headers
 
-    def _heed(
-        self, session: LoopSession, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
-    ) -> None:
-        """Slow down, or hold polls back, as a response asks for."""
-        now = session.loop.time()
-        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            session.rate_limiter.slow_down(sent_at, now)
-        asked = responses.retry_after(response.headers) if poll else None
-        if asked:
-            session.rate_limiter.pause_polls(now + min(asked, self._retry_after_cap))
-
-
-def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
-    if _log.isEnabledFor(logging.DEBUG):
-        seconds = session.loop.time() - sent_at
-        _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
+    async def _let_go(self, session: LoopSession | None) -> None:
+        if session is not None:
+            if not session.loop.is_closed():  # else nothing that waits in it can be told
+                session.interrupt()
+            if self._borrowed is None:
+                await session.http.close()
