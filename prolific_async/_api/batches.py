@@ -70,13 +70,14 @@ class BatchesAPI:
     async def get(self, batch_id: str, poll: Poll | None = None) -> Batch:
         """Return a batch as it is now."""
         request = requests.get_batch(batch_id, prefix=self.prefix)
-        data = await self._read(request, poll)
-        return load(Batch, data, request.method, request.path)
+        response = await (self._get(request) if poll is None else self._send(request, poll))
+        return load(Batch, response.data, request.method, request.path)
 
     async def get_status(self, batch_id: str, poll: Poll | None = None) -> BatchStatus | None:
         """Return a batch's status, None when the service gave none."""
         request = requests.get_batch_status(batch_id, prefix=self.prefix)
-        return _read_status(request, await self._read(request, poll))
+        response = await (self._get(request) if poll is None else self._send(request, poll))
+        return _read_status(request, response.data)
 
     async def get_source(self, batch_id: str) -> SourceRead:
         """Return what is needed of a batch to find its copies, even if the rest is unreadable."""
@@ -140,8 +141,8 @@ class BatchesAPI:
             upload_new_dataset=upload_new_dataset or None,
             prefix=self.prefix,
         )
-        data = (await self._post(request)).data
-        return load(Batch, data, request.method, request.path)
+        response = await self._post(request)
+        return load(Batch, response.data, request.method, request.path)
 
     async def set_up(
         self,
@@ -158,10 +159,6 @@ class BatchesAPI:
             prefix=self.prefix,
         )
         await self._send(request)
-
-    async def _read(self, request: Request, poll: Poll | None) -> Any:
-        """Return the JSON of a GET's response."""
-        return (await (self._get(request) if poll is None else self._send(request, poll))).data
 
     async def _pick_from_page(
         self, request: Request, pick: Callable[[Any], T | None]
