@@ -22,7 +22,8 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from prolific_async._json.arrays import tuple_hook
 from prolific_async._json.decoding import TOO_DEEP, named
 from prolific_async._json.times import read_time
-from prolific_async.errors import DecodeError
+from prolific_async._pydantic import PydanticModel
+from prolific_async.errors import DecodeError, ProlificError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,17 +44,10 @@ def _read_only(mapping: JsonObject) -> JsonObject:
     return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
 
 
-@frozen(eq=False, repr=False)  # each model brings its own way to be compared
-class WireModel:
-    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+class JsonModel(PydanticModel):
+    """A value with a wire form, in which it can be sent and read again; an attrs class."""
 
-    extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
-    """Keys of the response that this release has no name for, read-only."""
-
-    _nulls: frozenset[str] = field(
-        default=frozenset(), init=False, eq=False, repr=False, kw_only=True
-    )
-    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
+    __slots__ = ()
 
     @classmethod
     def from_dict(cls, data: JsonObject) -> Self:
@@ -85,6 +79,19 @@ class WireModel:
         except RecursionError:
             raise DecodeError((f"$: {TOO_DEEP}",), None) from None
         return wire
+
+
+@frozen(eq=False, repr=False)  # each model brings its own way to be compared
+class WireModel(JsonModel):
+    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+
+    extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
+    """Keys of the response that this release has no name for, read-only."""
+
+    _nulls: frozenset[str] = field(
+        default=frozenset(), init=False, eq=False, repr=False, kw_only=True
+    )
+    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
@@ -171,6 +178,17 @@ _object = _exactly(dict)
 _integer = _exactly(int)
 
 
+def _float(value: Any, _: Any) -> float:
+    if type(value) in (int, float):
+        return float(value)
+    raise TypeError(f"a number is needed, not {named(value)}")
+
+
+def _error(value: Any, _: Any) -> ProlificError:
+    """Read an error from its text, which is all of it that is on the wire."""
+    return ProlificError(_string(value, str))
+
+
 def _int_or_digits(value: Any, _: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
@@ -207,6 +225,15 @@ def _is_or_none(cls: Any) -> bool:
 
 def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
+
+
+def _is_plain_model(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, JsonModel)
+
+
+def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    inner = make_dict_structure_fn(cls, converter)
+    return lambda value, _: inner(_object(value, dict), cls)
 
 
 def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
@@ -264,6 +291,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
     converter.register_structure_hook(str, _string)
     converter.register_structure_hook(int, _integer)
+    converter.register_structure_hook(float, _float)
     converter.register_structure_hook(bool, _exactly(bool))
     converter.register_structure_hook(dict, _object)
     converter.register_structure_hook(list, _exactly(list))
@@ -275,8 +303,11 @@ def _converter(*, detailed: bool) -> Converter:
         lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
     )
     converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
+    converter.register_structure_hook(ProlificError, _error)
+    converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)
-    converter.register_unstructure_hook(StrEnum, lambda member: str(member.value))
+    converter.register_unstructure_hook(ProlificError, str)
+    converter.register_unstructure_hook(StrEnum, str)
     converter.register_unstructure_hook(
         datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")
     )
