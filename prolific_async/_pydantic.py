@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, Protocol, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Protocol, Self, get_args, get_origin
 
 from attrs import NOTHING, Factory, fields, resolve_types
 
@@ -56,6 +56,8 @@ class PydanticModel:
     """An attrs class with ``from_dict`` and ``to_dict`` that pydantic knows."""
 
     __slots__ = ()
+
+    _refuses_unknown_keys: ClassVar[bool] = False
 
     __pydantic_serializer__ = _Serializer()
 
@@ -164,9 +166,10 @@ def _described(cls: type[Any], handler: Any) -> Any:
             inner = core_schema.with_default_schema(inner, default=field.default)
         is_required = field.default is NOTHING
         described[field.name] = core_schema.typed_dict_field(inner, required=is_required)
-    keeps_unknown_keys = any(field.name == _UNKNOWN_KEYS for field in fields(cls))
+    keeps = any(field.name == _UNKNOWN_KEYS for field in fields(cls))
+    refuses = cls._refuses_unknown_keys  # noqa: SLF001 - of this module
     return core_schema.typed_dict_schema(
-        described, extra_behavior="allow" if keeps_unknown_keys else "ignore"
+        described, extra_behavior="allow" if keeps else "forbid" if refuses else "ignore"
     )
 
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, field, fields, frozen
-from cattrs import Converter, transform_error
+from cattrs import Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from prolific_async._json.arrays import tuple_hook
@@ -154,6 +154,8 @@ def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
 
 
 def _reason(error: BaseException, _type: object) -> str:
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"there is no key {' or '.join(sorted(map(repr, error.extra_fields)))}"
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 
@@ -232,7 +234,8 @@ def _is_plain_model(cls: Any) -> bool:
 
 
 def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    inner = make_dict_structure_fn(cls, converter)
+    refuses = cls._refuses_unknown_keys  # noqa: SLF001 - of our base class
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=refuses)
     return lambda value, _: inner(_object(value, dict), cls)
 
 

@@ -88,7 +88,7 @@ streams before they stop: set a limit, such as uvicorn's ``--timeout-graceful-sh
 """
 
 try:
-    import fastapi as _fastapi  # noqa: F401 - only to name a missing extra
+    import fastapi.encoders as _encoders
     import fastapi.sse as _sse  # noqa: F401 - absent from versions that are too old
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
@@ -98,9 +98,13 @@ except ModuleNotFoundError as error:
         "see README"
     ) from error
 
+from prolific_async.extensions import JsonModel
 from prolific_async.fastapi.dependencies import BatchId, Client, get_client, lifespan
 from prolific_async.fastapi.problem_documents import exception_handlers, responses
 from prolific_async.fastapi.server_sent_events import WaitEvents
+
+# Routes without a return type, jsonable_encoder and the data of server-sent events ask this table.
+_encoders.encoders_by_class_tuples[JsonModel.to_dict] = (JsonModel,)
 
 __all__ = [
     "BatchId",
