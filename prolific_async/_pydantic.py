@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Protocol, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
 
 from attrs import NOTHING, Factory, fields, resolve_types
 
@@ -25,6 +25,7 @@ from prolific_async.errors import DecodeError, ProlificError
 JSON_SCHEMA = "json_schema"
 """Key in an attrs field's metadata: what JSON Schema says of its values beyond their type."""
 
+_SERIALIZER = "__pydantic_serializer__"
 _UNKNOWN_KEYS = "extra"  # the field of the keys that a model has no name for
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # in a path such as $.datasets[1].id
 
@@ -43,10 +44,12 @@ class _Serializer:
 
     def __get__(self, model: _Model | None, cls: type[_Model]) -> Any:
         if model is None:
-            raise AttributeError("__pydantic_serializer__")
+            raise AttributeError(_SERIALIZER)
         if cls not in self._made:
-            from pydantic_core import SchemaSerializer, core_schema  # noqa: PLC0415 - an extra's
-
+            try:
+                from pydantic_core import SchemaSerializer, core_schema  # noqa: PLC0415 - an extra's
+            except ModuleNotFoundError:  # whoever asks is not pydantic
+                raise AttributeError(_SERIALIZER) from None
             written = core_schema.plain_serializer_function_ser_schema(cls.to_dict)
             self._made[cls] = SchemaSerializer(core_schema.any_schema(serialization=written))
         return self._made[cls]
@@ -167,7 +170,7 @@ def _described(cls: type[Any], handler: Any) -> Any:
         is_required = field.default is NOTHING
         described[field.name] = core_schema.typed_dict_field(inner, required=is_required)
     keeps = any(field.name == _UNKNOWN_KEYS for field in fields(cls))
-    refuses = cls._refuses_unknown_keys  # noqa: SLF001 - of this module
+    refuses = cls._refuses_unknown_keys
     return core_schema.typed_dict_schema(
         described, extra_behavior="allow" if keeps else "forbid" if refuses else "ignore"
     )
@@ -195,7 +198,7 @@ def _on_the_wire(hint: Any) -> Any:
         return str
     if get_origin(hint) is tuple:
         return list[_on_the_wire(get_args(hint)[0])]  # type: ignore[misc] # a type of run time
-    if isinstance(hint, UnionType):
+    if get_origin(hint) in (Union, UnionType):
         return reduce(or_, map(_on_the_wire, get_args(hint)))
     return hint
 

@@ -13,7 +13,7 @@ from prolific_async._pydantic import JSON_SCHEMA
 
 def _number(default: float, *, least: float = 0, positive: bool = False) -> Any:
     """Return a field for a finite number of any type, which becomes a plain ``float``."""
-    told = {"exclusiveMinimum": 0} if positive else {"minimum": least}
+    told: dict[str, float] = {"exclusiveMinimum": 0} if positive else {"minimum": least}
 
     def plain(value: float, attribute: Attribute[float]) -> float:
         return number(attribute.name, value, least=least, positive=positive)

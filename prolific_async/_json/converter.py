@@ -234,7 +234,7 @@ def _is_plain_model(cls: Any) -> bool:
 
 
 def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    refuses = cls._refuses_unknown_keys  # noqa: SLF001 - of our base class
+    refuses = cls._refuses_unknown_keys
     inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=refuses)
     return lambda value, _: inner(_object(value, dict), cls)
 
