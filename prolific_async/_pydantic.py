@@ -15,7 +15,18 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    LiteralString,
+    Protocol,
+    Self,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from attrs import NOTHING, Factory, fields, resolve_types
 
@@ -70,6 +81,8 @@ class PydanticModel:
 
         def read(value: Any, _: Any) -> Any:
             return value if isinstance(value, cls) else _read(cls, value)
+
+        read.__name__ = cls.__name__  # in pydantic's messages
 
         def write(value: Any, as_described: Any, info: Any) -> Any:
             if not isinstance(value, cls):
@@ -141,15 +154,12 @@ def _read(cls: type[_Model], value: Any) -> _Model:
             path, _, reason = problem.partition(": ")
             steps = [int(index) if index else name for name, index in _STEP.findall(path)]
             is_missing = reason == "it is missing"
-            kind = "missing" if is_missing else PydanticCustomError("decode_error", _plain(reason))
+            # Without values to fill in, the template is the text.
+            told = PydanticCustomError("decode_error", cast("LiteralString", reason))
+            kind = "missing" if is_missing else told
             at = _at(value, steps[:-1] if is_missing else steps)
             faults.append({"type": kind, "loc": tuple(steps), "input": at})
         raise ValidationError.from_exception_data(cls.__name__, faults) from None
-
-
-def _plain(reason: str) -> Any:
-    """Return a reason as a template without places to fill."""
-    return reason
 
 
 def _at(value: Any, steps: list[int | str]) -> Any:
