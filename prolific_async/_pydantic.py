@@ -88,8 +88,9 @@ class PydanticModel:
             if not isinstance(value, cls):
                 return as_described(value)  # the JSON of a model within one, or a wrong type
             wire = value.to_dict()
-            leaves_out = info.include or info.exclude or info.exclude_none or info.exclude_defaults
-            return as_described(wire) if leaves_out else wire
+            parts = info.include is not None or info.exclude is not None
+            parts = parts or info.exclude_none or info.exclude_defaults
+            return as_described(wire) if parts else wire
 
         return core_schema.no_info_wrap_validator_function(
             read,

@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from prolific_async import Batch
 from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
 
 app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
 
 @app.post("/batches/{batch_id}/copies", status_code=202)
-async def start(batch_id: BatchId, name: str, client: Client) -> str:
+async def start(batch_id: BatchId, name: str, client: Client) -> Batch:
     copy = await client.batches.duplicate(batch_id, name=name)
     await copy.setup()
-    return copy.id
+    return await copy.refresh()
 
 
 @app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
