@@ -15,18 +15,7 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    LiteralString,
-    Protocol,
-    Self,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-)
+from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
 
 from attrs import NOTHING, Factory, fields, resolve_types
 
@@ -156,7 +145,7 @@ def _read(cls: type[_Model], value: Any) -> _Model:
             steps = [int(index) if index else name for name, index in _STEP.findall(path)]
             is_missing = reason == "it is missing"
             # Without values to fill in, the template is the text.
-            told = PydanticCustomError("decode_error", cast("LiteralString", reason))
+            told = PydanticCustomError("decode_error", reason)
             kind = "missing" if is_missing else told
             at = _at(value, steps[:-1] if is_missing else steps)
             faults.append({"type": kind, "loc": tuple(steps), "input": at})

@@ -5,8 +5,6 @@ The extras of this package are extensions. Applications need none of this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prolific_async import _validation as arguments
 from prolific_async._api import requests
 from prolific_async._http.retry import may_poll_again
@@ -15,9 +13,7 @@ from prolific_async._logging import log
 from prolific_async._messages import brief
 from prolific_async._numbers import number
 from prolific_async._recovery.named_copy import NamedCopy
-
-if TYPE_CHECKING:
-    from prolific_async.batches import Batches
+from prolific_async.batches import Batches
 
 __all__ = [
     "JsonModel",
