@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Protocol, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
 
 from attrs import NOTHING, Factory, fields, resolve_types
 
@@ -99,6 +99,8 @@ class PydanticModel:
                 properties[name]["description"] = words
         for field in _fields(cls):
             properties[field.name] |= field.metadata.get(JSON_SCHEMA, {})
+        if (unknown := _unknown_keys(cls)) != "ignore":  # some versions of pydantic forget it
+            inside["additionalProperties"] = unknown == "allow"
         return described
 
 
@@ -169,11 +171,13 @@ def _described(cls: type[Any], handler: Any) -> Any:
             inner = core_schema.with_default_schema(inner, default=field.default)
         is_required = field.default is NOTHING
         described[field.name] = core_schema.typed_dict_field(inner, required=is_required)
-    keeps = any(field.name == _UNKNOWN_KEYS for field in fields(cls))
-    refuses = cls._refuses_unknown_keys
-    return core_schema.typed_dict_schema(
-        described, extra_behavior="allow" if keeps else "forbid" if refuses else "ignore"
-    )
+    return core_schema.typed_dict_schema(described, extra_behavior=_unknown_keys(cls))
+
+
+def _unknown_keys(cls: type[Any]) -> Literal["allow", "forbid", "ignore"]:
+    if any(field.name == _UNKNOWN_KEYS for field in fields(cls)):
+        return "allow"
+    return "forbid" if cls._refuses_unknown_keys else "ignore"
 
 
 def _is_shown(default: Any) -> bool:
@@ -187,7 +191,7 @@ class _Text:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        return handler(source) | {"serialization": {"type": "any"}}
+        return handler(source) | {"serialization": {"type": "str"}}
 
 
 def _on_the_wire(hint: Any) -> Any:
