@@ -219,7 +219,8 @@ class StatusEvent(JsonModel):
         elapsed: Seconds from the start of the wait to this poll's answer.
         next_in: Seconds from then to this wait's next poll, None when this was the last.
         error: Why the poll failed, survived or fatal; None when it did not. It keeps at most
-            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None.
+            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None. In
+            ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
 
     """
 
