@@ -29,12 +29,12 @@ that client as a parameter of routes, also of WebSocket routes and of mounted ap
 ``BatchId`` is an id as a parameter; an invalid one is answered with 422. A plain route that waits
 goes on when its caller has gone; a stream does not.
 
-Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and events may be streamed as in
-``-> AsyncIterator[StatusEvent]``: they are sent as ``to_dict`` gives them, without their client, and
-the OpenAPI document describes their fields. The ``error`` of a ``StatusEvent`` is its whole text
-there, while ``wait_events`` sends a fixed sentence. A model in a request is
-``Annotated[Batch, Body()]``, as FastAPI takes a class that is not pydantic's for a query parameter;
-it is read as ``from_dict`` reads it, and a bad one is answered with 422 and the place of each fault.
+Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and streams send them, as in
+``-> AsyncIterator[StatusEvent]``. They are sent as ``to_dict`` gives them, without their client,
+and the OpenAPI document describes their fields. The ``error`` of a ``StatusEvent`` is then its
+whole text, where ``wait_events`` sends a fixed sentence. A model in a request is read as by
+``from_dict``; a bad one is answered with 422, which names the place of each fault. Declare it as
+``Annotated[Batch, Body()]``: FastAPI takes other classes than pydantic's for query parameters.
 
 In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` replaces it with the
 client of the package's pytest fixture, and needs no lifespan. FastAPI's ``TestClient`` belongs in
