@@ -47,7 +47,7 @@ async def jobs(client: ProlificClient, monkeypatch: pytest.MonkeyPatch) -> Async
 
 
 async def result(job: AsyncTaskiqTask[Any]) -> TaskiqResult[Any]:
-    return await job.wait_result(check_interval=0.01)
+    return await job.wait_result(check_interval=0.01, timeout=10)
 
 
 async def test_a_job_that_is_run_twice_makes_one_copy(sim: Simulator, jobs: Any) -> None:
