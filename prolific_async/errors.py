@@ -255,6 +255,12 @@ class BadRequestError(APIStatusError):
 
     advice = "correct the request: the same one will be refused again"
 
+    def _what_to_do(self) -> str:
+        if self.path.endswith("/setup"):
+            # https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
+            return "correct the setup, which needs a READY dataset: the same will be refused again"
+        return super()._what_to_do()
+
 
 class AuthenticationError(APIStatusError):
     """401: the service does not know the token."""
@@ -454,7 +460,10 @@ class BatchFailedError(WaitError):
         self.batch = batch
 
     def _ending(self) -> str:
-        return "found ERROR: the setup failed, so duplicate the batch or fix its dataset"
+        return (
+            "found ERROR: the setup failed, and its data may be unusable; fix its dataset or "
+            "upload another one, and set up a duplicate of the batch with it"
+        )
 
 
 class BatchNotSetUpError(WaitError):
@@ -462,8 +471,8 @@ class BatchNotSetUpError(WaitError):
 
     def _ending(self) -> str:
         return (
-            "found UNINITIALISED for too long: call setup, or if that was done allow a longer "
-            "uninitialised_grace"
+            "found UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
+            "was done allow a longer uninitialised_grace"
         )
 
 

@@ -5,20 +5,26 @@ The extras of this package are extensions. Applications need none of this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prolific_async import _validation as arguments
 from prolific_async._api import requests
 from prolific_async._http.retry import may_poll_again
+from prolific_async._json.converter import JsonModel
 from prolific_async._logging import log
 from prolific_async._messages import brief
 from prolific_async._numbers import number
 from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async.batches import Batches
 
-if TYPE_CHECKING:
-    from prolific_async.batches import Batches
-
-__all__ = ["NamedCopy", "arguments", "brief", "log", "may_poll_again", "named_copy", "number"]
+__all__ = [
+    "JsonModel",
+    "NamedCopy",
+    "arguments",
+    "brief",
+    "log",
+    "may_poll_again",
+    "named_copy",
+    "number",
+]
 
 
 def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: float) -> NamedCopy:

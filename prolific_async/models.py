@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
-from enum import StrEnum
 from types import EllipsisType
 from typing import Any, Self
 from uuid import UUID
@@ -18,12 +17,14 @@ from attrs import field, frozen
 
 # For annotations: a batch has its resource, and that has batches.
 import prolific_async
-from prolific_async._json.converter import IntOrDigits, JsonObject, WireModel
+from prolific_async._json.converter import JsonModel, WireModel
+from prolific_async._json.scalars import IntOrDigits, JsonObject
+from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 
 
-class BatchStatus(StrEnum):
+class BatchStatus(OpenEnum):
     """Where a batch stands.
 
     The enum is open: a value that no release has seen yet is kept as it came, and equals its
@@ -39,19 +40,17 @@ class BatchStatus(StrEnum):
     ERROR = "ERROR"
     """Its setup failed; the data may be unusable."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
-        # Not registered with the enum: unseen values must not pile up in a long-lived process.
-        unseen = str.__new__(cls, value)
-        unseen._name_ = unseen._value_ = value
-        return unseen
-
 
 @frozen(repr=False)
 class DatasetRef(WireModel):
-    """A dataset as a batch names it; ``total_datapoint_count`` is the number of its rows."""
+    """A dataset as a batch names it.
+
+    Attributes:
+        id: The dataset's id; a UUID, as text.
+        total_datapoint_count: The number of its rows.
+        filename: The file that it was uploaded as, None when the service does not tell.
+
+    """
 
     id: str
     total_datapoint_count: int
@@ -60,7 +59,14 @@ class DatasetRef(WireModel):
 
 @frozen(repr=False)
 class TaskDetails(WireModel):
-    """What participants are told; introduction and steps are basic HTML."""
+    """What participants are told.
+
+    Attributes:
+        task_name: Its headline.
+        task_introduction: What it is about, in basic HTML.
+        task_steps: What to do, in basic HTML.
+
+    """
 
     task_name: str
     task_introduction: str | None = None
@@ -178,7 +184,7 @@ class Batch(WireModel):
 
 
 @frozen
-class Copies:
+class Copies(JsonModel):
     """The batches of a workspace that bear a name, as ``Batches.find_copies`` returns them.
 
     Its length counts all of them, so that it is false when there are none.
@@ -202,7 +208,7 @@ class Copies:
 
 
 @frozen
-class StatusEvent:
+class StatusEvent(JsonModel):
     """One poll of a wait.
 
     Attributes:
@@ -214,7 +220,8 @@ class StatusEvent:
         elapsed: Seconds from the start of the wait to this poll's answer.
         next_in: Seconds from then to this wait's next poll, None when this was the last.
         error: Why the poll failed, survived or fatal; None when it did not. It keeps at most
-            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None.
+            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None. In
+            ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
 
     """
 

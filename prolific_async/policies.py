@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import Attribute, Converter, field, frozen
 
+from prolific_async._json.converter import JsonModel
 from prolific_async._numbers import number, whole
+from prolific_async._pydantic import JSON_SCHEMA
 
 
-def _number(default: float, **bounds: Any) -> Any:
+def _number(default: float, *, least: float = 0, positive: bool = False) -> Any:
     """Return a field for a finite number of any type, which becomes a plain ``float``."""
+    told: dict[str, float] = {"exclusiveMinimum": 0} if positive else {"minimum": least}
 
     def plain(value: float, attribute: Attribute[float]) -> float:
-        return number(attribute.name, value, **bounds)
+        return number(attribute.name, value, least=least, positive=positive)
 
-    return field(default=default, converter=Converter(plain, takes_field=True))
+    return _field(default, plain, told)
 
 
 def _number_or_none(default: float) -> Any:
     def plain(value: float | None, attribute: Attribute[float | None]) -> float | None:
         return None if value is None else number(attribute.name, value, or_none=True)
 
-    return field(default=default, converter=Converter(plain, takes_field=True))
+    return _field(default, plain, {"minimum": 0})
 
 
 def _whole(default: int, *, least: int) -> Any:
     def plain(value: int, attribute: Attribute[int]) -> int:
         return whole(attribute.name, value, least=least)
 
-    return field(default=default, converter=Converter(plain, takes_field=True))
+    return _field(default, plain, {"minimum": least})
+
+
+def _field(default: float, plain: Any, told: dict[str, float]) -> Any:
+    converter = Converter(plain, takes_field=True)
+    return field(default=default, converter=converter, metadata={JSON_SCHEMA: told})
 
 
 def _maximum_not_below_initial(policy: RetryPolicy | PollPolicy) -> None:
@@ -41,7 +49,7 @@ def _maximum_not_below_initial(policy: RetryPolicy | PollPolicy) -> None:
 
 
 @frozen(kw_only=True)
-class RetryPolicy:
+class RetryPolicy(JsonModel):
     """How a single call is tried again, where that is safe.
 
     Before attempt n + 1 comes a random pause of up to ``initial * 2 ** (n - 1)`` seconds ("full
@@ -59,6 +67,8 @@ class RetryPolicy:
 
     """
 
+    _refuses_unknown_keys: ClassVar[bool] = True
+
     max_attempts: int = _whole(4, least=1)
     initial: float = _number(0.5)
     maximum: float = _number(8.0)
@@ -69,7 +79,7 @@ class RetryPolicy:
 
 
 @frozen(kw_only=True)
-class PollPolicy:
+class PollPolicy(JsonModel):
     """How a wait polls its batch. The service gives no hint and no bound for a setup.
 
     Args:
@@ -89,6 +99,8 @@ class PollPolicy:
         ValueError: A value is out of range, or ``initial`` is above ``maximum``.
 
     """
+
+    _refuses_unknown_keys: ClassVar[bool] = True
 
     initial: float = _number(1.0, positive=True)
     factor: float = _number(1.25, least=1)

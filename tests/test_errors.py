@@ -326,8 +326,8 @@ def test_header_poll_ups_ignore_case_after_pickle_too() -> None:
         (RateLimitedError, "1.5 s"),
         (DecodeError, ".problems"),
         (OutcomeUnknownError, "look at the batch's status before"),
-        (BatchFailedError, "fix its dataset"),
-        (BatchNotSetUpError, "call setup"),
+        (BatchFailedError, "fix its dataset or upload another one, and set up a duplicate"),
+        (BatchNotSetUpError, "call setup, which needs a READY dataset"),
         (BatchNotSetUpError, "a longer uninitialised_grace"),
         (WaitTimeoutError, "longer"),
     ],
@@ -556,6 +556,22 @@ def test_an_answer_that_asks_to_wait_says_for_how_long(
         text = text_of(nothing)
         assert "None" not in text
         assert not re.search(r"\d s\b", text)
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (
+            "/api/v1/data-collection/batches/b-1/setup",
+            "correct the setup, which needs a READY dataset",
+        ),
+        ("/api/v1/data-collection/batches/b-1/duplicate", "correct the request"),
+    ],
+)
+def test_a_refusal_says_what_the_call_needs(path: str, told: str) -> None:
+    error = BadRequestError(400, "POST", path, None, None, None, "", None, {})
+    assert told in str(error)
+    assert str(error).endswith("will be refused again")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from tests import samples
 MODULES = (
     "",
     ".batches",
+    ".cli",
+    ".client",
+    ".extensions",
     ".simulator",
     ".fastapi",
     ".durable",
@@ -125,6 +128,24 @@ def test_all_that_has_hints_is_found() -> None:
     assert {"Simulator.inject", "Fault", "SeenRequest", "_WaitEvents.__call__"} <= names
     assert {"WaitError.__init__", "ProlificClient.__init__", "ProlificError.failure"} <= names
     assert {"instrument", "lifespan", "get_client", "PollPolicy.jittered"} <= names
+
+
+EXTRAS = ("", ".simulator", ".fastapi", ".durable", ".otel", ".cli", ".extensions")
+
+
+@pytest.mark.parametrize("module", EXTRAS)
+def test_containers_can_read_what_all_takes(module: str) -> None:
+    imported = importlib.import_module(f"prolific_async{module}")
+    read = 0
+    for name in imported.__all__:
+        thing = getattr(imported, name)
+        # A class's "__init__", also one that attrs has written, says what it is made from.
+        for one in (thing, vars(thing).get("__init__")) if isinstance(thing, type) else (thing,):
+            if isinstance(one, type) or inspect.isfunction(one):
+                typing.get_type_hints(one)
+                inspect.signature(one, eval_str=True)
+                read += 1
+    assert read
 
 
 @pytest.mark.parametrize("cls", [ProlificClient, Batches, Batch, Order, Simulator, PollPolicy])

@@ -56,6 +56,7 @@ PROGRAMS = {  # what each prints, a line for each pattern
         "no token, no network, a refusal, ...: .* 404 .*",
         "None",
     ],
+    "In a job queue": ["<Batch .* 'Round 2' READY, 200 tasks>"] * 2,
     "Seeing what it does": ["<Batch .*>"],
     "Testing your own application": [],
 }

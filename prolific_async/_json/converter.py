@@ -13,27 +13,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, field, fields, frozen
-from cattrs import Converter, transform_error
+from cattrs import Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from prolific_async._json import scalars
 from prolific_async._json.arrays import tuple_hook
-from prolific_async._json.decoding import TOO_DEEP, named
-from prolific_async._json.times import read_time
-from prolific_async.errors import DecodeError
+from prolific_async._json.decoding import TOO_DEEP
+from prolific_async._json.scalars import IntOrDigits, JsonObject
+from prolific_async._pydantic import PydanticModel
+from prolific_async.errors import DecodeError, ProlificError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-
-IntOrDigits = Annotated[int, "a string of digits is read too"]
-"""An int that the service sends both as a number and as a string."""
-
-JsonObject = Mapping[str, Any]
-"""An object whose inside nobody here reads."""
 
 _NOTHING: JsonObject = MappingProxyType({})
 _INTERNAL = ("extra", "_nulls")
@@ -43,17 +39,10 @@ def _read_only(mapping: JsonObject) -> JsonObject:
     return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
 
 
-@frozen(eq=False, repr=False)  # each model brings its own way to be compared
-class WireModel:
-    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+class JsonModel(PydanticModel):
+    """A value with a wire form, in which it can be sent and read again; an attrs class."""
 
-    extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
-    """Keys of the response that this release has no name for, read-only."""
-
-    _nulls: frozenset[str] = field(
-        default=frozenset(), init=False, eq=False, repr=False, kw_only=True
-    )
-    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
+    __slots__ = ()
 
     @classmethod
     def from_dict(cls, data: JsonObject) -> Self:
@@ -85,6 +74,19 @@ class WireModel:
         except RecursionError:
             raise DecodeError((f"$: {TOO_DEEP}",), None) from None
         return wire
+
+
+@frozen(eq=False, repr=False)  # each model brings its own way to be compared
+class WireModel(JsonModel):
+    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+
+    extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
+    """Keys of the response that this release has no name for, read-only."""
+
+    _nulls: frozenset[str] = field(
+        default=frozenset(), init=False, eq=False, repr=False, kw_only=True
+    )
+    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
@@ -147,46 +149,9 @@ def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
 
 
 def _reason(error: BaseException, _type: object) -> str:
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"there is no key {' or '.join(sorted(map(repr, error.extra_fields)))}"
     return "it is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
-    wanted = {bool: "a boolean", dict: "an object", int: "an integer", list: "an array"}[kind]
-
-    def hook(value: Any, _: Any) -> T:
-        if type(value) is kind:
-            return value
-        raise TypeError(f"{wanted} is needed, not {named(value)}")
-
-    return hook
-
-
-def _string(value: Any, _: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"a string is needed, not {named(value)}")
-
-
-_object = _exactly(dict)
-_integer = _exactly(int)
-
-
-def _int_or_digits(value: Any, _: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return _integer(value, int)
-
-
-def _datetime(value: Any, _: Any) -> datetime:
-    return read_time(_string(value, str))
-
-
-def _enum(value: Any, kind: Any) -> Any:
-    return kind(value if type(value) is str else _string(value, str))
-
-
-def _json_object(value: Any, _: Any) -> JsonObject:
-    return MappingProxyType(_object(value, dict))
 
 
 def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
@@ -209,6 +174,16 @@ def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
 
 
+def _is_plain_model(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, JsonModel)
+
+
+def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    refuses = cls._refuses_unknown_keys
+    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=refuses)
+    return lambda value, _: inner(scalars.mapping(value, dict), cls)
+
+
 def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
     inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
     known = frozenset(f.name for f in fields(cls) if f.init) - set(_INTERNAL)
@@ -217,7 +192,7 @@ def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, An
 
     def hook(value: Any, _: Any) -> WireModel:
         if type(value) is not dict:
-            _object(value, dict)
+            scalars.mapping(value, dict)
         nulls = None
         if None in value.values():
             nulls = frozenset(key for key in nullable if value.get(key, key) is None)
@@ -262,21 +237,25 @@ def _arrays(cls: type[WireModel]) -> frozenset[str]:
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
-    converter.register_structure_hook(str, _string)
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(bool, _exactly(bool))
-    converter.register_structure_hook(dict, _object)
-    converter.register_structure_hook(list, _exactly(list))
-    converter.register_structure_hook(datetime, _datetime)
-    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, _int_or_digits)
-    converter.register_structure_hook(StrEnum, _enum)
-    converter.register_structure_hook_func(lambda kind: kind == JsonObject, _json_object)
+    converter.register_structure_hook(str, scalars.string)
+    converter.register_structure_hook(int, scalars.integer)
+    converter.register_structure_hook(float, scalars.number)
+    converter.register_structure_hook(bool, scalars.boolean)
+    converter.register_structure_hook(dict, scalars.mapping)
+    converter.register_structure_hook(list, scalars.array)
+    converter.register_structure_hook(datetime, scalars.time)
+    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, scalars.int_or_digits)
+    converter.register_structure_hook(StrEnum, scalars.enum)
+    converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
     )
     converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
+    converter.register_structure_hook(ProlificError, scalars.error)
+    converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
     converter.register_structure_hook_factory(_is_model, _model_hook)
-    converter.register_unstructure_hook(StrEnum, lambda member: str(member.value))
+    converter.register_unstructure_hook(ProlificError, str)
+    converter.register_unstructure_hook(StrEnum, str)
     converter.register_unstructure_hook(
         datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")
     )

@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from prolific_async import Batch
 from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
 
 app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
 
 
 @app.post("/batches/{batch_id}/copies", status_code=202)
-async def start(batch_id: BatchId, name: str, client: Client) -> str:
+async def start(batch_id: BatchId, name: str, client: Client) -> Batch:
     copy = await client.batches.duplicate(batch_id, name=name)
     await copy.setup()
-    return copy.id
+    return await copy.refresh()
 
 
 @app.get("/copies/{batch_id}/events", response_class=EventSourceResponse)
@@ -27,6 +28,13 @@ async def events(batch_id: BatchId, wait_events: WaitEvents) -> AsyncIterator[Se
 that client as a parameter of routes, also of WebSocket routes and of mounted applications.
 ``BatchId`` is an id as a parameter; an invalid one is answered with 422. A plain route that waits
 goes on when its caller has gone; a stream does not.
+
+Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and streams send them, as in
+``-> AsyncIterator[StatusEvent]``. They are sent as ``to_dict`` gives them, without their client,
+and the OpenAPI document describes their fields. The ``error`` of a ``StatusEvent`` is then its
+whole text, where ``wait_events`` sends a fixed sentence. A model in a request is read as by
+``from_dict``; a bad one is answered with 422, which names the place of each fault. Declare it as
+``Annotated[Batch, Body()]``: FastAPI takes other classes than pydantic's for query parameters.
 
 In tests, ``app.dependency_overrides[get_client] = lambda: prolific_client`` replaces it with the
 client of the package's pytest fixture, and needs no lifespan. FastAPI's ``TestClient`` belongs in
@@ -88,7 +96,7 @@ streams before they stop: set a limit, such as uvicorn's ``--timeout-graceful-sh
 """
 
 try:
-    import fastapi as _fastapi  # noqa: F401 - only to name a missing extra
+    import fastapi.encoders as _encoders
     import fastapi.sse as _sse  # noqa: F401 - absent from versions that are too old
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "fastapi":
@@ -98,9 +106,13 @@ except ModuleNotFoundError as error:
         "see README"
     ) from error
 
+from prolific_async.extensions import JsonModel
 from prolific_async.fastapi.dependencies import BatchId, Client, get_client, lifespan
 from prolific_async.fastapi.problem_documents import exception_handlers, responses
 from prolific_async.fastapi.server_sent_events import WaitEvents
+
+# Routes without a return type, jsonable_encoder and the data of server-sent events ask this table.
+_encoders.encoders_by_class_tuples[JsonModel.to_dict] = (JsonModel,)
 
 __all__ = [
     "BatchId",

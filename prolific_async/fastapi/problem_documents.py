@@ -67,9 +67,14 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.RateLimitedError: Problem(503, "busy", "Prolific is busy: try again later."),
     errors.OutcomeUnknownError: _UNKNOWN,
     errors.BatchFailedError: Problem(
-        409, "batch_failed", "Prolific could not build this batch's tasks."
+        409,
+        "batch_failed",
+        "Prolific could not build this batch's tasks: fix its dataset or upload another one, and "
+        "set up a duplicate.",
     ),
-    errors.BatchNotSetUpError: Problem(409, "not_set_up", "This batch has not been set up."),
+    errors.BatchNotSetUpError: Problem(
+        409, "not_set_up", "This batch has not been set up, which needs a READY dataset."
+    ),
     errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
 }
 

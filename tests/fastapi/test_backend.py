@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 import prolific_async.fastapi
-from prolific_async import PollPolicy, ProlificClient
+from prolific_async import Batch, PollPolicy, ProlificClient
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import endless
 from tests.fastapi.example.app import create_app
@@ -145,10 +145,11 @@ async def test_the_example_of_the_docstring_works(
     async with serving(space["app"]) as url:
         async with session.post(f"{url}/batches/{source}/copies?name=Round+2") as answer:
             assert answer.status == 202
-            copy_id = await answer.json()
-        assert sim.batches[copy_id].name == "Round 2"
-        sim.set_status(copy_id, "READY")
-        browser = Browser(session, f"{url}/copies/{copy_id}/events")
+            copy = Batch.from_dict(await answer.json())
+        assert copy.status == sim.batches[copy.id].status == "PROCESSING"
+        assert copy.name == "Round 2"
+        sim.set_status(copy.id, "READY")
+        browser = Browser(session, f"{url}/copies/{copy.id}/events")
         await browser.watch()
         async with session.post(f"{url}/batches/nobody's/copies?name=Round+3") as answer:
             assert answer.content_type == "application/problem+json"

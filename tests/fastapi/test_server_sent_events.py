@@ -92,7 +92,8 @@ async def test_a_failed_event_holds_none_of_the_services_text(
         "last_status": "ERROR",
         "polls": len(polls),
         "code": "batch_failed",
-        "detail": "Prolific could not build this batch's tasks.",
+        "detail": "Prolific could not build this batch's tasks: fix its dataset or upload another "
+        "one, and set up a duplicate.",
     }
     assert end.data == {"ready": 0, "failed": 1}
     assert "secret" not in str(browser.events)

@@ -179,6 +179,8 @@ def models(batch: Batch) -> None:
     assert_type(dataset.total_datapoint_count, int)
     assert_type(dataset.extra, Mapping[str, Any])
     assert_type(DatasetRef.from_dict({}), DatasetRef)
+    assert_type(StatusEvent.from_dict({}).to_dict(), dict[str, Any])
+    assert_type(PollPolicy.from_dict({}), PollPolicy)
     if batch.task_details is not None:
         assert_type(batch.task_details.task_name, str)
         assert_type(batch.task_details.task_introduction, str | None)

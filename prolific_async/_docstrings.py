@@ -1,0 +1,34 @@
+"""What a class's docstring says of it and of its fields."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+_SECTION = re.compile(r"^(?:Attributes|Args):\n((?:(?: {4}.*)?\n)*)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+): (.*\n(?: {5,}.*\n)*)", re.MULTILINE)
+_NONE = re.compile(r"\bNone\b")
+
+
+def summary(cls: type) -> str:
+    """Return the first paragraph as Markdown, empty without a docstring."""
+    return _markdown(_docstring(cls).partition("\n\n")[0])
+
+
+def fields(cls: type) -> dict[str, str]:
+    """Return what "Attributes" or "Args" says of each field, its own or inherited, as Markdown."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        for section in _SECTION.findall(_docstring(base)):
+            found |= {name: _markdown(words) for name, words in _ENTRY.findall(section)}
+    return found
+
+
+def _docstring(cls: type) -> str:
+    """Return a class's own docstring; python -OO leaves none."""
+    return inspect.cleandoc(vars(cls).get("__doc__") or "") + "\n"
+
+
+def _markdown(words: str) -> str:
+    """Return words for readers of JSON, where None is null."""
+    return " ".join(_NONE.sub("null", words.replace("``", "`")).split())

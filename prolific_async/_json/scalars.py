@@ -1,0 +1,81 @@
+"""Hooks that read one value of JSON, and refuse all of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from prolific_async._json.decoding import named
+from prolific_async._json.times import read_time
+from prolific_async.errors import ProlificError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+IntOrDigits = Annotated[int, "a string of digits is read too"]
+"""An int that the service sends both as a number and as a string."""
+
+JsonObject = Mapping[str, Any]
+"""An object whose inside nobody here reads."""
+
+
+def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
+    wanted = {bool: "a boolean", dict: "an object", int: "an integer", list: "an array"}[kind]
+
+    def hook(value: Any, _: Any) -> T:
+        if type(value) is kind:
+            return value
+        raise TypeError(f"{wanted} is needed, not {named(value)}")
+
+    return hook
+
+
+array = _exactly(list)
+boolean = _exactly(bool)
+integer = _exactly(int)
+mapping = _exactly(dict)
+
+
+def string(value: Any, _: Any) -> str:
+    """Read text."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"a string is needed, not {named(value)}")
+
+
+def number(value: Any, _: Any) -> float:
+    """Read a number with or without a fraction."""
+    if type(value) in (int, float):
+        return float(value)
+    raise TypeError(f"a number is needed, not {named(value)}")
+
+
+def int_or_digits(value: Any, _: Any) -> int:
+    """Read an ``IntOrDigits``."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return integer(value, int)
+
+
+def time(value: Any, _: Any) -> datetime:
+    """Read a time."""
+    return read_time(string(value, str))
+
+
+def enum(value: Any, kind: Any) -> Any:
+    """Read a member of an enum of texts."""
+    return kind(value if type(value) is str else string(value, str))
+
+
+def read_only(value: Any, _: Any) -> JsonObject:
+    """Read a ``JsonObject``."""
+    return MappingProxyType(mapping(value, dict))
+
+
+def error(value: Any, _: Any) -> ProlificError:
+    """Read an error from its text, which is all of it that is on the wire."""
+    return ProlificError(string(value, str))

@@ -1,0 +1,222 @@
+"""How pydantic, and so FastAPI, reads, writes and describes the models.
+
+A model is read by its ``from_dict`` and written by its ``to_dict``, so that pydantic never differs
+from them; the schema that is made of its fields only describes it. The core does not import
+pydantic: pydantic alone calls what imports it here.
+
+Protocol: https://docs.pydantic.dev/latest/concepts/types/#customizing-validation-with-__get_pydantic_core_schema__
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from functools import reduce
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, Union, get_args, get_origin
+
+from attrs import NOTHING, Factory, fields, resolve_types
+
+from prolific_async import _docstrings
+from prolific_async.errors import DecodeError, ProlificError
+
+JSON_SCHEMA = "json_schema"
+"""Key in an attrs field's metadata: what JSON Schema says of its values beyond their type."""
+
+_SERIALIZER = "__pydantic_serializer__"
+_UNKNOWN_KEYS = "extra"  # the field of the keys that a model has no name for
+_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # in a path such as $.datasets[1].id
+
+
+class _Model(Protocol):
+    @classmethod
+    def from_dict(cls, data: Any) -> Self: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+class _Serializer:
+    """What pydantic writes a model with where no annotation names its class, as in ``Any``."""
+
+    def __init__(self) -> None:
+        self._made: dict[type, Any] = {}
+
+    def __get__(self, model: _Model | None, cls: type[_Model]) -> Any:
+        if model is None:
+            raise AttributeError(_SERIALIZER)
+        if cls not in self._made:
+            try:
+                from pydantic_core import SchemaSerializer, core_schema  # noqa: PLC0415 - an extra's
+            except ModuleNotFoundError:  # whoever asks is not pydantic
+                raise AttributeError(_SERIALIZER) from None
+            written = core_schema.plain_serializer_function_ser_schema(cls.to_dict)
+            self._made[cls] = SchemaSerializer(core_schema.any_schema(serialization=written))
+        return self._made[cls]
+
+
+class PydanticModel:
+    """An attrs class with ``from_dict`` and ``to_dict`` that pydantic knows."""
+
+    __slots__ = ()
+
+    _refuses_unknown_keys: ClassVar[bool] = False
+
+    __pydantic_serializer__ = _Serializer()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls: type[_Model], _source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415 - an extra's
+
+        def read(value: Any, _: Any) -> Any:
+            return value if isinstance(value, cls) else _read(cls, value)
+
+        read.__name__ = cls.__name__  # in pydantic's messages
+
+        def write(value: Any, as_described: Any, info: Any) -> Any:
+            if not isinstance(value, cls):
+                return as_described(value)  # the JSON of a model within one, or a wrong type
+            wire = value.to_dict()
+            parts = info.include is not None or info.exclude is not None
+            parts = parts or info.exclude_none or info.exclude_defaults
+            return as_described(wire) if parts else wire
+
+        return core_schema.no_info_wrap_validator_function(
+            read,
+            _described(cls, handler),
+            ref=_reference(cls),
+            serialization=core_schema.wrap_serializer_function_ser_schema(write, info_arg=True),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        described = handler(schema)
+        inside = handler.resolve_ref_schema(described)
+        inside |= _titled(cls)
+        properties = inside.get("properties", {})
+        for name, words in _docstrings.fields(cls).items():
+            if name in properties:
+                properties[name]["description"] = words
+        for field in _fields(cls):
+            properties[field.name] |= field.metadata.get(JSON_SCHEMA, {})
+        if (unknown := _unknown_keys(cls)) != "ignore":  # some versions of pydantic forget it
+            inside["additionalProperties"] = unknown == "allow"
+        return described
+
+
+class OpenEnum(StrEnum):
+    """An enum whose unseen values are kept as they came, and equal their strings."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        # Not registered with the enum: unseen values must not pile up in a long-lived process.
+        unseen = str.__new__(cls, value)
+        unseen._name_ = unseen._value_ = value
+        return unseen
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
+        from pydantic_core import core_schema  # noqa: PLC0415 - an extra's
+
+        return core_schema.no_info_after_validator_function(
+            cls, core_schema.str_schema(), ref=_reference(cls)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+        described = handler(schema)
+        inside = handler.resolve_ref_schema(described)
+        del inside["type"]
+        known = {"type": "string", "enum": [member.value for member in cls]}
+        inside |= _titled(cls) | {"anyOf": [known, {"type": "string"}]}
+        return described
+
+
+def _read(cls: type[_Model], value: Any) -> _Model:
+    """Read a model, and report each fault with its place in pydantic's own way."""
+    from pydantic_core import PydanticCustomError, ValidationError  # noqa: PLC0415 - an extra's
+
+    try:
+        return cls.from_dict(value)
+    except DecodeError as error:
+        faults: list[Any] = []
+        for problem in error.problems:
+            path, _, reason = problem.partition(": ")
+            steps = [int(index) if index else name for name, index in _STEP.findall(path)]
+            is_missing = reason == "it is missing"
+            # Without values to fill in, the template is the text.
+            told = PydanticCustomError("decode_error", reason)
+            kind = "missing" if is_missing else told
+            at = _at(value, steps[:-1] if is_missing else steps)
+            faults.append({"type": kind, "loc": tuple(steps), "input": at})
+        raise ValidationError.from_exception_data(cls.__name__, faults) from None
+
+
+def _at(value: Any, steps: list[int | str]) -> Any:
+    for step in steps:
+        value = value[step]
+    return value
+
+
+def _described(cls: type[Any], handler: Any) -> Any:
+    """Return pydantic's schema of an object with the fields of an attrs class."""
+    from pydantic_core import core_schema  # noqa: PLC0415 - an extra's
+
+    described = {}
+    for field in _fields(cls):
+        inner = handler.generate_schema(_on_the_wire(field.type))
+        if _is_shown(field.default):
+            inner = core_schema.with_default_schema(inner, default=field.default)
+        is_required = field.default is NOTHING
+        described[field.name] = core_schema.typed_dict_field(inner, required=is_required)
+    return core_schema.typed_dict_schema(described, extra_behavior=_unknown_keys(cls))
+
+
+def _unknown_keys(cls: type[Any]) -> Literal["allow", "forbid", "ignore"]:
+    if any(field.name == _UNKNOWN_KEYS for field in fields(cls)):
+        return "allow"
+    return "forbid" if cls._refuses_unknown_keys else "ignore"
+
+
+def _is_shown(default: Any) -> bool:
+    """Return whether a default is a value of the wire: None stands for an absent key."""
+    is_factory = isinstance(default, Factory)  # type: ignore[arg-type] # a class, but not in stubs
+    return default not in (NOTHING, None) and not is_factory
+
+
+class _Text:
+    """Makes what is text on the wire be written as it stands there."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        return handler(source) | {"serialization": {"type": "str"}}
+
+
+def _on_the_wire(hint: Any) -> Any:
+    """Return what stands on the wire for a field of a type."""
+    if hint is datetime:
+        return Annotated[datetime, _Text]
+    if isinstance(hint, type) and issubclass(hint, ProlificError):
+        return str
+    if get_origin(hint) is tuple:
+        return list[_on_the_wire(get_args(hint)[0])]  # type: ignore[misc] # a type of run time
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, map(_on_the_wire, get_args(hint)))
+    return hint
+
+
+def _fields(cls: type[Any]) -> list[Any]:
+    resolve_types(cls)
+    return [field for field in fields(cls) if field.init and field.name != _UNKNOWN_KEYS]
+
+
+def _reference(cls: type) -> str:
+    """Name a class for pydantic, by which it finds it again: in OpenAPI it is a component."""
+    return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+
+
+def _titled(cls: type) -> dict[str, str]:
+    words = _docstrings.summary(cls)
+    return {"title": cls.__name__} | ({"description": words} if words else {})
