@@ -13,16 +13,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from attrs import NOTHING, field, fields, frozen
+from attrs import field, fields, frozen
 from cattrs import Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from prolific_async._json import scalars
-from prolific_async._json.arrays import tuple_hook
 from prolific_async._json.decoding import TOO_DEEP
 from prolific_async._json.scalars import IntOrDigits, JsonObject
+from prolific_async._json.structure_hooks import (
+    is_or_none,
+    model_hook,
+    null_arrays,
+    or_none_hook,
+    tuple_hook,
+)
 from prolific_async._pydantic import PydanticModel
 from prolific_async.errors import DecodeError, ProlificError
 
@@ -32,7 +38,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NOTHING: JsonObject = MappingProxyType({})
-_INTERNAL = ("extra", "_nulls")
 
 
 def _read_only(mapping: JsonObject) -> JsonObject:
@@ -154,22 +159,6 @@ def _reason(error: BaseException, _type: object) -> str:
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
-    (kind,) = (arg for arg in get_args(cls) if arg is not type(None))
-    inner = converter.get_structure_hook(kind)
-
-    def hook(value: Any, _: Any) -> Any:
-        return None if value is None else inner(value, kind)
-
-    return hook
-
-
-def _is_or_none(cls: Any) -> bool:
-    arguments = get_args(cls)
-    return len(arguments) == 2 and type(None) in arguments  # noqa: PLR2004 - X and None
-
-
 def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
 
@@ -184,34 +173,9 @@ def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], An
     return lambda value, _: inner(scalars.mapping(value, dict), cls)
 
 
-def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
-    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
-    known = frozenset(f.name for f in fields(cls) if f.init) - set(_INTERNAL)
-    arrays = _arrays(cls)
-    nullable = arrays | {f.name for f in fields(cls) if f.name in known and f.default is None}
-
-    def hook(value: Any, _: Any) -> WireModel:
-        if type(value) is not dict:
-            scalars.mapping(value, dict)
-        nulls = None
-        if None in value.values():
-            nulls = frozenset(key for key in nullable if value.get(key, key) is None)
-            if empty := nulls & arrays:
-                value = value | {key: [] for key in empty}
-        model: WireModel = inner(value, cls)
-        if not known.issuperset(value):
-            extra = {key: value[key] for key in value if key not in known}
-            object.__setattr__(model, "extra", MappingProxyType(extra))
-        if nulls:
-            object.__setattr__(model, "_nulls", nulls)
-        return model
-
-    return hook
-
-
 def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any], dict[str, Any]]:
     inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
-    arrays = _arrays(cls)
+    arrays = null_arrays(cls)
     nullable = tuple(f.name for f in fields(cls) if f.init and f.default is None)
 
     def unhook(model: WireModel) -> dict[str, Any]:
@@ -225,13 +189,6 @@ def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any],
         return wire | copy.deepcopy(dict(model.extra))
 
     return unhook
-
-
-def _arrays(cls: type[WireModel]) -> frozenset[str]:
-    """Return the fields of arrays that are never None: a null is read as an empty one."""
-    return frozenset(
-        f.name for f in fields(cls) if get_origin(f.type) is tuple and f.default is NOTHING
-    )
 
 
 @functools.cache
@@ -250,10 +207,10 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
     )
-    converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
+    converter.register_structure_hook_factory(is_or_none, or_none_hook)
     converter.register_structure_hook(ProlificError, scalars.error)
     converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
-    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_structure_hook_factory(_is_model, model_hook)
     converter.register_unstructure_hook(ProlificError, str)
     converter.register_unstructure_hook(StrEnum, str)
     converter.register_unstructure_hook(
