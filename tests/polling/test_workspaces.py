@@ -30,7 +30,7 @@ def test_a_batch_that_is_learnt_again_is_new() -> None:
 def test_all_batches_of_a_workspace_share_the_text_of_its_id() -> None:
     known = Workspaces()
     for batch_id in ids(0, 3):
-        known.learn(batch_id, "".join(["w-", "1"]))  # another str each time, as in responses
+        known.learn(batch_id, str(b"w-1", "ascii"))  # another str each time, as in responses
     assert len({id(known.of(batch_id)) for batch_id in ids(0, 3)}) == 1
 
 
