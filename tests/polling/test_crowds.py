@@ -381,6 +381,7 @@ async def test_nothing_is_kept_of_batches_whose_waits_are_over(
         assert not waits._workspaces._newer
         assert not waits._workspaces._older
         assert not waits._source._lists
+        assert waits._poller is not None
         scheduler = waits._poller._scheduler
         assert sys.getsizeof(scheduler.targets) == sys.getsizeof({})
         assert sys.getsizeof(waits._workspaces.awaited) == sys.getsizeof(set())
