@@ -457,8 +457,8 @@ class Batches:
         outcome = wait.outcome
         if isinstance(outcome, BatchFailedError):
             outcome = outcome.batch
-        if isinstance(outcome, Batch):
-            self._bind(outcome)
+        if isinstance(outcome, Batch):  # the polls have learnt its workspace
+            outcome.bind(self)
 
     async def _watched(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]

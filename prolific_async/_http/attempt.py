@@ -193,7 +193,13 @@ class Attempt:
         request, session = self._request, self._session
         url = session.origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
         if request.query:
-            url = URL(f"{url}?{request.query}", encoded=True)
+            url = URL.build(
+                scheme=url.scheme,
+                authority=url.raw_authority,
+                path=request.path,
+                query_string=request.query,
+                encoded=True,
+            )
         return session.http.request(
             request.method,
             url,

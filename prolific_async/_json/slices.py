@@ -42,9 +42,11 @@ async def text_of(body: bytes, slices: TimeSlices) -> str:
         UnicodeDecodeError: It is none.
 
     """
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    # "utf-8-sig" would be imported here, into memory that is to be given back after the waits.
+    decoder = codecs.getincrementaldecoder("utf-8")()
     pieces = []
-    for start in range(0, len(body), _PIECE):
+    begin = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
+    for start in range(begin, len(body), _PIECE):
         pieces.append(decoder.decode(body[start : start + _PIECE]))
         await slices.yield_if_due()
     decoder.decode(b"", final=True)

@@ -57,12 +57,14 @@ class Listing(NamedTuple):
             wants the batch, since it is not read then.
         news: Ids that the previous list did not show.
         memory: Helps to read the next list.
+        size: Bytes of the body.
 
     """
 
     results: dict[str, PollResult]
     news: list[str]
     memory: ListMemory
+    size: int
 
 
 async def read(
@@ -76,7 +78,7 @@ async def read(
     A malformed batch, or one without a status, counts as not shown.
 
     Args:
-        body: The response's body.
+        body: The response's body, which is dropped as soon as it is decoded.
         wanted: Ids of the batches to read whole when they are READY or ERROR.
         read_batch: Makes a batch of its JSON.
         before: Memory of the previous list, None for none.
@@ -86,12 +88,14 @@ async def read(
 
     """
     slices = TimeSlices()
+    size = len(body)
     body_hashes = await hashes(body, slices)
     if before is None:
         before = ListMemory()
     elif body_hashes == before.body_hashes and not any(one in wanted for one in before.ended):
-        return Listing(before.pending, [], before)
+        return Listing(before.pending, [], before, size)
     text = await text_of(body, slices)
+    del body  # megabytes, and the caller keeps none
     reading = _Reading(text, wanted, read_batch, before, ListMemory(body_hashes))
     page: dict[str, Any] = {}
     for key, start, end, value in parts(text, reading.end_of_known):
@@ -104,7 +108,7 @@ async def read(
         raise ValueError(fault)
     memory = reading.memory
     results = memory.pending | reading.ended if reading.ended else memory.pending
-    return Listing(results, reading.news, memory)
+    return Listing(results, reading.news, memory, size)
 
 
 @define(eq=False)

@@ -93,6 +93,9 @@ class Scheduler:
             self._workspaces.awaited.discard(target.key)
             self._schedule(target, math.inf)
             self.groups.remove(target)
+            if not self.targets:  # to clear them gives back the tables, which were large perhaps
+                self.targets.clear()
+                self._workspaces.awaited.clear()
 
     def pop_ended_groups(self) -> list[WorkspaceGroup]:
         """Forget the groups that have lost their last target, and return them."""

@@ -91,9 +91,11 @@ class StatusSource:
         if workspace_id is None:
             return await self._search(batch_ids, wanted, poll)
         try:
-            body = await self._api.list_body(workspace_id, poll)
             listing = await read(
-                body, wanted, partial(load, Batch), self._lists.pop(workspace_id, None)
+                await self._api.list_body(workspace_id, poll),  # no name keeps it
+                wanted,
+                partial(load, Batch),
+                self._lists.pop(workspace_id, None),
             )
         except RateLimitedError as error:
             return self._refused(error, "the list", {})
@@ -103,7 +105,7 @@ class StatusSource:
         if len(self._lists) > _LISTS_AT_MOST:
             self._lists.popitem(last=False)
         self._workspaces.learn_all(listing.news, workspace_id)
-        return GroupResult(found=listing.results, size=len(body))
+        return GroupResult(found=listing.results, size=listing.size)
 
     async def _search(
         self, batch_ids: list[str], wanted: Container[str], poll: Poll

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Workspaces:
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
         """Remember a batch's workspace."""
-        self._newer[batch_id] = workspace_id
+        self._newer[batch_id] = sys.intern(workspace_id)  # the same one for all its batches
         if len(self._newer) >= max(_GENERATION, 2 * self._kept):
             self._age()
 

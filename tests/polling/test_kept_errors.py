@@ -110,3 +110,30 @@ async def test_twenty_failed_polls_of_a_large_batch(
         assert len(error.events) == 20
         assert [event.error is None for event in error.events].count(False) >= 19
         assert error.events[-1].error is error.failure
+
+
+def test_of_a_body_that_does_not_decode_a_small_one_stays_and_a_text_is_cut() -> None:
+    small = bounded(DecodeError((f"$.x: {LONG}",), {"id": 5}, "GET", "/b"), OLDER)
+    assert isinstance(small, DecodeError)
+    assert small.body == {"id": 5}
+    large = bounded(ERRORS["no JSON"], OLDER)
+    assert isinstance(large, DecodeError)
+    assert large.body == LONG[:OLDER]
+    assert large.problems == ("$: no JSON",)
+
+
+def test_problems_that_fit_are_kept_as_they_are() -> None:
+    problem = "$.x: " + "y" * 600  # longer than a message shows
+    few = bounded(DecodeError((problem, LONG), {"id": LONG}, "GET", "/b"), OLDER)
+    assert isinstance(few, DecodeError)
+    assert few.problems == (problem,)
+    many = bounded(DecodeError((problem,) * 9, {"id": LONG}, "GET", "/b"), OLDER)
+    assert isinstance(many, DecodeError)
+    assert many.problems == (problem,)
+
+
+def test_headers_that_take_more_are_left_out() -> None:
+    headers = CIMultiDict({"X-Long": LONG})
+    kept = bounded(APIStatusError(503, "GET", "/b", None, None, None, None, None, headers), OLDER)
+    assert isinstance(kept, APIStatusError)
+    assert not kept.headers

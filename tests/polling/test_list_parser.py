@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import Batch, BatchStatus, DecodeError
+from prolific_async import Batch, BatchStatus, DecodeError, RetryPolicy
+from prolific_async._http.request import Poll
 from prolific_async._json import text_buffer as texts
 from prolific_async._json.converter import load
 from prolific_async._json.decoding import decode_at
 from prolific_async._polling import list_parser as reading
+from prolific_async._polling.status_source import StatusSource
+from prolific_async._polling.workspaces import Workspaces
 from tests.costs import LIMIT, held_by
 from tests.json.test_pages import NO_LISTS
 
@@ -79,6 +82,40 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
     assert with_batch == {"ready", "error"}
     assert listing.results["ready"].batch == load(Batch, items[1], "GET", "/batches")
     assert listing.news == [element["id"] for element in items]
+
+
+class Body(bytes):
+    """Tells when it is freed."""
+
+    def __del__(self) -> None:
+        FREED.append(len(self))
+
+
+FREED: list[int] = []
+
+
+async def test_the_body_is_freed_before_its_batches_are_read() -> None:
+    class API:
+        prefix = get = get_status = None
+
+        async def list_body(self, workspace_id: str, poll: Poll) -> bytes:
+            return Body(body([item("b1", "READY"), item("b2")]))
+
+    freed: list[bool] = []
+
+    class Wanted(frozenset[str]):
+        def __contains__(self, key: object) -> bool:
+            freed.append(bool(FREED))
+            return super().__contains__(key)
+
+    FREED.clear()
+    api: Any = API()
+    source = StatusSource(api, Workspaces(), RetryPolicy())
+    result = await source.poll_list("w1", ["b1"], Wanted({"b1", "b2"}), Poll())
+    assert freed
+    assert all(freed)
+    assert set(result.found) == {"b1", "b2"}
+    assert [result.size] == FREED
 
 
 async def test_a_thousand_heavy_batches_cost_what_is_wanted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextvars import ContextVar
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.sliced_work import SlicedWork
+from prolific_async._polling.sliced_work import FEW, SlicedWork
 from tests.costs import LIMIT, held_by
 from tests.polling.scene import KnownWorkspaces, real_wait
 
@@ -298,3 +299,18 @@ def test_an_exception_stops_no_other_work(
             assert "is broken" in caplog.text
         runner.run(rest())
     assert done == [0, 1, 2, "then", "next"]
+
+
+async def test_later_slices_run_in_the_context_of_no_caller() -> None:
+    whose = ContextVar("whose", default="nobody's")
+    seen: list[str] = []
+
+    def act(thing: float) -> None:
+        time.sleep(thing)
+        seen.append(whose.get())
+
+    whose.set("mine")
+    work = SlicedWork(lambda: None)
+    work.each([0.0005] * 3 * FEW, act)
+    await work.drained()
+    assert (seen[0], seen[-1]) == ("mine", "nobody's")

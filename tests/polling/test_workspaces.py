@@ -27,6 +27,13 @@ def test_a_batch_that_is_learnt_again_is_new() -> None:
     assert known.of("00000000-0000-4000-8000-000000000000") == "w-1"
 
 
+def test_all_batches_of_a_workspace_share_the_text_of_its_id() -> None:
+    known = Workspaces()
+    for batch_id in ids(0, 3):
+        known.learn(batch_id, str(b"w-1", "ascii"))  # another str each time, as in responses
+    assert len({id(known.of(batch_id)) for batch_id in ids(0, 3)}) == 1
+
+
 def test_what_is_awaited_is_known_whatever_the_number() -> None:
     known = Workspaces()
     known.awaited |= set(ids(0, 5 * _GENERATION))
