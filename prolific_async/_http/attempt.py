@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import select
-import sys
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
+from attrs import define, field
 from yarl import URL
 
 from prolific_async._http import responses, session_checks
+from prolific_async._http.connection_check import check_alive, is_quiet, read_ends
 from prolific_async._http.error_translation import passes, translated
 from prolific_async._http.response_body import read_body
 from prolific_async._http.time_limit import Timed
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from prolific_async._http.session import LoopSession
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
-# Rounds of the loop in which it takes in what has come: TLS takes a few to end a connection.
-_ROUNDS = 10
 # After the last two aiohttp sends a GET again by itself; it makes one of them of the first.
 _LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
@@ -58,8 +56,8 @@ class Body(aiohttp.BytesPayload):
     ) -> None:
         """Write headers and body, unless the other side has closed the connection meanwhile."""
         protocol = writer.protocol  # type: ignore[attr-defined]  # of each writer there is
-        if not _is_quiet(protocol):
-            await _check_alive(protocol)
+        if not is_quiet(protocol):
+            await check_alive(protocol)
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -68,6 +66,7 @@ class Lost(aiohttp.ClientConnectionError):
     """A lost connection, of a kind after which aiohttp does not send a GET again by itself."""
 
 
+@define(eq=False)
 class Attempt:
     """One attempt of a request, which holds a slot of the rate limiter.
 
@@ -82,32 +81,23 @@ class Attempt:
 
     """
 
-    __slots__ = (
-        "_begun",
-        "_body",
-        "_found_dead",
-        "_is_answered",
-        "_is_connected",
-        "_poll",
-        "_request",
-        "_sent_at",
-        "_session",
-        "_timed",
-        "_within",
-    )
+    _session: LoopSession
+    _request: Request
+    _poll: Poll | None = None
+    _within: float = field(init=False)  # seconds
+    _body: Body | None = field(init=False)
+    _timed: Timed = field(init=False)
+    _sent_at: float = field(init=False)
+    _is_connected: bool = field(default=False, init=False)
+    _found_dead: bool = field(default=False, init=False)
+    _begun: bool = field(default=False, init=False)
+    _is_answered: bool = field(default=False, init=False)  # after all callbacks of aiohttp
 
-    def __init__(self, session: LoopSession, request: Request, poll: Poll | None = None) -> None:
-        self._session = session
-        self._request = request
-        self._poll = poll
-        self._within = math.inf if poll is None else poll.within
-        self._body = None if request.body is None else Body(request.body)
-        self._timed = Timed(session.time_limit)
-        self._sent_at = session.loop.time()
-        self._is_connected = False
-        self._found_dead = False
-        self._begun = False
-        self._is_answered = False  # whether aiohttp has returned the response, after all callbacks
+    def __attrs_post_init__(self) -> None:
+        self._within = math.inf if self._poll is None else self._poll.within
+        self._body = None if self._request.body is None else Body(self._request.body)
+        self._timed = Timed(self._session.time_limit)
+        self._sent_at = self._session.loop.time()
 
     @property
     def begun(self) -> bool:
@@ -252,8 +242,8 @@ class Attempt:
             ):
                 await self._wait_to_depart()
             if self._body is None:  # a body checks by itself, in a later round of the loop
-                if not _is_quiet(connection.protocol):
-                    await _check_alive(connection.protocol)
+                if not is_quiet(connection.protocol):
+                    await check_alive(connection.protocol)
                 self._begun = True
             return await send_over(connection)
 
@@ -273,7 +263,7 @@ class Attempt:
             self._found_dead = True
         finally:
             del own["send"]  # else they are in a cycle
-        await _read_ends()
+        await read_ends()
         return await self.send(request, handler)
 
     async def _wait_to_depart(self) -> None:
@@ -282,38 +272,3 @@ class Attempt:
         self._timed.resume()
         if self._session.rate_limiter.is_closed:
             raise ConnectionError("closed")
-
-
-async def _check_alive(protocol: Any) -> None:
-    """Raise ConnectionError if a connection has ended, or was answered on before it was used.
-
-    A loop that was blocked or did not run may not know, so the socket is asked. It may also hold
-    records of TLS's own, which the loop reads in a few rounds.
-    """
-    for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
-        if _is_quiet(protocol):
-            return
-    raise ConnectionError("the connection was closed before anything was sent")
-
-
-def _is_quiet(protocol: Any) -> bool:
-    """Return whether a connection is open, and nothing has come over it."""
-    transport = protocol.transport
-    if transport is None or transport.is_closing() or protocol.should_close:
-        return False
-    socket = transport.get_extra_info("socket")
-    if socket is None:
-        return True
-    # Windows has no `poll`; elsewhere `select` takes no number above 1023.
-    if sys.platform == "win32":
-        return not select.select([socket], (), (), 0)[0]
-    poll = select.poll()  # a tenth of what a selector costs
-    poll.register(socket, select.POLLIN)
-    return not poll.poll(0)
-
-
-async def _read_ends() -> None:
-    """Let the loop notice which other idle connections have ended, before one of them is used."""
-    for _ in range(_ROUNDS):
-        await asyncio.sleep(0)
