@@ -96,7 +96,6 @@ class Attempt:
     def __attrs_post_init__(self) -> None:
         self._within = math.inf if self._poll is None else self._poll.within
         self._body = None if self._request.body is None else Body(self._request.body)
-        self._timed = Timed(self._session.time_limit)
         self._sent_at = self._session.loop.time()
 
     @property
@@ -107,7 +106,7 @@ class Attempt:
     async def run(self, *, raw: bool = False) -> Response:
         """Send the request and return its success; see ``Transport.send`` for the errors."""
         try:
-            with self._timed:
+            with Timed(self._session.time_limit) as self._timed:
                 response = await self._sent()
                 self._is_answered = True
                 content = response.content
@@ -131,7 +130,7 @@ class Attempt:
     async def open(self) -> aiohttp.ClientResponse:
         """Send a GET and return its success, which must be released, before its body is read."""
         try:
-            with self._timed:
+            with Timed(self._session.time_limit) as self._timed:
                 response = await self._sent()
                 self._is_answered = True
                 ok = responses.is_success(response.status)

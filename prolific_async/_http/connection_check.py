@@ -17,7 +17,7 @@ _ROUNDS = 10
 async def check_alive(protocol: Any) -> None:
     """Raise ConnectionError if a connection has ended, or was answered on before it was used.
 
-    The socket is asked. It may hold records of TLS's own, too, which the loop reads in a few rounds.
+    The socket is asked. It may hold records of TLS's own, which the loop reads in a few rounds.
     """
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)
