@@ -50,6 +50,9 @@ class SourceRead(NamedTuple):
 class BatchesAPI:
     """The calls of batches. Batches that it returns are bound to no client.
 
+    No method keeps a response in a variable: its headers may echo the token, and loggers show the
+    local variables of an error's frames.
+
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
     and DecodeError, and ValueError for an id that cannot be one.
 
@@ -70,21 +73,20 @@ class BatchesAPI:
     async def get(self, batch_id: str, poll: Poll | None = None) -> Batch:
         """Return a batch as it is now."""
         request = requests.get_batch(batch_id, prefix=self.prefix)
-        response = await (self._get(request) if poll is None else self._send(request, poll))
-        return load(Batch, response.data, request.method, request.path)
+        data = (await (self._get(request) if poll is None else self._send(request, poll))).data
+        return load(Batch, data, request.method, request.path)
 
     async def get_status(self, batch_id: str, poll: Poll | None = None) -> BatchStatus | None:
         """Return a batch's status, None when the service gave none."""
         request = requests.get_batch_status(batch_id, prefix=self.prefix)
-        response = await (self._get(request) if poll is None else self._send(request, poll))
-        return _read_status(request, response.data)
+        data = (await (self._get(request) if poll is None else self._send(request, poll))).data
+        return _read_status(request, data)
 
     async def get_source(self, batch_id: str) -> SourceRead:
         """Return what is needed of a batch to find its copies, even if the rest is unreadable."""
         request = requests.get_batch(batch_id, prefix=self.prefix)
         headers, data = await self._get(request)
         date = http_date(headers.get("Date", ""))
-        # They may echo the token, and loggers show the local variables of an error's frames.
         del headers
         return SourceRead(load(Source, data, request.method, request.path), date)
 
@@ -141,8 +143,8 @@ class BatchesAPI:
             upload_new_dataset=upload_new_dataset or None,
             prefix=self.prefix,
         )
-        response = await self._post(request)
-        return load(Batch, response.data, request.method, request.path)
+        data = (await self._post(request)).data
+        return load(Batch, data, request.method, request.path)
 
     async def set_up(
         self,
