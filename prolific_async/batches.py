@@ -19,9 +19,9 @@ from prolific_async._api.batches import BatchesAPI
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_history import PollHistory, WaitObservation
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
+from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch, copies_of
@@ -257,8 +257,7 @@ class Batches:
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         wait = self._wait(batch, _validation.batch_id(batch), rules)
         await self._waits.run(wait)
-        self._bind_outcome(wait)
-        return wait.result()
+        return self._result(wait)
 
     @overload
     async def wait_all(
@@ -308,9 +307,10 @@ class Batches:
         waits = await self._waits_of(given, rules, self._deadline(rules), copy_context())
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
-                self._bind_outcome(wait)
-                if not return_exceptions:
-                    wait.result()
+                if return_exceptions:
+                    self._bind_outcome(wait)
+                else:
+                    self._result(wait)
         outcomes: Any = [wait.outcome for wait in waits]
         return cast("builtins.list[Batch]", outcomes)
 
@@ -451,14 +451,28 @@ class Batches:
         if isinstance(outcome, Batch):
             self._bind(outcome)
 
+    def _result(self, wait: Wait) -> Batch:
+        """Return the READY batch of a wait that is over, or raise its error, once."""
+        self._bind_outcome(wait)
+        outcome = wait.outcome
+        if isinstance(outcome, Batch):
+            return outcome
+        assert outcome is not None  # noqa: S101 - for the type checker
+        # An error holds the frames that it has passed. What these hold must not hold the error, or
+        # all of it would stay until the next collection.
+        wait.outcome = None
+        try:
+            raise outcome
+        finally:
+            del outcome
+
     async def _watched(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
     ) -> AsyncGenerator[StatusEvent]:
         async with aclosing(self._waits.watch(wait, events)) as watched:
             async for event in watched:
                 yield event
-        self._bind_outcome(wait)
-        wait.result()
+        self._result(wait)
 
     async def _waits_of(
         self,
@@ -509,15 +523,14 @@ class Batches:
     ) -> Wait:
         time = time or self._deadline(rules)
         self._check_usable()
-        observers = self._waits.observers
-        observation = WaitObservation(batch_id, observers) if observers else None
+        tell, observers = rules.on_event, self._waits.observers
         made_at = self._pending.given_at(batch_id)
         policy = rules.policy
         return Wait(
             key=batch_id,
             workspace_id=batch.workspace_id if isinstance(batch, Batch) else None,
             time=time,
-            history=PollHistory(batch_id, rules.on_event, observation),
+            listeners=WaitListeners(batch_id, tell, observers) if tell or observers else None,
             policy=policy,
             retry=self._retry,
             found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,

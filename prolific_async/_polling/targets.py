@@ -76,7 +76,7 @@ class PollTarget(_Pollable):
 
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
         """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
-        return now - self.result_at < wait.fresh or now < self.not_before
+        return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
         """Begin the pause after a failed poll."""

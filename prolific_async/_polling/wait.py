@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import define, field
 
 from prolific_async._http.retry import hint, may_poll_again, pauses
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
+from prolific_async._polling.kept_errors import summary
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -22,16 +25,17 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus
+from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prolific_async._polling.deadline import Deadline
-    from prolific_async._polling.poll_history import PollHistory
     from prolific_async._polling.poll_results import PollResult
+    from prolific_async._polling.wait_listeners import Event, WaitListeners
     from prolific_async.policies import PollPolicy, RetryPolicy
 
+_KEPT_EVENTS = 20
 _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
 
 # By name and by identity, for the sake of the many polls that show nothing new: an enum's own
@@ -49,7 +53,7 @@ class Wait:
         key: The id of the batch.
         workspace_id: Its workspace, None if that was not known when the wait began.
         time: Its start and deadline.
-        history: Its events, and the callbacks that get them.
+        listeners: Get its events, None for nobody.
         policy: Gaps, graces and the failure budget.
         retry: Pauses after failures, and the cap of the service's hints.
         found_by: Until when a 404 means that the batch is not yet found.
@@ -67,9 +71,9 @@ class Wait:
     key: str
     workspace_id: str | None = None
     time: Deadline
-    history: PollHistory
     policy: PollPolicy
     retry: RetryPolicy
+    listeners: WaitListeners | None = None
     found_by: float = -math.inf
     random: Callable[[], float] = random.random
     due: float = field(init=False)
@@ -85,16 +89,13 @@ class Wait:
     _uninitialised_since: float | None = field(default=None, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
+    _events: tuple[Event, ...] = field(default=(), init=False)
+    _warned: tuple[BatchStatus | None, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         self.due = self.again_at = self.time.started
         self.deadline = self.time.at
         self._gap = self.policy.initial
-
-    @property
-    def fresh(self) -> float:
-        """Seconds for which the result of another wait's poll serves as the first one."""
-        return self.policy.initial
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         """Take in the result of a poll that was sent at a time, for this wait or for others."""
@@ -140,27 +141,10 @@ class Wait:
     def fail(self, error: Exception, now: float) -> None:
         """End the wait because its batch will not be polled any more."""
         ending, self._ending = self._ending, None
-        event = None
-        if ending is not None:
-            event = (self._status, ending[0], self.polls, ending[1], None, None)
-            self.history.add(event, call=False)
+        event = None if ending is None else self._keep(ending, None)
         self._set(WaitFailedError(*self._story(now)), error)
-        if event is not None:
-            self.history.call(event)
-
-    def result(self) -> Batch:
-        """Return the READY batch of a wait that is over, or raise its error, once."""
-        outcome = self.outcome
-        if isinstance(outcome, Batch):
-            return outcome
-        assert outcome is not None  # noqa: S101 - for the type checker
-        # An error holds the frames that it has passed. What these hold must not hold the error, or
-        # all of it would stay until the next collection.
-        self.outcome = None
-        try:
-            raise outcome
-        finally:
-            del outcome
+        if event is not None and self.listeners is not None:
+            self.listeners.tell(event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
         """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
@@ -192,8 +176,11 @@ class Wait:
                 return
         else:
             self._uninitialised_since = None
-        if status is not _PROCESSING and status is not _UNINITIALISED:
-            self.history.warn_once(status)
+        usual = status is _PROCESSING or status is _UNINITIALISED
+        if not usual and status not in self._warned:
+            self._warned += (status,)
+            shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
+            _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
         self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
 
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
@@ -256,7 +243,7 @@ class Wait:
             self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            self.history.add((self._status, poll[0], self.polls, poll[1], due - now, error))
+            self._tell(poll, due - now, error)
 
     def _go_on_with_few(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
@@ -273,15 +260,28 @@ class Wait:
             self._time_out(now)
 
     def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
-        self.history.add((self._status, poll[0], self.polls, poll[1], next_in, error))
+        event = self._keep(poll, next_in, error)
+        if self.listeners is not None:
+            self.listeners.tell(event)
+
+    def _keep(
+        self, poll: _Poll, next_in: float | None, error: ProlificError | None = None
+    ) -> Event:
+        """Keep the event of a poll, and less of the error of the one before."""
+        event = (self._status, poll[0], self.polls, poll[1], next_in, error)
+        events = self._events
+        if events and (older := events[-1][-1]) is not None:
+            events = (*events[:-1], (*events[-1][:-1], summary(older)))
+        self._events = (*events[1 - _KEPT_EVENTS :], event)
+        return event
 
     def _end(
         self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
-        event = (self._status, poll[0], self.polls, poll[1], None, cause)
-        self.history.add(event, call=False)
+        event = self._keep(poll, None, cause)
         self._set(outcome, cause)
-        self.history.call(event)
+        if self.listeners is not None:
+            self.listeners.tell(event)
 
     def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
         if self.outcome is not None:  # a callback has ended the wait before
@@ -289,11 +289,12 @@ class Wait:
         self.due = math.inf
         self.outcome = outcome
         if isinstance(outcome, WaitError):
-            outcome.events = self.history.events()
+            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events)
             outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
-        self._set(WaitTimeoutError(*self._story(now)), self.history.newest_error())
+        newest_error = self._events[-1][-1] if self._events else None
+        self._set(WaitTimeoutError(*self._story(now)), newest_error)
 
     def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
         """Return the first arguments of a WaitError; its events are added later."""

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from contextvars import Context
 
-    from prolific_async._polling.poll_history import Observer
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.wait import Wait
+    from prolific_async._polling.wait_listeners import Observer
     from prolific_async._polling.workspaces import Workspaces
     from prolific_async.errors import ConfigurationError
     from prolific_async.models import StatusEvent
@@ -144,11 +144,12 @@ class Waits:
         # Not before: of many that have not begun to wait, most would be forgotten again.
         if wait.workspace_id is not None:
             self._workspaces.learn(wait.key, wait.workspace_id)
-        if wait.history.observation is None:
+        listeners = wait.listeners
+        if listeners is None:
             return poller.start(wait)
-        wait.history.observation.begin()
+        listeners.begin()
         done = poller.start(wait)
-        done.add_done_callback(lambda _: wait.history.end(wait.outcome))
+        done.add_done_callback(lambda _: listeners.end(wait.outcome))
         return done
 
     def _here(self) -> Poller:
@@ -171,7 +172,8 @@ async def _leave(poller: Poller, waits: Iterable[Wait]) -> None:
     leaving = list(waits)
     await poller.leave_all(leaving)
     for wait in leaving:
-        wait.history.end(wait.outcome)
+        if wait.listeners is not None:
+            wait.listeners.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

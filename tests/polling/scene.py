@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_history import PollHistory
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
+from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import (
     ConfigurationError,
@@ -54,7 +55,7 @@ def real_wait(
     return Wait(
         key=key,
         time=Deadline.after(now, timeout, request_timeout),
-        history=PollHistory(key, on_event),
+        listeners=None if on_event is None else WaitListeners(key, on_event),
         policy=poll,
         retry=retry,
         found_by=-math.inf if made_at is None else made_at + poll.not_found_grace,
@@ -80,7 +81,8 @@ class FakeWait(Wait):
     ) -> None:
         self.key = key
         self.gap = gap
-        self.fresh_for = fresh
+        policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
+        self.policy = policy
         self.wants_whole = whole
         now = asyncio.get_running_loop().time()
         self.due = now
@@ -89,10 +91,6 @@ class FakeWait(Wait):
         self.seen: list[tuple[float, PollResult]] = []
         self.ended: Any = None
         self.ended_at: float | None = None
-
-    @property
-    def fresh(self) -> float:
-        return self.fresh_for
 
     @property
     def is_over(self) -> bool:
