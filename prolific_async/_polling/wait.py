@@ -89,7 +89,7 @@ class Wait:
     _uninitialised_since: float | None = field(default=None, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
-    _events: tuple[Event, ...] = field(default=(), init=False)
+    _events: list[Event] | None = field(default=None, init=False)
     _warned: tuple[BatchStatus | None, ...] = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -243,7 +243,9 @@ class Wait:
             self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            self._tell(poll, due - now, error)
+            event = self._keep(poll, due - now, error)
+            if self.listeners is not None:
+                self.listeners.tell(event)
 
     def _go_on_with_few(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
@@ -270,9 +272,14 @@ class Wait:
         """Keep the event of a poll, and less of the error of the one before."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
-        if events and (older := events[-1][-1]) is not None:
-            events = (*events[:-1], (*events[-1][:-1], summary(older)))
-        self._events = (*events[1 - _KEPT_EVENTS :], event)
+        if events is None:
+            self._events = [event]  # a bounded deque would take 700 bytes at once
+            return event
+        if (before := events[-1])[-1] is not None:
+            events[-1] = (*before[:-1], summary(before[-1]))
+        events.append(event)
+        if len(events) > _KEPT_EVENTS:
+            del events[0]
         return event
 
     def _end(
@@ -289,7 +296,7 @@ class Wait:
         self.due = math.inf
         self.outcome = outcome
         if isinstance(outcome, WaitError):
-            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events)
+            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events or ())
             outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
