@@ -66,7 +66,7 @@ class Poller:
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Serve a wait; the future is done when the wait is over. It may leave before."""
         now = self._loop.time()
-        done = self._loop.create_future()
+        over = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
         if target is not None and target.stands_for_first_poll(wait, now):
             try:
@@ -74,14 +74,16 @@ class Poller:
             except BUGS as error:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
-            self._scheduler.add(wait, done, now)
+            wait.over = over
+            self._scheduler.add(wait, now)
             self._set_timer()
         else:
-            done.set_result(None)
-        return done
+            over.set_result(None)
+        return over
 
     def leave(self, wait: Wait) -> None:
         """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
+        wait.over = None  # its callbacks may hold the wait
         target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
             self._end(target)
@@ -141,10 +143,10 @@ class Poller:
         except BUGS as error:
             broken = True  # whatever becomes of the wait, its caller must not hang
             bugs.fail(wait, error, now)
-        if broken or wait.outcome is not None:
-            done = target.waits.pop(wait, None)
-            if done is not None and not done.done():
-                done.set_result(None)
+        if (broken or wait.outcome is not None) and target.remove(wait):
+            over, wait.over = wait.over, None
+            if not over.done():
+                over.set_result(None)
 
     def _plan(self, target: PollTarget, now: float) -> None:
         """Schedule what a target needs next; end it if nobody waits for it any more."""

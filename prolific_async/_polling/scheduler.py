@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prolific_async._polling.groups import Groups
 from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
@@ -61,13 +61,13 @@ class Scheduler:
 
     # --- waits -------------------------------------------------------------------------------
 
-    def add(self, wait: Wait, done: Any, now: float) -> None:
-        """Add a wait with the future of its caller, without going through the other waits."""
+    def add(self, wait: Wait, now: float) -> None:
+        """Add a wait, without going through the other waits."""
         target = self.targets.get(wait.key)
         if target is None:
             target = self.targets[wait.key] = PollTarget(wait.key)
             self._workspaces.awaited.add(wait.key)
-        target.waits[wait] = done
+        target.add(wait)
         target.whole = target.whole or wait.wants_whole
         target.deadline = min(target.deadline, wait.deadline)
         due = max(wait.due, target.not_before)
@@ -80,7 +80,7 @@ class Scheduler:
     def remove(self, wait: Wait, now: float) -> PollTarget | None:
         """Remove a wait, whether it is over or not; return its target if that has no other one."""
         target = self.targets.get(wait.key)
-        if target is None or target.waits.pop(wait, None) is None:
+        if target is None or not target.remove(wait):
             return None
         if target.waits and wait.wants_whole:  # perhaps no other wait does
             self._schedule(target, min(target.when, now))

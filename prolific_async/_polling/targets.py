@@ -51,7 +51,7 @@ class PollTarget(_Pollable):
 
     Attributes:
         key: The batch's id.
-        waits: Its waits, each with the future of its caller.
+        waits: Its waits: a tuple for one alone, as a dict would take 200 bytes more.
         asked: Whether ``poll_now`` asked for a poll.
         whole: Whether a wait needs the whole batch, which a list is not read for.
         deadline: The first deadline of its waits.
@@ -64,7 +64,7 @@ class PollTarget(_Pollable):
     """
 
     key: str
-    waits: dict[Wait, Any] = field(factory=dict, init=False)
+    waits: tuple[Wait, ...] | dict[Wait, None] = field(default=(), init=False)
     asked: bool = field(default=False, init=False)
     whole: bool = field(default=False, init=False)
     deadline: float = field(default=math.inf, init=False)
@@ -73,6 +73,25 @@ class PollTarget(_Pollable):
     not_before: float = field(default=-math.inf, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
+
+    def add(self, wait: Wait) -> None:
+        """Add a wait."""
+        if not self.waits:
+            self.waits = (wait,)
+            return
+        if isinstance(self.waits, tuple):
+            self.waits = dict.fromkeys(self.waits)
+        self.waits[wait] = None
+
+    def remove(self, wait: Wait) -> bool:
+        """Remove a wait; return whether it was there."""
+        if wait not in self.waits:
+            return False
+        if isinstance(self.waits, tuple):
+            self.waits = ()
+        else:
+            del self.waits[wait]
+        return True
 
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
         """Tell whether the newest result, or the pause after it, spares a new wait its poll."""

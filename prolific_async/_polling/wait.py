@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
@@ -65,6 +65,7 @@ class Wait:
         again_at: When the batch may be polled again after a failed poll, as far as this wait goes.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         polls: Its polls so far.
+        over: The future of its caller; only the poller uses it.
 
     """
 
@@ -82,6 +83,7 @@ class Wait:
     wants_whole: bool = field(default=False, init=False)
     outcome: Batch | WaitError | None = field(default=None, init=False)
     polls: int = field(default=0, init=False)
+    over: Any = field(default=None, init=False)
     _status: BatchStatus | None = field(default=None, init=False)
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)

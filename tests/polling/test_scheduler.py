@@ -36,7 +36,7 @@ def a_scheduler(few: float = 8) -> Scheduler:
 
 def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
     wait = real_wait(key, poll=POLICY, retry=RetryPolicy(), timeout=timeout, now=now)
-    scheduler.add(wait, object(), now)
+    scheduler.add(wait, now)
     return wait
 
 
