@@ -86,14 +86,6 @@ class Scheduler:
             self._schedule(target, min(target.when, now))
         return None if target.waits else target
 
-    def end(self, target: PollTarget) -> None:
-        """Forget a target without waits."""
-        if self.targets.get(target.key) is target:
-            del self.targets[target.key]
-            self._workspaces.awaited.discard(target.key)
-            self._schedule(target, math.inf)
-            self.groups.remove(target)
-
     def pop_ended_groups(self) -> list[WorkspaceGroup]:
         """Forget the groups that have lost their last target, and return them."""
         ended, self.groups.ended = self.groups.ended, []
@@ -176,7 +168,13 @@ class Scheduler:
                 yield target
 
     def plan(self, target: PollTarget, now: float) -> bool:
-        """Schedule what a target needs next; tell whether it is queued for a poll right now."""
+        """Schedule what a target needs next; tell whether it is queued for a poll right now.
+
+        Without waits it is forgotten.
+        """
+        if not target.waits:
+            self._end(target)
+            return False
         return self._plan_for(target, next_due(target), now)
 
     def poll_now(self, key: str, now: float) -> None:
@@ -185,6 +183,13 @@ class Scheduler:
             target.asked = True
             due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
+
+    def _end(self, target: PollTarget) -> None:
+        if self.targets.get(target.key) is target:
+            del self.targets[target.key]
+            self._workspaces.awaited.discard(target.key)
+            self._schedule(target, math.inf)
+            self.groups.remove(target)
 
     def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
         if target.whole and due <= now < target.deadline and not target.stage:

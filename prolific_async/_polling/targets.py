@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prolific_async._polling.list_checks import ListCheck
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.wait import Wait
@@ -73,6 +75,11 @@ class PollTarget(_Pollable):
     not_before: float = field(default=-math.inf, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
+
+    def note_sent(self, clock: Callable[[], float]) -> None:
+        """Take in that its poll is sent now."""
+        self.stage, self.sent_at = SENT, clock()
+        self.asked = False  # any call of ``poll_now`` so far asked for this poll
 
     def add(self, wait: Wait) -> None:
         """Add a wait."""
@@ -155,6 +162,11 @@ class WorkspaceGroup(_Pollable):
     _unserved: list[PollTarget] = field(factory=list, init=False)  # by the result being shown
     _refusals: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
+
+    def note_sent(self, clock: Callable[[], float]) -> None:
+        """Take in that its poll is sent now; of several requests, the first counts."""
+        if self.stage != SENT:
+            self.stage, self.sent_at = SENT, clock()
 
     def is_listed(self, now: float) -> bool:
         """Tell whether its list is polled for its targets."""

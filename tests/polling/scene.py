@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
@@ -17,6 +17,7 @@ from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import (
     ConfigurationError,
     ConnectionLostError,
+    ProlificError,
     RequestTimeoutError,
     TransportError,
 )
@@ -26,7 +27,7 @@ from tests.virtual_time import run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
-    from prolific_async import Batch, ProlificError, StatusEvent
+    from prolific_async import Batch, StatusEvent
     from prolific_async._http.request import Poll
 
 START = 1000.0  # where the virtual clock begins; all times in these tests count from there
@@ -163,8 +164,8 @@ class Service:
         self.scheduler = self.poller._scheduler
         self.scheduler.groups.have_checks = checks_lists
 
-    def lost(self, _key: str) -> TransportError:
-        return LOST
+    def failed(self, _key: str, error: BaseException | None) -> PollResult:
+        return failed_poll(error if isinstance(error, ProlificError) else LOST)
 
     def cut_off(self, key: str, *, whole: bool) -> RequestTimeoutError:
         return RequestTimeoutError("GET", f"/{key}{'' if whole else '/status'}", "over")
@@ -255,8 +256,8 @@ async def nothing_left(poller: Poller) -> None:
     assert not scheduler._heap
     assert not scheduler._old
     assert not scheduler._workspaces.awaited
-    assert not poller._tasks.queue
-    assert not poller._tasks._under_way
+    assert not poller._queue
+    assert not poller._under_way
     assert poller._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []

@@ -293,7 +293,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
 async def test_strategy_list_lists_however_heavy_and_slow(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.poll_tasks.PATIENCE", 0.0)
+    monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 0.0)
     batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
