@@ -185,48 +185,44 @@ class Poller:
     def _ring(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
         now = max(self._loop.time(), when)  # the loop may call a little early
-        targets: list[PollTarget] = []
-        groups: list[WorkspaceGroup] = []
-        due: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
-        few = list(islice(due, FEW))
-        for thing in few:
-            self._take_due(thing, targets, groups, now)
-        if len(few) < FEW and not self._work.jobs:
+        more: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
+        due = list(islice(more, FEW))
+        for thing in due:
+            if isinstance(thing, PollTarget) and thing.deadline <= now:
+                self._expire(thing, now)
+        if len(due) < FEW and not self._work.jobs:
             try:
-                self._queue.extend(filter(None, self._scheduler.polls(targets, groups, now)))
+                self._queue.extend(filter(None, self._scheduler.polls(due, now)))
             finally:  # a bug must not stop the timer
                 self._go_on()
             return
 
+        def take(thing: Pollable) -> None:
+            due.append(thing)
+            if isinstance(thing, PollTarget) and thing.deadline <= now:
+                self._expire(thing, now)
+
         def wake() -> None:
-            polls = self._scheduler.polls(targets, groups, now)
+            polls = self._scheduler.polls(due, now)
             self._work.each(polls, partial(self._take_step, now), end)
 
         def end() -> None:
             self._is_waking = False
 
         self._is_waking = True
-        self._work.each(due, lambda thing: self._take_due(thing, targets, groups, now), wake)
+        self._work.each(more, take, wake)
 
-    def _take_due(
-        self, thing: Pollable, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
-    ) -> None:
-        """Sort a target or group whose time has come; expire the waits whose deadlines have."""
-        if isinstance(thing, WorkspaceGroup):
-            groups.append(thing)
-            return
-        if now < thing.deadline:
-            targets.append(thing)
-            return
-        polling = thing.stage_of_poll(now) == SENT
-        cut = self._source.cut_off(thing.key, whole=thing.whole) if polling else None
-        held = thing.is_held(now)
+    def _expire(self, target: PollTarget, now: float) -> None:
+        """Expire the waits of a target whose deadlines have come."""
+        polling = target.stage_of_poll(now) == SENT
+        cut = self._source.cut_off(target.key, whole=target.whole) if polling else None
+        held = target.is_held(now)
 
         def expire(wait: Wait) -> None:
             if wait.deadline <= now:
                 wait.expire(now, cut=cut, held=held)
 
-        self._tell_all(thing, expire, now, self._plan)
+        self._tell_all(target, expire, now, self._plan)
 
     def _take_step(self, now: float, step: Step) -> None:
         """Show a result to the waits of a target, or queue what is to be polled."""

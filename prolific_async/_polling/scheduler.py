@@ -105,18 +105,17 @@ class Scheduler:
             self._set_next_time()
         return None
 
-    def polls(
-        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
-    ) -> Iterator[Pollable | None]:
+    def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
         """Yield the polls to make of targets and groups whose time has come, None between them.
 
         Each is queued by then. Waits that have expired are to be removed before.
         """
-        for group in groups:  # first, as their polls may serve the targets
-            yield from self._poll_of_group(group, now)
+        for thing in things:  # first, as their polls may serve the targets
+            if isinstance(thing, WorkspaceGroup):
+                yield from self._poll_of_group(thing, now)
         due: dict[WorkspaceGroup, list[PollTarget]] = {}
-        for target in targets:
-            if not target.waits:
+        for target in things:
+            if isinstance(target, WorkspaceGroup) or not target.waits:
                 continue
             of = target.group
             due_at = next_due(target)

@@ -45,10 +45,8 @@ def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None
 
 def due(scheduler: Scheduler, now: float) -> list[Pollable]:
     """Return what is to be polled now."""
-    things = list(iter(lambda: scheduler.pop_due(now), None))
-    targets = [thing for thing in things if isinstance(thing, PollTarget)]
-    groups = [thing for thing in things if isinstance(thing, WorkspaceGroup)]
-    return [poll for poll in scheduler.polls(targets, groups, now) if poll is not None]
+    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(now), None))
+    return [poll for poll in scheduler.polls(things, now) if poll is not None]
 
 
 def shown(
