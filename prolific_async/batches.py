@@ -523,12 +523,17 @@ class Batches:
     ) -> Wait:
         time = time or self._deadline(rules)
         self._check_usable()
+        workspace_id = None
+        if isinstance(batch, Batch):
+            workspace_id = batch.workspace_id
+            if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
+                self._workspaces.learn(batch_id, workspace_id)
         tell, observers = rules.on_event, self._waits.observers
         made_at = self._pending.given_at(batch_id)
         policy = rules.policy
         return Wait(
             key=batch_id,
-            workspace_id=batch.workspace_id if isinstance(batch, Batch) else None,
+            workspace_id=workspace_id,
             time=time,
             listeners=WaitListeners(batch_id, tell, observers) if tell or observers else None,
             policy=policy,

@@ -276,7 +276,7 @@ class Poller:
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a single poll, unless that only checks a list that is right."""
         group = target.group
-        if result.batch is not None and (group is None or group.name is None):
+        if result.batch is not None and target.workspace_id is None:
             self._workspaces.learn(target.key, result.batch.workspace_id)
         if group is not None and group.check is not None and group.check.key == target.key:
             is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))

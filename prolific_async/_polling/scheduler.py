@@ -65,8 +65,11 @@ class Scheduler:
         """Add a wait, without going through the other waits."""
         target = self.targets.get(wait.key)
         if target is None:
-            target = self.targets[wait.key] = PollTarget(wait.key)
-            self._workspaces.awaited.add(wait.key)
+            target = self.targets[wait.key] = PollTarget(wait.key, wait.workspace_id)
+            if wait.workspace_id is None:
+                self._workspaces.awaited.add(wait.key)
+        elif target.workspace_id is None and wait.workspace_id is not None:
+            self._workspaces.learn(wait.key, wait.workspace_id)
         target.add(wait)
         target.whole = target.whole or wait.wants_whole
         target.deadline = min(target.deadline, wait.deadline)
@@ -113,7 +116,7 @@ class Scheduler:
         for thing in things:  # first, as their polls may serve the targets
             if isinstance(thing, WorkspaceGroup):
                 yield from self._poll_of_group(thing, now)
-        due: dict[WorkspaceGroup, list[PollTarget]] = {}
+        due: dict[str | None, list[PollTarget]] = {}
         for target in things:
             if isinstance(target, WorkspaceGroup) or not target.waits:
                 continue
@@ -123,13 +126,13 @@ class Scheduler:
             if busy or due_at > now:
                 yield target if self._plan_for(target, due_at, now) else None
                 continue
-            if of is None or of.name is None:
-                of = self.groups.of(target)
-            due.setdefault(of, []).append(target)
+            if not target.is_placed or target.workspace_id is None:
+                self.groups.of(target)
+            due.setdefault(target.workspace_id, []).append(target)
             self._schedule(target, target.deadline)
             yield None
-        for group, members in due.items():
-            yield from self._polls_of_targets(group, members, now)
+        for name, members in due.items():
+            yield from self._polls_of_targets(self.groups.by_name.get(name), members, now)
 
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
         """Yield the poll of a group's list, or plan its targets anew if that is not needed."""
@@ -147,11 +150,11 @@ class Scheduler:
             yield target if self.plan(target, now) else None
 
     def _polls_of_targets(
-        self, group: WorkspaceGroup, due: list[PollTarget], now: float
+        self, group: Pollable | None, due: list[PollTarget], now: float
     ) -> Iterator[Pollable | None]:
         """Yield the polls of targets of a group that are due: of many the list, else of each."""
         fitting: set[PollTarget] = set()
-        if len(due) >= group.few and group.is_listed(now):
+        if isinstance(group, WorkspaceGroup) and group.is_listed(now) and len(due) >= group.few:
             fitting = {target for target in due if target.fits_group(now)}
             if len(fitting) < group.few:
                 fitting = set()

@@ -53,6 +53,7 @@ class PollTarget(_Pollable):
 
     Attributes:
         key: The batch's id.
+        workspace_id: Its workspace, None if that is not known.
         waits: Its waits: a tuple for one alone, as a dict would take 200 bytes more.
         asked: Whether ``poll_now`` asked for a poll.
         whole: Whether a wait needs the whole batch, which a list is not read for.
@@ -60,12 +61,14 @@ class PollTarget(_Pollable):
         result: Result of the newest poll, None before the first.
         result_at: When it came.
         not_before: When the pause after a failed poll is over.
-        group: Its group, None for a newcomer that was not polled yet.
+        is_placed: Whether it counts in its workspace: a newcomer does not until it is polled.
+        group: Its group, None for a newcomer, and while it is alone in its workspace.
         alone_until: When its group's list, which did not show it, is tried for it again.
 
     """
 
     key: str
+    workspace_id: str | None = None
     waits: tuple[Wait, ...] | dict[Wait, None] = field(default=(), init=False)
     asked: bool = field(default=False, init=False)
     whole: bool = field(default=False, init=False)
@@ -73,6 +76,7 @@ class PollTarget(_Pollable):
     result: PollResult | None = field(default=None, init=False)
     result_at: float = field(default=-math.inf, init=False)
     not_before: float = field(default=-math.inf, init=False)
+    is_placed: bool = field(default=False, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
 
@@ -167,6 +171,13 @@ class WorkspaceGroup(_Pollable):
         """Take in that its poll is sent now; of several requests, the first counts."""
         if self.stage != SENT:
             self.stage, self.sent_at = SENT, clock()
+
+    def add(self, target: PollTarget) -> None:
+        """Add a target that is in no group."""
+        self.targets[target] = None
+        target.group = self
+        if self.stage == SHOWN:  # it came too late for that
+            self.missed = True
 
     def is_listed(self, now: float) -> bool:
         """Tell whether its list is polled for its targets."""

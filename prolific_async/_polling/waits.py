@@ -141,9 +141,6 @@ class Waits:
             await poller.settled()
 
     def _start(self, poller: Poller, wait: Wait) -> asyncio.Future[None]:
-        # Not before: of many that have not begun to wait, most would be forgotten again.
-        if wait.workspace_id is not None:
-            self._workspaces.learn(wait.key, wait.workspace_id)
         listeners = wait.listeners
         if listeners is None:
             return poller.start(wait)

@@ -81,6 +81,7 @@ class FakeWait(Wait):
         whole: bool = False,
     ) -> None:
         self.key = key
+        self.workspace_id = None
         self.gap = gap
         policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
         self.policy = policy

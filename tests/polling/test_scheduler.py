@@ -129,7 +129,7 @@ def test_a_batch_that_the_list_does_not_show_is_planned_by_itself() -> None:
     assert due(scheduler, 1) == [scheduler.targets["b8"]]
 
 
-def test_a_wait_is_forgotten_with_its_target_and_group() -> None:
+def test_a_wait_is_forgotten_with_its_target() -> None:
     scheduler = a_scheduler()
     first, second = add(scheduler, "b", 0), add(scheduler, "b", 0)
     (target,) = due(scheduler, 0)
@@ -138,8 +138,47 @@ def test_a_wait_is_forgotten_with_its_target_and_group() -> None:
     assert scheduler.remove(second, 0) is target
     assert isinstance(target, PollTarget)
     assert not scheduler.plan(target, 0)
-    assert [group.name for group in scheduler.pop_ended_groups()] == ["home"]
     assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+    assert scheduler.pop_ended_groups() == []
+
+
+def test_a_group_begins_with_the_second_batch_of_a_workspace_and_ends_with_the_last() -> None:
+    scheduler = a_scheduler()
+    waits = [add(scheduler, "b0", 0)]
+    (first,) = due(scheduler, 0)
+    assert isinstance(first, PollTarget)
+    assert first.group is None
+    waits.append(add(scheduler, "b1", 1))
+    (second,) = due(scheduler, 1)
+    assert isinstance(second, PollTarget)
+    group = second.group
+    assert group is first.group
+    assert group is not None
+    assert list(group.targets) == [first, second]
+    for wait, target in zip(waits, (first, second), strict=True):
+        assert scheduler.pop_ended_groups() == []
+        assert scheduler.remove(wait, 2) is target
+        scheduler.plan(target, 2)
+    assert scheduler.pop_ended_groups() == [group]
+    assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+
+
+@pytest.mark.parametrize("few", [1, 8])
+def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
+    known = Workspaces()
+    scheduler = Scheduler(known, few)
+    for key in ("b0", "b1"):
+        add(scheduler, key, 0)
+    assert known.awaited == {"b0", "b1"}
+    due(scheduler, 0)
+    targets = list(scheduler.targets.values())
+    assert {target.group and target.group.name for target in targets} == {None}
+    known.learn_all(("b0", "b1"), "home")
+    groups = [scheduler.groups.of(target) for target in targets]
+    assert groups == ([None, targets[1].group] if few > 1 else [targets[0].group] * 2)
+    assert [target.group and target.group.name for target in targets] == ["home"] * 2
+    assert list(scheduler.groups.by_name) == ["home"]
+    assert known.awaited == set()
 
 
 # --- times -----------------------------------------------------------------------------------
