@@ -256,7 +256,12 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         wait = self._wait(batch, _validation.batch_id(batch), rules)
-        await self._waits.run(wait)
+        over = self._waits.start(wait)
+        try:
+            await over
+        finally:
+            if wait.outcome is None:
+                await self._waits.leave(wait, over)
         return self._result(wait)
 
     @overload

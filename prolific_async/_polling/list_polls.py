@@ -11,11 +11,14 @@ from prolific_async._http.request import Poll
 from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
+from prolific_async._polling.scheduler import next_due
 from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.targets import QUEUED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from prolific_async._polling.list_checks import ListCheck
     from prolific_async._polling.poll_results import PollResult
     from prolific_async._polling.scheduler import Scheduler
     from prolific_async._polling.status_source import StatusSource
@@ -107,8 +110,28 @@ class ListPolls:
             )
             scheduler.groups.distrust(group)
             yield from self._plan(list(group.targets), now)
-        elif (to_check := scheduler.to_check(group, result, now)) is not None:
-            yield to_check
+        elif group.is_listed(now):
+            yield self._next_check(group, group.check, result, now)
+
+    def _next_check(
+        self, group: WorkspaceGroup, check: ListCheck, result: GroupResult, now: float
+    ) -> PollTarget | None:
+        """Queue the single poll that checks the list, if one is due; return its target."""
+        target = check.choose(group.targets, result.found, now)
+        if target is not None:
+            del group.targets[target]  # to the end, so that each has its turn
+            group.targets[target] = None
+            target.stage = QUEUED
+            self._scheduler.plan(target, now)
+        return target
+
+    def is_news(self, target: PollTarget, result: PollResult, now: float) -> bool:
+        """Tell whether waits need the result of a single poll: not if that only checked a list."""
+        group = target.group
+        if group is None or group.check is None or group.check.key != target.key:
+            return True
+        is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
+        return is_news or next_due(target) <= now
 
     def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:
         """Plan targets anew; yield those that are to be polled at once."""

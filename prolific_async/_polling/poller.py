@@ -19,7 +19,7 @@ from prolific_async._http.request import Poll
 from prolific_async._polling import bugs
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import PollResult
-from prolific_async._polling.scheduler import Scheduler, next_due
+from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.sliced_work import FEW, SlicedWork
 from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
 from prolific_async.errors import ProlificError
@@ -63,7 +63,7 @@ class Poller:
         self._queue: deque[Pollable] = deque()  # those that are not QUEUED any more are skipped
         self._under_way: set[asyncio.Task[Any]] = set()
         self._work = SlicedWork(self._go_on)
-        self._is_waking = False  # while what is due is gone through in slices
+        self._is_waking = False  # while all that is due is collected in slices
         # With its time, as a handle knows its own only on some loops, and only until it is due.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
@@ -203,11 +203,9 @@ class Poller:
                 self._expire(thing, now)
 
         def wake() -> None:
-            polls = self._scheduler.polls(due, now)
-            self._work.each(polls, partial(self._take_step, now), end)
-
-        def end() -> None:
             self._is_waking = False
+            polls = self._scheduler.polls(due, now)
+            self._work.each(polls, partial(self._take_step, now))
 
         self._is_waking = True
         self._work.each(more, take, wake)
@@ -275,15 +273,12 @@ class Poller:
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a single poll, unless that only checks a list that is right."""
-        group = target.group
         if result.batch is not None and target.workspace_id is None:
             self._workspaces.learn(target.key, result.batch.workspace_id)
-        if group is not None and group.check is not None and group.check.key == target.key:
-            is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
-            if not is_news and next_due(target) > now:
-                self._plan(target, now)
-                return
-        self._show(target, result, now)
+        if target.group is None or self._lists.is_news(target, result, now):
+            self._show(target, result, now)
+        else:
+            self._plan(target, now)
 
     def _show(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a poll to the waits of a target."""

@@ -22,7 +22,6 @@ from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prolific_async._polling.poll_results import GroupResult
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
 
@@ -232,18 +231,6 @@ class Scheduler:
             return False
         group.stage = QUEUED
         return True
-
-    def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
-        """Queue the single poll that checks a list, if one is due; return its target."""
-        if group.check is None or not group.is_listed(now):
-            return None
-        target = group.check.choose(group.targets, result.found, now)
-        if target is not None:
-            del group.targets[target]  # to the end, so that each has its turn
-            group.targets[target] = None
-            target.stage = QUEUED
-            self._schedule(target, target.deadline)
-        return target
 
     # --- times -------------------------------------------------------------------------------
 

@@ -245,9 +245,7 @@ class Wait:
             self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            event = self._keep(poll, due - now, error)
-            if self.listeners is not None:
-                self.listeners.tell(event)
+            self._tell(poll, due - now, error)
 
     def _go_on_with_few(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
@@ -293,13 +291,12 @@ class Wait:
             self.listeners.tell(event)
 
     def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
-        if self.outcome is not None:  # a callback has ended the wait before
-            return
-        self.due = math.inf
-        self.outcome = outcome
-        if isinstance(outcome, WaitError):
-            outcome.events = tuple(StatusEvent(self.key, *event) for event in self._events or ())
-            outcome.failure = cause
+        if self.outcome is None:  # else a callback has ended the wait before
+            self.due, self.outcome = math.inf, outcome
+            if isinstance(outcome, WaitError):
+                events = self._events or ()
+                outcome.events = tuple(StatusEvent(self.key, *event) for event in events)
+                outcome.failure = cause
 
     def _time_out(self, now: float) -> None:
         newest_error = self._events[-1][-1] if self._events else None

@@ -45,14 +45,14 @@ class Waits:
         self._poller: Poller | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, wait: Wait) -> None:
-        """Return when a wait has its outcome."""
-        poller = self._here()
-        try:
-            await self._start(poller, wait)
-        finally:
-            if wait.outcome is None:
-                await _leave(poller, [wait])
+    def start(self, wait: Wait) -> asyncio.Future[None]:
+        """Start a wait; the future is done when it has its outcome. ``leave`` gives it up."""
+        return self._start(self._here(), wait)
+
+    async def leave(self, wait: Wait, over: asyncio.Future[None]) -> None:
+        """Give up a wait by what ``start`` returned, and return when its poll has ended."""
+        poller = self._poller if over.get_loop() is self._loop else None  # that loop has ended
+        await _leave(poller, [wait])
 
     async def watch(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
@@ -164,10 +164,11 @@ class Waits:
         return self._poller
 
 
-async def _leave(poller: Poller, waits: Iterable[Wait]) -> None:
+async def _leave(poller: Poller | None, waits: Iterable[Wait]) -> None:
     """Give up waits that are not over."""
     leaving = list(waits)
-    await poller.leave_all(leaving)
+    if poller is not None:
+        await poller.leave_all(leaving)
     for wait in leaving:
         if wait.listeners is not None:
             wait.listeners.end(wait.outcome)
