@@ -474,9 +474,13 @@ class Batches:
     async def _watched(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
     ) -> AsyncGenerator[StatusEvent]:
-        async with aclosing(self._waits.watch(wait, events)) as watched:
-            async for event in watched:
+        over = self._waits.start(wait)
+        over.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
                 yield event
+        finally:
+            await self._waits.leave(wait, over)
         self._result(wait)
 
     async def _waits_of(

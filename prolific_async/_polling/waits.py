@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from prolific_async._polling.wait_listeners import Observer
     from prolific_async._polling.workspaces import Workspaces
     from prolific_async.errors import ConfigurationError
-    from prolific_async.models import StatusEvent
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
@@ -47,24 +46,18 @@ class Waits:
 
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Start a wait; the future is done when it has its outcome. ``leave`` gives it up."""
-        return self._start(self._here(), wait)
+        poller, listeners = self._here(), wait.listeners
+        if listeners is None:
+            return poller.start(wait)
+        listeners.begin()
+        over = poller.start(wait)
+        over.add_done_callback(lambda _: listeners.end(wait.outcome))
+        return over
 
     async def leave(self, wait: Wait, over: asyncio.Future[None]) -> None:
         """Give up a wait by what ``start`` returned, and return when its poll has ended."""
         poller = self._poller if over.get_loop() is self._loop else None  # that loop has ended
         await _leave(poller, [wait])
-
-    async def watch(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
-    ) -> AsyncGenerator[StatusEvent]:
-        """Yield the events that a wait puts into the queue, until it has its outcome."""
-        poller = self._here()
-        try:
-            self._start(poller, wait).add_done_callback(lambda _: events.put_nowait(None))
-            while (event := await events.get()) is not None:
-                yield event
-        finally:
-            await _leave(poller, [wait])
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
         """Start waits, and yield each when it is over."""
@@ -74,7 +67,7 @@ class Waits:
         try:
             slices = TimeSlices()
             for wait in going:
-                self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
+                self.start(wait).add_done_callback(partial(_put, ended, wait))
                 await slices.yield_if_due()  # however many waits there are
             while going:
                 wait = await ended.get()
@@ -101,7 +94,7 @@ class Waits:
                     async for wait in waits:
                         await room.acquire()
                         going[wait] = None
-                        self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
+                        self.start(wait).add_done_callback(partial(_put, ended, wait))
                         # The stream may never wait for anything; the loop must not starve of it.
                         # At each one, they would all be polled singly, as they come singly.
                         if len(going) % _STREAMED_AT_A_TIME == 0:
@@ -139,15 +132,6 @@ class Waits:
             poller = self._here()
             poller.close(reason)
             await poller.settled()
-
-    def _start(self, poller: Poller, wait: Wait) -> asyncio.Future[None]:
-        listeners = wait.listeners
-        if listeners is None:
-            return poller.start(wait)
-        listeners.begin()
-        done = poller.start(wait)
-        done.add_done_callback(lambda _: listeners.end(wait.outcome))
-        return done
 
     def _here(self) -> Poller:
         """Return the poller of this loop; of one whose loop has ended nothing can be awaited."""
