@@ -121,8 +121,6 @@ class Poller:
         targets = list(self._scheduler.targets.values())
         self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
 
-    # --- waits -------------------------------------------------------------------------------
-
     def _tell_all(self, target: PollTarget, tell: Tell, now: float, then: Then) -> None:
         """Call a function with each wait of a target, in slices if many, then another one."""
         waits = list(target.waits)
@@ -156,8 +154,6 @@ class Poller:
             _cancel(target)
             if self._scheduler.groups.ended or not self._scheduler.targets:
                 self._go_on()
-
-    # --- what is due -------------------------------------------------------------------------
 
     def _go_on(self) -> None:
         """Start queued polls and set the timer; called after whatever may have changed these."""
@@ -229,8 +225,6 @@ class Poller:
         elif step is not None:
             self._queue.append(step)
 
-    # --- polls -------------------------------------------------------------------------------
-
     def _start_poll(self, thing: Pollable) -> None:
         thing.sent_at = self._loop.time()
         poll: Coroutine[Any, Any, Any]
@@ -299,7 +293,6 @@ class Poller:
 
 def _cancel(thing: Pollable) -> None:
     """Cancel the poll of a target or group, if there is one."""
-    task, thing.poll = thing.poll, None
-    thing.stage = IDLE
+    task, thing.poll, thing.stage = thing.poll, None, IDLE
     if task is not None:
         task.cancel()

@@ -41,6 +41,7 @@ _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's d
 # By name and by identity, for the sake of the many polls that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
+_PENDING = (_PROCESSING, _UNINITIALISED)
 
 _Poll: TypeAlias = tuple["BatchStatus | None", float]  # the status before it, and the time elapsed
 
@@ -88,11 +89,12 @@ class Wait:
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
-    _uninitialised_since: float | None = field(default=None, init=False)
+    _uninitialised_since: float = field(default=math.inf, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
     _events: list[Event] | None = field(default=None, init=False)
-    _warned: tuple[BatchStatus | None, ...] = field(default=(), init=False)
+    # Statuses that need no warning, or none any more.
+    _known: tuple[BatchStatus | None, ...] = field(default=_PENDING, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.due = self.again_at = self.time.started
@@ -143,10 +145,8 @@ class Wait:
     def fail(self, error: Exception, now: float) -> None:
         """End the wait because its batch will not be polled any more."""
         ending, self._ending = self._ending, None
-        event = None if ending is None else self._keep(ending, None)
-        self._set(WaitFailedError(*self._story(now)), error)
-        if event is not None and self.listeners is not None:
-            self.listeners.tell(event)
+        event = None if ending is None else self._keep(ending, None, None)
+        self._set(WaitFailedError(*self._story(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
         """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
@@ -158,8 +158,7 @@ class Wait:
         if error is not None:
             self._fail_poll(poll, error, now, shared=shared is not None)
             return
-        self._failures = 0
-        self._pauses = None
+        self._failures, self._pauses = 0, None
         if status is _READY or status is _ERROR:
             if result.batch is None:
                 self._ending = poll
@@ -170,17 +169,15 @@ class Wait:
             else:
                 self._end(poll, BatchFailedError(*self._story(now), result.batch))
             return
-        if self._status is _UNINITIALISED:
-            if self._uninitialised_since is None:
-                self._uninitialised_since = now
+        if self._status is not _UNINITIALISED:
+            self._uninitialised_since = math.inf
+        else:
+            self._uninitialised_since = min(self._uninitialised_since, now)
             if now - self._uninitialised_since >= self.policy.uninitialised_grace:
                 self._end(poll, BatchNotSetUpError(*self._story(now)))
                 return
-        else:
-            self._uninitialised_since = None
-        usual = status is _PROCESSING or status is _UNINITIALISED
-        if not usual and status not in self._warned:
-            self._warned += (status,)
+        if status not in self._known:
+            self._known += (status,)
             shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
             _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
         self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
@@ -229,7 +226,7 @@ class Wait:
         policy, gap, time = self.policy, self._gap, self.time
         self.again_at = now + max(gap, pause, floor)
         if time.polls_left != math.inf:
-            self._go_on_with_few(poll, now, error, floor)
+            self._few_left(poll, now, error, floor)
             return
         if gap < policy.maximum:
             self._gap = policy.following(gap)
@@ -247,9 +244,7 @@ class Wait:
             self.due = self.again_at = due
             self._tell(poll, due - now, error)
 
-    def _go_on_with_few(
-        self, poll: _Poll, now: float, error: ProlificError | None, floor: float
-    ) -> None:
+    def _few_left(self, poll: _Poll, now: float, error: ProlificError | None, floor: float) -> None:
         """Make one of the few polls that are left at once, or time out."""
         self.time = self.time.after_poll()
         due = now + floor
@@ -266,9 +261,7 @@ class Wait:
         if self.listeners is not None:
             self.listeners.tell(event)
 
-    def _keep(
-        self, poll: _Poll, next_in: float | None, error: ProlificError | None = None
-    ) -> Event:
+    def _keep(self, poll: _Poll, next_in: float | None, error: ProlificError | None) -> Event:
         """Keep the event of a poll, and less of the error of the one before."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
@@ -285,22 +278,21 @@ class Wait:
     def _end(
         self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
-        event = self._keep(poll, None, cause)
-        self._set(outcome, cause)
-        if self.listeners is not None:
-            self.listeners.tell(event)
+        self._set(outcome, cause, self._keep(poll, None, cause))
 
-    def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
+    def _set(self, outcome: Batch | WaitError, cause: Exception | None, news: Event | None) -> None:
         if self.outcome is None:  # else a callback has ended the wait before
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
                 events = self._events or ()
                 outcome.events = tuple(StatusEvent(self.key, *event) for event in events)
                 outcome.failure = cause
+        if news is not None and self.listeners is not None:
+            self.listeners.tell(news)
 
     def _time_out(self, now: float) -> None:
-        newest_error = self._events[-1][-1] if self._events else None
-        self._set(WaitTimeoutError(*self._story(now)), newest_error)
+        newest = self._events[-1][-1] if self._events else None
+        self._set(WaitTimeoutError(*self._story(now)), newest, None)
 
     def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
         """Return the first arguments of a WaitError; its events are added later."""
