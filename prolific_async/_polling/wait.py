@@ -61,8 +61,7 @@ class Wait:
         random: Source of jitter, from 0 to 1.
         due: When the wait needs its next poll, inf for no more.
         deadline: When it is to be expired, inf for never.
-        wants_whole: Whether the next poll must read the whole batch, as all do once a poll showed
-            READY or ERROR without it.
+        wants_whole: Whether polls must read the whole batch, as one showed READY or ERROR.
         again_at: When the batch may be polled again after a failed poll, as far as this wait goes.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         polls: Its polls so far.
@@ -125,9 +124,8 @@ class Wait:
         ending = self._ending
         polling = cut is not None
         has_failed = ending is not None and self._status is _ERROR
-        if not has_failed and self.time.was_slept_through(
-            now, self.due, on_its_way=polling or held
-        ):
+        late = self.time.was_slept_through(now, self.due, on_its_way=polling or held)
+        if late and not has_failed:
             self.time = self.time.extended(now, polling=polling)
             self.due, self.deadline = now, self.time.at
             return
@@ -145,7 +143,7 @@ class Wait:
     def fail(self, error: Exception, now: float) -> None:
         """End the wait because its batch will not be polled any more."""
         ending, self._ending = self._ending, None
-        event = None if ending is None else self._keep(ending, None, None)
+        event = None if ending is None else self._tell(ending, None, later=True)
         self._set(WaitFailedError(*self._story(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
@@ -248,37 +246,39 @@ class Wait:
         """Make one of the few polls that are left at once, or time out."""
         self.time = self.time.after_poll()
         due = now + floor
-        if self.time.polls_left and due < self.deadline:
-            self.due = self.again_at = due
-            self._tell(poll, floor, error)
-        else:
-            self.due = math.inf
-            self._tell(poll, None, error)
+        goes_on = self.time.polls_left > 0 and due < self.deadline
+        self.due = self.again_at = due if goes_on else math.inf
+        self._tell(poll, floor if goes_on else None, error)
+        if not goes_on:
             self._time_out(now)
 
-    def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
-        event = self._keep(poll, next_in, error)
-        if self.listeners is not None:
-            self.listeners.tell(event)
-
-    def _keep(self, poll: _Poll, next_in: float | None, error: ProlificError | None) -> Event:
-        """Keep the event of a poll, and less of the error of the one before."""
+    def _tell(
+        self,
+        poll: _Poll,
+        next_in: float | None,
+        error: ProlificError | None = None,
+        *,
+        later: bool = False,
+    ) -> Event:
+        """Keep the event of a poll, and tell the listeners of it now or later."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
         if events is None:
             self._events = [event]  # a bounded deque would take 700 bytes at once
-            return event
-        if (before := events[-1])[-1] is not None:
-            events[-1] = (*before[:-1], summary(before[-1]))
-        events.append(event)
-        if len(events) > _KEPT_EVENTS:
-            del events[0]
+        else:
+            if (before := events[-1])[-1] is not None:  # an older event keeps less of its error
+                events[-1] = (*before[:-1], summary(before[-1]))
+            events.append(event)
+            if len(events) > _KEPT_EVENTS:
+                del events[0]
+        if self.listeners is not None and not later:
+            self.listeners.tell(event)
         return event
 
     def _end(
         self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
-        self._set(outcome, cause, self._keep(poll, None, cause))
+        self._set(outcome, cause, self._tell(poll, None, cause, later=True))
 
     def _set(self, outcome: Batch | WaitError, cause: Exception | None, news: Event | None) -> None:
         if self.outcome is None:  # else a callback has ended the wait before
