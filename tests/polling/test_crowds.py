@@ -360,6 +360,19 @@ async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
     assert set(counted(sim)) == {"list"}
 
 
+async def test_a_batch_of_another_client_tells_its_workspace(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    (batch_id,) = going(sim, 1)
+    batch = await client.batches.get(batch_id)
+    async with of_client(sim, strategy="list") as listing:
+        for one in (batch, batch_id):
+            before = len(sim.requests)
+            with pytest.raises(WaitTimeoutError):
+                await listing.batches.wait_until_ready(one, timeout=0)
+            assert counted(sim, before) == {"list": 1}
+
+
 async def test_nothing_is_kept_of_batches_whose_waits_are_over(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
