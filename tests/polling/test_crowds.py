@@ -363,7 +363,7 @@ async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
 async def test_a_batch_of_another_client_tells_its_workspace(
     sim: Simulator, client: ProlificClient
 ) -> None:
-    (batch_id,) = going(sim, 1)
+    (batch_id,) = going(sim, 1, status="UNINITIALISED")
     batch = await client.batches.get(batch_id)
     async with of_client(sim, strategy="list") as listing:
         for one in (batch, batch_id):
