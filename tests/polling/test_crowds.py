@@ -360,17 +360,18 @@ async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
     assert set(counted(sim)) == {"list"}
 
 
-async def test_a_batch_of_another_client_tells_its_workspace(
+async def test_batches_of_another_client_tell_their_workspace(
     sim: Simulator, client: ProlificClient
 ) -> None:
-    (batch_id,) = going(sim, 1, status="UNINITIALISED")
-    batch = await client.batches.get(batch_id)
-    async with of_client(sim, strategy="list") as listing:
-        for one in (batch, batch_id):
-            before = len(sim.requests)
+    ids = going(sim, 8, status="UNINITIALISED")
+    batches = await known(client, ids)
+    async with of_client(sim) as ours:
+        for batch in batches:
             with pytest.raises(WaitTimeoutError):
-                await listing.batches.wait_until_ready(one, timeout=0)
-            assert counted(sim, before) == {"list": 1}
+                await ours.batches.wait_until_ready(batch, timeout=0)
+        before = len(sim.requests)
+        await ours.batches.wait_all(ids, timeout=0, return_exceptions=True)
+        assert counted(sim, before) == {"list": 1}
 
 
 async def test_nothing_is_kept_of_batches_whose_waits_are_over(
