@@ -20,7 +20,6 @@ import attrs
 from benchmarks.tables import machine, markdown, one_line
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_history import PollHistory
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
@@ -83,7 +82,6 @@ class Polling:
             Wait(
                 key=key,
                 time=deadline,
-                history=PollHistory(key),
                 policy=self._poll,
                 retry=self._retry,
             )
@@ -142,7 +140,7 @@ async def at_rest(subject: str, waits: int) -> float:
     kept: Any = start()
     await asyncio.sleep(GAP)  # by then tasks sleep and waits have polled
     for wait in kept if subject == OURS else ():
-        wait.history._events = None  # noqa: SLF001 - there is no other way to leave it out
+        wait._events = None  # noqa: SLF001 - there is no other way to leave it out
     memory = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     return memory / waits

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import EllipsisType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from prolific_async._numbers import number, whole
@@ -129,39 +129,51 @@ def timeout(given: float | None) -> float | None:
     return None if given is None else number("timeout", given, infinite=True, or_none=True)
 
 
-def poll_rules(
-    given_timeout: float | EllipsisType | None, poll: PollPolicy | None, default: PollPolicy
-) -> tuple[PollPolicy, float | None]:
-    """Return a wait's policy and its timeout in seconds; both default to the client's.
+class WaitRules(NamedTuple):
+    """What a wait's caller decides.
+
+    Attributes:
+        policy: How the batch is polled.
+        timeout: Seconds, None for no limit.
+        on_event: A callback bound to the caller's context, None for none.
+
+    """
+
+    policy: PollPolicy
+    timeout: float | None
+    on_event: Callable[[StatusEvent], object] | None
+
+
+def wait_rules(
+    given_timeout: float | EllipsisType | None,
+    poll: PollPolicy | None,
+    on_event: Callable[[StatusEvent], object] | None,
+    *,
+    default: PollPolicy,
+) -> WaitRules:
+    """Return a wait's rules; ``default`` is the client's policy.
 
     Raises:
-        ValueError: One of them is invalid.
+        ValueError: The timeout is no number from 0 to infinity, ``poll`` no PollPolicy, or
+            ``on_event`` no plain function.
 
     """
     policy = default if poll is None else poll
     if not isinstance(policy, PollPolicy):
         raise ValueError(f"poll must be a PollPolicy: {poll!r}")
-    return policy, timeout(policy.timeout if given_timeout is ... else given_timeout)
+    seconds = policy.timeout if given_timeout is ... else timeout(given_timeout)
+    return WaitRules(policy, seconds, None if on_event is None else _in_context(on_event))
 
 
-def on_event(
-    given: Callable[[StatusEvent], object] | None,
-) -> Callable[[StatusEvent], object] | None:
-    """Return a callback bound to the caller's context, None for None.
-
-    Raises:
-        ValueError: It is no plain function.
-
-    """
-    if given is None:
-        return None
+def _in_context(on_event: Callable[[StatusEvent], object]) -> Callable[[StatusEvent], object]:
+    """Return a callback that runs in the context of this call."""
     is_awaited = inspect.iscoroutinefunction
     # Calling an object may make a coroutine, too.
-    if not callable(given) or is_awaited(given) or is_awaited(type(given).__call__):
-        raise ValueError(f"on_event must be a plain function, not a coroutine's: {given!r}")
+    if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
+        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
     # Its log records and spans belong to the caller, not to the poll.
     context = copy_context()
-    return lambda event: context.run(given, event)
+    return lambda event: context.run(on_event, event)
 
 
 def _name(given: object) -> str:

@@ -19,15 +19,16 @@ from prolific_async._api.batches import BatchesAPI
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_history import PollHistory, WaitObservation
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
+from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch, copies_of
 from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
 from prolific_async._recovery.setup import set_up
 from prolific_async._tracebacks import without_frames
+from prolific_async._validation import WaitRules
 from prolific_async.errors import (
     BatchFailedError,
     ConfigurationError,
@@ -41,7 +42,6 @@ BatchOrId: TypeAlias = Batch | str | UUID
 """A batch, or its id as text or as a UUID; for signatures of your own helpers."""
 WaitListener: TypeAlias = Callable[[StatusEvent | Batch | WaitError | None], object]
 WaitObserver: TypeAlias = Callable[[str], WaitListener | None]
-_Rules: TypeAlias = tuple[PollPolicy, float | None]  # of a wait: its policy and its timeout
 
 
 def batch_id_of(batch: BatchOrId) -> str:
@@ -254,11 +254,15 @@ class Batches:
             WaitTimeoutError: The time is over.
 
         """
-        tell = _validation.on_event(on_event)
-        wait = self._wait(batch, _validation.poll_rules(timeout, poll, self._poll), tell)
-        await self._waits.run(wait)
-        self._bind_outcome(wait)
-        return wait.result()
+        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
+        wait = self._wait(batch, _validation.batch_id(batch), rules)
+        over = self._waits.start(wait)
+        try:
+            await over
+        finally:
+            if wait.outcome is None:
+                await self._waits.leave(wait, over)
+        return self._result(wait)
 
     @overload
     async def wait_all(
@@ -303,15 +307,15 @@ class Batches:
             WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
 
         """
-        tell = _validation.on_event(on_event)
-        rules = _validation.poll_rules(timeout, poll, self._poll)
+        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        waits = await self._waits_of(given, rules, tell, self._deadline(rules), copy_context())
+        waits = await self._waits_of(given, rules, self._deadline(rules), copy_context())
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
-                self._bind_outcome(wait)
-                if not return_exceptions:
-                    wait.result()
+                if return_exceptions:
+                    self._bind_outcome(wait)
+                else:
+                    self._result(wait)
         outcomes: Any = [wait.outcome for wait in waits]
         return cast("builtins.list[Batch]", outcomes)
 
@@ -338,10 +342,9 @@ class Batches:
             on_event: A plain function that is told of each poll of every wait.
 
         """
-        tell = _validation.on_event(on_event)
-        rules = _validation.poll_rules(timeout, poll, self._poll)
+        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
-            stream = self._waits_of_stream(batches, rules, tell)
+            stream = self._waits_of_stream(batches, rules)
             return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
         given = builtins.list(_validation.batches(batches))
         for batch in given:
@@ -350,14 +353,7 @@ class Batches:
         if given:
             self._check_usable()
         # The rest is sliced, as to make 30,000 waits would hold the loop for long.
-        build = partial(
-            self._waits_of,
-            given,
-            rules,
-            tell,
-            self._deadline(rules),
-            copy_context(),
-        )
+        build = partial(self._waits_of, given, rules, self._deadline(rules), copy_context())
         return self._outcomes_of(build)
 
     def watch(
@@ -381,9 +377,9 @@ class Batches:
 
         """
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
-        wait = self._wait(
-            batch, _validation.poll_rules(timeout, poll, self._poll), events.put_nowait
-        )
+        rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
+        rules = rules._replace(on_event=events.put_nowait)
+        wait = self._wait(batch, _validation.batch_id(batch), rules)
         return self._watched(wait, events)
 
     def poll_now(self, batch: BatchOrId) -> None:
@@ -460,20 +456,37 @@ class Batches:
         if isinstance(outcome, Batch):  # the polls have learnt its workspace
             outcome.bind(self)
 
+    def _result(self, wait: Wait) -> Batch:
+        """Return the READY batch of a wait that is over, or raise its error, once."""
+        self._bind_outcome(wait)
+        outcome = wait.outcome
+        if isinstance(outcome, Batch):
+            return outcome
+        assert outcome is not None  # noqa: S101 - for the type checker
+        # An error holds the frames that it has passed. What these hold must not hold the error, or
+        # all of it would stay until the next collection.
+        wait.outcome = None
+        try:
+            raise outcome
+        finally:
+            del outcome
+
     async def _watched(
         self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
     ) -> AsyncGenerator[StatusEvent]:
-        async with aclosing(self._waits.watch(wait, events)) as watched:
-            async for event in watched:
+        over = self._waits.start(wait)
+        over.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
                 yield event
-        self._bind_outcome(wait)
-        wait.result()
+        finally:
+            await self._waits.leave(wait, over)
+        self._result(wait)
 
     async def _waits_of(
         self,
         batches: builtins.list[BatchOrId],
-        rules: _Rules,
-        on_event: Callable[[StatusEvent], object] | None,
+        rules: WaitRules,
         time: Deadline,
         context: Context,
     ) -> builtins.list[Wait]:
@@ -481,7 +494,8 @@ class Batches:
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
-            waits.append(context.run(self._wait, batch, rules, on_event, time))
+            batch_id = _validation.batch_id(batch)
+            waits.append(context.run(self._wait, batch, batch_id, rules, time))
             await slices.yield_if_due()
         return waits
 
@@ -501,54 +515,41 @@ class Batches:
                     yield wait.outcome
 
     async def _waits_of_stream(
-        self,
-        batches: AsyncIterable[BatchOrId],
-        rules: _Rules,
-        on_event: Callable[[StatusEvent], object] | None,
+        self, batches: AsyncIterable[BatchOrId], rules: WaitRules
     ) -> AsyncGenerator[Wait]:
         """Yield a wait for each batch that comes; one that can be no id must not end the others."""
         async for batch in batches:
             try:
-                wait = self._wait(batch, rules, on_event)
+                wait = self._wait(batch, _validation.batch_id(batch), rules)
             except ValueError as error:
-                wait = self._new_wait(str(batch.id if isinstance(batch, Batch) else batch), rules)
+                shown = str(batch.id if isinstance(batch, Batch) else batch)
+                wait = self._wait(shown, shown, rules._replace(on_event=None))
                 wait.fail(without_frames(error), asyncio.get_running_loop().time())
             yield wait
 
     def _wait(
-        self,
-        batch: BatchOrId,
-        rules: _Rules,
-        on_event: Callable[[StatusEvent], object] | None = None,
-        time: Deadline | None = None,
+        self, batch: BatchOrId, batch_id: str, rules: WaitRules, time: Deadline | None = None
     ) -> Wait:
-        batch_id = _validation.batch_id(batch)
+        time = time or self._deadline(rules)
         self._check_usable()
-        workspace_id = batch.workspace_id if isinstance(batch, Batch) else None
-        return self._new_wait(batch_id, rules, on_event, workspace_id, time)
-
-    def _deadline(self, rules: _Rules) -> Deadline:
-        now = asyncio.get_running_loop().time()
-        return Deadline.after(now, rules[1], self._request_timeout)
-
-    def _new_wait(
-        self,
-        batch_id: str,
-        rules: _Rules,
-        on_event: Callable[[StatusEvent], object] | None = None,
-        workspace_id: str | None = None,
-        time: Deadline | None = None,
-    ) -> Wait:
-        policy = rules[0]
-        observers = self._waits.observers
-        observation = WaitObservation(batch_id, observers) if observers else None
+        workspace_id = None
+        if isinstance(batch, Batch):
+            workspace_id = batch.workspace_id
+            if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
+                self._workspaces.learn(batch_id, workspace_id)
+        tell, observers = rules.on_event, self._waits.observers
         made_at = self._pending.given_at(batch_id)
+        policy = rules.policy
         return Wait(
             key=batch_id,
             workspace_id=workspace_id,
-            time=time or self._deadline(rules),
-            history=PollHistory(batch_id, on_event, observation),
+            time=time,
+            listeners=WaitListeners(batch_id, tell, observers) if tell or observers else None,
             policy=policy,
             retry=self._retry,
             found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
         )
+
+    def _deadline(self, rules: WaitRules) -> Deadline:
+        now = asyncio.get_running_loop().time()
+        return Deadline.after(now, rules.timeout, self._request_timeout)

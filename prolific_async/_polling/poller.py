@@ -8,29 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from contextvars import Context
 from functools import partial
+from itertools import islice
 from operator import methodcaller
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from prolific_async._http.request import Poll
 from prolific_async._polling import bugs
-from prolific_async._polling.bugs import BUGS
-from prolific_async._polling.list_results import plan_all, show_list
-from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.poll_tasks import PollTasks
-from prolific_async._polling.scheduler import Scheduler, next_due
+from prolific_async._polling.list_polls import ListPolls
+from prolific_async._polling.poll_results import PollResult
+from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.sliced_work import FEW, SlicedWork
-from prolific_async._polling.targets import IDLE, SENT, SHOWN, PollTarget, WorkspaceGroup
+from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
+from prolific_async.errors import ProlificError
+from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
-    from prolific_async._polling.list_results import Step
-    from prolific_async._polling.poll_tasks import Result
+    from prolific_async._polling.list_polls import Step
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.targets import Pollable
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
+
+    Tell: TypeAlias = Callable[[Wait], object]
+    Then: TypeAlias = Callable[[PollTarget, float], object]
 
 
 class Poller:
@@ -53,9 +58,12 @@ class Poller:
         self._source = source
         self._workspaces = workspaces
         self._scheduler = Scheduler(workspaces, few)
-        self._tasks = PollTasks(source, self._scheduler.targets, at_once, self._polled)
+        self._lists = ListPolls(source, self._scheduler, at_once)
+        self._at_once = at_once
+        self._queue: deque[Pollable] = deque()  # those that are not QUEUED any more are skipped
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._work = SlicedWork(self._go_on)
-        self._is_waking = False  # while what is due is gone through in slices
+        self._is_waking = False  # while all that is due is collected in slices
         # With its time, as a handle knows its own only on some loops, and only until it is due.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
@@ -66,25 +74,27 @@ class Poller:
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Serve a wait; the future is done when the wait is over. It may leave before."""
         now = self._loop.time()
-        done = self._loop.create_future()
+        over = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
         if target is not None and target.stands_for_first_poll(wait, now):
             try:
                 wait.observe(target.result or PollResult(), now, -math.inf)
-            except BUGS as error:
+            except bugs.BUGS as error:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
-            self._scheduler.add(wait, done, now)
+            wait.over = over
+            self._scheduler.add(wait, now)
             self._set_timer()
         else:
-            done.set_result(None)
-        return done
+            over.set_result(None)
+        return over
 
     def leave(self, wait: Wait) -> None:
         """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
+        wait.over = None  # its callbacks may hold the wait
         target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
-            self._end(target)
+            self._plan(target, self._loop.time())
 
     async def leave_all(self, waits: Iterable[Wait]) -> None:
         """Forget waits, and return when the polls that end with them have ended."""
@@ -96,7 +106,8 @@ class Poller:
     async def settled(self) -> None:
         """Return when all work in slices is done, and all cancelled polls have ended."""
         await self._work.drained()
-        await self._tasks.cancelled()
+        if ending := [task for task in self._under_way if task.cancelling()]:
+            await asyncio.wait(ending)
 
     def poll_now(self, key: str) -> None:
         """Make the next poll of a batch due now; many calls before it make one poll."""
@@ -110,66 +121,51 @@ class Poller:
         targets = list(self._scheduler.targets.values())
         self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
 
-    # --- waits -------------------------------------------------------------------------------
-
-    def _tell_all(
-        self,
-        target: PollTarget,
-        tell: Callable[[Wait], object],
-        now: float,
-        then: Callable[[PollTarget, float], object],
-    ) -> None:
+    def _tell_all(self, target: PollTarget, tell: Tell, now: float, then: Then) -> None:
         """Call a function with each wait of a target, in slices if many, then another one."""
         waits = list(target.waits)
         if len(waits) > FEW:
-            self._work.each(
-                waits, partial(self._tell, target, tell, now), partial(then, target, now)
-            )
+            tell_one = partial(self._tell, target, tell, now)
+            self._work.each(waits, tell_one, partial(then, target, now))
             return
         for wait in waits:
             self._tell(target, tell, now, wait)
         then(target, now)
 
-    def _tell(
-        self, target: PollTarget, tell: Callable[[Wait], object], now: float, wait: Wait
-    ) -> None:
+    def _tell(self, target: PollTarget, tell: Tell, now: float, wait: Wait) -> None:
         if wait not in target.waits or wait.outcome is not None:
             return  # a callback may have made it leave, or called this while the wait ended
         broken = False
         try:
             tell(wait)
-        except BUGS as error:
+        except bugs.BUGS as error:
             broken = True  # whatever becomes of the wait, its caller must not hang
             bugs.fail(wait, error, now)
-        if broken or wait.outcome is not None:
-            done = target.waits.pop(wait, None)
-            if done is not None and not done.done():
-                done.set_result(None)
+        if (broken or wait.outcome is not None) and target.remove(wait):
+            over, wait.over = wait.over, None
+            if not over.done():
+                over.set_result(None)
 
     def _plan(self, target: PollTarget, now: float) -> None:
         """Schedule what a target needs next; end it if nobody waits for it any more."""
-        if not target.waits:
-            self._end(target)
-        elif self._scheduler.plan(target, now):
-            self._tasks.queue.append(target)
-
-    def _end(self, target: PollTarget) -> None:
-        self._scheduler.end(target)
-        self._tasks.cancel(target)
-        if self._scheduler.groups.ended or not self._scheduler.targets:
-            self._go_on()
-
-    # --- what is due -------------------------------------------------------------------------
+        if self._scheduler.plan(target, now):
+            self._queue.append(target)
+        elif not target.waits:
+            _cancel(target)
+            if self._scheduler.groups.ended or not self._scheduler.targets:
+                self._go_on()
 
     def _go_on(self) -> None:
         """Start queued polls and set the timer; called after whatever may have changed these."""
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
-                self._tasks.cancel(group)
+                _cancel(group)
                 self._source.forget(group.name)
         self._set_timer()
-        if self._tasks.queue:
-            self._tasks.start_queued(self._loop)
+        while self._queue and len(self._under_way) < self._at_once:
+            thing = self._queue.popleft()
+            if thing.stage == QUEUED:
+                self._start_poll(thing)
 
     def _set_timer(self) -> None:
         when = self._scheduler.next_time
@@ -185,98 +181,98 @@ class Poller:
     def _ring(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
         now = max(self._loop.time(), when)  # the loop may call a little early
-        targets: list[PollTarget] = []
-        groups: list[WorkspaceGroup] = []
-        due: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
-        for number, thing in enumerate(due, 1):
-            if isinstance(thing, PollTarget) and now < thing.deadline:
-                targets.append(thing)
-            else:
-                self._take_due(thing, targets, groups, now)
-            if number == FEW or self._work.jobs:
-                break
-        else:
+        more: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
+        due = list(islice(more, FEW))
+        for thing in due:
+            if isinstance(thing, PollTarget) and thing.deadline <= now:
+                self._expire(thing, now)
+        if len(due) < FEW and not self._work.jobs:
             try:
-                for poll in self._scheduler.polls(targets, groups, now):
-                    if poll is not None:
-                        self._tasks.queue.append(poll)
+                self._queue.extend(filter(None, self._scheduler.polls(due, now)))
             finally:  # a bug must not stop the timer
                 self._go_on()
             return
 
-        def wake() -> None:
-            polls = self._scheduler.polls(targets, groups, now)
-            self._work.each(polls, partial(self._take_step, now), end)
+        def take(thing: Pollable) -> None:
+            due.append(thing)
+            if isinstance(thing, PollTarget) and thing.deadline <= now:
+                self._expire(thing, now)
 
-        def end() -> None:
+        def wake() -> None:
             self._is_waking = False
+            polls = self._scheduler.polls(due, now)
+            self._work.each(polls, partial(self._take_step, now))
 
         self._is_waking = True
-        self._work.each(due, lambda thing: self._take_due(thing, targets, groups, now), wake)
+        self._work.each(more, take, wake)
 
-    def _take_due(
-        self, thing: Pollable, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
-    ) -> None:
-        """Sort a target or group whose time has come; expire the waits whose deadlines have."""
-        if isinstance(thing, WorkspaceGroup):
-            groups.append(thing)
-            return
-        if now < thing.deadline:
-            targets.append(thing)
-            return
-        polling = thing.stage_of_poll(now) == SENT
-        cut = self._source.cut_off(thing.key, whole=thing.whole) if polling else None
-        held = thing.is_held(now)
+    def _expire(self, target: PollTarget, now: float) -> None:
+        """Expire the waits of a target whose deadlines have come."""
+        polling = target.stage_of_poll(now) == SENT
+        cut = self._source.cut_off(target.key, whole=target.whole) if polling else None
+        held = target.is_held(now)
 
         def expire(wait: Wait) -> None:
             if wait.deadline <= now:
                 wait.expire(now, cut=cut, held=held)
 
-        def then(target: PollTarget, _now: float) -> None:
-            if target.waits:
-                targets.append(target)
-            else:
-                self._end(target)
-
-        self._tell_all(thing, expire, now, then)
+        self._tell_all(target, expire, now, self._plan)
 
     def _take_step(self, now: float, step: Step) -> None:
         """Show a result to the waits of a target, or queue what is to be polled."""
         if isinstance(step, tuple):
             self._show(*step, now)
         elif step is not None:
-            self._tasks.queue.append(step)
+            self._queue.append(step)
 
-    # --- results -----------------------------------------------------------------------------
-
-    def _polled(self, thing: Pollable, result: Result, now: float) -> None:
-        """Take in the result of a poll."""
+    def _start_poll(self, thing: Pollable) -> None:
+        thing.sent_at = self._loop.time()
+        poll: Coroutine[Any, Any, Any]
         if isinstance(thing, PollTarget):
-            self._target_polled(thing, result, now)
+            request = self._source.get if thing.whole else self._source.get_status
+            poll = request(thing.key, Poll(on_sent=partial(thing.note_sent, self._loop.time)))
         else:
-            if isinstance(result, GroupResult):
-                steps = show_list(self._scheduler, thing, result, now)
-            else:  # for those that came meanwhile
-                steps = plan_all(self._scheduler, list(thing.targets), now)
-            self._work.each(steps, partial(self._take_step, now))
+            poll = self._lists.poll(thing)
+        # In an empty context: a poll is made for many waits, not for the first of them alone.
+        task = thing.poll = self._loop.create_task(poll, context=Context())
+        self._under_way.add(task)
+        task.add_done_callback(partial(self._poll_done, thing), context=self._context)
+
+    def _poll_done(self, thing: Pollable, task: asyncio.Task[Any]) -> None:
+        """Take in the result of a poll."""
+        self._under_way.discard(task)
+        # Asked in any case: else asyncio logs that nobody did.
+        error = None if task.cancelled() else task.exception()
+        if thing.poll is task:  # else it was cancelled by ``_cancel``
+            thing.poll = None
+            thing.stage = IDLE
+            now = self._loop.time()
+            if isinstance(thing, WorkspaceGroup):
+                steps = self._lists.steps(thing, task, now)
+                self._work.each(steps, partial(self._take_step, now))
+            elif error is None and not task.cancelled():
+                seconds = now - thing.sent_at - self._lists.single_seconds
+                self._lists.single_seconds += seconds / 8
+                found = task.result()
+                is_whole = isinstance(found, Batch)
+                result = PollResult(found.status, found) if is_whole else PollResult(found)
+                self._take_result(thing, result, now)
+            elif isinstance(error, Exception) and not isinstance(error, ProlificError):
+                thing.stage = SHOWN
+                fail = methodcaller("fail", bugs.bug(thing.key, error), now)
+                self._tell_all(thing, fail, now, self._shown)
+            else:
+                self._take_result(thing, self._source.failed(thing.key, error), now)
         self._go_on()
 
-    def _target_polled(self, target: PollTarget, result: Result, now: float) -> None:
-        if not isinstance(result, PollResult):
-            assert isinstance(result, Exception)  # noqa: S101 - for the type checker
-            fail = methodcaller("fail", bugs.bug(target.key, result), now)
-            target.stage = SHOWN
-            self._tell_all(target, fail, now, self._shown)
-            return
-        group = target.group
-        if result.batch is not None and (group is None or group.name is None):
+    def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
+        """Show the result of a single poll, unless that only checks a list that is right."""
+        if result.batch is not None and target.workspace_id is None:
             self._workspaces.learn(target.key, result.batch.workspace_id)
-        if group is not None and group.check is not None and group.check.key == target.key:
-            is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
-            if not is_news and next_due(target) > now:
-                self._plan(target, now)
-                return
-        self._show(target, result, now)
+        if target.group is None or self._lists.is_news(target, result, now):
+            self._show(target, result, now)
+        else:
+            self._plan(target, now)
 
     def _show(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a poll to the waits of a target."""
@@ -293,3 +289,10 @@ class Poller:
         if target.not_before == math.inf:
             target.note_failure()
         self._plan(target, now)
+
+
+def _cancel(thing: Pollable) -> None:
+    """Cancel the poll of a target or group, if there is one."""
+    task, thing.poll, thing.stage = thing.poll, None, IDLE
+    if task is not None:
+        task.cancel()

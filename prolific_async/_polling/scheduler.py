@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prolific_async._polling.groups import Groups
 from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
@@ -22,7 +22,6 @@ from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prolific_async._polling.poll_results import GroupResult
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
 
@@ -61,13 +60,16 @@ class Scheduler:
 
     # --- waits -------------------------------------------------------------------------------
 
-    def add(self, wait: Wait, done: Any, now: float) -> None:
-        """Add a wait with the future of its caller, without going through the other waits."""
+    def add(self, wait: Wait, now: float) -> None:
+        """Add a wait, without going through the other waits."""
         target = self.targets.get(wait.key)
         if target is None:
-            target = self.targets[wait.key] = PollTarget(wait.key)
-            self._workspaces.awaited.add(wait.key)
-        target.waits[wait] = done
+            target = self.targets[wait.key] = PollTarget(wait.key, wait.workspace_id)
+            if wait.workspace_id is None:
+                self._workspaces.awaited.add(wait.key)
+        elif target.workspace_id is None and wait.workspace_id is not None:
+            self._workspaces.learn(wait.key, wait.workspace_id)
+        target.add(wait)
         target.whole = target.whole or wait.wants_whole
         target.deadline = min(target.deadline, wait.deadline)
         due = max(wait.due, target.not_before)
@@ -80,22 +82,11 @@ class Scheduler:
     def remove(self, wait: Wait, now: float) -> PollTarget | None:
         """Remove a wait, whether it is over or not; return its target if that has no other one."""
         target = self.targets.get(wait.key)
-        if target is None or target.waits.pop(wait, None) is None:
+        if target is None or not target.remove(wait):
             return None
         if target.waits and wait.wants_whole:  # perhaps no other wait does
             self._schedule(target, min(target.when, now))
         return None if target.waits else target
-
-    def end(self, target: PollTarget) -> None:
-        """Forget a target without waits."""
-        if self.targets.get(target.key) is target:
-            del self.targets[target.key]
-            self._workspaces.awaited.discard(target.key)
-            self._schedule(target, math.inf)
-            self.groups.remove(target)
-            if not self.targets:  # to clear them gives back the tables, which were large perhaps
-                self.targets.clear()
-                self._workspaces.awaited.clear()
 
     def pop_ended_groups(self) -> list[WorkspaceGroup]:
         """Forget the groups that have lost their last target, and return them."""
@@ -116,18 +107,17 @@ class Scheduler:
             self._set_next_time()
         return None
 
-    def polls(
-        self, targets: list[PollTarget], groups: list[WorkspaceGroup], now: float
-    ) -> Iterator[Pollable | None]:
+    def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
         """Yield the polls to make of targets and groups whose time has come, None between them.
 
         Each is queued by then. Waits that have expired are to be removed before.
         """
-        for group in groups:  # first, as their polls may serve the targets
-            yield from self._poll_of_group(group, now)
-        due: dict[WorkspaceGroup, list[PollTarget]] = {}
-        for target in targets:
-            if not target.waits:
+        for thing in things:  # first, as their polls may serve the targets
+            if isinstance(thing, WorkspaceGroup):
+                yield from self._poll_of_group(thing, now)
+        due: dict[str | None, list[PollTarget]] = {}
+        for target in things:
+            if isinstance(target, WorkspaceGroup) or not target.waits:
                 continue
             of = target.group
             due_at = next_due(target)
@@ -135,13 +125,13 @@ class Scheduler:
             if busy or due_at > now:
                 yield target if self._plan_for(target, due_at, now) else None
                 continue
-            if of is None or of.name is None:
-                of = self.groups.of(target)
-            due.setdefault(of, []).append(target)
+            if not target.is_placed or target.workspace_id is None:
+                self.groups.of(target)
+            due.setdefault(target.workspace_id, []).append(target)
             self._schedule(target, target.deadline)
             yield None
-        for group, members in due.items():
-            yield from self._polls_of_targets(group, members, now)
+        for name, members in due.items():
+            yield from self._polls_of_targets(self.groups.by_name.get(name), members, now)
 
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
         """Yield the poll of a group's list, or plan its targets anew if that is not needed."""
@@ -159,11 +149,11 @@ class Scheduler:
             yield target if self.plan(target, now) else None
 
     def _polls_of_targets(
-        self, group: WorkspaceGroup, due: list[PollTarget], now: float
+        self, group: Pollable | None, due: list[PollTarget], now: float
     ) -> Iterator[Pollable | None]:
         """Yield the polls of targets of a group that are due: of many the list, else of each."""
         fitting: set[PollTarget] = set()
-        if len(due) >= group.few and group.is_listed(now):
+        if isinstance(group, WorkspaceGroup) and group.is_listed(now) and len(due) >= group.few:
             fitting = {target for target in due if target.fits_group(now)}
             if len(fitting) < group.few:
                 fitting = set()
@@ -179,7 +169,13 @@ class Scheduler:
                 yield target
 
     def plan(self, target: PollTarget, now: float) -> bool:
-        """Schedule what a target needs next; tell whether it is queued for a poll right now."""
+        """Schedule what a target needs next; tell whether it is queued for a poll right now.
+
+        Without waits it is forgotten.
+        """
+        if not target.waits:
+            self._end(target)
+            return False
         return self._plan_for(target, next_due(target), now)
 
     def poll_now(self, key: str, now: float) -> None:
@@ -188,6 +184,16 @@ class Scheduler:
             target.asked = True
             due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
+
+    def _end(self, target: PollTarget) -> None:
+        if self.targets.get(target.key) is target:
+            del self.targets[target.key]
+            self._workspaces.awaited.discard(target.key)
+            self._schedule(target, math.inf)
+            self.groups.remove(target)
+            if not self.targets:  # to clear them gives back the tables, which were large perhaps
+                self.targets.clear()
+                self._workspaces.awaited.clear()
 
     def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
         if target.whole and due <= now < target.deadline and not target.stage:
@@ -228,18 +234,6 @@ class Scheduler:
             return False
         group.stage = QUEUED
         return True
-
-    def to_check(self, group: WorkspaceGroup, result: GroupResult, now: float) -> PollTarget | None:
-        """Queue the single poll that checks a list, if one is due; return its target."""
-        if group.check is None or not group.is_listed(now):
-            return None
-        target = group.check.choose(group.targets, result.found, now)
-        if target is not None:
-            del group.targets[target]  # to the end, so that each has its turn
-            group.targets[target] = None
-            target.stage = QUEUED
-            self._schedule(target, target.deadline)
-        return target
 
     # --- times -------------------------------------------------------------------------------
 

@@ -61,10 +61,14 @@ class StatusSource:
             self._lists.pop(workspace_id, None)
         self._workspaces.shrink()
 
-    def lost(self, batch_id: str) -> TransportError:
-        """Return the error of a poll whose task was cancelled by others."""
+    def failed(self, batch_id: str, error: BaseException | None) -> PollResult:
+        """Return the result of a poll that failed: with an error, or as its task was cancelled."""
+        if isinstance(error, ProlificError):
+            _log.info("a poll of batch %s failed: %s", batch_id, error)
+            return failed_poll(error)
         request = requests.get_batch_status(batch_id, prefix=self._api.prefix)
-        return TransportError(request.method, request.path, "the poll was broken off")
+        lost = TransportError(request.method, request.path, "the poll was broken off")
+        return failed_poll(lost)
 
     def cut_off(self, batch_id: str, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
@@ -120,8 +124,7 @@ class StatusSource:
             try:
                 batch = await self.get(batch_id, poll)
             except ProlificError as error:
-                _log.info("a poll of batch %s failed: %s", batch_id, error)
-                found[batch_id] = failed_poll(error)
+                found[batch_id] = self.failed(batch_id, error)
                 if isinstance(error, RateLimitedError):
                     return self._refused(error, f"batch {batch_id}", found)
                 if isinstance(error, TransportError):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prolific_async._polling.list_checks import ListCheck
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.wait import Wait
@@ -51,32 +53,60 @@ class PollTarget(_Pollable):
 
     Attributes:
         key: The batch's id.
-        waits: Its waits, each with the future of its caller.
+        workspace_id: Its workspace, None if that is not known.
+        waits: Its waits: a tuple for one alone, as a dict would take 200 bytes more.
         asked: Whether ``poll_now`` asked for a poll.
         whole: Whether a wait needs the whole batch, which a list is not read for.
         deadline: The first deadline of its waits.
         result: Result of the newest poll, None before the first.
         result_at: When it came.
         not_before: When the pause after a failed poll is over.
-        group: Its group, None for a newcomer that was not polled yet.
+        is_placed: Whether it counts in its workspace: a newcomer does not until it is polled.
+        group: Its group, None for a newcomer, and while it is alone in its workspace.
         alone_until: When its group's list, which did not show it, is tried for it again.
 
     """
 
     key: str
-    waits: dict[Wait, Any] = field(factory=dict, init=False)
+    workspace_id: str | None = None
+    waits: tuple[Wait, ...] | dict[Wait, None] = field(default=(), init=False)
     asked: bool = field(default=False, init=False)
     whole: bool = field(default=False, init=False)
     deadline: float = field(default=math.inf, init=False)
     result: PollResult | None = field(default=None, init=False)
     result_at: float = field(default=-math.inf, init=False)
     not_before: float = field(default=-math.inf, init=False)
+    is_placed: bool = field(default=False, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
 
+    def note_sent(self, clock: Callable[[], float]) -> None:
+        """Take in that its poll is sent now."""
+        self.stage, self.sent_at = SENT, clock()
+        self.asked = False  # any call of ``poll_now`` so far asked for this poll
+
+    def add(self, wait: Wait) -> None:
+        """Add a wait."""
+        if not self.waits:
+            self.waits = (wait,)
+            return
+        if isinstance(self.waits, tuple):
+            self.waits = dict.fromkeys(self.waits)
+        self.waits[wait] = None
+
+    def remove(self, wait: Wait) -> bool:
+        """Remove a wait; return whether it was there."""
+        if wait not in self.waits:
+            return False
+        if isinstance(self.waits, tuple):
+            self.waits = ()
+        else:
+            del self.waits[wait]
+        return True
+
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
         """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
-        return now - self.result_at < wait.fresh or now < self.not_before
+        return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
         """Begin the pause after a failed poll."""
@@ -136,6 +166,18 @@ class WorkspaceGroup(_Pollable):
     _unserved: list[PollTarget] = field(factory=list, init=False)  # by the result being shown
     _refusals: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
+
+    def note_sent(self, clock: Callable[[], float]) -> None:
+        """Take in that its poll is sent now; of several requests, the first counts."""
+        if self.stage != SENT:
+            self.stage, self.sent_at = SENT, clock()
+
+    def add(self, target: PollTarget) -> None:
+        """Add a target that is in no group."""
+        self.targets[target] = None
+        target.group = self
+        if self.stage == SHOWN:  # it came too late for that
+            self.missed = True
 
     def is_listed(self, now: float) -> bool:
         """Tell whether its list is polled for its targets."""

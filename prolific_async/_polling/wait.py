@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
 from prolific_async._http.retry import hint, may_poll_again, pauses
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
+from prolific_async._polling.kept_errors import summary
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -22,21 +25,23 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus
+from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prolific_async._polling.deadline import Deadline
-    from prolific_async._polling.poll_history import PollHistory
     from prolific_async._polling.poll_results import PollResult
+    from prolific_async._polling.wait_listeners import Event, WaitListeners
     from prolific_async.policies import PollPolicy, RetryPolicy
 
+_KEPT_EVENTS = 20
 _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
 
 # By name and by identity, for the sake of the many polls that show nothing new: an enum's own
 # attributes, hash and equality cost several times as much.
 _UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
+_PENDING = (_PROCESSING, _UNINITIALISED)
 
 _Poll: TypeAlias = tuple["BatchStatus | None", float]  # the status before it, and the time elapsed
 
@@ -49,27 +54,27 @@ class Wait:
         key: The id of the batch.
         workspace_id: Its workspace, None if that was not known when the wait began.
         time: Its start and deadline.
-        history: Its events, and the callbacks that get them.
+        listeners: Get its events, None for nobody.
         policy: Gaps, graces and the failure budget.
         retry: Pauses after failures, and the cap of the service's hints.
         found_by: Until when a 404 means that the batch is not yet found.
         random: Source of jitter, from 0 to 1.
         due: When the wait needs its next poll, inf for no more.
         deadline: When it is to be expired, inf for never.
-        wants_whole: Whether the next poll must read the whole batch, as all do once a poll showed
-            READY or ERROR without it.
+        wants_whole: Whether polls must read the whole batch, as one showed READY or ERROR.
         again_at: When the batch may be polled again after a failed poll, as far as this wait goes.
         outcome: The READY batch, or the error that the wait ends with; None while it lasts.
         polls: Its polls so far.
+        over: The future of its caller; only the poller uses it.
 
     """
 
     key: str
     workspace_id: str | None = None
     time: Deadline
-    history: PollHistory
     policy: PollPolicy
     retry: RetryPolicy
+    listeners: WaitListeners | None = None
     found_by: float = -math.inf
     random: Callable[[], float] = random.random
     due: float = field(init=False)
@@ -78,23 +83,22 @@ class Wait:
     wants_whole: bool = field(default=False, init=False)
     outcome: Batch | WaitError | None = field(default=None, init=False)
     polls: int = field(default=0, init=False)
+    over: Any = field(default=None, init=False)
     _status: BatchStatus | None = field(default=None, init=False)
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
-    _uninitialised_since: float | None = field(default=None, init=False)
+    _uninitialised_since: float = field(default=math.inf, init=False)
     # A poll that showed an end, while the batch itself is still being read.
     _ending: _Poll | None = field(default=None, init=False)
+    _events: list[Event] | None = field(default=None, init=False)
+    # Statuses that need no warning, or none any more.
+    _known: tuple[BatchStatus | None, ...] = field(default=_PENDING, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.due = self.again_at = self.time.started
         self.deadline = self.time.at
         self._gap = self.policy.initial
-
-    @property
-    def fresh(self) -> float:
-        """Seconds for which the result of another wait's poll serves as the first one."""
-        return self.policy.initial
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         """Take in the result of a poll that was sent at a time, for this wait or for others."""
@@ -120,9 +124,8 @@ class Wait:
         ending = self._ending
         polling = cut is not None
         has_failed = ending is not None and self._status is _ERROR
-        if not has_failed and self.time.was_slept_through(
-            now, self.due, on_its_way=polling or held
-        ):
+        late = self.time.was_slept_through(now, self.due, on_its_way=polling or held)
+        if late and not has_failed:
             self.time = self.time.extended(now, polling=polling)
             self.due, self.deadline = now, self.time.at
             return
@@ -140,27 +143,8 @@ class Wait:
     def fail(self, error: Exception, now: float) -> None:
         """End the wait because its batch will not be polled any more."""
         ending, self._ending = self._ending, None
-        event = None
-        if ending is not None:
-            event = (self._status, ending[0], self.polls, ending[1], None, None)
-            self.history.add(event, call=False)
-        self._set(WaitFailedError(*self._story(now)), error)
-        if event is not None:
-            self.history.call(event)
-
-    def result(self) -> Batch:
-        """Return the READY batch of a wait that is over, or raise its error, once."""
-        outcome = self.outcome
-        if isinstance(outcome, Batch):
-            return outcome
-        assert outcome is not None  # noqa: S101 - for the type checker
-        # An error holds the frames that it has passed. What these hold must not hold the error, or
-        # all of it would stay until the next collection.
-        self.outcome = None
-        try:
-            raise outcome
-        finally:
-            del outcome
+        event = None if ending is None else self._tell(ending, None, later=True)
+        self._set(WaitFailedError(*self._story(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
         """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
@@ -172,8 +156,7 @@ class Wait:
         if error is not None:
             self._fail_poll(poll, error, now, shared=shared is not None)
             return
-        self._failures = 0
-        self._pauses = None
+        self._failures, self._pauses = 0, None
         if status is _READY or status is _ERROR:
             if result.batch is None:
                 self._ending = poll
@@ -184,16 +167,17 @@ class Wait:
             else:
                 self._end(poll, BatchFailedError(*self._story(now), result.batch))
             return
-        if self._status is _UNINITIALISED:
-            if self._uninitialised_since is None:
-                self._uninitialised_since = now
+        if self._status is not _UNINITIALISED:
+            self._uninitialised_since = math.inf
+        else:
+            self._uninitialised_since = min(self._uninitialised_since, now)
             if now - self._uninitialised_since >= self.policy.uninitialised_grace:
                 self._end(poll, BatchNotSetUpError(*self._story(now)))
                 return
-        else:
-            self._uninitialised_since = None
-        if status is not _PROCESSING and status is not _UNINITIALISED:
-            self.history.warn_once(status)
+        if status not in self._known:
+            self._known += (status,)
+            shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
+            _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
         self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
 
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
@@ -240,7 +224,7 @@ class Wait:
         policy, gap, time = self.policy, self._gap, self.time
         self.again_at = now + max(gap, pause, floor)
         if time.polls_left != math.inf:
-            self._go_on_with_few(poll, now, error, floor)
+            self._few_left(poll, now, error, floor)
             return
         if gap < policy.maximum:
             self._gap = policy.following(gap)
@@ -256,44 +240,59 @@ class Wait:
             self._tell(poll, None, error)
         else:
             self.due = self.again_at = due
-            self.history.add((self._status, poll[0], self.polls, poll[1], due - now, error))
+            self._tell(poll, due - now, error)
 
-    def _go_on_with_few(
-        self, poll: _Poll, now: float, error: ProlificError | None, floor: float
-    ) -> None:
+    def _few_left(self, poll: _Poll, now: float, error: ProlificError | None, floor: float) -> None:
         """Make one of the few polls that are left at once, or time out."""
         self.time = self.time.after_poll()
         due = now + floor
-        if self.time.polls_left and due < self.deadline:
-            self.due = self.again_at = due
-            self._tell(poll, floor, error)
-        else:
-            self.due = math.inf
-            self._tell(poll, None, error)
+        goes_on = self.time.polls_left > 0 and due < self.deadline
+        self.due = self.again_at = due if goes_on else math.inf
+        self._tell(poll, floor if goes_on else None, error)
+        if not goes_on:
             self._time_out(now)
 
-    def _tell(self, poll: _Poll, next_in: float | None, error: ProlificError | None = None) -> None:
-        self.history.add((self._status, poll[0], self.polls, poll[1], next_in, error))
+    def _tell(
+        self,
+        poll: _Poll,
+        next_in: float | None,
+        error: ProlificError | None = None,
+        *,
+        later: bool = False,
+    ) -> Event:
+        """Keep the event of a poll, and tell the listeners of it now or later."""
+        event = (self._status, poll[0], self.polls, poll[1], next_in, error)
+        events = self._events
+        if events is None:
+            self._events = [event]  # a bounded deque would take 700 bytes at once
+        else:
+            if (before := events[-1])[-1] is not None:  # an older event keeps less of its error
+                events[-1] = (*before[:-1], summary(before[-1]))
+            events.append(event)
+            if len(events) > _KEPT_EVENTS:
+                del events[0]
+        if self.listeners is not None and not later:
+            self.listeners.tell(event)
+        return event
 
     def _end(
         self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
     ) -> None:
-        event = (self._status, poll[0], self.polls, poll[1], None, cause)
-        self.history.add(event, call=False)
-        self._set(outcome, cause)
-        self.history.call(event)
+        self._set(outcome, cause, self._tell(poll, None, cause, later=True))
 
-    def _set(self, outcome: Batch | WaitError, cause: Exception | None = None) -> None:
-        if self.outcome is not None:  # a callback has ended the wait before
-            return
-        self.due = math.inf
-        self.outcome = outcome
-        if isinstance(outcome, WaitError):
-            outcome.events = self.history.events()
-            outcome.failure = cause
+    def _set(self, outcome: Batch | WaitError, cause: Exception | None, news: Event | None) -> None:
+        if self.outcome is None:  # else a callback has ended the wait before
+            self.due, self.outcome = math.inf, outcome
+            if isinstance(outcome, WaitError):
+                events = self._events or ()
+                outcome.events = tuple(StatusEvent(self.key, *event) for event in events)
+                outcome.failure = cause
+        if news is not None and self.listeners is not None:
+            self.listeners.tell(news)
 
     def _time_out(self, now: float) -> None:
-        self._set(WaitTimeoutError(*self._story(now)), self.history.newest_error())
+        newest = self._events[-1][-1] if self._events else None
+        self._set(WaitTimeoutError(*self._story(now)), newest, None)
 
     def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
         """Return the first arguments of a WaitError; its events are added later."""

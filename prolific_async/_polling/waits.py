@@ -13,13 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
     from contextvars import Context
 
-    from prolific_async._polling.poll_history import Observer
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.wait import Wait
+    from prolific_async._polling.wait_listeners import Observer
     from prolific_async._polling.workspaces import Workspaces
     from prolific_async.errors import ConfigurationError
-    from prolific_async.models import StatusEvent
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
@@ -45,26 +44,20 @@ class Waits:
         self._poller: Poller | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def run(self, wait: Wait) -> None:
-        """Return when a wait has its outcome."""
-        poller = self._here()
-        try:
-            await self._start(poller, wait)
-        finally:
-            if wait.outcome is None:
-                await _leave(poller, [wait])
+    def start(self, wait: Wait) -> asyncio.Future[None]:
+        """Start a wait; the future is done when it has its outcome. ``leave`` gives it up."""
+        poller, listeners = self._here(), wait.listeners
+        if listeners is None:
+            return poller.start(wait)
+        listeners.begin()
+        over = poller.start(wait)
+        over.add_done_callback(lambda _: listeners.end(wait.outcome))
+        return over
 
-    async def watch(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
-    ) -> AsyncGenerator[StatusEvent]:
-        """Yield the events that a wait puts into the queue, until it has its outcome."""
-        poller = self._here()
-        try:
-            self._start(poller, wait).add_done_callback(lambda _: events.put_nowait(None))
-            while (event := await events.get()) is not None:
-                yield event
-        finally:
-            await _leave(poller, [wait])
+    async def leave(self, wait: Wait, over: asyncio.Future[None]) -> None:
+        """Give up a wait by what ``start`` returned, and return when its poll has ended."""
+        poller = self._poller if over.get_loop() is self._loop else None  # that loop has ended
+        await _leave(poller, [wait])
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
         """Start waits, and yield each when it is over."""
@@ -74,7 +67,7 @@ class Waits:
         try:
             slices = TimeSlices()
             for wait in going:
-                self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
+                self.start(wait).add_done_callback(partial(_put, ended, wait))
                 await slices.yield_if_due()  # however many waits there are
             while going:
                 wait = await ended.get()
@@ -101,7 +94,7 @@ class Waits:
                     async for wait in waits:
                         await room.acquire()
                         going[wait] = None
-                        self._start(poller, wait).add_done_callback(partial(_put, ended, wait))
+                        self.start(wait).add_done_callback(partial(_put, ended, wait))
                         # The stream may never wait for anything; the loop must not starve of it.
                         # At each one, they would all be polled singly, as they come singly.
                         if len(going) % _STREAMED_AT_A_TIME == 0:
@@ -140,17 +133,6 @@ class Waits:
             poller.close(reason)
             await poller.settled()
 
-    def _start(self, poller: Poller, wait: Wait) -> asyncio.Future[None]:
-        # Not before: of many that have not begun to wait, most would be forgotten again.
-        if wait.workspace_id is not None:
-            self._workspaces.learn(wait.key, wait.workspace_id)
-        if wait.history.observation is None:
-            return poller.start(wait)
-        wait.history.observation.begin()
-        done = poller.start(wait)
-        done.add_done_callback(lambda _: wait.history.end(wait.outcome))
-        return done
-
     def _here(self) -> Poller:
         """Return the poller of this loop; of one whose loop has ended nothing can be awaited."""
         loop = asyncio.get_running_loop()
@@ -166,12 +148,14 @@ class Waits:
         return self._poller
 
 
-async def _leave(poller: Poller, waits: Iterable[Wait]) -> None:
+async def _leave(poller: Poller | None, waits: Iterable[Wait]) -> None:
     """Give up waits that are not over."""
     leaving = list(waits)
-    await poller.leave_all(leaving)
+    if poller is not None:
+        await poller.leave_all(leaving)
     for wait in leaving:
-        wait.history.end(wait.outcome)
+        if wait.listeners is not None:
+            wait.listeners.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

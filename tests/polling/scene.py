@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.poll_history import PollHistory
-from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
+from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import (
     ConfigurationError,
     ConnectionLostError,
+    ProlificError,
     RequestTimeoutError,
     TransportError,
 )
@@ -25,7 +27,7 @@ from tests.virtual_time import run
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
-    from prolific_async import Batch, ProlificError, StatusEvent
+    from prolific_async import Batch, StatusEvent
     from prolific_async._http.request import Poll
 
 START = 1000.0  # where the virtual clock begins; all times in these tests count from there
@@ -54,7 +56,7 @@ def real_wait(
     return Wait(
         key=key,
         time=Deadline.after(now, timeout, request_timeout),
-        history=PollHistory(key, on_event),
+        listeners=None if on_event is None else WaitListeners(key, on_event),
         policy=poll,
         retry=retry,
         found_by=-math.inf if made_at is None else made_at + poll.not_found_grace,
@@ -79,8 +81,10 @@ class FakeWait(Wait):
         whole: bool = False,
     ) -> None:
         self.key = key
+        self.workspace_id = None
         self.gap = gap
-        self.fresh_for = fresh
+        policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
+        self.policy = policy
         self.wants_whole = whole
         now = asyncio.get_running_loop().time()
         self.due = now
@@ -89,10 +93,6 @@ class FakeWait(Wait):
         self.seen: list[tuple[float, PollResult]] = []
         self.ended: Any = None
         self.ended_at: float | None = None
-
-    @property
-    def fresh(self) -> float:
-        return self.fresh_for
 
     @property
     def is_over(self) -> bool:
@@ -165,8 +165,8 @@ class Service:
         self.scheduler = self.poller._scheduler
         self.scheduler.groups.have_checks = checks_lists
 
-    def lost(self, _key: str) -> TransportError:
-        return LOST
+    def failed(self, _key: str, error: BaseException | None) -> PollResult:
+        return failed_poll(error if isinstance(error, ProlificError) else LOST)
 
     def cut_off(self, key: str, *, whole: bool) -> RequestTimeoutError:
         return RequestTimeoutError("GET", f"/{key}{'' if whole else '/status'}", "over")
@@ -257,8 +257,8 @@ async def nothing_left(poller: Poller) -> None:
     assert not scheduler._heap
     assert not scheduler._old
     assert not scheduler._workspaces.awaited
-    assert not poller._tasks.queue
-    assert not poller._tasks._under_way
+    assert not poller._queue
+    assert not poller._under_way
     assert poller._timer is None
     loop: Any = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []

@@ -295,7 +295,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
 async def test_strategy_list_lists_however_heavy_and_slow(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.poll_tasks.PATIENCE", 0.0)
+    monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 0.0)
     batch_id, *_ = [sim.add_batch("long " * 5000, status="PROCESSING") for _ in range(10)]
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
@@ -360,6 +360,20 @@ async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
     batches = await client.batches.list(sim.workspace_id)
     assert all_ready(await client.batches.wait_all(batches), ids)
     assert set(counted(sim)) == {"list"}
+
+
+async def test_batches_of_another_client_tell_their_workspace(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    ids = going(sim, 8, status="UNINITIALISED")
+    batches = await known(client, ids)
+    async with of_client(sim) as ours:
+        for batch in batches:
+            with pytest.raises(WaitTimeoutError):
+                await ours.batches.wait_until_ready(batch, timeout=0)
+        before = len(sim.requests)
+        await ours.batches.wait_all(ids, timeout=0, return_exceptions=True)
+        assert counted(sim, before) == {"list": 1}
 
 
 async def wait_all(client: ProlificClient, ids: list[str]) -> None:

@@ -21,7 +21,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._polling.poll_results import GroupResult, PollResult
+from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
@@ -33,6 +33,7 @@ from tests.virtual_time import SleepingLoop, VirtualLoop, run
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from prolific_async import ProlificError
     from prolific_async._http.request import Poll
 
 TEN = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
@@ -56,6 +57,9 @@ class Service:
         self.listed: list[float] = []
         source: Any = self
         self.poller = Poller(source, KnownWorkspaces(lambda _: "home"), few=few, at_once=at_once)
+
+    def failed(self, _key: str, error: ProlificError) -> PollResult:
+        return failed_poll(error)
 
     def cut_off(self, _key: str, *, whole: bool) -> RequestTimeoutError:
         return RequestTimeoutError("GET", "/x", f"cut off, {whole}")

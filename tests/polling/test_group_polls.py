@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prolific_async._polling.list_polls import PATIENCE
 from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.poll_tasks import PATIENCE
-from prolific_async._polling.targets import APART, HEAVY, REFUSALS
+from prolific_async._polling.targets import APART, HEAVY, REFUSALS, WorkspaceGroup
 from tests.polling.scene import (
     CLOSED,
     PENDING,
@@ -832,9 +832,10 @@ async def test_poll_now_for_a_target_apart_is_kept_when_its_group_is_polled() ->
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
     (group,) = service.scheduler.groups.by_name.values()
+    assert isinstance(group, WorkspaceGroup)
     # Comes first, in this very moment.
     assert service.scheduler._queue(group, asyncio.get_running_loop().time())
-    service.poller._tasks.queue.append(group)
+    service.poller._queue.append(group)
     service.poller._go_on()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
-from prolific_async._polling.list_results import show_list
+from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.targets import IDLE, QUEUED, PollTarget, WorkspaceGroup
@@ -17,6 +17,9 @@ from prolific_async._polling.workspaces import Workspaces
 from tests.polling.scene import PENDING, READY, real_wait
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prolific_async._polling.list_polls import Step
     from prolific_async._polling.targets import Pollable
     from prolific_async._polling.wait import Wait
 
@@ -36,16 +39,21 @@ def a_scheduler(few: float = 8) -> Scheduler:
 
 def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
     wait = real_wait(key, poll=POLICY, retry=RetryPolicy(), timeout=timeout, now=now)
-    scheduler.add(wait, object(), now)
+    scheduler.add(wait, now)
     return wait
 
 
 def due(scheduler: Scheduler, now: float) -> list[Pollable]:
     """Return what is to be polled now."""
-    things = list(iter(lambda: scheduler.pop_due(now), None))
-    targets = [thing for thing in things if isinstance(thing, PollTarget)]
-    groups = [thing for thing in things if isinstance(thing, WorkspaceGroup)]
-    return [poll for poll in scheduler.polls(targets, groups, now) if poll is not None]
+    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(now), None))
+    return [poll for poll in scheduler.polls(things, now) if poll is not None]
+
+
+def shown(
+    scheduler: Scheduler, group: WorkspaceGroup, result: GroupResult, now: float
+) -> Iterator[Step]:
+    source: Any = None
+    return ListPolls(source, scheduler, at_once=1).show(group, result, now)
 
 
 def polled(scheduler: Scheduler, target: PollTarget, now: float) -> bool:
@@ -97,10 +105,10 @@ def test_eight_of_a_workspace_are_one_list_with_one_time() -> None:
     assert isinstance(group, WorkspaceGroup)
     assert len(group.targets) == 8
     found = {f"b{number}": PENDING for number in range(8)}
-    steps = list(show_list(scheduler, group, GroupResult(found=found), 1))
-    shown = [step for step in steps if isinstance(step, tuple)]
-    assert [(target.key, result) for target, result in shown] == list(found.items())
-    for target, _ in shown:
+    steps = list(shown(scheduler, group, GroupResult(found=found), 1))
+    results = [step for step in steps if isinstance(step, tuple)]
+    assert [(target.key, result) for target, result in results] == list(found.items())
+    for target, _ in results:
         polled(scheduler, target, 1)
     assert [entry for entry in scheduler._heap if entry[1] == entry[2].order] == [
         (11, group.order, group)
@@ -115,13 +123,13 @@ def test_a_batch_that_the_list_does_not_show_is_planned_by_itself() -> None:
     (group,) = due(scheduler, 0)
     assert isinstance(group, WorkspaceGroup)
     found = {f"b{number}": PENDING for number in range(8)}
-    for step in show_list(scheduler, group, GroupResult(found=found), 1):
+    for step in shown(scheduler, group, GroupResult(found=found), 1):
         if isinstance(step, tuple):
             polled(scheduler, step[0], 1)
     assert due(scheduler, 1) == [scheduler.targets["b8"]]
 
 
-def test_a_wait_is_forgotten_with_its_target_and_group() -> None:
+def test_a_wait_is_forgotten_with_its_target() -> None:
     scheduler = a_scheduler()
     first, second = add(scheduler, "b", 0), add(scheduler, "b", 0)
     (target,) = due(scheduler, 0)
@@ -129,9 +137,48 @@ def test_a_wait_is_forgotten_with_its_target_and_group() -> None:
     assert scheduler.remove(first, 0) is None
     assert scheduler.remove(second, 0) is target
     assert isinstance(target, PollTarget)
-    scheduler.end(target)
-    assert [group.name for group in scheduler.pop_ended_groups()] == ["home"]
+    assert not scheduler.plan(target, 0)
     assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+    assert scheduler.pop_ended_groups() == []
+
+
+def test_a_group_begins_with_the_second_batch_of_a_workspace_and_ends_with_the_last() -> None:
+    scheduler = a_scheduler()
+    waits = [add(scheduler, "b0", 0)]
+    (first,) = due(scheduler, 0)
+    assert isinstance(first, PollTarget)
+    assert first.group is None
+    waits.append(add(scheduler, "b1", 1))
+    (second,) = due(scheduler, 1)
+    assert isinstance(second, PollTarget)
+    group = second.group
+    assert group is first.group
+    assert group is not None
+    assert list(group.targets) == [first, second]
+    for wait, target in zip(waits, (first, second), strict=True):
+        assert scheduler.pop_ended_groups() == []
+        assert scheduler.remove(wait, 2) is target
+        scheduler.plan(target, 2)
+    assert scheduler.pop_ended_groups() == [group]
+    assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+
+
+@pytest.mark.parametrize("few", [1, 8])
+def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
+    known = Workspaces()
+    scheduler = Scheduler(known, few)
+    for key in ("b0", "b1"):
+        add(scheduler, key, 0)
+    assert known.awaited == {"b0", "b1"}
+    due(scheduler, 0)
+    targets = list(scheduler.targets.values())
+    assert {target.group and target.group.name for target in targets} == {None}
+    known.learn_all(("b0", "b1"), "home")
+    groups = [scheduler.groups.of(target) for target in targets]
+    assert groups == ([None, targets[1].group] if few > 1 else [targets[0].group] * 2)
+    assert [target.group and target.group.name for target in targets] == ["home"] * 2
+    assert list(scheduler.groups.by_name) == ["home"]
+    assert known.awaited == set()
 
 
 # --- times -----------------------------------------------------------------------------------

@@ -97,10 +97,6 @@ def test_first_poll_is_immediate() -> None:
     assert waiting(now=7.0).due == 7.0
 
 
-def test_what_another_saw_is_fresh_for_the_first_gap() -> None:
-    assert waiting(initial=2, maximum=9).fresh == 2
-
-
 def test_gaps_grow_from_the_answer_on() -> None:
     wait = waiting(initial=1, factor=2, maximum=3)
     gaps = []
@@ -552,18 +548,6 @@ def test_fail_tells_of_a_poll_whose_follow_up_it_ends() -> None:
     wait.fail(ConfigurationError("closed"), 3)
     assert wait.told == [StatusEvent("b1", BatchStatus.READY, None, 1, 2, None)]
     assert outcome(wait).events == tuple(wait.told)
-
-
-def test_the_result_is_the_batch_or_the_error() -> None:
-    wait = waiting()
-    see(wait, PollResult(BatchStatus.READY, batch()), 1)
-    assert wait.result() == batch()
-    wait = waiting()
-    see(wait, failing(status_error(404)), 1)
-    error = wait.outcome
-    with pytest.raises(WaitFailedError) as raised:
-        wait.result()
-    assert raised.value is error
 
 
 def test_the_last_20_events_are_kept() -> None:

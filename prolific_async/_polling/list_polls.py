@@ -1,0 +1,139 @@
+"""List polls: reads the list of a workspace group for its targets, and tells what follows."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from prolific_async._http.request import Poll
+from prolific_async._json.slices import TimeSlices
+from prolific_async._logging import log as _log
+from prolific_async._polling.poll_results import GroupResult
+from prolific_async._polling.scheduler import next_due
+from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.targets import QUEUED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prolific_async._polling.list_checks import ListCheck
+    from prolific_async._polling.poll_results import PollResult
+    from prolific_async._polling.scheduler import Scheduler
+    from prolific_async._polling.status_source import StatusSource
+    from prolific_async._polling.targets import Pollable, PollTarget, WorkspaceGroup
+
+PATIENCE = 0.5
+"""Seconds that a list poll may last at least before it counts as too slow."""
+
+Step: TypeAlias = "tuple[PollTarget, PollResult] | Pollable | None"
+"""A result to show to the waits of a target, something to poll, or nothing to do."""
+
+
+class ListPolls:
+    """Polls lists. What follows from a poll comes step by step, for the poller to do in slices.
+
+    Attributes:
+        single_seconds: Mean duration of a single poll.
+
+    """
+
+    def __init__(self, source: StatusSource, scheduler: Scheduler, at_once: int) -> None:
+        """Begin without polls; the arguments are those of the poller."""
+        self.single_seconds = 0.1
+        self._source = source
+        self._scheduler = scheduler
+        self._at_once = at_once
+
+    async def poll(self, group: WorkspaceGroup) -> GroupResult | None:
+        """Poll a group's list; return None if no target needs that any more."""
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        slices = TimeSlices()
+        served: list[str] = []
+        for number, target in enumerate(list(group.targets)):
+            if group.serve(target, now):
+                served.append(target.key)
+            if number % FEW == 0:
+                await slices.yield_if_due()
+        if not served:
+            return None
+        patience = math.inf  # a list that is always polled may be slow
+        if group.few > 1:
+            singly = self.single_seconds * math.ceil(len(served) / self._at_once)
+            patience = max(2 * singly, PATIENCE)
+        poll = Poll(patience, partial(group.note_sent, clock))
+        return await self._source.poll_list(group.name, served, self._scheduler.targets, poll)
+
+    def steps(
+        self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float
+    ) -> Iterator[Step]:
+        """Return what follows from a poll whose task is done."""
+        if task.cancelled():  # by somebody, perhaps with every task there is
+            result: GroupResult | None = GroupResult(failure="the poll was broken off")
+        elif error := task.exception():
+            if isinstance(error, Exception):
+                _log.error("the poll of a list is broken", exc_info=error)
+            result = GroupResult(failure=repr(error))
+        else:
+            result = task.result()
+        if result is None:  # for those that came meanwhile
+            return self._plan(list(group.targets), now)
+        return self.show(group, result, now)
+
+    def show(self, group: WorkspaceGroup, result: GroupResult, now: float) -> Iterator[Step]:
+        """Yield the results to show and the single polls to make after a poll."""
+        scheduler = self._scheduler
+        targets = list(group.targets)  # those that came meanwhile, too
+        if (news := group.take_result(result, now)) is not None:
+            _log.info("%s", news)
+        if group.name is None:
+            for target in targets:
+                if target.waits:
+                    scheduler.groups.of(target)
+                yield None
+        for target in targets:
+            found = None
+            if scheduler.targets.get(target.key) is target:  # else a callback has ended it
+                found = group.result_of(target, result, now)
+            yield None if found is None else (target, found)
+        yield from self._plan(group.end_showing(), now)
+        if group.check is None or result.failure is not None:
+            return
+        if group.check.lags(result.found):
+            _log.warning(
+                "%s: the list shows %s in an older state than a single poll did more than a gap "
+                "ago; all are polled singly from now on",
+                group.name,
+                group.check.key,
+            )
+            scheduler.groups.distrust(group)
+            yield from self._plan(list(group.targets), now)
+        elif group.is_listed(now):
+            yield self._next_check(group, group.check, result, now)
+
+    def _next_check(
+        self, group: WorkspaceGroup, check: ListCheck, result: GroupResult, now: float
+    ) -> PollTarget | None:
+        """Queue the single poll that checks the list, if one is due; return its target."""
+        target = check.choose(group.targets, result.found, now)
+        if target is not None:
+            del group.targets[target]  # to the end, so that each has its turn
+            group.targets[target] = None
+            target.stage = QUEUED
+            self._scheduler.plan(target, now)
+        return target
+
+    def is_news(self, target: PollTarget, result: PollResult, now: float) -> bool:
+        """Tell whether waits need the result of a single poll: not if that only checked a list."""
+        group = target.group
+        if group is None or group.check is None or group.check.key != target.key:
+            return True
+        is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
+        return is_news or next_due(target) <= now
+
+    def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:
+        """Plan targets anew; yield those that are to be polled at once."""
+        for target in targets:
+            yield target if target.waits and self._scheduler.plan(target, now) else None

@@ -1,0 +1,103 @@
+"""Listeners of a wait: callbacks that get its events, and observers that get its outcome, too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import define, field
+
+from prolific_async._logging import log as _log
+from prolific_async.models import StatusEvent
+
+if TYPE_CHECKING:
+    from prolific_async.errors import ProlificError, WaitError
+    from prolific_async.models import Batch, BatchStatus
+
+# A StatusEvent without its batch: a plain tuple costs a tenth of one, and mostly nobody asks.
+Event: TypeAlias = tuple[
+    "BatchStatus | None", "BatchStatus | None", int, float, "float | None", "ProlificError | None"
+]
+Listener: TypeAlias = "Callable[[StatusEvent | Batch | WaitError | None], object]"
+Observer: TypeAlias = "Callable[[str], Listener | None]"
+
+
+@define(eq=False, repr=False)
+class WaitListeners:
+    """Calls the observers' listeners of one wait, then the caller's callback.
+
+    Attributes:
+        key: The batch that is polled.
+        on_event: The caller's callback, None for none.
+        observers: Called with the batch's id at the start; each may return a listener. Both run in
+            the context in which the wait was made.
+
+    """
+
+    key: str
+    on_event: Callable[[StatusEvent], object] | None = None
+    observers: tuple[Observer, ...] = ()
+    _context: Context = field(factory=copy_context, init=False)
+    _listeners: list[Listener] = field(factory=list, init=False)
+
+    def begin(self) -> None:
+        """Report the start to the observers, and keep the listeners that they return."""
+        for observer in self.observers:
+            self._observe(self._add_listener, observer)
+
+    def tell(self, event: Event) -> None:
+        """Call all with an event."""
+        told = StatusEvent(self.key, *event)
+        for listener in self._listeners:
+            self._observe(listener, told)
+        if self.on_event is not None:
+            call_safely("on_event", self.key, self.on_event, told)
+
+    def end(self, outcome: Batch | WaitError | None) -> None:
+        """Report the outcome to observers, None if the wait was given up; only once."""
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            self._observe(listener, outcome)
+
+    def _add_listener(self, observer: Observer) -> None:
+        if (listener := observer(self.key)) is not None:
+            self._listeners.append(listener)
+
+    def _observe(self, function: Callable[[Any], object], value: Any) -> None:
+        call_safely(
+            "a wait observer", self.key, lambda one: self._context.run(function, one), value
+        )
+
+
+def call_safely(name: str, key: str, function: Callable[[Any], object], value: object) -> None:
+    """Call a function of the caller's for one wait; log what it raises."""
+    try:
+        _call_outside_of_tasks(function, value)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # A CancelledError, as of a future that it asks, would end a poll that serves others, too.
+    except BaseException:  # noqa: BLE001
+        _log.exception("%s raised for batch %s; the wait goes on", name, key)
+
+
+def _call_outside_of_tasks(function: Callable[[Any], object], value: object) -> None:
+    """Call a function that must not find a current task to cancel.
+
+    The task that runs here is anybody's: it makes a poll for others, or closes the client.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        task = None
+    if task is None:
+        function(value)
+        return
+    loop = task.get_loop()
+    # Public, for those who write tasks of their own ("Extending" in asyncio's documentation).
+    asyncio._leave_task(loop, task)  # noqa: SLF001
+    try:
+        function(value)
+    finally:
+        asyncio._enter_task(loop, task)  # noqa: SLF001
