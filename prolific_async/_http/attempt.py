@@ -116,7 +116,7 @@ class Attempt:
                     if content.is_eof()
                     else await read_body(self._request, response)
                 )
-            self._note(response)
+                self._note(response)
             received = (self._request, response.status, response.headers, body)
             secret = self._session.token
             if len(body) > LONG:
@@ -135,7 +135,7 @@ class Attempt:
                 self._is_answered = True
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(self._request, response)
-            self._note(response)
+                self._note(response)
             if not ok:
                 received = (self._request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._session.token)  # raises what it says
