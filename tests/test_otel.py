@@ -595,8 +595,8 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
 
 
 def test_every_method_that_awaits_has_a_span_of_its_own_or_one_for_each_wait() -> None:
-    methods = {name for name, method in vars(Batches).items() if inspect.iscoroutinefunction(method)}
-    public = {name for name in methods if not name.startswith("_")}
+    coroutines = inspect.getmembers(Batches, inspect.iscoroutinefunction)
+    public = {name for name, _ in coroutines if not name.startswith("_")}
     assert public == {*otel._CALLS, "wait_until_ready", "wait_all", "close"}
 
 

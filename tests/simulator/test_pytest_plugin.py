@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
 
@@ -94,7 +95,8 @@ def test_an_old_pytest_asyncio_is_reported_and_disturbs_no_other_test(
     source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
     ran = run(source, *asyncio_options("strict"))
     ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines(["*pytest-asyncio 1.1 or later*"])
+    version = metadata.version("pytest-asyncio")
+    ran.stdout.fnmatch_lines([f"*needs pytest-asyncio 1.1 or later, and this is {version}: *"])
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
