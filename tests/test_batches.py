@@ -630,7 +630,7 @@ async def test_list_tells_which_batch_is_odd(sim: Simulator, client: ProlificCli
     assert odd in str(caught.value)
 
 
-async def test_null_datasets_are_none_at_all(sim: Simulator, client: ProlificClient) -> None:
+async def test_null_datasets_are_an_empty_tuple(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(datasets=None, status="READY")
     batch = await client.batches.get(batch_id)
     assert batch.datasets == ()

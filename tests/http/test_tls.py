@@ -62,7 +62,7 @@ async def outcome(url: str, session: aiohttp.ClientSession | None = None) -> Any
             return error
 
 
-async def test_an_authority_that_nobody_trusts_is_refused() -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused() -> None:
     async with serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (url, received):
         error = await outcome(url)
     assert isinstance(error, ConnectError)
@@ -82,7 +82,7 @@ async def test_an_authority_that_nobody_trusts_is_refused() -> None:
     ],
     ids=["right", "another host's", "expired", "another authority's"],
 )
-async def test_a_session_with_an_authority_of_its_own_is_as_strict(
+async def test_a_session_with_its_own_authority_is_as_strict(
     certificate: Callable[[], trustme.LeafCert],
     accepted: bool,  # noqa: FBT001
 ) -> None:
