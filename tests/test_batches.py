@@ -768,7 +768,7 @@ async def test_a_hanging_request_is_cut_at_the_deadline() -> None:
         assert caught.value.polls == 1
 
 
-async def test_no_time_is_one_poll(sim: Simulator, client: ProlificClient) -> None:
+async def test_timeout_0_is_one_poll(sim: Simulator, client: ProlificClient) -> None:
     with pytest.raises(WaitTimeoutError):
         await client.batches.wait_until_ready(sim.add_batch(status="PROCESSING"), timeout=0)
     assert len(sim.requests) == 1
@@ -777,7 +777,9 @@ async def test_no_time_is_one_poll(sim: Simulator, client: ProlificClient) -> No
 
 
 @pytest.mark.parametrize("timeout", [None, float("inf")])
-async def test_no_limit(timeout: float | None, sim: Simulator, client: ProlificClient) -> None:
+async def test_a_wait_without_a_timeout(
+    timeout: float | None, sim: Simulator, client: ProlificClient
+) -> None:
     batch_id = sim.add_batch()
     await client.batches.setup(batch_id)
     assert (await client.batches.wait_until_ready(batch_id, timeout=timeout)).id == batch_id

@@ -249,7 +249,9 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", CALLS)
-async def test_nothing_is_left(far: Simulator, name: str, manner: Manner) -> None:
+async def test_ended_and_left_waits_leave_nothing(
+    far: Simulator, name: str, manner: Manner
+) -> None:
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:

@@ -122,7 +122,7 @@ def blocked_test(test: Callable[[Service], Coroutine[Any, Any, None]]) -> Callab
 
 
 @blocked_test
-async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) -> None:
+async def test_a_batch_that_got_ready_while_the_loop_was_blocked_is_found(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.status = BatchStatus.READY
@@ -133,7 +133,7 @@ async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) ->
 
 
 @blocked_test
-async def test_a_batch_that_did_not_times_out_after_one_more_poll(service: Service) -> None:
+async def test_a_pending_batch_times_out_after_one_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=500)
@@ -164,7 +164,7 @@ def test_the_late_poll_lasts_a_second_or_the_time_of_a_request(
 
 
 @blocked_test
-async def test_it_is_given_once(service: Service) -> None:
+async def test_there_is_only_one_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.seconds = 0.5
@@ -177,7 +177,7 @@ async def test_it_is_given_once(service: Service) -> None:
 
 
 @blocked_test
-async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service) -> None:
+async def test_a_wait_whose_last_poll_was_made_gets_no_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(99.5)
     assert service.polls[-1] == 99
@@ -190,7 +190,9 @@ async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service
 
 
 @blocked_test
-async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None:
+async def test_a_loop_blocked_until_shortly_before_the_deadline_changes_nothing(
+    service: Service,
+) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=99.5)  # past the time of the last poll, but not past the deadline
@@ -203,7 +205,7 @@ async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None
 
 
 @pytest.mark.parametrize("failures", [[], [ConnectionLostError("GET", "/x", "slept")]])
-def test_a_poll_in_flight_gets_its_answer_and_then_there_is_a_fresh_one(
+def test_a_poll_in_flight_is_finished_and_followed_by_a_late_poll(
     failures: list[ConnectionLostError],
 ) -> None:
     @blocked_test
@@ -221,7 +223,7 @@ def test_a_poll_in_flight_gets_its_answer_and_then_there_is_a_fresh_one(
 
 
 @blocked_test
-async def test_a_poll_in_flight_at_the_deadline_is_cut_when_the_loop_is_only_busy(
+async def test_a_poll_in_flight_is_cut_at_the_deadline_if_the_loop_is_not_blocked(
     service: Service,
 ) -> None:
     service.seconds = 1000
@@ -247,7 +249,7 @@ async def test_ready_whose_get_is_in_flight_gets_its_batch(service: Service) -> 
 
 
 @blocked_test
-async def test_error_is_known_without_its_get(service: Service) -> None:
+async def test_a_known_error_needs_no_get_after_the_deadline(service: Service) -> None:
     service.status = BatchStatus.ERROR
     wait = service.start()
     await asyncio.sleep(0.1)
@@ -260,7 +262,7 @@ async def test_error_is_known_without_its_get(service: Service) -> None:
 
 @pytest.mark.parametrize("status", [PENDING, BatchStatus.READY])
 @pytest.mark.parametrize("after", [0, 0.05])
-def test_no_time_is_one_poll_all_the_same(status: BatchStatus, after: float) -> None:
+def test_timeout_0_is_one_poll_in_a_blocked_loop(status: BatchStatus, after: float) -> None:
     @blocked_test
     async def test(service: Service) -> None:
         wait = service.start(timeout=0)
@@ -279,7 +281,7 @@ def test_no_time_is_one_poll_all_the_same(status: BatchStatus, after: float) -> 
 
 
 @blocked_test
-async def test_a_crowd_shares_its_late_polls(service: Service) -> None:
+async def test_many_waits_share_their_late_polls(service: Service) -> None:
     waits = [service.start(f"b{number % 500}") for number in range(2000)]
     await asyncio.sleep(5)
     before = len(service.polls)
@@ -291,7 +293,7 @@ async def test_a_crowd_shares_its_late_polls(service: Service) -> None:
     assert len(service.polls) == before
 
 
-def test_singly_as_many_as_a_second_allows_are_polled() -> None:
+def test_late_single_polls_end_after_a_second() -> None:
     async def main() -> None:
         service = Service(few=float("inf"), at_once=2)
         waits = [service.start(f"b{number}") for number in range(30)]
@@ -309,7 +311,7 @@ def test_singly_as_many_as_a_second_allows_are_polled() -> None:
 
 
 @blocked_test
-async def test_a_list_that_is_held_back_on_time_is_not_made_late(service: Service) -> None:
+async def test_a_list_held_back_at_the_deadline_is_not_polled_late(service: Service) -> None:
     service.lists = [refused(200)]
     waits = [service.start(f"b{number}") for number in range(10)]
     await asyncio.sleep(100.01)
@@ -319,7 +321,7 @@ async def test_a_list_that_is_held_back_on_time_is_not_made_late(service: Servic
 
 
 @blocked_test
-async def test_a_list_that_would_have_been_made_by_then_is_made_late(service: Service) -> None:
+async def test_a_list_held_back_only_until_the_deadline_is_polled_late(service: Service) -> None:
     service.lists = [refused(50)]
     waits = [service.start(f"b{number}") for number in range(10)]
     await asyncio.sleep(5)
@@ -389,7 +391,7 @@ def test_a_blocked_loop_does_not_hide_that_a_batch_is_ready(verb: Any, count: in
 
 @pytest.mark.parametrize("few", [8, math.inf])
 @pytest.mark.parametrize("keys", [1, 300])
-def test_last_polls_within_a_second_of_each_other_are_one(keys: int, few: float) -> None:
+def test_last_polls_within_a_second_are_shared(keys: int, few: float) -> None:
     async def main() -> None:
         service = Service(few=few)
         waits = []
@@ -417,7 +419,7 @@ def test_last_polls_within_a_second_of_each_other_are_one(keys: int, few: float)
     run(main())
 
 
-def test_a_lone_wait_makes_its_last_poll_as_ever() -> None:
+def test_a_single_wait_makes_its_own_last_poll() -> None:
     async def main() -> None:
         service = Service()
         service.start(timeout=41)
@@ -474,7 +476,7 @@ def test_a_patient_wait_survives_the_polls_of_others(who: str) -> None:
     run(main())
 
 
-def test_a_lone_wait_fails_as_ever() -> None:
+def test_a_single_wait_fails_after_its_own_failures() -> None:
     async def main() -> None:
         service = Service()
         wait = outage(service, 600)
@@ -487,7 +489,7 @@ def test_a_lone_wait_fails_as_ever() -> None:
 
 
 @pytest.mark.parametrize("after", [0.15, 0.05])
-def test_no_time_is_a_poll_that_is_sent_after_it_began(after: float) -> None:
+def test_timeout_0_uses_no_poll_that_was_sent_before(after: float) -> None:
     async def main() -> None:
         service = Service()
         service.start()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @poller_test
-async def test_eight_are_polled_as_a_group() -> None:
+async def test_eight_batches_are_polled_as_a_group() -> None:
     service = Service()
     waits = service.start(8)
     await asyncio.sleep(4)
@@ -44,7 +44,7 @@ async def test_eight_are_polled_as_a_group() -> None:
 
 
 @poller_test
-async def test_seven_are_polled_singly() -> None:
+async def test_seven_batches_are_polled_singly() -> None:
     service = Service()
     service.start(7)
     await asyncio.sleep(4)
@@ -68,7 +68,7 @@ async def test_a_group_is_as_eager_as_its_most_eager_wait() -> None:
 
 
 @poller_test
-async def test_a_batch_that_the_list_does_not_show_is_polled_singly_for_a_while() -> None:
+async def test_a_batch_missing_from_the_list_is_polled_singly_for_a_minute() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -87,7 +87,7 @@ async def test_a_batch_that_the_list_does_not_show_is_polled_singly_for_a_while(
 
 
 @poller_test
-async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None:
+async def test_a_batch_is_polled_by_the_list_again_once_it_is_shown() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -102,7 +102,7 @@ async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None
 
 
 @pytest.mark.parametrize("why", ["failed", "heavy"])
-def test_a_group_is_apart_for_a_while(why: str) -> None:
+def test_a_group_is_polled_singly_for_a_minute(why: str) -> None:
     async def main() -> None:
         service = Service()
         found = {f"k{number}": PENDING for number in range(10)}
@@ -132,7 +132,7 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
 
 
 @poller_test
-async def test_a_group_of_one_is_polled_singly_for_a_while_too() -> None:
+async def test_a_group_of_one_is_polled_singly_for_a_minute_too() -> None:
     service = Service(few=1)
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
@@ -144,7 +144,7 @@ async def test_a_group_of_one_is_polled_singly_for_a_while_too() -> None:
 
 
 @poller_test
-async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -> None:
+async def test_a_group_poll_may_take_as_long_as_the_single_polls_it_replaces() -> None:
     service = Service(at_once=1, seconds=0.9)
     service.start(8)
     await asyncio.sleep(0.5)
@@ -163,7 +163,7 @@ async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -
 
 
 @poller_test
-async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back() -> None:
+async def test_delayed_single_polls_do_not_extend_the_time_of_a_group_poll() -> None:
     service = Service()
     service.held = 10
     service.start(1)
@@ -176,9 +176,7 @@ async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back()
 
 
 @pytest.mark.parametrize(("few", "patience"), [(1, math.inf), (2, PATIENCE)])
-def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
-    few: int, patience: float
-) -> None:
+def test_a_group_poll_has_no_time_limit_only_with_strategy_list(few: int, patience: float) -> None:
     async def main() -> None:
         service = Service(few=few)
         service.start(few)
@@ -191,7 +189,7 @@ def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
 
 
 @poller_test
-async def test_a_list_is_not_polled_for_a_target_that_was_polled_meanwhile() -> None:
+async def test_no_list_is_polled_for_a_target_that_was_polled_meanwhile() -> None:
     service = Service()
     service.start(1)
     service.start(7, first=1, gap=30)
@@ -222,7 +220,7 @@ async def test_a_refused_group_is_held() -> None:
 
 
 @poller_test
-async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
+async def test_a_group_that_is_refused_three_times_is_polled_singly() -> None:
     service = Service()
     service.groups = [refused(5)] * REFUSALS
     service.start(10)
@@ -248,9 +246,7 @@ async def test_a_deadline_in_a_held_group_is_kept() -> None:
 
 @pytest.mark.parametrize("after", [0.05, 0.5])
 @pytest.mark.parametrize("count", [1, 7])
-def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
-    after: float, count: int
-) -> None:
+def test_new_waits_during_or_after_a_group_poll_get_single_polls(after: float, count: int) -> None:
     async def main() -> None:
         service = Service()
         service.start(20)
@@ -267,7 +263,7 @@ def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
 
 
 @poller_test
-async def test_many_newcomers_are_polled_as_a_group() -> None:
+async def test_many_new_waits_are_polled_as_a_group() -> None:
     service = Service()
     service.start(20)
     await asyncio.sleep(0.5)
@@ -281,7 +277,7 @@ async def test_many_newcomers_are_polled_as_a_group() -> None:
 
 
 @poller_test
-async def test_many_newcomers_during_a_poll_group_share_it() -> None:
+async def test_many_new_waits_share_a_running_group_poll() -> None:
     service = Service()
     service.start(20)
     await asyncio.sleep(0.05)
@@ -295,7 +291,7 @@ async def test_many_newcomers_during_a_poll_group_share_it() -> None:
 
 
 @poller_test
-async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
+async def test_many_new_waits_of_a_held_group_wait_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
     service.start(20)
@@ -323,7 +319,7 @@ async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
 
 
 @poller_test
-async def test_a_wait_for_the_whole_batch_sees_nothing_else_while_that_is_queued() -> None:
+async def test_a_wait_for_the_whole_batch_gets_no_list_result_while_that_is_queued() -> None:
     service = Service(at_once=2)
     service.seconds = 5
     whole = service.start(3, whole=True)  # the third one has to wait for a place
@@ -372,7 +368,7 @@ class Later(FakeWait):
 
 
 @pytest.mark.parametrize("gap", [None, 1])
-def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
+def test_a_joining_wait_with_a_fresh_result_gets_the_poll_it_needs_next(
     gap: float | None,
 ) -> None:
     async def main() -> None:
@@ -393,7 +389,7 @@ def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
 
 
 @poller_test
-async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_it() -> None:
+async def test_a_joining_wait_of_a_held_group_gets_the_whole_batch() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3)
@@ -408,7 +404,7 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_
 
 
 @pytest.mark.parametrize("group", ["polled", "held"])
-def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_group(
+def test_a_joining_wait_that_needs_the_whole_batch_does_not_wait_for_the_group(
     group: str,
 ) -> None:
     async def main() -> None:
@@ -430,7 +426,7 @@ def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_g
 
 
 @poller_test
-async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_poll_of_its_own() -> None:
+async def test_a_joining_wait_without_a_fresh_result_gets_a_single_poll() -> None:
     service = Service()
     service.start(8, gap=20)
     await asyncio.sleep(5)
@@ -482,7 +478,7 @@ class Unknown(Service):
 
 
 @poller_test
-async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
+async def test_unknown_workspaces_are_found() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
     waits = service.start(60)
     await asyncio.sleep(2)
@@ -505,7 +501,7 @@ async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
 
 
 @poller_test
-async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once() -> None:
+async def test_a_found_workspace_completes_its_group_at_once() -> None:
     service = Unknown({f"k{number}": "a" for number in range(12)})
     service.known |= {f"k{number}": "a" for number in range(4)}
     service.start(4)
@@ -520,7 +516,7 @@ async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once()
 
 
 @poller_test
-async def test_unknown_batches_that_are_alone_in_their_workspaces_are_polled_singly() -> None:
+async def test_unknown_batches_alone_in_their_workspaces_are_polled_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
     waits = service.start(20)
     await asyncio.sleep(2)
@@ -560,7 +556,7 @@ async def test_a_target_whose_group_becomes_known_moves() -> None:
 
 
 @poller_test
-async def test_targets_that_stay_are_not_polled_for_eager_ones_that_moved() -> None:
+async def test_targets_that_stay_are_not_polled_for_eager_targets_that_moved() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(8)
@@ -590,7 +586,7 @@ async def test_a_known_group_stays_known_while_it_has_waits() -> None:
 
 
 @poller_test
-async def test_a_group_poll_is_never_made_for_nobody() -> None:
+async def test_no_group_poll_is_made_without_waits() -> None:
     service = Service(at_once=8)
     service.seconds = 10
     service.start(8, whole=True)  # take all places
@@ -628,7 +624,7 @@ async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> 
 
 
 @poller_test
-async def test_poll_now_is_one_poll() -> None:
+async def test_poll_now_makes_one_single_poll() -> None:
     service = Service()
     service.start(1, gap=10)
     await asyncio.sleep(1)
@@ -657,7 +653,7 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
 
 
 @pytest.mark.parametrize(("count", "singles"), [(1, 1), (7, 7), (8, 0), (20, 0)])
-def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int) -> None:
+def test_poll_now_for_a_few_of_a_group_polls_each_singly(count: int, singles: int) -> None:
     async def main() -> None:
         service = Service()
         waits = service.start(20, gap=10)
@@ -676,7 +672,7 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
 
 
 @poller_test
-async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
+async def test_poll_now_for_many_of_a_held_group_waits_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
     waits = service.start(20, gap=50)
@@ -802,7 +798,7 @@ async def test_poll_now_during_a_group_poll_causes_another() -> None:
 
 
 @pytest.mark.parametrize("why", ["failed", "missing"])
-def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_them(
+def test_poll_now_polls_singly_each_batch_that_the_list_lacks(
     why: str,
 ) -> None:
     async def main() -> None:
@@ -825,7 +821,7 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
 
 
 @poller_test
-async def test_poll_now_for_a_target_apart_is_kept_when_its_group_is_polled() -> None:
+async def test_poll_now_for_a_separate_target_survives_a_poll_of_its_group() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(20, gap=10)

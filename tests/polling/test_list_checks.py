@@ -61,7 +61,7 @@ async def test_a_list_that_lags_is_given_up_after_a_gap() -> None:
 
 
 @poller_test
-async def test_an_older_state_that_is_not_the_end_counts_too() -> None:
+async def test_a_list_with_an_older_pending_state_is_given_up_too() -> None:
     there = service()
     list_shows(there, OLD)
     there.shown = dict.fromkeys((f"k{n}" for n in range(12)), PENDING)
@@ -85,7 +85,7 @@ async def test_a_list_that_is_late_by_less_than_a_gap_is_kept() -> None:
 
 
 @poller_test
-async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> None:
+async def test_a_list_requested_before_the_check_ended_is_not_compared() -> None:
     there = service(seconds=5.0)
     list_shows(there)
     waits = there.start(12, gap=3.0)
@@ -141,7 +141,7 @@ async def break_off(there: Service) -> None:
 
 
 @poller_test
-async def test_a_check_that_is_broken_off_harms_nobody() -> None:
+async def test_a_cancelled_check_ends_no_wait() -> None:
     there = service()
     waits = there.start(12, gap=3.0)
     await break_off(there)
@@ -155,7 +155,7 @@ async def test_a_check_that_is_broken_off_harms_nobody() -> None:
 
 
 @poller_test
-async def test_a_check_that_is_broken_off_while_its_target_is_due_is_a_failed_poll() -> None:
+async def test_a_check_cancelled_while_its_target_is_due_is_a_failed_poll() -> None:
     there = service(seconds=5.0)
     waits = there.start(12, gap=3.0)
     while not there.singles:
@@ -174,7 +174,7 @@ async def test_a_check_that_is_broken_off_while_its_target_is_due_is_a_failed_po
 
 
 @poller_test
-async def test_a_list_that_lags_is_given_up_though_a_check_was_broken_off() -> None:
+async def test_a_list_that_lags_is_given_up_after_a_cancelled_check() -> None:
     there = service()
     list_shows(there)
     waits = there.start(12, gap=3.0)
@@ -190,7 +190,7 @@ async def test_a_list_that_lags_is_given_up_though_a_check_was_broken_off() -> N
 
 
 @poller_test
-async def test_a_wait_that_leaves_during_its_check_leaves_the_others_theirs() -> None:
+async def test_a_wait_that_leaves_during_its_check_stops_no_other_check() -> None:
     there = service()
     list_shows(there)
     waits = there.start(12, gap=3.0)

@@ -100,7 +100,7 @@ def one(number: int) -> list[str]:
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_starts_polls_and_close(keys: Any, number: int) -> None:
+async def test_starts_polls_and_close_do_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
     kept: list[Crowd] = []  # what is freed in a turn belongs to the one before
 
@@ -117,7 +117,7 @@ async def test_starts_polls_and_close(keys: Any, number: int) -> None:
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_a_common_deadline(keys: Any, number: int) -> None:
+async def test_a_common_deadline_does_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
     kept: list[Crowd] = []
 
@@ -135,7 +135,7 @@ async def test_a_common_deadline(keys: Any, number: int) -> None:
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_all_leave(keys: Any, number: int) -> None:
+async def test_leaving_all_waits_does_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
     kept: list[Crowd] = []
 
@@ -159,7 +159,9 @@ async def test_all_leave(keys: Any, number: int) -> None:
         pytest.param("is learnt", 30_000, marks=pytest.mark.slow),
     ],
 )
-async def test_a_group_that(fails: str, number: int) -> None:
+async def test_a_list_that_fails_or_lacks_all_does_not_block_the_loop(
+    fails: str, number: int
+) -> None:
     names = many(number)
     kept: list[Crowd] = []
 
@@ -180,7 +182,7 @@ async def test_a_group_that(fails: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", MANY)
-async def test_a_bug_that_ends_all_of_one_batch(number: int) -> None:
+async def test_a_bug_that_ends_all_waits_of_a_batch_does_not_block_the_loop(number: int) -> None:
     names = one(number)
     kept: list[Crowd] = []
 
@@ -197,7 +199,7 @@ async def test_a_bug_that_ends_all_of_one_batch(number: int) -> None:
     assert await held_by(call) < LIMIT
 
 
-async def test_a_wait_that_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
+async def test_a_wait_that_leaves_while_a_bug_ends_all_gets_no_event() -> None:
     crowd = Crowd(one(5000))
     await crowd.start()
     crowd.poller.poll_now("k")
@@ -235,7 +237,7 @@ async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
 # --- slices ----------------------------------------------------------------------------------
 
 
-async def test_short_work_is_done_at_once() -> None:
+async def test_short_work_is_done_in_one_slice() -> None:
     done: list[object] = []
     work = SlicedWork(lambda: done.append("after"))
     work.each(range(3), done.append, lambda: done.append("then"))
@@ -251,7 +253,7 @@ def busy(done: list[str], name: str) -> None:
     done.append(name)
 
 
-async def test_long_work_is_done_in_turns_and_in_order() -> None:
+async def test_long_work_is_done_in_slices_and_in_order() -> None:
     slices: list[int] = []
     done: list[str] = []
     work = SlicedWork(lambda: slices.append(len(done)))

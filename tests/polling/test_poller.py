@@ -50,7 +50,7 @@ async def test_many_waits_for_a_batch_cost_the_polls_of_one() -> None:
 
 
 @poller_test
-async def test_each_keeps_its_deadline() -> None:
+async def test_each_wait_keeps_its_own_deadline() -> None:
     service = Service()
     waits = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
     futures = [service.poller.start(wait) for wait in waits]
@@ -60,7 +60,7 @@ async def test_each_keeps_its_deadline() -> None:
 
 
 @poller_test
-async def test_the_last_of_a_thousand_stays_served() -> None:
+async def test_the_last_of_a_thousand_waits_is_still_polled() -> None:
     service = Service()
     first, *others = [FakeWait("k") for _ in range(1000)]
     future = service.poller.start(first)
@@ -106,7 +106,7 @@ async def test_a_target_ends_with_its_last_wait() -> None:
 
 
 @pytest.mark.parametrize(("after", "polls"), [(0.9, [0]), (1.2, [0, 1.2])])
-def test_a_joiner_takes_a_fresh_result_and_polls_at_once_otherwise(
+def test_a_joining_wait_takes_a_fresh_result_or_polls_at_once(
     after: float, polls: list[float]
 ) -> None:
     async def main() -> None:
@@ -137,7 +137,7 @@ async def test_a_result_as_old_as_the_gap_is_not_fresh() -> None:
 
 
 @poller_test
-async def test_a_joiner_during_a_group_poll_shares_it() -> None:
+async def test_a_wait_that_joins_during_a_group_poll_shares_it() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3.15)
@@ -219,7 +219,7 @@ async def test_a_queued_poll_without_waits_is_not_made() -> None:
 
 
 @poller_test
-async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_again() -> None:
+async def test_joining_waits_with_a_fresh_result_are_polled_with_their_group() -> None:
     service = Service()
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
@@ -235,7 +235,7 @@ async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_ag
 
 
 @poller_test
-async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_time() -> None:
+async def test_a_wait_that_joins_a_read_of_the_whole_batch_is_polled_in_time() -> None:
     service = Service()
     service.start(20, gap=10)
     service.start(1, gap=10, whole=True)
@@ -249,7 +249,7 @@ async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_
 
 
 @poller_test
-async def test_a_joiner_may_be_over_with_a_fresh_result() -> None:
+async def test_a_joining_wait_may_end_by_a_fresh_result() -> None:
     service = Service()
     first, joiner = FakeWait("k", gap=3), FakeWait("k")
     service.poller.start(first)
@@ -313,7 +313,7 @@ async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
 
 
 @poller_test
-async def test_a_joiner_during_a_poll_shares_it() -> None:
+async def test_a_wait_that_joins_during_a_poll_shares_it() -> None:
     service = Service()
     service.start(1)
     await asyncio.sleep(0.05)
@@ -331,7 +331,7 @@ async def test_a_joiner_during_a_poll_shares_it() -> None:
 @pytest.mark.parametrize("count", [1, 7, 8, 20])
 @pytest.mark.parametrize("after", [0, 0.05, 0.1, 0.5])
 @pytest.mark.parametrize("how", ["leave", "close", "ready", "expire"])
-def test_nothing_is_left(count: int, after: float, how: str) -> None:
+def test_ended_and_left_waits_leave_nothing(count: int, after: float, how: str) -> None:
     async def main() -> None:
         service = Service(at_once=3)
         timeout = None if how != "expire" else after or 0.01
@@ -353,7 +353,7 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
 
 
 @poller_test
-async def test_close_ends_all_and_settles_their_futures() -> None:
+async def test_close_ends_all_waits_and_settles_their_futures() -> None:
     service = Service()
     waits = [FakeWait(f"k{number % 30}") for number in range(90)]
     futures = [service.poller.start(wait) for wait in waits]
@@ -469,7 +469,7 @@ def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> No
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
+def test_a_poll_that_raises_cancelled_error_is_a_failed_poll(
     count: int, raised: type[BaseException]
 ) -> None:
     async def main() -> None:
@@ -505,7 +505,7 @@ async def test_a_wait_whose_poll_other_code_cancelled_may_leave() -> None:
 
 
 @pytest.mark.parametrize("few", [8, float("inf")])
-def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) -> None:
+def test_after_a_jump_of_the_clock_deadlines_are_kept_without_a_burst(few: float) -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         service = Service(few=few, at_once=10)
@@ -527,7 +527,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
     run(main())
 
 
-def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
+def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
     async def service() -> Any:
         return Service()
 
@@ -660,7 +660,7 @@ def test_a_wait_that_begins_while_its_target_fails_is_served(how: str) -> None:
 
 
 @poller_test
-async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
+async def test_a_wait_that_closes_the_poller_at_its_end_keeps_its_outcome() -> None:
     service = Service()
     service.shown["k"] = READY
 
@@ -676,7 +676,7 @@ async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
 
 
 @poller_test
-async def test_a_joiner_that_ends_the_others_is_served() -> None:
+async def test_a_joining_wait_that_ends_the_others_is_polled() -> None:
     service = Service()
     (first,) = service.start(1)
     await asyncio.sleep(0.5)
@@ -698,7 +698,7 @@ WHOSE = ContextVar("WHOSE", default="nobody's")
 
 
 @poller_test
-async def test_polls_and_results_belong_to_no_callers_context() -> None:
+async def test_polls_and_results_have_no_context_of_a_caller() -> None:
     service = Service()
     seen: list[str] = []
 
@@ -720,7 +720,7 @@ async def test_polls_and_results_belong_to_no_callers_context() -> None:
 
 
 @poller_test
-async def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
+async def test_the_timer_is_set_only_when_its_time_changes() -> None:
     class Handle:
         """Of a loop that knows no more of it."""
 

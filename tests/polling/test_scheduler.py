@@ -89,7 +89,7 @@ def test_a_read_of_the_whole_batch_is_queued_without_the_timer() -> None:
     assert (target.stage, target.whole, scheduler.next_time) == (QUEUED, True, math.inf)
 
 
-def test_eight_of_a_workspace_are_one_list_with_one_time() -> None:
+def test_eight_batches_of_a_workspace_are_due_as_one_list() -> None:
     scheduler = a_scheduler()
     for number in range(8):
         add(scheduler, f"b{number}", 0)
@@ -108,7 +108,7 @@ def test_eight_of_a_workspace_are_one_list_with_one_time() -> None:
     assert due(scheduler, 11) == [group]
 
 
-def test_a_batch_that_the_list_does_not_show_is_planned_by_itself() -> None:
+def test_a_batch_missing_from_the_list_is_scheduled_singly() -> None:
     scheduler = a_scheduler()
     for number in range(9):
         add(scheduler, f"b{number}", 0)
@@ -154,7 +154,7 @@ def entries(scheduler: Scheduler) -> int:
 
 @pytest.mark.parametrize("count", [1, 1000])
 @pytest.mark.parametrize("deadline", [None, 1e6])
-def test_outdated_entries_are_cleared_away_at_little_cost(
+def test_outdated_heap_entries_are_removed_at_little_cost(
     deadline: float | None, count: int
 ) -> None:
     scheduler = a_scheduler()
@@ -175,7 +175,7 @@ def test_outdated_entries_are_cleared_away_at_little_cost(
     assert entries(scheduler) <= 3 + 65
 
 
-def test_no_call_goes_through_all_entries() -> None:
+def test_no_call_reads_all_heap_entries() -> None:
     """Of 30,000 waits, that would hold the loop for longer than a turn should take."""
     scheduler = a_scheduler()
     things = [CountedTarget(f"b{number}") for number in range(5000)]
@@ -191,7 +191,7 @@ def test_no_call_goes_through_all_entries() -> None:
     assert (entries(scheduler), scheduler.next_time) == (0, math.inf)
 
 
-def test_all_come_due_in_time_whatever_was_scheduled_before() -> None:
+def test_rescheduled_targets_come_due_at_their_last_time() -> None:
     scheduler = a_scheduler()
     things = [PollTarget(f"b{number}") for number in range(1000)]
     chance = random.Random(1)

@@ -40,7 +40,7 @@ AT_ONCE = {
 @pytest.mark.parametrize("calls", [2, 20])
 @pytest.mark.parametrize("name", [ROUND, None, "Original (Copy)"])
 @pytest.mark.parametrize("faults", AT_ONCE.values(), ids=AT_ONCE)
-async def test_duplicates_at_the_same_time(
+async def test_duplicates_at_the_same_time_get_different_copies(
     faults: list[Fault],
     name: str | None,
     calls: int,
@@ -79,7 +79,9 @@ async def test_duplicates_at_the_same_time(
 
 
 @pytest.mark.parametrize("other", [ROUND, None])
-async def test_a_lost_one_beside_one_that_is_slow(other: str | None, bench: Bench) -> None:
+async def test_a_lost_duplicate_beside_a_slow_one_is_unknown(
+    other: str | None, bench: Bench
+) -> None:
     name = other or "Original (Copy)"
     async with bench.client() as client:
         bench.proxy.breaks.append((POST, Break("answer", 0, "stall")))
@@ -100,7 +102,7 @@ async def cancel(task: asyncio.Task[Batch]) -> None:
 
 
 @pytest.mark.parametrize("name", [ROUND, None])
-async def test_what_a_cancelled_call_made_is_not_given_to_another(
+async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
     name: str | None, bench: Bench
 ) -> None:
     async with bench.client() as client:

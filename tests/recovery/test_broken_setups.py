@@ -95,7 +95,7 @@ async def test_broken_again_and_again(setups: Setups) -> None:
         assert await setups.told(client, *breaks[:2], breaks[1], breaks[2]) == ("done", 4)
 
 
-async def test_applied_after_the_client_has_given_up(setups: Setups) -> None:
+async def test_a_request_applied_after_its_time_out(setups: Setups) -> None:
     # The repeat may come first, so that it is the late one which is refused.
     async with setups.bench.client(request_timeout=0.05) as client:
         word, posts = await setups.told(client, Break("request", 0, "late"))
@@ -128,7 +128,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "posts"), FAULTS.values(), ids=FAULTS)
-async def test_an_answer_that_tells_nothing(fault: Fault, posts: int, setups: Setups) -> None:
+async def test_a_response_without_information(fault: Fault, posts: int, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, fault)
     async with setups.bench.client() as client:
         assert await setups.told(client) == ("done", posts)
@@ -145,7 +145,7 @@ LOOKS = [Fault(503), Fault(reset="before"), Fault(cut=5), Fault(500)]
 
 
 @pytest.mark.parametrize("polls", [LOOKS[:3], LOOKS[1:], [Fault(504)] * 3])
-async def test_polls_that_fail_for_a_while(polls: list[Fault], setups: Setups) -> None:
+async def test_reads_that_fail_for_a_while(polls: list[Fault], setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     for fault in polls:
         setups.bench.sim.inject("GET", "/status", fault)
@@ -154,7 +154,7 @@ async def test_polls_that_fail_for_a_while(polls: list[Fault], setups: Setups) -
 
 
 @pytest.mark.parametrize("poll", [Fault(401), Fault(404), Fault(500), Fault(body="<h1>")])
-async def test_polls_that_fail_for_good(poll: Fault, setups: Setups) -> None:
+async def test_reads_that_fail_for_good(poll: Fault, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     setups.bench.sim.inject("GET", "/status", poll, times=None)
     async with setups.bench.client() as client:
@@ -172,7 +172,7 @@ async def test_a_status_that_lags_behind(repeat: Fault | None, setups: Setups) -
 
 
 @pytest.mark.parametrize("calls", [2, 20])
-async def test_one_batch_set_up_by_many_at_once(calls: int, setups: Setups) -> None:
+async def test_many_setups_of_one_batch_at_once(calls: int, setups: Setups) -> None:
     sim = setups.bench.sim
     batch_id = sim.add_batch()
     for fault in (Fault(503), Fault(reset="after"), Fault(), Fault(reset="before")):

@@ -101,7 +101,7 @@ def carry_out(
 
 @given(calls=plans(st.sampled_from([None, "Round 2", "Original (Copy)"])), slowness=SECONDS)
 @settings(max_examples=100)
-def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: float) -> None:
+def test_every_returned_copy_is_the_calls_own(calls: list[Plan], slowness: float) -> None:
     service = Service(slowness=slowness)
     outcomes = carry_out(service, calls)
     for plan, outcome in zip(calls, outcomes, strict=True):
@@ -131,7 +131,7 @@ def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: flo
     ),
 )
 @settings(max_examples=100)
-def test_no_copy_is_given_twice_whatever_strangers_do(
+def test_no_copy_is_returned_twice_whatever_strangers_do(
     calls: list[Plan], slowness: float, strangers: list[tuple[float, str]]
 ) -> None:
     outcomes = carry_out(Service(slowness=slowness), calls, strangers)

@@ -138,7 +138,7 @@ def test_it(prolific_simulator):
     assert ask(prolific_simulator, prolific_simulator.add_batch()) == 200
     assert [seen.status for seen in prolific_simulator.requests] == [200]
     assert serving() == ["prolific-simulator"]
-def test_nothing_is_left():
+def test_ended_and_left_waits_leave_nothing():
     assert not serving()
 """
 
