@@ -249,7 +249,7 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", CALLS)
-async def test_ended_and_left_waits_leave_nothing(
+async def test_a_cancelled_call_leaves_nothing(
     far: Simulator, name: str, manner: Manner
 ) -> None:
     before = descriptors()
@@ -275,7 +275,9 @@ async def test_ended_and_left_waits_leave_nothing(
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in ALONE])
-async def test_others_are_unharmed(far: Simulator, name: str, manner: Manner) -> None:
+async def test_a_cancelled_call_disturbs_no_other(
+    far: Simulator, name: str, manner: Manner
+) -> None:
     came_that_far, steps = True, count(1)
     while came_that_far:
         async with Scene(far) as scene:
@@ -294,7 +296,7 @@ async def test_others_are_unharmed(far: Simulator, name: str, manner: Manner) ->
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", SIMULATED)
-async def test_nothing_is_left_of_a_simulator(name: str, manner: Manner) -> None:
+async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -> None:
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:

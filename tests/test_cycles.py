@@ -66,7 +66,7 @@ async def _dropped(call: Callable[[], Awaitable[object]]) -> None:
         await call()
 
 
-async def test_a_cycle_is_seen() -> None:
+async def test_a_reference_cycle_is_detected() -> None:
     async def call() -> None:
         error = ProlificError("it holds this frame, and this frame holds it")
         raise error

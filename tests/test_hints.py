@@ -119,7 +119,7 @@ def test_every_public_annotation_resolves() -> None:
     assert walk()[1] == []
 
 
-def test_all_that_has_hints_is_found() -> None:
+def test_every_kind_of_annotation_is_found() -> None:
     names = walk()[0]
     assert {"Batches.wait_all", "Batch.bind", "Order.result", "WaitTimeoutError"} <= names
     assert {"Simulator.inject", "Fault", "SeenRequest", "_WaitEvents.__call__"} <= names

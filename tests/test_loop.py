@@ -41,7 +41,7 @@ def heavy(far: Simulator) -> str:
     return workspace
 
 
-async def test_a_heavy_list(client: ProlificClient, heavy: str) -> None:
+async def test_a_large_list_does_not_block_the_loop(client: ProlificClient, heavy: str) -> None:
     async def call() -> None:
         batches = await client.batches.list(heavy)
         assert len(batches) == MANY
@@ -50,7 +50,9 @@ async def test_a_heavy_list(client: ProlificClient, heavy: str) -> None:
     assert await held_by(call) < LIMIT
 
 
-async def test_a_list_of_many_light_batches(far: Simulator, client: ProlificClient) -> None:
+async def test_a_list_of_many_small_batches_does_not_block_the_loop(
+    far: Simulator, client: ProlificClient
+) -> None:
     workspace = far.add_workspace()
     for _ in range(5000):
         far.add_batch(workspace_id=workspace)
@@ -61,7 +63,9 @@ async def test_a_list_of_many_light_batches(far: Simulator, client: ProlificClie
     assert await held_by(call) < LIMIT
 
 
-async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, heavy: str) -> None:
+async def test_waits_with_a_large_list_do_not_block_the_loop(
+    far: Simulator, client: ProlificClient, heavy: str
+) -> None:
     ids = [one.id for one in far.batches.values() if one.workspace_id == heavy]
 
     async def call() -> None:
@@ -70,7 +74,7 @@ async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, he
     assert await held_by(call) < LIMIT
 
 
-async def test_later_polls_of_a_heavy_list(far: Simulator) -> None:
+async def test_later_polls_of_a_large_list_do_not_block_the_loop(far: Simulator) -> None:
     workspace = far.add_workspace()
     ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
     async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as lister:
@@ -91,7 +95,9 @@ async def test_later_polls_of_a_heavy_list(far: Simulator) -> None:
         assert await held_by(call) < LIMIT
 
 
-async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator) -> None:
+async def test_a_large_invalid_list_does_not_block_the_loop(
+    client: ProlificClient, far: Simulator
+) -> None:
     wrong = {"id": 5, "batch_items": HEAVY}
     far.inject("GET", "/batches", Fault(body={"results": [wrong] * MANY}), times=None)
 
@@ -105,7 +111,7 @@ async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator
     assert await held_by(call) < LIMIT
 
 
-async def test_a_lost_duplicate_that_is_searched_for_in_a_heavy_list(
+async def test_the_search_in_a_large_list_does_not_block_the_loop(
     far: Simulator, client: ProlificClient, heavy: str
 ) -> None:
     source = next(one.id for one in far.batches.values() if one.workspace_id == heavy)
@@ -135,7 +141,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
-async def test_a_large_answer_that_is_almost_the_token(
+async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
     far: Simulator, client: ProlificClient
 ) -> None:
     # Each byte is the token's last one, which is where a search polls first.
@@ -153,7 +159,7 @@ async def test_a_large_answer_that_is_almost_the_token(
     "status", [200, *(pytest.param(error, marks=pytest.mark.slow) for error in (400, 500))]
 )
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_a_large_bad_answer(
+async def test_a_large_invalid_response_does_not_block_the_loop(
     far: Simulator, client: ProlificClient, body: bytes, status: int
 ) -> None:
     verbs: list[Callable[[], Awaitable[Any]]] = [

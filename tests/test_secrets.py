@@ -206,7 +206,7 @@ async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
 
 
 @pytest.mark.parametrize("bad", [*BAD_ANSWERS.values(), late_chunk], ids=[*BAD_ANSWERS, "late"])
-async def test_no_bad_answer_makes_anything_show_the_token(bad: Any, shown: list[str]) -> None:
+async def test_no_bad_response_shows_the_token(bad: Any, shown: list[str]) -> None:
     async with (
         serving(bad) as (url, heads),
         ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.2) as client,
@@ -216,7 +216,7 @@ async def test_no_bad_answer_makes_anything_show_the_token(bad: Any, shown: list
         assert heads
 
 
-async def test_no_failure_to_connect_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_failure_to_connect_shows_the_token(shown: list[str]) -> None:
     async with serving(silent) as (url, _):
         client = ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.01)
         async with client:
@@ -225,7 +225,7 @@ async def test_no_failure_to_connect_makes_anything_show_the_token(shown: list[s
         await verbs_show_nothing(client, shown)  # nobody listens there now
 
 
-async def test_no_use_after_close_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_use_after_close_shows_the_token(shown: list[str]) -> None:
     async with aiohttp.ClientSession() as session, serving(silent) as (url, _):
         clients = [ProlificClient(TOKEN, base_url=url, session=one) for one in (session, None)]
         for client in clients:
@@ -244,7 +244,7 @@ async def test_no_use_after_close_makes_anything_show_the_token(shown: list[str]
     await verbs_show_nothing(closed, shown)
 
 
-async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_successful_round_shows_the_token(shown: list[str]) -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = 0  # asyncio's log shows each callback
@@ -284,15 +284,13 @@ async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list
         {"token": TOKEN, "strategy": "magic"},
     ],
 )
-def test_no_setting_that_makes_no_sense_shows_the_token(
-    settings: dict[str, Any], shown: list[str]
-) -> None:
+def test_no_invalid_setting_shows_the_token(settings: dict[str, Any], shown: list[str]) -> None:
     with pytest.raises((ConfigurationError, ValueError)) as caught:
         ProlificClient(**settings)
     shown.append(told_by(caught.value))
 
 
-async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str]) -> None:
+async def test_no_invalid_argument_shows_the_token(shown: list[str]) -> None:
     client = ProlificClient(TOKEN)
     verbs = client.batches
     calls = [
@@ -312,7 +310,7 @@ async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str])
     await client.close()
 
 
-async def test_a_borrowed_session_s_own_headers_are_not_shown_either(shown: list[str]) -> None:
+async def test_headers_of_a_borrowed_session_are_not_shown(shown: list[str]) -> None:
     async with (
         serving(silent) as (url, _),
         aiohttp.ClientSession(headers={"X-Gateway-Key": f"of-{TOKEN}"}) as session,
@@ -328,9 +326,7 @@ async def test_a_borrowed_session_s_own_headers_are_not_shown_either(shown: list
     "event",
     ["request_start", "connection_create_start", "request_headers_sent", "request_end"],
 )
-async def test_no_trace_that_raises_makes_anything_show_the_token(
-    event: str, shown: list[str]
-) -> None:
+async def test_no_trace_that_raises_shows_the_token(event: str, shown: list[str]) -> None:
     async def broken(session: object, context: object, parameters: object) -> None:
         shown.append(repr(parameters))
         raise ValueError("of the trace")
@@ -351,7 +347,7 @@ async def test_no_trace_that_raises_makes_anything_show_the_token(
         assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
 
 
-async def test_what_the_caller_was_handling_stays_whole() -> None:
+async def test_the_exception_that_the_caller_handles_is_unchanged() -> None:
     async def fail() -> None:
         kept = 5
         raise KeyError(kept)
@@ -366,7 +362,7 @@ async def test_what_the_caller_was_handling_stays_whole() -> None:
     assert frames[-1].f_locals == {"kept": 5}
 
 
-def test_a_token_shows_nothing_by_itself() -> None:
+def test_the_repr_of_a_token_does_not_show_it() -> None:
     token = Token(TOKEN)
     assert {str(token), repr(token), f"{token}"} == {"[token]"}
     assert TOKEN not in repr(CIMultiDict({"Authorization": token.authorization()}))
@@ -382,7 +378,7 @@ READY = {"status": "READY", "results": []}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_leads_nowhere(status: int) -> None:
+async def test_a_redirect_is_not_followed(status: int) -> None:
     async with serving(plain(b"{}")) as (elsewhere, strayed):
         away = [f"{header}: {elsewhere}/x" for header in ("Location", "Content-Location")]
         away += [f'Refresh: 0; url="{elsewhere}"', f'Alt-Svc: h2="{elsewhere[7:]}"']
@@ -395,7 +391,7 @@ async def test_a_redirect_leads_nowhere(status: int) -> None:
     assert strayed == []
 
 
-async def test_a_link_to_the_next_page_leads_nowhere() -> None:
+async def test_a_link_to_another_host_is_not_followed() -> None:
     async with serving(plain(b"{}")) as (elsewhere, strayed):
         answers = [
             {"results": [], "_links": {"next": {"href": f"{elsewhere}/x?page={page}"}}}
@@ -416,7 +412,7 @@ async def test_a_link_to_the_next_page_leads_nowhere() -> None:
     ]
 
 
-async def test_a_proxy_is_not_shown_the_token(
+async def test_a_proxy_does_not_get_the_token(
     monkeypatch: pytest.MonkeyPatch, shown: list[str]
 ) -> None:
     refusal = plain(b"", status="407 Proxy Authentication Required")
@@ -508,7 +504,7 @@ BATCHES = "/api/v1/data-collection/batches"
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_id_leaves_its_place_on_the_wire(
+def test_no_id_changes_the_path_of_a_request(
     wire: Wire, verb: str, line: str, identifier: str
 ) -> None:
     before, after = line.split("ID")

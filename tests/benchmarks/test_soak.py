@@ -68,12 +68,12 @@ BAD = [
 
 
 @pytest.mark.parametrize(("told", "done"), GOOD)
-def test_what_is_told_as_it_is_passes(told: Book, done: dict[str, Any]) -> None:
+def test_matching_reports_pass_the_audit(told: Book, done: dict[str, Any]) -> None:
     assert audit(told, done) == []
 
 
 @pytest.mark.parametrize(("problem", "told", "done"), BAD)
-def test_what_is_amiss_is_found(problem: str, told: Book, done: dict[str, Any]) -> None:
+def test_differences_are_found(problem: str, told: Book, done: dict[str, Any]) -> None:
     assert audit(told, done) == [problem]
 
 
@@ -105,7 +105,7 @@ def test_growth_after_the_warm_up_is_found(change: dict[str, int], problem: str)
 
 
 @pytest.mark.parametrize("what", ["tasks", "timers"])
-def test_what_is_left_once_is_found(what: str) -> None:
+def test_a_single_leak_is_found(what: str) -> None:
     left = attrs.evolve(HELD, **{what: 2})
     assert left_behind([HELD, left, HELD]) == [
         f"2 {what} left with every client closed, after 2 epochs",
@@ -113,7 +113,7 @@ def test_what_is_left_once_is_found(what: str) -> None:
 
 
 @COUNTS_TIMERS
-async def test_a_sample_sees_what_is_held(tmp_path: Path) -> None:
+async def test_a_sample_counts_held_resources(tmp_path: Path) -> None:
     await Sample.take()  # what other tests have left goes
     before = await Sample.take()
     loop = asyncio.get_running_loop()
@@ -146,7 +146,7 @@ class Refusing(Mood):
         return "429"
 
 
-async def test_the_service_tells_of_an_epoch_and_forgets_it() -> None:
+async def test_the_service_reports_an_epoch_and_forgets_it() -> None:
     service = Soaked(seed=1)
     url = f"http://127.0.0.1:{await service.server.start(0)}"
     source = service.epoch()["alone"][0]
@@ -184,7 +184,7 @@ def test_a_short_soak_is_clean(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_problem_makes_it_fail_and_is_said(
+def test_a_problem_fails_the_soak_and_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(soak, "audit", lambda book, truth: ["a copy is lost"])

@@ -94,7 +94,7 @@ def test_other_waits_for_the_batch_of_a_broken_wait_go_on(part: str) -> None:
     run(main())
 
 
-def test_a_wait_that_cannot_even_fail_is_cancelled_or_ended() -> None:
+def test_a_wait_whose_fail_raises_settles_its_future() -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken")

@@ -159,9 +159,7 @@ async def test_leaving_all_waits_does_not_block_the_loop(keys: Any, number: int)
         pytest.param("is learnt", 30_000, marks=pytest.mark.slow),
     ],
 )
-async def test_a_list_that_fails_or_lacks_all_does_not_block_the_loop(
-    fails: str, number: int
-) -> None:
+async def test_a_failing_or_new_group_does_not_block_the_loop(fails: str, number: int) -> None:
     names = many(number)
     kept: list[Crowd] = []
 
