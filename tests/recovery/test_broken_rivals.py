@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import pytest
 
-from prolific_async import Batch
+from prolific_async import Batch, ProlificClient
 from prolific_async.errors import BadRequestError, OutcomeUnknownError
 from prolific_async.simulator import Fault
 from tests.recovery.bench import GIVEN, NAMED, UNKNOWN, Bench
 from tests.recovery.breaking import Break
-from tests.recovery.steps import cancelled_at
+from tests.stepping import cancelled_at
 
 POST = "/duplicate"
 ROUND = "Round 2"
@@ -127,13 +127,16 @@ async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
 
 async def test_cancelled_at_every_wait(bench: Bench) -> None:
     words: list[str] = []
-    for wait in count(1):
+
+    async def duplicate(client: ProlificClient) -> None:
+        call = client.batches.duplicate(bench.source, name=ROUND)
+        assert await bench.told(call) == GIVEN
+
+    for step in count(1):
         bench.proxy.posts.clear()
         bench.sim.inject("POST", POST, Fault(reset="after"))
         async with bench.client() as client:
-            call = client.batches.duplicate(bench.source, name=ROUND)
-            with suppress(asyncio.CancelledError):
-                assert await bench.told(cancelled_at(wait, call)) == GIVEN
+            if not await cancelled_at(step, "waiting", partial(duplicate, client)):
                 break
             for _ in range(100):  # what was sent may still arrive
                 await asyncio.sleep(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
+from functools import partial
 from itertools import count, cycle
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from prolific_async.simulator import AfterPolls, BatchSnapshot, Fault, Simulator
 from tests.recovery.bench import Bench
 from tests.recovery.breaking import EVERY, Break, Ending, Side, breaking
 from tests.recovery.failures import outcome_of
-from tests.recovery.steps import cancelled_at
+from tests.stepping import cancelled_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -190,13 +190,12 @@ async def test_many_setups_of_one_batch_at_once(calls: int, setups: Setups) -> N
 async def test_cancelled_at_every_wait(setups: Setups) -> None:
     sim, proxy = setups.bench.sim, setups.bench.proxy
     accepted = set()
-    for wait in count(1):
+    for step in count(1):
         proxy.posts.clear()
         batch_id = sim.add_batch()
         sim.inject("POST", POST, Fault(reset="after"))
         async with setups.bench.client() as client:
-            with suppress(asyncio.CancelledError):
-                await cancelled_at(wait, client.batches.setup(batch_id))
+            if not await cancelled_at(step, "waiting", partial(client.batches.setup, batch_id)):
                 break
             for _ in range(100):  # what was sent may still arrive
                 await asyncio.sleep(0)
