@@ -1,4 +1,4 @@
-"""What many tests share: a simulated service, and a client of it that is quick."""
+"""Fixtures and hooks of all tests: a simulator, a quick client of it, and the event loops."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(scope="session", autouse=True)
 def _the_time_of_day_stands_still() -> Iterator[None]:
-    """Let no simulator's time of day run ahead of a loop's clock that leaves things out."""
+    """Freeze the simulator's time of day, which would run ahead of a virtual clock."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulator, "_utc_now", lambda: NOON)
         yield
@@ -101,7 +101,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port on which nobody listens, and on which nobody but the test ever will."""
+    """A loopback port that is reserved for the test, and on which nothing listens."""
     with socket.socket() as reserved:
         # With this, who says the same may listen there, but nobody is given it as a free one.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -125,13 +125,13 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 @pytest.fixture(scope="module")
 def far() -> Iterator[Simulator]:
-    """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
+    """A simulator in a loop of its own, so that the test's loop has only tasks of the client."""
     with Simulator(setup=AfterPolls(1), log_size=0) as sim:
         yield sim
 
 
 class Odd(BaseException):
-    """What no ``except Exception`` sees."""
+    """An exception that ``except Exception`` does not catch."""
 
 
 class RaisingHandler(logging.Handler):
@@ -147,7 +147,7 @@ class RaisingHandler(logging.Handler):
 def raised_by_the_log(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[BaseException]]:
-    """What a log handler raises at each record, of any level."""
+    """Make a log handler raise at every record, and return the exception."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logger = logging.getLogger("prolific_async")
     logger.addHandler(handler := RaisingHandler(request.param))

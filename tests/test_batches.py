@@ -1,4 +1,4 @@
-"""The verbs, against the simulated service over loopback."""
+"""The calls of ``client.batches``, against the simulator over loopback."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def seen(sim: Simulator) -> list[tuple[str, str, Any]]:
 
 
 def tasks() -> set[asyncio.Task[Any] | None]:
-    """Every task but the simulator's own, which live in the same loop."""
+    """Return all tasks but the simulator's, which run in the same loop."""
     return {task for task in asyncio.all_tasks() if "aiohttp/web" not in repr(task)}
 
 

@@ -43,7 +43,7 @@ LOST = Fault(reset="after")
 
 
 class Scene:
-    """A few batches, and a client of them with a single connection, which must not get lost."""
+    """Some batches and a client with a single connection, which must not be lost."""
 
     def __init__(self, sim: Simulator) -> None:
         self.sim = sim
@@ -239,7 +239,7 @@ async def next_call_works(scene: Scene) -> None:
 
 
 def descriptors() -> int:
-    """Count the sockets, pipes and files that are open, but for what uvloop holds in reserve."""
+    """Count the open sockets, pipes and files, without those that uvloop keeps in reserve."""
     links = []
     for one in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # of the listing itself
@@ -249,9 +249,7 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_cancelled_call_leaves_nothing(
-    far: Simulator, name: str, manner: Manner
-) -> None:
+async def test_a_cancelled_call_leaves_nothing(far: Simulator, name: str, manner: Manner) -> None:
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:

@@ -1,4 +1,4 @@
-"""What a call leaves behind is freed at once: no error is held by what it holds itself."""
+"""Calls leave no reference cycles: everything is freed without a collection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKAGE = Wait.__module__.partition(".")[0]
 
 
 def is_of_a_call(thing: object) -> bool:
-    """Tell whether something is what a call makes and must not leave behind."""
+    """Return whether an object belongs to a call, and so must not be left."""
     if isinstance(thing, types.FrameType):
         return f"/{PACKAGE}/" in thing.f_code.co_filename
     if isinstance(thing, aiohttp.ServerDisconnectedError) and thing.__traceback__ is None:
@@ -38,7 +38,7 @@ def is_of_a_call(thing: object) -> bool:
 
 
 async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
-    """Make a call in a task of its own, and return what is left of it without a collection."""
+    """Make a call in a task of its own; return the objects left without a collection."""
     gc.disable()
     gc.freeze()  # so that what was there before does not count
     try:
@@ -55,7 +55,7 @@ async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
 
 
 async def _in_a_task(call: Callable[[], Awaitable[object]]) -> None:
-    """Make a call in a task that fails with it, and keep neither."""
+    """Make a call in a task, and keep neither the task nor its error."""
     task = asyncio.ensure_future(call())
     await asyncio.wait([task])
     assert task.cancelled() or task.exception() or task.result() is not task

@@ -1,4 +1,4 @@
-"""What every error is, holds and says, for each class that there is."""
+"""Every error class: its place in the tree, its attributes, its text, and pickle."""
 
 import copy
 import json
@@ -171,12 +171,12 @@ every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name
 
 
 def fresh(cls: type[ProlificError]) -> ProlificError:
-    """A sample whose cause may be set."""
+    """Return a copy of a sample, whose cause may be set."""
     return copy.copy(SAMPLES[cls])
 
 
 def contents(thing: Any) -> Any:
-    """A value that compares equal when two errors, however deep, hold the same."""
+    """Return a value that is equal for errors with the same contents at any depth."""
     if isinstance(thing, BaseException):
         own = {key: contents(one) for key, one in vars(thing).items() if key != "_failure"}
         failure = contents(thing.failure) if isinstance(thing, ProlificError) else None

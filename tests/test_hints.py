@@ -1,4 +1,4 @@
-"""Every public annotation resolves at run time, as cattrs and dependency injection want it to."""
+"""Public annotations resolve at run time, as cattrs and dependency injection need."""
 
 import importlib
 import inspect
@@ -39,7 +39,7 @@ MODULES = (
 
 
 def public(module: str) -> Iterator[Any]:
-    """What a module shows: what it names in ``__all__``, else what it defines."""
+    """Return the public objects of a module: those in ``__all__``, else those it defines."""
     imported = importlib.import_module(f"prolific_async{module}")
     for name, thing in vars(imported).items():
         if name in getattr(imported, "__all__", ()) or (
@@ -49,7 +49,7 @@ def public(module: str) -> Iterator[Any]:
 
 
 def mentioned(hint: Any) -> Iterator[Any]:
-    """The classes in a hint, however deep."""
+    """Return the classes in a hint, at any depth."""
     yield hint
     for argument in hint if isinstance(hint, list) else typing.get_args(hint):
         yield from mentioned(argument)
@@ -60,7 +60,7 @@ def is_ours(thing: Any) -> bool:
 
 
 def functions(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The public methods and properties of a class, and those that the language calls."""
+    """Return the public and special methods and the properties of a class."""
     for base in filter(is_ours, cls.__mro__):
         for name, member in vars(base).items():
             if name.startswith("_") and not name.endswith("__"):
@@ -72,7 +72,7 @@ def functions(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def resolved(thing: Any) -> dict[str, Any]:
-    """The hints of a class or function."""
+    """Return the hints of a class or function."""
     if isinstance(thing, type):
         if attrs.has(thing):
             attrs.resolve_types(thing)
@@ -85,7 +85,7 @@ def resolved(thing: Any) -> dict[str, Any]:
 
 @cache
 def walk() -> tuple[set[str], list[str]]:
-    """What has hints, and which of these do not resolve: all that is public or got from that."""
+    """Return everything public that has hints, and the hints that do not resolve."""
     names: set[str] = set()
     failures: list[str] = []
 

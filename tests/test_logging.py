@@ -1,4 +1,4 @@
-"""What the package logs: for whom, at which level, and what it never tells."""
+"""Log records: their levels, and that they never show the token."""
 
 from __future__ import annotations
 

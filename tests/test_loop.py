@@ -1,4 +1,4 @@
-"""No call of ours holds the event loop for long, however much there is to read."""
+"""No call blocks the event loop for long, whatever the size of the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of any type become plain ones where they enter; what is none is refused there."""
+"""Numbers of any type become plain ones where they enter; other values are refused."""
 
 import math
 from collections.abc import Callable
@@ -37,14 +37,14 @@ class Raising:
 
 
 class Hiding:
-    """No number, and it cannot even be shown."""
+    """A value that is no number and whose repr raises."""
 
     def __repr__(self) -> str:
         raise ZeroDivisionError
 
 
 class Odd(float):
-    """A float with ways of its own."""
+    """A float with arithmetic of its own."""
 
     def __sub__(self, _: object) -> Never:
         raise ZeroDivisionError
@@ -101,7 +101,7 @@ NONE: list[Any] = [
 
 
 def kind(value: object) -> str:
-    """A name for what cannot be shown."""
+    """Return a test id for a value without a usable repr."""
     return type(value).__name__
 
 

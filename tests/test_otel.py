@@ -1,4 +1,4 @@
-"""Spans of waits, calls and requests."""
+"""OpenTelemetry spans of waits, calls and requests."""
 
 from __future__ import annotations
 

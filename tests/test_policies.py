@@ -1,4 +1,4 @@
-"""What the policies accept, and the gaps that they give."""
+"""Policies: which values they accept, and which gaps they give."""
 
 import itertools
 import math
@@ -47,7 +47,7 @@ Policy = type[RetryPolicy] | type[PollPolicy]
 
 
 def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
-    """The gaps of a wait whose every poll shows nothing new."""
+    """Return the gaps of a wait whose polls show nothing new."""
     gap = policy.initial
     while True:
         yield policy.jittered(gap, rng.random())
@@ -55,7 +55,7 @@ def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
 
 
 class Fixed(random.Random):
-    """A source of jitter that always says the same."""
+    """A random source that always returns the same share."""
 
     def __init__(self, value: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the package shows, and what importing it brings in."""
+"""The public names, the imports, and what importing the package loads."""
 
 import ast
 import inspect
@@ -108,7 +108,7 @@ def canonical(name: str) -> str:
 
 
 def needs(distributions: set[str]) -> set[str]:
-    """Distributions and all that they need on this Python, without their extras."""
+    """Return distributions with all their requirements on this Python, without extras."""
     found: set[str] = set()
     waiting = {canonical(name) for name in distributions}
     while waiting:
@@ -125,7 +125,7 @@ def needs(distributions: set[str]) -> set[str]:
 
 
 def imported_by(code: str) -> set[str]:
-    """The modules that a fresh interpreter has more of after some code."""
+    """Return the modules that some code loads in a fresh interpreter."""
     script = (
         f"import json, sys; before = set(sys.modules)\n{code}\n"
         # Compiled modules register names that were never imported, and have no spec.

@@ -1,4 +1,4 @@
-"""The token: shown by nothing, sent to the configured origin alone, and led astray by no id."""
+"""The token: never shown, and sent to the configured host alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, tim
 
 
 def within(value: object) -> str:
-    """What a logger makes of a local variable: of containers the parts, of the rest the repr."""
+    """Return how a logger shows a local variable: the parts of containers, else the repr."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
@@ -62,7 +62,7 @@ def within(value: object) -> str:
 
 
 def locals_of(error: BaseException) -> list[str]:
-    """The local variables of every frame that an error has passed, but for those of the tests."""
+    """Return the local variables of an error's frames, without those of the tests."""
     return [
         f"{frame.f_code.co_qualname}: {name} = {within(value)}"
         for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -72,7 +72,7 @@ def locals_of(error: BaseException) -> list[str]:
 
 
 def told_by(error: BaseException) -> str:
-    """All that anybody could print of an error: its chain, its frames and its pickle included."""
+    """Return everything that can be printed of an error, with its chain, frames and pickle."""
     told = ["".join(traceback.format_exception(error))]
     chain: list[BaseException | None] = [error]
     while chain:
@@ -93,7 +93,7 @@ def told_by(error: BaseException) -> str:
 
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What a test was shown, which must not hold the token; every logger's records join it."""
+    """Collect everything a test prints or logs, and check that it has no token."""
     caplog.set_level(logging.DEBUG)
     loggers = (
         "prolific_async",
@@ -114,7 +114,7 @@ def shown(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 async def outcome(shown: list[str], call: Awaitable[object]) -> object:
-    """Await a call, and show what it gives or raises."""
+    """Await a call and add its result or error to what was shown."""
     try:
         result = await call
     except (ProlificError, ValueError, TimeoutError, asyncio.CancelledError) as error:
@@ -125,7 +125,7 @@ async def outcome(shown: list[str], call: Awaitable[object]) -> object:
 
 
 def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Every verb, for a service that does not answer well."""
+    """Make every call, against a service that fails."""
     verbs = client.batches
 
     async def events() -> list[StatusEvent]:
@@ -435,7 +435,7 @@ async def test_a_proxy_does_not_get_the_token(
 
 
 class Wire:
-    """A client and a raw server for calls one at a time, which tells what was asked for."""
+    """A client and a raw server that records the target of each request."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
@@ -454,7 +454,7 @@ class Wire:
         self._runner.run(self._stack.aclose())
 
     def target_of(self, verb: str, identifier: str) -> str:
-        """Call a verb with an id and return the target of its request, as it was on the wire."""
+        """Make a call with an id and return the target of its request."""
         self._heads.clear()
 
         async def call() -> None:

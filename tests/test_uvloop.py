@@ -1,4 +1,4 @@
-"""Each verb on uvloop's loop, in real time. With --uvloop most other tests run on it, too."""
+"""All calls on uvloop's loop, in real time. With --uvloop most other tests run on it, too."""
 
 from __future__ import annotations
 

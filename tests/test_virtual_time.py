@@ -1,4 +1,4 @@
-"""The loops that the tests run on: what their clocks count."""
+"""The event loops of the tests, and their clocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of a list, and where their links lead."""
+"""Pagination: the pages of a list and the links between them."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ THIRD = FIRST._replace(query="page=3")
 
 
 async def follow(pages: dict[Request, Any]) -> list[tuple[Request, Any]]:
-    """The pages that are read of those that a service has, each with the request that got it."""
+    """Read the pages of a service, and return each with the request that got it."""
 
     async def get(request: Request) -> Response:
         return Response({}, pages[request])
@@ -28,7 +28,7 @@ async def follow(pages: dict[Request, Any]) -> list[tuple[Request, Any]]:
 
 
 def page(results: int, href: str | None, of: int | None = None) -> dict[str, Any]:
-    """A page of so many batches, of so many there are on all pages."""
+    """Return a page with some batches, and the count of those on all pages."""
     return {
         "results": [{}] * results,
         "meta": {"count": of},
@@ -68,7 +68,7 @@ async def test_links_in_a_circle_are_an_error() -> None:
 
 
 def chain(length: int) -> dict[Request, Any]:
-    """Pages of which each but the last links to the next one."""
+    """Return pages that each link to the next one, but for the last."""
     requests = [FIRST] + [FIRST._replace(query=f"page={one}") for one in range(1, length)]
     links = [f"?{one.query}" for one in requests[1:]]
     return {one: page(0, href) for one, href in zip(requests, [*links, None], strict=True)}

@@ -1,4 +1,4 @@
-"""What a request says, without any I/O."""
+"""Requests of the endpoints, without any I/O."""
 
 import json
 import re
@@ -21,7 +21,7 @@ quickly = settings(max_examples=120)
 
 
 def sent(request: Request) -> Any:
-    """The body of a request, as the service reads it."""
+    """Return the body of a request as the service decodes it."""
     body: Any = request.body
     return json.loads(body) if isinstance(body, bytes) else body
 

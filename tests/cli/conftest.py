@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, and the command line run against it in this process."""
+"""Fixtures that run the command line in this process, against a simulator in a thread."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _ELAPSED = re.compile(r"\b[0-9]+\.[0-9] s\b")
 
 @frozen
 class Ran:
-    """What a command left behind; whatever took its time took 0.0 s."""
+    """Output and exit code of a command, all times shown as 0.0 s."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Ran:
 
     @property
     def screen(self) -> str:
-        """Everything that a terminal was sent, without colours and cursor movements."""
+        """Return all terminal output, without colours and cursor movements."""
         return _without_controls(self.out)
 
 
@@ -91,7 +91,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def account(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """Let the environment lead to the simulator."""
+    """Set PROLIFIC_TOKEN and PROLIFIC_URL to those of the simulator."""
     monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
     monkeypatch.setenv("PROLIFIC_URL", sim.url)
     return sim

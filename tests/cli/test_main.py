@@ -1,4 +1,4 @@
-"""The process: a missing extra, pipes, signals."""
+"""The command line as a process: a missing extra, pipes, signals."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Plays each cell of the matrix with the real client, and says in a few words what was seen."""
+"""Runs the cells of the fault matrix with the real client, and describes each outcome."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGER = 10 * SET_UP  # than anything here takes
 
 
 def seen(name: str, column: Column) -> str:
-    """Play a cell and return its outcome."""
+    """Run a cell and return its outcome in a few words."""
     row = FAULTS[name]
     match column:
         case Call.ONCE | Call.ALWAYS:
@@ -131,7 +131,7 @@ def _when(late: float) -> str:
 
 
 def _end(outcome: Batch | ProlificError, when: str, events: list[StatusEvent]) -> str:
-    """Say how a wait ended."""
+    """Describe how a wait ended."""
     if isinstance(outcome, ProlificError):
         cause = outcome.__cause__
         return _name(outcome) + (f" from {_name(cause)}" if cause else "")

@@ -1,4 +1,4 @@
-"""The faults of the matrix: what the service, or the way to it, does to the request that it hits.
+"""Rows of the fault matrix: what the service or the network does to a request.
 
 The simulator answers wrongly where it can. What lies below its answers is done by the way that the
 connection takes, or by a change of the answer's bytes: see ``stage``.
@@ -24,7 +24,7 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Way(Enum):
-    """Where the connection of a request that is hit leads."""
+    """Where the connection of a hit request goes."""
 
     THROUGH = auto()
     UNRESOLVED = auto()
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def fault(self) -> Fault:
-        """What the simulator does where nothing can be applied."""
+        """The simulator's fault for requests that cannot be applied."""
         return self.lost or self.applied or Fault()
 
     @property
@@ -67,13 +67,13 @@ def _refusal(status: int, retry_after: str | None = None, **more: str) -> Row:
 
 
 def _riddle(status: int, body: object = None, **headers: str) -> Row:
-    """Answer so that nobody can tell whether the request was applied."""
+    """Respond in a way that does not show whether the request was applied."""
     spoilt = partial(Fault, status, body=body, headers=headers)
     return Row(lost=spoilt(), applied=spoilt(applied=True))
 
 
 def _shown(status: bytes) -> Row:
-    """Show another status, in as many bytes, so that the answer's length stays what it says."""
+    """Replace the status by another one of the same length, as Content-Length does not change."""
     pattern = re.compile(rb'"(PROCESSING|UNINITIALISED)"')
     return Row(
         applied=Fault(),

@@ -1,4 +1,4 @@
-"""The page that shows the matrix."""
+"""FAULTS.md, the page that shows the fault matrix."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ and it is the last one that is hit.
 
 
 def written(outcome: Callable[[str, Column], str]) -> str:
-    """Write the page from the outcome of each cell."""
+    """Return the text of the page for the outcome of each cell."""
 
     def table(columns: Sequence[Column]) -> str:
         rows = [["fault", *map(shown, columns)], ["---"] * (len(columns) + 1)]
@@ -104,6 +104,6 @@ def written(outcome: Callable[[str, Column], str]) -> str:
 
 
 def _cells(outcomes: list[str]) -> list[str]:
-    """Say "the same" instead of what the cell before says."""
+    """Return the cells of a row, with "the same" for repetitions."""
     before = ["", *outcomes]
     return ["the same" if one == last else one for last, one in zip(before, outcomes, strict=False)]

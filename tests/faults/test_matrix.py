@@ -1,4 +1,4 @@
-"""Every cell of the fault matrix, and the page that shows it."""
+"""Every cell of the fault matrix, and FAULTS.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fuzz targets for a few seconds: from the schemas, by chance, and with what is too much."""
+"""The fuzz targets for a few seconds: with documents from the schemas, random and huge ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was surely not sent: a connection that ended while nobody polled, and one never made."""
+"""Requests that were surely not sent: their connection had ended, or was never made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 
 class Peer:
-    """A server in a thread of its own, which keeps its connections open until it is told.
+    """A server in a thread, which keeps its connections open until ``end`` is called.
 
     Attributes:
         url: Its address.
@@ -118,7 +118,7 @@ class Peer:
             del self._open[writer]
 
     def end(self, how: Callable[[asyncio.StreamWriter], object]) -> None:
-        """End every open connection so, while the caller's own loop stands still."""
+        """End every open connection in a given way, while the caller's loop is blocked."""
 
         async def end() -> None:
             while not self._open:
@@ -132,7 +132,7 @@ class Peer:
 
 
 class Writer:
-    """What a body is written to, over a socket that no loop reads."""
+    """A writer for a body, over a socket that no loop reads."""
 
     def __init__(self, over: socket.socket | None) -> None:
         self.protocol = self.transport = self
@@ -169,7 +169,7 @@ async def test_a_transport_may_have_no_socket() -> None:
 
 @asynccontextmanager
 async def connected(peer: Peer, *, borrowed: bool) -> AsyncIterator[Any]:
-    """Give a transport that leads to the server; its authority is known to a borrowed session."""
+    """Yield a transport to the server; a borrowed session knows its certificate authority."""
     if not borrowed:
         sender = transport(peer.url)
         try:

@@ -1,4 +1,4 @@
-"""How much of an answer is read: every part of it has a bound, aiohttp's own or ours."""
+"""Bounds of every part of a response, aiohttp's or ours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def without_end(
 
 
 def bomb(window: int) -> bytes:
-    """Spaces, packed a thousandfold into a single stream."""
+    """Return spaces, compressed a thousandfold into a single stream."""
     packer = zlib.compressobj(wbits=window)
     return b"".join(packer.compress(b" " * MIB) for _ in range(UNPACKED // MIB)) + packer.flush()
 

@@ -1,4 +1,4 @@
-"""What a TraceConfig raises: nothing is lost by it that the service has done, and no wait spins."""
+"""Exceptions of a TraceConfig: no copy is lost and no wait spins."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EARLY = ["on_request_start", "on_request_headers_sent"]
 
 
 def trace(hook: str, error: Callable[[], BaseException], *methods: str) -> aiohttp.TraceConfig:
-    """Return a config whose hook raises at each request with one of the methods."""
+    """Return a trace config whose hook raises at each request with one of the methods."""
 
     async def broken(_: object, __: object, params: Any) -> None:
         if params.method in methods:

@@ -35,7 +35,7 @@ async def take_many(rate_limiter: RateLimiter, count: int, *, poll: bool = True)
 
 
 def in_any_second(times: list[float]) -> int:
-    """Return the most turns within any second, its end excluded."""
+    """Return the largest number of turns within any second, its end excluded."""
     return max(bisect_left(times, began + 1 - 1e-6) - place for place, began in enumerate(times))
 
 
@@ -516,7 +516,7 @@ def rate_now(rate_limiter: RateLimiter) -> float:
 
 
 async def send_for(rate_limiter: RateLimiter, seconds: float, rate: float) -> None:
-    """Ask for as many turns a second as given, evenly."""
+    """Take evenly spaced turns at a rate for some seconds."""
     for _ in range(round(seconds * rate)):
         await take(rate_limiter)
         await asyncio.sleep(1 / rate)
@@ -801,7 +801,7 @@ def test_a_client_that_slept_after_a_429_sends_at_once(hours: float, limit: floa
 
 
 class Server:
-    """Allows so many requests a second, by a bucket, and answers the others with 429."""
+    """A server with a token bucket, which refuses the other requests with 429."""
 
     def __init__(self, rate: float, bucket: float) -> None:
         self.rate = rate
@@ -934,7 +934,7 @@ def test_ready_requests_depart_at_the_rate_and_all_at_the_close(limit: float | N
 
 def test_the_cost_of_a_request_does_not_grow_with_the_queue() -> None:
     async def cost(queued: int) -> float:
-        """Return the seconds of work for each one that waits in a queue."""
+        """Return the CPU seconds for each request in a queue."""
         loop = asyncio.get_running_loop()
         rate_limiter = RateLimiter(100_000)
         rate_limiter._calls.update((loop.create_future(), None) for _ in range(queued))

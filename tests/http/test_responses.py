@@ -1,4 +1,4 @@
-"""What an answer means, without any I/O."""
+"""Decoding of responses to data or errors, without any I/O."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def headers(**values: str) -> Mapping[str, str]:
 
 
 def failure(body: Any, status: int = 400, **values: str) -> APIStatusError:
-    """The error that an answer becomes; its body is bytes, or else is sent as JSON."""
+    """Return the error of a response; its body is bytes or a JSON value."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(APIStatusError) as caught:
         decode(SETUP, status, headers(**values), raw)

@@ -1,4 +1,4 @@
-"""Which failures may be tried again, after which pauses, and how often."""
+"""Retries: which failures are repeated, after which pauses, and how often."""
 
 import asyncio
 import logging
@@ -186,7 +186,7 @@ def test_the_bound_stays_at_the_maximum_for_thousands_of_attempts() -> None:
 
 
 class Call:
-    """A call with scripted outcomes, the last of them for ever."""
+    """A call with scripted outcomes, of which the last one is repeated."""
 
     def __init__(self, *outcomes: BaseException | str) -> None:
         self.outcomes = list(outcomes)

@@ -1,4 +1,4 @@
-"""Bodies that are read as they come: however long, but with an end to every wait."""
+"""Streamed bodies, which may be long, but not slow."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_compressed_body_is_decompressed() -> None:
 
 
 def in_pieces(size: int, number: int) -> Any:
-    """A body of so many pieces of a size, one each 30 ms."""
+    """Serve a body in pieces of a size, one each 30 ms."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(plain(b"", length=size * number))

@@ -1,4 +1,4 @@
-"""One timer for many attempts, in virtual time."""
+"""The time limit of attempts, one timer for all, in virtual time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_closing_interrupts() -> None:
 
 
 def both_at(moment: float, *, nested: bool) -> Coroutine[None, None, None]:
-    """Cancel an attempt from outside in the very moment in which its time is over."""
+    """Cancel an attempt from outside at the moment at which its time is over."""
 
     async def main() -> None:
         within = limit(moment)

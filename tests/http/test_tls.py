@@ -1,4 +1,4 @@
-"""Whom the token is given to: only who proves to be the host that base_url names."""
+"""TLS: the token is sent only to a server that proves to be the host of base_url."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trusting(authority: trustme.CA, **settings: Any) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def serving_tls(certificate: trustme.LeafCert) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Answer each request over TLS; yields the address and everything that was received."""
+    """Serve over TLS; yield the URL and everything that was received."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
     received: list[bytes] = []

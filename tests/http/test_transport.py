@@ -1,4 +1,4 @@
-"""One attempt over real sockets: what is sent, what comes back, and what each failure becomes."""
+"""One attempt over real sockets: what is sent, what is received, and the error of each failure."""
 
 from __future__ import annotations
 
@@ -404,7 +404,7 @@ async def test_the_own_session_reads_no_netrc(
 
 @pytest.mark.parametrize("prefix", ["", "/prolific", "/a%20b/c"])
 async def test_errors_name_the_whole_path(prefix: str) -> None:
-    """Also behind a gateway."""
+    """The path of a gateway is part of it."""
     at = f"{prefix}/api/v1/data-collection/batches"
     poll = PollPolicy(max_consecutive_failures=0)
     answers = {

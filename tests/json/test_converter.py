@@ -1,4 +1,4 @@
-"""From the wire to models and back: what is accepted, what is kept, and what is refused where."""
+"""Conversion between JSON and models: what is accepted, kept and refused."""
 
 import copy
 import json
@@ -135,7 +135,7 @@ tried_often = settings(max_examples=50)
 
 
 def with_value(keys: Keys, value: Any) -> dict[str, Any]:
-    """FULL with another value at one place."""
+    """Return FULL with another value at one place."""
     wire = copy.deepcopy(FULL)
     put(wire, keys, value)
     return wire
@@ -152,7 +152,7 @@ def path_of(keys: Keys) -> str:
 
 
 def faults(read: Callable[[], object]) -> dict[str, str]:
-    """The path and the reason of each problem that reading something raises."""
+    """Return the reason of each problem of a DecodeError, by path."""
     with pytest.raises(DecodeError) as caught:
         read()
     problems = caught.value.problems

@@ -1,4 +1,4 @@
-"""JSON within bounds, held against the json module."""
+"""Decoding of JSON within bounds, compared with the json module."""
 
 from __future__ import annotations
 

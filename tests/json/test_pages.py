@@ -1,4 +1,4 @@
-"""A list's elements, one by one: as the json module reads them, or a ValueError."""
+"""Reading of a list element by element, compared with the json module."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SPACES = st.text(" \t\r\n", max_size=3)
 
 
 def written(value: Any, space: Callable[[], str]) -> str:
-    """Write a value as JSON with white space wherever it may stand."""
+    """Encode a value as JSON with white space at every possible place."""
     if isinstance(value, dict):
         pairs = (f"{written(key, space)}:{written(one, space)}" for key, one in value.items())
         text = f"{{{','.join(pairs) or space()}}}"
@@ -62,7 +62,7 @@ def written(value: Any, space: Callable[[], str]) -> str:
 def elements(
     text: str, known: Callable[[int], int | None] = lambda _: None
 ) -> Iterator[tuple[int, int, Any]]:
-    """Yield place and value of each element of ``results``, which must be an array or null."""
+    """Yield position and value of each element of ``results``, which must be an array or null."""
     for key, start, end, value in parts(text, known):
         if key is None:
             yield start, end, value
@@ -334,7 +334,7 @@ async def pieces_of(body: bytes, ends: Iterable[int]) -> AsyncIterator[bytes]:
 
 
 def in_pieces(body: bytes, ends: Iterable[int], most: int = 10_000) -> list[tuple[Any, Any]]:
-    """Return key and value of each part of a body that comes in pieces with these ends."""
+    """Return the key and value of each part of a body that is cut into pieces at these ends."""
 
     async def main() -> list[tuple[Any, Any]]:
         pieces = parts_as_they_come(pieces_of(body, ends), most)

@@ -1,4 +1,4 @@
-"""Long work gives the loop its slices, and text is whole again after it was cut in pieces."""
+"""Slices: long work yields to the loop, and text that is decoded in slices stays whole."""
 
 from __future__ import annotations
 

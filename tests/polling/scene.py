@@ -1,4 +1,4 @@
-"""A poller, a source of results, and waits, in virtual time."""
+"""Fakes for tests of the poller: waits and a status source, in virtual time."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class FakeWait(Wait):
 
 
 class KnownWorkspaces(Workspaces):
-    """Workspaces that a test tells."""
+    """Workspaces that a test sets."""
 
     def __init__(self, group_of: Callable[[str], str | None]) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class KnownWorkspaces(Workspaces):
         return self.group_of(batch_id)
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
-        """Learn nothing from whole batches."""
+        """Do nothing: whole batches are not learnt from."""
 
 
 class Service:

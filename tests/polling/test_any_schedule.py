@@ -1,4 +1,4 @@
-"""Any schedule of waits, results, failures and ends, compared with a model."""
+"""Random schedules of waits, results and failures, compared with a model."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Rounds:
-    """Makes a loop that counts its rounds, and that gives up on a spin."""
+    """Makes a loop that counts its iterations and fails if it spins."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,7 +53,7 @@ class Rounds:
 
 
 class World(Service):
-    """A service that does anything, with a model of what the poller may do."""
+    """A service with random results, and a model of what the poller may do."""
 
     def __init__(self, chance: random.Random, few: float, at_once: int) -> None:
         super().__init__(few=few, at_once=at_once, group_of=self.name_of)
@@ -73,7 +73,7 @@ class World(Service):
         return self.names.get(key)
 
     def may_poll(self, key: str) -> bool:
-        """Tell whether a poll of a key is asked for, and take it as begun."""
+        """Return whether a poll of a key is requested, and note that it has begun."""
         now = asyncio.get_running_loop().time()
         by_key = [wait for wait in self.all if wait.key == key and not wait.is_over]
         may = key in self.asked or key in self.left_due
@@ -92,7 +92,7 @@ class World(Service):
             self.problems.append(f"{clock()}: {problem}")
 
     async def send(self, what: str | None, sent: Callable[[], object]) -> None:
-        """Send a poll, perhaps later, and take seconds for its answer."""
+        """Send a poll, perhaps later, and take seconds for its response."""
         await self.take(self.chance.choice((0, 0, 0.1, 2)))
         sent()
         self.sent[what] += 1
@@ -183,7 +183,7 @@ class World(Service):
 
 
 class ModelWaiter(FakeWait):
-    """A wait that tells its world what must not be."""
+    """A wait that reports violations to its world."""
 
     def __init__(self, world: World, key: str, **settings: Any) -> None:
         super().__init__(key, **settings)
@@ -208,7 +208,7 @@ class ModelWaiter(FakeWait):
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")
 
     def slept_over(self, now: float) -> bool:
-        """Tell whether the clock jumped over the deadline to now."""
+        """Return whether the clock jumped over the deadline."""
         over = self.deadline
         return any(before <= over <= now <= after + 1e-6 for before, after in self.world.jumps)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Broken(FakeWait):
-    """A wait one of whose parts raises from some time on."""
+    """A wait one of whose attributes raises from some time on."""
 
     part = ""
 
@@ -175,7 +175,7 @@ def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixt
 
 
 class Jittery(PollPolicy):
-    """A policy of the caller's own, with a bug."""
+    """A subclass of PollPolicy with a bug."""
 
     def jittered(self, gap: float, share: float) -> float:
         broken: float = GAPS[self.factor](gap, share)

@@ -80,12 +80,12 @@ def going(sim: Simulator, count: int, **more: Any) -> list[str]:
 
 
 async def known(client: ProlificClient, ids: list[str]) -> list[Batch]:
-    """Batches by single gets, so that their workspace is known and no list has been read."""
+    """Return batches after single gets, so that their workspace is known without a list."""
     return await asyncio.gather(*(client.batches.get(one) for one in ids))
 
 
 def tasks() -> set[asyncio.Task[Any] | None]:
-    """Every task but the simulator's own, which live in the same loop."""
+    """Return all tasks but the simulator's, which run in the same loop."""
     return {task for task in asyncio.all_tasks() if "aiohttp/web" not in repr(task)}
 
 
@@ -603,7 +603,7 @@ async def test_a_batch_that_a_list_does_not_show_is_polled_singly(
 
 
 async def warmed_up(sim: Simulator, client: ProlificClient, ids: list[str]) -> list[Batch]:
-    """Send enough for a slow-down to leave a lot."""
+    """Send many requests, so that a slow-down still leaves a high rate."""
     for _ in range(15):
         batches = await known(client, ids)
     return batches

@@ -102,7 +102,7 @@ class Service:
 
 
 def block(until: float) -> None:
-    """Let time pass in which the loop does nothing."""
+    """Let time pass while the loop is blocked."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     loop.jump(1000 + until)

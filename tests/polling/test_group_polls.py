@@ -332,7 +332,7 @@ async def test_a_wait_for_the_whole_batch_gets_no_list_result_while_that_is_queu
 
 
 class WholeAfter(FakeWait):
-    """One that wants a whole poll of once after its first one."""
+    """A wait that needs the whole batch once, after its first result."""
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
@@ -355,7 +355,7 @@ async def test_a_wait_of_a_group_that_comes_to_need_the_whole_batch_gets_it_at_o
 
 
 class Later(FakeWait):
-    """One that wants its next poll after so many seconds, a whole one, or none any more."""
+    """A wait whose next poll comes after some seconds, is a whole read, or never comes."""
 
     def __init__(self, key: str, gap: float | None) -> None:
         super().__init__(key, timeout=8, fresh=5)
@@ -453,7 +453,7 @@ async def test_batches_whose_workspace_becomes_known_are_polled_by_its_list_next
 
 
 class Unknown(Service):
-    """Keys of which nothing is known: a scout's poll its home shows all that live there."""
+    """Batches of unknown workspaces: a search shows those of one workspace."""
 
     def __init__(self, homes: Mapping[str, str]) -> None:
         super().__init__(group_of=(known := dict[str, str]()).get)

@@ -1,4 +1,4 @@
-"""What waits keep of answers that failed."""
+"""Errors that waits keep: their text, and only a part of the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A list that lags behind the batches is found out by single polls, and costs no wait its end."""
+"""Checks of a list by single polls: a list that lags is found, and no wait times out."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_a_wait_that_joins_while_a_check_is_made_sees_it() -> None:
 
 
 async def break_off(there: Service) -> None:
-    """Cancel the next check while it is made, as somebody may who cancels every task."""
+    """Cancel the next check while it runs, as an application may that cancels all tasks."""
     already = len(there.singles)
     while len(there.singles) == already:
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Lists of batches, read in slices: held against the json module, and counted."""
+"""Parsing of a workspace's list in slices, compared with the json module."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def body(items: Iterable[Any]) -> bytes:
 
 
 class Reader:
-    """Reads batches as the client does, and counts them."""
+    """Structures batches as the client does, and counts them."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []

@@ -1,4 +1,4 @@
-"""However many wait, no turn of the loop is long."""
+"""With any number of waits, no iteration of the loop is long."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Crowd:
             await slices.yield_if_due()
 
     async def polled(self, polls: int = 1) -> None:
-        """Return when all have seen so many polls."""
+        """Return when all waits have seen a number of polls."""
         while any(wait.polls < polls for wait in (self.waits[0], self.waits[-1])):
             await asyncio.sleep(0.001)
         await self.poller.settled()

@@ -1,4 +1,4 @@
-"""One poller for many waits, in virtual time: which polls are shared, and what is left."""
+"""The poller, in virtual time: which polls waits share, and what is left at the end."""
 
 from __future__ import annotations
 
@@ -553,7 +553,7 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
 
 
 class Ending(FakeWait):
-    """One that makes others leave when it sees anything."""
+    """A wait that makes other waits leave when it gets a result."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
@@ -585,7 +585,7 @@ def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None
 
 
 class Succeeded(FakeWait):
-    """One in whose place another begins when it fails."""
+    """A wait that starts another one when it fails."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
@@ -722,7 +722,7 @@ async def test_polls_and_results_have_no_context_of_a_caller() -> None:
 @poller_test
 async def test_the_timer_is_set_only_when_its_time_changes() -> None:
     class Handle:
-        """Of a loop that knows no more of it."""
+        """A timer handle without the loop's ``when``."""
 
         def cancel(self) -> None:
             told.append("cancelled")

@@ -41,7 +41,7 @@ def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None
 
 
 def due(scheduler: Scheduler, now: float) -> list[Pollable]:
-    """Return what is to be polled now."""
+    """Return the targets and groups that are due now."""
     things = list(iter(lambda: scheduler.pop_due(now), None))
     targets = [thing for thing in things if isinstance(thing, PollTarget)]
     groups = [thing for thing in things if isinstance(thing, WorkspaceGroup)]
@@ -138,7 +138,7 @@ def test_a_wait_is_forgotten_with_its_target_and_group() -> None:
 
 
 class CountedTarget(PollTarget):
-    """A target that counts how often its newest entry is asked for."""
+    """A target that counts how often its newest heap entry is read."""
 
     reads = 0
 
@@ -176,7 +176,7 @@ def test_outdated_heap_entries_are_removed_at_little_cost(
 
 
 def test_no_call_reads_all_heap_entries() -> None:
-    """Of 30,000 waits, that would hold the loop for longer than a turn should take."""
+    """With 30,000 waits that would block the loop for too long."""
     scheduler = a_scheduler()
     things = [CountedTarget(f"b{number}") for number in range(5000)]
     for when in (100.0, 2000.0, 5.0, 3000.0, 2000.0, math.inf):

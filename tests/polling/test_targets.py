@@ -1,4 +1,4 @@
-"""When a group's list is polled, and what is logged about that."""
+"""Workspace groups: when the list is polled, and what is logged."""
 
 from __future__ import annotations
 

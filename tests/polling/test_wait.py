@@ -1,4 +1,4 @@
-"""The rules of one wait, as pure functions of what was seen and when."""
+"""The rules of one wait, as pure functions of results and times."""
 
 from __future__ import annotations
 

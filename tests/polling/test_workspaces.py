@@ -1,4 +1,4 @@
-"""Which workspaces are remembered: few, quickly, and all that are awaited."""
+"""The memory of workspaces: bounded, quick, and complete for awaited batches."""
 
 import time
 import tracemalloc

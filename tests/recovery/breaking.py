@@ -1,4 +1,4 @@
-"""A proxy that ends exchanges at a byte, between a client and the simulator."""
+"""A proxy between client and simulator that breaks an exchange at a chosen byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Break:
 
 @define
 class Proxy:
-    """Passes requests and answers on, but for those that meet a break.
+    """Forwards requests and responses, but for those that meet a break.
 
     Attributes:
         service: Where requests are passed on to.
@@ -94,7 +94,7 @@ class Proxy:
             self._open.discard(task)
 
     async def _exchange(self, client: Peer, service: Peer) -> bool:
-        """Pass one request and its answer on, and tell whether the connection lives."""
+        """Forward one request and its response; return whether the connection stays open."""
         line = await client[0].readuntil(b"\r\n")
         broken = self._take(line.split()[1].decode())
         index = len(self.posts)
@@ -141,7 +141,7 @@ async def breaking(service: str) -> AsyncIterator[Proxy]:
 
 
 async def _message(reader: asyncio.StreamReader, begun: bytes = b"") -> bytes:
-    """Read a whole request or answer: all that the two sides send tell their length."""
+    """Read a whole request or response; all of them state their length."""
     head = begun + await reader.readuntil(b"\r\n\r\n")
     length = _LENGTH.search(head)
     return head + await reader.readexactly(int(length[1]) if length else 0)

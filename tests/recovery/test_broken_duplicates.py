@@ -1,4 +1,4 @@
-"""Duplicates over loopback, broken at every byte: one copy is given back, or it is said so."""
+"""Duplicates over loopback, broken at every byte: the copy is returned, or named, or unknown."""
 
 from __future__ import annotations
 

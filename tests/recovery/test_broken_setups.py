@@ -29,13 +29,13 @@ LAG = Fault(body={"status": "UNINITIALISED"})
 
 @define
 class Setups:
-    """Batches that are set up through a proxy, each of whose setups is counted."""
+    """Batches that are set up through a proxy, with the number of accepted setups of each."""
 
     bench: Bench
     accepted: Counter[str] = field(factory=Counter)
 
     async def told(self, client: ProlificClient, *breaks: Break) -> tuple[str, int]:
-        """Return what a setup ended with, and in how many POSTs; it was accepted once."""
+        """Return a setup's outcome and number of POSTs; check that it was accepted once."""
         batch_id = self.bench.sim.add_batch()
         self.bench.proxy.posts.clear()
         self.bench.proxy.breaks += [(POST, broken) for broken in breaks]

@@ -1,4 +1,4 @@
-"""Which batches may be a lost copy: by name, by time, and how often one polls."""
+"""Candidates for a lost copy: by name and time, and how often the list is read."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What is read of batches that cannot be read whole."""
+"""The search for a copy: what is read of lists and of unreadable batches."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ ODD_FIELDS = [
 
 
 class Canned:
-    """A transport that gives the same answers to all, in this order, in pieces of some bytes."""
+    """A transport with given responses in this order, in pieces of some bytes."""
 
     prefix = ""
     pause = staticmethod(asyncio.sleep)

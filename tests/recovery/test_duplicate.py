@@ -1,4 +1,4 @@
-"""A duplicate: how often it is sent, and what becomes of it when its answer got lost."""
+"""A duplicate: how often it is sent, and its outcome when the response is lost."""
 
 import asyncio
 from types import SimpleNamespace

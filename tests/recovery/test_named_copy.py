@@ -1,4 +1,4 @@
-"""The one copy under a unique name: when a duplicate may be sent, and when it may be sent again."""
+"""``NamedCopy``: when a duplicate may be sent, and when it may be sent again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTLE = 30.0
 
 @define
 class Workspace:
-    """A workspace that is searched and duplicated in by a script.
+    """A workspace with scripted results of searches and duplicates.
 
     Attributes:
         copies: What searches find.

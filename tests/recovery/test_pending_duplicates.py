@@ -1,4 +1,4 @@
-"""The ledger of copies: whatever happens when, no call is shown another call's copy as its own."""
+"""Pending duplicates: no call ever gets another call's copy."""
 
 import time
 from collections import deque
@@ -241,7 +241,7 @@ def test_the_cost_of_looking_for_other_calls_does_not_grow() -> None:
 
 
 class Ledger(RuleBasedStateMachine):
-    """Calls that begin, run on the service late or never, and end in any order.
+    """A state machine of calls that begin, run late or never, and end in any order.
 
     Each call knows what it made; the ledger only knows what it is told, and a call that polls its
     copy up sees what is on the service under its name, made since the call began.

@@ -1,4 +1,4 @@
-"""Many duplicates at once, whose answers come, come late or get lost."""
+"""Many duplicates at once, whose responses come in time, late or never."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from tests.virtual_time import run
 
 @define
 class Plan:
-    """One call: when it begins, and what becomes of its POST."""
+    """One call: when it begins, and the fate of its POST."""
 
     name: str | None
     begins: float

@@ -1,4 +1,4 @@
-"""A setup: how often it is sent, and what is made of an answer that got lost."""
+"""A setup: how often it is sent, and its outcome when the response is lost."""
 
 import asyncio
 import logging
@@ -68,7 +68,7 @@ class SetUp:
         return status
 
     def __call__(self, retry: RetryPolicy = AT_ONCE) -> ProlificError | None:
-        """Run one setup, and hold that the script was used up."""
+        """Run one setup and check that the script was used up."""
         api: Any = self
         work = set_up(api, "b-1", retry=retry, sleep=asyncio.sleep)
         outcome = run(outcome_of(work))

@@ -1,4 +1,4 @@
-"""One request for all who ask at the same time, and never one that is too old."""
+"""Shared requests: one for all callers at the same time, and never one that is too old."""
 
 import asyncio
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from tests.virtual_time import run
 
 
 class Slow(SharedRequests[str, int, int]):
-    """A request takes a second; each outcome is its number."""
+    """Requests that take a second and return their number."""
 
     def __init__(self, *, failing: bool = False) -> None:
         super().__init__(self.make)
