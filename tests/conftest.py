@@ -124,13 +124,13 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 
 @pytest.fixture(scope="module")
-def far() -> Iterator[Simulator]:
+def far_sim() -> Iterator[Simulator]:
     """A simulator in a loop of its own, so that the test's loop has only tasks of the client."""
     with Simulator(setup=AfterPolls(1), log_size=0) as sim:
         yield sim
 
 
-class Odd(BaseException):
+class OddBaseException(BaseException):
     """An exception that ``except Exception`` does not catch."""
 
 
@@ -143,7 +143,7 @@ class RaisingHandler(logging.Handler):
         raise self.raised(record.getMessage())
 
 
-@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, Odd])
+@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, OddBaseException])
 def raised_by_the_log(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[BaseException]]:

@@ -423,23 +423,23 @@ async def test_close_ends_all_calls_that_wait_for_the_rate_limiter(borrowed: boo
 @LEAVES_CONNECTIONS
 @pytest.mark.parametrize("used", [False, True])
 def test_a_borrowed_session_of_a_closed_loop_is_refused(
-    far: Simulator,
+    far_sim: Simulator,
     used: bool,  # noqa: FBT001
     loops: Loops,
 ) -> None:
-    batch_id = far.add_batch(status="READY")
+    batch_id = far_sim.add_batch(status="READY")
 
     async def make() -> tuple[ProlificClient, aiohttp.ClientSession]:
         session = aiohttp.ClientSession()
-        client = ProlificClient(far.token, base_url=far.url, session=session)
+        client = ProlificClient(far_sim.token, base_url=far_sim.url, session=session)
         if used:
-            await client.batches.list(far.workspace_id)
+            await client.batches.list(far_sim.workspace_id)
         return client, session
 
     async def use(client: ProlificClient, session: aiohttp.ClientSession) -> None:
         verbs = client.batches
         for call in (
-            verbs.list(far.workspace_id),
+            verbs.list(far_sim.workspace_id),
             verbs.duplicate(batch_id),
             verbs.setup(batch_id),
             verbs.wait_until_ready(batch_id),
@@ -465,20 +465,20 @@ def test_a_borrowed_session_of_a_closed_loop_is_refused(
 @LEAVES_CONNECTIONS
 @pytest.mark.parametrize("then", ["use", "close"])
 def test_a_client_makes_a_new_session_in_a_new_loop(
-    far: Simulator, then: str, loops: Loops
+    far_sim: Simulator, then: str, loops: Loops
 ) -> None:
-    batch_id = far.add_batch(status="READY")
+    batch_id = far_sim.add_batch(status="READY")
 
     async def use() -> None:
         async with asyncio.timeout(SOON):
-            await asyncio.gather(*(client.batches.list(far.workspace_id) for _ in range(3)))
+            await asyncio.gather(*(client.batches.list(far_sim.workspace_id) for _ in range(3)))
             assert (await client.batches.wait_until_ready(batch_id)).id == batch_id
 
     async def close() -> None:
         async with asyncio.timeout(SOON):
             await client.close()
 
-    client = ProlificClient(far.token, base_url=far.url)
+    client = ProlificClient(far_sim.token, base_url=far_sim.url)
     for _ in range(2):
         with asyncio.Runner(loop_factory=loops) as runner:
             runner.run(use())
@@ -546,7 +546,7 @@ def test_one_client_for_one_loop_after_the_other(port: int) -> None:
     gc.collect()
 
 
-def test_a_loop_may_be_closed_during_calls(far: Simulator) -> None:
+def test_a_loop_may_be_closed_during_calls(far_sim: Simulator) -> None:
     under_way = asyncio.Event()
 
     async def hang_once(*_: object) -> None:
@@ -557,9 +557,12 @@ def test_a_loop_may_be_closed_during_calls(far: Simulator) -> None:
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(hang_once)
     client = ProlificClient(
-        far.token, base_url=far.url, trace_configs=[trace], max_requests_per_second=1
+        far_sim.token,
+        base_url=far_sim.url,
+        trace_configs=[trace],
+        max_requests_per_second=1,
     )
-    batch_id = far.add_batch(status="READY")
+    batch_id = far_sim.add_batch(status="READY")
     loop = asyncio.new_event_loop()
     calls: list[Any] = [loop.create_task(client.batches.get_status(batch_id)) for _ in range(2)]
     loop.run_until_complete(under_way.wait())

@@ -24,20 +24,20 @@ POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
 
 
 @pytest.fixture
-async def client(far: Simulator) -> AsyncIterator[ProlificClient]:
+async def client(far_sim: Simulator) -> AsyncIterator[ProlificClient]:
     async with ProlificClient(
-        far.token, base_url=far.url, poll=POLL, retry=RetryPolicy(max_attempts=1)
+        far_sim.token, base_url=far_sim.url, poll=POLL, retry=RetryPolicy(max_attempts=1)
     ) as one:
-        await one.batches.get(far.add_batch())  # what is imported and made once
+        await one.batches.get(far_sim.add_batch())  # what is imported and made once
         yield one
-    far.clear_faults()
+    far_sim.clear_faults()
 
 
 @pytest.fixture(scope="module")
-def heavy(far: Simulator) -> str:
-    workspace = far.add_workspace()
+def heavy(far_sim: Simulator) -> str:
+    workspace = far_sim.add_workspace()
     for _ in range(MANY):
-        far.add_batch(batch_items=HEAVY, workspace_id=workspace, status="READY")
+        far_sim.add_batch(batch_items=HEAVY, workspace_id=workspace, status="READY")
     return workspace
 
 
@@ -51,11 +51,11 @@ async def test_a_large_list_does_not_block_the_loop(client: ProlificClient, heav
 
 
 async def test_a_list_of_many_small_batches_does_not_block_the_loop(
-    far: Simulator, client: ProlificClient
+    far_sim: Simulator, client: ProlificClient
 ) -> None:
-    workspace = far.add_workspace()
+    workspace = far_sim.add_workspace()
     for _ in range(5000):
-        far.add_batch(workspace_id=workspace)
+        far_sim.add_batch(workspace_id=workspace)
 
     async def call() -> None:
         assert len(await client.batches.list(workspace)) == 5000
@@ -64,9 +64,9 @@ async def test_a_list_of_many_small_batches_does_not_block_the_loop(
 
 
 async def test_waits_with_a_large_list_do_not_block_the_loop(
-    far: Simulator, client: ProlificClient, heavy: str
+    far_sim: Simulator, client: ProlificClient, heavy: str
 ) -> None:
-    ids = [one.id for one in far.batches.values() if one.workspace_id == heavy]
+    ids = [one.id for one in far_sim.batches.values() if one.workspace_id == heavy]
 
     async def call() -> None:
         assert len(await client.batches.wait_all(ids)) == MANY
@@ -74,10 +74,12 @@ async def test_waits_with_a_large_list_do_not_block_the_loop(
     assert await held_by(call) < LIMIT
 
 
-async def test_later_polls_of_a_large_list_do_not_block_the_loop(far: Simulator) -> None:
-    workspace = far.add_workspace()
-    ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
-    async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as lister:
+async def test_later_polls_of_a_large_list_do_not_block_the_loop(far_sim: Simulator) -> None:
+    workspace = far_sim.add_workspace()
+    ids = [far_sim.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
+    async with ProlificClient(
+        far_sim.token, base_url=far_sim.url, poll=POLL, strategy="list"
+    ) as lister:
         await lister.batches.list(workspace)
 
         async def call() -> None:
@@ -96,10 +98,10 @@ async def test_later_polls_of_a_large_list_do_not_block_the_loop(far: Simulator)
 
 
 async def test_a_large_invalid_list_does_not_block_the_loop(
-    client: ProlificClient, far: Simulator
+    client: ProlificClient, far_sim: Simulator
 ) -> None:
     wrong = {"id": 5, "batch_items": HEAVY}
-    far.inject("GET", "/batches", Fault(body={"results": [wrong] * MANY}), times=None)
+    far_sim.inject("GET", "/batches", Fault(body={"results": [wrong] * MANY}), times=None)
 
     async def call() -> None:
         with pytest.raises(DecodeError) as caught:
@@ -112,17 +114,17 @@ async def test_a_large_invalid_list_does_not_block_the_loop(
 
 
 async def test_the_search_in_a_large_list_does_not_block_the_loop(
-    far: Simulator, client: ProlificClient, heavy: str
+    far_sim: Simulator, client: ProlificClient, heavy: str
 ) -> None:
-    source = next(one.id for one in far.batches.values() if one.workspace_id == heavy)
+    source = next(one.id for one in far_sim.batches.values() if one.workspace_id == heavy)
     numbers = count()
 
     async def call() -> None:
-        far.inject("POST", "/duplicate", Fault(reset="after"))
+        far_sim.inject("POST", "/duplicate", Fault(reset="after"))
         name = f"unique {next(numbers)}"
         copy = await client.batches.duplicate(source, name=name)
         assert copy.name == name
-        far.remove(copy.id)
+        far_sim.remove(copy.id)
 
     assert await held_by(call) < LIMIT
 
@@ -142,16 +144,16 @@ BODIES: dict[str, bytes] = {
 
 
 async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
-    far: Simulator, client: ProlificClient
+    far_sim: Simulator, client: ProlificClient
 ) -> None:
     # Each byte is the token's last one, which is where a search polls first.
-    body = far.token[-1].encode() * LARGE
+    body = far_sim.token[-1].encode() * LARGE
 
     async def call() -> None:
         with pytest.raises(ProlificError):
             await client.batches.get_status("b1")
 
-    far.inject("GET", "/b1/status", Fault(200, body=body), times=None)
+    far_sim.inject("GET", "/b1/status", Fault(200, body=body), times=None)
     assert await held_by(call) < LIMIT
 
 
@@ -160,7 +162,7 @@ async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
 )
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 async def test_a_large_invalid_response_does_not_block_the_loop(
-    far: Simulator, client: ProlificClient, body: bytes, status: int
+    far_sim: Simulator, client: ProlificClient, body: bytes, status: int
 ) -> None:
     verbs: list[Callable[[], Awaitable[Any]]] = [
         lambda: client.batches.get_status("b1"),
@@ -174,5 +176,5 @@ async def test_a_large_invalid_response_does_not_block_the_loop(
             assert len(str(caught.value)) < 1000
 
     for route in ("/b1/status", "/batches"):
-        far.inject("GET", route, Fault(status, body=body), times=None)
+        far_sim.inject("GET", route, Fault(status, body=body), times=None)
     assert await held_by(call) < LIMIT

@@ -423,10 +423,12 @@ async def test_a_proxy_does_not_get_the_token(
             await verbs_show_nothing(client, shown)
         assert direct
         assert heads == []  # loopback is never proxied
-        far = ProlificClient(TOKEN, base_url="https://api.prolific.invalid", retry=ONCE, poll=BRIEF)
-        async with far:
-            assert isinstance(await outcome(shown, far.batches.get("b1")), ConnectError)
-            await verbs_show_nothing(far, shown)
+        remote = ProlificClient(
+            TOKEN, base_url="https://api.prolific.invalid", retry=ONCE, poll=BRIEF
+        )
+        async with remote:
+            assert isinstance(await outcome(shown, remote.batches.get("b1")), ConnectError)
+            await verbs_show_nothing(remote, shown)
     assert {head.split(b" HTTP/")[0] for head in heads} == {b"CONNECT api.prolific.invalid:443"}
     assert TOKEN.encode() not in b"".join(heads)
 

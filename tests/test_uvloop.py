@@ -26,7 +26,7 @@ from prolific_async.fastapi import BatchId, Client, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.fastapi.serving import serving
-from tests.polling.scene import Service
+from tests.polling.fakes import Service
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import UVLoop, timers
 

@@ -21,7 +21,7 @@ _ELAPSED = re.compile(r"\b[0-9]+\.[0-9] s\b")
 
 
 @frozen
-class Ran:
+class CommandResult:
     """Output and exit code of a command, all times shown as 0.0 s."""
 
     code: int
@@ -63,7 +63,7 @@ def shown_on(screen: Screen) -> str:
     return _without_controls(_written_to(screen))
 
 
-Cli = Callable[..., Ran]
+Cli = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -107,12 +107,12 @@ def failed(account: Simulator) -> str:
     return account.add_batch(status="ERROR")
 
 
-def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> Ran:
+def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> CommandResult:
     out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
     texts = (_ELAPSED.sub("0.0 s", _written_to(stream)) for stream in (out, err))
-    return Ran(code, *texts)
+    return CommandResult(code, *texts)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.targets import APART, HEAVY
-from tests.polling.scene import (
+from tests.polling.fakes import (
     BROKEN,
     PENDING,
     READY,
@@ -115,7 +115,7 @@ class World(Service):
         patience: float,
         sent: Callable[[], object],
     ) -> GroupResult:
-        self.as_ones.append((clock(), name, keys))
+        self.group_polls.append((clock(), name, keys))
         self.check(keys, "a group is polled for nobody")
         asked = self.asked.intersection(keys)
         due = [key for key in keys if self.may_poll(key)]  # each is taken as begun
@@ -225,7 +225,7 @@ async def any_schedule(
         world.check(wait.is_over, f"{wait.key} hangs")
     assert world.problems == []
     assert world.most <= at_once
-    polls = len(world.singles) + len(world.as_ones)
+    polls = len(world.singles) + len(world.group_polls)
     assert rounds.count < 100 + 10 * (polls + len(actions) + len(world.all))
     await nothing_left(world.poller)
 

@@ -22,7 +22,7 @@ from prolific_async import (
 from prolific_async._logging import log
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import CLOSED, READY, FakeWait, Service, nothing_left
+from tests.polling.fakes import CLOSED, READY, FakeWait, Service, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.polling.scene import KnownWorkspaces, clock, nothing_left, real_wait, refused
+from tests.polling.fakes import KnownWorkspaces, clock, nothing_left, real_wait, refused
 from tests.virtual_time import SleepingLoop, VirtualLoop, run
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poll_tasks import PATIENCE
 from prolific_async._polling.targets import APART, HEAVY, REFUSALS
-from tests.polling.scene import (
+from tests.polling.fakes import (
     CLOSED,
     PENDING,
     FakeWait,
@@ -36,8 +36,8 @@ async def test_eight_batches_are_polled_as_a_group() -> None:
     waits = service.start(8)
     await asyncio.sleep(4)
     assert service.singles == []
-    assert service.as_one_at == [0, 3.1]
-    assert sorted(service.as_ones[0][2]) == sorted(wait.key for wait in waits)
+    assert service.group_poll_times == [0, 3.1]
+    assert sorted(service.group_polls[0][2]) == sorted(wait.key for wait in waits)
     assert {tuple(wait.seen) for wait in waits} == {((0.1, PENDING), (3.2, PENDING))}
     service.leave(waits)
     await nothing_left(service.poller)
@@ -48,7 +48,7 @@ async def test_seven_batches_are_polled_singly() -> None:
     service = Service()
     service.start(7)
     await asyncio.sleep(4)
-    assert service.as_ones == []
+    assert service.group_polls == []
     assert len(service.singles) == 14
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -62,7 +62,7 @@ async def test_a_group_is_as_eager_as_its_most_eager_wait() -> None:
     service.start(1, first=20, gap=2)
     await asyncio.sleep(9)
     assert service.singles == []
-    assert service.as_one_at == [0, 2, 4, 6, 8]
+    assert service.group_poll_times == [0, 2, 4, 6, 8]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -75,13 +75,13 @@ async def test_a_batch_missing_from_the_list_is_polled_singly_for_a_minute() -> 
     await asyncio.sleep(APART - 1)
     assert {key for _, key in service.singles} == {"k3"}
     assert service.at("k3")[:3] == [0.1, 3.2, 6.3]
-    assert all("k3" not in keys for _, _, keys in service.as_ones[1:])
+    assert all("k3" not in keys for _, _, keys in service.group_polls[1:])
     service.missing = set()
     await asyncio.sleep(10)
     so_far = len(service.singles)
     await asyncio.sleep(30)
     assert len(service.singles) == so_far
-    assert "k3" in service.as_ones[-1][2]
+    assert "k3" in service.group_polls[-1][2]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -112,16 +112,16 @@ def test_a_group_is_polled_singly_for_a_minute(why: str) -> None:
             service.groups = [GroupResult(found=found, size=10 * HEAVY + 1)]
         waits = service.start(10)
         await asyncio.sleep(2.5)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
         assert all(wait.seen for wait in waits)
         assert all(seen.error is None for wait in waits for _, seen in wait.seen)
         await asyncio.sleep(APART - 2.5)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert 180 <= len(service.singles) <= 200
         await asyncio.sleep(10)
-        assert len(service.as_one_at) > 1
-        assert APART < service.as_one_at[1] < APART + 6
+        assert len(service.group_poll_times) > 1
+        assert APART < service.group_poll_times[1] < APART + 6
         so_far = len(service.singles)
         await asyncio.sleep(30)
         assert len(service.singles) == so_far
@@ -137,7 +137,7 @@ async def test_a_group_of_one_is_polled_singly_for_a_minute_too() -> None:
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
     await asyncio.sleep(APART - 1)
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     assert len(service.singles) > 15
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -150,7 +150,7 @@ async def test_a_group_poll_may_take_as_long_as_the_single_polls_it_replaces() -
     await asyncio.sleep(0.5)
     service.start(1, first=8)  # whose poll of 0.9 s makes the mean of 0.1 s longer
     await asyncio.sleep(3)
-    assert service.as_one_at == [0, 3.1]
+    assert service.group_poll_times == [0, 3.1]
     assert service.patiences == pytest.approx([2 * 0.1 * 8, 2 * 0.2 * 9])
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -197,7 +197,7 @@ async def test_no_list_is_polled_for_a_target_that_was_polled_meanwhile() -> Non
     service.poller.poll_now("k0")
     await asyncio.sleep(4)
     assert service.singles == [(2, "k0")]
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -213,7 +213,7 @@ async def test_a_refused_group_is_held() -> None:
     service.poller.poll_now("k1")  # but this one is held, too
     await asyncio.sleep(11)
     assert service.singles == [(3, "k11")]
-    assert service.as_one_at == [0, 5.1, 12.2]
+    assert service.group_poll_times == [0, 5.1, 12.2]
     assert waits[0].seen == newcomer.seen == [(12.3, PENDING)]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -225,10 +225,10 @@ async def test_a_group_that_is_refused_three_times_is_polled_singly() -> None:
     service.groups = [refused(5)] * REFUSALS
     service.start(10)
     await asyncio.sleep(12)
-    assert service.as_one_at == [0, 5.1, 10.2]
+    assert service.group_poll_times == [0, 5.1, 10.2]
     assert [when for when, _ in service.singles] == [10.3] * 10
     await asyncio.sleep(APART + 4)
-    assert len(service.as_one_at) > 3
+    assert len(service.group_poll_times) > 3
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -253,7 +253,7 @@ def test_new_waits_during_or_after_a_group_poll_get_single_polls(after: float, c
         await asyncio.sleep(after)
         newcomers = service.start(count, first=20)
         await asyncio.sleep(1)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert [when for when, _ in service.singles] == [after] * count
         assert {len(wait.seen) for wait in newcomers} == {1}
         service.poller.close(CLOSED)
@@ -270,7 +270,7 @@ async def test_many_new_waits_are_polled_as_a_group() -> None:
     newcomers = service.start(8, first=20)
     await asyncio.sleep(0.2)
     assert service.singles == []
-    assert service.as_one_at == [0, 0.5]
+    assert service.group_poll_times == [0, 0.5]
     assert {tuple(wait.seen) for wait in newcomers} == {((0.6, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -284,7 +284,7 @@ async def test_many_new_waits_share_a_running_group_poll() -> None:
     newcomers = service.start(8, first=20)
     await asyncio.sleep(1)
     assert service.singles == []
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     assert {tuple(wait.seen) for wait in newcomers} == {((0.1, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -299,7 +299,7 @@ async def test_many_new_waits_of_a_held_group_wait_for_the_hold() -> None:
     newcomers = service.start(8, first=20)
     await asyncio.sleep(5)
     assert service.singles == []
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     assert {tuple(wait.seen) for wait in newcomers} == {((5.2, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -313,7 +313,7 @@ async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
     await asyncio.sleep(1)
     assert service.singles == [(0, "k20")]
     assert service.wholes == [True]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -381,7 +381,7 @@ def test_a_joining_wait_with_a_fresh_result_gets_the_poll_it_needs_next(
         assert service.wholes == ([] if gap is None else [True])
         await asyncio.sleep(10)
         assert joiner.ended_at == 9
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -433,7 +433,7 @@ async def test_a_joining_wait_without_a_fresh_result_gets_a_single_poll() -> Non
     service.start(1, gap=20)
     await asyncio.sleep(1)
     assert service.singles == [(5, "k0")]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -446,7 +446,7 @@ async def test_batches_whose_workspace_becomes_known_are_polled_by_its_list_next
     await asyncio.sleep(1)
     homes |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(3)
-    assert [name for _, name, _ in service.as_ones] == [None, "home"]
+    assert [name for _, name, _ in service.group_polls] == [None, "home"]
     assert service.singles == []
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -468,7 +468,7 @@ class Unknown(Service):
         patience: float,
         sent: Callable[[], object],
     ) -> GroupResult:
-        self.as_ones.append((clock(), name, keys))
+        self.group_polls.append((clock(), name, keys))
         await self.take(self.group_seconds)
         home = name or self.homes[keys[0]]
         shown = [key for key in keys if self.homes[key] == home]
@@ -482,7 +482,7 @@ async def test_unknown_workspaces_are_found() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
     waits = service.start(60)
     await asyncio.sleep(2)
-    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [
+    assert [(name, len(keys)) for _, name, keys in service.group_polls] == [
         (None, 60),
         (None, 40),
         (None, 20),
@@ -490,7 +490,7 @@ async def test_unknown_workspaces_are_found() -> None:
     assert service.singles == []
     assert {len(wait.seen) for wait in waits} == {1}
     await asyncio.sleep(3)
-    assert sorted((str(name), len(keys)) for _, name, keys in service.as_ones[3:]) == [
+    assert sorted((str(name), len(keys)) for _, name, keys in service.group_polls[3:]) == [
         ("a", 20),
         ("b", 20),
         ("c", 20),
@@ -509,7 +509,7 @@ async def test_a_found_workspace_completes_its_group_at_once() -> None:
     await asyncio.sleep(1)
     assert [key for _, key in service.singles] == [f"k{number}" for number in range(4)]
     await asyncio.sleep(3)
-    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
+    assert [(name, len(keys)) for _, name, keys in service.group_polls] == [(None, 8), ("a", 12)]
     assert len(service.singles) == 4
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -520,7 +520,7 @@ async def test_unknown_batches_alone_in_their_workspaces_are_polled_singly() -> 
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
     waits = service.start(20)
     await asyncio.sleep(2)
-    assert len(service.as_ones) == 1
+    assert len(service.group_polls) == 1
     assert len(service.singles) == 19
     assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
@@ -532,7 +532,7 @@ async def test_a_few_unknown_batches_that_remain_are_polled_singly() -> None:
     service = Unknown({f"k{number}": "a" if number < 20 else "b" for number in range(25)})
     waits = service.start(25)
     await asyncio.sleep(2)
-    assert len(service.as_ones) == 1
+    assert len(service.group_polls) == 1
     assert len(service.singles) == 5
     assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
@@ -548,7 +548,7 @@ async def test_a_target_whose_group_becomes_known_moves() -> None:
     names |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(8)
     assert service.singles == []
-    latest = {name: sorted(keys) for _, name, keys in service.as_ones}
+    latest = {name: sorted(keys) for _, name, keys in service.group_polls}
     assert latest["home"] == [f"k{number}" for number in range(8)]
     assert latest[None] == sorted(f"k{number}" for number in range(8, 16))
     service.poller.close(CLOSED)
@@ -564,9 +564,9 @@ async def test_targets_that_stay_are_not_polled_for_eager_targets_that_moved() -
     await asyncio.sleep(1)
     names |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(18)
-    assert [when for when, name, _ in service.as_ones if name is None] == [0]
+    assert [when for when, name, _ in service.group_polls if name is None] == [0]
     await asyncio.sleep(2)
-    assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
+    assert [when for when, name, _ in service.group_polls if name is None] == [0, 20.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -580,7 +580,7 @@ async def test_a_known_group_stays_known_while_it_has_waits() -> None:
     names.clear()  # as when too many were to be remembered
     await asyncio.sleep(8)
     assert service.singles == []
-    assert {name for _, name, _ in service.as_ones} == {"home"}
+    assert {name for _, name, _ in service.group_polls} == {"home"}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -595,7 +595,7 @@ async def test_no_group_poll_is_made_without_waits() -> None:
     await asyncio.sleep(1)
     service.leave(late)
     await asyncio.sleep(30)
-    assert all(keys for _, _, keys in service.as_ones)
+    assert all(keys for _, _, keys in service.group_polls)
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -614,8 +614,8 @@ async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> 
     service.leave(wholes)
     await asyncio.sleep(10)
     assert service.singles[1:9] == [(0.3 + number, f"k{number}") for number in range(8)]
-    assert all(keys for _, _, keys in service.as_ones)
-    assert service.as_one_at[-1] > 15
+    assert all(keys for _, _, keys in service.group_polls)
+    assert service.group_poll_times[-1] > 15
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -662,9 +662,9 @@ def test_poll_now_for_a_few_of_a_group_polls_each_singly(count: int, singles: in
             service.poller.poll_now(wait.key)
         await asyncio.sleep(1)
         assert [when for when, _ in service.singles] == [1] * singles
-        assert service.as_one_at == ([0] if singles else [0, 1])
+        assert service.group_poll_times == ([0] if singles else [0, 1])
         await asyncio.sleep(7)
-        assert len(service.as_ones) == (1 if singles else 2)  # the group keeps its own time
+        assert len(service.group_polls) == (1 if singles else 2)  # the group keeps its own time
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -681,7 +681,7 @@ async def test_poll_now_for_many_of_a_held_group_waits_for_the_hold() -> None:
         service.poller.poll_now(wait.key)
     await asyncio.sleep(20)
     assert service.singles == []
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -695,7 +695,7 @@ async def test_a_wait_that_expires_as_its_group_is_due_causes_no_single_poll() -
     (expiring,) = service.start(1, timeout=3.0625)  # over as the group is due again
     await asyncio.sleep(4)
     assert expiring.ended_at == 3.125
-    assert service.as_one_at == [0, 3.125]
+    assert service.group_poll_times == [0, 3.125]
     assert service.singles == []
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -722,9 +722,9 @@ async def test_a_list_is_not_polled_for_a_wait_that_left() -> None:
     await asyncio.sleep(1.5)
     service.poller.leave(eager)
     await asyncio.sleep(9)
-    assert service.as_one_at == [0, 1]
+    assert service.group_poll_times == [0, 1]
     await asyncio.sleep(1)
-    assert service.as_one_at == [0, 1, 11]
+    assert service.group_poll_times == [0, 1, 11]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -779,7 +779,7 @@ async def test_poll_now_during_a_poll_survives_a_group_poll() -> None:
     await asyncio.sleep(0.1)
     service.poller.poll_now("k0")
     await asyncio.sleep(3)
-    assert service.as_one_at[:2] == [0, 3.1]
+    assert service.group_poll_times[:2] == [0, 3.1]
     assert service.at("k0") == [2.9, 4.9]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -812,7 +812,7 @@ def test_poll_now_polls_singly_each_batch_that_the_list_lacks(
         for wait in waits:
             service.poller.poll_now(wait.key)
         await asyncio.sleep(2)
-        assert service.as_one_at == [0, 1]
+        assert service.group_poll_times == [0, 1]
         assert sorted(service.singles) == sorted((1.1, wait.key) for wait in waits)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)

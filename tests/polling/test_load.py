@@ -16,7 +16,7 @@ from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import SlicedWork
 from tests.costs import LIMIT, held_by
-from tests.polling.scene import KnownWorkspaces, real_wait
+from tests.polling.fakes import KnownWorkspaces, real_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

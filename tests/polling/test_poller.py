@@ -17,7 +17,7 @@ from prolific_async._polling.targets import APART
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
-from tests.polling.scene import (
+from tests.polling.fakes import (
     BROKEN,
     CLOSED,
     LOST,
@@ -143,7 +143,7 @@ async def test_a_wait_that_joins_during_a_group_poll_shares_it() -> None:
     await asyncio.sleep(3.15)
     (joiner,) = service.start(1)
     await asyncio.sleep(1)
-    assert service.as_one_at == [0, 3.1]
+    assert service.group_poll_times == [0, 3.1]
     assert service.singles == []
     assert joiner.seen == [(3.2, PENDING)]
     service.poller.close(CLOSED)
@@ -228,7 +228,7 @@ async def test_joining_waits_with_a_fresh_result_are_polled_with_their_group() -
         service.poller.start(wait)
     await asyncio.sleep(1.5)
     assert service.singles == []
-    assert service.as_one_at == [0, 1.6]
+    assert service.group_poll_times == [0, 1.6]
     assert {len(wait.seen) for wait in joiners} == {2}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -243,7 +243,7 @@ async def test_a_wait_that_joins_a_read_of_the_whole_batch_is_polled_in_time() -
     service.poller.start(joiner := FakeWait("k0", gap=1))
     await asyncio.sleep(1.3)
     assert [when for when, _ in joiner.seen] == [0.6, 1.7]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -482,7 +482,7 @@ def test_a_poll_that_raises_cancelled_error_is_a_failed_poll(
         service.take = take  # type: ignore[method-assign]
         waits = service.start(count)
         await asyncio.sleep(8)
-        assert service.as_one_at == ([0] if count == 10 else [])
+        assert service.group_poll_times == ([0] if count == 10 else [])
         for wait in waits:
             assert service.at(wait.key) == [0, 3, 6]
             assert [seen.error for _, seen in wait.seen] == [LOST] * 3
@@ -512,14 +512,14 @@ def test_after_a_jump_of_the_clock_deadlines_are_kept_without_a_burst(few: float
         patient = service.start(100)
         hasty = service.start(100, timeout=50)
         await asyncio.sleep(20)
-        before, groups = len(service.singles), len(service.as_ones)
+        before, groups = len(service.singles), len(service.group_polls)
         loop.now += 100
         await asyncio.sleep(0.05)
         assert all(wait.ended_at == 120 for wait in hasty)
         await asyncio.sleep(2)
         assert service.most <= 10
         assert len(service.singles) - before <= 110
-        assert len(service.as_ones) - groups <= 2
+        assert len(service.group_polls) - groups <= 2
         assert all(wait.seen[-1][0] > 120 for wait in patient)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
@@ -552,7 +552,7 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
     run(go_on())
 
 
-class Ending(FakeWait):
+class EndsOthers(FakeWait):
     """A wait that makes other waits leave when it gets a result."""
 
     def __init__(self, key: str, poller: Poller) -> None:
@@ -571,7 +571,7 @@ def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None
     async def main() -> None:
         service = Service()
         service.shown["k0"] = READY
-        leaving = Ending("k0", service.poller)
+        leaving = EndsOthers("k0", service.poller)
         service.poller.start(leaving)
         others = service.start(count - 1, first=1)
         leaving.others = [leaving, *others[:1]]
@@ -584,7 +584,7 @@ def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None
     run(main())
 
 
-class Succeeded(FakeWait):
+class StartsAnother(FakeWait):
     """A wait that starts another one when it fails."""
 
     def __init__(self, key: str, poller: Poller) -> None:
@@ -601,7 +601,7 @@ class Succeeded(FakeWait):
 @poller_test
 async def test_a_wait_that_begins_as_another_fails_is_served() -> None:
     service = Service()
-    service.poller.start(failing := Succeeded("k0", service.poller))
+    service.poller.start(failing := StartsAnother("k0", service.poller))
     await asyncio.sleep(5)
     service.poller.close(CLOSED)
     await asyncio.sleep(5)
@@ -681,12 +681,12 @@ async def test_a_joining_wait_that_ends_the_others_is_polled() -> None:
     (first,) = service.start(1)
     await asyncio.sleep(0.5)
 
-    class Ending(FakeWait):
+    class EndsFirst(FakeWait):
         def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
             super().observe(result, now, sent)
             service.poller.leave(first)
 
-    joiner = Ending("k0")
+    joiner = EndsFirst("k0")
     service.poller.start(joiner)
     service.shown["k0"] = READY
     await asyncio.sleep(5)

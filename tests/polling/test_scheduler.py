@@ -14,7 +14,7 @@ from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.targets import IDLE, QUEUED, PollTarget, WorkspaceGroup
 from prolific_async._polling.workspaces import Workspaces
-from tests.polling.scene import PENDING, READY, real_wait
+from tests.polling.fakes import PENDING, READY, real_wait
 
 if TYPE_CHECKING:
     from prolific_async._polling.targets import Pollable

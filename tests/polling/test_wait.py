@@ -31,7 +31,7 @@ from prolific_async import (
 )
 from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.wait import Wait
-from tests.polling.scene import real_wait
+from tests.polling.fakes import real_wait
 from tests.samples import batch, status_error
 from tests.virtual_time import run
 
@@ -44,7 +44,7 @@ NULL = PollResult()
 CUT = errors.RequestTimeoutError("GET", "/x", "over")
 
 
-class Told:
+class ReportingWait:
     """A wait that returns its events."""
 
     def __init__(self, key: str, **settings: Any) -> None:
@@ -74,21 +74,21 @@ def waiting(
     made_at: float | None = None,
     retry: RetryPolicy = RetryPolicy(initial=0, maximum=0),  # noqa: B008 - frozen
     **poll: float,
-) -> Told:
+) -> ReportingWait:
     policy = PollPolicy(**({"jitter": 0.0} | poll))  # type: ignore[arg-type]
-    return Told("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
+    return ReportingWait("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
 
 
 def failing(error: ProlificError) -> PollResult:
     return PollResult(error=error)
 
 
-def see(wait: Told, poll: PollResult, now: float, sent: float = math.inf) -> StatusEvent:
+def see(wait: ReportingWait, poll: PollResult, now: float, sent: float = math.inf) -> StatusEvent:
     (event,) = wait.observe(poll, now, sent)
     return event
 
 
-def outcome(wait: Told) -> WaitError:
+def outcome(wait: ReportingWait) -> WaitError:
     assert isinstance(wait.outcome, WaitError)
     return wait.outcome
 
@@ -601,7 +601,7 @@ LOOKS = st.sampled_from(
 def test_a_wait_keeps_its_promises_for_any_results(
     polls: list[PollResult], latency: float, timeout: float | None, seed: int
 ) -> None:
-    wait = Told(
+    wait = ReportingWait(
         "b1",
         poll=PollPolicy(max_consecutive_failures=3, uninitialised_grace=20),
         retry=RetryPolicy(),

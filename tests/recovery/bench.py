@@ -35,7 +35,7 @@ class Bench:
             self.sim.token, base_url=self.proxy.url, retry=retry, request_timeout=request_timeout
         )
 
-    async def told(self, call: Awaitable[Batch]) -> str:
+    async def outcome(self, call: Awaitable[Batch]) -> str:
         """Return the outcome of a call in a word; check that every copy is returned or named."""
         outcome = await outcome_of(call)
         copies = self.copies()
@@ -57,6 +57,6 @@ class Bench:
 
     async def sizes(self, client: ProlificClient, name: str | None) -> dict[str, int]:
         """Return the sizes of request and response in bytes when nothing breaks."""
-        assert await self.told(client.batches.duplicate(self.source, name=name)) == GIVEN
+        assert await self.outcome(client.batches.duplicate(self.source, name=name)) == GIVEN
         request, answer = self.proxy.posts.pop()
         return {"request": len(request), "answer": len(answer)}

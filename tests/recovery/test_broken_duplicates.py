@@ -37,7 +37,7 @@ async def test_broken_at_every_byte(
         words = []
         for at, ending in zip(range(0, size, every), cycle(endings), strict=False):
             bench.proxy.breaks.append((POST, Break(side, at, ending)))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=name)))
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=name)))
     assert words == [UNKNOWN if side == "request" else GIVEN if name else NAMED] * len(words)
     assert len(bench.proxy.posts) == len(words) > 300 // every
 
@@ -51,7 +51,7 @@ async def test_silent_from_a_byte_on(side: Side, name: str | None, bench: Bench)
         words = []
         for at in stops:
             bench.proxy.breaks.append((POST, Break(side, at, "stall")))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=name)))
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=name)))
     assert words == [UNKNOWN if side == "request" else GIVEN if name else NAMED] * len(stops)
     assert len(bench.proxy.posts) == len(stops)
 
@@ -62,7 +62,7 @@ async def test_broken_while_a_large_request_is_sent(ending: Ending, bench: Bench
         for at in (0, 500, 500_000):
             bench.proxy.breaks.append((POST, Break("request", at, ending)))
             call = client.batches.duplicate(bench.source, name="x" * 1_000_000)
-            assert await bench.told(call) == UNKNOWN
+            assert await bench.outcome(call) == UNKNOWN
     assert len(bench.proxy.posts) == 3
 
 
@@ -73,7 +73,7 @@ async def test_a_whole_response_counts_even_if_the_connection_then_breaks(
     async with bench.client() as client:
         size = (await bench.sizes(client, None))["answer"]
         bench.proxy.breaks.append((POST, Break("answer", size, ending)))
-        assert await bench.told(client.batches.duplicate(bench.source)) == GIVEN
+        assert await bench.outcome(client.batches.duplicate(bench.source)) == GIVEN
     assert len(bench.proxy.posts) == 1
 
 
@@ -84,7 +84,7 @@ async def test_a_request_applied_after_its_time_out(
     patient = RetryPolicy(max_attempts=20, initial=0.01, maximum=0.01)
     async with bench.client(patient, request_timeout=0.05) as client:
         bench.proxy.breaks.append((POST, Break("request", 0, "late")))
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
     assert len(bench.proxy.posts) == 1
 
 
@@ -131,7 +131,7 @@ async def test_a_response_without_information(
 ) -> None:
     bench.sim.inject("POST", POST, fault)
     async with bench.client() as client:
-        word = await bench.told(client.batches.duplicate(bench.source, name=name))
+        word = await bench.outcome(client.batches.duplicate(bench.source, name=name))
     assert word == (UNKNOWN if not applied else GIVEN if name else NAMED)
     assert len(bench.proxy.posts) == 1
 
@@ -144,7 +144,7 @@ async def test_lost_after_a_429(name: str | None, fault: Fault, word: str, bench
     bench.sim.inject("POST", POST, Fault(429))
     bench.sim.inject("POST", POST, fault)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
     assert len(bench.proxy.posts) == 2
 
 
@@ -153,7 +153,7 @@ async def test_a_refused_duplicate_makes_no_copy(bench: Bench) -> None:
     bench.sim.inject("POST", POST, Fault(429), times=2)
     async with bench.client(RetryPolicy(max_attempts=2, initial=0)) as client:
         for word in ("BadRequestError", "RateLimitedError"):
-            assert await bench.told(client.batches.duplicate(bench.source)) == word
+            assert await bench.outcome(client.batches.duplicate(bench.source)) == word
     assert len(bench.proxy.posts) == 3
 
 
@@ -164,12 +164,12 @@ async def test_a_connection_refused_at_first_is_tried_again(bench: Bench, port: 
         ProlificClient(bench.sim.token, base_url=late.url, retry=QUICK_RETRY) as client,
         ProlificClient(bench.sim.token, base_url=late.url, retry=often) as stubborn,
     ):
-        assert await bench.told(client.batches.duplicate(bench.source)) == "ConnectError"
+        assert await bench.outcome(client.batches.duplicate(bench.source)) == "ConnectError"
         call = asyncio.ensure_future(stubborn.batches.duplicate(bench.source))
         await asyncio.sleep(0.03)
         assert not call.done()
         async with late.listening():
-            assert await bench.told(call) == GIVEN
+            assert await bench.outcome(call) == GIVEN
     assert len(late.posts) == 1
 
 
@@ -195,7 +195,7 @@ async def test_reads_that_fail_for_a_while(
         bench.sim.inject("GET", "/batches" if read == "list" else f"/{bench.source}", fault)
     async with bench.client() as client:
         call = client.batches.duplicate(bench.source, name=name)
-        assert await bench.told(call) == (GIVEN if name else NAMED)
+        assert await bench.outcome(call) == (GIVEN if name else NAMED)
     assert len(bench.proxy.posts) == 1
 
 
@@ -224,7 +224,9 @@ async def test_a_read_that_breaks_at_a_byte(side: Side, bench: Bench) -> None:
                 (f"/{bench.source}", Break(side, at, "close")),
                 ("/batches", Break(side, at, "reset")),
             ]
-            words.append(await bench.told(client.batches.duplicate(bench.source, name="Round 2")))
+            words.append(
+                await bench.outcome(client.batches.duplicate(bench.source, name="Round 2"))
+            )
     assert words == [GIVEN] * len(stops)
     assert len(bench.proxy.posts) == len(stops)
 
@@ -234,7 +236,7 @@ async def test_a_list_that_lags_behind(name: str | None, word: str, bench: Bench
     bench.sim.inject("POST", POST, Fault(504, applied=True))
     bench.sim.inject("GET", "/batches", Fault(body={"results": [], "meta": {"count": 0}}), times=3)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
 
 
 async def test_a_date_header_that_is_ahead(bench: Bench) -> None:
@@ -243,7 +245,7 @@ async def test_a_date_header_that_is_ahead(bench: Bench) -> None:
     route = f"/{bench.source}"
     bench.sim.inject("GET", route, Fault(headers={"Date": ahead}), times=None)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name="Round 2")) == NAMED
+        assert await bench.outcome(client.batches.duplicate(bench.source, name="Round 2")) == NAMED
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ async def test_a_date_header_that_is_ahead(bench: Bench) -> None:
 async def test_names_of_any_characters(name: str, bench: Bench) -> None:
     bench.sim.inject("POST", POST, Fault(reset="after"))
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == GIVEN
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == GIVEN
     assert json.loads(bench.proxy.posts[0][0].partition(b"\r\n\r\n")[2]) == {"name": name}
 
 

@@ -121,7 +121,7 @@ async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
         bench.sim.remove(other.id)
         # One whose answer is lost says that it cannot know.
         bench.sim.inject("POST", POST, Fault(reset="before"))
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == NAMED
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == NAMED
     assert len(bench.proxy.posts) == 4
 
 
@@ -130,7 +130,7 @@ async def test_cancelled_at_every_wait(bench: Bench) -> None:
 
     async def duplicate(client: ProlificClient) -> None:
         call = client.batches.duplicate(bench.source, name=ROUND)
-        assert await bench.told(call) == GIVEN
+        assert await bench.outcome(call) == GIVEN
 
     for step in count(1):
         bench.proxy.posts.clear()
@@ -143,7 +143,7 @@ async def test_cancelled_at_every_wait(bench: Bench) -> None:
             assert len(bench.proxy.posts) <= 1
             bench.sim.clear_faults()
             bench.sim.inject("POST", POST, Fault(reset="before"))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=ROUND)))
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=ROUND)))
     # Early on nothing is sent yet, and later there is a copy; it is never given to the second call.
     assert set(words) == {UNKNOWN, NAMED}
     assert words == sorted(words, key=[UNKNOWN, NAMED].index)

@@ -34,7 +34,7 @@ class Setups:
     bench: Bench
     accepted: Counter[str] = field(factory=Counter)
 
-    async def told(self, client: ProlificClient, *breaks: Break) -> tuple[str, int]:
+    async def outcome(self, client: ProlificClient, *breaks: Break) -> tuple[str, int]:
         """Return a setup's outcome and number of POSTs; check that it was accepted once."""
         batch_id = self.bench.sim.add_batch()
         self.bench.proxy.posts.clear()
@@ -66,11 +66,11 @@ async def test_broken_at_every_byte(
     every: int, side: Side, posts: int, endings: list[Ending], setups: Setups
 ) -> None:
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 1)
+        assert await setups.outcome(client) == ("done", 1)
         request, answer = setups.bench.proxy.posts.pop()
         size = len(request if side == "request" else answer)
         outcomes = [
-            await setups.told(client, Break(side, at, ending))
+            await setups.outcome(client, Break(side, at, ending))
             for at, ending in zip(range(0, size, every), cycle(endings), strict=False)
         ]
     assert outcomes == [("done", posts)] * len(outcomes)
@@ -81,7 +81,7 @@ async def test_broken_at_every_byte(
 async def test_silent_from_a_byte_on(side: Side, posts: int, setups: Setups) -> None:
     async with setups.bench.client(request_timeout=0.05) as client:
         for at in range(0, 150, 30):
-            assert await setups.told(client, Break(side, at, "stall")) == ("done", posts)
+            assert await setups.outcome(client, Break(side, at, "stall")) == ("done", posts)
 
 
 async def test_broken_again_and_again(setups: Setups) -> None:
@@ -91,14 +91,14 @@ async def test_broken_again_and_again(setups: Setups) -> None:
             Break("request", 200, "close"),
             Break("answer", 10, "reset"),
         ]
-        assert await setups.told(client, *breaks) == ("done", 3)
-        assert await setups.told(client, *breaks[:2], breaks[1], breaks[2]) == ("done", 4)
+        assert await setups.outcome(client, *breaks) == ("done", 3)
+        assert await setups.outcome(client, *breaks[:2], breaks[1], breaks[2]) == ("done", 4)
 
 
 async def test_a_request_applied_after_its_time_out(setups: Setups) -> None:
     # The repeat may come first, so that it is the late one which is refused.
     async with setups.bench.client(request_timeout=0.05) as client:
-        word, posts = await setups.told(client, Break("request", 0, "late"))
+        word, posts = await setups.outcome(client, Break("request", 0, "late"))
     assert word == "done"
     assert posts in (1, 2)
 
@@ -131,14 +131,14 @@ FAULTS = {
 async def test_a_response_without_information(fault: Fault, posts: int, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, fault)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", posts)
+        assert await setups.outcome(client) == ("done", posts)
 
 
 async def test_lost_after_a_429(setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(429))
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 2)
+        assert await setups.outcome(client) == ("done", 2)
 
 
 LOOKS = [Fault(503), Fault(reset="before"), Fault(cut=5), Fault(500)]
@@ -150,7 +150,7 @@ async def test_reads_that_fail_for_a_while(polls: list[Fault], setups: Setups) -
     for fault in polls:
         setups.bench.sim.inject("GET", "/status", fault)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 1)
+        assert await setups.outcome(client) == ("done", 1)
 
 
 @pytest.mark.parametrize("poll", [Fault(401), Fault(404), Fault(500), Fault(body="<h1>")])
@@ -158,7 +158,7 @@ async def test_reads_that_fail_for_good(poll: Fault, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     setups.bench.sim.inject("GET", "/status", poll, times=None)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == (OutcomeUnknownError.__name__, 1)
+        assert await setups.outcome(client) == (OutcomeUnknownError.__name__, 1)
 
 
 @pytest.mark.parametrize("repeat", [None, Fault(400), Fault(reset="after"), Fault(503)])
@@ -168,7 +168,7 @@ async def test_a_status_that_lags_behind(repeat: Fault | None, setups: Setups) -
     if repeat is not None:
         setups.bench.sim.inject("POST", POST, repeat)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 2)
+        assert await setups.outcome(client) == ("done", 2)
 
 
 @pytest.mark.parametrize("calls", [2, 20])
