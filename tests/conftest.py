@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-HANGS = 60  # seconds after which another process or thread does not answer any more
+HANGS = 60  # seconds after which another process or thread counts as hanging
 
 # A test's verdict is the same each time: examples are found anew with another profile, by
 # --hypothesis-profile=random, and no example is too slow on a machine that has more to do. There
@@ -103,7 +103,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def port() -> Iterator[int]:
     """A loopback port that is reserved for the test, and on which nothing listens."""
     with socket.socket() as reserved:
-        # With this, who says the same may listen there, but nobody is given it as a free one.
+        # Sockets with this option may share the port, but the system gives it to no other.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]

@@ -364,7 +364,7 @@ async def test_candidates_are_bound(sim: Simulator, client: ProlificClient) -> N
 async def test_without_a_date_a_lost_copy_is_found(
     sim: Simulator, client: ProlificClient, monkeypatch: pytest.MonkeyPatch, *, older: bool
 ) -> None:
-    # The service goes by this machine's clock, and a little ahead, as the loop's clock lags behind.
+    # The service uses this machine's clock, a little ahead of the loop's.
     ahead = timedelta(seconds=0.5)
     monkeypatch.setattr(sim._state, "utc_now", lambda: datetime.now(UTC) + ahead)
     batch_id = sim.add_batch()

@@ -36,7 +36,7 @@ MANNERS = [
     pytest.param(manner, marks=() if manner == QUICK else pytest.mark.slow)
     for manner in get_args(Manner)
 ]
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 POLL = PollPolicy(initial=0.001, maximum=0.001, jitter=0, timeout=SOON)
 RETRY = RetryPolicy(initial=0.0001, maximum=0.0001)
 LOST = Fault(reset="after")
@@ -222,7 +222,7 @@ def others() -> set[asyncio.Task[Any]]:
 
 
 async def nothing_runs(setting: ClientWithBatches, manner: Manner) -> None:
-    if manner == "twice":  # who cannot wait for the end of what was cancelled is not waited for
+    if manner == "twice":  # the second cancellation ended the wait for the cleanup
         for _ in range(3):
             await asyncio.sleep(0)
     assert not others()
@@ -264,7 +264,7 @@ async def test_a_cancelled_call_leaves_nothing(
             if setting.pending:
                 await setting.close()
             if "stream" in name:
-                gc.collect()  # a generator that nobody closed is closed now, in a task
+                gc.collect()  # an open generator is closed now, in a task
                 await asyncio.sleep(0)
             await nothing_runs(setting, manner)
             far_sim.clear_faults()

@@ -57,7 +57,9 @@ def python(path: Path, exit_code: int = 0) -> Path:
 def test_every_working_python_is_found(tmp_path: Path) -> None:
     shims, bin_, pyenv = tmp_path / "shims", tmp_path / "bin", tmp_path / "pyenv"
     for minor in (12, 13, 14):
-        python(shims / f"python3.{minor}", 127)  # as pyenv's, of one that is not chosen
+        python(
+            shims / f"python3.{minor}", 127
+        )  # like pyenv's shims of versions that are not selected
     on_the_path = python(bin_ / "python3.12")
     python(pyenv / "versions/3.12.1/bin/python")
     python(pyenv / "versions/3.13.9/bin/python")

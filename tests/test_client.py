@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Loops = Callable[[], asyncio.AbstractEventLoop]
 
 HERE = "http://127.0.0.1:1"
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 
 LOOPS = pytest.mark.parametrize(
     "loops",
@@ -526,7 +526,7 @@ def test_calls_of_a_closed_loop_delay_no_other(under_way: str, loops: Loops) -> 
         sim.clear_faults()
         with asyncio.Runner(loop_factory=loops) as runner:
             runner.run(go_on())
-    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+    for call in calls:  # they are never resumed, which asyncio would log
         assert not call.done()
         call._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no other way
     calls.clear()
@@ -574,7 +574,7 @@ def test_a_loop_may_be_closed_during_calls(far_sim: Simulator) -> None:
 
     assert asyncio.run(in_another()) is BatchStatus.READY
     assert not any(call.done() for call in calls)
-    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+    for call in calls:  # they are never resumed, which asyncio would log
         call._log_destroy_pending = False
 
 

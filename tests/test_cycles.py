@@ -33,14 +33,14 @@ def is_of_a_call(thing: object) -> bool:
     if isinstance(thing, types.FrameType):
         return f"/{PACKAGE}/" in thing.f_code.co_filename
     if isinstance(thing, aiohttp.ServerDisconnectedError) and thing.__traceback__ is None:
-        return False  # in a cycle of aiohttp's connection and its reader, and raised to nobody
+        return False  # never raised, and in a cycle of aiohttp's connection and its reader
     return isinstance(thing, Wait | BaseException | types.TracebackType)
 
 
 async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
     """Make a call in a task of its own; return the objects left without a collection."""
     gc.disable()
-    gc.freeze()  # so that what was there before does not count
+    gc.freeze()  # so that existing objects do not count
     try:
         task = asyncio.ensure_future(_dropped(call))
         await asyncio.wait([task])

@@ -66,7 +66,7 @@ def functions(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
             if name.startswith("_") and not name.endswith("__"):
                 continue
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            # Not what attrs and enum have written.
+            # Not the methods that attrs and enum generate.
             if inspect.isfunction(function) and function.__module__.startswith("prolific_async"):
                 yield f"{base.__qualname__}.{name}", function
 

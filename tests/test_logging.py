@@ -48,7 +48,7 @@ async def test_success_is_logged_at_debug_only(
     copy = await client.batches.duplicate(sim.add_batch())
     await copy.setup()
     await copy.wait_until_ready()
-    with pytest.raises(NotFoundError):  # it is raised, which is telling enough
+    with pytest.raises(NotFoundError):  # it is raised, so it needs no log record
         await client.batches.get("nothing")
     assert {record.levelno for record in caplog.records if record.name != "asyncio"} == {
         logging.DEBUG

@@ -28,7 +28,7 @@ async def client(far_sim: Simulator) -> AsyncIterator[ProlificClient]:
     async with ProlificClient(
         far_sim.token, base_url=far_sim.url, poll=POLL, retry=RetryPolicy(max_attempts=1)
     ) as one:
-        await one.batches.get(far_sim.add_batch())  # what is imported and made once
+        await one.batches.get(far_sim.add_batch())  # imports and caches
         yield one
     far_sim.clear_faults()
 

@@ -21,7 +21,7 @@ from tests.conftest import HANGS
 
 PACKAGE = Path(prolific_async.__file__).parent
 
-# What callers make and get, what helpers of theirs name in their signatures, and the errors.
+# What callers make, get and name in signatures, and the errors.
 NAMES = {
     "ProlificClient",
     "Batch",
@@ -287,10 +287,10 @@ def modules_imported_in(path: Path) -> set[str]:
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
-    ("prolific_async.models", "prolific_async"),  # a batch has the resource whose verbs it calls
+    ("prolific_async.models", "prolific_async"),  # a batch calls its resource
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
-# Of the core, from the bottom up: a layer imports none above it.
+# The layers of the core from the bottom up; a layer imports none above it.
 LAYERS = ("_json", "_http", "_api", "_recovery", "_polling")
 
 

@@ -41,13 +41,13 @@ from tests.http.raw import plain, serving
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-HERE = "http://127.0.0.1:1"  # where nobody listens
+HERE = "http://127.0.0.1:1"  # nothing listens there
 TOKEN = "s3cret-of-the-account"
 ONCE = RetryPolicy(max_attempts=1)
 BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=0.05)
 
 
-# --- what can be seen --------------------------------------------------------------------------
+# --- what is shown -----------------------------------------------------------------------------
 
 
 def within(value: object) -> str:
@@ -222,7 +222,7 @@ async def test_no_failure_to_connect_shows_the_token(shown: list[str]) -> None:
         async with client:
             await verbs_show_nothing(client, shown)
     async with ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF) as client:
-        await verbs_show_nothing(client, shown)  # nobody listens there now
+        await verbs_show_nothing(client, shown)  # nothing listens there now
 
 
 async def test_no_use_after_close_shows_the_token(shown: list[str]) -> None:
@@ -257,7 +257,7 @@ async def test_no_successful_round_shows_the_token(shown: list[str]) -> None:
             await made.setup()
             await made.wait_until_ready(on_event=events.append)
             shown += map(repr, (client, made, pickle.dumps(made), events, sim.requests, sim))
-        # What a wrong token is told, by a service that knows the right one.
+        # The service knows the right token and refuses a wrong one.
         async with ProlificClient(f"wrong-{TOKEN[::-1]}", base_url=sim.url, retry=ONCE) as client:
             error = await outcome(shown, client.batches.get(made.id))
         assert isinstance(error, AuthenticationError)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 SLOW = PollPolicy(initial=30, maximum=30, timeout=60)
 MANY = 20
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 
 
 def going(sim: Simulator, count: int) -> list[str]:
@@ -55,10 +55,10 @@ async def test_tests_run_on_this_loop() -> None:
     assert UVLoop is not None
     loop = asyncio.get_running_loop()
     assert isinstance(loop, UVLoop)
-    assert not hasattr(loop.call_at(loop.time(), print), "when")  # of what is due
+    assert not hasattr(loop.call_at(loop.time(), print), "when")  # a due timer has none
 
 
-# --- what only its loop does -----------------------------------------------------------------
+# --- peculiarities of uvloop -----------------------------------------------------------------
 
 
 async def test_a_due_timer_can_be_set_again() -> None:
@@ -95,7 +95,7 @@ async def test_a_rate_limiter_does_not_spin_before_its_time(
 async def test_a_poll_may_start_when_its_pause_is_over() -> None:
     rate_limiter = RateLimiter()
     for tenths in range(10):
-        pause = 0.004 + tenths / 10_000  # of which its timers keep the milliseconds
+        pause = 0.004 + tenths / 10_000  # uvloop's timers have milliseconds
         rate_limiter.pause_polls(asyncio.get_running_loop().time() + pause)
         await rate_limiter.start(poll=True)
         assert rate_limiter.start_now(asyncio.get_running_loop().time(), poll=True)

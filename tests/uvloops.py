@@ -43,7 +43,7 @@ else:
                 callback(*args)
 
             handle = super().call_later(delay, ring, *args, context=context)
-            # Nothing of it is kept, else what it would call outlived a cancelled one.
+            # A weak reference, so that a cancelled timer does not keep its callback alive.
             self._armed[timer] = weakref.ref(handle), _module_of(callback)
             return handle
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SILENCE = 0.002  # real seconds without a byte after which none is on its way over loopback
+_SILENCE = 0.002  # real seconds without a byte after which loopback is taken as idle
 _TURN = 0.001  # seconds that a turn of the loop counts for at most
-_STUCK = 10_000  # silences after which an answer that is still outstanding is a bug of the test
+_STUCK = 10_000  # idle periods after which a missing response is a bug of the test
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

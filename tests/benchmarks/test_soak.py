@@ -30,7 +30,7 @@ from prolific_async import (
 from prolific_async.simulator import Fault
 
 KEY = key_of("source", "Round 1")
-COUNTS_TIMERS = pytest.mark.asyncio(loop_factories=["steady"])  # which uvloop does not tell
+COUNTS_TIMERS = pytest.mark.asyncio(loop_factories=["steady"])  # uvloop does not show them
 HELD = Sample(rss=50 * 2**20, objects=40_000, fds=11, tasks=0, timers=0)
 
 
@@ -124,7 +124,7 @@ def test_a_single_leak_is_found(what: str) -> None:
 
 @COUNTS_TIMERS
 async def test_a_sample_counts_held_resources(tmp_path: Path) -> None:
-    await Sample.take()  # what other tests have left goes
+    await Sample.take()  # frees what other tests have left
     before = await Sample.take()
     loop = asyncio.get_running_loop()
     timer = loop.call_later(60, print)

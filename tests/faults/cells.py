@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _EVERY = range(1, 1_000_000)
-_TOLD = 5.0  # seconds too late or too early from which on a wait's end is told to be so
+_TOLD = 5.0  # seconds from which on a wait's end counts as early or late
 _WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
 _LONGER = 10 * SET_UP  # than anything here takes
 

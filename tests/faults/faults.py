@@ -29,7 +29,7 @@ class Way(Enum):
     THROUGH = auto()
     UNRESOLVED = auto()
     REFUSED = auto()
-    UNTRUSTED = auto()  # to a server whose certificate nobody trusts
+    UNTRUSTED = auto()  # to a server with an untrusted certificate
 
 
 @frozen(kw_only=True)

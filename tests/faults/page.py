@@ -18,9 +18,9 @@ PAGE = Path(__file__).parents[1] / "FAULTS.md"
 _INTRODUCTION = """\
 # What happens under each fault
 
-The tests write this page: `python -m tests.faults` runs every cell of its tables, with a real client
-and the simulator over loopback, and writes down the outcomes. It writes nothing if an outcome is
-not what the [rules](faults/rules.py), which are written by hand, expect. A test fails for each such
+The tests write this page: `python -m tests.faults` runs every cell of its tables, with a client and
+the simulator over loopback, and writes down the outcomes. It writes nothing if an outcome is not
+what the [rules](faults/rules.py), which are written by hand, expect. A test fails for each such
 cell, and if this page is out of date.
 
 How to read it:

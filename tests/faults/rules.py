@@ -22,14 +22,14 @@ _HINTS = {"429, Retry-After 40": 40.0, "429, Retry-After a date": 40.0}
 _TOO_LONG = "429, Retry-After a day"
 _CAP = 60.0  # seconds of a Retry-After that are obeyed at most
 
-# Good answers all the same, and the status that each shows.
+# Faults whose response is still good, and the status that each shows.
 _HARMLESS = {
     "wrong content type": "PROCESSING",
     "null status": "None",
     "unseen status": "SYNCING",
     _GOES_BACK: "READY",
 }
-# A list that does not tell a batch's status is no answer about it: it is polled singly.
+# A batch whose status the list does not show is polled singly.
 _TELLS_NOTHING = frozenset({"null status"})
 # The same request would fail again, so a wait ends at once.
 _FATAL = {

@@ -133,7 +133,7 @@ async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Sta
         assert isinstance(loop, LoopbackLoop)
         loop.may_jump = stage.may_jump
         free = stack.enter_context(socket.socket())
-        free.bind((HOST, 0))  # and nobody listens
+        free.bind((HOST, 0))  # and nothing listens there
         stage.ports[Way.REFUSED] = free.getsockname()[1]
         trust: ssl.SSLContext | bool = True
         scheme = "http"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.columns import Column
 
 
-QUICK = 3  # one cell of so many is quickly tried, in each row and each column
+QUICK = 3  # by default one cell in three runs, in each row and each column
 CELLS = [
     pytest.param(
         fault,

@@ -96,7 +96,7 @@ def test_bytes_near_the_valid_ones(name: str) -> None:
             raise
 
 
-# --- with what is too much -------------------------------------------------------------------
+# --- with huge inputs ------------------------------------------------------------------------
 
 SIZE = 30_000
 PIECES = {

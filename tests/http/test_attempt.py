@@ -125,7 +125,7 @@ class Peer:
                 await asyncio.sleep(0.001)
             for writer in self._open:
                 how(writer)
-            for _ in range(10):  # TLS would wait for the other side, which does not answer now
+            for _ in range(10):  # TLS would wait for the other side, which does not respond now
                 await asyncio.sleep(0)
 
         self._do(end())

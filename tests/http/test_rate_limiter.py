@@ -306,7 +306,7 @@ def test_many_calls_and_polls_alternate(connections: int, rate: float | None) ->
                 await sent(rate_limiter, poll=True, seconds=0.1)
                 polls += 1
 
-        # As many at once as a transport with so many connections allows.
+        # As many at once as a transport with these connections allows.
         polling = [asyncio.ensure_future(poll_on()) for _ in range(max(1, connections // 2))]
         await asyncio.sleep(10)
         assert polls > 30

@@ -319,7 +319,7 @@ TOLD_ISSUES = (
     "field 'name': missing; unheard: of; odd"
 )
 
-# What stands in brackets behind the status.
+# The text in brackets behind the status.
 SAID: dict[str, tuple[Any, str]] = {
     "layout": (
         {"type": "INVALID_BATCH_ITEMS", "message": "Bad layout", "issues": ISSUES},

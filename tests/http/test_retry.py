@@ -73,7 +73,7 @@ CLASSES: dict[type[ProlificError], tuple[bool, bool, bool, bool]] = {
     errors.WaitFailedError: PLAIN,
     errors.WaitTimeoutError: PLAIN,
 }
-# Never raised themselves, or told apart by their status.
+# Never raised themselves, or covered by their status.
 ABSTRACT = {ProlificError, TransportError}
 
 SAMPLES: dict[type[ProlificError], ProlificError] = {

@@ -116,7 +116,7 @@ async def test_a_session_that_does_not_verify_gets_no_token(setting: Any) -> Non
         serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (url, received),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=setting)) as session,
     ):
-        # That it would have been let in shows that the setting is what is polled.
+        # The connection would succeed, so it is the setting that is refused.
         async with session.get(url) as answer:
             assert answer.status == 200
         error = await outcome(url, session)

@@ -111,7 +111,7 @@ async def test_no_such_socket(tmp_path: Path) -> None:
 
 async def test_an_exception_without_a_text_is_named() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(10_000)  # the whole beginning of TLS: what is unread would be a reset
+        await reader.read(10_000)  # the whole TLS hello: unread bytes would make a reset
         writer.close()
 
     server = await asyncio.start_server(hang_up, "127.0.0.1")
@@ -234,7 +234,7 @@ async def test_a_call_may_have_a_shorter_time_limit(within: float, allowed: floa
 
 def test_a_connection_that_hangs_is_a_connect_error() -> None:
     async def main() -> None:
-        # A full backlog that nobody accepts from leaves further connections hanging.
+        # With a full backlog and no accept, further connections hang.
         with ExitStack() as stack:
             listener = stack.enter_context(socket.socket())
             listener.bind(("127.0.0.1", 0))

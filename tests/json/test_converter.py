@@ -87,7 +87,7 @@ NONE: set[str] = set()
 
 Keys = tuple[str | int, ...]
 
-# Where in FULL, and which of JSON_VALUES may stand there.
+# Places in FULL, with the JSON_VALUES that are valid there.
 PLACES: dict[Keys, set[str]] = {
     ("id",): STRINGS,
     ("created_at",): NONE,
@@ -122,7 +122,7 @@ WRONG = [
     (keys, name)
     for keys, allowed in PLACES.items()
     for name in JSON_VALUES
-    # An array of other things is bad inside, and an object lacks keys: told apart below.
+    # Arrays and objects have faults inside; see below.
     if name not in allowed
     and not (name == "array" and keys in {("datasets",), ("batch_items",)})
     and not (
@@ -568,7 +568,7 @@ def test_a_fault_of_a_mapping_names_no_call() -> None:
     ids=["proxy", "proxy inside", "generator", "deep"],
 )
 def test_any_nested_value_is_read_or_a_fault(news: Any) -> None:
-    # So it is with parts of another batch, whose mappings are read-only.
+    # The same for parts of another batch, whose mappings are read-only.
     for changed in ({"news": news}, {"batch_items": [{"a": news}]}, {"batch_items": [news]}):
         wire = {**FULL, **changed}
         try:

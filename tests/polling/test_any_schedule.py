@@ -64,8 +64,8 @@ class World(Service):
         self.waiting: dict[FakeWait, asyncio.Future[None]] = {}
         self.all: list[FakeWait] = []
         self.asked: set[str] = set()
-        self.sent: Counter[str | None] = Counter()  # polls that are sent and not answered
-        self.left_due: dict[str, float] = {}  # when one that wanted a poll ended
+        self.sent: Counter[str | None] = Counter()  # polls in flight
+        self.left_due: dict[str, float] = {}  # when a wait that wanted a poll ended
         self.jumps: list[tuple[float, float]] = []
         self.problems: list[str] = []
 
@@ -192,7 +192,7 @@ class ModelWaiter(FakeWait):
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
         late = now > self.deadline
-        # An answer that came while the loop was blocked is taken in before the deadline is.
+        # A response that came while the loop was blocked is handled before the deadline.
         late = late and not self.slept_over(now)
         self.world.check(not late, f"{self.key} is served after its deadline")
 

@@ -151,7 +151,7 @@ async def test_on_event_has_no_task_to_cancel(
 
     called: list[object] = []
     other = asyncio.create_task(client.batches.wait_until_ready(batch_id))
-    if how == "newcomers":  # which take what the other one has seen
+    if how == "newcomers":  # which take the result of the first one
         await until(lambda: polled(sim, batch_id))
         await asyncio.sleep(GAP / 4)
     if how == "wait_all":
@@ -594,7 +594,7 @@ async def test_a_batch_that_a_list_does_not_show_is_polled_singly(
         sim.set_status(one, "READY")
     assert all_ready(await waits, ids)
     counts = counted(sim, before)
-    assert counts.get("batch", 0) <= 1  # unless the list shows it again before it is due
+    assert counts.get("batch", 0) <= 1  # unless the list shows it again before then
     assert {one.path for one in of_kind(sim, "status")} == {f"{ROOT}/batches/{ids[0]}/status"}
     assert abs(counts["list"] - counts["status"]) <= 2
 
@@ -730,7 +730,7 @@ async def test_a_later_wait_ends_by_the_same_list(sim: Simulator, client: Prolif
 async def test_large_lists_are_used_only_for_many_waits(sim: Simulator) -> None:
     heavy = [{"type": "text", "content": "x" * 20_000}]
     ids = [sim.add_batch(batch_items=heavy, status="UNINITIALISED") for _ in range(1000)]
-    # Encoded beforehand, so that it is not the simulator that blocks the loop.
+    # The simulator encodes the list now, so that it does not block the loop later.
     async with of_client(sim) as client:
         await client.batches.list(sim.workspace_id)
         before = len(sim.requests)
@@ -887,7 +887,7 @@ async def test_a_retry_after_pauses_polls_alone(sim: Simulator, client: Prolific
     await until(lambda: len(sim.requests) > 20)
     sim.inject("GET", "/status", Fault(503, headers={"Retry-After": "1"}), times=1)
     await until(lambda: any(one.status == 503 for one in sim.requests))
-    await asyncio.sleep(0.01)  # what was sent before the answer came arrives
+    await asyncio.sleep(0.01)  # requests that were sent before the response arrive
     paused = now()
     await until(lambda: not sim.in_flight)
     before = len(sim.requests)
@@ -993,7 +993,7 @@ async def test_poll_now_makes_one_poll_now(sim: Simulator, client: ProlificClien
     assert (await asyncio.wait_for(wait, 2)).status == "READY"
     assert counted(sim) == {"status": 4, "batch": 1}
     assert polled(sim, other) == 1
-    client.batches.poll_now(batch_id)  # nobody waits
+    client.batches.poll_now(batch_id)  # there is no wait
     await asyncio.sleep(0.02)
     assert len(sim.requests) == 5
     more.cancel()

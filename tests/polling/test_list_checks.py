@@ -37,7 +37,7 @@ async def test_one_batch_a_minute_is_polled_singly_in_turn() -> None:
     assert all(60 <= after - before < 64 for before, after in pairwise(times))
     keys = [key for _, key in service.singles]
     assert len(set(keys[:12])) == 12
-    # A poll that shows what the list shows is no observation of anybody.
+    # A check that agrees with the list is not shown to the waits.
     assert {len(one.seen) for one in waits} == {len(service.group_polls)}
     service.leave(waits)
 

@@ -143,7 +143,10 @@ async def test_only_changed_batches_are_decoded_again(
     assert await decoded([a, b | {"name": "Changed"}, c]) == ["b"]
     assert await decoded([a, b, c]) == ["b"]
     assert await decoded([item("new"), a, b, c]) == ["new"]
-    assert await decoded([a, b, c, item("last")]) == ["a", "last"]  # what is gone shows by decoding
+    assert await decoded([a, b, c, item("last")]) == [
+        "a",
+        "last",
+    ]  # batches that were forgotten are decoded again
     assert await decoded([a, c]) == ["c"]
     assert await decoded([c, a, b]) == ["c", "a", "b"]
     assert await decoded([]) == []

@@ -102,7 +102,7 @@ def one(number: int) -> list[str]:
 @pytest.mark.parametrize("keys", [many, one])
 async def test_starts_polls_and_close_do_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
-    kept: list[Crowd] = []  # what is freed in a turn belongs to the one before
+    kept: list[Crowd] = []  # freed later: that belongs to another iteration of the loop
 
     async def call() -> None:
         crowd = Crowd(names)

@@ -414,7 +414,7 @@ async def test_slots_of_polls_that_ended_are_used() -> None:
     await nothing_left(service.poller)
 
 
-# --- bugs of what polls, clocks and loops ----------------------------------------------------
+# --- bugs of polls, clocks and loops ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -777,7 +777,7 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_poll_sees_it(
         for waiter in waits:
             service.poller.start(waiter)
         await asyncio.sleep(0.1)
-        for _ in range(5):  # a few turns, in which the clock stands
+        for _ in range(5):  # a few iterations of the loop, in which no time passes
             if not waits[0].seen:
                 await asyncio.sleep(0)
         assert waits[0].seen
@@ -815,7 +815,7 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_list_poll_is_polled_o
         await asyncio.sleep(9)
         then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
         assert all([when for when, _ in one.seen] == then for one in waits)
-        # The first poll of one that comes is immediate, as at any time.
+        # The first poll of a new wait is immediate, as always.
         assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
         service.poller.close(ConfigurationError("closed"))
         await service.poller.settled()

@@ -700,7 +700,7 @@ def test_another_waits_poll_shortly_before_the_last_one_replaces_it(
     wait = waiting(timeout, initial=timeout, maximum=timeout)
     see(wait, PROCESSING, 0)
     see(wait, failing(status_error(503)), sent + 0.01, sent=sent)
-    assert wait.due < math.inf  # one that failed stands for nothing
+    assert wait.due < math.inf  # a failed poll replaces no other
     event = see(wait, PROCESSING, sent + 0.01, sent=sent)
     assert wait.due == (math.inf if due is None else due)
     assert event.next_in == (None if due is None else pytest.approx(due - sent - 0.01))

@@ -49,7 +49,7 @@ def test_the_cost_of_learning_does_not_grow() -> None:
     known = Workspaces()
     first = min(learn(number * 10_000) for number in range(5))
     known.learn_all(ids(50_000, 250_000), "w-1")
-    # To walk over what was dropped took 140 times as long.
+    # A walk over dropped entries took 140 times as long.
     assert min(learn(250_000 + number * 10_000) for number in range(5)) < 10 * first
 
 

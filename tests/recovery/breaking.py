@@ -84,7 +84,7 @@ class Proxy:
         client = reader, writer
         service = await asyncio.open_connection(self.service.host, self.service.port)
         try:
-            # That a peer goes, or the proxy does, ends a connection and is no error.
+            # A peer that disconnects, or the end of the proxy, is no error.
             with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 while await self._exchange(client, service):
                     pass
@@ -102,7 +102,7 @@ class Proxy:
         if is_post:
             self.posts.append((line, b""))
         if broken is not None and broken.side == "request" and broken.ending != "late":
-            # No more is read than gets through, so that a large request is broken while it is sent.
+            # Reads no more than it forwards, so that a large request breaks while it is sent.
             line += await client[0].readexactly(max(0, broken.at - len(line)))
             service[1].write(line[: broken.at])
             for peer in (service, client):

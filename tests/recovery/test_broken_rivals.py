@@ -111,7 +111,7 @@ async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
         while not bench.copies():
             await asyncio.sleep(0.001)
         await cancel(call)
-        # A call that gets its answer has no doubts, and neither has one under another name.
+        # Calls with a response, or with another name, are not in doubt.
         first = bench.copies()
         copy = await client.batches.duplicate(bench.source, name=name)
         assert {copy.id} == bench.copies() - first
@@ -119,7 +119,7 @@ async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
         bench.sim.inject("POST", POST, Fault(reset="after"))
         other = await client.batches.duplicate(bench.source, name="Round 3")
         bench.sim.remove(other.id)
-        # One whose answer is lost says that it cannot know.
+        # A call whose response is lost is in doubt.
         bench.sim.inject("POST", POST, Fault(reset="before"))
         assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == NAMED
     assert len(bench.proxy.posts) == 4
@@ -138,12 +138,12 @@ async def test_cancelled_at_every_wait(bench: Bench) -> None:
         async with bench.client() as client:
             if not await cancelled_at(step, "waiting", partial(duplicate, client)):
                 break
-            for _ in range(100):  # what was sent may still arrive
+            for _ in range(100):  # requests that were sent may still arrive
                 await asyncio.sleep(0)
             assert len(bench.proxy.posts) <= 1
             bench.sim.clear_faults()
             bench.sim.inject("POST", POST, Fault(reset="before"))
             words.append(await bench.outcome(client.batches.duplicate(bench.source, name=ROUND)))
-    # Early on nothing is sent yet, and later there is a copy; it is never given to the second call.
+    # Early steps send nothing, later ones make a copy; it is never given to the second call.
     assert set(words) == {UNKNOWN, NAMED}
     assert words == sorted(words, key=[UNKNOWN, NAMED].index)

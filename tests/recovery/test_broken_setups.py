@@ -96,7 +96,7 @@ async def test_broken_again_and_again(setups: Setups) -> None:
 
 
 async def test_a_request_applied_after_its_time_out(setups: Setups) -> None:
-    # The repeat may come first, so that it is the late one which is refused.
+    # The repeat may come first; then the late POST is refused.
     async with setups.bench.client(request_timeout=0.05) as client:
         word, posts = await setups.outcome(client, Break("request", 0, "late"))
     assert word == "done"
@@ -197,7 +197,7 @@ async def test_cancelled_at_every_wait(setups: Setups) -> None:
         async with setups.bench.client() as client:
             if not await cancelled_at(step, "waiting", partial(client.batches.setup, batch_id)):
                 break
-            for _ in range(100):  # what was sent may still arrive
+            for _ in range(100):  # requests that were sent may still arrive
                 await asyncio.sleep(0)
             assert len(proxy.posts) <= 1
             accepted.add(setups.accepted[batch_id])

@@ -58,7 +58,7 @@ async def test_batches_older_than_the_call_are_not_returned(service: Service) ->
 def test_a_copy_with_a_slightly_older_time_is_named_as_a_candidate(
     skew: float, name: str | None
 ) -> None:
-    # Who dates answers need not be who dates batches, and their clocks may differ.
+    # Responses and batches may be dated by different clocks.
     async def main() -> None:
         service = Service(ahead=skew)
         work = service.duplicate(name, service.losing(name or "Original (Copy)"))
@@ -250,7 +250,7 @@ def test_without_the_services_clock_an_older_batch_is_never_returned(
         service = Service(date="", ours_ahead=ours_ahead)
         service.make("Round 2", age=age)
         work = service.duplicate("Round 2", service.losing(takes=takes))
-        # By a clock that may be wrong, none is ruled out.
+        # A clock that may be wrong rules out no candidate.
         unknown(await outcome_of(work), "c-1")
 
     run(main())
@@ -290,7 +290,7 @@ def test_without_the_services_clock_a_batch_that_is_set_up_is_not_new(status: st
     run(main())
 
 
-# --- odd batches -----------------------------------------------------------------------------
+# --- unreadable batches ----------------------------------------------------------------------
 
 
 def odd(

@@ -28,7 +28,7 @@ MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SOURCE = Source("b-1", "Original", "w-1")
 LIST = "/api/v1/data-collection/batches"
 
-# Each makes a batch odd.
+# Each makes a batch unreadable.
 ODD_FIELDS = [
     {"created_at": None},
     {"created_at": "yesterday"},
@@ -93,7 +93,7 @@ async def test_an_unreadable_batch_is_read_in_part(fields: dict[str, Any]) -> No
     expected: dict[str, Any] = {"id": "c-1", "name": "Round 1", "created_at": MADE}
     expected |= dict.fromkeys(expected.keys() & fields.keys())
     found = await search.batches_of("w-1", "Round 1")
-    # One whose name cannot be read is none that bears it: the copy was given one.
+    # A batch without a readable name is not the copy, which has one.
     odd = [] if "name" in fields else [PartialBatch(**expected)]
     assert found == [*odd, batch("UNINITIALISED", "c-1")]
 

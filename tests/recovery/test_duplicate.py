@@ -135,7 +135,7 @@ def test_a_response_that_is_not_a_batch_counts_as_lost(data: Any) -> None:
 @in_virtual_time
 async def test_a_copy_that_another_call_returned_is_no_candidate(service: Service) -> None:
     async def post(request: Request) -> Response:
-        # While this call is under way, another one gets its answer.
+        # During this call another one gets its response.
         other = await service.duplicate("Round 2", service.answering("Round 2"))
         assert other.id == "c-1"
         service.make("Round 2")

@@ -88,7 +88,7 @@ def test_another_call_in_flight_or_lost_leaves_a_call_in_doubt(
 
 
 def test_a_call_without_a_reported_outcome_is_lost() -> None:
-    # So it is with one that is cancelled.
+    # The same for a cancelled call.
     pending_duplicates = PendingDuplicates()
     ended(pending_duplicates, opened(pending_duplicates, "Round 2"))
     assert not pending_duplicates.is_alone(opened(pending_duplicates, "Round 2"))
@@ -271,7 +271,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(pending=calls, source=st.sampled_from(["Original", "Elsewhere"]))
     def the_post_runs(self, pending: PendingDuplicate, source: str) -> None:
-        # A POST whose caller has gone may run late, but not by more than an hour.
+        # The POST of an ended call may run late, but by an hour at most.
         if self.now <= self.pending.pop(pending, -1.0):
             name = pending.name or f"{source} (Copy)"
             self.made[f"b-{len(self.made)}"] = (pending, name, self.now)

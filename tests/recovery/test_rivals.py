@@ -23,7 +23,7 @@ class Plan:
     name: str | None
     begins: float
     outward: float  # seconds until the service has it
-    back: float  # seconds until its answer, or the end of the connection
+    back: float  # seconds until its response, or the end of the connection
     fate: str
     copy: str | None = None
     made_at: float = 0.0
@@ -113,7 +113,7 @@ def test_every_returned_copy_is_the_calls_own(calls: list[Plan], slowness: float
             assert isinstance(outcome, BadRequestError | ConnectError)
         else:
             assert isinstance(outcome, OutcomeUnknownError)
-            # Never a copy that nobody is told of.
+            # No copy is left unnamed.
             if plan.fate == "answer lost":
                 assert plan.copy in [batch.id for batch in outcome.candidates]
     assert all(
