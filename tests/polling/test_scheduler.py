@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POLICY = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 
 
-class Home(Workspaces):
+class OneWorkspace(Workspaces):
     """Has every batch in one workspace."""
 
     def of(self, batch_id: str) -> str | None:
@@ -31,7 +31,7 @@ class Home(Workspaces):
 
 
 def a_scheduler(few: float = 8) -> Scheduler:
-    return Scheduler(Home(), few)
+    return Scheduler(OneWorkspace(), few)
 
 
 def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
