@@ -567,16 +567,3 @@ def test_a_slow_lookup_of_the_host_name_is_a_connect_error() -> None:
         assert isinstance(error, ConnectError)
 
     run(main())
-
-
-async def test_a_get_raises_the_exception_of_a_trace() -> None:
-    async def broken(*args: object) -> None:
-        raise ValueError("of the trace")
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_end.append(broken)
-    async with serving(plain(b"{}")) as (url, _):
-        sender = transport(url, trace_configs=[trace])
-        with pytest.raises(ValueError, match="of the trace"):
-            await sender.send(REQUEST)
-        await sender.close()

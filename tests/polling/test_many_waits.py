@@ -1279,19 +1279,6 @@ async def test_invalid_rules_are_raised_before_the_stream_is_read(
         client.batches.as_ready(stream(["b1"]), **wrong)
 
 
-async def test_as_ready_yields_in_order_of_readiness(
-    sim: Simulator, client: ProlificClient
-) -> None:
-    slow, quick = (sim.add_batch(status="UNINITIALISED") for _ in range(2))
-    sim.set_status(quick, "READY")
-    order = []
-    async for one in client.batches.as_ready([slow, quick]):
-        assert isinstance(one, Batch)
-        order.append(one.id)
-        sim.set_status(slow, "READY")
-    assert order == [quick, slow]
-
-
 # --- wait_all and watch ----------------------------------------------------------------------
 
 
