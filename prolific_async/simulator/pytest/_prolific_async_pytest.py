@@ -100,8 +100,8 @@ def _is_run_by_anyio(request: pytest.FixtureRequest) -> bool:
     if not _is_asynchronous(request):
         _fail(
             "prolific_client needs the event loop of an asynchronous test, and this test is a "
-            "plain def: let what it tests make its own ProlificClient(), which PROLIFIC_URL and "
-            "PROLIFIC_TOKEN lead to prolific_simulator, or make it an async def"
+            "plain def: make it an async def, or let the tested code make its own "
+            "ProlificClient(), as PROLIFIC_URL and PROLIFIC_TOKEN name prolific_simulator"
         )
     by_asyncio = _is_run_by_pytest_asyncio(request)
     if "anyio_backend" not in request.fixturenames:
