@@ -1,7 +1,7 @@
 """Rows of the fault matrix: what the service or the network does to a request.
 
-The simulator answers wrongly where it can. What lies below its answers is done by the way that the
-connection takes, or by a change of the answer's bytes: see ``stage``.
+The simulator makes the faults of whole responses. Faults below them are made by the way that the
+connection takes, or by a change of the response's bytes: see ``stage``.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Row:
     """One fault.
 
     Attributes:
-        lost: How the simulator answers without applying the request; None when it always applies.
-        applied: How it answers after it has applied the request; None when it never does.
+        lost: The response of a simulator that does not apply the request; None if it always does.
+        applied: The response of a simulator that applies the request; None if it never does.
         way: Where the connection leads.
-        change: Changes the bytes of the answer, head and body, on its way back.
+        change: Changes the bytes of the response, head and body, on its way back.
         grace: Seconds for which a 404 counts as "not yet".
 
     """

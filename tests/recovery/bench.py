@@ -58,5 +58,5 @@ class Bench:
     async def sizes(self, client: ProlificClient, name: str | None) -> dict[str, int]:
         """Return the sizes of request and response in bytes when nothing breaks."""
         assert await self.outcome(client.batches.duplicate(self.source, name=name)) == GIVEN
-        request, answer = self.proxy.posts.pop()
-        return {"request": len(request), "answer": len(answer)}
+        request, response = self.proxy.posts.pop()
+        return {"request": len(request), "answer": len(response)}

@@ -31,7 +31,7 @@ class Break:
     """Where an exchange ends, and how.
 
     Attributes:
-        side: Whether the request or the answer breaks. A request whose answer breaks was applied.
+        side: Whether the request or the response breaks. If the response does, the request ran.
         at: How many of its bytes get through.
         ending: "reset" or an orderly "close" of both connections; "stall": nothing more comes;
             "late", of a request: nothing gets through until the client has gone, then all of it.
@@ -50,7 +50,7 @@ class Proxy:
     Attributes:
         service: Where requests are passed on to.
         breaks: What the next requests meet whose path ends so, first in first out.
-        posts: The POSTs that began, as far as they were read, with the whole answers to them.
+        posts: The POSTs that began, as far as they were read, with the whole responses.
         port: Where it listens; a free one for 0.
 
     """

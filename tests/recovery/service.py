@@ -71,8 +71,8 @@ class Service:
         unread: What reading the source or the list fails with, by either word.
         failures: What the next reads fail with, each once.
         odd: What is in the workspace and cannot be read whole.
-        date: What answers have as their Date, None for the clock of answers.
-        ahead: Seconds that the clock of answers is ahead of the one of batches.
+        date: The Date of responses, None for the clock of responses.
+        ahead: Seconds by which the clock of responses is ahead of that of batches.
         ours_ahead: Seconds that the clock of this machine is.
         hides: How many lists still leave out what was made.
         slowness: Seconds that a read takes.

@@ -215,7 +215,7 @@ class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
 def test_a_plain_test_cannot_have_the_client(run: Run, source: str) -> None:
     ran = run(source, *asyncio_options("auto"))
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous test*async def*ProlificClient()*"])
+    ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous*async def*ProlificClient()*"])
 
 
 def readme(heading: str, number: int = 0) -> str:
