@@ -244,7 +244,6 @@ async def test_a_batch_without_a_status_has_no_result_but_is_known() -> None:
         b'{"results": 5}',
         *(json.dumps(one).encode() for one in NO_LISTS),
     ],
-    ids=repr,
 )
 async def test_a_body_that_is_not_a_list_is_a_value_error(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's

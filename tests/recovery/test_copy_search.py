@@ -148,7 +148,7 @@ NO_LISTS = [
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-@pytest.mark.parametrize("answer", NO_LISTS, ids=repr)
+@pytest.mark.parametrize("answer", NO_LISTS, ids=range(len(NO_LISTS)))
 async def test_a_response_that_is_not_a_list_is_a_decode_error(answer: Any, size: int) -> None:
     with pytest.raises(DecodeError) as caught:
         await search_over(Canned(answer, size=size)).batches_of("w-1", "Round 1")
