@@ -46,7 +46,7 @@ def ids(waits: int) -> list[str]:
     return [f"018f2b7e-7d3c-7a10-9c55-{number:012x}" for number in range(waits)]
 
 
-class Home(Workspaces):
+class OneWorkspace(Workspaces):
     """Has every batch in one workspace."""
 
     def of(self, batch_id: str) -> str | None:  # noqa: ARG002 - wherever it is asked for
@@ -59,7 +59,7 @@ class Polling:
     def __init__(self, keys: Sequence[str], gap: float) -> None:
         self.polls = 0
         source: Any = self
-        self.poller = Poller(source, Home(), few=8, at_once=50)
+        self.poller = Poller(source, OneWorkspace(), few=8, at_once=50)
         self._found = dict.fromkeys(keys, PENDING)
         self._keys = keys
         self._poll = PollPolicy(initial=gap, maximum=gap, factor=1)

@@ -23,8 +23,8 @@ from typing import Any
 
 import attrs
 
-from benchmarks.soak_rounds import Book, Clients, Rounds
-from benchmarks.soak_server import MAY_HAVE_RUN, Handle, soaked
+from benchmarks.soak_rounds import CallerRecord, Clients, Rounds
+from benchmarks.soak_server import MAY_HAVE_RUN, Handle, serving_soak
 from benchmarks.tables import machine
 from prolific_async import Batch, DecodeError
 from prolific_async._api.partial_batches import Source
@@ -82,33 +82,33 @@ class Tally:
     counts: Counter[str] = attrs.field(factory=Counter)
     outcomes: Counter[str] = attrs.field(factory=Counter)
     faults: Counter[str] = attrs.field(factory=Counter)
-    moods: Counter[str] = attrs.field(factory=Counter)
+    fault_rates: Counter[str] = attrs.field(factory=Counter)
     samples: list[Sample] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
 
-    def add(self, book: Book, truth: dict[str, Any]) -> None:
+    def add(self, record: CallerRecord, history: dict[str, Any]) -> None:
         """Add an epoch: what its callers were told, and what the service did."""
-        returned = set(book.returned)
-        untold = Counter(_untold(book, truth).values())
+        returned = set(record.returned)
+        untold = Counter(_untold(record, history).values())
         self.counts.update(
             {
-                "rounds": book.rounds,
-                "copies made": len(truth["copies"]),
+                "rounds": record.rounds,
+                "copies made": len(history["copies"]),
                 "returned": len(returned),
-                "named as candidates": len(book.candidates - returned),
-                "of cancelled calls": (untold & book.cancelled).total(),
-                "of calls that saw no list": (untold - book.cancelled).total(),
+                "named as candidates": len(record.candidates - returned),
+                "of cancelled calls": (untold & record.cancelled).total(),
+                "of calls that saw no list": (untold - record.cancelled).total(),
             }
         )
-        self.outcomes += book.outcomes
-        self.problems += book.problems + audit(book, truth)
+        self.outcomes += record.outcomes
+        self.problems += record.problems + audit(record, history)
 
     def report(self, about: dict[str, object]) -> dict[str, Any]:
         first, last = stretches(self.samples)
         return {
             "machine": about,
             **self.counts,
-            "moods": dict(self.moods),
+            "fault_rates": dict(self.fault_rates),
             "faults": dict(sorted(self.faults.items())),
             "outcomes": dict(sorted(self.outcomes.items())),
             "rss, MB": [round(_median(some, "rss") / 2**20, 1) for some in (first, last)],
@@ -118,34 +118,34 @@ class Tally:
         }
 
 
-def _untold(book: Book, truth: dict[str, Any]) -> dict[str, str]:
+def _untold(record: CallerRecord, history: dict[str, Any]) -> dict[str, str]:
     """Return the copies that no caller was told of, and the keys of the calls that made them."""
-    told = book.returned.keys() | book.candidates
-    return {copy: key for copy, (key, _) in truth["copies"].items() if copy not in told}
+    told = record.returned.keys() | record.candidates
+    return {copy: key for copy, (key, _) in history["copies"].items() if copy not in told}
 
 
-def audit(book: Book, truth: dict[str, Any]) -> list[str]:
+def audit(record: CallerRecord, history: dict[str, Any]) -> list[str]:
     """Compare what callers were told with what the service did; return the problems."""
-    statuses = {copy: status for copy, (_, status) in truth["copies"].items()}
-    told = book.returned.keys() | book.candidates
-    problems = [f"{copy} was returned {n} times" for copy, n in book.returned.items() if n > 1]
+    statuses = {copy: status for copy, (_, status) in history["copies"].items()}
+    told = record.returned.keys() | record.candidates
+    problems = [f"{copy} was returned {n} times" for copy, n in record.returned.items() if n > 1]
     problems += [f"{copy} is no copy" for copy in told - statuses.keys()]
-    secret = Counter(_untold(book, truth).values()) - (book.cancelled + book.unlisted)
+    secret = Counter(_untold(record, history).values()) - (record.cancelled + record.unlisted)
     problems += [f"copies of {key} that nobody was told of: {n}" for key, n in secret.items()]
-    for key, posts in truth["posts"].items():
+    for key, posts in history["posts"].items():
         # A call ends with the first of its POSTs that may have run.
-        calls = book.calls[key]
+        calls = record.calls[key]
         if any(posts.split(MAY_HAVE_RUN, calls)[calls:]):
             problems.append(f"{calls} duplicates of {key} sent {posts}")
-    problems += [f"{batch} was set up {n} times" for batch, n in truth["setups"].items() if n > 1]
+    problems += [f"{batch} was set up {n} times" for batch, n in history["setups"].items() if n > 1]
     problems += [
         f"the setup of {batch} was not accepted"
-        for batch in book.accepted
+        for batch in record.accepted
         if statuses.get(batch) == UNINITIALISED
     ]
     problems += [
         f"{batch} was told to be {end}, but is {statuses.get(batch)}"
-        for batch, end in book.ends.items()
+        for batch, end in record.ends.items()
         if statuses.get(batch) != end
     ]
     return problems
@@ -185,9 +185,9 @@ def left_behind(samples: Sequence[Sample]) -> list[str]:
 async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> None:
     """Run rounds for a while, close every client, and compare callers with service."""
     plan = service.ask("epoch")
-    book = Book()
+    record = CallerRecord()
     clients = Clients(service.url, draw)
-    rounds = Rounds(book, plan, clients, draw)
+    rounds = Rounds(record, plan, clients, draw)
     end = min(until, time.monotonic() + EPOCH)
 
     async def work() -> None:
@@ -201,12 +201,12 @@ async def epoch(service: Handle, draw: Random, tally: Tally, until: float) -> No
         for _ in range(WORKERS):
             workers.create_task(work())
     await clients.close()
-    truth = service.ask("truth")
-    tally.add(book, truth)
+    history = service.ask("history")
+    tally.add(record, history)
     tally.counts["clients"] += clients.made
-    tally.counts["requests"] = truth["requests"]
-    tally.faults = Counter(truth["faults"])
-    tally.moods[plan["mood"]] += 1
+    tally.counts["requests"] = history["requests"]
+    tally.faults = Counter(history["faults"])
+    tally.fault_rates[plan["fault_rate"]] += 1
 
 
 def fill_caches() -> None:
@@ -223,7 +223,7 @@ async def soak(seconds: float, seed: int) -> Tally:
     fill_caches()
     draw = Random(seed)
     tally = Tally()
-    with soaked(seed) as service:
+    with serving_soak(seed) as service:
         until = time.monotonic() + seconds
         while not tally.samples or time.monotonic() < until:
             await epoch(service, draw, tally, until)

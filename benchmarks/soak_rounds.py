@@ -108,7 +108,7 @@ async def _close(client: ProlificClient, session: aiohttp.ClientSession | None) 
 
 
 @attrs.define
-class Book:
+class CallerRecord:
     """What the rounds of an epoch were told; a key is a source and the name of its copy."""
 
     rounds: int = 0
@@ -142,8 +142,10 @@ class Outcome(Generic[T]):
 class Rounds:
     """The rounds of one epoch, in which the service has one rate of faults."""
 
-    def __init__(self, book: Book, plan: dict[str, Any], clients: Clients, draw: Random) -> None:
-        self._book = book
+    def __init__(
+        self, record: CallerRecord, plan: dict[str, Any], clients: Clients, draw: Random
+    ) -> None:
+        self._record = record
         self._slows: bool = plan["slows"]
         self._crowded: Sequence[str] = plan["crowded"]
         self._alone: list[str] = plan["alone"]
@@ -154,7 +156,7 @@ class Rounds:
 
     async def play(self) -> None:
         """Make one round: duplicate, setup and a wait, up to the first failure."""
-        self._book.rounds += 1
+        self._record.rounds += 1
         client = self._clients.pick()
         copy = await self._duplicate(client)
         if copy is None or not await self._setup(client, copy):
@@ -166,18 +168,18 @@ class Rounds:
     async def _duplicate(self, client: ProlificClient) -> Batch | None:
         source, name = self._source_and_name(client)
         key = key_of(source, name)
-        book = self._book
-        book.calls[key] += 1
+        record = self._record
+        record.calls[key] += 1
         _lists.set([])
         outcome = await self._try("duplicate", client.batches.duplicate(source, name=name))
         if outcome.was_cancelled:
-            book.cancelled[key] += 1
+            record.cancelled[key] += 1
         elif outcome.result is not None:
-            book.returned[outcome.result.id] += 1
+            record.returned[outcome.result.id] += 1
         elif isinstance(outcome.failure, OutcomeUnknownError):
-            book.candidates.update(candidate.id for candidate in outcome.failure.candidates)
+            record.candidates.update(candidate.id for candidate in outcome.failure.candidates)
             if not (_lists.get() and self._clients.has(client)):
-                book.unlisted[key] += 1
+                record.unlisted[key] += 1
         return outcome.result
 
     def _source_and_name(self, client: ProlificClient) -> tuple[str, str | None]:
@@ -196,7 +198,7 @@ class Rounds:
         tasks = self._draw.choice((None, 1, 5))
         outcome = await self._try("setup", client.batches.setup(copy, tasks_per_group=tasks))
         if outcome.name == "done":
-            self._book.accepted.add(copy.id)
+            self._record.accepted.add(copy.id)
         return outcome.name == "done"
 
     async def _wait(self, client: ProlificClient, copy: Batch) -> None:
@@ -226,7 +228,7 @@ class Rounds:
 
         outcome = await self._try("as_ready", collect())
         if outcome.result is not None and outcome.result.keys() != copies:
-            self._book.problems.append("as_ready forgot a wait")
+            self._record.problems.append("as_ready forgot a wait")
         for batch_id, end in (outcome.result or {}).items():
             self._judge(batch_id, _as_outcome(end))
 
@@ -237,22 +239,22 @@ class Rounds:
 
         outcome = await self._try("watch", last())
         if outcome.result is not None and outcome.result.status is not BatchStatus.READY:
-            self._book.problems.append(f"watch ended with {outcome.result}")
+            self._record.problems.append(f"watch ended with {outcome.result}")
         self._judge(copy.id, outcome)
 
     def _judge(self, batch_id: str, outcome: Outcome[Any]) -> None:
         """Record how the wait for a batch that was set up ended, or the problem if it must not."""
         match outcome.failure:
             case None if not outcome.was_cancelled:
-                self._book.ends[batch_id] = READY
+                self._record.ends[batch_id] = READY
             case BatchFailedError():
-                self._book.ends[batch_id] = ERROR
+                self._record.ends[batch_id] = ERROR
             case BatchNotSetUpError():
-                self._book.problems.append(f"{batch_id} was set up, but {outcome.failure}")
+                self._record.problems.append(f"{batch_id} was set up, but {outcome.failure}")
             # If the newest poll failed, the wait could not know: a client with two connections
             # makes one poll at a time, so few succeed in an outage.
             case WaitTimeoutError(__cause__=None) if not self._slows:
-                self._book.problems.append(f"the end was missed: {outcome.failure}")
+                self._record.problems.append(f"the end was missed: {outcome.failure}")
 
     async def _try(self, verb: str, call: Awaitable[T]) -> Outcome[T]:
         """Await a call, which may be cancelled early and is never awaited for ever."""
@@ -267,8 +269,8 @@ class Rounds:
         except TimeoutError:
             outcome = Outcome(was_cancelled=True)
             if not impatient:
-                self._book.problems.append(f"{verb} hung for {LOST} s")
-        self._book.outcomes[f"{verb}: {outcome.name}"] += 1
+                self._record.problems.append(f"{verb} hung for {LOST} s")
+        self._record.outcomes[f"{verb}: {outcome.name}"] += 1
         return outcome
 
 

@@ -1,7 +1,7 @@
 """The service of the soak test: the simulator in a process of its own, with random faults.
 
 It reads commands from its standard input, one on each line: "epoch" empties it, draws the rate of
-faults and prints the sources to copy; "truth" prints what it did since.
+faults and prints the sources to copy; "history" prints what it did since.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ _SLOWING = ("429", "429, Retry-After")
 
 
 @attrs.frozen
-class Mood:
+class FaultRate:
     """A rate of faults: the share of requests that meet one, and whether 429 is among them."""
 
     name: str
@@ -99,13 +99,13 @@ class Mood:
         return draw.choice([kind for kind in KINDS if (kind in _SLOWING) == slowing])
 
 
-MOODS = (
-    Mood("calm", 0.01),
-    Mood("rough", 0.1),
-    Mood("rougher", 0.25),
+FAULT_RATES = (
+    FaultRate("calm", 0.01),
+    FaultRate("rough", 0.1),
+    FaultRate("rougher", 0.25),
     # A client halves its rate at each 429, so many of them would leave few requests.
-    Mood("storm", 0.06, slows=True),
-    Mood("outage", 0.6),
+    FaultRate("storm", 0.06, slows=True),
+    FaultRate("outage", 0.6),
 )
 _WEIGHTS = (3, 4, 2, 1, 1)
 
@@ -117,20 +117,20 @@ class DrawnFaults(FaultQueue):
         super().__init__()
         self._draw = draw
         self._unspoilt = Fault(headers={UNSPOILT: "yes"})
-        self.mood = MOODS[0]
+        self.fault_rate = FAULT_RATES[0]
         self.counts: Counter[str] = Counter()
         self.requests = 0
 
     def take(self, method: str, path: str) -> Fault:  # noqa: ARG002 - all are alike
         self.requests += 1
-        kind = self.mood.draw(self._draw)
+        kind = self.fault_rate.draw(self._draw)
         if kind is None:
             return self._unspoilt
         self.counts[kind] += 1
         return KINDS[kind](self._draw)
 
 
-class Soaked:
+class SoakService:
     """The service with its faults, and its record of an epoch."""
 
     def __init__(self, seed: int) -> None:
@@ -157,7 +157,7 @@ class Soaked:
             self._contents.remove(batch_id)
         self._setups.clear()
         self._began = asyncio.get_running_loop().time()
-        self.faults.mood = self._draw.choices(MOODS, _WEIGHTS)[0]
+        self.faults.fault_rate = self._draw.choices(FAULT_RATES, _WEIGHTS)[0]
         workspace_id = self._contents.add_workspace()
         dataset_id = self._contents.add_dataset(workspace_id=workspace_id)
         sources = [
@@ -167,13 +167,13 @@ class Soaked:
             for number in range(_CROWDED + _ALONE)
         ]
         return {
-            "mood": self.faults.mood.name,
-            "slows": self.faults.mood.slows,
+            "fault_rate": self.faults.fault_rate.name,
+            "slows": self.faults.fault_rate.slows,
             "crowded": sources[:_CROWDED],
             "alone": sources[_CROWDED:],
         }
 
-    def truth(self) -> dict[str, Any]:
+    def history(self) -> dict[str, Any]:
         """Return every copy, and the POSTs by source and name."""
         seen = self._log.finished()
         if len(seen) == _REMEMBERED and seen[0].at > self._began:
@@ -216,17 +216,17 @@ class Handle:
 
 
 @contextmanager
-def soaked(seed: int) -> Iterator[Handle]:
+def serving_soak(seed: int) -> Iterator[Handle]:
     with server_process("benchmarks.soak_server", seed) as server:
         yield Handle(server)
 
 
 async def main() -> None:
-    service = Soaked(pickle.load(sys.stdin.buffer))
+    service = SoakService(pickle.load(sys.stdin.buffer))
     print(await service.server.start(0), flush=True)
     # The parent holds the other end of the pipe, so this ends with it, however it ends.
     while line := await asyncio.to_thread(sys.stdin.buffer.readline):
-        print(json.dumps(service.epoch() if line == b"epoch\n" else service.truth()), flush=True)
+        print(json.dumps(service.epoch() if line == b"epoch\n" else service.history()), flush=True)
     await service.server.close()
 
 

@@ -22,10 +22,10 @@ asyncio.run(new_round("018f2b7e-7d3c-7a10-9c55-2f1b6f0c9a41"))
 The package logs to ``logging.getLogger("prolific_async")``, and never the token or a body:
 
 - DEBUG: every request, with method, path, status or error, and seconds.
-- INFO: a failed call or poll that is repeated; a POST whose response was lost, and what became of
-  it; that a workspace is polled as a group, or no longer is, and why; a further 429.
-- WARNING: a 429 at full speed, after which the whole client slows down; a batch without a status,
-  or with one that is not documented, once for each wait.
+- INFO: a failed call or poll that is repeated; a POST whose response was lost, and its outcome; a
+  workspace that is polled as a group, or no longer is, with the reason; a 429 during a slow-down.
+- WARNING: a 429 at full speed, after which the whole client slows down; a missing or undocumented
+  status of a batch, once for each wait; a workspace whose list lags behind its batches.
 - ERROR: a bug, with its traceback, in an ``on_event`` of yours or in this package.
 """
 

@@ -1,4 +1,4 @@
-"""The package's log, whose handlers and filters can break no call and no wait."""
+"""Logger of the package, ``log``: an error in a handler or filter breaks no call and no wait."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ else:
 
 
 class _SafeLog(_Adapter):
-    """A logger that survives what handles its records."""
+    """A logger that prints what its handlers and filters raise, instead of raising it."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log a record; whatever that raises goes to stderr, as ``logging`` itself has it."""
+        """Log a record; if that raises, print the error to stderr as ``logging`` does."""
         try:
-            # One frame further, so that a record names the line that logs and not this one.
+            # One frame further up, so that the record names the caller's line and not this one.
             self.logger.log(level, msg, *args, stacklevel=2, **kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001 - it must not end what a record only tells of
+        except BaseException:  # noqa: BLE001 - logging must not end what it reports on
             report()
 
 
 def report() -> None:
-    """Print the exception that is handled to stderr, as ``logging`` does with its handlers'."""
+    """Print the current exception to stderr, unless ``logging.raiseExceptions`` is off."""
     if logging.raiseExceptions and sys.stderr is not None:
         with suppress(Exception):
             traceback.print_exc()

@@ -1,4 +1,4 @@
-"""Text of the service in our messages: one line, printable, not too long."""
+"""Parts of error messages, above all the service's own words: one line, printable, not too long."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from itertools import islice
 from typing import Any
 
 _SHOWN = 500  # characters of the service's own words in a message: a detail can be very long
-_LEVELS = 6  # of nesting that people can follow
-_PICKLED = 100  # levels of nesting, which pickle bears on a stack that is two thirds full
+_NAMED = 10  # ids in a message
+_LEVELS = 6  # levels of nesting that people can follow
+_PICKLED = 100  # levels of nesting that pickle manages on a stack that is two thirds full
+_REPLACED = "\ufffd"  # in place of bytes that are not text
 
 _POSITION = ("page", "row", "column", "item")
-"""Where an issue of a layout is, from the outside in; counted from 0."""
+"""Keys of the position of a layout's issue, from the outside in; counted from 0."""
 
 
 def brief(words: str) -> str:
@@ -20,10 +22,38 @@ def brief(words: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in cut).split())
 
 
+def seconds(value: float) -> str:
+    """Return seconds as text with at most one decimal, such as "1.5 s"."""
+    return f"{str(round(value, 1)).removesuffix('.0')} s"
+
+
+def named_ids(ids: list[str]) -> str:
+    """Return ids as a list for a sentence, cut after ten."""
+    named = brief(", ".join(ids[:_NAMED])) or "none was seen"
+    return named if len(ids) <= _NAMED else f"{named} and {len(ids) - _NAMED} more"
+
+
+def service_words(error_code: int | str | None, title: str | None, detail: Any, body: Any) -> str:
+    """Return what the service said about an error, briefly; empty if it said nothing."""
+    told = (title, plain(detail) if detail else None, issues(body))
+    parts = (error_code, *(told if any(told) else (_free_form(body, error_code),)))
+    return brief(": ".join(str(part) for part in parts if part))
+
+
+def _free_form(body: Any, error_code: int | str | None) -> str:
+    """Return the words of a body of no known shape."""
+    if isinstance(body, str):
+        is_page = body.lstrip().startswith("<")
+        return "" if is_page or _REPLACED in body else body
+    if isinstance(body, dict):
+        return plain({key: value for key, value in body.items() if value != error_code})
+    return plain(body)
+
+
 def plain(value: Any, levels: int = _LEVELS) -> str:
     """Return decoded JSON as people write it: "name: too long, too odd; id: This is required.".
 
-    What is empty is left out, and so is most of what ``brief`` would cut off.
+    Empty values are left out, and so is most of what ``brief`` would cut off.
     """
     if isinstance(value, str):
         return value[: _SHOWN + 1]
@@ -39,10 +69,10 @@ def plain(value: Any, levels: int = _LEVELS) -> str:
 
 
 def shallow(value: Any) -> Any:
-    """Return decoded JSON, or its text where it is nested too deep to be pickled."""
+    """Return decoded JSON, or its text if it is nested too deep to be pickled."""
     level = {id(value): value}
     for _ in range(_PICKLED):
-        # By id, as a mapping given to from_dict may hold itself many times.
+        # By id, as a mapping given to from_dict may contain itself many times.
         level = {
             id(inner): inner
             for outer in level.values()
@@ -55,7 +85,7 @@ def shallow(value: Any) -> Any:
 
 
 def issues(body: Any) -> str:
-    """Return the issues of a refused layout as people write them, empty if there are none.
+    """Return the issues of a refused layout as text, empty if there are none.
 
     Shape: ``{"issues": [{"page", "row", "column", "item", "field", "type", "message"}]}``, each key
     optional here: https://docs.prolific.com/api-reference/ai-task-builder (create a batch).

@@ -1,7 +1,7 @@
 """Conversion of numbers from outside (numpy's, ``Decimal``, ``Fraction``) to ``float`` and ``int``.
 
-Arithmetic with the originals would fail far from its cause: numpy's booleans cannot be subtracted,
-and a ``Decimal`` cannot be added to a ``float``.
+Arithmetic with the originals would fail far from the cause: a ``Decimal``, for example, cannot be
+added to a ``float``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ def number(
     infinite: bool = False,
     or_none: bool = False,
 ) -> float:
-    """Return a number as a plain ``float``.
+    """Check a number and return it as a plain ``float``.
 
     Args:
-        name: What the number is, for the message.
-        value: Anything with ``__float__`` or ``__index__`` that is no boolean and no text.
+        name: Name of the argument, for the message.
+        value: Anything with ``__float__`` or ``__index__``, but no boolean and no text.
         least: The smallest value that is allowed.
         positive: Whether the value must be above 0, whatever ``least`` says.
         infinite: Whether infinity is allowed.
-        or_none: Whether the message mentions None, which the caller handles.
+        or_none: Whether the message offers None, which the caller handles.
 
     Raises:
-        ValueError: It is no such number.
+        ValueError: The value is not such a number.
 
     """
     if isinstance(value, timedelta) or "timedelta" in _dtype(value):
@@ -52,15 +52,15 @@ def number(
 
 
 def whole(name: str, value: object, *, least: int) -> int:
-    """Return a whole number as a plain ``int``.
+    """Check a whole number and return it as a plain ``int``.
 
     Args:
-        name: What the number is, for the message.
-        value: Anything with ``__index__`` that is no boolean.
+        name: Name of the argument, for the message.
+        value: Anything with ``__index__``, but no boolean.
         least: The smallest value that is allowed.
 
     Raises:
-        ValueError: It is no such number.
+        ValueError: The value is not such a number.
 
     """
     problem = f"{name} must be a whole number from {least}"
@@ -81,7 +81,7 @@ def _as_float(value: object) -> float:
 
 
 def _numeric(value: object) -> Any:
-    """Return a value that float() and index() may get; both would accept text or a bool, too."""
+    """Check that a value is a number; float() and index() would also accept text or a bool."""
     if isinstance(value, bool) or not isinstance(value, SupportsFloat | SupportsIndex):
         raise TypeError("it is no number")
     dtype = _dtype(value)

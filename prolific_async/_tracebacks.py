@@ -1,4 +1,4 @@
-"""Tracebacks of errors without their frames, or without the local variables of these."""
+"""Removal of frames, or of their local variables, from the tracebacks of errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E) -> E:
-    """Return an error without its traceback, nor those of the errors that led to it.
+    """Remove the tracebacks of an error, its causes and contexts, and return it.
 
-    Each wait keeps the errors of twenty polls, and with their frames they would be 250 KB. Worse, a
-    frame that holds the wait which keeps the error makes a cycle.
+    Each wait keeps the errors of twenty polls, which would take 250 KB with their frames. Also, a
+    frame that refers to the wait would make a reference cycle.
     """
     for link in _chain(error):
         link.__traceback__ = None
@@ -23,13 +23,13 @@ def without_frames(error: E) -> E:
 
 
 def clear_locals(error: BaseException, outer: BaseException | None) -> None:
-    """Drop the local variables of every frame that an error, and what led to it, has passed so far.
+    """Clear the local variables in the tracebacks of an error, its causes and contexts.
 
-    They hold the request's headers and bytes, and so the token, which loggers would print.
+    They include the request's headers, and so the token, which some loggers would print.
 
     Args:
-        error: The error, whose traceback keeps its lines.
-        outer: What the caller was handling before, which is the caller's own.
+        error: The error; its traceback keeps its lines.
+        outer: The exception that the caller was handling before; it stays as it is.
 
     """
     for link in _chain(error, outer):
@@ -37,7 +37,7 @@ def clear_locals(error: BaseException, outer: BaseException | None) -> None:
 
 
 def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[BaseException]:
-    """Yield an error, its causes and its contexts; stop at ``end``."""
+    """Yield an error, its causes and its contexts, without ``end`` and what is behind it."""
     seen = {id(None), id(end)}
     links: list[BaseException | None] = [error]
     while links:

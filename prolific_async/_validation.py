@@ -1,6 +1,6 @@
-"""Validation of arguments, before any I/O. A fault has the same message in every call.
+"""Validation of arguments before any I/O, with one message for one fault.
 
-Numbers are in ``_numbers``, which the policies need, too.
+Numbers are validated in ``_numbers``, which the policies also need.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SHOWN = 100  # characters of an invalid id
 
 
 def identifier(given: object) -> str:
-    """Return an id as text.
+    """Check an id and return it as text.
 
     Raises:
-        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or holds white space or
-            an invisible character, which the message names.
+        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or contains white space
+            or an invisible character, which the message names.
 
     """
     text = str(given) if isinstance(given, UUID) else given
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(given).__name__}")
     if text in ("", ".", ".."):
-        raise ValueError(f"{text!r} cannot be an id: one is not empty, '.' or '..'")
-    # Invisible characters come with copying, and the service would only say 404. The space is the
-    # one white space that counts as printable.
+        raise ValueError(f"{text!r} cannot be an id: an id is not empty, '.' or '..'")
+    # Invisible characters get in by copying, and the service would only say 404. Of all white space
+    # only the space itself counts as printable.
     if " " in text or not text.isprintable():
         at, bad = next(
             (at, one) for at, one in enumerate(text, 1) if one == " " or not one.isprintable()
@@ -47,7 +47,7 @@ def identifier(given: object) -> str:
 
 
 def optional_identifier(given: object) -> str | None:
-    """Return an id as text, None for None.
+    """Check an id and return it as text, None for None.
 
     Raises:
         ValueError: As ``identifier``.
@@ -57,7 +57,7 @@ def optional_identifier(given: object) -> str | None:
 
 
 def batch_id(batch: object) -> str:
-    """Return the id of a ``Batch``, or an id as text.
+    """Check the id of a ``Batch``, or an id, and return it as text.
 
     Raises:
         ValueError: As ``identifier``.
@@ -67,10 +67,10 @@ def batch_id(batch: object) -> str:
 
 
 def batches(given: Iterable[T]) -> Iterable[T]:
-    """Return an iterable of batches.
+    """Check that a value is an iterable of batches, and return it unread.
 
     Raises:
-        ValueError: It is one batch or one id, or cannot be iterated.
+        ValueError: It is one batch or one id, or is not iterable.
 
     """
     if isinstance(given, Batch | UUID | str):
@@ -86,10 +86,10 @@ def duplicate(
     name: object,
     upload_new_dataset: object,
 ) -> tuple[str, str | None]:
-    """Return the source's id and the name of a copy, None for the default name.
+    """Check the arguments of ``duplicate``; return the source's id and the copy's name or None.
 
     Raises:
-        ValueError: As ``identifier``, or the name is no text, or the flag no bool.
+        ValueError: As ``identifier``, or the name is not text, or the flag not a bool.
 
     """
     if not isinstance(upload_new_dataset, bool):
@@ -98,10 +98,10 @@ def duplicate(
 
 
 def unique_name(given: object) -> str:
-    """Return a name that batches are searched for by, without the space around it.
+    """Check a name to search batches by, and return it without white space around it.
 
     Raises:
-        ValueError: It is no text, or blank.
+        ValueError: It is not text, or blank.
 
     """
     if not (name := _name(given).strip()):
@@ -110,20 +110,20 @@ def unique_name(given: object) -> str:
 
 
 def tasks_per_group(given: int | None) -> int | None:
-    """Return a number of tasks as a plain ``int``, None for None.
+    """Check a number of tasks and return it as a plain ``int``, None for None.
 
     Raises:
-        ValueError: It is no whole number from 1.
+        ValueError: It is not a whole number from 1.
 
     """
     return None if given is None else whole("tasks_per_group", given, least=1)
 
 
 def timeout(given: float | None) -> float | None:
-    """Return seconds as a plain ``float``, None for no limit.
+    """Check a timeout and return its seconds as a plain ``float``, None for no limit.
 
     Raises:
-        ValueError: It is no number from 0 to infinity.
+        ValueError: It is not a number from 0 to infinity.
 
     """
     return None if given is None else number("timeout", given, infinite=True, or_none=True)
@@ -168,9 +168,11 @@ def wait_rules(
 def _in_context(on_event: Callable[[StatusEvent], object]) -> Callable[[StatusEvent], object]:
     """Return a callback that runs in the context of this call."""
     is_awaited = inspect.iscoroutinefunction
-    # Calling an object may make a coroutine, too.
+    # An object's __call__ may be a coroutine function, too.
     if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
-        raise ValueError(f"on_event must be a plain function, not a coroutine's: {on_event!r}")
+        raise ValueError(
+            f"on_event must be a plain function, not a coroutine function: {on_event!r}"
+        )
     # Its log records and spans belong to the caller, not to the poll.
     context = copy_context()
     return lambda event: context.run(on_event, event)
@@ -183,7 +185,7 @@ def _name(given: object) -> str:
 
 
 def _named(character: str) -> str:
-    """Name a character; invisible ones may have no name."""
+    """Return a character's code point and name, or its kind if it has no name."""
     kinds = {"Cc": "a control character", "Cs": "half a surrogate pair"}
     unnamed = kinds.get(unicodedata.category(character), "an unknown character")
     return f"U+{ord(character):04X} {unicodedata.name(character, unnamed)}"

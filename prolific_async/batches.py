@@ -1,4 +1,4 @@
-"""``client.batches``: the verbs of Prolific's Task Builder batches."""
+"""``client.batches``: the calls on Prolific's Task Builder batches, and the waits for them."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from prolific_async.models import Batch, BatchStatus, Copies, StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 BatchOrId: TypeAlias = Batch | str | UUID
-"""A batch, or its id as text or as a UUID; for signatures of your own helpers."""
+"""A batch, or its id as text or as a UUID; for the signatures of your own helpers."""
 WaitListener: TypeAlias = Callable[[StatusEvent | Batch | WaitError | None], object]
 WaitObserver: TypeAlias = Callable[[str], WaitListener | None]
 
 
 def batch_id_of(batch: BatchOrId) -> str:
-    """Return a batch's id as text, checked as every call of ``Batches`` does before any I/O.
+    """Return a batch's id as text, after the check that every call makes before it sends anything.
 
     Raises:
-        ValueError: It cannot be an id: it is empty, "." or "..", holds white space or an invisible
-            character, or is neither text nor a UUID nor a ``Batch``.
+        ValueError: It is neither text nor a UUID nor a ``Batch``, or the id is empty, "." or "..",
+            or contains white space or an invisible character.
 
     """
     return _validation.batch_id(batch)
@@ -58,11 +58,11 @@ def batch_id_of(batch: BatchOrId) -> str:
 class Batches:
     """Duplicates batches, sets them up, reads them and waits for them.
 
-    Wherever a batch is asked for, a ``Batch``, its id as text, or a ``uuid.UUID`` will do.
+    A batch is given as a ``Batch``, as its id in text, or as a ``uuid.UUID``.
 
-    Every verb may raise ConfigurationError (the client is closed, or used from a second loop),
-    TransportError, APIStatusError and DecodeError, and ValueError before any I/O for an argument
-    that makes no sense; below, only what a verb adds is listed.
+    Every call may raise ConfigurationError (the client is closed, or used from a second loop),
+    TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
+    invalid argument. The methods list only what they add.
     """
 
     def __init__(
@@ -89,29 +89,27 @@ class Batches:
     ) -> Batch:
         """Make a copy of a batch and return it, UNINITIALISED; call ``setup`` on it next.
 
-        The POST is sent again only if it surely did not run. If its response is lost, the copy is
+        The POST is repeated only if it surely did not run. If its response is lost, the copy is
         searched for instead, ``RetryPolicy.max_attempts`` times: **with a unique name, a lost copy
-        is found and returned**; with the default name it cannot be told from somebody else's.
-        Whether a batch is new is judged by the service's clock (``Date``), or by the clock of this
-        machine if the responses carry none.
+        is found and returned**. With the default name it may be somebody else's. A batch counts as
+        new by the service's clock (``Date``), or by this machine's if the responses have no date.
 
-        A call that is cancelled leaves open whether there is a copy, and does not search for one;
-        ``find_copies`` does. For an hour, a later call with the same name whose own response is
-        lost raises OutcomeUnknownError, since a batch of that name may be the cancelled call's.
+        If the call is cancelled, there may or may not be a copy; ``find_copies`` tells. For an
+        hour, a later call with the same name whose response is lost raises OutcomeUnknownError,
+        since the cancelled call may have made the batch of that name.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.
             name: Name of the copy; by default the service takes "<name of the batch> (Copy)".
-            upload_new_dataset: Whether the copy has no dataset, for one to be uploaded; by
-                default it shares the batch's own.
+            upload_new_dataset: Whether the copy has no dataset, so that a new one can be uploaded;
+                by default it shares the batch's own.
 
         Returns:
             The copy, bound to this client.
 
         Raises:
-            OutcomeUnknownError: The POST may have run, and no batch is surely its copy. It names
-                the candidates, and those that cannot be read by their ids. Two calls never return
-                the same copy.
+            OutcomeUnknownError: The POST may have run, and no batch is surely its copy. The error
+                names the candidates. Two calls never return the same copy.
 
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
 
@@ -128,23 +126,22 @@ class Batches:
         return self._bind(copy)
 
     async def find_copies(self, batch: BatchOrId, *, name: str) -> Copies:
-        """Return the other batches of a batch's workspace that bear a name, in the list's order.
+        """Find the batches of a workspace that have a given name, in the list's order.
 
-        It tells what became of a duplicate that was cancelled, or that ended in
-        OutcomeUnknownError, if nobody else gives that name to a batch. The workspace's whole list
-        is read, one batch at a time. Calls that are made at the same time share the requests.
+        Use it after a ``duplicate`` that was cancelled or raised OutcomeUnknownError. It finds the
+        copy if nobody else gives a batch that name. The workspace's whole list is read, one batch
+        at a time; calls at the same time share the requests.
 
         Args:
-            batch: The batch that was copied, which is left out. Given as an id, it is read first.
-            name: Name of the copies; space around it is ignored.
+            batch: The batch that was copied, which is left out. Its workspace is searched; if only
+                its id is given, the batch is read first.
+            name: Name of the copies; white space around it is ignored.
 
         Returns:
-            Those that can be read, bound to this client, and the ids of the others, which may be
-            copies, too.
+            The batches that can be read, bound to this client, and the ids of those that cannot.
 
         Raises:
-            DecodeError: Among others, when a batch of that name has no id, or when the response is
-                no list.
+            DecodeError: Also when a batch of that name has no id, or the response is not a list.
 
         """
         batch_id = _validation.batch_id(batch)
@@ -162,12 +159,11 @@ class Batches:
         dataset_id: str | UUID | None = None,
         tasks_per_group: int | None = None,
     ) -> None:
-        """Have a batch's tasks built in the background; ``wait_until_ready`` awaits the end.
+        """Start to build a batch's tasks; ``wait_until_ready`` waits until they are built.
 
         If the response is lost, the batch's status is read: PROCESSING or READY means that the
-        setup was accepted, UNINITIALISED that it may be sent again.
-
-        A call that is cancelled leaves open whether the setup was accepted: the status tells.
+        setup was accepted, UNINITIALISED that it may be sent again. After a cancelled call, read
+        the status in the same way.
 
         Args:
             batch: The batch to set up; its dataset must be READY.
@@ -176,7 +172,7 @@ class Batches:
                 the dataset takes precedence.
 
         Raises:
-            OutcomeUnknownError: The POST may have run, and the status does not tell.
+            OutcomeUnknownError: The POST may have run, and the status does not show whether it did.
 
         Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
 
@@ -191,26 +187,26 @@ class Batches:
         )
 
     async def get_status(self, batch: BatchOrId) -> BatchStatus | None:
-        """Return a batch's status, None when the service gave none.
+        """Return a batch's status, None if the service sends none.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-status
         """
         return await self._api.get_status(_validation.batch_id(batch))
 
     async def get(self, batch: BatchOrId) -> Batch:
-        """Return a batch as it is now, bound to this client."""
+        """Read a batch and return it, bound to this client."""
         return self._bind(await self._api.get(_validation.batch_id(batch)))
 
     async def list(self, workspace_id: str) -> builtins.list[Batch]:
         """Return every batch of a workspace, in the service's order, bound to this client.
 
-        The answer holds whole batches, so it may be large. The service documents no pages; where
-        it links to a next one, that is read too.
+        The response holds whole batches, so it may be large. The service documents no pages; if
+        it links to a next page, that is read too, up to a thousand pages.
 
         Raises:
-            DecodeError: Among others, when a batch cannot be read (the problem names its id), when
-                the answer is no list, when fewer batches come than the service counts, or more
-                than a thousand pages.
+            DecodeError: Also when a batch cannot be read (the problem names its id), the response
+                is not a list, fewer batches come than the service counts, or there are too many
+                pages.
 
         """
         found: builtins.list[Batch] = []
@@ -227,31 +223,31 @@ class Batches:
         poll: PollPolicy | None = None,
         on_event: Callable[[StatusEvent], object] | None = None,
     ) -> Batch:
-        """Return a batch once it is READY.
+        """Wait until a batch is READY and return it.
 
-        Failures that pass (lost connections, time-outs, 408, 425, 429, 5xx, unreadable answers)
-        are survived. Cancelling ends this wait alone and never touches the batch.
+        Passing failures (lost connections, time-outs, 408, 425, 429, 5xx, unreadable responses) do
+        not end the wait. Cancelling ends this wait alone and never touches the batch.
 
         Args:
             batch: The batch to wait for.
             timeout: Seconds for everything, the request in flight included; by default the
-                policy's, None for no limit, 0 for one poll within ``request_timeout``, which no
-                earlier one stands for. The last poll comes min(1 s, 5 %) before the end; another
-                wait's stands for it in the second (or 25 %) before that. When the loop was blocked
-                past the end, the last poll still gets up to a second.
-            poll: Gaps and graces, by default the client's. After a failed poll nobody polls the
-                batch for the shortest pause of those who wait for it, whoever comes meanwhile.
-            on_event: A plain function that is told of every poll; what it raises is logged. It
+                policy's. None is no limit; 0 is one poll, made now, of at most ``request_timeout``.
+                A last poll is made min(1 s, 5 %) before the end, unless another wait polled the
+                batch within the second (or 25 %) before that. If the loop was blocked past the end,
+                the last poll is made afterwards and takes up to a second.
+            poll: How often to poll and what to tolerate; by default the client's policy. After a
+                failed poll nothing polls the batch until the shortest pause of its waits is over.
+            on_event: A plain function that is called with every poll; what it raises is logged. It
                 runs in no task: ``asyncio.current_task()`` is None.
 
         Returns:
-            The batch as it is when READY, bound to this client.
+            The batch as it was when READY, bound to this client.
 
         Raises:
-            BatchFailedError: It ended in ERROR.
-            BatchNotSetUpError: It stayed UNINITIALISED for ``uninitialised_grace``.
+            BatchFailedError: The batch ended in ERROR.
+            BatchNotSetUpError: The batch stayed UNINITIALISED for ``uninitialised_grace``.
             WaitFailedError: Polling failed for good, or the client was closed.
-            WaitTimeoutError: The time is over.
+            WaitTimeoutError: The timeout is over.
 
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
@@ -293,15 +289,15 @@ class Batches:
         on_event: Callable[[StatusEvent], object] | None = None,
         return_exceptions: bool = False,
     ) -> builtins.list[Batch] | builtins.list[Batch | WaitError]:
-        """Return many batches once all are READY, in the order given; one may be given twice.
+        """Wait until many batches are READY and return them in the order given.
 
         Args:
-            batches: The batches to wait for, any number.
+            batches: The batches to wait for, any number; one may be given twice.
             timeout: Seconds for each wait, as in ``wait_until_ready``.
-            poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of each poll of every wait.
-            return_exceptions: Whether a wait's error takes its batch's place in the list; by
-                default the first error ends the other waits and is raised.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll of every wait.
+            return_exceptions: Whether to return a wait's error in place of its batch; by default
+                the first error ends the other waits and is raised.
 
         Raises:
             WaitError: As in ``wait_until_ready``, unless ``return_exceptions``.
@@ -327,19 +323,19 @@ class Batches:
         poll: PollPolicy | None = None,
         on_event: Callable[[StatusEvent], object] | None = None,
     ) -> AsyncGenerator[Batch | WaitError]:
-        """Yield each batch when it is READY, or its WaitError when its wait ends otherwise.
+        """Yield each batch as soon as it is READY, or its WaitError if its wait ends otherwise.
 
-        One failure never ends the other waits. Leaving the loop early ends them; close the
-        generator (``contextlib.aclosing``) to have that happen at once.
+        A failure does not end the other waits. Leaving the loop early does; close the generator
+        (``contextlib.aclosing``) to end them at once.
 
         Args:
             batches: The batches to wait for, any number; one may be given twice. An async iterable
-                is read as it goes, never far ahead, so it may have no end; what it brings that
-                can be no id is a WaitFailedError in its place, its cause the ValueError.
+                is read only a little ahead, so it may be endless. An invalid id from it yields a
+                WaitFailedError that was caused by the ValueError.
             timeout: Seconds for each wait, as in ``wait_until_ready``, from this call or from when
-                the async iterable brought the batch.
-            poll: Gaps and graces, by default the client's.
-            on_event: A plain function that is told of each poll of every wait.
+                the async iterable yielded the batch.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll of every wait.
 
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
@@ -352,7 +348,7 @@ class Batches:
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        # The rest is sliced, as to make 30,000 waits would hold the loop for long.
+        # The rest is done in slices: making 30,000 waits at once would block the loop.
         build = partial(self._waits_of, given, rules, self._deadline(rules), copy_context())
         return self._outcomes_of(build)
 
@@ -363,17 +359,17 @@ class Batches:
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
     ) -> AsyncGenerator[StatusEvent]:
-        """Yield each poll of a batch, the one that shows READY last.
+        """Yield every poll of a batch, up to the one that shows READY.
 
-        The wait goes on while an event is worked on, so none is lost on a slow consumer.
+        Polling goes on while you handle an event, and no event is lost.
 
         Args:
             batch: The batch to wait for.
             timeout: Seconds, as in ``wait_until_ready``.
-            poll: Gaps and graces, by default the client's.
+            poll: How often to poll and what to tolerate; by default the client's policy.
 
         Raises:
-            WaitError: As ``wait_until_ready`` would, after the last event.
+            WaitError: After the last event, as in ``wait_until_ready``.
 
         """
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
@@ -383,14 +379,14 @@ class Batches:
         return self._watched(wait, events)
 
     def poll_now(self, batch: BatchOrId) -> None:
-        """Make the next poll of a batch due now, because something says that it may be READY.
+        """Make the next poll of a batch due now; does nothing if no wait is for this batch.
 
-        A webhook of yours, a button: the poll keeps to the rate limit and to the service's pauses,
-        and many calls before it make one poll. After a failed poll it waits for the end of the
-        pause. Does nothing when nobody waits for the batch.
+        Call it when something else, such as a webhook of yours, says that the batch may be READY.
+        The poll respects the rate limit, the pauses that the service asked for, and the pause after
+        a failed poll. Several calls before the poll make one poll.
 
-        It is no coroutine, but belongs to the client's event loop. From another thread, such as
-        that of a plain ``def`` route of FastAPI, have ``loop.call_soon_threadsafe`` call it.
+        It is not a coroutine, but must be called in the client's event loop. From another thread,
+        such as that of a plain ``def`` route of FastAPI, use ``loop.call_soon_threadsafe``.
 
         Args:
             batch: The batch to poll.
@@ -402,12 +398,12 @@ class Batches:
     def add_wait_observer(self, observer: WaitObserver) -> None:
         """Report every wait of this client that begins from now on, for tracing and metrics.
 
-        The observer is called with the batch's id when a wait begins, and returns a listener for
+        When a wait begins, the observer is called with the batch's id, and returns a listener for
         that wait, or None to ignore it. The listener is called with each ``StatusEvent``, then once
         with the outcome: the READY batch, the WaitError, or None if the wait was cancelled or its
-        generator was closed. Both run in the context of the call that waits, but in no task. What
-        they raise is logged and changes nothing. ``wait_all`` and ``as_ready`` begin a wait for
-        each batch. An observer that is added twice is called once.
+        generator was closed. Both run in the context of the call that waits, but in no task; what
+        they raise is logged. ``wait_all`` and ``as_ready`` begin a wait for each batch. An observer
+        that is added twice is called once.
 
             def observe(batch_id):
                 waits_in_progress.inc()
@@ -424,7 +420,7 @@ class Batches:
             observer: A plain function.
 
         Raises:
-            ValueError: It is no plain function.
+            ValueError: It is not a plain function.
 
         """
         if not callable(observer) or inspect.iscoroutinefunction(observer):
@@ -433,7 +429,7 @@ class Batches:
             self._waits.observers += (observer,)
 
     def remove_wait_observer(self, observer: WaitObserver) -> None:
-        """Report no wait that begins from now on to an observer; does nothing if it is not added.
+        """Stop reporting new waits to an observer; does nothing if it was not added.
 
         Args:
             observer: A function that was given to ``add_wait_observer``.
@@ -442,7 +438,7 @@ class Batches:
         self._waits.observers = tuple(one for one in self._waits.observers if one != observer)
 
     async def close(self, reason: ConfigurationError) -> None:
-        """End every pending wait with WaitFailedError from ``reason``; the client calls this."""
+        """End all waits with a WaitFailedError caused by ``reason``; called by the client."""
         await self._waits.close(reason)
 
     def _bind(self, batch: Batch) -> Batch:
@@ -490,7 +486,7 @@ class Batches:
         time: Deadline,
         context: Context,
     ) -> builtins.list[Wait]:
-        """Make the waits of many batches, in slices; all share a start and a context."""
+        """Make the waits for many batches, in slices; all share a deadline and a context."""
         waits: builtins.list[Wait] = []
         slices = TimeSlices()
         for batch in batches:
@@ -517,7 +513,7 @@ class Batches:
     async def _waits_of_stream(
         self, batches: AsyncIterable[BatchOrId], rules: WaitRules
     ) -> AsyncGenerator[Wait]:
-        """Yield a wait for each batch that comes; one that can be no id must not end the others."""
+        """Yield a wait for each batch of a stream, one that has failed for an invalid id."""
         async for batch in batches:
             try:
                 wait = self._wait(batch, _validation.batch_id(batch), rules)

@@ -1,4 +1,4 @@
-"""``ProlificClient``: what the caller sets up once, and the resources that use it."""
+"""``ProlificClient``: configuration, the session, and the resources as attributes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from prolific_async.policies import PollPolicy, RetryPolicy
 
 
 class ProlificClient:
-    """Entry point: one client for each event loop, used by any number of tasks at once.
+    """The client of the service: one for each event loop, shared by any number of tasks.
 
-    ``async with`` closes it at the end, as ``await client.close()`` does. Making one does no I/O
-    and needs no running loop.
+    ``async with`` closes it at the end, as ``await client.close()`` does. The constructor does no
+    I/O and needs no running loop.
 
     Attributes:
-        batches: The verbs of Task Builder batches.
+        batches: The calls on Task Builder batches.
 
     """
 
@@ -48,49 +48,49 @@ class ProlificClient:
         """Check and keep the settings.
 
         Args:
-            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, where empty text
-                counts as none, as it does in ``PROLIFIC_URL``. It has all of its account's rights,
-                and is sent to ``base_url`` alone.
-            base_url: Where the service is; by default ``PROLIFIC_URL`` of the environment, else
-                https://api.prolific.com. https, or http to a loopback host. ``/api/v1`` and
-                ``/api/v1/data-collection`` at its end make no difference.
-            session: An aiohttp session to borrow: never closed and never changed, and its own
-                settings rule. One that verifies no certificates (``ssl=False``) or no host names
-                is refused at the first request, unless ``base_url`` is http, and so is a login of
-                its own (``auth``, or ``trust_env`` with netrc). One that caches must heed the
-                request header ``Cache-Control: no-cache``, or waits would poll its cache. By
-                default one is made at the first request, with the proxy that the environment names
-                then; it verifies, and nothing here turns that off.
+            token: API token; by default ``PROLIFIC_TOKEN`` of the environment, which counts as
+                unset when empty, as ``PROLIFIC_URL`` does. The token has all rights of its account.
+                It is sent to ``base_url`` alone.
+            base_url: Address of the service: https, or http to a loopback host; by default
+                ``PROLIFIC_URL`` of the environment, else https://api.prolific.com. It may end with
+                ``/api/v1`` or ``/api/v1/data-collection``.
+            session: A borrowed aiohttp session: it is never closed or changed, and its own settings
+                apply. It is refused at the first request if it has a login of its own (``auth``,
+                or ``trust_env`` with netrc) or, unless ``base_url`` is http, if it does not verify
+                certificates (``ssl=False``) or host names. A session that caches must respect the
+                request header ``Cache-Control: no-cache``, or waits would poll the cache.
+                By default the client makes a session at the first request. It always verifies TLS
+                and uses the proxy of the environment at that time.
             request_timeout: Seconds for one attempt, from when a connection is free; for each
                 256 KiB of a list in which a lost copy is searched.
-            retry: How single calls are tried again.
-            poll: How waits poll, unless one brings its own.
-            strategy: How crowds of waits poll. "auto": a workspace of which eight batches or more
-                wait is polled with its list, as often as its most eager wait asks; where the
-                list fails, misses a batch, is too heavy or too slow for what it serves, single
-                polls go on, and the list is tried again a minute later. "status": always single
-                polls. "list": the list from the first batch on, however heavy and slow; single
-                searches for what it misses, and for a minute where it fails.
-                While a list serves, one of its batches a minute is polled singly, too: where the
-                list shows an older state, and still does one gap later, a warning is logged and
-                the workspace is polled singly for the life of the client, also with "list".
-            max_requests_per_second: One rate limit for everything this client sends, None for no
+            retry: How failed calls are repeated.
+            poll: How waits poll, unless a call has its own ``poll=``.
+            strategy: How many waits are polled. "auto": a workspace with eight or more waiting
+                batches is polled by one request for its list, as often as its most eager wait asks.
+                If the list fails, lacks a batch, or is too large or too slow for the number of its
+                waits, single polls go on, and the list is tried again after a minute. "status":
+                always single polls. "list": the list from the first batch on, whatever its size
+                and latency; single polls for what it lacks, and for a minute after it failed.
+                One batch a minute is polled both ways. If the list shows an older state and still
+                does so one gap later, a warning is logged, and the workspace is polled singly for
+                the life of the client, also with "list".
+            max_requests_per_second: Rate limit of everything that this client sends, None for no
                 limit. After a 429 the whole client slows down, and recovers within 30 s.
-            max_connections: Connections that are open at most; waits use up to half of them.
-            trace_configs: aiohttp's tracing, for the session that this client makes. What a
-                callback raises makes the outcome of a POST unknown, fails a poll, and goes through
-                any other call.
+            max_connections: Largest number of open connections; waits use up to half of them.
+            trace_configs: aiohttp's tracing, for the session that this client makes. If a callback
+                raises, the outcome of a POST is unknown, a poll has failed, and any other call
+                raises the exception.
 
         Raises:
-            ConfigurationError: No token, or one that no header can hold; a ``base_url`` that the
-                token must not be sent to.
-            ValueError: A number out of range, something of a wrong type, or ``trace_configs``
-                beside a ``session``.
+            ConfigurationError: There is no token, no header can hold it, or it must not be sent to
+                this ``base_url``.
+            ValueError: A number is out of range, a value has a wrong type, or ``trace_configs`` are
+                given beside a ``session``.
 
         """
         secret, no_token = read_token(token)
         self._base_url, no_address = read_base_url(base_url)
-        # Loggers that print local variables would show them, and either may be the token.
+        # Loggers that print local variables would show them, and either can be the token.
         del token, base_url
         request_timeout = number("request_timeout", request_timeout, positive=True)
         max_connections = whole("max_connections", max_connections, least=1)
@@ -117,7 +117,7 @@ class ProlificClient:
         self.batches = Batches(self._transport, retry, poll, FEW[strategy])
 
     async def close(self) -> None:
-        """End pending waits with WaitFailedError and close the session if it is ours. Idempotent.
+        """End all waits with WaitFailedError, and close the session unless borrowed. Idempotent.
 
         Raises:
             ConfigurationError: The client is in use by another event loop that still runs.

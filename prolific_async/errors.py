@@ -1,4 +1,4 @@
-"""Every error that this package raises.
+"""Errors: everything that this package raises on purpose.
 
 ::
 
@@ -20,8 +20,8 @@
         ├── WaitFailedError
         └── WaitTimeoutError        (also TimeoutError)
 
-Policies and arguments that make no sense are a plain ``ValueError``. Cancellation is never turned
-into an error. Every error survives pickle and process pools with its attributes and its text.
+Invalid arguments and policies are a plain ``ValueError``. Cancellation is never turned into an
+error. Every error survives pickle and process pools with its attributes and its text.
 """
 
 from __future__ import annotations
@@ -30,41 +30,34 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-# For annotations: models and errors hold each other, and only the package has both when they are
-# resolved.
+# For annotations: models and errors refer to each other, so both are resolved through the package.
 import prolific_async
-from prolific_async._messages import brief, issues, plain, shallow
+from prolific_async._messages import brief, named_ids, seconds, service_words, shallow
 
-_NAMED = 10  # candidates in a message
-_FOLLOWED = frozenset({301, 302, 303, 307, 308})  # by clients that follow redirects
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})  # redirects that other clients would follow
 _NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425
-_REPLACED = "\ufffd"  # stands where a body is no text
 
 
 def _try_again(method: str) -> str:
-    """Return the advice for a call whose response is lost."""
+    """Return the advice for a call whose response was lost."""
     return "try again" if method == "GET" else "it may have run, so look before you send it again"
 
 
-def _seconds(seconds: float) -> str:
-    return f"{str(round(seconds, 1)).removesuffix('.0')} s"
-
-
 class ProlificError(Exception):
-    """Root of every error of this package; its text is one sentence for a person."""
+    """Root of all errors of this package. The text is one sentence that says what to do."""
 
     _failure: BaseException | None = None
 
     def __init__(self, *args: object) -> None:
-        # Not by Exception: those that are an OSError, too, would take three for errno and so on.
+        # Not super().__init__: OSError, a base of some, would take three arguments for its own.
         self.args = args
 
     @property
     def failure(self) -> BaseException | None:
-        """The error that led to this one, of this package as a rule; None if none did.
+        """The error that led to this one, usually one of this package; None if there is none.
 
-        It is the ``__cause__``, too. That one is replaced by process pools and dropped by
-        ``raise … from None``, while this one stays, through pickle as well.
+        It is also the ``__cause__``, but stays where that is replaced or dropped: in process pools,
+        through pickle, and by ``raise … from None``.
         """
         if self._failure is None and isinstance(self.__cause__, ProlificError):
             return self.__cause__
@@ -78,8 +71,7 @@ class ProlificError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Without this, pickle drops the cause. One that is not ours may be impossible to pickle,
-        # and so may a response that is nested deep.
+        # Pickle would drop the cause, and fails on deep nesting and on some foreign exceptions.
         state = {key: shallow(value) for key, value in self.__dict__.items()}
         if self.failure is not None:
             cause = self.__cause__
@@ -89,7 +81,7 @@ class ProlificError(Exception):
 
 
 def _for_pickle(failure: BaseException) -> BaseException:
-    """Return a failure, or one with its text in place of one that pickle would not give back."""
+    """Return a failure, or an error with its text if pickle cannot restore it."""
     if not isinstance(failure, ProlificError):
         try:
             pickle.loads(pickle.dumps(failure))  # noqa: S301 - our own
@@ -99,70 +91,65 @@ def _for_pickle(failure: BaseException) -> BaseException:
 
 
 def _text(failure: BaseException) -> str:
-    """Return a failure's text: ours is a sentence, and others are made to fit into one."""
+    """Return a failure's text in the form of a part of a sentence."""
     if isinstance(failure, ProlificError):
         return str(failure)
     return brief(str(failure)) or type(failure).__name__
 
 
 class ConfigurationError(ProlificError):
-    """The client cannot work as it was set up: token, ``base_url``, session, loop, or closed."""
+    """The client cannot be used: its token, ``base_url``, session or event loop, or it is closed.
+
+    Nothing was sent. The text names the setting to correct.
+    """
 
 
 class TransportError(ProlificError):
-    """The call got no whole response.
+    """The call got no complete response. A POST may have run, unless it is a ConnectError.
 
-    It is none of the three below where a callback of a TraceConfig raised, or a borrowed session;
-    ``__cause__`` is what they raised.
+    It has none of the three classes below if a callback of a ``TraceConfig``, or a borrowed
+    session, raised something; that is the ``__cause__``.
 
     Attributes:
         method: HTTP method of the call.
         path: Path of the call, from the host's root.
-        reason: What went wrong underneath, as the system or the peer put it.
+        reason: What the system, the peer or the callback reported.
 
     """
 
+    _problem: ClassVar[str] = "failed"
+
     def __init__(self, method: str, path: str, reason: str) -> None:
         super().__init__(method, path, reason)
-        self.method = method
-        self.path = path
-        self.reason = reason
+        self.method, self.path, self.reason = method, path, reason
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path} failed ({brief(self.reason)}); {self._advice()}"
+        problem = f"{self._problem} ({brief(self.reason)})"
+        return f"{self.method} {self.path} {problem}; {self._advice()}"
 
     def _advice(self) -> str:
         return _try_again(self.method)
 
 
 class ConnectError(TransportError, ConnectionError):
-    """The connection was never made, so the request was not sent."""
+    """No connection could be made, so the request was not sent. Safe to try again."""
 
-    def __str__(self) -> str:
-        return (
-            f"{self.method} {self.path} was not sent, no connection could be made "
-            f"({brief(self.reason)}); check the network, base_url and any proxy, then try again"
-        )
+    _problem = "was not sent, no connection could be made"
+
+    def _advice(self) -> str:
+        return "check the network, base_url and any proxy, then try again"
 
 
 class ConnectionLostError(TransportError, ConnectionError):
-    """The connection broke after the request had begun: it may have run."""
+    """The connection broke after the request had begun. A POST may have run."""
 
-    def __str__(self) -> str:
-        return (
-            f"{self.method} {self.path} lost its connection before the whole answer had come "
-            f"({brief(self.reason)}); {self._advice()}"
-        )
+    _problem = "lost its connection before the whole response had come"
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """No whole response came in time: the request may have run."""
+    """No complete response came within ``request_timeout``. A POST may have run."""
 
-    def __str__(self) -> str:
-        return (
-            f"{self.method} {self.path} got no whole answer in time ({brief(self.reason)}); "
-            f"{self._advice()}"
-        )
+    _problem = "got no whole response in time"
 
 
 class APIStatusError(ProlificError):
@@ -174,9 +161,9 @@ class APIStatusError(ProlificError):
         path: Path of the call, from the host's root.
         error_code: The service's own code, or None.
         title: The service's headline, or None.
-        detail: What the service sent as detail: text, list or mapping; its message when that is
-            all there was; else None.
-        body: The decoded JSON, or the text when it was not JSON.
+        detail: The service's detail: text, list or mapping; its message if it sent nothing else;
+            else None.
+        body: The decoded JSON, or the text if it was not JSON.
         retry_after: Seconds that the service asked to wait (``Retry-After``), never negative and
             not capped; None when absent or unreadable.
         headers: Headers of the response; lookups ignore case.
@@ -200,43 +187,21 @@ class APIStatusError(ProlificError):
         super().__init__(
             status, method, path, error_code, title, detail, body, retry_after, headers
         )
-        self.status = status
-        self.method = method
-        self.path = path
-        self.error_code = error_code
-        self.title = title
-        self.detail = detail
-        self.body = body
-        self.retry_after = retry_after
-        self.headers = headers
+        self.status, self.method, self.path = status, method, path
+        self.error_code, self.title, self.detail, self.body = error_code, title, detail, body
+        self.retry_after, self.headers = retry_after, headers
 
     def __str__(self) -> str:
-        told = brief(": ".join(str(part) for part in self._said() if part))
-        told = f" ({told})" if told else ""
-        return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
-
-    def _said(self) -> tuple[int | str | None, ...]:
-        """Return what the service said, in parts."""
-        detail = plain(self.detail) if self.detail else None
-        said = (self.error_code, self.title, detail, issues(self.body))
-        return said if any(said[1:]) else (self.error_code, self._free_form())
-
-    def _free_form(self) -> str:
-        """Return what a body says that has none of the shapes that are known."""
-        body = self.body
-        if isinstance(body, str):
-            is_page = body.lstrip().startswith("<")
-            return "" if is_page or _REPLACED in body else body
-        if isinstance(body, dict):
-            return plain({key: one for key, one in body.items() if one != self.error_code})
-        return plain(body)
+        words = service_words(self.error_code, self.title, self.detail, self.body)
+        said = f" ({words})" if words else ""
+        return f"{self.method} {self.path} was answered with {self.status}{said}; {self._advice()}"
 
     def _advice(self) -> str:
-        asked = f", and wait {_seconds(self.retry_after)} first" if self.retry_after else ""
-        return self._what_to_do() + asked
+        pause = f", and wait {seconds(self.retry_after)} first" if self.retry_after else ""
+        return self._what_to_do() + pause
 
     def _when(self) -> str:
-        return f"in {_seconds(self.retry_after)}" if self.retry_after else "later"
+        return f"in {seconds(self.retry_after)}" if self.retry_after else "later"
 
     def _what_to_do(self) -> str:
         if self.status in _FOLLOWED:
@@ -251,7 +216,7 @@ class APIStatusError(ProlificError):
 
 
 class BadRequestError(APIStatusError):
-    """400: the service refuses the request as it stands."""
+    """400: the service refuses the request. Correct it before you send it again."""
 
     advice = "correct the request: the same one will be refused again"
 
@@ -275,49 +240,49 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: nothing with this id that the token's account can see."""
+    """404: there is nothing with this id that the token's account can see."""
 
     advice = "check the id, and that the token's account can see it"
 
 
 class ConflictError(APIStatusError):
-    """409: something else is at work on the same thing."""
+    """409: something else is at work on the same thing. Try again when that has ended."""
 
     advice = "wait for what is at work there to end, then try again"
 
 
 class ValidationError(APIStatusError):
-    """422: the service understood the request and finds fault with its content."""
+    """422: the content of the request is invalid. Correct it before you send it again."""
 
     advice = "correct what it names: the same request will be refused again"
 
 
 class RateLimitedError(APIStatusError):
-    """429: too many requests; the service did not run this one."""
+    """429: too many requests. The service did not run this one; try again later."""
 
     def _advice(self) -> str:
         return f"send fewer requests, and try again {self._when()}"
 
 
 class ServerError(APIStatusError):
-    """5xx: the service, or a gateway before it, failed."""
+    """5xx: the service, or a gateway before it, failed. A POST may have run."""
 
     def _advice(self) -> str:
         if self.method == "GET":
             return f"the service failed, so try again {self._when()}"
         later = f" {self._when()}" if self.retry_after else ""
-        return f"the service failed, but it may have run, so look before you send it again{later}"
+        return f"the service failed, but {_try_again(self.method)}{later}"
 
 
 class DecodeError(ProlificError):
-    """A response, or a mapping given to ``from_dict``, is not what it should be.
+    """A response, or a mapping given to ``from_dict``, does not have the documented form.
 
     Attributes:
         problems: Every fault, of an array the first hundred, each as "path: reason", such as
             "$.datasets[1].id: a string is needed, not null".
-        body: The decoded JSON, or the text when it was not JSON; None when it was too large.
-        method: HTTP method of the call, None when there was none.
-        path: Path of the call, None when there was none.
+        body: The decoded JSON, or the text if it was not JSON; None if it was too large.
+        method: HTTP method of the call, None for a mapping.
+        path: Path of the call, None for a mapping.
 
     """
 
@@ -329,29 +294,26 @@ class DecodeError(ProlificError):
         path: str | None = None,
     ) -> None:
         super().__init__(problems, body, method, path)
-        self.problems = problems
-        self.body = body
-        self.method = method
-        self.path = path
+        self.problems, self.body = problems, body
+        self.method, self.path = method, path
 
     def __str__(self) -> str:
-        where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
-        what = brief("; ".join(self.problems))
+        where = f"the response to {self.method} {self.path}" if self.method else "the mapping"
         see = ".problems" if self.body is None else ".problems and .body"
-        return f"{where} cannot be read ({what}); see {see}"
+        return f"{where} cannot be read ({brief('; '.join(self.problems))}); see {see}"
 
 
 class OutcomeUnknownError(ProlificError):
-    """A POST may or may not have run, and reading did not tell; ``failure`` is how it failed.
+    """A POST may or may not have run; ``failure`` is how it failed.
 
-    It is never sent again: that could make a second copy or a second setup.
+    It was not sent again, since that could make a second copy or a second setup. Look at the
+    workspace's batches or the batch's status, for example with ``find_copies``, before you do.
 
     Attributes:
         method: HTTP method of the call.
         path: Path of the call, from the host's root.
-        candidates: Batches that may be what the call made; empty when none was seen, which
-            does not prove that there is none.
-        unreadable: Ids of batches that may be it, too, and cannot be read.
+        candidates: Batches that the call may have made. That there are none proves nothing.
+        unreadable: Ids of further candidates, which cannot be read.
 
     """
 
@@ -364,49 +326,38 @@ class OutcomeUnknownError(ProlificError):
         failure: Exception | None = None,
     ) -> None:
         super().__init__(method, path, candidates, unreadable)
-        self.method = method
-        self.path = path
-        self.candidates = candidates
-        self.unreadable = unreadable
+        self.method, self.path = method, path
+        self.candidates, self.unreadable = candidates, unreadable
         if failure is not None:
             self.failure = failure
 
     def __str__(self) -> str:
-        return (
-            f"{self.method} {self.path} may or may not have run; look at {self._what_tells()} "
-            f"before you send it again{self._found()}"
-        )
-
-    def _what_tells(self) -> str:
+        places = {"duplicate": "the workspace's batches", "setup": "the batch's status"}
         verb = self.path.rpartition("/")[2]
-        return {
-            "duplicate": "the workspace's batches",
-            "setup": "the batch's status",
-        }.get(verb, "what it may have made or changed")
-
-    def _found(self) -> str:
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
-        if not (ids or self.path.endswith("/duplicate")):
-            return ""
-        found = brief(", ".join(ids[:_NAMED])) or "none was seen"
-        if len(ids) > _NAMED:
-            found += f" and {len(ids) - _NAMED} more"
-        return f" (candidates: {found})"
+        found = f" (candidates: {named_ids(ids)})" if ids or verb == "duplicate" else ""
+        return (
+            f"{self.method} {self.path} may or may not have run; look at "
+            f"{places.get(verb, 'what it may have made or changed')} "
+            f"before you send it again{found}"
+        )
 
 
 class WaitError(ProlificError):
-    """A wait ended without READY.
+    """A wait ended without READY. The batch itself is untouched, and may be waited for again.
 
     Attributes:
         batch_id: The batch that was waited for.
-        last_status: The newest status known, None when none was ever seen.
-        elapsed: Seconds from the start of the wait.
-        polls: Polls made by this wait.
+        last_status: The newest status known, None if none was ever seen.
+        elapsed: Seconds since the start of the wait.
+        polls: Number of polls that this wait made.
         events: The last 20 polls, oldest first. Their errors keep the reason; the newest one keeps
             up to 64 KiB of the response, each older one about 1 KiB.
 
     """
+
+    _ending: ClassVar[str] = "ended without READY"
 
     def __init__(
         self,
@@ -418,11 +369,8 @@ class WaitError(ProlificError):
         failure: Exception | None = None,
     ) -> None:
         super().__init__(batch_id, last_status, elapsed, polls, events)
-        self.batch_id = batch_id
-        self.last_status = last_status
-        self.elapsed = elapsed
-        self.polls = polls
-        self.events = events
+        self.batch_id, self.last_status = batch_id, last_status
+        self.elapsed, self.polls, self.events = elapsed, polls, events
         if failure is not None:
             self.failure = failure
 
@@ -430,21 +378,26 @@ class WaitError(ProlificError):
         seen = brief(self.last_status or "no status seen")
         polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
         return (
-            f"waiting for batch {self.batch_id} {self._ending()} "
+            f"waiting for batch {self.batch_id} {self._how_it_ended()} "
             f"({seen}, {polls} in {self.elapsed:.1f} s)"
         )
 
-    def _ending(self) -> str:
-        return "ended without READY"
+    def _how_it_ended(self) -> str:
+        return self._ending
 
 
 class BatchFailedError(WaitError):
-    """The batch ended in ERROR; its data may be unusable.
+    """The batch ended in ERROR: its setup failed. Duplicate it, or fix its dataset.
 
     Attributes:
-        batch: The batch as it was read then, None when that could not be read.
+        batch: The batch as it was read then, None if it could not be read.
 
     """
+
+    _ending = (
+        "found ERROR: the setup failed, and its data may be unusable; fix its dataset or "
+        "upload another one, and set up a duplicate of the batch with it"
+    )
 
     def __init__(
         self,
@@ -459,39 +412,32 @@ class BatchFailedError(WaitError):
         self.args = (*self.args, batch)
         self.batch = batch
 
-    def _ending(self) -> str:
-        return (
-            "found ERROR: the setup failed, and its data may be unusable; fix its dataset or "
-            "upload another one, and set up a duplicate of the batch with it"
-        )
-
 
 class BatchNotSetUpError(WaitError):
-    """The batch stayed UNINITIALISED: nobody has called setup, and it would never end."""
+    """The batch stayed UNINITIALISED for ``uninitialised_grace``: ``setup`` was not called."""
 
-    def _ending(self) -> str:
-        return (
-            "found UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
-            "was done allow a longer uninitialised_grace"
-        )
+    _ending = (
+        "found UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
+        "was done allow a longer uninitialised_grace"
+    )
 
 
 class WaitFailedError(WaitError):
-    """Polling failed for good; ``failure`` says how."""
+    """Polling failed for good, or the client was closed; ``failure`` says why."""
 
-    def _ending(self) -> str:
+    def _how_it_ended(self) -> str:
         return "failed" if self.failure is None else f"failed: {_text(self.failure)}"
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The wait's time is over; ``failure`` is the newest poll's, if it failed."""
+    """The timeout is over. ``failure`` is how the newest poll failed, None if it succeeded."""
 
     advice: str = "wait again, or longer"
 
-    def _ending(self) -> str:
-        said = []
+    def _how_it_ended(self) -> str:
+        advice = []
         if self.last_status == "UNINITIALISED":
-            said.append("call setup, or if that was done wait longer")
+            advice.append("call setup, or if that was done wait longer")
         if self.failure is not None:
-            said.append(_text(self.failure))
-        return f"timed out: {'; '.join(said) or self.advice}"
+            advice.append(_text(self.failure))
+        return f"timed out: {'; '.join(advice) or self.advice}"

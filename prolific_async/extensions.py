@@ -1,6 +1,7 @@
-"""Names of the core for its extensions, which import nothing that begins with an underscore.
+"""Helpers of the core for extensions, such as the extras of this package.
 
-The extras of this package are extensions. Applications need none of this.
+Extensions import no name that begins with an underscore; what they need beside the public names is
+here. Applications need none of it.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ __all__ = [
 
 
 def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: float) -> NamedCopy:
-    """Return what finds or makes the copy of a batch under a unique name, by a client.
+    """Return an object that finds or makes the one copy of a batch that has a unique name.
 
     Args:
-        batches: The client's.
+        batches: The ``batches`` of the client to use.
         source_id: The batch to copy.
         name: Name of the copy.
-        settle_seconds: Seconds after which a lost duplicate that does not show did not run.
+        settle_seconds: Seconds after which a lost duplicate that is not in the list has not run.
 
     """
     path = requests.duplicate_batch(source_id, prefix=batches._prefix).path  # noqa: SLF001 - its own

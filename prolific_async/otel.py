@@ -1,4 +1,4 @@
-"""OpenTelemetry: a span for each call and each wait, its polls as events. Extra ``[otel]``.
+"""OpenTelemetry tracing: a span for each call and each wait of a client. Extra ``[otel]``.
 
 ```python
 import asyncio
@@ -20,45 +20,44 @@ async def main() -> None:
 asyncio.run(main())
 ```
 
-The trace config, of OpenTelemetry's own package for aiohttp, which the extra brings, gives each
-request a span. ``instrument`` gives one to each call and to each wait. Either works without the
-other.
+``instrument`` makes a span for each call and each wait. The trace config comes from OpenTelemetry's
+own package for aiohttp, which the extra installs, and makes a span for each request. Either works
+without the other.
 
-A span "prolific duplicate" lasts as long as the call. Its requests' spans are below it, also those
-that are sent again and those that search for a copy whose response was lost. "prolific setup",
-"prolific get", "prolific get_status" and "prolific list" are spans of the same kind. Each has
+A call's span is named after its method, such as "prolific duplicate", and lasts as long as the
+call. ``duplicate``, ``find_copies``, ``setup``, ``get``, ``get_status`` and ``list`` have one. The
+spans of its requests are its children, repeated requests and the search for a lost copy included.
+It has
 
-- the attribute ``prolific.batch.id``, the batch that was given, or ``prolific.workspace.id``, and
+- the attribute ``prolific.batch.id`` (the batch that was given) or ``prolific.workspace.id``, and
   after a duplicate ``prolific.copy.id``;
-- the status OK when the call returned, else ERROR with the exception and ``error.type``. A call
-  that was cancelled has no status but an event "left".
+- the status OK when the call returned, else ERROR with the exception and ``error.type``. A
+  cancelled call has no status, but an event "left".
 
-A span "prolific wait" lasts as long as a wait for a batch: ``wait_until_ready`` and ``watch`` have
-one, ``wait_all`` and ``as_ready`` one for each batch, two for a batch that is given twice. It is a
-child of the span in which the call was made, and has
+A wait's span is named "prolific wait" and lasts as long as the wait for one batch:
+``wait_until_ready`` and ``watch`` have one, ``wait_all`` and ``as_ready`` one for each batch, two
+for a batch that is given twice. It is a child of the span in which the call was made, and has
 
 - the attributes ``prolific.batch.id``, ``prolific.batch.status`` (the newest known) and
   ``prolific.wait.polls`` (the number of polls);
-- an event "poll" for each poll, with ``prolific.batch.status``, ``prolific.wait.polls``, in seconds
-  ``prolific.wait.elapsed`` and ``prolific.wait.next_in``, and ``error.type`` if it failed. Of a
-  long wait, OpenTelemetry keeps the last 128 unless ``OTEL_SPAN_EVENT_COUNT_LIMIT`` is set;
+- an event "poll" for each poll, with ``prolific.batch.status``, ``prolific.wait.polls``,
+  ``prolific.wait.elapsed`` and ``prolific.wait.next_in`` in seconds, and ``error.type`` if the poll
+  failed. OpenTelemetry keeps the last 128 of them unless ``OTEL_SPAN_EVENT_COUNT_LIMIT`` is set;
 - the status OK when the batch is READY, else ERROR with the exception and ``error.type``. A wait
-  that was cancelled, or whose generator was closed, has no status but an event "left".
+  that was cancelled, or whose generator was closed, has no status, but an event "left".
 
 ``error.type`` is the name of the exception's class.
 
-A poll serves every wait for its batch, so its request's span is a root. No span shows the token,
-unless the trace config is told to capture the header ``authorization``. What tracing raises is
-logged, and breaks no call and no wait.
+A poll serves every wait for its batch, so the span of its request has no parent. No span shows the
+token, unless the trace config is told to capture the header ``authorization``. Errors of tracing
+are logged and break no call and no wait.
 """
 
 from __future__ import annotations
 
 import inspect
-import logging
-from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -67,6 +66,7 @@ from attrs import frozen
 
 from prolific_async import Batch, ProlificClient, StatusEvent, WaitError, __version__
 from prolific_async.batches import WaitListener
+from prolific_async.extensions import log
 
 try:
     from opentelemetry import trace
@@ -79,9 +79,7 @@ __all__ = ["instrument"]
 
 Client = TypeVar("Client", bound=ProlificClient)
 
-_log = logging.getLogger("prolific_async")
-
-_CALLS = ("duplicate", "setup", "get", "get_status", "list")
+_CALLS = ("duplicate", "find_copies", "setup", "get", "get_status", "list")
 _SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
 
@@ -90,7 +88,7 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
 
     Args:
         client: The client.
-        tracer_provider: Where the spans go, by default to the global one.
+        tracer_provider: Receives the spans; by default the global one.
 
     Raises:
         ValueError: The client's spans go to another tracer provider already.
@@ -129,7 +127,7 @@ class _Tracing:
 
         @wraps(verb)
         async def call(*args: Any, **kwargs: Any) -> Any:
-            # Stands in for the new span where that cannot be started: ending it is harmless.
+            # Used if the new span cannot be started: ending this one is harmless.
             span: trace.Span = trace.NonRecordingSpan(trace.get_current_span().get_span_context())
             with _log_errors():
                 subject = args[0] if args else kwargs.get(parameter)
@@ -205,11 +203,10 @@ def _end_left(span: trace.Span) -> None:
 
 @contextmanager
 def _log_errors() -> Iterator[None]:
-    """Log what tracing raises, a CancelledError too, so that it does not end the traced call."""
+    """Log every exception, also a CancelledError, so that tracing does not end the traced call."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # noqa: BLE001 - a bug in tracing is not the call's
-        with suppress(Exception, CancelledError):  # as a log handler may raise, too
-            _log.exception("tracing raised; the call goes on")
+        log.exception("tracing raised; the call goes on")

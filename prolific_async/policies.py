@@ -1,4 +1,4 @@
-"""How often to try and how often to poll: frozen, validated, and pure."""
+"""``RetryPolicy`` and ``PollPolicy``: how calls are repeated, and how waits poll their batches."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def _maximum_not_below_initial(policy: RetryPolicy | PollPolicy) -> None:
 
 @frozen(kw_only=True)
 class RetryPolicy(JsonModel):
-    """How a single call is tried again, where that is safe.
+    """How often a failed call is repeated, if that is safe, and after which pauses.
 
-    Before attempt n + 1 comes a random pause of up to ``initial * 2 ** (n - 1)`` seconds ("full
-    jitter"), never above ``maximum``, and never less than what the service asked for.
+    The pause after attempt n is random, up to ``initial * 2 ** (n - 1)`` seconds ("full jitter").
+    It is never longer than ``maximum`` and never shorter than the service asked for.
 
     Args:
-        max_attempts: Attempts in all, the first one included; 1 for none but the first.
+        max_attempts: Attempts in all, the first one included; 1 repeats nothing.
         initial: Upper bound of the first pause, in seconds.
         maximum: Upper bound of every pause, in seconds.
-        retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds. A single call that
-            is asked to wait longer raises at once; a wait polls again after this long.
+        retry_after_cap: The longest ``Retry-After`` that is obeyed, in seconds. If the service asks
+            for more, a single call raises at once, and a wait polls again after this long.
 
     Raises:
         ValueError: A value is out of range, or ``initial`` is above ``maximum``.
@@ -80,20 +80,21 @@ class RetryPolicy(JsonModel):
 
 @frozen(kw_only=True)
 class PollPolicy(JsonModel):
-    """How a wait polls its batch. The service gives no hint and no bound for a setup.
+    """How often a wait polls its batch, how long, and what it tolerates.
+
+    The service says neither when to poll again nor how long a setup takes.
 
     Args:
         initial: Gap after the first poll, in seconds.
-        factor: What each gap is multiplied by to give the next.
+        factor: Growth of the gap from one poll to the next.
         maximum: The longest gap, in seconds, before jitter.
-        jitter: Share of a gap that is added at most, at random, so that waits drift apart;
-            never taken away.
+        jitter: Largest share of a gap that is added to it at random, so that waits drift apart.
         timeout: Seconds that a wait may last, None for no limit.
-        uninitialised_grace: Seconds that a batch may stay UNINITIALISED before the wait ends
-            with BatchNotSetUpError: a poll right after setup may still show it.
+        uninitialised_grace: Seconds that a batch may stay UNINITIALISED before the wait ends with
+            BatchNotSetUpError. A poll right after setup may still show that status.
         not_found_grace: Seconds after this client made a batch in which a 404 means "not yet".
-        max_consecutive_failures: Failed polls in a row that a wait survives. Those that other
-            waits for the same batch asked for, before its own was due, do not count.
+        max_consecutive_failures: Failed polls in a row that a wait survives. Polls that were made
+            for other waits, before this one's was due, do not count.
 
     Raises:
         ValueError: A value is out of range, or ``initial`` is above ``maximum``.
@@ -115,9 +116,9 @@ class PollPolicy(JsonModel):
         _maximum_not_below_initial(self)
 
     def jittered(self, gap: float, share: float) -> float:
-        """Return a gap with a share, from 0 to 1, of the jitter added."""
+        """Return a gap plus a share, from 0 to 1, of the largest jitter."""
         return gap * (1 + self.jitter * share)
 
     def following(self, gap: float) -> float:
-        """Return the gap, before jitter, that comes after one."""
+        """Return the gap that follows a gap, before jitter."""
         return min(gap * self.factor, self.maximum)

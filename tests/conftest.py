@@ -1,4 +1,4 @@
-"""What many tests share: a simulated service, and a client of it that is quick."""
+"""Fixtures and hooks of all tests: a simulator, a quick client of it, and the event loops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUICK_POLL = PollPolicy(initial=0.01, maximum=0.02, timeout=5)
 QUICK_RETRY = RetryPolicy(initial=0.001, maximum=0.002)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-HANGS = 60  # seconds after which another process or thread does not answer any more
+HANGS = 60  # seconds after which another process or thread counts as hanging
 
 # A test's verdict is the same each time: examples are found anew with another profile, by
 # --hypothesis-profile=random, and no example is too slow on a machine that has more to do. There
@@ -85,7 +85,7 @@ def pytest_asyncio_loop_factories(
 
 @pytest.fixture(scope="session", autouse=True)
 def _the_time_of_day_stands_still() -> Iterator[None]:
-    """Let no simulator's time of day run ahead of a loop's clock that leaves things out."""
+    """Freeze the simulator's time of day, which would run ahead of a virtual clock."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(simulator, "_utc_now", lambda: NOON)
         yield
@@ -101,9 +101,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    """A port on which nobody listens, and on which nobody but the test ever will."""
+    """A loopback port that is reserved for the test, and on which nothing listens."""
     with socket.socket() as reserved:
-        # With this, who says the same may listen there, but nobody is given it as a free one.
+        # Sockets with this option may share the port, but the system gives it to no other.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
         yield reserved.getsockname()[1]
@@ -124,14 +124,14 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 
 @pytest.fixture(scope="module")
-def far() -> Iterator[Simulator]:
-    """A simulator in a loop of its own, so that a test's loop holds only what is the client's."""
+def far_sim() -> Iterator[Simulator]:
+    """A simulator in a loop of its own, so that the test's loop has only tasks of the client."""
     with Simulator(setup=AfterPolls(1), log_size=0) as sim:
         yield sim
 
 
-class Odd(BaseException):
-    """What no ``except Exception`` sees."""
+class OddBaseException(BaseException):
+    """An exception that ``except Exception`` does not catch."""
 
 
 class RaisingHandler(logging.Handler):
@@ -143,11 +143,11 @@ class RaisingHandler(logging.Handler):
         raise self.raised(record.getMessage())
 
 
-@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, Odd])
+@pytest.fixture(params=[ZeroDivisionError, asyncio.CancelledError, OddBaseException])
 def raised_by_the_log(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[BaseException]]:
-    """What a log handler raises at each record, of any level."""
+    """Make a log handler raise at every record, and return the exception."""
     monkeypatch.setattr(logging, "raiseExceptions", False)
     logger = logging.getLogger("prolific_async")
     logger.addHandler(handler := RaisingHandler(request.param))

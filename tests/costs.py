@@ -1,4 +1,4 @@
-"""What a call costs, and for how long it holds the event loop: in CPU time of its thread.
+"""Measurement of a call's CPU time, and of the longest time for which it blocks the loop.
 
 A busy machine makes calls longer, never shorter, and so does memory that is touched for the first
 time: the best of several calls counts, and one below the limit is enough. What a tracer, such as
@@ -22,7 +22,7 @@ LIMIT = 0.02  # seconds for which a turn may hold the loop
 
 
 async def held_by(call: Callable[[], Awaitable[object]]) -> float:
-    """Make a call and return the seconds that the longest turn of the loop cost."""
+    """Make a call and return the CPU seconds of the loop's longest iteration."""
     best = math.inf
     with _untraced():
         for _ in range(10):
@@ -33,7 +33,7 @@ async def held_by(call: Callable[[], Awaitable[object]]) -> float:
 
 
 def cost_of(call: Callable[[], object], limit: float = 0.0) -> float:
-    """Make a call and return the seconds that it cost."""
+    """Make a call and return its CPU seconds."""
     best = math.inf
     with _untraced():
         for _ in range(3):

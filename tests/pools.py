@@ -1,4 +1,4 @@
-"""Errors raised in worker processes: what the caller in the first process gets, as JSON lines.
+"""Errors that are raised in worker processes, printed by the first process as JSON lines.
 
 Run as a program of its own, since a process that has threads should not be forked.
 """
@@ -28,7 +28,7 @@ LATE = RequestTimeoutError("POST", PATH, "30 s were allowed")
 
 
 def errors() -> list[ProlificError]:
-    """New ones of each kind, all but the last with the failures that they were made with."""
+    """Return an error of each class, all but the last with a failure."""
     return [
         WaitFailedError("b-1", None, 1.0, 2, (), REFUSED),
         WaitTimeoutError("b-1", None, 1.0, 2, (), LATE),

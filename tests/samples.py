@@ -1,4 +1,4 @@
-"""Values that tests need where no server is at hand."""
+"""Sample values for tests without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cancels a call at a chosen one of the points where it awaits something."""
+"""Cancels a call at a chosen one of its awaits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ nobody's hands; again while it cleans up; by ``asyncio.timeout``."""
 
 
 async def cancelled_at(step: int, manner: Manner, call: Callable[[], Awaitable[object]]) -> bool:
-    """Run a call in a task of its own and cancel it at a step; tell whether it came that far.
+    """Run a call in a task of its own and cancel it at a step; return whether it got there.
 
     A step is a suspension of the call's task, from 1. What the call raises by itself is raised.
     """
@@ -58,7 +58,7 @@ async def _run(step: int, manner: Manner, call: Callable[[], Awaitable[object]])
 def _stepped(
     call: Generator[Any, None, object], suspended: Callable[[asyncio.Future[Any] | None], None]
 ) -> Generator[Any, None, None]:
-    """Await a call and tell of every suspension, with what is awaited."""
+    """Await a call and report every suspension, with the awaited future."""
     thrown: BaseException | None = None
     while True:
         try:

@@ -36,14 +36,14 @@ MANNERS = [
     pytest.param(manner, marks=() if manner == QUICK else pytest.mark.slow)
     for manner in get_args(Manner)
 ]
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 POLL = PollPolicy(initial=0.001, maximum=0.001, jitter=0, timeout=SOON)
 RETRY = RetryPolicy(initial=0.0001, maximum=0.0001)
 LOST = Fault(reset="after")
 
 
-class Scene:
-    """A few batches, and a client of them with a single connection, which must not get lost."""
+class ClientWithBatches:
+    """Some batches and a client with a single connection, which must not be lost."""
 
     def __init__(self, sim: Simulator) -> None:
         self.sim = sim
@@ -104,91 +104,95 @@ async def entered(client: ProlificClient, batch_id: str) -> None:
         await client.batches.get_status(batch_id)
 
 
-async def _duplicate_lost(scene: Scene) -> None:
-    scene.meets("POST", "/duplicate", LOST)
-    await scene.verbs.duplicate(scene.source, name="unique")
+async def _duplicate_lost(setting: ClientWithBatches) -> None:
+    setting.meets("POST", "/duplicate", LOST)
+    await setting.verbs.duplicate(setting.source, name="unique")
 
 
-async def _setup_lost(scene: Scene) -> None:
-    scene.meets("POST", "/setup", Fault(reset="before"), LOST)
-    await scene.verbs.setup(scene.source)
+async def _setup_lost(setting: ClientWithBatches) -> None:
+    setting.meets("POST", "/setup", Fault(reset="before"), LOST)
+    await setting.verbs.setup(setting.source)
 
 
-async def _retried(scene: Scene) -> None:
-    scene.meets("GET", "/status", Fault(503), Fault(cut=1), Fault(delay=0.002))
-    await scene.verbs.get_status(scene.source)
+async def _retried(setting: ClientWithBatches) -> None:
+    setting.meets("GET", "/status", Fault(503), Fault(cut=1), Fault(delay=0.002))
+    await setting.verbs.get_status(setting.source)
 
 
-async def _pages(scene: Scene) -> None:
-    link = {"next": {"href": f"/?workspace_id={scene.workspace}&page=2"}}
-    scene.meets("GET", "/batches", Fault(body={"results": [], "_links": link}))
-    await scene.verbs.list(scene.workspace)
+async def _pages(setting: ClientWithBatches) -> None:
+    link = {"next": {"href": f"/?workspace_id={setting.workspace}&page=2"}}
+    setting.meets("GET", "/batches", Fault(body={"results": [], "_links": link}))
+    await setting.verbs.list(setting.workspace)
 
 
-async def _dripping(scene: Scene) -> None:
-    scene.meets("GET", "/status", Fault(drip=0.0))
-    await scene.verbs.get_status(scene.source)
+async def _dripping(setting: ClientWithBatches) -> None:
+    setting.meets("GET", "/status", Fault(drip=0.0))
+    await setting.verbs.get_status(setting.source)
 
 
-async def _failing(scene: Scene) -> None:
-    scene.sim.fail(scene.one)
+async def _failing(setting: ClientWithBatches) -> None:
+    setting.sim.fail(setting.one)
     with pytest.raises(BatchFailedError):
-        await scene.verbs.wait_until_ready(scene.one)
+        await setting.verbs.wait_until_ready(setting.one)
 
 
-async def _late(scene: Scene) -> None:
-    scene.sim.set_status(scene.one, "UNINITIALISED")
+async def _late(setting: ClientWithBatches) -> None:
+    setting.sim.set_status(setting.one, "UNINITIALISED")
     with pytest.raises(WaitTimeoutError):
-        await scene.verbs.wait_until_ready(scene.one, timeout=0.005)
+        await setting.verbs.wait_until_ready(setting.one, timeout=0.005)
 
 
-async def _streamed(scene: Scene) -> None:
-    async with aclosing(stream(scene.ids[:3])) as ids:
-        await all_of(scene.verbs.as_ready(ids))
+async def _streamed(setting: ClientWithBatches) -> None:
+    async with aclosing(stream(setting.ids[:3])) as ids:
+        await all_of(setting.verbs.as_ready(ids))
 
 
-async def _close(scene: Scene) -> None:
-    await scene.verbs.get_status(scene.source)
-    await scene.client.close()
+async def _close(setting: ClientWithBatches) -> None:
+    await setting.verbs.get_status(setting.source)
+    await setting.client.close()
 
 
-async def _close_with_waits(scene: Scene) -> None:
-    scene.sim.set_status(scene.one, "UNINITIALISED")
-    scene.pending = [asyncio.create_task(scene.verbs.wait_until_ready(scene.one)) for _ in range(3)]
-    await scene.verbs.get_status(scene.source)
-    await scene.client.close()
+async def _close_with_waits(setting: ClientWithBatches) -> None:
+    setting.sim.set_status(setting.one, "UNINITIALISED")
+    setting.pending = [
+        asyncio.create_task(setting.verbs.wait_until_ready(setting.one)) for _ in range(3)
+    ]
+    await setting.verbs.get_status(setting.source)
+    await setting.client.close()
 
 
-CALLS: dict[str, Callable[[Scene], Awaitable[object]]] = {
-    "Batches.get_status": lambda scene: scene.verbs.get_status(scene.one),
+CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
+    "Batches.get_status": lambda setting: setting.verbs.get_status(setting.one),
     "Batches.get_status, retried": _retried,
     "Batches.get_status, dripping": _dripping,
-    "Batches.get": lambda scene: scene.verbs.get(scene.one),
-    "Batches.list": lambda scene: scene.verbs.list(scene.workspace),
+    "Batches.get": lambda setting: setting.verbs.get(setting.one),
+    "Batches.list": lambda setting: setting.verbs.list(setting.workspace),
     "Batches.list, pages": _pages,
-    "Batches.find_copies": lambda scene: scene.verbs.find_copies(scene.source, name="Round 2"),
-    "Batches.duplicate": lambda scene: scene.verbs.duplicate(scene.source),
+    "Batches.find_copies": lambda setting: setting.verbs.find_copies(
+        setting.source, name="Round 2"
+    ),
+    "Batches.duplicate": lambda setting: setting.verbs.duplicate(setting.source),
     "Batches.duplicate, lost": _duplicate_lost,
-    "Batches.setup": lambda scene: scene.verbs.setup(scene.source),
+    "Batches.setup": lambda setting: setting.verbs.setup(setting.source),
     "Batches.setup, lost": _setup_lost,
-    "Batches.wait_until_ready": lambda scene: scene.verbs.wait_until_ready(scene.one),
+    "Batches.wait_until_ready": lambda setting: setting.verbs.wait_until_ready(setting.one),
     "Batches.wait_until_ready, ERROR": _failing,
     "Batches.wait_until_ready, late": _late,
-    "Batches.wait_all": lambda scene: scene.verbs.wait_all(scene.ids[:3]),
-    "Batches.wait_all, list": lambda scene: scene.verbs.wait_all(scene.ids),
-    "Batches.as_ready": lambda scene: all_of(scene.verbs.as_ready(scene.ids[:3])),
+    "Batches.wait_all": lambda setting: setting.verbs.wait_all(setting.ids[:3]),
+    "Batches.wait_all, list": lambda setting: setting.verbs.wait_all(setting.ids),
+    "Batches.as_ready": lambda setting: all_of(setting.verbs.as_ready(setting.ids[:3])),
     "Batches.as_ready, stream": _streamed,
-    "Batches.watch": lambda scene: all_of(scene.verbs.watch(scene.one)),
-    "Batch.refresh": lambda scene: scene.batch.refresh(),
-    "Batch.get_status": lambda scene: scene.batch.get_status(),
-    "Batch.find_copies": lambda scene: scene.batch.find_copies(name="Round 2"),
-    "Batch.duplicate": lambda scene: scene.batch.duplicate(name="unique"),
-    "Batch.setup": lambda scene: scene.batch.setup(),
-    "Batch.wait_until_ready": lambda scene: scene.ready.wait_until_ready(),
-    "Batch.watch": lambda scene: all_of(scene.ready.watch()),
+    "Batches.watch": lambda setting: all_of(setting.verbs.watch(setting.one)),
+    "Batch.refresh": lambda setting: setting.batch.refresh(),
+    "Batch.get_status": lambda setting: setting.batch.get_status(),
+    "Batch.find_copies": lambda setting: setting.batch.find_copies(name="Round 2"),
+    "Batch.duplicate": lambda setting: setting.batch.duplicate(name="unique"),
+    "Batch.setup": lambda setting: setting.batch.setup(),
+    "Batch.wait_until_ready": lambda setting: setting.ready.wait_until_ready(),
+    "Batch.watch": lambda setting: all_of(setting.ready.watch()),
     "ProlificClient.close": _close,
     "ProlificClient.close, waits": _close_with_waits,
-    "ProlificClient.__aenter__ and __aexit__": lambda scene: entered(scene.client, scene.one),
+    "ProlificClient.__aenter__ and __aexit__": lambda setting: entered(setting.client, setting.one),
 }
 ALONE = frozenset(
     name
@@ -217,29 +221,29 @@ def others() -> set[asyncio.Task[Any]]:
     return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
 
 
-async def nothing_runs(scene: Scene, manner: Manner) -> None:
-    if manner == "twice":  # who cannot wait for the end of what was cancelled is not waited for
+async def nothing_runs(setting: ClientWithBatches, manner: Manner) -> None:
+    if manner == "twice":  # the second cancellation ended the wait for the cleanup
         for _ in range(3):
             await asyncio.sleep(0)
     assert not others()
     # Of an idle connection, and of no attempt that is under way.
     assert timers(but=("aiohttp", "prolific_async._http.time_limit")) == []
-    if not scene.client._transport.is_closed:
-        for batch_id in scene.ids:
-            scene.verbs.poll_now(batch_id)
+    if not setting.client._transport.is_closed:
+        for batch_id in setting.ids:
+            setting.verbs.poll_now(batch_id)
         await asyncio.sleep(0)
         assert not others(), "somebody still waits"
 
 
-async def next_call_works(scene: Scene) -> None:
-    if not scene.client._transport.is_closed:
+async def next_call_works(setting: ClientWithBatches) -> None:
+    if not setting.client._transport.is_closed:
         async with asyncio.timeout(SOON):
-            assert await scene.verbs.get_status(scene.source) is not None
-            await scene.verbs.wait_until_ready(scene.ids[-1])
+            assert await setting.verbs.get_status(setting.source) is not None
+            await setting.verbs.wait_until_ready(setting.ids[-1])
 
 
 def descriptors() -> int:
-    """Count the sockets, pipes and files that are open, but for what uvloop holds in reserve."""
+    """Count the open sockets, pipes and files, without those that uvloop keeps in reserve."""
     links = []
     for one in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # of the listing itself
@@ -249,20 +253,22 @@ def descriptors() -> int:
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", CALLS)
-async def test_nothing_is_left(far: Simulator, name: str, manner: Manner) -> None:
+async def test_a_cancelled_call_leaves_nothing(
+    far_sim: Simulator, name: str, manner: Manner
+) -> None:
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:
-        async with Scene(far) as scene:
-            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], scene))
-            if scene.pending:
-                await scene.close()
+        async with ClientWithBatches(far_sim) as setting:
+            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], setting))
+            if setting.pending:
+                await setting.close()
             if "stream" in name:
-                gc.collect()  # a generator that nobody closed is closed now, in a task
+                gc.collect()  # an open generator is closed now, in a task
                 await asyncio.sleep(0)
-            await nothing_runs(scene, manner)
-            far.clear_faults()
-            await next_call_works(scene)
+            await nothing_runs(setting, manner)
+            far_sim.clear_faults()
+            await next_call_works(setting)
         assert timers() == []
         assert not others()
     assert next(steps) > 2
@@ -273,26 +279,28 @@ async def test_nothing_is_left(far: Simulator, name: str, manner: Manner) -> Non
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", [name for name in CALLS if name not in ALONE])
-async def test_others_are_unharmed(far: Simulator, name: str, manner: Manner) -> None:
+async def test_a_cancelled_call_disturbs_no_other(
+    far_sim: Simulator, name: str, manner: Manner
+) -> None:
     came_that_far, steps = True, count(1)
     while came_that_far:
-        async with Scene(far) as scene:
+        async with ClientWithBatches(far_sim) as setting:
             shared = asyncio.gather(
-                scene.verbs.wait_until_ready(scene.one),
-                scene.verbs.get_status(scene.source),
-                scene.verbs.wait_until_ready(scene.one),
+                setting.verbs.wait_until_ready(setting.one),
+                setting.verbs.get_status(setting.source),
+                setting.verbs.wait_until_ready(setting.one),
             )
             await asyncio.sleep(0)
-            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], scene))
+            came_that_far = await cancelled_at(next(steps), manner, partial(CALLS[name], setting))
             async with asyncio.timeout(SOON):
                 await shared
-            await nothing_runs(scene, manner)
+            await nothing_runs(setting, manner)
         assert timers() == []
 
 
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("name", SIMULATED)
-async def test_nothing_is_left_of_a_simulator(name: str, manner: Manner) -> None:
+async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -> None:
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:

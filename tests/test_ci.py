@@ -31,13 +31,13 @@ SILENT = "not audited: the index does not answer"
         ([OURS], False, "nothing was audited: no dependency is installed"),
     ],
 )
-def test_the_audit_passes_without_an_answer_only_where_there_is_none(
+def test_the_audit_passes_without_flaws_or_without_the_index(
     dependencies: list[dict[str, Any]], *, passes: bool, words: str
 ) -> None:
     assert verdict(json.dumps({"dependencies": dependencies}), "") == (passes, words)
 
 
-def test_an_audit_that_fails_is_no_audit() -> None:
+def test_a_failed_audit_passes_only_without_the_index() -> None:
     assert verdict("", "ERROR: Could not connect to PyPI's vulnerability feed") == (True, SILENT)
     assert verdict("", "ERROR: no such option") == (
         False,
@@ -47,17 +47,19 @@ def test_an_audit_that_fails_is_no_audit() -> None:
 
 
 def python(path: Path, exit_code: int = 0) -> Path:
-    """Make what passes for an interpreter, or fails."""
+    """Make an executable in place of an interpreter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\nexit {exit_code}\n")
     path.chmod(0o755)
     return path
 
 
-def test_each_python_that_works_is_found(tmp_path: Path) -> None:
+def test_every_working_python_is_found(tmp_path: Path) -> None:
     shims, bin_, pyenv = tmp_path / "shims", tmp_path / "bin", tmp_path / "pyenv"
     for minor in (12, 13, 14):
-        python(shims / f"python3.{minor}", 127)  # as pyenv's, of one that is not chosen
+        python(
+            shims / f"python3.{minor}", 127
+        )  # like pyenv's shims of versions that are not selected
     on_the_path = python(bin_ / "python3.12")
     python(pyenv / "versions/3.12.1/bin/python")
     python(pyenv / "versions/3.13.9/bin/python")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     Loops = Callable[[], asyncio.AbstractEventLoop]
 
 HERE = "http://127.0.0.1:1"
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 
 LOOPS = pytest.mark.parametrize(
     "loops",
@@ -58,7 +58,9 @@ def test_constructing_needs_no_loop() -> None:
 @pytest.mark.parametrize(
     "token", ["", "a b", "a\n", "\ta", "a\x00b", "a\x7f", "a\u2028b", "a\u200b", "\ufeffa"]
 )
-def test_a_token_that_no_header_can_hold(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_no_header_can_hold_is_refused(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigurationError, match="token") as caught:
         ProlificClient(token)
     assert not token.strip() or token not in str(caught.value)
@@ -68,7 +70,9 @@ def test_a_token_that_no_header_can_hold(token: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("text", [None, "", " ", "\t\n"])
-def test_no_token(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_token_is_an_error_that_names_the_variable(
+    text: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if text is not None:
         monkeypatch.setenv("PROLIFIC_TOKEN", text)
     with pytest.raises(ConfigurationError, match=r"no token: .* PROLIFIC_TOKEN") as caught:
@@ -77,20 +81,24 @@ def test_no_token(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY"])
-def test_a_token_under_another_name_is_told_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_in_another_variable_is_mentioned(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, "s3cret")
     with pytest.raises(ConfigurationError, match=rf"PROLIFIC_TOKEN \({name} is set.* not read\)"):
         ProlificClient()
     ProlificClient("t")
 
 
-def test_an_empty_token_given_does_not_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_token_does_not_fall_back_to_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("PROLIFIC_TOKEN", "t")
     with pytest.raises(ConfigurationError, match="the token given is empty"):
         ProlificClient("")
 
 
-def test_token_and_address_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swapped_token_and_base_url_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROLIFIC_TOKEN", "https://api.prolific.com")
     monkeypatch.setenv("PROLIFIC_URL", "s3cret")
     with pytest.raises(ConfigurationError, match="swapped") as caught:
@@ -118,7 +126,7 @@ def test_token_and_address_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.parametrize("by_variable", [False, True])
-def test_no_error_shows_a_token_that_was_given_as_an_address(
+def test_no_error_shows_a_token_given_as_base_url(
     address: str,
     by_variable: bool,  # noqa: FBT001
     monkeypatch: pytest.MonkeyPatch,
@@ -132,7 +140,7 @@ def test_no_error_shows_a_token_that_was_given_as_an_address(
         assert not [text for text in (*shown, repr(caught.value)) if "s3cret" in text]
 
 
-async def test_no_error_shows_a_token_that_was_given_as_a_proxy(
+async def test_no_error_shows_a_token_given_as_a_proxy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for proxy in ("http://s3cret:x", "socks5://s3cret:1", "http://[s3cret", "s3cret://p:1"):
@@ -154,7 +162,7 @@ async def test_settings_come_from_the_environment(
         assert await client.batches.list(sim.workspace_id) == []
 
 
-def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_take_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROLIFIC_URL", "https://environment.example")
     assert "argument.example" in repr(ProlificClient("t", base_url="https://argument.example/"))
     assert "environment.example" in repr(ProlificClient("t"))
@@ -187,7 +195,7 @@ def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "https://gateway.example/api/v1/data-collection/batches/b1/status/",
     ],
 )
-def test_where_the_token_must_not_go(base_url: Any) -> None:
+def test_an_unsafe_base_url_is_refused(base_url: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"base_url \(PROLIFIC_URL\)") as caught:
         ProlificClient("t", base_url=base_url)
     assert "w0rd" not in str(caught.value)
@@ -204,7 +212,7 @@ def test_where_the_token_must_not_go(base_url: Any) -> None:
         "http://[::1]:8765",
     ],
 )
-def test_where_the_token_may_go(base_url: str) -> None:
+def test_a_safe_base_url_is_accepted(base_url: str) -> None:
     ProlificClient("t", base_url=base_url)
 
 
@@ -222,7 +230,7 @@ def test_where_the_token_may_go(base_url: str) -> None:
         "https://gateway.example/xapi",
     ],
 )
-def test_an_address_may_go_on_to_where_the_service_is(
+def test_a_base_url_may_end_with_the_path_of_the_api(
     base_url: str, slashes: str, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for written in (base_url + suffix + slashes, base_url + slashes + suffix):
@@ -232,7 +240,7 @@ def test_an_address_may_go_on_to_where_the_service_is(
 
 
 @pytest.mark.parametrize("suffix", ["/api/v1", "/api/v1/data-collection/"])
-async def test_requests_go_where_the_service_is(sim: Simulator, suffix: str) -> None:
+async def test_requests_go_to_the_path_of_the_api(sim: Simulator, suffix: str) -> None:
     async with ProlificClient(sim.token, base_url=sim.url + suffix) as client:
         assert await client.batches.list(sim.workspace_id) == []
 
@@ -255,12 +263,12 @@ async def test_requests_go_where_the_service_is(sim: Simulator, suffix: str) -> 
         {"trace_configs": [5]},
     ],
 )
-def test_settings_that_make_no_sense(settings: dict[str, Any]) -> None:
+def test_invalid_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         ProlificClient("t", **settings)
 
 
-async def test_trace_configs_are_for_the_own_session(sim: Simulator) -> None:
+async def test_trace_configs_trace_the_clients_own_session(sim: Simulator) -> None:
     seen = []
 
     async def started(session: object, context: object, params: Any) -> None:
@@ -276,12 +284,12 @@ async def test_trace_configs_are_for_the_own_session(sim: Simulator) -> None:
             ProlificClient("t", session=session, trace_configs=[trace])
 
 
-def test_no_pickle() -> None:
+def test_a_client_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="pickle"):
         pickle.dumps(ProlificClient("t"))
 
 
-async def test_close_is_idempotent_and_use_after_it_is_told(sim: Simulator) -> None:
+async def test_close_is_idempotent_and_later_use_is_an_error(sim: Simulator) -> None:
     client = ProlificClient(sim.token, base_url=sim.url)
     batch_id = sim.add_batch(status="READY")
     batch = await client.batches.get(batch_id)
@@ -383,7 +391,7 @@ async def test_close_ends_a_pause_between_attempts(
 
 
 @pytest.mark.parametrize("borrowed", [False, True])
-async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:  # noqa: FBT001
+async def test_close_ends_all_calls_that_wait_for_the_rate_limiter(borrowed: bool) -> None:  # noqa: FBT001
     loop = asyncio.get_running_loop()
     session = aiohttp.ClientSession() if borrowed else None
     async with Simulator() as sim:
@@ -414,24 +422,24 @@ async def test_close_ends_all_that_wait_for_their_turns(borrowed: bool) -> None:
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.parametrize("used", [False, True])
-def test_a_session_whose_loop_has_closed_is_told(
-    far: Simulator,
+def test_a_borrowed_session_of_a_closed_loop_is_refused(
+    far_sim: Simulator,
     used: bool,  # noqa: FBT001
     loops: Loops,
 ) -> None:
-    batch_id = far.add_batch(status="READY")
+    batch_id = far_sim.add_batch(status="READY")
 
     async def make() -> tuple[ProlificClient, aiohttp.ClientSession]:
         session = aiohttp.ClientSession()
-        client = ProlificClient(far.token, base_url=far.url, session=session)
+        client = ProlificClient(far_sim.token, base_url=far_sim.url, session=session)
         if used:
-            await client.batches.list(far.workspace_id)
+            await client.batches.list(far_sim.workspace_id)
         return client, session
 
     async def use(client: ProlificClient, session: aiohttp.ClientSession) -> None:
         verbs = client.batches
         for call in (
-            verbs.list(far.workspace_id),
+            verbs.list(far_sim.workspace_id),
             verbs.duplicate(batch_id),
             verbs.setup(batch_id),
             verbs.wait_until_ready(batch_id),
@@ -456,19 +464,21 @@ def test_a_session_whose_loop_has_closed_is_told(
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.parametrize("then", ["use", "close"])
-def test_an_own_session_outlives_its_loop(far: Simulator, then: str, loops: Loops) -> None:
-    batch_id = far.add_batch(status="READY")
+def test_a_client_makes_a_new_session_in_a_new_loop(
+    far_sim: Simulator, then: str, loops: Loops
+) -> None:
+    batch_id = far_sim.add_batch(status="READY")
 
     async def use() -> None:
         async with asyncio.timeout(SOON):
-            await asyncio.gather(*(client.batches.list(far.workspace_id) for _ in range(3)))
+            await asyncio.gather(*(client.batches.list(far_sim.workspace_id) for _ in range(3)))
             assert (await client.batches.wait_until_ready(batch_id)).id == batch_id
 
     async def close() -> None:
         async with asyncio.timeout(SOON):
             await client.close()
 
-    client = ProlificClient(far.token, base_url=far.url)
+    client = ProlificClient(far_sim.token, base_url=far_sim.url)
     for _ in range(2):
         with asyncio.Runner(loop_factory=loops) as runner:
             runner.run(use())
@@ -482,7 +492,7 @@ def test_an_own_session_outlives_its_loop(far: Simulator, then: str, loops: Loop
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.parametrize("under_way", ["waits", "a search"])
-def test_what_a_closed_loop_left_undone_holds_nobody_up(under_way: str, loops: Loops) -> None:
+def test_calls_of_a_closed_loop_delay_no_other(under_way: str, loops: Loops) -> None:
     def lost_duplicate(name: str) -> Coroutine[Any, Any, Batch]:
         sim.inject("POST", "/duplicate", Fault(reset="after"))
         return client.batches.duplicate(batch_id, name=name)
@@ -516,7 +526,7 @@ def test_what_a_closed_loop_left_undone_holds_nobody_up(under_way: str, loops: L
         sim.clear_faults()
         with asyncio.Runner(loop_factory=loops) as runner:
             runner.run(go_on())
-    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+    for call in calls:  # they are never resumed, which asyncio would log
         assert not call.done()
         call._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no other way
     calls.clear()
@@ -536,7 +546,7 @@ def test_one_client_for_one_loop_after_the_other(port: int) -> None:
     gc.collect()
 
 
-def test_a_loop_that_was_closed_in_the_middle_of_its_calls(far: Simulator) -> None:
+def test_a_loop_may_be_closed_during_calls(far_sim: Simulator) -> None:
     under_way = asyncio.Event()
 
     async def hang_once(*_: object) -> None:
@@ -547,9 +557,12 @@ def test_a_loop_that_was_closed_in_the_middle_of_its_calls(far: Simulator) -> No
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(hang_once)
     client = ProlificClient(
-        far.token, base_url=far.url, trace_configs=[trace], max_requests_per_second=1
+        far_sim.token,
+        base_url=far_sim.url,
+        trace_configs=[trace],
+        max_requests_per_second=1,
     )
-    batch_id = far.add_batch(status="READY")
+    batch_id = far_sim.add_batch(status="READY")
     loop = asyncio.new_event_loop()
     calls: list[Any] = [loop.create_task(client.batches.get_status(batch_id)) for _ in range(2)]
     loop.run_until_complete(under_way.wait())
@@ -561,7 +574,7 @@ def test_a_loop_that_was_closed_in_the_middle_of_its_calls(far: Simulator) -> No
 
     assert asyncio.run(in_another()) is BatchStatus.READY
     assert not any(call.done() for call in calls)
-    for call in calls:  # nobody ever goes on with them, and asyncio would log that
+    for call in calls:  # they are never resumed, which asyncio would log
         call._log_destroy_pending = False
 
 
@@ -592,7 +605,7 @@ async def test_a_borrowed_session_serves_many_clients() -> None:
         assert not session.closed
 
 
-async def test_policies_are_the_clients(sim: Simulator) -> None:
+async def test_calls_use_the_policies_of_the_client(sim: Simulator) -> None:
     batch_id = sim.add_batch(status="READY")
     sim.inject("GET", "/status", Fault(status=503), times=9)
     retry = RetryPolicy(max_attempts=2, initial=0, maximum=0)

@@ -1,4 +1,4 @@
-"""What a call leaves behind is freed at once: no error is held by what it holds itself."""
+"""Calls leave no reference cycles: everything is freed without a collection."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ PACKAGE = Wait.__module__.partition(".")[0]
 
 
 def is_of_a_call(thing: object) -> bool:
-    """Tell whether something is what a call makes and must not leave behind."""
+    """Return whether an object belongs to a call, and so must not be left."""
     if isinstance(thing, types.FrameType):
         return f"/{PACKAGE}/" in thing.f_code.co_filename
     if isinstance(thing, aiohttp.ServerDisconnectedError) and thing.__traceback__ is None:
-        return False  # in a cycle of aiohttp's connection and its reader, and raised to nobody
+        return False  # never raised, and in a cycle of aiohttp's connection and its reader
     return isinstance(thing, Wait | BaseException | types.TracebackType)
 
 
 async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
-    """Make a call in a task of its own, and return what is left of it without a collection."""
+    """Make a call in a task of its own; return the objects left without a collection."""
     gc.disable()
-    gc.freeze()  # so that what was there before does not count
+    gc.freeze()  # so that existing objects do not count
     try:
         task = asyncio.ensure_future(_dropped(call))
         await asyncio.wait([task])
@@ -55,7 +55,7 @@ async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
 
 
 async def _in_a_task(call: Callable[[], Awaitable[object]]) -> None:
-    """Make a call in a task that fails with it, and keep neither."""
+    """Make a call in a task, and keep neither the task nor its error."""
     task = asyncio.ensure_future(call())
     await asyncio.wait([task])
     assert task.cancelled() or task.exception() or task.result() is not task
@@ -66,7 +66,7 @@ async def _dropped(call: Callable[[], Awaitable[object]]) -> None:
         await call()
 
 
-async def test_a_cycle_is_seen() -> None:
+async def test_a_reference_cycle_is_detected() -> None:
     async def call() -> None:
         error = ProlificError("it holds this frame, and this frame holds it")
         raise error

@@ -1,4 +1,4 @@
-"""What every error is, holds and says, for each class that there is."""
+"""Every error class: its place in the tree, its attributes, its text, and pickle."""
 
 import copy
 import json
@@ -171,12 +171,12 @@ every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name
 
 
 def fresh(cls: type[ProlificError]) -> ProlificError:
-    """A sample whose cause may be set."""
+    """Return a copy of a sample, whose cause may be set."""
     return copy.copy(SAMPLES[cls])
 
 
 def contents(thing: Any) -> Any:
-    """A value that compares equal when two errors, however deep, hold the same."""
+    """Return a value that is equal for errors with the same contents at any depth."""
     if isinstance(thing, BaseException):
         own = {key: contents(one) for key, one in vars(thing).items() if key != "_failure"}
         failure = contents(thing.failure) if isinstance(thing, ProlificError) else None
@@ -211,7 +211,7 @@ def test_parents_are_those_of_the_tree_and_no_others(cls: type[ProlificError]) -
 
 
 @every_class
-def test_every_class_tells_its_effect(cls: type[ProlificError]) -> None:
+def test_every_class_has_a_docstring_and_is_named_error(cls: type[ProlificError]) -> None:
     assert cls.__doc__
     assert cls.__name__.endswith("Error")
 
@@ -238,7 +238,7 @@ def test_copies_hold_the_same(cls: type[ProlificError], copied: Any) -> None:
 
 
 @every_class
-def test_pickle_keeps_a_cause_of_ours(cls: type[ProlificError]) -> None:
+def test_pickle_keeps_a_cause_of_this_package(cls: type[ProlificError]) -> None:
     for cause_cls in CLASSES:
         error, cause, root = fresh(cls), fresh(cause_cls), fresh(ConnectError)
         error.__cause__, cause.__cause__ = cause, root
@@ -296,13 +296,13 @@ def test_an_error_can_be_raised_caught_and_kept_in_a_set(cls: type[ProlificError
     assert {error: 1}[error] == 1
 
 
-def test_a_status_error_tells_status_code_title_and_detail() -> None:
+def test_a_status_error_shows_status_code_title_and_detail() -> None:
     text = str(SAMPLES[BadRequestError])
     for part in ("400", "140003", "Bad thing", "too long", "too odd"):
         assert part in text
 
 
-def test_header_poll_ups_ignore_case_after_pickle_too() -> None:
+def test_header_lookups_ignore_case_after_pickle_too() -> None:
     error = SAMPLES[RateLimitedError]
     assert isinstance(error, RateLimitedError)
     again: RateLimitedError = pickle.loads(pickle.dumps(error))
@@ -380,7 +380,7 @@ FAILED = [
 
 
 @pytest.mark.parametrize("sample", FAILED, ids=lambda error: type(error).__name__)
-def test_the_failure_is_the_cause_and_stays_where_that_is_replaced(sample: ProlificError) -> None:
+def test_the_failure_is_the_cause_and_outlives_it(sample: ProlificError) -> None:
     assert sample.__cause__ is sample.failure is FAILURE
     replaced, dropped, noted = copy.copy(sample), copy.copy(sample), copy.copy(sample)
     replaced.__cause__ = OSError("a pool's traceback,\nof many lines")
@@ -397,7 +397,7 @@ def test_the_failure_is_the_cause_and_stays_where_that_is_replaced(sample: Proli
 
 
 @every_class
-def test_a_cause_of_ours_is_the_failure_of_an_error_that_was_made_without(
+def test_a_cause_of_this_package_is_the_failure_of_an_error_without_one(
     cls: type[ProlificError],
 ) -> None:
     error, failure = fresh(cls), fresh(ConnectError)
@@ -412,7 +412,7 @@ def test_a_cause_of_ours_is_the_failure_of_an_error_that_was_made_without(
     assert contents(again.failure) == contents(failure)
 
 
-def test_a_failure_can_be_set_and_is_the_cause_then() -> None:
+def test_a_failure_that_is_set_becomes_the_cause() -> None:
     error = fresh(WaitFailedError)
     assert "None" not in str(error)
     error.failure = FAILURE
@@ -437,7 +437,7 @@ class Garbled(Exception):  # noqa: N818 - a foreign thing that pickle takes and 
     ],
 )
 @pytest.mark.parametrize("cls", [WaitFailedError, WaitTimeoutError])
-def test_a_failure_need_not_be_of_ours(
+def test_a_failure_may_be_any_exception(
     cls: type[WaitError], failure: Exception, told: str, sent: type[Exception]
 ) -> None:
     error = cls(*STORY, failure)
@@ -450,7 +450,7 @@ def test_a_failure_need_not_be_of_ours(
     assert str(again) == str(pickle.loads(pickle.dumps(again)))
 
 
-def test_a_wait_that_failed_tells_why() -> None:
+def test_a_failed_wait_shows_its_reason() -> None:
     error = fresh(WaitFailedError)
     error.__cause__ = fresh(AuthenticationError)
     assert "401" in str(error)
@@ -490,7 +490,7 @@ def test_texts_are_short_however_much_an_error_holds() -> None:
     assert len(str(wait)) < 1_200
 
 
-def test_what_the_service_calls_things_is_brief_and_printable() -> None:
+def test_names_from_the_service_are_brief_and_printable() -> None:
     long = "x\n\ud800" * 100_000
     wait = WaitTimeoutError("b-1", BatchStatus(long), 1.0, 1, ())
     unknown = OutcomeUnknownError("POST", PATH, (samples.batch(batch_id=long),))
@@ -506,7 +506,7 @@ def api_error(status: int, *, method: str = "GET", **values: Any) -> APIStatusEr
     )
 
 
-def test_only_a_redirect_is_told_to_be_one() -> None:
+def test_only_redirects_are_called_redirects() -> None:
     told = {
         status: "redirects" in str(api_error(status))
         for status in (0, 101, 300, 301, 302, 303, 304, 307, 308, 418)
@@ -533,7 +533,7 @@ def test_a_status_without_a_class_says_what_to_do_too(
     assert ".body" not in text
 
 
-def test_who_is_to_look_into_a_body_has_one() -> None:
+def test_a_body_is_mentioned_only_if_there_is_one() -> None:
     assert ".body" in str(api_error(418, body={"teapot": True}))
     assert "see .problems and .body" in str(DecodeError(("$: odd",), "x", "GET", PATH))
     assert str(DecodeError(("$: too large",), None, "GET", PATH)).endswith("see .problems")
@@ -545,7 +545,7 @@ def test_who_is_to_look_into_a_body_has_one() -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("cls", [APIStatusError, ConflictError, RateLimitedError, ServerError])
-def test_an_answer_that_asks_to_wait_says_for_how_long(
+def test_the_text_has_the_seconds_of_retry_after(
     cls: type[APIStatusError], method: str, asked: float, told: str
 ) -> None:
     def text_of(retry_after: float | None) -> str:
@@ -584,7 +584,7 @@ def test_a_refusal_says_what_the_call_needs(path: str, told: str) -> None:
         ("UNINITIALISED", FAILURE, f"wait longer; {FAILURE}"),
     ],
 )
-def test_a_wait_whose_time_is_over_says_what_to_do_about_what_it_saw(
+def test_a_time_out_gives_advice_for_the_last_status(
     status: str | None, failure: ProlificError | None, told: str
 ) -> None:
     seen = None if status is None else BatchStatus(status)

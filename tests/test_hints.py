@@ -1,4 +1,4 @@
-"""Every public annotation resolves at run time, as cattrs and dependency injection want it to."""
+"""Public annotations resolve at run time, as cattrs and dependency injection need."""
 
 import importlib
 import inspect
@@ -42,7 +42,7 @@ MODULES = (
 
 
 def public(module: str) -> Iterator[Any]:
-    """What a module shows: what it names in ``__all__``, else what it defines."""
+    """Return the public objects of a module: those in ``__all__``, else those it defines."""
     imported = importlib.import_module(f"prolific_async{module}")
     for name, thing in vars(imported).items():
         if name in getattr(imported, "__all__", ()) or (
@@ -52,7 +52,7 @@ def public(module: str) -> Iterator[Any]:
 
 
 def mentioned(hint: Any) -> Iterator[Any]:
-    """The classes in a hint, however deep."""
+    """Return the classes in a hint, at any depth."""
     yield hint
     for argument in hint if isinstance(hint, list) else typing.get_args(hint):
         yield from mentioned(argument)
@@ -63,19 +63,19 @@ def is_ours(thing: Any) -> bool:
 
 
 def functions(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """The public methods and properties of a class, and those that the language calls."""
+    """Return the public and special methods and the properties of a class."""
     for base in filter(is_ours, cls.__mro__):
         for name, member in vars(base).items():
             if name.startswith("_") and not name.endswith("__"):
                 continue
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
-            # Not what attrs and enum have written.
+            # Not the methods that attrs and enum generate.
             if inspect.isfunction(function) and function.__module__.startswith("prolific_async"):
                 yield f"{base.__qualname__}.{name}", function
 
 
 def resolved(thing: Any) -> dict[str, Any]:
-    """The hints of a class or function."""
+    """Return the hints of a class or function."""
     if isinstance(thing, type):
         if attrs.has(thing):
             attrs.resolve_types(thing)
@@ -88,7 +88,7 @@ def resolved(thing: Any) -> dict[str, Any]:
 
 @cache
 def walk() -> tuple[set[str], list[str]]:
-    """What has hints, and which of these do not resolve: all that is public or got from that."""
+    """Return everything public that has hints, and the hints that do not resolve."""
     names: set[str] = set()
     failures: list[str] = []
 
@@ -122,7 +122,7 @@ def test_every_public_annotation_resolves() -> None:
     assert walk()[1] == []
 
 
-def test_all_that_has_hints_is_found() -> None:
+def test_every_kind_of_annotation_is_found() -> None:
     names = walk()[0]
     assert {"Batches.wait_all", "Batch.bind", "Order.result", "WaitTimeoutError"} <= names
     assert {"Simulator.inject", "Fault", "SeenRequest", "_WaitEvents.__call__"} <= names

@@ -1,4 +1,4 @@
-"""What the package logs: for whom, at which level, and what it never tells."""
+"""Log records: their levels, and that they never show the token."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def told(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     ]
 
 
-async def test_debug_tells_every_request_and_how_it_ended(
+async def test_every_request_and_its_outcome_is_logged_at_debug(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     batch_id = sim.add_batch()
@@ -42,20 +42,20 @@ async def test_debug_tells_every_request_and_how_it_ended(
     assert listed.startswith(f"GET {root}?workspace_id={sim.workspace_id}: 200 in 0.")
 
 
-async def test_what_goes_well_is_not_told_above_debug(
+async def test_success_is_logged_at_debug_only(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy = await client.batches.duplicate(sim.add_batch())
     await copy.setup()
     await copy.wait_until_ready()
-    with pytest.raises(NotFoundError):  # it is raised, which is telling enough
+    with pytest.raises(NotFoundError):  # it is raised, so it needs no log record
         await client.batches.get("nothing")
     assert {record.levelno for record in caplog.records if record.name != "asyncio"} == {
         logging.DEBUG
     }
 
 
-async def test_info_tells_what_is_made_again(
+async def test_repeated_requests_are_logged_at_info(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     batch_id = sim.add_batch(status="READY")
@@ -70,7 +70,7 @@ async def test_info_tells_what_is_made_again(
     assert "502" in poll
 
 
-async def test_info_tells_what_had_become_of_a_post(
+async def test_the_outcome_of_a_lost_post_is_logged_at_info(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     batch_id = sim.add_batch()
@@ -83,7 +83,7 @@ async def test_info_tells_what_had_become_of_a_post(
     assert found.endswith(f"/duplicate: ConnectionLostError, but found: {copy.id}")
 
 
-async def test_the_first_429_is_a_warning_and_those_that_follow_are_not(
+async def test_only_the_first_429_is_a_warning(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     batch_id = sim.add_batch()

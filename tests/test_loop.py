@@ -1,4 +1,4 @@
-"""No call of ours holds the event loop for long, however much there is to read."""
+"""No call blocks the event loop for long, whatever the size of the response."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
 
 
 @pytest.fixture
-async def client(far: Simulator) -> AsyncIterator[ProlificClient]:
+async def client(far_sim: Simulator) -> AsyncIterator[ProlificClient]:
     async with ProlificClient(
-        far.token, base_url=far.url, poll=POLL, retry=RetryPolicy(max_attempts=1)
+        far_sim.token, base_url=far_sim.url, poll=POLL, retry=RetryPolicy(max_attempts=1)
     ) as one:
-        await one.batches.get(far.add_batch())  # what is imported and made once
+        await one.batches.get(far_sim.add_batch())  # imports and caches
         yield one
-    far.clear_faults()
+    far_sim.clear_faults()
 
 
 @pytest.fixture(scope="module")
-def heavy(far: Simulator) -> str:
-    workspace = far.add_workspace()
+def heavy(far_sim: Simulator) -> str:
+    workspace = far_sim.add_workspace()
     for _ in range(MANY):
-        far.add_batch(batch_items=HEAVY, workspace_id=workspace, status="READY")
+        far_sim.add_batch(batch_items=HEAVY, workspace_id=workspace, status="READY")
     return workspace
 
 
-async def test_a_heavy_list(client: ProlificClient, heavy: str) -> None:
+async def test_a_large_list_does_not_block_the_loop(client: ProlificClient, heavy: str) -> None:
     async def call() -> None:
         batches = await client.batches.list(heavy)
         assert len(batches) == MANY
@@ -50,10 +50,12 @@ async def test_a_heavy_list(client: ProlificClient, heavy: str) -> None:
     assert await held_by(call) < LIMIT
 
 
-async def test_a_list_of_many_light_batches(far: Simulator, client: ProlificClient) -> None:
-    workspace = far.add_workspace()
+async def test_a_list_of_many_small_batches_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient
+) -> None:
+    workspace = far_sim.add_workspace()
     for _ in range(5000):
-        far.add_batch(workspace_id=workspace)
+        far_sim.add_batch(workspace_id=workspace)
 
     async def call() -> None:
         assert len(await client.batches.list(workspace)) == 5000
@@ -61,8 +63,10 @@ async def test_a_list_of_many_light_batches(far: Simulator, client: ProlificClie
     assert await held_by(call) < LIMIT
 
 
-async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, heavy: str) -> None:
-    ids = [one.id for one in far.batches.values() if one.workspace_id == heavy]
+async def test_waits_with_a_large_list_do_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, heavy: str
+) -> None:
+    ids = [one.id for one in far_sim.batches.values() if one.workspace_id == heavy]
 
     async def call() -> None:
         assert len(await client.batches.wait_all(ids)) == MANY
@@ -70,10 +74,12 @@ async def test_waits_for_a_heavy_list(far: Simulator, client: ProlificClient, he
     assert await held_by(call) < LIMIT
 
 
-async def test_later_polls_of_a_heavy_list(far: Simulator) -> None:
-    workspace = far.add_workspace()
-    ids = [far.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
-    async with ProlificClient(far.token, base_url=far.url, poll=POLL, strategy="list") as lister:
+async def test_later_polls_of_a_large_list_do_not_block_the_loop(far_sim: Simulator) -> None:
+    workspace = far_sim.add_workspace()
+    ids = [far_sim.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]
+    async with ProlificClient(
+        far_sim.token, base_url=far_sim.url, poll=POLL, strategy="list"
+    ) as lister:
         await lister.batches.list(workspace)
 
         async def call() -> None:
@@ -91,9 +97,11 @@ async def test_later_polls_of_a_heavy_list(far: Simulator) -> None:
         assert await held_by(call) < LIMIT
 
 
-async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator) -> None:
+async def test_a_large_invalid_list_does_not_block_the_loop(
+    client: ProlificClient, far_sim: Simulator
+) -> None:
     wrong = {"id": 5, "batch_items": HEAVY}
-    far.inject("GET", "/batches", Fault(body={"results": [wrong] * MANY}), times=None)
+    far_sim.inject("GET", "/batches", Fault(body={"results": [wrong] * MANY}), times=None)
 
     async def call() -> None:
         with pytest.raises(DecodeError) as caught:
@@ -105,18 +113,18 @@ async def test_a_heavy_list_that_is_wrong(client: ProlificClient, far: Simulator
     assert await held_by(call) < LIMIT
 
 
-async def test_a_lost_duplicate_that_is_searched_for_in_a_heavy_list(
-    far: Simulator, client: ProlificClient, heavy: str
+async def test_the_search_in_a_large_list_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, heavy: str
 ) -> None:
-    source = next(one.id for one in far.batches.values() if one.workspace_id == heavy)
+    source = next(one.id for one in far_sim.batches.values() if one.workspace_id == heavy)
     numbers = count()
 
     async def call() -> None:
-        far.inject("POST", "/duplicate", Fault(reset="after"))
+        far_sim.inject("POST", "/duplicate", Fault(reset="after"))
         name = f"unique {next(numbers)}"
         copy = await client.batches.duplicate(source, name=name)
         assert copy.name == name
-        far.remove(copy.id)
+        far_sim.remove(copy.id)
 
     assert await held_by(call) < LIMIT
 
@@ -135,17 +143,17 @@ BODIES: dict[str, bytes] = {
 }
 
 
-async def test_a_large_answer_that_is_almost_the_token(
-    far: Simulator, client: ProlificClient
+async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient
 ) -> None:
     # Each byte is the token's last one, which is where a search polls first.
-    body = far.token[-1].encode() * LARGE
+    body = far_sim.token[-1].encode() * LARGE
 
     async def call() -> None:
         with pytest.raises(ProlificError):
             await client.batches.get_status("b1")
 
-    far.inject("GET", "/b1/status", Fault(200, body=body), times=None)
+    far_sim.inject("GET", "/b1/status", Fault(200, body=body), times=None)
     assert await held_by(call) < LIMIT
 
 
@@ -153,8 +161,8 @@ async def test_a_large_answer_that_is_almost_the_token(
     "status", [200, *(pytest.param(error, marks=pytest.mark.slow) for error in (400, 500))]
 )
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_a_large_bad_answer(
-    far: Simulator, client: ProlificClient, body: bytes, status: int
+async def test_a_large_invalid_response_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, body: bytes, status: int
 ) -> None:
     verbs: list[Callable[[], Awaitable[Any]]] = [
         lambda: client.batches.get_status("b1"),
@@ -168,5 +176,5 @@ async def test_a_large_bad_answer(
             assert len(str(caught.value)) < 1000
 
     for route in ("/b1/status", "/batches"):
-        far.inject("GET", route, Fault(status, body=body), times=None)
+        far_sim.inject("GET", route, Fault(status, body=body), times=None)
     assert await held_by(call) < LIMIT

@@ -68,7 +68,7 @@ class TestBatchStatus:
         assert list(BatchStatus.__members__) == MEMBERS
 
     @given(text=st.text())
-    def test_an_unseen_value_is_its_string(self, text: str) -> None:
+    def test_an_unseen_value_equals_its_string(self, text: str) -> None:
         status = BatchStatus(text)
         assert isinstance(status, BatchStatus)
         assert status == text
@@ -110,11 +110,11 @@ class TestBatchStatus:
             assert (again is BatchStatus.READY) is (text == "READY")
 
     @pytest.mark.parametrize("value", [None, 0, 1, 1.5, True, b"READY", [], {}, object()])
-    def test_what_is_no_text_is_refused(self, value: Any) -> None:
+    def test_a_value_that_is_not_text_is_refused(self, value: Any) -> None:
         with pytest.raises(ValueError, match="BatchStatus"):
             BatchStatus(value)
 
-    def test_unseen_values_do_not_pile_up(self) -> None:
+    def test_unseen_values_are_not_kept(self) -> None:
         known = len(BatchStatus._value2member_map_)
         for number in range(100):
             BatchStatus(f"UNSEEN_{number}")
@@ -188,7 +188,7 @@ class TestValue:
         assert later.to_dict() == {**a_batch().to_dict(), "status": "ERROR"}
         assert attrs.evolve(TaskDetails("x", extra={"a": 1}), task_name="y").extra == {"a": 1}
 
-    def test_extra_of_a_model_without_news_is_empty_and_read_only(self) -> None:
+    def test_extra_is_empty_and_read_only_without_unknown_keys(self) -> None:
         for model in (a_batch(extra={}), DatasetRef("d-1", 3), TaskDetails("Poll")):
             assert dict(model.extra) == {}
             with pytest.raises(TypeError):
@@ -214,7 +214,7 @@ class TestValue:
         assert wire["datasets"] == [{"id": "d-1", "total_datapoint_count": 3}]
         assert wire["task_details"] == {"task_name": "Poll"}
 
-    def test_a_batch_is_a_kind_of_nothing_public(self) -> None:
+    def test_a_batch_has_no_public_base_class(self) -> None:
         public = {getattr(prolific_async, name) for name in prolific_async.__all__}
         for model in (Batch, DatasetRef, TaskDetails):
             assert public.isdisjoint(model.__mro__[1:])
@@ -224,7 +224,7 @@ class TestValue:
         assert repr(ready) == "<Batch b-1 'Original' READY, 40 tasks>"
         assert "\n" not in repr(a_batch(name="two\nlines"))
 
-    def test_the_repr_of_a_nested_model_shows_fields_and_what_has_no_name(self) -> None:
+    def test_the_repr_of_a_nested_model_shows_fields_and_extra(self) -> None:
         assert repr(DatasetRef("d-1", 3)) == (
             "DatasetRef(id='d-1', total_datapoint_count=3, filename=None)"
         )
@@ -247,7 +247,7 @@ VERBS: dict[str, Callable[[Batch], Awaitable[Any]]] = {
 
 class TestVerbs:
     @pytest.mark.parametrize("verb", VERBS)
-    async def test_without_a_client_each_says_so(self, verb: str) -> None:
+    async def test_verbs_of_a_batch_without_a_client_are_an_error(self, verb: str) -> None:
         batch = a_batch()
         unpickled = pickle.loads(pickle.dumps(a_batch().bind(Mock())))
         for unbound in (batch, unpickled, Batch.from_dict(batch.to_dict())):
@@ -260,7 +260,7 @@ class TestVerbs:
         bound = a_batch().bind(client)
         assert pickle.loads(pickle.dumps(bound)) == copy.deepcopy(bound) == copy.copy(bound)
 
-    async def test_each_verb_hands_its_arguments_to_the_resource(self) -> None:
+    async def test_each_verb_passes_its_arguments_to_the_resource(self) -> None:
         calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
         class Resource:

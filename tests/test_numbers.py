@@ -1,4 +1,4 @@
-"""Numbers of any type become plain ones where they enter; what is none is refused there."""
+"""Numbers of any type become plain ones where they enter; other values are refused."""
 
 import math
 from collections.abc import Callable
@@ -37,14 +37,14 @@ class Raising:
 
 
 class Hiding:
-    """No number, and it cannot even be shown."""
+    """A value that is no number and whose repr raises."""
 
     def __repr__(self) -> str:
         raise ZeroDivisionError
 
 
 class Odd(float):
-    """A float with ways of its own."""
+    """A float with arithmetic of its own."""
 
     def __sub__(self, _: object) -> Never:
         raise ZeroDivisionError
@@ -101,7 +101,7 @@ NONE: list[Any] = [
 
 
 def kind(value: object) -> str:
-    """A name for what cannot be shown."""
+    """Return a test id for a value without a usable repr."""
     return type(value).__name__
 
 
@@ -121,7 +121,7 @@ def test_a_whole_number_becomes_a_plain_int(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [*NONE, None], ids=kind)
 @pytest.mark.parametrize("infinite", [False, True])
-def test_what_is_no_number_is_refused_whatever_it_does(given: Any, *, infinite: bool) -> None:
+def test_values_that_are_not_numbers_are_refused(given: Any, *, infinite: bool) -> None:
     with pytest.raises(ValueError, match=r"^it must be a (finite )?number from 0: .+$"):
         number("it", given, infinite=infinite)
 
@@ -129,7 +129,7 @@ def test_what_is_no_number_is_refused_whatever_it_does(given: Any, *, infinite: 
 @pytest.mark.parametrize(
     "given", [one for one in NONE if not isinstance(one, int) or one < 2], ids=kind
 )
-def test_what_is_no_whole_number_is_refused_whatever_it_does(given: Any) -> None:
+def test_values_that_are_not_whole_numbers_are_refused(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^it must be a whole number from 2: .+$"):
         whole("it", given, least=2)
 
@@ -137,13 +137,13 @@ def test_what_is_no_whole_number_is_refused_whatever_it_does(given: Any) -> None
 @pytest.mark.parametrize(
     "given", [2.0, np.float64(2), Decimal(2), Fraction(2), Floating()], ids=kind
 )
-def test_what_only_looks_like_a_whole_number_is_none(given: Any) -> None:
+def test_fractions_and_text_are_not_whole_numbers(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^it must be a whole number from 0: "):
         whole("it", given, least=0)
 
 
 @pytest.mark.parametrize("given", [math.inf, np.float64("inf"), Decimal("inf")], ids=kind)
-def test_infinity_is_a_number_only_where_it_makes_sense(given: Any) -> None:
+def test_infinity_is_accepted_only_if_allowed(given: Any) -> None:
     assert number("it", given, infinite=True) == math.inf
     assert type(number("it", given, infinite=True)) is float
     with pytest.raises(ValueError, match=r"^it must be a finite number from 0: "):
@@ -151,20 +151,20 @@ def test_infinity_is_a_number_only_where_it_makes_sense(given: Any) -> None:
 
 
 @pytest.mark.parametrize("given", [0, 0.0, -0.0, np.float64(0), Fraction(1, 10**400)], ids=kind)
-def test_what_must_be_above_0_is_not_0(given: Any) -> None:
+def test_a_positive_number_is_above_0(given: Any) -> None:
     with pytest.raises(ValueError, match=r"^it must be a finite number above 0, or None: "):
         number("it", given, positive=True, or_none=True)
 
 
 @pytest.mark.parametrize("given", [timedelta(seconds=2), np.timedelta64(2, "ns")], ids=kind)
-def test_a_timedelta_is_refused_and_told_how_to_become_a_number(given: Any) -> None:
+def test_a_timedelta_is_refused_with_advice(given: Any) -> None:
     told = "it must be a number, not a timedelta: give its total_seconds()"
     with pytest.raises(ValueError, match="timedelta") as raised:
         number("it", given)
     assert str(raised.value) == told
 
 
-def test_what_a_number_raises_is_the_cause() -> None:
+def test_an_exception_of_the_number_is_the_cause() -> None:
     for check in (lambda: number("it", Raising()), lambda: whole("it", Raising(), least=0)):
         with pytest.raises(ValueError, match="it must be") as raised:
             check()
@@ -176,7 +176,7 @@ def test_what_a_number_raises_is_the_cause() -> None:
     [(10**5000, "<int>"), (Hiding(), "<Hiding>"), ("a\nb" * 900, "'a")],
     ids=["huge", "hiding", "long"],
 )
-def test_what_is_wrong_is_shown_in_a_line_that_is_not_too_long(given: Any, shown: str) -> None:
+def test_the_refused_value_is_shown_in_one_short_line(given: Any, shown: str) -> None:
     with pytest.raises(ValueError, match="it must be") as raised:
         number("it", given)
     assert f": {shown}" in str(raised.value)
@@ -272,7 +272,7 @@ async def test_a_wait_takes_any_number_and_nothing_else(
     assert len(sim.requests) == before
 
 
-async def test_a_quick_policy_in_numpys_numbers_polls_as_any(
+async def test_a_policy_of_numpys_numbers_polls_as_usual(
     sim: Simulator, client: ProlificClient
 ) -> None:
     batch_id = sim.add_batch(status="PROCESSING")
@@ -304,7 +304,7 @@ async def with_worker(client: ProlificClient, poll_every: Any = 2, **of: Any) ->
 
 
 @pytest.mark.parametrize("name", ["poll_every", "max_starts_per_second", "settle_seconds"])
-async def test_durable_batches_take_nothing_but_numbers(name: str, client: ProlificClient) -> None:
+async def test_durable_batches_take_numbers_only(name: str, client: ProlificClient) -> None:
     for given in NONE:
         wrong: Any = {name: given}
         with pytest.raises(ValueError, match=f"^{name} must be a finite number above 0"):
@@ -326,7 +326,7 @@ def test_the_simulator_takes_any_number() -> None:
     assert type(Fault(status).status) is int
 
 
-def test_the_simulator_refuses_what_is_no_number() -> None:
+def test_the_simulator_refuses_values_that_are_not_numbers() -> None:
     for given in NONE:
         if isinstance(given, Hiding):
             continue  # the message of attrs shows it
@@ -346,14 +346,14 @@ def test_the_simulator_refuses_what_is_no_number() -> None:
             FaultQueue().add("GET", "/batches", Fault(503), given)
 
 
-def test_the_simulator_asks_for_the_seconds_of_a_timedelta() -> None:
+def test_the_simulator_refuses_a_timedelta_with_advice() -> None:
     given: Any = timedelta(seconds=2)
     for make in (AfterSeconds, lambda delay: Fault(delay=delay), lambda drip: Fault(drip=drip)):
         with pytest.raises(ValueError, match=r"total_seconds\(\)"):
             make(given)
 
 
-async def test_what_the_simulator_is_filled_with_can_be_sent(client: ProlificClient) -> None:
+async def test_numbers_in_the_simulator_can_be_sent(client: ProlificClient) -> None:
     two: Any = np.int64(2)
     async with Simulator(setup=Immediately()) as sim:
         sim.inject("GET", "/batches", Fault(503), times=two)

@@ -1,4 +1,4 @@
-"""Spans of waits, calls and requests."""
+"""OpenTelemetry spans of waits, calls and requests."""
 
 from __future__ import annotations
 
@@ -569,14 +569,18 @@ async def test_a_batch_s_own_verbs_are_traced_whenever_it_was_read(
         await copy.setup()
         await copy.refresh()
         await copy.get_status()
+        await batch.find_copies(name=copy.name)
         await plain.batches.list(workspace_id=copy.workspace_id)
     assert {verb: len(spans) for verb, spans in traces.calls.items()} == {
         "duplicate": 1,
         "setup": 1,
         "get": 1,
         "get_status": 1,
+        "find_copies": 1,
         "list": 1,
     }
+    (searched,) = traces.calls["find_copies"]
+    assert attributes(searched) == {"prolific.batch.id": batch.id}
     (listed,) = traces.calls["list"]
     assert attributes(listed) == {"prolific.workspace.id": copy.workspace_id}
 
@@ -590,8 +594,14 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
     assert len(traces.below(span)) == 3
 
 
+def test_every_method_that_awaits_has_a_span_of_its_own_or_one_for_each_wait() -> None:
+    coroutines = inspect.getmembers(Batches, inspect.iscoroutinefunction)
+    public = {name for name, _ in coroutines if not name.startswith("_")}
+    assert public == {*otel._CALLS, "wait_until_ready", "wait_all", "close"}
+
+
 async def test_a_traced_method_keeps_its_signature(client: ProlificClient, traces: Traces) -> None:
-    for verb in ("duplicate", "setup", "get", "get_status", "list"):
+    for verb in otel._CALLS:
         traced, plain = getattr(client.batches, verb), getattr(Batches, verb)
         assert inspect.iscoroutinefunction(traced)
         assert traced.__doc__ == plain.__doc__

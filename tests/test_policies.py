@@ -1,4 +1,4 @@
-"""What the policies accept, and the gaps that they give."""
+"""Policies: which values they accept, and which gaps they give."""
 
 import itertools
 import math
@@ -47,7 +47,7 @@ Policy = type[RetryPolicy] | type[PollPolicy]
 
 
 def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
-    """The gaps of a wait whose every poll shows nothing new."""
+    """Return the gaps of a wait whose polls show nothing new."""
     gap = policy.initial
     while True:
         yield policy.jittered(gap, rng.random())
@@ -55,7 +55,7 @@ def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
 
 
 class Fixed(random.Random):
-    """A source of jitter that always says the same."""
+    """A random source that always returns the same share."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -90,13 +90,13 @@ def test_policies_are_values(cls: Policy) -> None:
 
 
 @pytest.mark.parametrize("cls", [RetryPolicy, PollPolicy])
-def test_knobs_are_given_by_name(cls: Any) -> None:
+def test_policies_take_keyword_arguments_only(cls: Any) -> None:
     with pytest.raises(TypeError):
         cls(1)
 
 
 @pytest.mark.parametrize(("cls", "key"), KNOBS)
-def test_what_is_no_finite_number_is_refused(cls: Policy, key: str) -> None:
+def test_values_that_are_not_finite_numbers_are_refused(cls: Policy, key: str) -> None:
     for value in NO_NUMBERS:
         with pytest.raises(ValueError, match=key):
             cls(**{key: value})
@@ -116,7 +116,7 @@ def test_a_number_beyond_every_float_is_a_value_error() -> None:
 
 
 @pytest.mark.parametrize(("cls", "key"), [knob for knob in KNOBS if knob[1] != "timeout"])
-def test_none_is_refused_where_it_means_nothing(cls: Policy, key: str) -> None:
+def test_none_is_refused_except_as_timeout(cls: Policy, key: str) -> None:
     with pytest.raises(ValueError, match=key):
         cls(**{key: None})  # type: ignore[arg-type]  # that it is refused is the point
 
@@ -138,7 +138,7 @@ def test_none_is_refused_where_it_means_nothing(cls: Policy, key: str) -> None:
         (PollPolicy, {"max_consecutive_failures": 3.0}),
     ],
 )
-def test_what_makes_no_sense_is_refused(cls: Policy, arguments: dict[str, Any]) -> None:
+def test_values_out_of_range_are_refused(cls: Policy, arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         cls(**arguments)
 
@@ -164,14 +164,14 @@ def test_a_changed_policy_is_checked_as_well() -> None:
         attrs.evolve(PollPolicy(), initial=11.0)
 
 
-def test_an_initial_above_the_maximum_is_told_with_both() -> None:
+def test_an_initial_above_the_maximum_is_refused_with_both_values() -> None:
     with pytest.raises(ValueError, match="initial") as raised:
         RetryPolicy(initial=2.0, maximum=1.5)
     told = "RetryPolicy(initial=2.0, maximum=1.5): initial must not be above maximum"
     assert str(raised.value) == told
 
 
-def test_no_limit_is_none_and_the_message_says_so() -> None:
+def test_a_timeout_of_none_is_no_limit() -> None:
     with pytest.raises(ValueError, match=r"^timeout must be a finite number from 0, or None: inf$"):
         PollPolicy(timeout=math.inf)
 

@@ -1,4 +1,4 @@
-"""What the package shows, and what importing it brings in."""
+"""The public names, the imports, and what importing the package loads."""
 
 import ast
 import inspect
@@ -21,7 +21,7 @@ from tests.conftest import HANGS
 
 PACKAGE = Path(prolific_async.__file__).parent
 
-# What callers make and get, what helpers of theirs name in their signatures, and the errors.
+# What callers make, get and name in signatures, and the errors.
 NAMES = {
     "ProlificClient",
     "Batch",
@@ -108,7 +108,7 @@ def canonical(name: str) -> str:
 
 
 def needs(distributions: set[str]) -> set[str]:
-    """Distributions and all that they need on this Python, without their extras."""
+    """Return distributions with all their requirements on this Python, without extras."""
     found: set[str] = set()
     waiting = {canonical(name) for name in distributions}
     while waiting:
@@ -125,7 +125,7 @@ def needs(distributions: set[str]) -> set[str]:
 
 
 def imported_by(code: str) -> set[str]:
-    """The modules that a fresh interpreter has more of after some code."""
+    """Return the modules that some code loads in a fresh interpreter."""
     script = (
         f"import json, sys; before = set(sys.modules)\n{code}\n"
         # Compiled modules register names that were never imported, and have no spec.
@@ -157,13 +157,13 @@ def defaults(function: Any) -> dict[str, Any]:
     }
 
 
-def test_all_is_what_the_design_names() -> None:
+def test_all_has_the_public_names() -> None:
     assert set(prolific_async.__all__) == NAMES
     assert sorted(prolific_async.__all__) == prolific_async.__all__
     assert len(set(prolific_async.__all__)) == len(prolific_async.__all__)
 
 
-def test_the_module_has_all_and_nothing_else() -> None:
+def test_the_module_has_no_other_public_names() -> None:
     shown = {
         name
         for name, value in vars(prolific_async).items()
@@ -172,7 +172,7 @@ def test_the_module_has_all_and_nothing_else() -> None:
     assert shown == set(prolific_async.__all__)
 
 
-def test_a_star_import_brings_all() -> None:
+def test_a_star_import_imports_all() -> None:
     space: dict[str, Any] = {}
     exec("from prolific_async import *", space)
     assert set(space) - {"__builtins__"} == set(prolific_async.__all__)
@@ -189,7 +189,7 @@ def test_every_error_is_public() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - {"__version__", "BatchOrId"}))
-def test_every_public_name_says_what_it_does(name: str) -> None:
+def test_every_public_name_has_a_docstring(name: str) -> None:
     thing = getattr(prolific_async, name)
     assert thing.__name__ == name
     assert (inspect.getdoc(thing) or "").strip()
@@ -198,7 +198,7 @@ def test_every_public_name_says_what_it_does(name: str) -> None:
             assert inspect.getdoc(value), member
 
 
-def test_the_client_takes_what_the_design_says() -> None:
+def test_the_client_has_the_documented_parameters() -> None:
     assert defaults(prolific_async.ProlificClient) == CLIENT
     kinds = inspect.signature(prolific_async.ProlificClient).parameters
     positional = [name for name, item in kinds.items() if item.kind is not item.KEYWORD_ONLY]
@@ -206,7 +206,7 @@ def test_the_client_takes_what_the_design_says() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_takes_what_the_design_says(verb: str) -> None:
+def test_each_verb_has_the_documented_parameters(verb: str) -> None:
     function = getattr(type(prolific_async.ProlificClient("t").batches), verb)
     (_, first), *others = defaults(function).items()
     assert first is NEEDED
@@ -217,7 +217,9 @@ def test_each_verb_takes_what_the_design_says(verb: str) -> None:
 
 
 @pytest.mark.parametrize(("verb", "resource_verb"), BOUND_VERBS.items())
-def test_each_bound_verb_takes_the_same_without_the_id(verb: str, resource_verb: str) -> None:
+def test_each_bound_verb_has_the_same_parameters_without_the_id(
+    verb: str, resource_verb: str
+) -> None:
     function = getattr(prolific_async.Batch, verb)
     assert defaults(function) == VERBS[resource_verb]
     parameters = list(inspect.signature(function).parameters.values())[1:]
@@ -231,12 +233,12 @@ def test_the_resource_has_no_other_verbs() -> None:
     assert {name for name in shown if not name.startswith("_")} - {"close"} == set(VERBS)
 
 
-def test_an_event_has_the_fields_of_the_design() -> None:
+def test_an_event_has_the_documented_fields() -> None:
     names = [field.name for field in attrs.fields(prolific_async.StatusEvent)]
     assert names == ["batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"]
 
 
-def test_the_version_is_one() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(a|b|rc|dev)\d+)?", prolific_async.__version__)
 
 
@@ -244,7 +246,7 @@ def test_the_package_is_typed() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
-def test_importing_takes_in_nothing_but_the_dependencies(imported: set[str]) -> None:
+def test_importing_loads_only_the_dependencies(imported: set[str]) -> None:
     packages = {name.partition(".")[0] for name in imported} - {"prolific_async"}
     foreign = packages - sys.stdlib_module_names
     owners = metadata.packages_distributions()
@@ -252,7 +254,7 @@ def test_importing_takes_in_nothing_but_the_dependencies(imported: set[str]) -> 
     assert found - needs(DEPENDENCIES) - needs(TAKEN_IN) == set()
 
 
-def test_importing_takes_in_no_extra_and_no_part_that_is_run(imported: set[str]) -> None:
+def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
     assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
     ours = {name for name in imported if name.startswith("prolific_async.")}
     for part in ("simulator", "cli", "__main__"):
@@ -264,7 +266,7 @@ def test_the_simulator_needs_no_extra() -> None:
     assert taken_in.isdisjoint({"typer", "rich", "click"})
 
 
-def test_the_dependencies_declared_are_those() -> None:
+def test_the_declared_dependencies_are_those_loaded() -> None:
     lines = metadata.requires("prolific-async") or []
     plain = {re.split(r"[^A-Za-z0-9-]", line)[0] for line in lines if "extra ==" not in line}
     assert plain == DEPENDENCIES
@@ -285,10 +287,10 @@ def modules_imported_in(path: Path) -> set[str]:
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
-    ("prolific_async.models", "prolific_async"),  # a batch has the resource whose verbs it calls
+    ("prolific_async.models", "prolific_async"),  # a batch calls its resource
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
-# Of the core, from the bottom up: a layer imports none above it.
+# The layers of the core from the bottom up; a layer imports none above it.
 LAYERS = ("_json", "_http", "_api", "_recovery", "_polling")
 
 
@@ -316,7 +318,7 @@ def import_graph() -> dict[str, set[str]]:
     return graph
 
 
-def test_imports_make_no_circle() -> None:
+def test_imports_have_no_cycle() -> None:
     graph = import_graph()
     assert all(imported in graph[name] for name, imported in CIRCULAR)
     order = TopologicalSorter(
@@ -367,7 +369,7 @@ def test_the_simulator_shares_no_code_with_the_client() -> None:
     assert all(name.startswith("prolific_async.simulator") for name in inside)
 
 
-def test_no_module_of_the_client_reaches_for_the_simulator() -> None:
+def test_no_module_of_the_client_imports_the_simulator() -> None:
     for path in PACKAGE.glob("*.py"):
         if path.name != "__main__.py":
             assert not [name for name in modules_imported_in(path) if "simulator" in name], path

@@ -40,7 +40,7 @@ def examples(language: re.Pattern[str]) -> dict[str, list[str]]:
 
 
 BLOCKS = examples(PYTHON)
-PROGRAMS = {  # what each prints, a line for each pattern
+PROGRAMS = {  # the output of each program, a pattern for each line
     "A first program": ["<Batch .* 'Round 2' READY, 200 tasks>"],
     "Waiting for many": [
         r"PROCESSING 0\.0\d+ \d\.\d+",

@@ -1,4 +1,4 @@
-"""The token: shown by nothing, sent to the configured origin alone, and led astray by no id."""
+"""The token: never shown, and sent to the configured host alone."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ from tests.http.raw import plain, serving
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-HERE = "http://127.0.0.1:1"  # where nobody listens
+HERE = "http://127.0.0.1:1"  # nothing listens there
 TOKEN = "s3cret-of-the-account"
 ONCE = RetryPolicy(max_attempts=1)
 BRIEF = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=0.05)
 
 
-# --- what can be seen --------------------------------------------------------------------------
+# --- what is shown -----------------------------------------------------------------------------
 
 
 def within(value: object) -> str:
-    """What a logger makes of a local variable: of containers the parts, of the rest the repr."""
+    """Return how a logger shows a local variable: the parts of containers, else the repr."""
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
@@ -62,7 +62,7 @@ def within(value: object) -> str:
 
 
 def locals_of(error: BaseException) -> list[str]:
-    """The local variables of every frame that an error has passed, but for those of the tests."""
+    """Return the local variables of an error's frames, without those of the tests."""
     return [
         f"{frame.f_code.co_qualname}: {name} = {within(value)}"
         for frame, _ in traceback.walk_tb(error.__traceback__)
@@ -72,7 +72,7 @@ def locals_of(error: BaseException) -> list[str]:
 
 
 def told_by(error: BaseException) -> str:
-    """All that anybody could print of an error: its chain, its frames and its pickle included."""
+    """Return everything that can be printed of an error, with its chain, frames and pickle."""
     told = ["".join(traceback.format_exception(error))]
     chain: list[BaseException | None] = [error]
     while chain:
@@ -93,7 +93,7 @@ def told_by(error: BaseException) -> str:
 
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """What a test was shown, which must not hold the token; every logger's records join it."""
+    """Collect everything a test prints or logs, and check that it has no token."""
     caplog.set_level(logging.DEBUG)
     loggers = (
         "prolific_async",
@@ -114,7 +114,7 @@ def shown(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 async def outcome(shown: list[str], call: Awaitable[object]) -> object:
-    """Await a call, and show what it gives or raises."""
+    """Await a call and add its result or error to what was shown."""
     try:
         result = await call
     except (ProlificError, ValueError, TimeoutError, asyncio.CancelledError) as error:
@@ -125,7 +125,7 @@ async def outcome(shown: list[str], call: Awaitable[object]) -> object:
 
 
 def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Every verb, for a service that does not answer well."""
+    """Make every call, against a service that fails."""
     verbs = client.batches
 
     async def events() -> list[StatusEvent]:
@@ -206,7 +206,7 @@ async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
 
 
 @pytest.mark.parametrize("bad", [*BAD_ANSWERS.values(), late_chunk], ids=[*BAD_ANSWERS, "late"])
-async def test_no_bad_answer_makes_anything_show_the_token(bad: Any, shown: list[str]) -> None:
+async def test_no_bad_response_shows_the_token(bad: Any, shown: list[str]) -> None:
     async with (
         serving(bad) as (url, heads),
         ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.2) as client,
@@ -216,16 +216,16 @@ async def test_no_bad_answer_makes_anything_show_the_token(bad: Any, shown: list
         assert heads
 
 
-async def test_no_failure_to_connect_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_failure_to_connect_shows_the_token(shown: list[str]) -> None:
     async with serving(silent) as (url, _):
         client = ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.01)
         async with client:
             await verbs_show_nothing(client, shown)
     async with ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF) as client:
-        await verbs_show_nothing(client, shown)  # nobody listens there now
+        await verbs_show_nothing(client, shown)  # nothing listens there now
 
 
-async def test_no_use_after_close_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_use_after_close_shows_the_token(shown: list[str]) -> None:
     async with aiohttp.ClientSession() as session, serving(silent) as (url, _):
         clients = [ProlificClient(TOKEN, base_url=url, session=one) for one in (session, None)]
         for client in clients:
@@ -244,7 +244,7 @@ async def test_no_use_after_close_makes_anything_show_the_token(shown: list[str]
     await verbs_show_nothing(closed, shown)
 
 
-async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list[str]) -> None:
+async def test_no_successful_round_shows_the_token(shown: list[str]) -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
     loop.slow_callback_duration = 0  # asyncio's log shows each callback
@@ -257,7 +257,7 @@ async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list
             await made.setup()
             await made.wait_until_ready(on_event=events.append)
             shown += map(repr, (client, made, pickle.dumps(made), events, sim.requests, sim))
-        # What a wrong token is told, by a service that knows the right one.
+        # The service knows the right token and refuses a wrong one.
         async with ProlificClient(f"wrong-{TOKEN[::-1]}", base_url=sim.url, retry=ONCE) as client:
             error = await outcome(shown, client.batches.get(made.id))
         assert isinstance(error, AuthenticationError)
@@ -284,15 +284,13 @@ async def test_no_round_that_goes_well_makes_anything_show_the_token(shown: list
         {"token": TOKEN, "strategy": "magic"},
     ],
 )
-def test_no_setting_that_makes_no_sense_shows_the_token(
-    settings: dict[str, Any], shown: list[str]
-) -> None:
+def test_no_invalid_setting_shows_the_token(settings: dict[str, Any], shown: list[str]) -> None:
     with pytest.raises((ConfigurationError, ValueError)) as caught:
         ProlificClient(**settings)
     shown.append(told_by(caught.value))
 
 
-async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str]) -> None:
+async def test_no_invalid_argument_shows_the_token(shown: list[str]) -> None:
     client = ProlificClient(TOKEN)
     verbs = client.batches
     calls = [
@@ -312,7 +310,7 @@ async def test_no_argument_that_makes_no_sense_shows_the_token(shown: list[str])
     await client.close()
 
 
-async def test_a_borrowed_session_s_own_headers_are_not_shown_either(shown: list[str]) -> None:
+async def test_headers_of_a_borrowed_session_are_not_shown(shown: list[str]) -> None:
     async with (
         serving(silent) as (url, _),
         aiohttp.ClientSession(headers={"X-Gateway-Key": f"of-{TOKEN}"}) as session,
@@ -328,9 +326,7 @@ async def test_a_borrowed_session_s_own_headers_are_not_shown_either(shown: list
     "event",
     ["request_start", "connection_create_start", "request_headers_sent", "request_end"],
 )
-async def test_no_trace_that_raises_makes_anything_show_the_token(
-    event: str, shown: list[str]
-) -> None:
+async def test_no_trace_that_raises_shows_the_token(event: str, shown: list[str]) -> None:
     async def broken(session: object, context: object, parameters: object) -> None:
         shown.append(repr(parameters))
         raise ValueError("of the trace")
@@ -351,7 +347,7 @@ async def test_no_trace_that_raises_makes_anything_show_the_token(
         assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
 
 
-async def test_what_the_caller_was_handling_stays_whole() -> None:
+async def test_the_exception_that_the_caller_handles_is_unchanged() -> None:
     async def fail() -> None:
         kept = 5
         raise KeyError(kept)
@@ -366,7 +362,7 @@ async def test_what_the_caller_was_handling_stays_whole() -> None:
     assert frames[-1].f_locals == {"kept": 5}
 
 
-def test_a_token_shows_nothing_by_itself() -> None:
+def test_the_repr_of_a_token_does_not_show_it() -> None:
     token = Token(TOKEN)
     assert {str(token), repr(token), f"{token}"} == {"[token]"}
     assert TOKEN not in repr(CIMultiDict({"Authorization": token.authorization()}))
@@ -382,7 +378,7 @@ READY = {"status": "READY", "results": []}
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_leads_nowhere(status: int) -> None:
+async def test_a_redirect_is_not_followed(status: int) -> None:
     async with serving(plain(b"{}")) as (elsewhere, strayed):
         away = [f"{header}: {elsewhere}/x" for header in ("Location", "Content-Location")]
         away += [f'Refresh: 0; url="{elsewhere}"', f'Alt-Svc: h2="{elsewhere[7:]}"']
@@ -395,7 +391,7 @@ async def test_a_redirect_leads_nowhere(status: int) -> None:
     assert strayed == []
 
 
-async def test_a_link_to_the_next_page_leads_nowhere() -> None:
+async def test_a_link_to_another_host_is_not_followed() -> None:
     async with serving(plain(b"{}")) as (elsewhere, strayed):
         answers = [
             {"results": [], "_links": {"next": {"href": f"{elsewhere}/x?page={page}"}}}
@@ -416,7 +412,7 @@ async def test_a_link_to_the_next_page_leads_nowhere() -> None:
     ]
 
 
-async def test_a_proxy_is_not_shown_the_token(
+async def test_a_proxy_does_not_get_the_token(
     monkeypatch: pytest.MonkeyPatch, shown: list[str]
 ) -> None:
     refusal = plain(b"", status="407 Proxy Authentication Required")
@@ -427,10 +423,12 @@ async def test_a_proxy_is_not_shown_the_token(
             await verbs_show_nothing(client, shown)
         assert direct
         assert heads == []  # loopback is never proxied
-        far = ProlificClient(TOKEN, base_url="https://api.prolific.invalid", retry=ONCE, poll=BRIEF)
-        async with far:
-            assert isinstance(await outcome(shown, far.batches.get("b1")), ConnectError)
-            await verbs_show_nothing(far, shown)
+        remote = ProlificClient(
+            TOKEN, base_url="https://api.prolific.invalid", retry=ONCE, poll=BRIEF
+        )
+        async with remote:
+            assert isinstance(await outcome(shown, remote.batches.get("b1")), ConnectError)
+            await verbs_show_nothing(remote, shown)
     assert {head.split(b" HTTP/")[0] for head in heads} == {b"CONNECT api.prolific.invalid:443"}
     assert TOKEN.encode() not in b"".join(heads)
 
@@ -439,7 +437,7 @@ async def test_a_proxy_is_not_shown_the_token(
 
 
 class Wire:
-    """A client and a raw server for calls one at a time, which tells what was asked for."""
+    """A client and a raw server that records the target of each request."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
@@ -458,7 +456,7 @@ class Wire:
         self._runner.run(self._stack.aclose())
 
     def target_of(self, verb: str, identifier: str) -> str:
-        """Call a verb with an id and return the target of its request, as it was on the wire."""
+        """Make a call with an id and return the target of its request."""
         self._heads.clear()
 
         async def call() -> None:
@@ -508,7 +506,7 @@ BATCHES = "/api/v1/data-collection/batches"
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-def test_no_id_leaves_its_place_on_the_wire(
+def test_no_id_changes_the_path_of_a_request(
     wire: Wire, verb: str, line: str, identifier: str
 ) -> None:
     before, after = line.split("ID")

@@ -1,4 +1,4 @@
-"""Each verb on uvloop's loop, in real time. With --uvloop most other tests run on it, too."""
+"""All calls on uvloop's loop, in real time. With --uvloop most other tests run on it, too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from prolific_async.fastapi import BatchId, Client, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.fastapi.serving import serving
-from tests.polling.scene import Service
+from tests.polling.fakes import Service
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import UVLoop, timers
 
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 SLOW = PollPolicy(initial=30, maximum=30, timeout=60)
 MANY = 20
-SOON = 5.0  # seconds; what takes that long hangs
+SOON = 5.0  # seconds after which a call counts as hanging
 
 
 def going(sim: Simulator, count: int) -> list[str]:
@@ -51,17 +51,17 @@ async def asked(sim: Simulator, requests: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_tests_run_on_it() -> None:
+async def test_tests_run_on_this_loop() -> None:
     assert UVLoop is not None
     loop = asyncio.get_running_loop()
     assert isinstance(loop, UVLoop)
-    assert not hasattr(loop.call_at(loop.time(), print), "when")  # of what is due
+    assert not hasattr(loop.call_at(loop.time(), print), "when")  # a due timer has none
 
 
-# --- what only its loop does -----------------------------------------------------------------
+# --- peculiarities of uvloop -----------------------------------------------------------------
 
 
-async def test_a_timer_is_set_anew_while_it_is_due() -> None:
+async def test_a_due_timer_can_be_set_again() -> None:
     service = Service(few=8)
     waits = service.start(2)
     await asyncio.sleep(0)
@@ -75,7 +75,7 @@ async def test_a_timer_is_set_anew_while_it_is_due() -> None:
     assert timers() == []
 
 
-async def test_a_rate_limiter_is_not_asked_again_and_again_before_its_time(
+async def test_a_rate_limiter_does_not_spin_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     served = 0
@@ -92,10 +92,10 @@ async def test_a_rate_limiter_is_not_asked_again_and_again_before_its_time(
     assert 100 < served < 300
 
 
-async def test_a_poll_may_go_as_soon_as_it_is_told_that_the_pause_is_over() -> None:
+async def test_a_poll_may_start_when_its_pause_is_over() -> None:
     rate_limiter = RateLimiter()
     for tenths in range(10):
-        pause = 0.004 + tenths / 10_000  # of which its timers keep the milliseconds
+        pause = 0.004 + tenths / 10_000  # uvloop's timers have milliseconds
         rate_limiter.pause_polls(asyncio.get_running_loop().time() + pause)
         await rate_limiter.start(poll=True)
         assert rate_limiter.start_now(asyncio.get_running_loop().time(), poll=True)
@@ -104,7 +104,7 @@ async def test_a_poll_may_go_as_soon_as_it_is_told_that_the_pause_is_over() -> N
 # --- the verbs -------------------------------------------------------------------------------
 
 
-async def test_the_three_steps(sim: Simulator, client: ProlificClient) -> None:
+async def test_duplicate_setup_and_wait(sim: Simulator, client: ProlificClient) -> None:
     copy = await client.batches.duplicate(sim.add_batch(datapoints=10), name="Round 2")
     assert await copy.get_status() == "UNINITIALISED"
     await copy.setup(tasks_per_group=5)
@@ -113,7 +113,7 @@ async def test_the_three_steps(sim: Simulator, client: ProlificClient) -> None:
     assert [batch.id for batch in await client.batches.list(sim.workspace_id)] == list(sim.batches)
 
 
-async def test_lost_answers(sim: Simulator, client: ProlificClient) -> None:
+async def test_lost_responses(sim: Simulator, client: ProlificClient) -> None:
     sim.inject("POST", "/duplicate", Fault(reset="after"))
     sim.inject("POST", "/setup", Fault(reset="after"))
     sim.inject("GET", "/status", Fault(503))
@@ -130,12 +130,14 @@ async def test_two_waits_of_one_client(sim: Simulator, client: ProlificClient) -
 
 
 @pytest.mark.parametrize("count", [2, MANY])
-async def test_wait_all(sim: Simulator, client: ProlificClient, count: int) -> None:
+async def test_wait_all_returns_batches_in_order(
+    sim: Simulator, client: ProlificClient, count: int
+) -> None:
     ids = going(sim, count)
     assert [batch.id for batch in await client.batches.wait_all(ids)] == ids
 
 
-async def test_a_crowd_is_polled_as_a_group_from_its_first_poll_on(
+async def test_many_waits_are_polled_as_a_group_from_the_first_poll_on(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, MANY)
@@ -176,7 +178,7 @@ async def test_poll_now_twice(sim: Simulator, client: ProlificClient) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, MANY])
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-async def test_close_in_the_first_turns(
+async def test_close_in_the_first_iterations_of_the_loop(
     sim: Simulator, client: ProlificClient, count: int, turns: int
 ) -> None:
     waits = [asyncio.create_task(client.batches.wait_until_ready(one)) for one in going(sim, count)]
@@ -215,7 +217,7 @@ CALLS: dict[str, Callable[[Simulator, ProlificClient], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("manner", ["woken", "timeout"])
 @pytest.mark.parametrize("name", CALLS)
-async def test_cancelling_leaves_nothing(sim: Simulator, name: str, manner: Manner) -> None:
+async def test_a_cancelled_wait_leaves_nothing(sim: Simulator, name: str, manner: Manner) -> None:
     step, came_that_far = 0, True
     while came_that_far:
         step += 1
@@ -231,7 +233,7 @@ async def test_cancelling_leaves_nothing(sim: Simulator, name: str, manner: Mann
     assert step > 1
 
 
-async def test_leaving_a_stream(sim: Simulator, client: ProlificClient) -> None:
+async def test_leaving_as_ready_of_a_stream(sim: Simulator, client: ProlificClient) -> None:
     ids = going(sim, 3)
     for verb in (client.batches.as_ready(ids, poll=SLOW), client.batches.watch(ids[0], poll=SLOW)):
         async with aclosing(verb) as stream:
@@ -245,7 +247,7 @@ async def test_leaving_a_stream(sim: Simulator, client: ProlificClient) -> None:
 # --- in an application -----------------------------------------------------------------------
 
 
-async def test_a_route_that_waits(sim: Simulator) -> None:
+async def test_a_route_that_waits_is_served(sim: Simulator) -> None:
     of_app = partial(ProlificClient, sim.token, base_url=sim.url, poll=QUICK_POLL)
     app = FastAPI(lifespan=lifespan(client=of_app), exception_handlers=exception_handlers)
 

@@ -1,4 +1,4 @@
-"""The loops that the tests run on: what their clocks count."""
+"""The event loops of the tests, and their clocks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def now() -> float:
 
 
 @STEADY
-async def test_tests_run_on_it() -> None:
+async def test_tests_run_on_this_loop() -> None:
     assert isinstance(asyncio.get_running_loop(), SteadyLoop)
 
 
 @STEADY
-async def test_what_the_machine_takes_hits_no_time_out() -> None:
+async def test_a_slow_machine_causes_no_time_out() -> None:
     async with asyncio.timeout(0.02):
         for _ in range(3):
             time.sleep(0.03)  # noqa: ASYNC251 - as if another program had the processor
@@ -30,7 +30,7 @@ async def test_what_the_machine_takes_hits_no_time_out() -> None:
 
 
 @STEADY
-async def test_a_timer_takes_as_long_as_it_says() -> None:
+async def test_a_timer_takes_its_time() -> None:
     began, real = now(), time.monotonic()
     await asyncio.sleep(0.03)
     assert now() - began == pytest.approx(0.03, abs=0.005)
@@ -38,14 +38,14 @@ async def test_a_timer_takes_as_long_as_it_says() -> None:
 
 
 @STEADY
-async def test_time_passes_while_there_is_always_something_to_do() -> None:
+async def test_time_passes_in_a_busy_loop() -> None:
     end = now() + 0.02
     while now() < end:
         await asyncio.sleep(0)
 
 
 @STEADY
-async def test_it_never_goes_back() -> None:
+async def test_time_never_goes_back() -> None:
     seen = [now()]
     for pause in (0, 0.001, 0, 0.002):
         await asyncio.sleep(pause)
@@ -53,7 +53,7 @@ async def test_it_never_goes_back() -> None:
     assert seen == sorted(seen)
 
 
-def test_what_would_never_end_is_told_and_ended() -> None:
+def test_a_coroutine_that_would_wait_for_ever_is_an_error() -> None:
     ended = []
 
     async def hang() -> None:
@@ -68,5 +68,5 @@ def test_what_would_never_end_is_told_and_ended() -> None:
     assert ended == [1005.0]
 
 
-def test_a_thread_may_end_what_nothing_else_would() -> None:
+def test_a_thread_may_wake_the_loop() -> None:
     assert run(asyncio.to_thread(lambda: 5)) == 5

@@ -32,7 +32,7 @@ CALLER: ContextVar[str] = ContextVar("CALLER", default="nobody")
 
 @define
 class Recorder:
-    """An observer that keeps what each wait reports, by batch."""
+    """An observer that records the reports of each wait, by batch."""
 
     waits: dict[str, list[list[News]]] = field(factory=dict)
     callers: set[str] = field(factory=set)
@@ -49,7 +49,7 @@ class Recorder:
         return listen
 
     def outcomes(self, batch_id: str) -> list[News]:
-        """Return the outcome of each wait of a batch; before it came polls and nothing else."""
+        """Return the outcome of each wait of a batch, and check that only polls came before it."""
         for *polls, outcome in self.waits[batch_id]:
             assert all(isinstance(one, StatusEvent) for one in polls)
             assert not isinstance(outcome, StatusEvent)

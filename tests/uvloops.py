@@ -1,4 +1,4 @@
-"""uvloop's loop, where there is one, and the timers that a loop has armed."""
+"""Use of uvloop, and the timers that a loop has set."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ else:
                 callback(*args)
 
             handle = super().call_later(delay, ring, *args, context=context)
-            # Nothing of it is kept, else what it would call outlived a cancelled one.
+            # A weak reference, so that a cancelled timer does not keep its callback alive.
             self._armed[timer] = weakref.ref(handle), _module_of(callback)
             return handle
 
@@ -58,7 +58,7 @@ else:
 
 
 def install_uvloop() -> None:
-    """Have this process make uvloop's loops wherever it makes one without saying which.
+    """Make uvloop's loop the default of this process.
 
     So commands get them, simulators in threads and DBOS, as in an application that installs uvloop.
     """
@@ -68,12 +68,12 @@ def install_uvloop() -> None:
 
 
 def runs_on_uvloop() -> bool:
-    """Tell whether the running loop is uvloop's."""
+    """Return whether the running loop is uvloop's."""
     return UVLoop is not None and isinstance(asyncio.get_running_loop(), UVLoop)
 
 
 def timers(*, but: tuple[str, ...] = ()) -> list[str]:
-    """Name the modules whose timers are armed in the running loop, but for some."""
+    """Return the modules whose timers are set in the running loop, without some."""
     loop: Any = asyncio.get_running_loop()
     if runs_on_uvloop():
         modules = loop.armed()

@@ -1,4 +1,4 @@
-"""Event loops whose clocks do not depend on how quick the machine is.
+"""Event loops whose clocks do not depend on the speed of the machine.
 
 Most jump to the next timer as soon as there is nothing else to do; ``SteadyLoop`` waits for it.
 """
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SILENCE = 0.002  # real seconds without a byte after which none is on its way over loopback
+_SILENCE = 0.002  # real seconds without a byte after which loopback is taken as idle
 _TURN = 0.001  # seconds that a turn of the loop counts for at most
-_STUCK = 10_000  # silences after which an answer that is still outstanding is a bug of the test
+_STUCK = 10_000  # idle periods after which a missing response is a bug of the test
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop for code that does no I/O. It says so when it would wait for ever."""
+    """A loop for code without I/O. It raises when it would wait for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,20 +31,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def jump(self, when: float) -> None:
-        """Put the clock forward."""
+        """Move the clock forward."""
         self.now = when
 
     def is_idle(self) -> bool:
-        """Tell whether only a timer can make anything happen."""
+        """Return whether only a timer can make anything happen."""
         return True
 
     def is_alone(self) -> bool:
-        """Tell whether neither a thread nor anything outside can wake it."""
+        """Return whether neither a thread nor anything outside can wake the loop."""
         inside: Any = self
         return inside._default_executor is None
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
-        """Wait for threads without a limit: that of Python 3.12 would be over at once."""
+        """Wait for threads without a limit, as Python 3.12's limit would be over at once."""
         await super().shutdown_default_executor()
 
     def _run_once(self) -> None:
@@ -63,7 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class LoopbackLoop(VirtualLoop):
-    """A loop for code whose only I/O goes over loopback, and which runs both ends of it.
+    """A loop for code that runs both ends of a loopback connection and does no other I/O.
 
     Its clock stands still while bytes are on their way, however slow the machine is, and jumps
     only when none come any more and ``may_jump`` says that no answer is outstanding.
@@ -87,7 +87,7 @@ class LoopbackLoop(VirtualLoop):
 
 
 class SteadyLoop(asyncio.SelectorEventLoop):
-    """A loop for any code, whose clock leaves out what the machine takes.
+    """A loop for any code, whose clock does not count the time that the machine takes.
 
     It runs while the loop waits in vain. A turn in which something happens counts for a millisecond
     at most, however long others have had the processor: so no answer that is on its way comes too
@@ -113,7 +113,7 @@ class SteadyLoop(asyncio.SelectorEventLoop):
 
 
 class SleepingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be put forward, as when its machine slept or somebody blocked it."""
+    """A loop whose clock can be moved forward, as if the machine slept or the loop was blocked."""
 
     slept = 0.0
 

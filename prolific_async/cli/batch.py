@@ -36,7 +36,7 @@ def duplicate(
         typer.Option(
             "--name",
             metavar="TEXT",
-            help="The copy's name; with a unique one, a copy whose answer is lost is found again.",
+            help="The copy's name; a unique one lets a copy be found if its response is lost.",
             show_default=False,
         ),
     ] = None,

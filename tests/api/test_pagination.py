@@ -1,4 +1,4 @@
-"""The pages of a list, and where their links lead."""
+"""Pagination: the pages of a list and the links between them."""
 
 import re
 from typing import Any
@@ -19,7 +19,7 @@ THIRD = FIRST._replace(query="page=3")
 
 
 async def follow(pages: dict[Request, Any]) -> list[tuple[Request, Any]]:
-    """The pages that are read of those that a service has, each with the request that got it."""
+    """Read the pages of a service, and return each with the request that got it."""
 
     async def get(request: Request) -> Response:
         return Response({}, pages[request])
@@ -28,7 +28,7 @@ async def follow(pages: dict[Request, Any]) -> list[tuple[Request, Any]]:
 
 
 def page(results: int, href: str | None, of: int | None = None) -> dict[str, Any]:
-    """A page of so many batches, of so many there are on all pages."""
+    """Return a page with some batches, and the count of those on all pages."""
     return {
         "results": [{}] * results,
         "meta": {"count": of},
@@ -46,7 +46,7 @@ async def test_every_page_comes_with_the_request_that_got_it() -> None:
 
 
 @pytest.mark.parametrize("counted", [3, 100])
-async def test_a_list_that_ends_too_early_is_told_with_its_last_page(counted: int) -> None:
+async def test_a_list_with_fewer_batches_than_counted_is_an_error(counted: int) -> None:
     last = page(1, None, of=counted)
     with pytest.raises(DecodeError) as caught:
         await follow({FIRST: page(1, "?page=2", of=counted), SECOND: last})
@@ -55,7 +55,7 @@ async def test_a_list_that_ends_too_early_is_told_with_its_last_page(counted: in
     assert (caught.value.method, caught.value.path) == ("GET", FIRST.path)
 
 
-async def test_links_that_lead_in_a_circle_are_told() -> None:
+async def test_links_in_a_circle_are_an_error() -> None:
     pages = {
         FIRST: page(1, "?page=2"),
         SECOND: page(1, "?page=3"),
@@ -68,7 +68,7 @@ async def test_links_that_lead_in_a_circle_are_told() -> None:
 
 
 def chain(length: int) -> dict[Request, Any]:
-    """Pages of which each but the last links to the next one."""
+    """Return pages that each link to the next one, but for the last."""
     requests = [FIRST] + [FIRST._replace(query=f"page={one}") for one in range(1, length)]
     links = [f"?{one.query}" for one in requests[1:]]
     return {one: page(0, href) for one, href in zip(requests, [*links, None], strict=True)}
@@ -81,14 +81,14 @@ async def test_a_thousand_pages_are_followed_and_no_more() -> None:
     assert caught.value.problems == ("$: more than 1000 pages",)
 
 
-async def test_a_page_that_is_no_object_is_told_with_its_call() -> None:
+async def test_a_page_that_is_not_an_object_is_an_error_with_its_call() -> None:
     with pytest.raises(DecodeError, match="object") as caught:
         await follow({FIRST: page(0, "?page=2"), SECOND: []})
     assert (caught.value.method, caught.value.path) == ("GET", FIRST.path)
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_a_page_that_is_no_list_is_told_with_what_it_says(*, first: bool) -> None:
+async def test_a_page_without_a_list_is_an_error_that_quotes_it(*, first: bool) -> None:
     down = {"message": "maintenance"}
     pages = {FIRST: down} if first else {FIRST: page(1, "?page=2"), SECOND: down}
     with pytest.raises(DecodeError, match=r"not a list, .*'message': 'maintenance'") as caught:
@@ -97,7 +97,7 @@ async def test_a_page_that_is_no_list_is_told_with_what_it_says(*, first: bool) 
     assert (caught.value.method, caught.value.path) == ("GET", FIRST.path)
 
 
-def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
+def test_an_invalid_link_is_an_error_of_its_page() -> None:
     odd = link("http://[")
     with pytest.raises(DecodeError) as caught:
         next_page(FIRST, odd)
@@ -105,7 +105,7 @@ def test_a_link_that_is_no_url_is_told_with_its_page() -> None:
     assert caught.value.body == odd
 
 
-def test_the_count_of_a_page_is_a_number_or_nothing() -> None:
+def test_a_count_that_is_not_a_number_is_ignored() -> None:
     for meta, counted in (({"count": 3}, 3), ({"count": "3"}, 0), ({}, 0), (None, 0)):
         assert count({"meta": meta, "count": 9}) == counted
 
@@ -114,7 +114,7 @@ def link(href: Any) -> dict[str, Any]:
     return {"results": [], "_links": {"next": {"href": href, "title": "Next"}}}
 
 
-def test_the_next_page_is_asked_where_this_one_was() -> None:
+def test_the_next_page_is_requested_from_the_same_host_and_path() -> None:
     for href in (
         "https://api.prolific.com/api/v1/data-collection/batches?workspace_id=w-1&offset=200",
         "https://evil.example/steal?workspace_id=w-1&offset=200",
@@ -160,7 +160,7 @@ def following_target(href: str) -> str | None:
 
 
 @pytest.mark.parametrize("href", ["http://[", "//[::1", "http://[v.]/?a", "https://[x]/?offset=2"])
-def test_a_link_that_is_no_url_is_no_error_of_python(href: str) -> None:
+def test_any_link_that_is_not_a_url_is_handled(href: str) -> None:
     target = following_target(href)
     assert target is None or target.startswith(f"{FIRST.path}")
 
@@ -172,6 +172,6 @@ def test_a_link_that_is_no_url_is_no_error_of_python(href: str) -> None:
 @example(query="a=\x00\x7f")
 @example(query="a=\ud800")
 @settings(max_examples=120)
-def test_any_link_leads_to_a_target_that_can_be_sent(query: str) -> None:
+def test_any_link_gives_a_target_that_can_be_sent(query: str) -> None:
     target = following_target("https://api.prolific.com/batches?" + query)
     assert target is None or re.fullmatch(re.escape(f"{FIRST.path}") + r"(\?[!-~]*)?", target)

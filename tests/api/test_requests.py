@@ -1,4 +1,4 @@
-"""What a request says, without any I/O."""
+"""Requests of the endpoints, without any I/O."""
 
 import json
 import re
@@ -21,7 +21,7 @@ quickly = settings(max_examples=120)
 
 
 def sent(request: Request) -> Any:
-    """The body of a request, as the service reads it."""
+    """Return the body of a request as the service decodes it."""
     body: Any = request.body
     return json.loads(body) if isinstance(body, bytes) else body
 
@@ -92,7 +92,9 @@ def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
 @example(before="b-1", bad="\ud800", after="")
 @example(before="b-1", bad="\udfff", after="")
 @quickly
-def test_white_space_and_what_cannot_be_seen_are_refused(before: str, bad: str, after: str) -> None:
+def test_ids_with_white_space_or_invisible_characters_are_refused(
+    before: str, bad: str, after: str
+) -> None:
     for refuse in (path_segment, identifier):
         with pytest.raises(ValueError, match="cannot be an id: it holds U"):
             refuse(before + bad + after)
@@ -123,7 +125,7 @@ def test_white_space_and_what_cannot_be_seen_are_refused(before: str, bad: str, 
     ],
 )
 @pytest.mark.parametrize("at", [1, 3, 6])
-def test_the_character_that_is_refused_is_named(bad: str, named: str, at: int) -> None:
+def test_the_invalid_character_of_an_id_is_named(bad: str, named: str, at: int) -> None:
     text = "batch"[: at - 1] + bad + "batch"[at - 1 :]
     with pytest.raises(ValueError, match="cannot be an id") as caught:
         path_segment(text)
@@ -133,29 +135,29 @@ def test_the_character_that_is_refused_is_named(bad: str, named: str, at: int) -
 
 
 @pytest.mark.parametrize("given_id", ["", ".", "..", None, 5, 1.5, b"b-1", ["b-1"], object()])
-def test_what_cannot_be_an_id_is_refused(given_id: object) -> None:
+def test_invalid_ids_are_refused(given_id: object) -> None:
     for refuse in (path_segment, identifier):
         with pytest.raises(ValueError, match="id"):
             refuse(given_id)
 
 
-def test_a_change_is_a_post_of_what_was_given() -> None:
+def test_a_post_has_only_the_keys_that_were_given() -> None:
     request = requests.set_up_batch("b/1", dataset_id=None, tasks_per_group=5)
     path = f"{ROOT}/batches/b%2F1/setup"
     assert request == Request("POST", path, "", b'{"tasks_per_group": 5}')
 
 
-def test_what_is_no_text_is_told_by_its_type() -> None:
+def test_an_id_of_another_type_is_refused_with_its_type() -> None:
     with pytest.raises(ValueError, match=r"^an id must be text or a UUID, not bytes$"):
         path_segment(b"b-1")
 
 
-def test_a_uuid_is_its_text() -> None:
+def test_a_uuid_is_accepted_as_its_text() -> None:
     text = "6f0c1d2e-0000-4000-8000-0000000000ff"
     assert path_segment(UUID(text)) == path_segment(text) == identifier(UUID(text)) == text
 
 
-def test_of_what_cannot_be_an_id_not_all_is_shown() -> None:
+def test_a_long_invalid_id_is_shown_in_part() -> None:
     with pytest.raises(ValueError, match=r"U\+000A .* at position 100001") as caught:
         path_segment("x" * 100_000 + "\n")
     assert len(str(caught.value)) < 250

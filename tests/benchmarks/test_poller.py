@@ -6,7 +6,7 @@ from benchmarks import poller
 
 
 @pytest.mark.slow
-def test_it_measures_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_poller_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     poller.main(["--quick", "--json"])
     figures = json.loads(capsys.readouterr().out)["figures"]
     ours, heap, tasks = figures
@@ -17,6 +17,6 @@ def test_it_measures_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_figures_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     poller.main(["--quick"])
     assert "| 100 waits " in capsys.readouterr().out

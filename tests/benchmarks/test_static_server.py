@@ -33,7 +33,7 @@ def test_a_route_is_a_method_and_the_end_of_a_path() -> None:
     assert responses.find(b"GET /?to=/status HTTP/1.1").startswith(b"HTTP/1.1 404 Not Found\r\n")
 
 
-def test_it_serves_from_another_process_and_ends_with_the_block() -> None:
+def test_the_server_runs_in_another_process_and_ends_with_the_block() -> None:
     with serving(ROUTES) as url:
         host = url.removeprefix("http://")
         connection = http.client.HTTPConnection(host, timeout=HANGS)

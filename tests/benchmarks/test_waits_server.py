@@ -29,7 +29,7 @@ def asked(service: Service, path: str) -> tuple[int, dict[str, object]]:
 
 
 @pytest.mark.parametrize("size", [0, 400, 2_000, 20_000])
-def test_a_batch_is_one_for_the_client_and_of_about_the_size(size: int) -> None:
+def test_a_batch_can_be_read_and_has_about_the_size(size: int) -> None:
     front, back = batch_halves("a", "one", size)
     written = front + b"PROCESSING" + back
     batch = Batch.from_dict(json.loads(written))
@@ -38,7 +38,7 @@ def test_a_batch_is_one_for_the_client_and_of_about_the_size(size: int) -> None:
 
 
 @pytest.mark.parametrize(("age", "ready"), [(0.5, ""), (1.5, "a"), (2.5, "ab"), (4, "abc")])
-def test_every_answer_shows_who_is_ready(age: float, ready: str) -> None:
+def test_every_response_shows_the_ready_batches(age: float, ready: str) -> None:
     service = Service(PLAN, clock=lambda: age)
     assert asked(service, "/a/status") == (200, {"status": "PROCESSING"})
     asked(service, "?workspace_id=one")
@@ -57,11 +57,11 @@ def test_every_answer_shows_who_is_ready(age: float, ready: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/x", "/x/status", "/a/setup", "?workspace_id=three"])
-def test_what_is_not_there_is_a_404(path: str) -> None:
+def test_unknown_paths_are_a_404(path: str) -> None:
     assert asked(Service(PLAN), path)[0] == 404
 
 
-def test_a_bucket_lets_through_its_rate_after_one_second_s_worth() -> None:
+def test_a_bucket_allows_its_rate_after_a_burst_of_one_second() -> None:
     bucket = Bucket(10)
     assert sum(bucket.take(100.0) for _ in range(50)) == 10
     assert sum(bucket.take(100.0 + step / 100) for step in range(1, 501)) == 50
@@ -69,13 +69,13 @@ def test_a_bucket_lets_through_its_rate_after_one_second_s_worth() -> None:
     assert all(Bucket(math.inf).take(0.0) for _ in range(50))
 
 
-def test_what_exceeds_the_limit_is_refused_and_counted_apart() -> None:
+def test_requests_above_the_limit_are_refused_and_counted() -> None:
     service = Service(Plan(PLAN.batches, limit=2), clock=lambda: 7.0)
     assert [asked(service, "/a/status")[0] for _ in range(4)] == [200, 200, 429, 429]
     assert service.counts == {"status": 2, "refused": 2}
 
 
-def test_it_serves_from_another_process_and_tells_what_it_counted() -> None:
+def test_the_service_counts_requests_in_another_process() -> None:
     with serving_waits(PLAN) as server:
         connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=HANGS)
         for begun, expected in (

@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, and the command line run against it in this process."""
+"""Fixtures that run the command line in this process, against a simulator in a thread."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ _ELAPSED = re.compile(r"\b[0-9]+\.[0-9] s\b")
 
 
 @frozen
-class Ran:
-    """What a command left behind; whatever took its time took 0.0 s."""
+class CommandResult:
+    """Output and exit code of a command, all times shown as 0.0 s."""
 
     code: int
     out: str
@@ -38,7 +38,7 @@ class Ran:
 
     @property
     def screen(self) -> str:
-        """Everything that a terminal was sent, without colours and cursor movements."""
+        """Return all terminal output, without colours and cursor movements."""
         return _without_controls(self.out)
 
 
@@ -63,7 +63,7 @@ def shown_on(screen: Screen) -> str:
     return _without_controls(_written_to(screen))
 
 
-Cli = Callable[..., Ran]
+Cli = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def account(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Simulator:
-    """Let the environment lead to the simulator."""
+    """Set PROLIFIC_TOKEN and PROLIFIC_URL to those of the simulator."""
     monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
     monkeypatch.setenv("PROLIFIC_URL", sim.url)
     return sim
@@ -107,12 +107,12 @@ def failed(account: Simulator) -> str:
     return account.add_batch(status="ERROR")
 
 
-def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> Ran:
+def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> CommandResult:
     out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
     texts = (_ELAPSED.sub("0.0 s", _written_to(stream)) for stream in (out, err))
-    return Ran(code, *texts)
+    return CommandResult(code, *texts)
 
 
 @pytest.fixture

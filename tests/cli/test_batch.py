@@ -1,4 +1,4 @@
-"""The commands of one call each, against the simulator."""
+"""The commands that make one call each, against the simulator."""
 
 import json
 import socket

@@ -16,7 +16,7 @@ from tests.virtual_time import SteadyLoop
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_POLL", PollPolicy(initial=0.03, maximum=0.03, timeout=5.0))
     monkeypatch.setattr(demo, "_SETUP_SECONDS", (0.3, 0.4))
-    # Its service shares its loop; so each copy is seen PROCESSING before it is READY.
+    # Service and demo share a loop, so each copy is seen PROCESSING before it is READY.
     monkeypatch.setattr(asyncio.events, "new_event_loop", SteadyLoop)
 
 

@@ -51,7 +51,7 @@ def test_a_page_fits_the_terminal_and_nothing_is_cut(
     for many in ("[ARGS]...", "BATCH_ID..."):
         shown, wide = shown.replace(many, "many"), wide.replace(many, "many")
     assert not [sign for sign in ("...", "…", "\x1b") if sign in shown]
-    # The words are the same wherever the lines end; what can be typed stands as it is.
+    # Line ends may differ, the words may not.
     assert re.sub(r"\s", "", shown) == re.sub(r"\s", "", wide)
     assert EXAMPLE.findall(shown) == EXAMPLE.findall(wide)
     assert max(map(len, EXAMPLE.sub("", shown).splitlines())) <= min(columns, 80)

@@ -1,4 +1,4 @@
-"""The process: a missing extra, pipes, signals."""
+"""The command line as a process: a missing extra, pipes, signals."""
 
 import contextlib
 import io
@@ -95,7 +95,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str, argv: list[str]
     assert (process.returncode, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert "the extra [cli]" in err
-    # The package itself is on no index yet; what the extra adds is.
+    # The package itself is on no index yet; the packages of the extra are.
     assert "pip install rich typer " in err
     assert "'simulate' and '--version'" in err
 

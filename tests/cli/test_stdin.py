@@ -22,7 +22,7 @@ Given = Callable[[str | bytes], None]
 
 @pytest.fixture
 def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Given]:
-    """Have standard input be a file with some text."""
+    """Make a file with some text the standard input."""
     path = tmp_path / "ids"
     opened: list[Any] = []
 

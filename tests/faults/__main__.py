@@ -1,4 +1,4 @@
-"""Plays every cell of the fault matrix and writes the page that shows it.
+"""``python -m tests.faults``: runs every cell of the fault matrix and writes FAULTS.md.
 
 python -m tests.faults
 """

@@ -1,4 +1,4 @@
-"""Plays each cell of the matrix with the real client, and says in a few words what was seen."""
+"""Runs the cells of the fault matrix with the real client, and describes each outcome."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _EVERY = range(1, 1_000_000)
-_TOLD = 5.0  # seconds too late or too early from which on a wait's end is told to be so
+_TOLD = 5.0  # seconds from which on a wait's end counts as early or late
 _WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
 _LONGER = 10 * SET_UP  # than anything here takes
 
 
 def seen(name: str, column: Column) -> str:
-    """Play a cell and return its outcome."""
+    """Run a cell and return its outcome in a few words."""
     row = FAULTS[name]
     match column:
         case Call.ONCE | Call.ALWAYS:
@@ -131,7 +131,7 @@ def _when(late: float) -> str:
 
 
 def _end(outcome: Batch | ProlificError, when: str, events: list[StatusEvent]) -> str:
-    """Say how a wait ended."""
+    """Describe how a wait ended."""
     if isinstance(outcome, ProlificError):
         cause = outcome.__cause__
         return _name(outcome) + (f" from {_name(cause)}" if cause else "")

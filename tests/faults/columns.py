@@ -1,4 +1,4 @@
-"""What a fault hits: the columns of the matrix, and the times that they have in common."""
+"""Columns of the fault matrix: the calls and polls that a fault hits, and common times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Call(Enum):
 
 
 class Position(Enum):
-    """The number of the poll that is hit."""
+    """Which poll of a wait is hit."""
 
     FIRST = 1
     MIDDLE = 2
@@ -34,7 +34,7 @@ class Position(Enum):
 
 
 class Sharing(Enum):
-    """Who waits."""
+    """How many waits there are, and for which batches."""
 
     ALONE = "one wait"
     TEN = "ten waits for one batch"
@@ -50,12 +50,12 @@ NEVER = "—"
 
 
 def shown(column: Column) -> str:
-    """Return what stands above a column."""
+    """Return the heading of a column."""
     return str((column if isinstance(column, Call) else column[1]).value)
 
 
 def title(column: Column) -> str:
-    """Return a column's name among all."""
+    """Return the name of a column that is unique in the matrix."""
     return (
         shown(column)
         if isinstance(column, Call)

@@ -1,7 +1,7 @@
-"""The faults of the matrix: what the service, or the way to it, does to the request that it hits.
+"""Rows of the fault matrix: what the service or the network does to a request.
 
-The simulator answers wrongly where it can. What lies below its answers is done by the way that the
-connection takes, or by a change of the answer's bytes: see ``stage``.
+The simulator makes the faults of whole responses. Faults below them are made by the way that the
+connection takes, or by a change of the response's bytes: see ``stage``.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MEBIBYTE = 1024 * 1024
 
 
 class Way(Enum):
-    """Where the connection of a request that is hit leads."""
+    """Where the connection of a hit request goes."""
 
     THROUGH = auto()
     UNRESOLVED = auto()
     REFUSED = auto()
-    UNTRUSTED = auto()  # to a server whose certificate nobody trusts
+    UNTRUSTED = auto()  # to a server with an untrusted certificate
 
 
 @frozen(kw_only=True)
@@ -37,10 +37,10 @@ class Row:
     """One fault.
 
     Attributes:
-        lost: How the simulator answers without applying the request; None when it always applies.
-        applied: How it answers after it has applied the request; None when it never does.
+        lost: The response of a simulator that does not apply the request; None if it always does.
+        applied: The response of a simulator that applies the request; None if it never does.
         way: Where the connection leads.
-        change: Changes the bytes of the answer, head and body, on its way back.
+        change: Changes the bytes of the response, head and body, on its way back.
         grace: Seconds for which a 404 counts as "not yet".
 
     """
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def fault(self) -> Fault:
-        """What the simulator does where nothing can be applied."""
+        """The simulator's fault for requests that cannot be applied."""
         return self.lost or self.applied or Fault()
 
     @property
@@ -67,13 +67,13 @@ def _refusal(status: int, retry_after: str | None = None, **more: str) -> Row:
 
 
 def _riddle(status: int, body: object = None, **headers: str) -> Row:
-    """Answer so that nobody can tell whether the request was applied."""
+    """Respond in a way that does not show whether the request was applied."""
     spoilt = partial(Fault, status, body=body, headers=headers)
     return Row(lost=spoilt(), applied=spoilt(applied=True))
 
 
 def _shown(status: bytes) -> Row:
-    """Show another status, in as many bytes, so that the answer's length stays what it says."""
+    """Replace the status by another one of the same length, as Content-Length does not change."""
     pattern = re.compile(rb'"(PROCESSING|UNINITIALISED)"')
     return Row(
         applied=Fault(),

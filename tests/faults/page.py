@@ -1,4 +1,4 @@
-"""The page that shows the matrix."""
+"""FAULTS.md, the page that shows the fault matrix."""
 
 from __future__ import annotations
 
@@ -18,73 +18,73 @@ PAGE = Path(__file__).parents[1] / "FAULTS.md"
 _INTRODUCTION = """\
 # What happens under each fault
 
-The tests write this page: `python -m tests.faults` plays every cell of its tables anew, with a real
-client and the simulator over loopback, and writes down what it saw. It writes nothing where that is
-not what the [rules](faults/rules.py), which are written by hand, expect; and a test fails for each
-such cell, and when this page is out of date.
+The tests write this page: `python -m tests.faults` runs every cell of its tables, with a client and
+the simulator over loopback, and writes down the outcomes. It writes nothing if an outcome is not
+what the [rules](faults/rules.py), which are written by hand, expect. A test fails for each such
+cell, and if this page is out of date.
 
 How to read it:
 
-- A number in brackets counts requests, for a POST the POSTs alone. A GET that aiohttp itself sends
-  again when its connection broke counts once, and both meet the fault.
-- "READY on time" is when it would come without the fault. "After …" names a failure that the wait
-  survived and told of as an event.
+- A number in brackets counts the requests, and in the columns of a POST the POSTs alone.
+- "READY on time": as early as without the fault. "After …" names a failure that the wait survived
+  and reported as an event.
 - "X from Y": X is raised, and Y is its `__cause__`.
-- "The same": as the cell to its left, the number too. "—": the fault cannot hit so.
+- "The same": as the cell to the left, with the same number. "—": the fault cannot occur there.
 
 What the faults are:
 
 - "404, early" comes within `not_found_grace` after this client made the batch, "404, late" later.
-- "Retry-After 40" are seconds, and "a date" is 40 s ahead. "A day" is longer than
-  `retry_after_cap`, which is 60 s. Everything has its default, but that waits poll every 10 s.
-- "No answer in time": none in `request_timeout`, which is 30 s.
-- "Header cut" and "body cut": the connection ends in the middle of either.
-- "Wrong content type": JSON that is said to be HTML. "Gzip bomb": more than 64 MiB, decompressed.
-- "READY, then PROCESSING": one answer says READY, and the next one PROCESSING again.
+- "Retry-After 40" is in seconds, and "a date" is 40 s ahead. "A day" is longer than
+  `retry_after_cap`, which is 60 s. All settings are the defaults, except that waits poll every
+  10 s.
+- "No answer in time": no response within `request_timeout`, which is 30 s.
+- "Header cut" and "body cut": the connection ends in the middle of the header or the body.
+- "Wrong content type": JSON that is declared as HTML. "Gzip bomb": more than 64 MiB, decompressed.
+- "READY, then PROCESSING": one response says READY, and the next one PROCESSING again.
 """
 
 _CALLS = """
 ## A single GET
 
-A failure that may pass is tried again after a pause, four times in all. What would fail again, or
-cannot be read, or asks for too long a pause, is raised at once.
+After a passing failure the request is repeated after a pause, up to four attempts in all. Failures
+that would come again, unreadable responses, and pauses that are too long are raised at once.
 """
 
 _POSTS = """
 ## The two POSTs
 
-"Applied" or not is what became of the request on the service, which the client cannot know. A POST
-is sent again only where it surely did not run. Otherwise `duplicate` searches for its copy by the
-name, here a unique one, and `setup` polls of the status. After each cell the service has the copy
-that was returned and no other, or none.
+"Applied" means that the service ran the request, which the client cannot know. A POST is sent again
+only if it surely did not run. Otherwise `duplicate` searches for its copy by the name, here a
+unique one, and `setup` reads the status. After each cell the service has the copy that was returned
+and no other, or none.
 """
 
 _FIRST = """
 ## A wait whose first poll is hit
 
-The set-up takes 25 s. Without a fault the polls come at 0, 10, 20 and 30 s, and the last one shows
-READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its polls, and
-cost no request more than one. Eight batches of one workspace are polled by its list. When that
-is hit, no wait has failed: all go on singly, and after a 429 by the list, later. Where the list
-shows READY it holds the whole batch, and is taken at its word.
+The setup takes 25 s. Without a fault the polls come at 0, 10, 20 and 30 s, and the last one shows
+READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its polls and
+send the requests of one. Eight batches of one workspace are polled by its list. A list that is hit
+fails no wait: all batches are polled singly then, or after a 429 by a later list. A list that shows
+READY holds the whole batch, so it needs no `get`.
 """
 
 _MIDDLE = """
-## A wait of which a middle poll is hit
+## A wait whose middle poll is hit
 
-As before, but it is the poll of 10 s that is hit.
+As before, but the poll at 10 s is hit.
 """
 
 _LAST = """
 ## A wait whose last poll before the deadline is hit
 
-The set-up lasts longer than the wait, which may take 25 s. The polls come at 0, 10, 20 and 24 s,
-and it is the last one that is hit.
+The setup takes longer than the wait, which times out after 25 s. The polls come at 0, 10, 20 and
+24 s, and the last one is hit.
 """
 
 
 def written(outcome: Callable[[str, Column], str]) -> str:
-    """Write the page from the outcome of each cell."""
+    """Return the text of the page for the outcome of each cell."""
 
     def table(columns: Sequence[Column]) -> str:
         rows = [["fault", *map(shown, columns)], ["---"] * (len(columns) + 1)]
@@ -104,6 +104,6 @@ def written(outcome: Callable[[str, Column], str]) -> str:
 
 
 def _cells(outcomes: list[str]) -> list[str]:
-    """Say "the same" instead of what the cell before says."""
+    """Return the cells of a row, with "the same" for repetitions."""
     before = ["", *outcomes]
     return ["the same" if one == last else one for last, one in zip(before, outcomes, strict=False)]

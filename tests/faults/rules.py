@@ -1,4 +1,4 @@
-"""What must happen in each cell of the matrix, written by hand from what the client promises.
+"""Expected outcome of each cell of the fault matrix, written by hand.
 
 Nothing here asks the client or knows how a fault is made: these are the promises a second time, so
 that a change of either shows as a difference.
@@ -22,14 +22,14 @@ _HINTS = {"429, Retry-After 40": 40.0, "429, Retry-After a date": 40.0}
 _TOO_LONG = "429, Retry-After a day"
 _CAP = 60.0  # seconds of a Retry-After that are obeyed at most
 
-# Good answers all the same, and the status that each shows.
+# Faults whose response is still good, and the status that each shows.
 _HARMLESS = {
     "wrong content type": "PROCESSING",
     "null status": "None",
     "unseen status": "SYNCING",
     _GOES_BACK: "READY",
 }
-# A list that does not tell a batch's status is no answer about it: it is polled singly.
+# A batch whose status the list does not show is polled singly.
 _TELLS_NOTHING = frozenset({"null status"})
 # The same request would fail again, so a wait ends at once.
 _FATAL = {
@@ -73,7 +73,7 @@ _ERRORS = {**_FATAL, **_NOT_YET, **_REFUSED, **_UNSENT, **_BROKEN, **_ODD}
 
 
 def expected(name: str, column: Column) -> str:
-    """Return the outcome that a cell must have."""
+    """Return the expected outcome of a cell."""
     match column:
         case Call.ONCE | Call.ALWAYS:
             return _get(name, hits=1 if column is Call.ONCE else _ATTEMPTS)
@@ -99,7 +99,7 @@ def _get(name: str, hits: int) -> str:
 
 
 def _lost(name: str, success: str, unknown: str) -> str:
-    """Return the outcome of a POST that was not applied."""
+    """Return the expected outcome of a lost POST that was not applied."""
     if name in _HARMLESS:
         return NEVER
     if name in _BROKEN | _ODD:
@@ -110,7 +110,7 @@ def _lost(name: str, success: str, unknown: str) -> str:
 
 
 def _early(name: str, position: Position, sharing: Sharing) -> str:
-    """Return how a wait ends of which the first poll, or a middle one, is hit."""
+    """Return the expected end of a wait whose first or middle poll is hit."""
     hit = GAP * (position.value - 1)
     if sharing is Sharing.GROUP:
         # Whatever hits the list is no failure of any wait.
@@ -131,7 +131,7 @@ def _early(name: str, position: Position, sharing: Sharing) -> str:
 
 
 def _last(name: str, sharing: Sharing) -> str:
-    """Return how a wait ends of which the last poll is hit; its set-up lasts longer."""
+    """Return the expected end of a wait whose last poll is hit; its setup takes longer."""
     if sharing is Sharing.GROUP:
         if name == _GOES_BACK:
             return "READY, by the list"
@@ -149,7 +149,7 @@ def _hint(name: str) -> float:
 
 
 def _ready(heard: float, hint: float) -> tuple[float, int]:
-    """Return when READY is seen after a failure that was heard of, and in how many looks."""
+    """Return when READY is seen after a reported failure, and after how many polls."""
     at, polls = heard + max(GAP, hint), 1
     while at < SET_UP:
         at, polls = at + GAP, polls + 1

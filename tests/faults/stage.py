@@ -1,4 +1,4 @@
-"""A client, the simulator that it talks to, and a fault that hits chosen requests between them."""
+"""A client and its simulator, with a fault that hits chosen requests between them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 
 
 class Stage:
-    """One play: what the client did, and whether its next request is hit.
+    """One run of a cell: the requests of the client, and which of them are hit.
 
     Requests are counted as the client sends them; one that aiohttp itself repeats, which it does
     once with a GET whose connection broke, is still the same and is hit again.
@@ -51,32 +51,32 @@ class Stage:
 
     @property
     def is_hit(self) -> bool:
-        """Whether the request under way is hit."""
+        """Whether the current request is hit."""
         return self._hit_now > 0
 
     def hit(self, numbers: Container[int]) -> None:
-        """Let the fault hit the requests with these numbers, the next one being number 1."""
+        """Make the fault hit the requests with these numbers; the next one is number 1."""
         self.requests.clear()
         self._hits = numbers
 
     def may_jump(self) -> bool:
-        """Tell whether no answer is outstanding but one that never comes."""
+        """Return whether every expected response has come, so that the clock may jump."""
         hangs = self._row.hangs and self.is_hit and self.sim.in_flight
         return self._under_way == 0 or bool(hangs)
 
     def port(self) -> int:
-        """Return where the connection of the present request leads."""
+        """Return the port to which the current request connects."""
         way = self._row.way if self.is_hit else Way.THROUGH
         if way is Way.UNRESOLVED:
             raise OSError("no such host")
         return self.ports[way]
 
     def change(self, answer: bytes) -> bytes:
-        """Change an answer if its request is hit."""
+        """Change a response if its request is hit."""
         return self._row.change(answer) if self.is_hit and self._row.change else answer
 
     def trace(self) -> aiohttp.TraceConfig:
-        """Return what tells of each request's begin and end."""
+        """Return a trace config that notes the begin and end of each request."""
 
         async def begin(
             _session: object, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams
@@ -125,7 +125,7 @@ class _Resolver(AbstractResolver):
 
 @asynccontextmanager
 async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Stage]:
-    """Open a stage on which a set-up takes so many seconds."""
+    """Open a stage on which a setup takes some seconds."""
     async with AsyncExitStack() as stack:
         sim = await stack.enter_async_context(Simulator(setup=AfterSeconds(seconds)))
         stage = Stage(row, fault, sim)
@@ -133,7 +133,7 @@ async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Sta
         assert isinstance(loop, LoopbackLoop)
         loop.may_jump = stage.may_jump
         free = stack.enter_context(socket.socket())
-        free.bind((HOST, 0))  # and nobody listens
+        free.bind((HOST, 0))  # and nothing listens there
         stage.ports[Way.REFUSED] = free.getsockname()[1]
         trust: ssl.SSLContext | bool = True
         scheme = "http"
@@ -174,7 +174,7 @@ async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Sta
 
 
 async def _relay(stack: AsyncExitStack, stage: Stage, tls: ssl.SSLContext | None = None) -> int:
-    """Serve by handing each request to the simulator and its answer back; returns the port."""
+    """Serve a proxy of the simulator, and return its port."""
     up = int(stage.sim.url.rpartition(":")[2])
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +193,7 @@ async def _relay(stack: AsyncExitStack, stage: Stage, tls: ssl.SSLContext | None
 
 @cache
 def _tls() -> tuple[ssl.SSLContext, ssl.SSLContext, ssl.SSLContext]:
-    """Return what a client trusts, a server that it trusts and one that it does not."""
+    """Return the TLS contexts of a client, of a trusted server, and of an untrusted one."""
     ours, theirs = trustme.CA(), trustme.CA()
     trust = ssl.create_default_context()
     ours.configure_trust(trust)

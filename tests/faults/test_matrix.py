@@ -1,4 +1,4 @@
-"""Every cell of the fault matrix, and the page that shows it."""
+"""Every cell of the fault matrix, and FAULTS.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.faults.columns import Column
 
 
-QUICK = 3  # one cell of so many is quickly tried, in each row and each column
+QUICK = 3  # by default one cell in three runs, in each row and each column
 CELLS = [
     pytest.param(
         fault,
@@ -30,10 +30,10 @@ CELLS = [
 
 
 @pytest.mark.parametrize(("fault", "column"), CELLS)
-def test_what_is_seen_is_what_is_promised(fault: str, column: Column) -> None:
+def test_each_cell_has_its_expected_outcome(fault: str, column: Column) -> None:
     assert seen(fault, column) == expected(fault, column)
 
 
-def test_the_page_shows_it() -> None:
+def test_the_page_shows_the_outcomes() -> None:
     # Each cell that was promised has been seen above.
     assert PAGE.read_text(encoding="utf-8") == written(expected), "run: python -m tests.faults"

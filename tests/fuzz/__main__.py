@@ -22,7 +22,7 @@ _MEMORY = 1024  # MiB of the process
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzz, and return how many targets broke their promise."""
+    """Fuzz every target and return the number of targets that broke their promise."""
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--target", action="append", help="one of them; all by default")

@@ -1,4 +1,4 @@
-"""Verbs whose answers are given as bytes, and what must hold of whatever comes out of them."""
+"""Calls whose responses are given as bytes, and checks of their results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
 
 
 class Canned:
-    """A transport whose answers are given; it keeps what it was asked."""
+    """A transport with given responses, which keeps the requests."""
 
     polls_at_once = 1
     prefix = ""
@@ -50,7 +50,7 @@ class Canned:
         self._status = status
 
     def check_usable(self) -> None:
-        """It always is."""
+        """Do nothing: it is always usable."""
 
     async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Response:
         self.asked.append(request)
@@ -83,7 +83,7 @@ _loop: list[VirtualLoop] = []
 
 
 def run(work: Awaitable[T]) -> T | ProlificError:
-    """Return what comes of it in virtual time: a result, or an error of ours that can be told."""
+    """Run a call in virtual time; return its result, or its error after a check of its text."""
     if not _loop:
         _loop.append(VirtualLoop())
 

@@ -1,4 +1,4 @@
-"""Inputs near the valid ones, made by chance alone: for where atheris cannot be installed."""
+"""Random inputs near the valid ones, for use without atheris."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS = (
 
 
 def mutated(seeds: Sequence[bytes], chance: random.Random) -> bytes:
-    """Change a seed at a few places, or at none."""
+    """Change a valid input at a few places, or at none."""
     data = chance.choice(seeds)
     for _ in range(chance.choice((0, 1, 1, 2, 4, 8))):
         data = chance.choice(_WAYS)(data, seeds, chance)
@@ -46,7 +46,7 @@ def _word(data: bytes, _: Sequence[bytes], chance: random.Random) -> bytes:
 
 
 def _value(data: bytes, _: Sequence[bytes], chance: random.Random) -> bytes:
-    """Put a word between two marks of JSON, in the place of the value that was there."""
+    """Replace the value between two marks of JSON."""
     marks = [at for at, byte in enumerate(data) if byte in b'{}[]:,"']
     if len(marks) < 2:
         return data

@@ -1,4 +1,4 @@
-"""What the service may send, from its schemas: valid documents, and such as nearly are.
+"""Hypothesis strategies of what the service may send: valid and nearly valid documents.
 
 Source: https://docs.prolific.com/api-reference/ai-task-builder (the batch, its status, the list),
 https://docs.prolific.com/api-reference (API Fundamentals: errors).
@@ -42,7 +42,7 @@ def wire_objects(
     required: dict[str, st.SearchStrategy[Any]],
     optional: dict[str, st.SearchStrategy[Any]],
 ) -> dict[str, Any]:
-    """A mapping with any subset of the optional keys, some of them null, and unknown ones."""
+    """Mappings with some of the optional keys, some of them null, and unknown keys."""
     wire = {key: draw(values) for key, values in required.items()}
     for key, values in optional.items():
         match draw(st.sampled_from(["absent", "null", "given"])):
@@ -125,7 +125,7 @@ errors = st.one_of(
 
 
 def places(document: Any) -> Iterator[tuple[Any, Any]]:
-    """Each container of a document with each of its keys."""
+    """Yield each container of a document with each of its keys."""
     if isinstance(document, dict | list):
         keys = list(document) if isinstance(document, dict) else range(len(document))
         for key in keys:
@@ -135,7 +135,7 @@ def places(document: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def nearly(draw: st.DrawFn, documents: st.SearchStrategy[Any]) -> Any:
-    """A document of which one place, at any depth, is gone or holds something else."""
+    """Documents in which one value, at any depth, is missing or replaced."""
     document = copy.deepcopy(draw(documents))
     if found := list(places(document)):
         container, key = draw(st.sampled_from(found))

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes that the service may send, and holds a promise.
+"""Targets of the fuzzer: each takes bytes from the service and checks a promise.
 
 Only our own errors come out, they can be told and pickled, and what is valid comes back whole. The
 targets go through the verbs, over a transport that answers with the bytes, so that all decoders and
@@ -72,7 +72,7 @@ async def from_dict(sent: Any) -> Batch:
 
 
 def get(data: bytes) -> None:
-    """The answer of ``get``, and the same document for ``Batch.from_dict``."""
+    """The response to ``get``, and the same document for ``Batch.from_dict``."""
     result = run(verbs(Canned(iter([data]))).get("b1"))
     try:
         sent = decode(text_of(data))
@@ -91,7 +91,7 @@ def get(data: bytes) -> None:
 
 
 def status(data: bytes) -> None:
-    """The answer of ``get_status``."""
+    """The response to ``get_status``."""
     result = run(verbs(Canned(iter([data]))).get_status("b1"))
     if result is None or isinstance(result, BatchStatus):
         assert decode(text_of(data)).get("status") == result
@@ -100,7 +100,7 @@ def status(data: bytes) -> None:
 
 
 def pages(data: bytes) -> None:
-    """The answers of ``list``, page after page, by the links among them."""
+    """The responses to ``list``, page after page by their links."""
     canned = Canned(parts(data, b"{}"))
     result = run(verbs(canned).list("w1"))
     assert all(one.path == canned.asked[0].path for one in canned.asked)
@@ -115,7 +115,7 @@ def pages(data: bytes) -> None:
 
 
 def duplicate(data: bytes) -> None:
-    """The answer of ``duplicate``; when it is lost, the source and the list that are read."""
+    """The response to ``duplicate``, and the source and list that are read if it is lost."""
     canned = Canned(parts(data, LIST), 201)
     result = run(verbs(canned).duplicate("b0", name="R\u00e9 2"))
     assert [one.method for one in canned.asked].count("POST") == 1
@@ -126,7 +126,7 @@ def duplicate(data: bytes) -> None:
 
 
 def setup(data: bytes) -> None:
-    """The answers of ``setup`` with any status, and of the poll of what became of it."""
+    """The responses to ``setup``, with any status, and to the read of the status after it."""
     code, body = STATUSES[data[0] % len(STATUSES)] if data else 200, data[1:]
     canned = Canned(parts(body, b'{"status": "READY"}'), code)
     result = run(verbs(canned).setup("b1", tasks_per_group=2))
@@ -135,7 +135,7 @@ def setup(data: bytes) -> None:
 
 
 def error(data: bytes) -> None:
-    """The body of an error with any status."""
+    """The body of an error response with any status."""
     code, body = STATUSES[data[0] % len(STATUSES)] if data else 400, data[1:]
     result = run(verbs(Canned(iter([body, body]), max(code, 300))).get("b1"))
     if isinstance(result, APIStatusError):
@@ -154,7 +154,7 @@ def hints(data: bytes) -> None:
 
 
 def wait(data: bytes) -> None:
-    """The polls of a wait, which then shows READY: whatever they show, the wait ends."""
+    """The polls of a wait, the last of which shows READY: the wait ends for any responses."""
     ready = iter([b'{"status": "READY"}', BATCH] * 3)
     polls = parts(data, b"")
     canned = Canned(next(polls, b"") for _ in range(data.count(BETWEEN) + 1))
@@ -173,7 +173,7 @@ def wait(data: bytes) -> None:
 
 
 def polls(data: bytes) -> None:
-    """A workspace's list as waits read it, held against the json module."""
+    """A workspace's list as waits read it, compared with the json module."""
 
     class Wanted:
         def __contains__(self, batch_id: object) -> bool:
@@ -227,7 +227,7 @@ def polls(data: bytes) -> None:
 
 
 class Target(NamedTuple):
-    """What is called, and valid inputs to begin with."""
+    """A function to fuzz, and valid inputs to begin with."""
 
     call: Callable[[bytes], None]
     seeds: tuple[bytes, ...]

@@ -1,4 +1,4 @@
-"""The fuzz targets for a few seconds: from the schemas, by chance, and with what is too much."""
+"""The fuzz targets for a few seconds: with documents from the schemas, random and huge ones."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_bytes_near_the_valid_ones(name: str) -> None:
             raise
 
 
-# --- with what is too much -------------------------------------------------------------------
+# --- with huge inputs ------------------------------------------------------------------------
 
 SIZE = 30_000
 PIECES = {
@@ -152,7 +152,7 @@ def test_memory_is_bounded(name: str) -> None:
         assert peak < 200 * len(data), (piece, frame, peak / len(data))
 
 
-def test_the_stack_of_the_caller_is_not_what_bounds_depth() -> None:
+def test_the_bound_of_depth_is_not_the_stack_of_the_caller() -> None:
     def below(frames: int, data: bytes) -> None:
         if frames:
             below(frames - 1, data)
@@ -169,7 +169,7 @@ def test_the_stack_of_the_caller_is_not_what_bounds_depth() -> None:
 # --- the command -----------------------------------------------------------------------------
 
 
-def test_a_target_that_is_none_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_target_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         command.main(["--target", "nothing"])
     assert caught.value.code == 2

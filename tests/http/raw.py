@@ -1,4 +1,4 @@
-"""A loopback server that answers with whatever bytes it is given, and a transport to ask it."""
+"""A loopback server that sends given bytes, and a transport for requests to it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def serving(
     answer: bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     **listen: Any,
 ) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Answer every connection's request so; yields the address and the request heads seen."""
+    """Serve every request with a handler or bytes; yield the URL and the received heads."""
     heads: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""What was surely not sent: a connection that ended while nobody polled, and one never made."""
+"""Requests that were surely not sent: their connection had ended, or was never made."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 
 class Peer:
-    """A server in a thread of its own, which keeps its connections open until it is told.
+    """A server in a thread, which keeps its connections open until ``end`` is called.
 
     Attributes:
         url: Its address.
@@ -118,21 +118,21 @@ class Peer:
             del self._open[writer]
 
     def end(self, how: Callable[[asyncio.StreamWriter], object]) -> None:
-        """End every open connection so, while the caller's own loop stands still."""
+        """End every open connection in a given way, while the caller's loop is blocked."""
 
         async def end() -> None:
             while not self._open:
                 await asyncio.sleep(0.001)
             for writer in self._open:
                 how(writer)
-            for _ in range(10):  # TLS would wait for the other side, which does not answer now
+            for _ in range(10):  # TLS would wait for the other side, which does not respond now
                 await asyncio.sleep(0)
 
         self._do(end())
 
 
 class Writer:
-    """What a body is written to, over a socket that no loop reads."""
+    """A writer for a body, over a socket that no loop reads."""
 
     def __init__(self, over: socket.socket | None) -> None:
         self.protocol = self.transport = self
@@ -147,7 +147,7 @@ class Writer:
         self.written.append(data)
 
 
-async def test_what_stays_to_be_read_is_no_place_to_write_to() -> None:
+async def test_nothing_is_written_to_a_socket_with_unread_data() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         writer: Any = Writer(ours)
@@ -169,7 +169,7 @@ async def test_a_transport_may_have_no_socket() -> None:
 
 @asynccontextmanager
 async def connected(peer: Peer, *, borrowed: bool) -> AsyncIterator[Any]:
-    """Give a transport that leads to the server; its authority is known to a borrowed session."""
+    """Yield a transport to the server; a borrowed session knows its certificate authority."""
     if not borrowed:
         sender = transport(peer.url)
         try:
@@ -205,7 +205,7 @@ ENDS = [close, reset, say_why]
     [(False, False), (False, True), (True, True)],
     ids=["own", "borrowed", "tls"],
 )
-def test_a_post_goes_out_again_when_its_connection_had_ended(
+def test_a_post_is_sent_again_if_its_idle_connection_had_ended(
     runner: asyncio.Runner,
     end: Callable[[asyncio.StreamWriter], object],
     tls: bool,  # noqa: FBT001
@@ -224,7 +224,7 @@ def test_a_post_goes_out_again_when_its_connection_had_ended(
 
 
 @pytest.mark.parametrize("end", [close, reset])
-def test_so_does_a_get(
+def test_a_get_is_sent_again_if_its_idle_connection_had_ended(
     runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
 ) -> None:
     async def main(peer: Peer) -> None:
@@ -239,7 +239,7 @@ def test_so_does_a_get(
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_get_finds_out_in_time_that_its_connection_has_ended(
+def test_a_get_notices_an_ended_connection_before_it_is_sent(
     runner: asyncio.Runner,
     tls: bool,  # noqa: FBT001
 ) -> None:
@@ -255,7 +255,7 @@ def test_a_get_finds_out_in_time_that_its_connection_has_ended(
 
 
 @pytest.mark.parametrize("borrowed", [False, True])
-def test_a_get_that_went_out_is_an_attempt(
+def test_a_get_that_was_sent_counts_as_an_attempt(
     runner: asyncio.Runner,
     borrowed: bool,  # noqa: FBT001
 ) -> None:
@@ -281,7 +281,7 @@ def test_a_get_that_went_out_is_an_attempt(
 
 
 @pytest.mark.parametrize("borrowed", [False, True])
-def test_no_second_carries_more_where_connections_break(
+def test_the_rate_limit_holds_when_connections_break(
     borrowed: bool,  # noqa: FBT001
 ) -> None:
     async def main() -> None:
@@ -316,7 +316,7 @@ def most_in_a_second(times: list[float]) -> int:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_the_middlewares_of_a_borrowed_session_have_their_say(times: int) -> None:
+async def test_the_middlewares_of_a_borrowed_session_run(times: int) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(plain(b"{}"))
         await writer.drain()
@@ -338,7 +338,9 @@ async def test_the_middlewares_of_a_borrowed_session_have_their_say(times: int) 
     assert all(b"X-Tenant: a" in head for head in heads)
 
 
-def test_a_notebook_whose_loop_stands_still_between_cells(runner: asyncio.Runner) -> None:
+def test_a_connection_that_ended_while_the_loop_stood_still_is_replaced(
+    runner: asyncio.Runner,
+) -> None:
     with Peer(tls=False) as peer:
         sender = transport(peer.url)
         runner.run(sender.send(POST))
@@ -348,7 +350,7 @@ def test_a_notebook_whose_loop_stands_still_between_cells(runner: asyncio.Runner
     assert peer.seen == [(0, "POST"), (1, "POST")]
 
 
-def test_a_duplicate_after_a_pause_searches_for_no_copy(runner: asyncio.Runner) -> None:
+def test_a_duplicate_on_an_ended_connection_needs_no_search(runner: asyncio.Runner) -> None:
     copy = {
         "id": "c1",
         "name": "unique",
@@ -378,7 +380,7 @@ def test_a_duplicate_after_a_pause_searches_for_no_copy(runner: asyncio.Runner) 
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_connection_that_lives_is_kept(
+def test_a_living_connection_is_reused(
     runner: asyncio.Runner,
     tls: bool,  # noqa: FBT001
 ) -> None:
@@ -392,7 +394,7 @@ def test_a_connection_that_lives_is_kept(
     assert [number for number, _ in peer.seen] == [0, 0, 0, 0]
 
 
-def test_a_post_that_went_out_is_not_sent_again(runner: asyncio.Runner) -> None:
+def test_a_post_that_was_sent_is_not_sent_again(runner: asyncio.Runner) -> None:
     async def main(peer: Peer) -> None:
         async with connected(peer, borrowed=False) as sender:
             await sender.send(POST)
@@ -406,7 +408,7 @@ def test_a_post_that_went_out_is_not_sent_again(runner: asyncio.Runner) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_server_that_hangs_up_before_it_is_asked_was_sent_nothing(
+def test_a_connection_closed_before_the_request_is_a_connect_error(
     runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
 ) -> None:
     async def main(peer: Peer) -> None:
@@ -471,7 +473,7 @@ PROXIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("proxy", PROXIES.values(), ids=PROXIES)
-def test_nothing_is_sent_through_a_bad_proxy(
+def test_a_bad_proxy_is_a_connect_error(
     runner: asyncio.Runner, proxy: Any, call: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> ProlificError:
@@ -488,7 +490,7 @@ def test_nothing_is_sent_through_a_bad_proxy(
 
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("refused", [0, 1])
-def test_no_second_carries_more_when_a_borrowed_pool_frees_at_once(
+def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
     call: Request, refused: int
 ) -> None:
     async def main() -> None:

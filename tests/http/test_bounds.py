@@ -1,4 +1,4 @@
-"""How much of an answer is read: every part of it has a bound, aiohttp's own or ours."""
+"""Bounds of every part of a response, aiohttp's or ours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def without_end(
 
 
 def bomb(window: int) -> bytes:
-    """Spaces, packed a thousandfold into a single stream."""
+    """Return spaces, compressed a thousandfold into a single stream."""
     packer = zlib.compressobj(wbits=window)
     return b"".join(packer.compress(b" " * MIB) for _ in range(UNPACKED // MIB)) + packer.flush()
 
@@ -92,7 +92,7 @@ async def test_a_head_that_never_ends_is_refused(head: bytes, piece: bytes) -> N
         assert isinstance(await failure(url), DecodeError)
 
 
-async def test_a_fault_that_comes_after_the_head_is_no_lost_connection() -> None:
+async def test_malformed_trailers_are_a_decode_error() -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         await asyncio.sleep(0.02)
@@ -112,7 +112,7 @@ async def test_a_fault_that_comes_after_the_head_is_no_lost_connection() -> None
     ],
     ids=["100 Continue", "chunk size", "chunk extension", "tiny chunks"],
 )
-async def test_what_keeps_coming_and_says_nothing_is_timed_out(head: bytes, piece: bytes) -> None:
+async def test_an_endless_response_without_content_is_timed_out(head: bytes, piece: bytes) -> None:
     tracemalloc.start()
     try:
         async with serving(without_end(head, piece)) as (url, _):

@@ -35,7 +35,7 @@ async def take_many(rate_limiter: RateLimiter, count: int, *, poll: bool = True)
 
 
 def in_any_second(times: list[float]) -> int:
-    """Return the most turns within any second, its end excluded."""
+    """Return the largest number of turns within any second, its end excluded."""
     return max(bisect_left(times, began + 1 - 1e-6) - place for place, began in enumerate(times))
 
 
@@ -48,7 +48,7 @@ def nothing_armed() -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3.5, 5, 7, 10, 20, 33, 100, 1000])
-def test_no_second_carries_more_than_allowed(rate: float) -> None:
+def test_no_second_has_more_requests_than_the_limit(rate: float) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(rate)
         times = await take_many(rate_limiter, 3000)
@@ -61,7 +61,7 @@ def test_no_second_carries_more_than_allowed(rate: float) -> None:
 
 
 @pytest.mark.parametrize("rate", [2, 20, 100])
-def test_no_second_carries_more_when_demand_comes_and_goes(rate: float) -> None:
+def test_no_second_has_more_requests_when_demand_varies(rate: float) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(rate)
         chance = random.Random(1)
@@ -77,7 +77,7 @@ def test_no_second_carries_more_when_demand_comes_and_goes(rate: float) -> None:
     run(main())
 
 
-def test_without_a_limit_all_go_at_once() -> None:
+def test_without_a_limit_all_requests_start_at_once() -> None:
     async def main() -> None:
         assert set(await take_many(RateLimiter(), 1000)) == {START}
         nothing_armed()
@@ -85,14 +85,14 @@ def test_without_a_limit_all_go_at_once() -> None:
     run(main())
 
 
-def test_a_fifth_of_a_second_goes_at_once() -> None:
+def test_the_first_burst_is_a_fifth_of_a_second() -> None:
     async def main() -> None:
         assert (await take_many(RateLimiter(100), 50)).count(START) == 20
 
     run(main())
 
 
-def test_a_low_limit_starts_at_once() -> None:
+def test_with_a_low_limit_the_first_request_starts_at_once() -> None:
     async def main() -> None:
         assert await take_many(RateLimiter(0.1), 3) == [START, START + 10, START + 20]
 
@@ -102,7 +102,7 @@ def test_a_low_limit_starts_at_once() -> None:
 # --- turns -----------------------------------------------------------------------------------
 
 
-def test_a_plain_call_goes_within_two_turns_of_a_crowd_of_polls() -> None:
+def test_a_call_starts_within_two_turns_among_many_polls() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(10)
         polls = asyncio.gather(*(take(rate_limiter) for _ in range(1000)))
@@ -133,7 +133,7 @@ def test_polls_and_calls_alternate() -> None:
 
 
 @pytest.mark.parametrize("poll", [True, False])
-def test_nobody_overtakes_who_waits(poll: bool) -> None:  # noqa: FBT001 - a case
+def test_no_request_overtakes_those_that_wait(poll: bool) -> None:  # noqa: FBT001 - a case
     async def main() -> None:
         rate_limiter = RateLimiter(5)
         tasks = [asyncio.ensure_future(take(rate_limiter, poll=poll)) for _ in range(3)]
@@ -147,7 +147,7 @@ def test_nobody_overtakes_who_waits(poll: bool) -> None:  # noqa: FBT001 - a cas
     run(main())
 
 
-def test_a_turn_is_free_for_a_poll_once_its_pause_is_over() -> None:
+def test_a_poll_may_start_once_the_pause_is_over() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         assert rate_limiter.start_now(now(), poll=True)
@@ -159,7 +159,7 @@ def test_a_turn_is_free_for_a_poll_once_its_pause_is_over() -> None:
     run(main())
 
 
-def test_turns_of_a_kind_are_given_in_order() -> None:
+def test_polls_start_in_order() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(5)
         order: list[int] = []
@@ -174,7 +174,7 @@ def test_turns_of_a_kind_are_given_in_order() -> None:
     run(main())
 
 
-def test_paused_polls_let_calls_go() -> None:
+def test_a_pause_of_polls_does_not_hold_calls() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         rate_limiter.pause_polls(now() + 7)
@@ -189,7 +189,7 @@ def test_paused_polls_let_calls_go() -> None:
     run(main())
 
 
-def test_paused_polls_let_calls_go_at_their_rate() -> None:
+def test_calls_keep_their_rate_while_polls_are_paused() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(10)
         rate_limiter.pause_polls(now() + 60)
@@ -202,7 +202,7 @@ def test_paused_polls_let_calls_go_at_their_rate() -> None:
     run(main())
 
 
-def test_a_pause_that_is_made_longer_is_kept() -> None:
+def test_a_pause_can_be_made_longer() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         rate_limiter.pause_polls(now() + 3)
@@ -234,7 +234,7 @@ async def nothing_left(rate_limiter: RateLimiter, connections: int) -> None:
     assert rate_limiter._free_slots == connections
 
 
-def test_a_paused_poll_leaves_the_only_place_to_calls() -> None:
+def test_a_paused_poll_leaves_the_only_slot_to_calls() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(connections=1)
         rate_limiter.pause_polls(START + 60)
@@ -247,7 +247,7 @@ def test_a_paused_poll_leaves_the_only_place_to_calls() -> None:
     run(main())
 
 
-def test_a_poll_that_is_paused_while_it_waits_for_its_turn_leaves_its_place() -> None:
+def test_a_poll_paused_while_it_waits_for_the_rate_gives_up_its_slot() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1, 2)
         assert await sent(rate_limiter, poll=True) == 0
@@ -262,7 +262,7 @@ def test_a_poll_that_is_paused_while_it_waits_for_its_turn_leaves_its_place() ->
     run(main())
 
 
-def test_a_poll_that_is_paused_while_it_waits_for_a_place_leaves_that_too() -> None:
+def test_a_poll_paused_while_it_waits_for_a_slot_lets_calls_pass() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(connections=1)
         first = asyncio.ensure_future(sent(rate_limiter, poll=False, seconds=2))
@@ -277,7 +277,7 @@ def test_a_poll_that_is_paused_while_it_waits_for_a_place_leaves_that_too() -> N
     run(main())
 
 
-def test_a_pause_that_is_made_longer_is_waited_out() -> None:
+def test_a_poll_without_a_slot_waits_for_a_longer_pause() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(connections=1)
         rate_limiter.pause_polls(START + 3)
@@ -292,7 +292,7 @@ def test_a_pause_that_is_made_longer_is_waited_out() -> None:
 
 @pytest.mark.parametrize("rate", [10, None])
 @pytest.mark.parametrize("connections", [1, 2, 100])
-def test_a_crowd_of_calls_and_polls_take_turns(connections: int, rate: float | None) -> None:
+def test_many_calls_and_polls_alternate(connections: int, rate: float | None) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(rate, connections)
         calls = [
@@ -306,7 +306,7 @@ def test_a_crowd_of_calls_and_polls_take_turns(connections: int, rate: float | N
                 await sent(rate_limiter, poll=True, seconds=0.1)
                 polls += 1
 
-        # As many at once as a transport with so many connections allows.
+        # As many at once as a transport with these connections allows.
         polling = [asyncio.ensure_future(poll_on()) for _ in range(max(1, connections // 2))]
         await asyncio.sleep(10)
         assert polls > 30
@@ -320,7 +320,7 @@ def test_a_crowd_of_calls_and_polls_take_turns(connections: int, rate: float | N
 
 
 @pytest.mark.parametrize("after", [0.1, 0.5, 1.2, 59, 60])
-def test_one_that_is_cancelled_keeps_neither_place_nor_turn(after: float) -> None:
+def test_cancelled_polls_keep_neither_slot_nor_turn(after: float) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1, 1)
         await sent(rate_limiter, poll=True)
@@ -337,7 +337,7 @@ def test_one_that_is_cancelled_keeps_neither_place_nor_turn(after: float) -> Non
     run(main())
 
 
-def test_requests_that_wait_for_a_slot_are_started_in_turn() -> None:
+def test_calls_and_polls_that_wait_for_a_slot_alternate() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(connections=1)
         assert rate_limiter.start_now(now(), poll=False)
@@ -389,7 +389,7 @@ def test_a_request_that_is_cancelled_keeps_no_slot(poll: bool, handed_over: bool
 # --- cancelled -------------------------------------------------------------------------------
 
 
-def test_cancelled_waits_lose_no_turn() -> None:
+def test_cancelled_requests_use_up_no_turn() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(5)
         tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(100)]
@@ -402,7 +402,7 @@ def test_cancelled_waits_lose_no_turn() -> None:
     run(main())
 
 
-def test_waits_that_are_cancelled_when_a_turn_is_due_lose_it_not() -> None:
+def test_requests_cancelled_when_a_turn_is_due_use_up_no_turn() -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         rate_limiter = RateLimiter(5)
@@ -417,7 +417,7 @@ def test_waits_that_are_cancelled_when_a_turn_is_due_lose_it_not() -> None:
     run(main())
 
 
-def test_a_wait_that_is_cancelled_with_its_turn_in_hand_stalls_nobody() -> None:
+def test_a_request_cancelled_with_its_turn_delays_no_other() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(5)
         tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
@@ -433,7 +433,7 @@ def test_a_wait_that_is_cancelled_with_its_turn_in_hand_stalls_nobody() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 50])
-def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
+def test_no_timer_is_left_when_all_requests_are_cancelled(count: int) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         await take(rate_limiter)
@@ -449,7 +449,7 @@ def test_nothing_is_armed_when_all_waits_are_cancelled(count: int) -> None:
     run(main())
 
 
-def test_nothing_is_armed_when_polls_are_cancelled_as_a_pause_begins() -> None:
+def test_no_timer_is_left_when_polls_are_cancelled_as_a_pause_begins() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         polls = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
@@ -463,7 +463,7 @@ def test_nothing_is_armed_when_polls_are_cancelled_as_a_pause_begins() -> None:
     run(main())
 
 
-def test_a_closed_rate_limiter_holds_nobody_up() -> None:
+def test_closing_the_rate_limiter_starts_all_requests() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         rate_limiter.pause_polls(now() + 100)
@@ -481,7 +481,7 @@ def test_a_closed_rate_limiter_holds_nobody_up() -> None:
 
 
 @pytest.mark.parametrize("poll", [True, False])
-def test_who_waits_as_a_rate_limiter_is_closed_has_its_turn(poll: bool) -> None:  # noqa: FBT001 - a case
+def test_a_request_that_waits_starts_when_the_rate_limiter_is_closed(poll: bool) -> None:  # noqa: FBT001 - a case
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         await take(rate_limiter)
@@ -494,7 +494,7 @@ def test_who_waits_as_a_rate_limiter_is_closed_has_its_turn(poll: bool) -> None:
     run(main())
 
 
-def test_who_is_cancelled_as_a_rate_limiter_is_closed_is_in_nobodys_way() -> None:
+def test_a_request_cancelled_at_the_close_delays_no_other() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(1)
         tasks = [asyncio.ensure_future(take(rate_limiter)) for _ in range(3)]
@@ -516,14 +516,14 @@ def rate_now(rate_limiter: RateLimiter) -> float:
 
 
 async def send_for(rate_limiter: RateLimiter, seconds: float, rate: float) -> None:
-    """Ask for as many turns a second as given, evenly."""
+    """Take evenly spaced turns at a rate for some seconds."""
     for _ in range(round(seconds * rate)):
         await take(rate_limiter)
         await asyncio.sleep(1 / rate)
 
 
 @pytest.mark.parametrize("limit", [None, 40.0, 1000.0])
-def test_a_429_halves_the_rate_there_was(limit: float | None) -> None:
+def test_a_429_halves_the_current_rate(limit: float | None) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(limit)
         await send_for(rate_limiter, 5, 40)
@@ -549,7 +549,7 @@ def test_a_429_halves_the_rate_there_was(limit: float | None) -> None:
         ([], 0, 5),
     ],
 )
-def test_the_rate_there_was_is_that_of_this_second_or_the_last(
+def test_the_current_rate_is_that_of_this_second_or_the_last(
     counts: list[int], gap: float, rate: float
 ) -> None:
     async def main() -> None:
@@ -569,7 +569,7 @@ def test_the_rate_there_was_is_that_of_this_second_or_the_last(
     ("count", "rates"),
     [(40, [20, 37.5, 40, 40, 40 * 2**0.5, 80]), (0, [5, 7.1875, 7.5, 7.5, 7.5 * 2**0.5, 15])],
 )
-def test_the_rate_grows_to_what_was_refused_and_then_doubles(
+def test_the_rate_grows_to_the_refused_rate_and_then_doubles(
     count: int, rates: list[float]
 ) -> None:
     async def main() -> None:
@@ -592,7 +592,7 @@ def test_the_first_turn_after_a_429_comes_after_a_gap() -> None:
 
 
 @pytest.mark.parametrize(("crowd", "ended"), [(1, True), (30, False)])
-def test_a_slow_down_ends_after_a_minute_unless_there_is_use_for_its_rate(
+def test_a_slow_down_ends_after_a_minute_unless_its_rate_is_used(
     crowd: int,
     ended: bool,  # noqa: FBT001 - a case
 ) -> None:
@@ -630,7 +630,7 @@ def test_a_burst_of_429s_is_one_decrease() -> None:
     run(main())
 
 
-def test_only_a_service_that_refuses_five_a_second_is_asked_less_often() -> None:
+def test_the_rate_falls_below_five_a_second_only_if_that_is_refused() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         rates = []
@@ -648,7 +648,7 @@ def test_only_a_service_that_refuses_five_a_second_is_asked_less_often() -> None
     run(main())
 
 
-def test_where_the_rate_is_higher_than_used_a_429_goes_no_lower_than_five() -> None:
+def test_a_429_at_low_use_lowers_the_rate_to_five() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await send_for(rate_limiter, 3, 100)
@@ -661,7 +661,7 @@ def test_where_the_rate_is_higher_than_used_a_429_goes_no_lower_than_five() -> N
 
 
 @pytest.mark.parametrize("limit", [0.5, 1.0, 3.0, 5.0, 8.0])
-def test_a_limit_near_that_is_halved_and_is_back_within_thirty_seconds(limit: float) -> None:
+def test_a_limit_near_five_is_halved_and_back_within_thirty_seconds(limit: float) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(limit)
         await take_many(rate_limiter, 20)
@@ -675,7 +675,7 @@ def test_a_limit_near_that_is_halved_and_is_back_within_thirty_seconds(limit: fl
 
 
 @pytest.mark.parametrize("limit", [1.0, 3.0])
-def test_a_limit_below_that_stays(limit: float) -> None:
+def test_a_limit_below_five_is_not_lowered(limit: float) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(limit)
         await take(rate_limiter)
@@ -731,7 +731,7 @@ def test_the_rate_from_before_many_429s_is_back_within_thirty_seconds(seconds: f
     run(main())
 
 
-def test_a_429_long_after_the_others_starts_from_the_rate_of_its_time() -> None:
+def test_a_late_429_halves_the_rate_of_its_time() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await take_many(rate_limiter, 200)
@@ -744,7 +744,7 @@ def test_a_429_long_after_the_others_starts_from_the_rate_of_its_time() -> None:
 
 
 @pytest.mark.slow
-def test_there_is_no_cliff_once_it_is_back() -> None:
+def test_the_rate_does_not_jump_when_the_slow_down_ends() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await send_for(rate_limiter, 5, 100)
@@ -759,7 +759,7 @@ def test_there_is_no_cliff_once_it_is_back() -> None:
     run(main())
 
 
-def test_an_idle_while_after_a_slow_down_makes_no_cliff() -> None:
+def test_the_rate_does_not_jump_after_an_idle_time() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await send_for(rate_limiter, 5, 20)
@@ -773,7 +773,7 @@ def test_an_idle_while_after_a_slow_down_makes_no_cliff() -> None:
     run(main())
 
 
-def test_what_holds_nobody_up_ends() -> None:
+def test_a_slow_down_that_holds_no_request_ends() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await send_for(rate_limiter, 3, 10)
@@ -787,7 +787,7 @@ def test_what_holds_nobody_up_ends() -> None:
 
 @pytest.mark.parametrize("limit", [None, 100.0])
 @pytest.mark.parametrize("hours", [1, 9, 72])
-def test_a_client_that_slept_after_a_429_may_send_again(hours: float, limit: float | None) -> None:
+def test_a_client_that_slept_after_a_429_sends_at_once(hours: float, limit: float | None) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(limit)
         await send_for(rate_limiter, 3, 50)
@@ -801,7 +801,7 @@ def test_a_client_that_slept_after_a_429_may_send_again(hours: float, limit: flo
 
 
 class Server:
-    """Allows so many requests a second, by a bucket, and answers the others with 429."""
+    """A server with a token bucket, which refuses the other requests with 429."""
 
     def __init__(self, rate: float, bucket: float) -> None:
         self.rate = rate
@@ -827,14 +827,18 @@ class Server:
         pytest.param(100, 5, marks=pytest.mark.slow),
     ],
 )
-def test_a_server_of_so_many_a_second_refuses_few(rate: int, bucket: int, trip: float) -> None:
+def test_a_server_with_a_rate_limit_refuses_few_requests(
+    rate: int, bucket: int, trip: float
+) -> None:
     run(refuses_few(rate, bucket, trip, most=0.01))
 
 
 @pytest.mark.parametrize("trip", [0.02, 0.3])
 @pytest.mark.parametrize("bucket", [1, 5])
 @pytest.mark.parametrize(("rate", "most"), [(1, 0.09), (2, 0.04), (4, 0.025), (6, 0.02)])
-def test_so_does_a_server_of_few_a_second(rate: int, bucket: int, trip: float, most: float) -> None:
+def test_a_server_with_a_low_rate_limit_refuses_few_requests(
+    rate: int, bucket: int, trip: float, most: float
+) -> None:
     # About one in a quarter of a minute, as the former rate is to be back in half a one.
     run(refuses_few(rate, bucket, trip, most=most))
 
@@ -903,7 +907,7 @@ def test_clients_that_share_what_a_server_allows_each_get_a_share(stagger: float
 
 
 @pytest.mark.parametrize("limit", [30, None])
-def test_who_is_ready_goes_at_the_rate_and_all_go_when_it_is_closed(limit: float | None) -> None:
+def test_ready_requests_depart_at_the_rate_and_all_at_the_close(limit: float | None) -> None:
     async def main() -> None:
         rate_limiter = RateLimiter(limit)
         gone: list[float] = []
@@ -928,9 +932,9 @@ def test_who_is_ready_goes_at_the_rate_and_all_go_when_it_is_closed(limit: float
     run(main())
 
 
-def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
+def test_the_cost_of_a_request_does_not_grow_with_the_queue() -> None:
     async def cost(queued: int) -> float:
-        """Return the seconds of work for each one that waits in a queue."""
+        """Return the CPU seconds for each request in a queue."""
         loop = asyncio.get_running_loop()
         rate_limiter = RateLimiter(100_000)
         rate_limiter._calls.update((loop.create_future(), None) for _ in range(queued))
@@ -947,7 +951,7 @@ def test_a_long_queue_is_served_as_quickly_at_its_end() -> None:
     run(main())
 
 
-def test_a_request_that_is_freed_after_its_loop_has_ended_starts_no_other() -> None:
+def test_a_request_freed_after_its_loop_has_ended_starts_no_other() -> None:
     rate_limiter = RateLimiter(connections=1)
 
     async def request() -> None:

@@ -1,4 +1,4 @@
-"""What an answer means, without any I/O."""
+"""Decoding of responses to data or errors, without any I/O."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def headers(**values: str) -> Mapping[str, str]:
 
 
 def failure(body: Any, status: int = 400, **values: str) -> APIStatusError:
-    """The error that an answer becomes; its body is bytes, or else is sent as JSON."""
+    """Return the error of a response; its body is bytes or a JSON value."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(APIStatusError) as caught:
         decode(SETUP, status, headers(**values), raw)
@@ -74,7 +74,7 @@ def test_an_empty_body_is_none(raw: bytes) -> None:
     assert decode(SETUP, 202, sent, raw) == Response(sent, None)
 
 
-def test_a_raw_answer_keeps_its_body_as_it_is() -> None:
+def test_a_raw_response_keeps_its_body() -> None:
     sent = headers(Date="x")
     for body in (b"", b"{}", b"no JSON \xff"):
         assert decode(SETUP, 200, sent, body, raw=True) == Response(sent, body)
@@ -91,7 +91,7 @@ def test_a_raw_answer_keeps_its_body_as_it_is() -> None:
         b"\xff",
     ],
 )
-def test_a_long_answer_is_taken_as_a_short_one(status: int, body: bytes, *, raw: bool) -> None:
+def test_long_responses_are_decoded_like_short_ones(status: int, body: bytes, *, raw: bool) -> None:
     sent = headers(Date="x", **{"Content-Type": "a/b"})
 
     async def taken(*, long: bool, **options: Any) -> Any:
@@ -124,12 +124,12 @@ def test_a_long_answer_is_taken_as_a_short_one(status: int, body: bytes, *, raw:
         (f"the {TOKEN} came back", "the [token] came back"),
     ],
 )
-def test_what_is_no_http_is_told_without_what_it_quotes(message: str, told: str) -> None:
+def test_malformed_http_is_reported_without_a_quotation(message: str, told: str) -> None:
     error = responses.malformed(SETUP, message, Token(TOKEN))
     assert error.problems == (f"$: not HTTP ({told})",)
 
 
-def test_what_is_no_json_is_told_with_its_type() -> None:
+def test_a_body_that_is_not_json_is_reported_with_its_content_type() -> None:
     for sent, told in ((headers(), "of no type"), (headers(**{"Content-Type": "a/b"}), "a/b")):
         with pytest.raises(DecodeError) as raised:
             decode(SETUP, 200, sent, b"\xff")
@@ -139,7 +139,7 @@ def test_what_is_no_json_is_told_with_its_type() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["compress", "x-odd", "GZIP, br"])
-def test_a_body_in_an_encoding_that_nobody_undid_is_told_by_it(encoding: str) -> None:
+def test_a_body_in_an_unsupported_encoding_is_reported_with_it(encoding: str) -> None:
     sent = headers(Content_Encoding=encoding, Content_Type="application/json")
     with pytest.raises(DecodeError) as raised:
         decode(SETUP, 200, sent, b"\xff")
@@ -148,7 +148,7 @@ def test_a_body_in_an_encoding_that_nobody_undid_is_told_by_it(encoding: str) ->
 
 
 @pytest.mark.parametrize("encoding", ["", "identity", "GZIP", "deflate", "br", "zstd"])
-def test_a_body_in_an_encoding_that_was_undone_is_told_by_what_is_in_it(encoding: str) -> None:
+def test_a_bad_body_in_a_supported_encoding_is_reported_by_its_content(encoding: str) -> None:
     with pytest.raises(DecodeError) as raised:
         decode(SETUP, 200, headers(Content_Encoding=encoding), b"\xff")
     assert "0xff" in raised.value.problems[0]
@@ -193,7 +193,7 @@ NO_JSON = {
 
 
 @pytest.mark.parametrize("raw", NO_JSON.values(), ids=NO_JSON)
-def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
+def test_a_success_without_json_is_a_decode_error(raw: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(SETUP, 200, headers(Content_Type="text/html"), raw)
     error = caught.value
@@ -208,7 +208,7 @@ def test_a_success_that_is_no_json_is_a_decode_error(raw: bytes) -> None:
 
 @given(raw=st.binary() | st.text().map(str.encode), status=st.integers(200, 599))
 @quickly
-def test_any_body_is_data_or_an_error_of_ours(raw: bytes, status: int) -> None:
+def test_any_body_gives_data_or_an_error_of_the_package(raw: bytes, status: int) -> None:
     try:
         answer = decode(SETUP, status, NOTHING, raw)
     except (APIStatusError, DecodeError) as error:
@@ -296,7 +296,7 @@ def test_a_flat_error_keeps_message_and_detail() -> None:
 
 
 @pytest.mark.parametrize("other", [5, True, 1.5, [], ["x"], {"x": 1}, ""])
-def test_a_title_is_text_or_none_and_a_code_no_container(other: Any) -> None:
+def test_odd_fields_of_an_error_keep_their_types(other: Any) -> None:
     error = failure(
         {"error": {"title": other, "error_code": other, "message": other, "detail": other}}
     )
@@ -319,7 +319,7 @@ TOLD_ISSUES = (
     "field 'name': missing; unheard: of; odd"
 )
 
-# What stands in brackets behind the status.
+# The text in brackets behind the status.
 SAID: dict[str, tuple[Any, str]] = {
     "layout": (
         {"type": "INVALID_BATCH_ITEMS", "message": "Bad layout", "issues": ISSUES},
@@ -377,7 +377,7 @@ SAID: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("shape", SAID)
-def test_what_the_service_said_is_told_in_plain_words(shape: str) -> None:
+def test_error_messages_quote_the_service_in_plain_words(shape: str) -> None:
     body, told = SAID[shape]
     error = failure(body, 422)
     said = f" ({told})" if told else ""
@@ -386,7 +386,7 @@ def test_what_the_service_said_is_told_in_plain_words(shape: str) -> None:
 
 
 @pytest.mark.parametrize("code", [None, "", ["x"], {"x": 1}])
-def test_a_type_is_the_code_where_no_other_is(code: Any) -> None:
+def test_a_type_is_the_error_code_if_there_is_no_other(code: Any) -> None:
     for body in (
         {"error_code": code, "type": "T"},
         {"error": {"error_code": code, "type": "T"}},
@@ -408,7 +408,7 @@ def test_an_error_without_a_body(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize("raw", NO_JSON.values(), ids=NO_JSON)
-def test_an_error_that_is_no_json_keeps_its_text(raw: bytes) -> None:
+def test_an_error_without_json_keeps_its_text(raw: bytes) -> None:
     error = failure(raw, 502)
     assert type(error) is ServerError
     text = raw.decode("utf-8", "replace")[:SHOWN]
@@ -447,7 +447,7 @@ def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> N
         error = error.__cause__ or error.__context__
 
 
-def test_a_sign_stands_where_a_token_was() -> None:
+def test_a_token_is_replaced_by_a_sign() -> None:
     with pytest.raises(APIStatusError) as caught:
         decode(SETUP, 400, NOTHING, f'{{"detail": "no {TOKEN}!"}}'.encode(), secret=Token(TOKEN))
     assert caught.value.detail == "no [token]!"
@@ -464,7 +464,7 @@ def test_a_long_body_is_shown_in_part_and_no_token_by_halves(status: int) -> Non
         assert ("[token]" * 9).startswith(shown.strip("x"))
 
 
-def test_of_a_long_body_all_is_shown_that_holds_no_half_of_a_token() -> None:
+def test_a_long_body_is_cut_so_that_no_half_of_a_token_is_left() -> None:
     for excess, hidden in ((0, 0), (1, len(TOKEN))):
         body = b"x" * (SHOWN + excess)
         with pytest.raises(ServerError) as caught:
@@ -481,7 +481,7 @@ def test_hiding_a_token_changes_nothing_else() -> None:
         }
 
 
-def test_plain_text_is_told_and_html_is_not() -> None:
+def test_a_message_quotes_plain_text_but_no_html() -> None:
     assert "upstream connect error" in str(failure(b"upstream connect error", 503))
     for raw in (b"<html><h1>Bad gateway</h1></html>", b"\n  <!DOCTYPE html><p>Bad gateway</p>"):
         assert "Bad gateway" not in str(failure(raw, 502))
@@ -556,7 +556,7 @@ def depths() -> Iterator[int]:
     yield from range(850, 1000, 10)
 
 
-def test_a_deep_detail_can_be_told() -> None:
+def test_a_deeply_nested_detail_has_a_message() -> None:
     for depth in depths():
         for opening, closing in (("[", "]"), ('{"a":', "}")):
             deep = opening * depth + "1" + closing * depth
@@ -578,7 +578,7 @@ def test_headers_ignore_case_and_are_a_copy_that_can_be_pickled(status: int) -> 
         assert error.retry_after == 2.0
 
 
-def test_the_request_is_not_told() -> None:
+def test_errors_do_not_show_the_request_body() -> None:
     request = requests.duplicate_batch("b-1", name="a-secret-name")
     with pytest.raises(APIStatusError) as caught:
         decode(request, 500, NOTHING, b"")
@@ -668,7 +668,7 @@ def test_a_retry_after_of_many_digits_is_finite_or_none(digits: int) -> None:
     wrong=st.integers(-(10**8), 10**8),
 )
 @quickly
-def test_a_date_is_held_against_the_date_of_the_answer(ahead: int, wrong: int) -> None:
+def test_a_retry_after_date_is_compared_with_the_date_header(ahead: int, wrong: int) -> None:
     theirs = NOW + timedelta(seconds=wrong)
     read = retry_after(
         headers(Retry_After=http(theirs + timedelta(seconds=ahead)), Date=http(theirs))
@@ -676,7 +676,7 @@ def test_a_date_is_held_against_the_date_of_the_answer(ahead: int, wrong: int) -
     assert read == max(0.0, float(ahead))
 
 
-def test_a_date_without_the_answers_date_is_held_against_this_clock() -> None:
+def test_a_retry_after_date_without_a_date_header_is_compared_with_the_clock() -> None:
     now = datetime.now(UTC)
     read = retry_after(headers(Retry_After=http(now + timedelta(seconds=30))))
     assert read is not None
@@ -705,7 +705,7 @@ def local_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.usefixtures("local_zone")
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_http_date_is_utc_wherever_we_are(form: str) -> None:
+def test_every_form_of_http_date_is_utc_in_every_time_zone(form: str) -> None:
     assert http_date(form) == NOW.timestamp()
     later = http(NOW + timedelta(seconds=10))
     assert retry_after(headers(Retry_After=later, Date=form)) == 10.0
@@ -734,7 +734,7 @@ words = st.sampled_from(
 @example(value="Fri, 31 Dec 9999 23:59:59 -2359", date="Mon, 01 Jan 0001 00:00:00 +2359")
 @example(value="1" + "0" * 10_000 + " May 2026 03:02:01 GMT", date=None)
 @settings(max_examples=250)
-def test_whatever_retry_after_holds_it_is_seconds_or_none(value: str, date: str | None) -> None:
+def test_any_retry_after_gives_seconds_or_none(value: str, date: str | None) -> None:
     given_headers = {"Retry_After": value} | ({} if date is None else {"Date": date})
     read = retry_after(headers(**given_headers))
     assert read is None or 0 <= read < float("inf")

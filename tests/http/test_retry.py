@@ -1,4 +1,4 @@
-"""Which failures may be tried again, after which pauses, and how often."""
+"""Retries: which failures are repeated, after which pauses, and how often."""
 
 import asyncio
 import logging
@@ -73,7 +73,7 @@ CLASSES: dict[type[ProlificError], tuple[bool, bool, bool, bool]] = {
     errors.WaitFailedError: PLAIN,
     errors.WaitTimeoutError: PLAIN,
 }
-# Never raised themselves, or told apart by their status.
+# Never raised themselves, or covered by their status.
 ABSTRACT = {ProlificError, TransportError}
 
 SAMPLES: dict[type[ProlificError], ProlificError] = {
@@ -95,16 +95,16 @@ def judged(error: ProlificError) -> tuple[bool, bool, bool, bool]:
     return get_again(error), may_poll_again(error), did_not_run(error), may_have_run(error)
 
 
-def test_each_status_is_judged_as_the_contract_says() -> None:
+def test_each_status_is_repeated_or_not_by_the_table() -> None:
     assert {status: judged(answered(status)) for status in range(300, 600)} == STATUSES
 
 
 @pytest.mark.parametrize("cls", SAMPLES, ids=lambda cls: cls.__name__)
-def test_each_class_is_judged_as_the_contract_says(cls: type[ProlificError]) -> None:
+def test_each_error_class_is_repeated_or_not_by_the_table(cls: type[ProlificError]) -> None:
     assert judged(SAMPLES[cls]) == CLASSES[cls]
 
 
-def test_no_class_is_left_out() -> None:
+def test_the_tables_have_every_error_class() -> None:
     known = {
         thing
         for thing in vars(errors).values()
@@ -162,7 +162,7 @@ def test_pauses_are_drawn_from_the_whole_of_the_bound() -> None:
         assert bound * 0.9 < max(column) <= bound
 
 
-def test_nothing_stays_nothing_for_thousands_of_steps() -> None:
+def test_pauses_of_zero_stay_zero() -> None:
     for initial in (0, 0.0):
         for maximum in (0, 8.0):
             policy = RetryPolicy(initial=initial, maximum=maximum)
@@ -172,12 +172,12 @@ def test_nothing_stays_nothing_for_thousands_of_steps() -> None:
 @pytest.mark.parametrize(
     ("initial", "maximum"), [(0.5, 8.0), (8.0, 8.0), (1e-9, 60.0), (5e-324, 8.0), (1.0, 1.7e308)]
 )
-def test_no_policy_overflows_in_thousands_of_steps(initial: float, maximum: float) -> None:
+def test_no_policy_overflows_in_thousands_of_attempts(initial: float, maximum: float) -> None:
     policy = RetryPolicy(initial=initial, maximum=maximum)
     assert all(0 <= pause <= maximum for pause in drawn(policy, 5_000))
 
 
-def test_the_bound_stays_at_the_maximum_for_thousands_of_steps() -> None:
+def test_the_bound_stays_at_the_maximum_for_thousands_of_attempts() -> None:
     for initial in (0.5, 5e-324):
         assert max(drawn(RetryPolicy(initial=initial), 5_000)[-1_000:]) > 7
 
@@ -186,7 +186,7 @@ def test_the_bound_stays_at_the_maximum_for_thousands_of_steps() -> None:
 
 
 class Call:
-    """A call with scripted outcomes, the last of them for ever."""
+    """A call with scripted outcomes, of which the last one is repeated."""
 
     def __init__(self, *outcomes: BaseException | str) -> None:
         self.outcomes = list(outcomes)
@@ -240,7 +240,7 @@ async def test_a_failure_that_is_not_to_be_repeated_is_raised(failed: int) -> No
     "foreign", [ValueError("no"), RuntimeError("no"), TimeoutError(), asyncio.CancelledError()]
 )
 @pytest.mark.parametrize("failed", range(3))
-async def test_what_is_not_ours_passes_at_once(foreign: BaseException, failed: int) -> None:
+async def test_foreign_exceptions_are_raised_at_once(foreign: BaseException, failed: int) -> None:
     call = Call(*[answered(503)] * failed, foreign, "too late")
     with pytest.raises(type(foreign)) as caught:
         await wrapped(call, again=lambda _: True)(REQUEST)
@@ -248,7 +248,7 @@ async def test_what_is_not_ours_passes_at_once(foreign: BaseException, failed: i
     assert len(call.requests) == failed + 1
 
 
-async def test_the_judge_is_asked_of_each_failure() -> None:
+async def test_the_predicate_is_called_with_each_failure() -> None:
     failures = [answered(503), SAMPLES[ConnectError], answered(404)]
     judged: list[ProlificError] = []
 
@@ -351,7 +351,7 @@ async def test_success_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert [record for record in caplog.records if record.name != "asyncio"] == []
 
 
-async def test_an_error_that_is_raised_has_no_other_in_its_way() -> None:
+async def test_a_raised_error_has_no_circle_of_contexts() -> None:
     failures = [answered(503) for _ in range(4)]
     with pytest.raises(errors.ServerError) as caught:
         await wrapped(Call(*failures))(REQUEST)

@@ -1,4 +1,4 @@
-"""Bodies that are read as they come: however long, but with an end to every wait."""
+"""Streamed bodies, which may be long, but not slow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def read_from(answer: Any, **settings: Any) -> bytes:
             await sender.close()
 
 
-async def test_a_body_is_given_as_it_comes() -> None:
+async def test_a_body_is_yielded_as_it_comes() -> None:
     more = asyncio.Event()
 
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +60,7 @@ async def test_a_body_is_given_as_it_comes() -> None:
     assert b"\r\nAuthorization: Token " in heads[0]
 
 
-async def test_a_body_larger_than_any_other_is_read() -> None:
+async def test_a_streamed_body_may_be_larger_than_64_mib() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {80 * MIB}\r\n\r\n".encode())
         for _ in range(80):
@@ -78,13 +78,13 @@ async def test_a_body_larger_than_any_other_is_read() -> None:
     assert most < MIB
 
 
-async def test_a_packed_body_is_unpacked() -> None:
+async def test_a_compressed_body_is_decompressed() -> None:
     packed = gzip.compress(b"text " * 1000)
     assert await read_from(plain(packed, "Content-Encoding: gzip")) == b"text " * 1000
 
 
 def in_pieces(size: int, number: int) -> Any:
-    """A body of so many pieces of a size, one each 30 ms."""
+    """Serve a body in pieces of a size, one each 30 ms."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(plain(b"", length=size * number))
@@ -95,12 +95,12 @@ def in_pieces(size: int, number: int) -> Any:
     return answer
 
 
-async def test_request_timeout_is_for_a_piece_of_a_long_body() -> None:
+async def test_request_timeout_applies_to_each_piece_of_a_long_body() -> None:
     size = 256 * 1024
     assert len(await read_from(in_pieces(size, 8), request_timeout=0.12)) == 8 * size
 
 
-async def test_a_body_that_drips_is_given_up() -> None:
+async def test_a_dripping_body_is_timed_out() -> None:
     with pytest.raises(RequestTimeoutError):
         await read_from(in_pieces(1, 50), request_timeout=0.12)
 
@@ -139,13 +139,15 @@ ENDS: dict[str, tuple[Any, type[Exception]]] = {
 
 
 @pytest.mark.parametrize(("answer", "kind"), ENDS.values(), ids=ENDS)
-async def test_what_goes_wrong_is_an_error_of_ours(answer: Any, kind: type[Exception]) -> None:
+async def test_failures_of_a_stream_are_errors_of_the_package(
+    answer: Any, kind: type[Exception]
+) -> None:
     with pytest.raises(kind) as caught:
         await read_from(answer, request_timeout=0.1)
     assert TOKEN not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
 
 
-async def test_a_429_slows_down_all() -> None:
+async def test_a_429_to_a_stream_slows_the_client_down() -> None:
     async with serving(plain(b"", status="429 Too Many Requests")) as (url, _):
         sender = transport(url)
         with pytest.raises(RateLimitedError):
@@ -162,7 +164,7 @@ async def test_no_connection(port: int) -> None:
     await sender.close()
 
 
-async def test_who_leaves_gives_its_place_back() -> None:
+async def test_leaving_a_stream_frees_its_slot() -> None:
     async with serving(stall) as (url, heads):
         sender = transport(url, max_connections=1)
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""One timer for many attempts, in virtual time."""
+"""The time limit of attempts, one timer for all, in virtual time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_each_attempt_has_its_own_time() -> None:
     assert run(main()) == (-10, 9, -10, -10)
 
 
-def test_the_timer_rests_when_there_is_nothing_to_do() -> None:
+def test_the_timer_is_off_without_attempts() -> None:
     async def main() -> None:
         within = limit(10)
         await attempt(within, 1)
@@ -69,7 +69,7 @@ def test_closing_interrupts() -> None:
 
 
 def both_at(moment: float, *, nested: bool) -> Coroutine[None, None, None]:
-    """Cancel an attempt from outside in the very moment in which its time is over."""
+    """Cancel an attempt from outside at the moment at which its time is over."""
 
     async def main() -> None:
         within = limit(moment)
@@ -95,7 +95,7 @@ def both_at(moment: float, *, nested: bool) -> Coroutine[None, None, None]:
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_somebody_elses_cancellation_is_not_swallowed(nested: bool) -> None:  # noqa: FBT001
+def test_a_cancellation_from_outside_is_not_swallowed(nested: bool) -> None:  # noqa: FBT001
     run(both_at(5, nested=nested))
 
 

@@ -1,4 +1,4 @@
-"""Whom the token is given to: only who proves to be the host that base_url names."""
+"""TLS: the token is sent only to a server that proves to be the host of base_url."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trusting(authority: trustme.CA, **settings: Any) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def serving_tls(certificate: trustme.LeafCert) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """Answer each request over TLS; yields the address and everything that was received."""
+    """Serve over TLS; yield the URL and everything that was received."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
     received: list[bytes] = []
@@ -62,7 +62,7 @@ async def outcome(url: str, session: aiohttp.ClientSession | None = None) -> Any
             return error
 
 
-async def test_an_authority_that_nobody_trusts_is_refused() -> None:
+async def test_a_certificate_of_an_unknown_authority_is_refused() -> None:
     async with serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (url, received):
         error = await outcome(url)
     assert isinstance(error, ConnectError)
@@ -82,7 +82,7 @@ async def test_an_authority_that_nobody_trusts_is_refused() -> None:
     ],
     ids=["right", "another host's", "expired", "another authority's"],
 )
-async def test_a_session_with_an_authority_of_its_own_is_as_strict(
+async def test_a_session_with_its_own_authority_is_as_strict(
     certificate: Callable[[], trustme.LeafCert],
     accepted: bool,  # noqa: FBT001
 ) -> None:
@@ -116,7 +116,7 @@ async def test_a_session_that_does_not_verify_gets_no_token(setting: Any) -> Non
         serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (url, received),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=setting)) as session,
     ):
-        # That it would have been let in shows that the setting is what is polled.
+        # The connection would succeed, so it is the setting that is refused.
         async with session.get(url) as answer:
             assert answer.status == 200
         error = await outcome(url, session)

@@ -1,4 +1,4 @@
-"""One attempt over real sockets: what is sent, what comes back, and what each failure becomes."""
+"""One attempt over real sockets: what is sent, what is received, and the error of each failure."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ async def test_no_such_socket(tmp_path: Path) -> None:
     assert error.reason == f"{where}: No such file or directory"
 
 
-async def test_a_reason_without_words_is_its_kind() -> None:
+async def test_an_exception_without_a_text_is_named() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(10_000)  # the whole beginning of TLS: what is unread would be a reset
+        await reader.read(10_000)  # the whole TLS hello: unread bytes would make a reset
         writer.close()
 
     server = await asyncio.start_server(hang_up, "127.0.0.1")
@@ -122,7 +122,7 @@ async def test_a_reason_without_words_is_its_kind() -> None:
     assert error.reason == f"127.0.0.1:{port}: ConnectionResetError"
 
 
-async def test_no_tls_there() -> None:
+async def test_a_server_without_tls() -> None:
     async with serving(plain(b"{}")) as (url, _):
         error = await failure(url.replace("http:", "https:"))
     assert isinstance(error, ConnectError)
@@ -181,7 +181,7 @@ async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     ids=["whole", "refusal", "chunked"],
 )
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate"])
-async def test_a_body_that_cannot_be_decompressed_is_told_by_its_encoding(
+async def test_a_body_that_cannot_be_decompressed_is_reported_with_its_encoding(
     answer: Callable[..., bytes], encoding: str
 ) -> None:
     async with serving(answer(f"Content-Encoding: {encoding}")) as (url, _):
@@ -224,7 +224,7 @@ async def test_an_attempt_is_bounded(
 
 
 @pytest.mark.parametrize(("within", "allowed"), [(0.05, 0.05), (5, 0.1)])
-async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float) -> None:
+async def test_a_call_may_have_a_shorter_time_limit(within: float, allowed: float) -> None:
     async with serving(silent) as (url, _):
         sender = transport(url, request_timeout=0.1)
         with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
@@ -232,9 +232,9 @@ async def test_a_call_may_be_bounded_more_closely(within: float, allowed: float)
         await sender.close()
 
 
-def test_a_connection_that_never_comes_about_was_not_sent() -> None:
+def test_a_connection_that_hangs_is_a_connect_error() -> None:
     async def main() -> None:
-        # A full backlog that nobody accepts from leaves further connections hanging.
+        # With a full backlog and no accept, further connections hang.
         with ExitStack() as stack:
             listener = stack.enter_context(socket.socket())
             listener.bind(("127.0.0.1", 0))
@@ -262,7 +262,7 @@ async def one_after_the_other(**settings: Any) -> None:
     assert len(answers) == 8
 
 
-async def test_the_clock_of_an_attempt_starts_when_a_connection_is_free() -> None:
+async def test_the_time_of_an_attempt_starts_when_a_connection_is_free() -> None:
     await one_after_the_other(max_connections=1)
 
 
@@ -319,7 +319,7 @@ async def test_a_paused_poll_leaves_the_only_connection_to_calls() -> None:
         await sender.close()
 
 
-async def test_cancelling_gives_the_place_back() -> None:
+async def test_cancelling_frees_the_slot() -> None:
     async with serving(silent) as (url, _):
         sender = transport(url, max_connections=1)
         for _ in range(3):
@@ -355,7 +355,7 @@ async def test_a_borrowed_session_that_raises_for_status_or_has_a_base_url() -> 
     assert isinstance(error, APIStatusError)
 
 
-async def test_a_borrowed_session_with_its_own_authorization_is_told_so() -> None:
+async def test_a_borrowed_session_with_its_own_authorization_is_refused() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # aiohttp 3.14 has news about auth
         session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("me", "mine"))
@@ -368,7 +368,7 @@ async def test_a_borrowed_session_with_its_own_authorization_is_told_so() -> Non
 @pytest.mark.parametrize(
     "login", ["default login me password w0rd", "machine 127.0.0.1 login me password w0rd"]
 )
-async def test_a_borrowed_session_with_a_login_from_netrc_is_told_so(
+async def test_a_borrowed_session_with_a_login_from_netrc_is_refused(
     login: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "netrc"
@@ -404,7 +404,7 @@ async def test_the_own_session_reads_no_netrc(
 
 @pytest.mark.parametrize("prefix", ["", "/prolific", "/a%20b/c"])
 async def test_errors_name_the_whole_path(prefix: str) -> None:
-    """Also behind a gateway."""
+    """The path of a gateway is part of it."""
     at = f"{prefix}/api/v1/data-collection/batches"
     poll = PollPolicy(max_consecutive_failures=0)
     answers = {
@@ -503,7 +503,9 @@ def test_a_proxy_without_a_scheme_is_http(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     "proxy", ["socks5://user:word@p:1", "http://word:99999", "http://[::1", "http://"]
 )
-def test_a_proxy_that_cannot_be_is_told(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_refused_by_the_name_of_its_variable(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ConfigurationError, match="https_proxy") as caught:
         proxy_for("https://api.prolific.com")
@@ -511,7 +513,7 @@ def test_a_proxy_that_cannot_be_is_told(proxy: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("borrowed", [True, False])
-async def test_closing_ends_what_is_under_way_and_lets_nothing_queued_out(
+async def test_closing_ends_running_requests_and_sends_no_queued_ones(
     borrowed: bool,  # noqa: FBT001
 ) -> None:
     session = aiohttp.ClientSession() if borrowed else None
@@ -531,7 +533,7 @@ async def test_closing_ends_what_is_under_way_and_lets_nothing_queued_out(
         await session.close()
 
 
-async def test_closing_while_a_name_is_polled_up_cancels_nobody(
+async def test_closing_while_a_host_name_is_looked_up_cancels_no_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -553,7 +555,7 @@ async def test_closing_while_a_name_is_polled_up_cancels_nobody(
             await call
 
 
-def test_a_name_that_is_polled_up_for_too_long_was_not_sent() -> None:
+def test_a_slow_lookup_of_the_host_name_is_a_connect_error() -> None:
     async def never(*args: object, **more: object) -> list[Any]:
         await asyncio.sleep(30)
         return []
@@ -565,16 +567,3 @@ def test_a_name_that_is_polled_up_for_too_long_was_not_sent() -> None:
         assert isinstance(error, ConnectError)
 
     run(main())
-
-
-async def test_what_a_trace_raises_is_its_own() -> None:
-    async def broken(*args: object) -> None:
-        raise ValueError("of the trace")
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_end.append(broken)
-    async with serving(plain(b"{}")) as (url, _):
-        sender = transport(url, trace_configs=[trace])
-        with pytest.raises(ValueError, match="of the trace"):
-            await sender.send(REQUEST)
-        await sender.close()

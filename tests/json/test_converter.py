@@ -1,4 +1,4 @@
-"""From the wire to models and back: what is accepted, what is kept, and what is refused where."""
+"""Conversion between JSON and models: what is accepted, kept and refused."""
 
 import copy
 import json
@@ -87,7 +87,7 @@ NONE: set[str] = set()
 
 Keys = tuple[str | int, ...]
 
-# Where in FULL, and which of JSON_VALUES may stand there.
+# Places in FULL, with the JSON_VALUES that are valid there.
 PLACES: dict[Keys, set[str]] = {
     ("id",): STRINGS,
     ("created_at",): NONE,
@@ -122,7 +122,7 @@ WRONG = [
     (keys, name)
     for keys, allowed in PLACES.items()
     for name in JSON_VALUES
-    # An array of other things is bad inside, and an object lacks keys: told apart below.
+    # Arrays and objects have faults inside; see below.
     if name not in allowed
     and not (name == "array" and keys in {("datasets",), ("batch_items",)})
     and not (
@@ -135,7 +135,7 @@ tried_often = settings(max_examples=50)
 
 
 def with_value(keys: Keys, value: Any) -> dict[str, Any]:
-    """FULL with another value at one place."""
+    """Return FULL with another value at one place."""
     wire = copy.deepcopy(FULL)
     put(wire, keys, value)
     return wire
@@ -152,7 +152,7 @@ def path_of(keys: Keys) -> str:
 
 
 def faults(read: Callable[[], object]) -> dict[str, str]:
-    """The path and the reason of each problem that reading something raises."""
+    """Return the reason of each problem of a DecodeError, by path."""
     with pytest.raises(DecodeError) as caught:
         read()
     problems = caught.value.problems
@@ -175,7 +175,7 @@ def only_json(thing: Any) -> bool:
 
 @given(wire=batches)
 @tried_often
-def test_the_wire_form_comes_back_whole(wire: dict[str, Any]) -> None:
+def test_a_batch_keeps_its_wire_form(wire: dict[str, Any]) -> None:
     before = copy.deepcopy(wire)
     batch = Batch.from_dict(wire)
     again = batch.to_dict()
@@ -189,7 +189,7 @@ def test_the_wire_form_comes_back_whole(wire: dict[str, Any]) -> None:
 
 @given(wire=batches)
 @tried_often
-def test_what_is_not_known_is_extra_and_nothing_else_is(wire: dict[str, Any]) -> None:
+def test_exactly_the_unknown_keys_are_extra(wire: dict[str, Any]) -> None:
     batch = Batch.from_dict(wire)
     assert dict(batch.extra) == {
         key: value for key, value in wire.items() if key not in {*SEED, *OPTIONAL}
@@ -247,14 +247,14 @@ def test_the_wire_form_is_of_plain_json_types() -> None:
 
 
 @pytest.mark.parametrize("absent", [*OPTIONAL, "news"])
-def test_absent_and_null_are_told_apart(absent: str) -> None:
+def test_absent_and_null_keys_stay_different(absent: str) -> None:
     without = {key: value for key, value in FULL.items() if key != absent}
     null = {**FULL, absent: None}
     assert Batch.from_dict(without).to_dict() == without
     assert Batch.from_dict(null).to_dict() == null
 
 
-def test_null_datasets_are_none_at_all() -> None:
+def test_null_datasets_are_an_empty_tuple() -> None:
     null = {**FULL, "datasets": None}
     batch = Batch.from_dict(null)
     assert batch.datasets == ()
@@ -267,7 +267,7 @@ def test_null_datasets_are_none_at_all() -> None:
     assert given.to_dict()["datasets"] == [{"id": "d", "total_datapoint_count": 1}]
 
 
-def test_every_kind_of_value_has_its_type() -> None:
+def test_every_field_has_its_type() -> None:
     batch = Batch.from_dict(FULL)
     assert batch.created_at == datetime(2026, 5, 4, 3, 2, 1, 123456, tzinfo=UTC)
     assert batch.created_at.tzinfo is UTC
@@ -288,7 +288,7 @@ def test_the_ten_fields_of_the_seeds_are_enough() -> None:
     assert batch.to_dict() == wire
 
 
-def test_extra_is_read_only_and_holds_nothing_of_the_mapping_given() -> None:
+def test_extra_is_read_only_and_independent_of_the_given_mapping() -> None:
     wire = copy.deepcopy(FULL)
     batch = Batch.from_dict(wire)
     assert batch.task_details is not None
@@ -313,7 +313,7 @@ def test_extra_given_by_hand_is_a_copy() -> None:
         details.extra["new"] = 3  # type: ignore[index]  # that it is refused is the point
 
 
-def test_what_to_dict_gives_can_be_changed_without_harm() -> None:
+def test_the_result_of_to_dict_can_be_changed() -> None:
     batch = Batch.from_dict(FULL)
     wire = batch.to_dict()
     wire["news"]["of"].clear()
@@ -403,7 +403,7 @@ def test_times_are_aware_and_utc(text: str, moment: datetime) -> None:
         "\ud800",
     ],
 )
-def test_what_is_no_time_is_a_fault(text: str) -> None:
+def test_invalid_times_are_faults(text: str) -> None:
     reasons = faults_of({**FULL, "created_at": text})
     assert list(reasons) == ["$.created_at"]
     assert "needed" in reasons["$.created_at"]
@@ -412,7 +412,7 @@ def test_what_is_no_time_is_a_fault(text: str) -> None:
 
 @given(text=st.text(alphabet=st.sampled_from("0123456789-:TZtz.+ W\uff12")) | st.text())
 @tried_often
-def test_any_text_for_a_time_is_read_or_refused(text: str) -> None:
+def test_any_text_is_read_as_a_time_or_refused(text: str) -> None:
     try:
         batch = Batch.from_dict({**FULL, "created_at": text})
     except DecodeError as error:
@@ -451,7 +451,7 @@ def test_a_wrong_type_is_a_fault_at_exactly_its_path(keys: Keys) -> None:
 
 
 @pytest.mark.parametrize("keys", PLACES, ids=path_of)
-def test_a_right_type_is_kept_as_it_came(keys: Keys) -> None:
+def test_values_of_the_right_type_are_unchanged(keys: Keys) -> None:
     for right in PLACES[keys]:
         wire = with_value(keys, JSON_VALUES[right])
         again = Batch.from_dict(wire).to_dict()
@@ -471,7 +471,7 @@ def test_a_right_type_is_kept_as_it_came(keys: Keys) -> None:
         (("task_details",), {"task_name": None, "task_steps": 1}, {"$.task_details.task_steps"}),
     ],
 )
-def test_faults_inside_are_told_with_their_place(keys: Keys, value: Any, paths: set[str]) -> None:
+def test_nested_faults_have_their_path(keys: Keys, value: Any, paths: set[str]) -> None:
     assert set(faults_of(with_value(keys, value))) >= paths
 
 
@@ -481,7 +481,7 @@ def independent(keys: Keys, others: list[Keys]) -> bool:
 
 @given(picked=st.lists(st.sampled_from(WRONG), min_size=1, max_size=10))
 @tried_often
-def test_several_faults_are_all_told_and_no_others(picked: list[tuple[Keys, str]]) -> None:
+def test_all_faults_are_reported_and_no_others(picked: list[tuple[Keys, str]]) -> None:
     wire = copy.deepcopy(FULL)
     spoilt: list[Keys] = []
     for keys, name in picked:
@@ -493,7 +493,7 @@ def test_several_faults_are_all_told_and_no_others(picked: list[tuple[Keys, str]
 
 @given(missing=st.sets(st.sampled_from(SEED), min_size=1))
 @tried_often
-def test_every_missing_key_is_told(missing: set[str]) -> None:
+def test_every_missing_key_is_reported(missing: set[str]) -> None:
     wire = {key: value for key, value in FULL.items() if key not in missing}
     reasons = faults_of(wire)
     assert set(reasons) == {f"$.{key}" for key in missing}
@@ -506,12 +506,12 @@ def test_an_empty_mapping_misses_everything() -> None:
 
 @pytest.mark.parametrize("data", [None, [], [FULL], "x", "", 5, 1.5, True, b"{}", object()])
 @pytest.mark.parametrize("cls", [Batch, DatasetRef, TaskDetails])
-def test_what_is_no_object_is_one_fault_at_the_root(cls: Any, data: Any) -> None:
+def test_a_document_that_is_not_an_object_is_one_fault_at_the_root(cls: Any, data: Any) -> None:
     assert list(faults(lambda: cls.from_dict(data))) == ["$"]
     assert list(faults(lambda: load(cls, data))) == ["$"]
 
 
-def test_a_mapping_that_is_no_dict_is_read_too() -> None:
+def test_any_kind_of_mapping_is_read() -> None:
     assert Batch.from_dict(MappingProxyType(FULL)) == Batch.from_dict(FULL)
 
 
@@ -522,7 +522,7 @@ def test_the_reason_says_what_is_needed_and_what_came() -> None:
     )
 
 
-def test_a_fault_of_an_answer_names_its_call() -> None:
+def test_a_fault_of_a_response_names_its_call() -> None:
     wire = {**FULL, "id": 5}
     with pytest.raises(DecodeError) as caught:
         load(Batch, wire, "GET", "/api/v1/data-collection/batches/b-1")
@@ -537,7 +537,7 @@ def test_a_fault_of_an_answer_names_its_call() -> None:
     assert pickle.loads(pickle.dumps(error)).problems == error.problems
 
 
-def test_faults_of_a_part_are_told_from_the_root_of_the_answer() -> None:
+def test_paths_of_faults_start_at_the_root_of_the_response() -> None:
     wire = [FULL, {**FULL, "id": 5, "datasets": [{}]}, None]
     paths = faults(lambda: load(tuple[Batch, ...], wire, "GET", "/x", at="$.results"))
     assert set(paths) == {
@@ -567,8 +567,8 @@ def test_a_fault_of_a_mapping_names_no_call() -> None:
     ],
     ids=["proxy", "proxy inside", "generator", "deep"],
 )
-def test_whatever_is_inside_is_read_or_a_fault(news: Any) -> None:
-    # So it is with parts of another batch, whose mappings are read-only.
+def test_any_nested_value_is_read_or_a_fault(news: Any) -> None:
+    # The same for parts of another batch, whose mappings are read-only.
     for changed in ({"news": news}, {"batch_items": [{"a": news}]}, {"batch_items": [news]}):
         wire = {**FULL, **changed}
         try:
@@ -583,7 +583,7 @@ def nested(depth: int) -> Iterator[Any]:
     yield json.loads('{"a":' * depth + "1" + "}" * depth)
 
 
-def test_deep_news_comes_back_whole() -> None:
+def test_deeply_nested_unknown_values_are_kept() -> None:
     for deep in nested(100):
         wire = {**FULL, "news": deep}
         batch = Batch.from_dict(wire)
@@ -591,7 +591,7 @@ def test_deep_news_comes_back_whole() -> None:
         assert pickle.loads(pickle.dumps(batch)) == batch
 
 
-def test_what_is_nested_too_deep_to_be_copied_is_one_fault() -> None:
+def test_a_value_nested_too_deep_to_be_copied_is_one_fault() -> None:
     for deep in nested(900):
         wire = {**FULL, "news": deep}
         assert faults_of(wire) == {"$": "nested too deep"}
@@ -604,7 +604,7 @@ def test_what_is_nested_too_deep_to_be_copied_is_one_fault() -> None:
 
 
 @pytest.mark.parametrize("bad", [5, {}, {"id": 5, "total_datapoint_count": None}], ids=str)
-def test_a_million_faults_are_not_all_told(bad: Any) -> None:
+def test_at_most_a_hundred_faults_of_an_array_are_reported(bad: Any) -> None:
     told: list[str] = []
 
     def read() -> None:
@@ -622,7 +622,7 @@ def test_a_million_faults_are_not_all_told(bad: Any) -> None:
     assert "$.batch_items[0]: an object is needed, not an integer" in told
 
 
-def test_faults_inside_faulty_items_count_too() -> None:
+def test_nested_faults_count_towards_the_limit() -> None:
     batches = [{**FULL, "datasets": [5] * 60}, FULL, *[{**FULL, "datasets": [5] * 60}] * 1000]
     paths = faults(lambda: load(tuple[Batch, ...], batches))
     assert len(paths) == 120

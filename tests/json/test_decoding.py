@@ -1,4 +1,4 @@
-"""JSON within bounds, held against the json module."""
+"""Decoding of JSON within bounds, compared with the json module."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_value_comes_back(value: Any, indent: int | None) -> None:
 
 
 @given(st.text('[]{}:,"\\ue0-+1.tn \ud800\ufeff', max_size=20))
-def test_what_the_json_module_refuses_is_refused(text: str) -> None:
+def test_documents_that_the_json_module_refuses_are_refused(text: str) -> None:
     try:
         value = json.loads(text)
     except ValueError:
@@ -43,7 +43,7 @@ def test_what_the_json_module_refuses_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_nested_too_deep_is_refused(shape: str) -> None:
+def test_deeply_nested_documents_are_refused(shape: str) -> None:
     assert json.dumps(decode(nested(shape, 100)), separators=(",", ":")) == nested(shape, 100)
     text = nested(shape, 100_000)
     assert refused(text) == "nested too deep"
@@ -52,7 +52,7 @@ def test_what_is_nested_too_deep_is_refused(shape: str) -> None:
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
-def test_constants_that_are_no_json_are_refused(constant: str) -> None:
+def test_nan_and_infinity_are_refused(constant: str) -> None:
     assert constant in refused(f'{{"a": [{constant}]}}')
 
 

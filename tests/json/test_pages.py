@@ -1,4 +1,4 @@
-"""A list's elements, one by one: as the json module reads them, or a ValueError."""
+"""Reading of a list element by element, compared with the json module."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SPACES = st.text(" \t\r\n", max_size=3)
 
 
 def written(value: Any, space: Callable[[], str]) -> str:
-    """Write a value as JSON with white space wherever it may stand."""
+    """Encode a value as JSON with white space at every possible place."""
     if isinstance(value, dict):
         pairs = (f"{written(key, space)}:{written(one, space)}" for key, one in value.items())
         text = f"{{{','.join(pairs) or space()}}}"
@@ -62,7 +62,7 @@ def written(value: Any, space: Callable[[], str]) -> str:
 def elements(
     text: str, known: Callable[[int], int | None] = lambda _: None
 ) -> Iterator[tuple[int, int, Any]]:
-    """Yield place and value of each element of ``results``, which must be an array or null."""
+    """Yield position and value of each element of ``results``, which must be an array or null."""
     for key, start, end, value in parts(text, known):
         if key is None:
             yield start, end, value
@@ -96,7 +96,7 @@ def test_every_truncation_is_a_value_error(document: Any) -> None:
 
 
 @given(DOCUMENTS, st.data())
-def test_whatever_json_refuses_is_a_value_error(document: Any, data: st.DataObject) -> None:
+def test_documents_that_json_refuses_are_a_value_error(document: Any, data: st.DataObject) -> None:
     text = json.dumps(document)
     at = data.draw(st.integers(0, len(text)))
     gone = data.draw(st.integers(0, 2))
@@ -143,16 +143,16 @@ def test_whatever_json_refuses_is_a_value_error(document: Any, data: st.DataObje
     ],
     ids=lambda text: text[:30],
 )
-def test_what_is_no_list_of_results(text: str) -> None:
+def test_documents_without_a_list_of_results(text: str) -> None:
     assert of(text) is ValueError
 
 
 @pytest.mark.parametrize("text", ["{}", ' { "a" : 1 } ', '{"results": null}', '{"results": [ ]}'])
-def test_lists_of_nothing(text: str) -> None:
+def test_empty_lists(text: str) -> None:
     assert of(text) == []
 
 
-def test_results_further_inside_are_none() -> None:
+def test_nested_results_are_ignored() -> None:
     assert of('{"meta": {"results": [1]}, "results": [2], "x": [{"results": [3]}]}') == [2]
 
 
@@ -171,7 +171,7 @@ def test_deep_nesting_is_an_error_that_callers_handle(before: str, opening: str)
 
 
 @given(DOCUMENTS, st.data())
-def test_each_is_told_where_it_is(document: Any, data: st.DataObject) -> None:
+def test_each_element_has_its_position(document: Any, data: st.DataObject) -> None:
     text = written(document, lambda: data.draw(SPACES))
     for start, end, value in elements(text):
         assert json.loads(text[start:end]) == value
@@ -179,7 +179,7 @@ def test_each_is_told_where_it_is(document: Any, data: st.DataObject) -> None:
 
 
 @given(DOCUMENTS, st.data())
-def test_what_is_known_is_not_decoded(document: Any, data: st.DataObject) -> None:
+def test_known_elements_are_not_decoded(document: Any, data: st.DataObject) -> None:
     text = written(document, lambda: data.draw(SPACES))
     ends = {start: end for start, end, _ in elements(text) if data.draw(st.booleans())}
     spoilt = "".join(
@@ -210,7 +210,9 @@ def read(body: bytes) -> Any:
 
 @given(page=PAGES, indent=st.sampled_from([None, 0, 2]), mark=st.booleans())
 @settings(max_examples=150)
-def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark: bool) -> None:
+def test_a_page_equals_that_of_the_json_module(
+    page: Any, indent: int | None, *, mark: bool
+) -> None:
     text = json.dumps(page, indent=indent, ensure_ascii=False)
     whole = read(text.encode("utf-8-sig" if mark else "utf-8"))
     assert whole == page
@@ -228,7 +230,7 @@ def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark:
 @example(text="[1]")
 @example(text='{"a": NaN}')
 @settings(max_examples=300)
-def test_what_is_no_json_is_none_here_either(text: str) -> None:
+def test_invalid_json_is_refused(text: str) -> None:
     try:
         expected = responses.decode(requests.get_batch("b1"), 200, {}, text.encode()).data
     except DecodeError:
@@ -243,18 +245,18 @@ def test_what_is_no_json_is_none_here_either(text: str) -> None:
 
 
 @pytest.mark.parametrize("second", ["5", "[1]", "null"])
-def test_results_are_there_once(second: str) -> None:
+def test_a_page_with_two_results_is_refused(second: str) -> None:
     with pytest.raises(ValueError, match="twice"):
         read(f'{{"results": [1], "results": {second}}}'.encode())
 
 
 @pytest.mark.parametrize("body", [b'{"a": "\xff"}', b'{"a": "\xc3', b"\xff\xfe{}"])
-def test_what_is_no_utf_8_is_no_json(body: bytes) -> None:
+def test_invalid_utf_8_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="utf-8"):
         read(body)
 
 
-def test_a_character_may_lie_on_the_border_of_two_pieces() -> None:
+def test_a_character_may_be_split_between_two_pieces() -> None:
     for shift in range(4):
         page = {"x" * shift: "\U0001f600" * 400_000}
         assert read(json.dumps(page, ensure_ascii=False).encode()) == page
@@ -276,7 +278,7 @@ NO_LISTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("page", NO_LISTS, ids=repr)
-def test_an_object_without_results_is_no_page(page: dict[str, Any]) -> None:
+def test_an_object_without_results_is_refused(page: dict[str, Any]) -> None:
     fault = page_fault(page)
     assert fault is not None
     assert fault.startswith("$: not a list, which has an array of 'results', but {")
@@ -299,7 +301,7 @@ def test_an_object_without_results_is_no_page(page: dict[str, Any]) -> None:
     ],
     ids=repr,
 )
-def test_a_page_has_an_array_of_results_or_nothing_else(page: dict[str, Any]) -> None:
+def test_results_must_be_an_array(page: dict[str, Any]) -> None:
     assert page_fault(page) is None
 
 
@@ -307,12 +309,12 @@ def test_a_page_has_an_array_of_results_or_nothing_else(page: dict[str, Any]) ->
     ("results", "named"),
     [({}, "an object"), ("", "a string"), (0, "an integer"), (False, "a boolean")],
 )
-def test_results_that_are_no_array_are_told(results: Any, named: str) -> None:
+def test_results_that_are_not_an_array_are_reported(results: Any, named: str) -> None:
     fault = page_fault({"results": results, "meta": {"count": 0}})
     assert fault == f"$.results: an array is needed, not {named}"
 
 
-def test_of_what_is_no_page_not_all_is_shown() -> None:
+def test_a_refused_page_is_shown_in_part() -> None:
     large = {f"key {number}": "x" * 1_000_000 for number in range(1000)}
     fault = page_fault({"message": "maintenance", "deep": [[[[[[[[large]]]]]]]], **large})
     assert fault is not None
@@ -332,7 +334,7 @@ async def pieces_of(body: bytes, ends: Iterable[int]) -> AsyncIterator[bytes]:
 
 
 def in_pieces(body: bytes, ends: Iterable[int], most: int = 10_000) -> list[tuple[Any, Any]]:
-    """Return key and value of each part of a body that comes in pieces with these ends."""
+    """Return the key and value of each part of a body that is cut into pieces at these ends."""
 
     async def main() -> list[tuple[Any, Any]]:
         pieces = parts_as_they_come(pieces_of(body, ends), most)
@@ -343,7 +345,7 @@ def in_pieces(body: bytes, ends: Iterable[int], most: int = 10_000) -> list[tupl
 
 @given(DOCUMENTS, st.data())
 @settings(max_examples=60)
-def test_in_pieces_it_is_the_same(document: Any, data: st.DataObject) -> None:
+def test_a_page_in_pieces_gives_the_same(document: Any, data: st.DataObject) -> None:
     text = written(document, lambda: data.draw(SPACES))
     body = text.encode(data.draw(st.sampled_from(["utf-8", "utf-8-sig"])))
     ends = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
@@ -352,7 +354,7 @@ def test_in_pieces_it_is_the_same(document: Any, data: st.DataObject) -> None:
 
 @given(DOCUMENTS)
 @settings(max_examples=25)
-def test_byte_by_byte_it_is_the_same(document: Any) -> None:
+def test_a_page_byte_by_byte_gives_the_same(document: Any) -> None:
     text = json.dumps(document, ensure_ascii=False, indent=1)
     try:
         body = text.encode()
@@ -364,7 +366,7 @@ def test_byte_by_byte_it_is_the_same(document: Any) -> None:
 
 @given(DOCUMENTS, st.data())
 @settings(max_examples=60)
-def test_in_pieces_what_is_no_page_is_none(document: Any, data: st.DataObject) -> None:
+def test_a_refused_page_is_refused_in_pieces_too(document: Any, data: st.DataObject) -> None:
     body = json.dumps(document).encode()
     at = data.draw(st.integers(0, len(body) - 1))
     put = data.draw(st.sampled_from([b"", b"}", b"]", b",", b'"', b"\xff", b"1", b" x"]))
@@ -378,7 +380,7 @@ def test_in_pieces_what_is_no_page_is_none(document: Any, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("number", ["12345", "-1.5e10", "1E+9", "2.25", "true", '"1"'])
-def test_a_value_may_go_on_in_the_next_piece(number: str) -> None:
+def test_a_value_may_be_split_between_pieces(number: str) -> None:
     body = f'{{"x":{number},"results":[{number},{number}]}}'.encode()
     for end in range(len(body)):
         assert [value for key, value in in_pieces(body, [end]) if key is None] == (
@@ -386,7 +388,7 @@ def test_a_value_may_go_on_in_the_next_piece(number: str) -> None:
         )
 
 
-def test_each_is_there_as_soon_as_it_can_be() -> None:
+def test_each_element_is_yielded_as_soon_as_it_is_complete() -> None:
     async def main() -> None:
         came: list[int] = []
 
@@ -422,7 +424,7 @@ def test_each_is_there_as_soon_as_it_can_be() -> None:
     ],
     ids=lambda body: body[:20],
 )
-def test_what_goes_on_and_on_is_given_up(body: bytes) -> None:
+def test_an_endless_value_is_refused(body: bytes) -> None:
     read: list[bytes] = []
 
     async def endless() -> AsyncIterator[bytes]:
@@ -439,7 +441,7 @@ def test_what_goes_on_and_on_is_given_up(body: bytes) -> None:
     assert len(read) <= 40
 
 
-def test_a_long_page_takes_little_memory_and_a_long_value_no_square_of_time() -> None:
+def test_a_long_page_takes_little_memory_and_linear_time() -> None:
     element = json.dumps({"x": [["y" * 100] * 1000] * 20}).encode()  # 2 MB
     decoded = 0
 
@@ -478,7 +480,7 @@ def test_a_long_page_takes_little_memory_and_a_long_value_no_square_of_time() ->
         tracemalloc.stop()
 
 
-def test_of_a_page_with_very_many_members_those_that_matter_are_kept() -> None:
+def test_only_the_needed_members_of_a_page_are_kept() -> None:
     page: dict[str, Any] = {}
     for number in range(1000):
         add_member(page, f"key {number}", number)

@@ -1,4 +1,4 @@
-"""Long work gives the loop its slices, and text is whole again after it was cut in pieces."""
+"""Slices: long work yields to the loop, and text that is decoded in slices stays whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prolific_async._json import slices as turning
 from prolific_async._json.slices import TimeSlices, hashes, text_of
 
 
-async def test_others_get_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_tasks_run_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(turning, "time", SimpleNamespace(perf_counter=lambda: now))
     taken = 0
@@ -35,7 +35,7 @@ async def test_others_get_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("mark", ["x", "é", "€", "\U0001f600"])
-async def test_a_text_is_what_it_was(mark: str) -> None:
+async def test_text_decoded_in_slices_is_unchanged(mark: str) -> None:
     for shift in range(4):
         text = "." * shift + mark * 600_000
         assert await text_of(text.encode("utf-8"), TimeSlices()) == text
@@ -44,7 +44,7 @@ async def test_a_text_is_what_it_was(mark: str) -> None:
             await text_of(text.encode()[:-1] + b"\xff", TimeSlices())
 
 
-async def test_hashes_tell_bodies_apart() -> None:
+async def test_different_bodies_have_different_hashes() -> None:
     body = bytearray(3_000_000)
     same = await hashes(bytes(body), TimeSlices())
     for at in (0, 1_500_000, 2_999_999):

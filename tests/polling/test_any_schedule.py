@@ -1,4 +1,4 @@
-"""Any schedule of waits, results, failures and ends, compared with a model."""
+"""Random schedules of waits, results and failures, compared with a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.targets import APART, HEAVY
-from tests.polling.scene import (
+from tests.polling.fakes import (
     BROKEN,
     PENDING,
     READY,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Rounds:
-    """Makes a loop that counts its rounds, and that gives up on a spin."""
+    """Makes a loop that counts its iterations and fails if it spins."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,7 +53,7 @@ class Rounds:
 
 
 class World(Service):
-    """A service that does anything, with a model of what the poller may do."""
+    """A service with random results, and a model of what the poller may do."""
 
     def __init__(self, chance: random.Random, few: float, at_once: int) -> None:
         super().__init__(few=few, at_once=at_once, group_of=self.name_of)
@@ -64,8 +64,8 @@ class World(Service):
         self.waiting: dict[FakeWait, asyncio.Future[None]] = {}
         self.all: list[FakeWait] = []
         self.asked: set[str] = set()
-        self.sent: Counter[str | None] = Counter()  # polls that are sent and not answered
-        self.left_due: dict[str, float] = {}  # when one that wanted a poll ended
+        self.sent: Counter[str | None] = Counter()  # polls in flight
+        self.left_due: dict[str, float] = {}  # when a wait that wanted a poll ended
         self.jumps: list[tuple[float, float]] = []
         self.problems: list[str] = []
 
@@ -73,7 +73,7 @@ class World(Service):
         return self.names.get(key)
 
     def may_poll(self, key: str) -> bool:
-        """Tell whether a poll of a key is asked for, and take it as begun."""
+        """Return whether a poll of a key is requested, and note that it has begun."""
         now = asyncio.get_running_loop().time()
         by_key = [wait for wait in self.all if wait.key == key and not wait.is_over]
         may = key in self.asked or key in self.left_due
@@ -92,7 +92,7 @@ class World(Service):
             self.problems.append(f"{clock()}: {problem}")
 
     async def send(self, what: str | None, sent: Callable[[], object]) -> None:
-        """Send a poll, perhaps later, and take seconds for its answer."""
+        """Send a poll, perhaps later, and take seconds for its response."""
         await self.take(self.chance.choice((0, 0, 0.1, 2)))
         sent()
         self.sent[what] += 1
@@ -115,7 +115,7 @@ class World(Service):
         patience: float,
         sent: Callable[[], object],
     ) -> GroupResult:
-        self.as_ones.append((clock(), name, keys))
+        self.group_polls.append((clock(), name, keys))
         self.check(keys, "a group is polled for nobody")
         asked = self.asked.intersection(keys)
         due = [key for key in keys if self.may_poll(key)]  # each is taken as begun
@@ -183,7 +183,7 @@ class World(Service):
 
 
 class ModelWaiter(FakeWait):
-    """A wait that tells its world what must not be."""
+    """A wait that reports violations to its world."""
 
     def __init__(self, world: World, key: str, **settings: Any) -> None:
         super().__init__(key, **settings)
@@ -192,7 +192,7 @@ class ModelWaiter(FakeWait):
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
         late = now > self.deadline
-        # An answer that came while the loop was blocked is taken in before the deadline is.
+        # A response that came while the loop was blocked is handled before the deadline.
         late = late and not self.slept_over(now)
         self.world.check(not late, f"{self.key} is served after its deadline")
 
@@ -208,7 +208,7 @@ class ModelWaiter(FakeWait):
         self.world.check(on_time, f"{self.key} is expired {now - self.deadline} s late")
 
     def slept_over(self, now: float) -> bool:
-        """Tell whether the clock jumped over the deadline to now."""
+        """Return whether the clock jumped over the deadline."""
         over = self.deadline
         return any(before <= over <= now <= after + 1e-6 for before, after in self.world.jumps)
 
@@ -225,7 +225,7 @@ async def any_schedule(
         world.check(wait.is_over, f"{wait.key} hangs")
     assert world.problems == []
     assert world.most <= at_once
-    polls = len(world.singles) + len(world.as_ones)
+    polls = len(world.singles) + len(world.group_polls)
     assert rounds.count < 100 + 10 * (polls + len(actions) + len(world.all))
     await nothing_left(world.poller)
 

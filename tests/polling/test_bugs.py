@@ -22,7 +22,7 @@ from prolific_async import (
 from prolific_async._logging import log
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
-from tests.polling.scene import CLOSED, READY, FakeWait, Service, nothing_left
+from tests.polling.fakes import CLOSED, READY, FakeWait, Service, nothing_left
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Broken(FakeWait):
-    """A wait one of whose parts raises from some time on."""
+    """A wait one of whose attributes raises from some time on."""
 
     part = ""
 
@@ -77,7 +77,7 @@ def test_a_broken_wait_ends_alone(part: str, count: int, caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize("part", ["observe", "expire"])
-def test_other_waits_for_the_batch_of_a_broken_one_go_on(part: str) -> None:
+def test_other_waits_for_the_batch_of_a_broken_wait_go_on(part: str) -> None:
     async def main() -> None:
         service = Service()
         before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
@@ -94,7 +94,7 @@ def test_other_waits_for_the_batch_of_a_broken_one_go_on(part: str) -> None:
     run(main())
 
 
-def test_a_wait_that_cannot_even_fail_leaves_nobody_hanging() -> None:
+def test_a_wait_whose_fail_raises_settles_its_future() -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken")
@@ -129,7 +129,7 @@ def test_a_wait_that_is_broken_from_the_start_ends_alone() -> None:
 
 @pytest.mark.usefixtures("raised_by_the_log")
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_log_handler_that_raises_hangs_nobody(count: int) -> None:
+def test_a_log_handler_that_raises_leaves_no_wait_hanging(count: int) -> None:
     async def main() -> None:
         service = Service()
         broken = Broken("broken", timeout=1)
@@ -175,7 +175,7 @@ def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixt
 
 
 class Jittery(PollPolicy):
-    """A policy of the caller's own, with a bug."""
+    """A subclass of PollPolicy with a bug."""
 
     def jittered(self, gap: float, share: float) -> float:
         broken: float = GAPS[self.factor](gap, share)
@@ -224,7 +224,7 @@ async def test_a_policy_with_a_bug_ends_its_own_wait(
     assert broken in record.getMessage()
 
 
-async def test_an_outcome_of_a_bug_is_one_of_as_ready(
+async def test_as_ready_yields_the_error_of_a_wait_with_a_bug(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="PROCESSING") for _ in range(3)]

@@ -27,7 +27,7 @@ from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.polling.scene import KnownWorkspaces, clock, nothing_left, real_wait, refused
+from tests.polling.fakes import KnownWorkspaces, clock, nothing_left, real_wait, refused
 from tests.virtual_time import SleepingLoop, VirtualLoop, run
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Service:
 
 
 def block(until: float) -> None:
-    """Let time pass in which the loop does nothing."""
+    """Let time pass while the loop is blocked."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
     loop.jump(1000 + until)
@@ -126,7 +126,7 @@ def blocked_test(test: Callable[[Service], Coroutine[Any, Any, None]]) -> Callab
 
 
 @blocked_test
-async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) -> None:
+async def test_a_batch_that_got_ready_while_the_loop_was_blocked_is_found(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.status = BatchStatus.READY
@@ -137,7 +137,7 @@ async def test_a_batch_that_became_ready_meanwhile_is_found(service: Service) ->
 
 
 @blocked_test
-async def test_a_batch_that_did_not_times_out_after_one_more_poll(service: Service) -> None:
+async def test_a_pending_batch_times_out_after_one_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=500)
@@ -168,7 +168,7 @@ def test_the_late_poll_lasts_a_second_or_the_time_of_a_request(
 
 
 @blocked_test
-async def test_it_is_given_once(service: Service) -> None:
+async def test_there_is_only_one_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     service.seconds = 0.5
@@ -181,7 +181,7 @@ async def test_it_is_given_once(service: Service) -> None:
 
 
 @blocked_test
-async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service) -> None:
+async def test_a_wait_whose_last_poll_was_made_gets_no_late_poll(service: Service) -> None:
     wait = service.start()
     await asyncio.sleep(99.5)
     assert service.polls[-1] == 99
@@ -194,7 +194,9 @@ async def test_a_wait_whose_last_poll_was_made_gets_no_late_one(service: Service
 
 
 @blocked_test
-async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None:
+async def test_a_loop_blocked_until_shortly_before_the_deadline_changes_nothing(
+    service: Service,
+) -> None:
     wait = service.start()
     await asyncio.sleep(5)
     block(until=99.5)  # past the time of the last poll, but not past the deadline
@@ -207,7 +209,7 @@ async def test_the_time_before_the_deadline_is_as_ever(service: Service) -> None
 
 
 @pytest.mark.parametrize("failures", [[], [ConnectionLostError("GET", "/x", "slept")]])
-def test_a_poll_in_flight_gets_its_answer_and_then_there_is_a_fresh_one(
+def test_a_poll_in_flight_is_finished_and_followed_by_a_late_poll(
     failures: list[ConnectionLostError],
 ) -> None:
     @blocked_test
@@ -225,7 +227,7 @@ def test_a_poll_in_flight_gets_its_answer_and_then_there_is_a_fresh_one(
 
 
 @blocked_test
-async def test_a_poll_in_flight_at_the_deadline_is_cut_when_the_loop_is_only_busy(
+async def test_a_poll_in_flight_is_cut_at_the_deadline_if_the_loop_is_not_blocked(
     service: Service,
 ) -> None:
     service.seconds = 1000
@@ -251,7 +253,7 @@ async def test_ready_whose_get_is_in_flight_gets_its_batch(service: Service) -> 
 
 
 @blocked_test
-async def test_error_is_known_without_its_get(service: Service) -> None:
+async def test_a_known_error_needs_no_get_after_the_deadline(service: Service) -> None:
     service.status = BatchStatus.ERROR
     wait = service.start()
     await asyncio.sleep(0.1)
@@ -264,7 +266,7 @@ async def test_error_is_known_without_its_get(service: Service) -> None:
 
 @pytest.mark.parametrize("status", [PENDING, BatchStatus.READY])
 @pytest.mark.parametrize("after", [0, 0.05])
-def test_no_time_is_one_poll_all_the_same(status: BatchStatus, after: float) -> None:
+def test_timeout_0_is_one_poll_in_a_blocked_loop(status: BatchStatus, after: float) -> None:
     @blocked_test
     async def test(service: Service) -> None:
         wait = service.start(timeout=0)
@@ -283,7 +285,7 @@ def test_no_time_is_one_poll_all_the_same(status: BatchStatus, after: float) -> 
 
 
 @blocked_test
-async def test_a_crowd_shares_its_late_polls(service: Service) -> None:
+async def test_many_waits_share_their_late_polls(service: Service) -> None:
     waits = [service.start(f"b{number % 500}") for number in range(2000)]
     await asyncio.sleep(5)
     before = len(service.polls)
@@ -295,7 +297,7 @@ async def test_a_crowd_shares_its_late_polls(service: Service) -> None:
     assert len(service.polls) == before
 
 
-def test_singly_as_many_as_a_second_allows_are_polled() -> None:
+def test_late_single_polls_end_after_a_second() -> None:
     async def main() -> None:
         service = Service(few=float("inf"), at_once=2)
         waits = [service.start(f"b{number}") for number in range(30)]
@@ -313,7 +315,7 @@ def test_singly_as_many_as_a_second_allows_are_polled() -> None:
 
 
 @blocked_test
-async def test_a_list_that_is_held_back_on_time_is_not_made_late(service: Service) -> None:
+async def test_a_list_held_back_at_the_deadline_is_not_polled_late(service: Service) -> None:
     service.lists = [refused(200)]
     waits = [service.start(f"b{number}") for number in range(10)]
     await asyncio.sleep(100.01)
@@ -323,7 +325,7 @@ async def test_a_list_that_is_held_back_on_time_is_not_made_late(service: Servic
 
 
 @blocked_test
-async def test_a_list_that_would_have_been_made_by_then_is_made_late(service: Service) -> None:
+async def test_a_list_held_back_only_until_the_deadline_is_polled_late(service: Service) -> None:
     service.lists = [refused(50)]
     waits = [service.start(f"b{number}") for number in range(10)]
     await asyncio.sleep(5)
@@ -393,7 +395,7 @@ def test_a_blocked_loop_does_not_hide_that_a_batch_is_ready(verb: Any, count: in
 
 @pytest.mark.parametrize("few", [8, math.inf])
 @pytest.mark.parametrize("keys", [1, 300])
-def test_last_polls_within_a_second_of_each_other_are_one(keys: int, few: float) -> None:
+def test_last_polls_within_a_second_are_shared(keys: int, few: float) -> None:
     async def main() -> None:
         service = Service(few=few)
         waits = []
@@ -421,7 +423,7 @@ def test_last_polls_within_a_second_of_each_other_are_one(keys: int, few: float)
     run(main())
 
 
-def test_a_lone_wait_makes_its_last_poll_as_ever() -> None:
+def test_a_single_wait_makes_its_own_last_poll() -> None:
     async def main() -> None:
         service = Service()
         service.start(timeout=41)
@@ -478,7 +480,7 @@ def test_a_patient_wait_survives_the_polls_of_others(who: str) -> None:
     run(main())
 
 
-def test_a_lone_wait_fails_as_ever() -> None:
+def test_a_single_wait_fails_after_its_own_failures() -> None:
     async def main() -> None:
         service = Service()
         wait = outage(service, 600)
@@ -491,7 +493,7 @@ def test_a_lone_wait_fails_as_ever() -> None:
 
 
 @pytest.mark.parametrize("after", [0.15, 0.05])
-def test_no_time_is_a_poll_that_is_sent_after_it_began(after: float) -> None:
+def test_timeout_0_uses_no_poll_that_was_sent_before(after: float) -> None:
     async def main() -> None:
         service = Service()
         service.start()

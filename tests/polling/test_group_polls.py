@@ -11,7 +11,7 @@ import pytest
 from prolific_async._polling.list_polls import PATIENCE
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.targets import APART, HEAVY, REFUSALS, WorkspaceGroup
-from tests.polling.scene import (
+from tests.polling.fakes import (
     CLOSED,
     PENDING,
     FakeWait,
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 
 @poller_test
-async def test_eight_are_polled_as_a_group() -> None:
+async def test_eight_batches_are_polled_as_a_group() -> None:
     service = Service()
     waits = service.start(8)
     await asyncio.sleep(4)
     assert service.singles == []
-    assert service.as_one_at == [0, 3.1]
-    assert sorted(service.as_ones[0][2]) == sorted(wait.key for wait in waits)
+    assert service.group_poll_times == [0, 3.1]
+    assert sorted(service.group_polls[0][2]) == sorted(wait.key for wait in waits)
     assert {tuple(wait.seen) for wait in waits} == {((0.1, PENDING), (3.2, PENDING))}
     service.leave(waits)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_seven_are_polled_singly() -> None:
+async def test_seven_batches_are_polled_singly() -> None:
     service = Service()
     service.start(7)
     await asyncio.sleep(4)
-    assert service.as_ones == []
+    assert service.group_polls == []
     assert len(service.singles) == 14
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -62,32 +62,32 @@ async def test_a_group_is_as_eager_as_its_most_eager_wait() -> None:
     service.start(1, first=20, gap=2)
     await asyncio.sleep(9)
     assert service.singles == []
-    assert service.as_one_at == [0, 2, 4, 6, 8]
+    assert service.group_poll_times == [0, 2, 4, 6, 8]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_batch_that_the_list_does_not_show_is_polled_singly_for_a_while() -> None:
+async def test_a_batch_missing_from_the_list_is_polled_singly_for_a_minute() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
     await asyncio.sleep(APART - 1)
     assert {key for _, key in service.singles} == {"k3"}
     assert service.at("k3")[:3] == [0.1, 3.2, 6.3]
-    assert all("k3" not in keys for _, _, keys in service.as_ones[1:])
+    assert all("k3" not in keys for _, _, keys in service.group_polls[1:])
     service.missing = set()
     await asyncio.sleep(10)
     so_far = len(service.singles)
     await asyncio.sleep(30)
     assert len(service.singles) == so_far
-    assert "k3" in service.as_ones[-1][2]
+    assert "k3" in service.group_polls[-1][2]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None:
+async def test_a_batch_is_polled_by_the_list_again_once_it_is_shown() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(10)
@@ -102,7 +102,7 @@ async def test_a_batch_that_the_list_shows_again_is_polled_by_it_again() -> None
 
 
 @pytest.mark.parametrize("why", ["failed", "heavy"])
-def test_a_group_is_apart_for_a_while(why: str) -> None:
+def test_a_group_is_polled_singly_for_a_minute(why: str) -> None:
     async def main() -> None:
         service = Service()
         found = {f"k{number}": PENDING for number in range(10)}
@@ -112,16 +112,16 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
             service.groups = [GroupResult(found=found, size=10 * HEAVY + 1)]
         waits = service.start(10)
         await asyncio.sleep(2.5)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert len(service.singles) == (10 if why == "failed" else 0)
         assert all(wait.seen for wait in waits)
         assert all(seen.error is None for wait in waits for _, seen in wait.seen)
         await asyncio.sleep(APART - 2.5)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert 180 <= len(service.singles) <= 200
         await asyncio.sleep(10)
-        assert len(service.as_one_at) > 1
-        assert APART < service.as_one_at[1] < APART + 6
+        assert len(service.group_poll_times) > 1
+        assert APART < service.group_poll_times[1] < APART + 6
         so_far = len(service.singles)
         await asyncio.sleep(30)
         assert len(service.singles) == so_far
@@ -132,25 +132,25 @@ def test_a_group_is_apart_for_a_while(why: str) -> None:
 
 
 @poller_test
-async def test_a_group_of_one_is_polled_singly_for_a_while_too() -> None:
+async def test_a_group_of_one_is_polled_singly_for_a_minute_too() -> None:
     service = Service(few=1)
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
     await asyncio.sleep(APART - 1)
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     assert len(service.singles) > 15
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -> None:
+async def test_a_group_poll_may_take_as_long_as_the_single_polls_it_replaces() -> None:
     service = Service(at_once=1, seconds=0.9)
     service.start(8)
     await asyncio.sleep(0.5)
     service.start(1, first=8)  # whose poll of 0.9 s makes the mean of 0.1 s longer
     await asyncio.sleep(3)
-    assert service.as_one_at == [0, 3.1]
+    assert service.group_poll_times == [0, 3.1]
     assert service.patiences == pytest.approx([2 * 0.1 * 8, 2 * 0.2 * 9])
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -163,7 +163,7 @@ async def test_a_group_poll_may_last_as_long_as_the_single_ones_in_its_place() -
 
 
 @poller_test
-async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back() -> None:
+async def test_delayed_single_polls_do_not_extend_the_time_of_a_group_poll() -> None:
     service = Service()
     service.held = 10
     service.start(1)
@@ -176,9 +176,7 @@ async def test_a_group_poll_may_not_last_longer_as_single_polls_were_held_back()
 
 
 @pytest.mark.parametrize(("few", "patience"), [(1, math.inf), (2, PATIENCE)])
-def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
-    few: int, patience: float
-) -> None:
+def test_a_group_poll_has_no_time_limit_only_with_strategy_list(few: int, patience: float) -> None:
     async def main() -> None:
         service = Service(few=few)
         service.start(few)
@@ -191,7 +189,7 @@ def test_only_a_group_poll_from_the_first_target_on_may_last_for_ever(
 
 
 @poller_test
-async def test_a_list_is_not_polled_for_a_target_that_was_polled_meanwhile() -> None:
+async def test_no_list_is_polled_for_a_target_that_was_polled_meanwhile() -> None:
     service = Service()
     service.start(1)
     service.start(7, first=1, gap=30)
@@ -199,7 +197,7 @@ async def test_a_list_is_not_polled_for_a_target_that_was_polled_meanwhile() -> 
     service.poller.poll_now("k0")
     await asyncio.sleep(4)
     assert service.singles == [(2, "k0")]
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -215,22 +213,22 @@ async def test_a_refused_group_is_held() -> None:
     service.poller.poll_now("k1")  # but this one is held, too
     await asyncio.sleep(11)
     assert service.singles == [(3, "k11")]
-    assert service.as_one_at == [0, 5.1, 12.2]
+    assert service.group_poll_times == [0, 5.1, 12.2]
     assert waits[0].seen == newcomer.seen == [(12.3, PENDING)]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_that_is_refused_thrice_is_polled_singly() -> None:
+async def test_a_group_that_is_refused_three_times_is_polled_singly() -> None:
     service = Service()
     service.groups = [refused(5)] * REFUSALS
     service.start(10)
     await asyncio.sleep(12)
-    assert service.as_one_at == [0, 5.1, 10.2]
+    assert service.group_poll_times == [0, 5.1, 10.2]
     assert [when for when, _ in service.singles] == [10.3] * 10
     await asyncio.sleep(APART + 4)
-    assert len(service.as_one_at) > 3
+    assert len(service.group_poll_times) > 3
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -248,16 +246,14 @@ async def test_a_deadline_in_a_held_group_is_kept() -> None:
 
 @pytest.mark.parametrize("after", [0.05, 0.5])
 @pytest.mark.parametrize("count", [1, 7])
-def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
-    after: float, count: int
-) -> None:
+def test_new_waits_during_or_after_a_group_poll_get_single_polls(after: float, count: int) -> None:
     async def main() -> None:
         service = Service()
         service.start(20)
         await asyncio.sleep(after)
         newcomers = service.start(count, first=20)
         await asyncio.sleep(1)
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         assert [when for when, _ in service.singles] == [after] * count
         assert {len(wait.seen) for wait in newcomers} == {1}
         service.poller.close(CLOSED)
@@ -267,35 +263,35 @@ def test_newcomers_during_or_after_a_group_poll_get_polls_of_their_own(
 
 
 @poller_test
-async def test_many_newcomers_are_polled_as_a_group() -> None:
+async def test_many_new_waits_are_polled_as_a_group() -> None:
     service = Service()
     service.start(20)
     await asyncio.sleep(0.5)
     newcomers = service.start(8, first=20)
     await asyncio.sleep(0.2)
     assert service.singles == []
-    assert service.as_one_at == [0, 0.5]
+    assert service.group_poll_times == [0, 0.5]
     assert {tuple(wait.seen) for wait in newcomers} == {((0.6, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_many_newcomers_during_a_poll_group_share_it() -> None:
+async def test_many_new_waits_share_a_running_group_poll() -> None:
     service = Service()
     service.start(20)
     await asyncio.sleep(0.05)
     newcomers = service.start(8, first=20)
     await asyncio.sleep(1)
     assert service.singles == []
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     assert {tuple(wait.seen) for wait in newcomers} == {((0.1, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
+async def test_many_new_waits_of_a_held_group_wait_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
     service.start(20)
@@ -303,7 +299,7 @@ async def test_many_newcomers_of_a_held_group_wait_for_the_hold() -> None:
     newcomers = service.start(8, first=20)
     await asyncio.sleep(5)
     assert service.singles == []
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     assert {tuple(wait.seen) for wait in newcomers} == {((5.2, PENDING),)}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -317,13 +313,13 @@ async def test_a_wait_that_needs_the_whole_batch_gets_it() -> None:
     await asyncio.sleep(1)
     assert service.singles == [(0, "k20")]
     assert service.wholes == [True]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_wait_for_the_whole_batch_sees_nothing_else_while_that_is_queued() -> None:
+async def test_a_wait_for_the_whole_batch_gets_no_list_result_while_that_is_queued() -> None:
     service = Service(at_once=2)
     service.seconds = 5
     whole = service.start(3, whole=True)  # the third one has to wait for a place
@@ -336,7 +332,7 @@ async def test_a_wait_for_the_whole_batch_sees_nothing_else_while_that_is_queued
 
 
 class WholeAfter(FakeWait):
-    """One that wants a whole poll of once after its first one."""
+    """A wait that needs the whole batch once, after its first result."""
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
@@ -359,7 +355,7 @@ async def test_a_wait_of_a_group_that_comes_to_need_the_whole_batch_gets_it_at_o
 
 
 class Later(FakeWait):
-    """One that wants its next poll after so many seconds, a whole one, or none any more."""
+    """A wait whose next poll comes after some seconds, is a whole read, or never comes."""
 
     def __init__(self, key: str, gap: float | None) -> None:
         super().__init__(key, timeout=8, fresh=5)
@@ -372,7 +368,7 @@ class Later(FakeWait):
 
 
 @pytest.mark.parametrize("gap", [None, 1])
-def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
+def test_a_joining_wait_with_a_fresh_result_gets_the_poll_it_needs_next(
     gap: float | None,
 ) -> None:
     async def main() -> None:
@@ -385,7 +381,7 @@ def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
         assert service.wholes == ([] if gap is None else [True])
         await asyncio.sleep(10)
         assert joiner.ended_at == 9
-        assert service.as_one_at == [0]
+        assert service.group_poll_times == [0]
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -393,7 +389,7 @@ def test_a_joiner_of_a_group_that_takes_a_fresh_result_gets_what_it_needs_next(
 
 
 @poller_test
-async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_it() -> None:
+async def test_a_joining_wait_of_a_held_group_gets_the_whole_batch() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3)
@@ -408,7 +404,7 @@ async def test_a_joiner_of_a_held_group_that_comes_to_need_the_whole_batch_gets_
 
 
 @pytest.mark.parametrize("group", ["polled", "held"])
-def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_group(
+def test_a_joining_wait_that_needs_the_whole_batch_does_not_wait_for_the_group(
     group: str,
 ) -> None:
     async def main() -> None:
@@ -430,14 +426,14 @@ def test_a_joiner_of_a_target_that_needs_the_whole_batch_does_not_wait_for_the_g
 
 
 @poller_test
-async def test_a_joiner_of_a_group_that_takes_nothing_gets_a_poll_of_its_own() -> None:
+async def test_a_joining_wait_without_a_fresh_result_gets_a_single_poll() -> None:
     service = Service()
     service.start(8, gap=20)
     await asyncio.sleep(5)
     service.start(1, gap=20)
     await asyncio.sleep(1)
     assert service.singles == [(5, "k0")]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -450,14 +446,14 @@ async def test_batches_whose_workspace_becomes_known_are_polled_by_its_list_next
     await asyncio.sleep(1)
     homes |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(3)
-    assert [name for _, name, _ in service.as_ones] == [None, "home"]
+    assert [name for _, name, _ in service.group_polls] == [None, "home"]
     assert service.singles == []
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 class Unknown(Service):
-    """Keys of which nothing is known: a scout's poll its home shows all that live there."""
+    """Batches of unknown workspaces: a search shows those of one workspace."""
 
     def __init__(self, homes: Mapping[str, str]) -> None:
         super().__init__(group_of=(known := dict[str, str]()).get)
@@ -472,7 +468,7 @@ class Unknown(Service):
         patience: float,
         sent: Callable[[], object],
     ) -> GroupResult:
-        self.as_ones.append((clock(), name, keys))
+        self.group_polls.append((clock(), name, keys))
         await self.take(self.group_seconds)
         home = name or self.homes[keys[0]]
         shown = [key for key in keys if self.homes[key] == home]
@@ -482,11 +478,11 @@ class Unknown(Service):
 
 
 @poller_test
-async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
+async def test_unknown_workspaces_are_found() -> None:
     service = Unknown({f"k{number}": "abc"[number % 3] for number in range(60)})
     waits = service.start(60)
     await asyncio.sleep(2)
-    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [
+    assert [(name, len(keys)) for _, name, keys in service.group_polls] == [
         (None, 60),
         (None, 40),
         (None, 20),
@@ -494,7 +490,7 @@ async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
     assert service.singles == []
     assert {len(wait.seen) for wait in waits} == {1}
     await asyncio.sleep(3)
-    assert sorted((str(name), len(keys)) for _, name, keys in service.as_ones[3:]) == [
+    assert sorted((str(name), len(keys)) for _, name, keys in service.group_polls[3:]) == [
         ("a", 20),
         ("b", 20),
         ("c", 20),
@@ -505,7 +501,7 @@ async def test_the_workspaces_of_unknown_batches_are_found_out() -> None:
 
 
 @poller_test
-async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once() -> None:
+async def test_a_found_workspace_completes_its_group_at_once() -> None:
     service = Unknown({f"k{number}": "a" for number in range(12)})
     service.known |= {f"k{number}": "a" for number in range(4)}
     service.start(4)
@@ -513,18 +509,18 @@ async def test_batches_whose_workspace_is_found_out_complete_its_group_at_once()
     await asyncio.sleep(1)
     assert [key for _, key in service.singles] == [f"k{number}" for number in range(4)]
     await asyncio.sleep(3)
-    assert [(name, len(keys)) for _, name, keys in service.as_ones] == [(None, 8), ("a", 12)]
+    assert [(name, len(keys)) for _, name, keys in service.group_polls] == [(None, 8), ("a", 12)]
     assert len(service.singles) == 4
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_unknown_batches_that_are_alone_in_their_workspaces_are_polled_singly() -> None:
+async def test_unknown_batches_alone_in_their_workspaces_are_polled_singly() -> None:
     service = Unknown({f"k{number}": f"home of {number}" for number in range(20)})
     waits = service.start(20)
     await asyncio.sleep(2)
-    assert len(service.as_ones) == 1
+    assert len(service.group_polls) == 1
     assert len(service.singles) == 19
     assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
@@ -536,7 +532,7 @@ async def test_a_few_unknown_batches_that_remain_are_polled_singly() -> None:
     service = Unknown({f"k{number}": "a" if number < 20 else "b" for number in range(25)})
     waits = service.start(25)
     await asyncio.sleep(2)
-    assert len(service.as_ones) == 1
+    assert len(service.group_polls) == 1
     assert len(service.singles) == 5
     assert {len(wait.seen) for wait in waits} == {1}
     service.poller.close(CLOSED)
@@ -552,7 +548,7 @@ async def test_a_target_whose_group_becomes_known_moves() -> None:
     names |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(8)
     assert service.singles == []
-    latest = {name: sorted(keys) for _, name, keys in service.as_ones}
+    latest = {name: sorted(keys) for _, name, keys in service.group_polls}
     assert latest["home"] == [f"k{number}" for number in range(8)]
     assert latest[None] == sorted(f"k{number}" for number in range(8, 16))
     service.poller.close(CLOSED)
@@ -560,7 +556,7 @@ async def test_a_target_whose_group_becomes_known_moves() -> None:
 
 
 @poller_test
-async def test_targets_that_stay_are_not_polled_for_eager_ones_that_moved() -> None:
+async def test_targets_that_stay_are_not_polled_for_eager_targets_that_moved() -> None:
     names: dict[str, str] = {}
     service = Service(group_of=names.get)
     service.start(8)
@@ -568,9 +564,9 @@ async def test_targets_that_stay_are_not_polled_for_eager_ones_that_moved() -> N
     await asyncio.sleep(1)
     names |= {f"k{number}": "home" for number in range(8)}
     await asyncio.sleep(18)
-    assert [when for when, name, _ in service.as_ones if name is None] == [0]
+    assert [when for when, name, _ in service.group_polls if name is None] == [0]
     await asyncio.sleep(2)
-    assert [when for when, name, _ in service.as_ones if name is None] == [0, 20.1]
+    assert [when for when, name, _ in service.group_polls if name is None] == [0, 20.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -584,13 +580,13 @@ async def test_a_known_group_stays_known_while_it_has_waits() -> None:
     names.clear()  # as when too many were to be remembered
     await asyncio.sleep(8)
     assert service.singles == []
-    assert {name for _, name, _ in service.as_ones} == {"home"}
+    assert {name for _, name, _ in service.group_polls} == {"home"}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_group_poll_is_never_made_for_nobody() -> None:
+async def test_no_group_poll_is_made_without_waits() -> None:
     service = Service(at_once=8)
     service.seconds = 10
     service.start(8, whole=True)  # take all places
@@ -599,7 +595,7 @@ async def test_a_group_poll_is_never_made_for_nobody() -> None:
     await asyncio.sleep(1)
     service.leave(late)
     await asyncio.sleep(30)
-    assert all(keys for _, _, keys in service.as_ones)
+    assert all(keys for _, _, keys in service.group_polls)
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -618,8 +614,8 @@ async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> 
     service.leave(wholes)
     await asyncio.sleep(10)
     assert service.singles[1:9] == [(0.3 + number, f"k{number}") for number in range(8)]
-    assert all(keys for _, _, keys in service.as_ones)
-    assert service.as_one_at[-1] > 15
+    assert all(keys for _, _, keys in service.group_polls)
+    assert service.group_poll_times[-1] > 15
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -628,7 +624,7 @@ async def test_a_queued_list_poll_that_no_target_needs_any_more_makes_room() -> 
 
 
 @poller_test
-async def test_poll_now_is_one_poll() -> None:
+async def test_poll_now_makes_one_single_poll() -> None:
     service = Service()
     service.start(1, gap=10)
     await asyncio.sleep(1)
@@ -657,7 +653,7 @@ async def test_poll_now_during_a_poll_causes_another() -> None:
 
 
 @pytest.mark.parametrize(("count", "singles"), [(1, 1), (7, 7), (8, 0), (20, 0)])
-def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int) -> None:
+def test_poll_now_for_a_few_of_a_group_polls_each_singly(count: int, singles: int) -> None:
     async def main() -> None:
         service = Service()
         waits = service.start(20, gap=10)
@@ -666,9 +662,9 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
             service.poller.poll_now(wait.key)
         await asyncio.sleep(1)
         assert [when for when, _ in service.singles] == [1] * singles
-        assert service.as_one_at == ([0] if singles else [0, 1])
+        assert service.group_poll_times == ([0] if singles else [0, 1])
         await asyncio.sleep(7)
-        assert len(service.as_ones) == (1 if singles else 2)  # the group keeps its own time
+        assert len(service.group_polls) == (1 if singles else 2)  # the group keeps its own time
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
 
@@ -676,7 +672,7 @@ def test_poll_now_at_a_few_of_a_group_is_a_poll_at_each(count: int, singles: int
 
 
 @poller_test
-async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
+async def test_poll_now_for_many_of_a_held_group_waits_for_the_hold() -> None:
     service = Service()
     service.groups = [refused(5)]
     waits = service.start(20, gap=50)
@@ -685,7 +681,7 @@ async def test_poll_now_at_many_of_a_held_group_waits_for_the_hold() -> None:
         service.poller.poll_now(wait.key)
     await asyncio.sleep(20)
     assert service.singles == []
-    assert service.as_one_at == [0, 5.1]
+    assert service.group_poll_times == [0, 5.1]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -699,7 +695,7 @@ async def test_a_wait_that_expires_as_its_group_is_due_causes_no_single_poll() -
     (expiring,) = service.start(1, timeout=3.0625)  # over as the group is due again
     await asyncio.sleep(4)
     assert expiring.ended_at == 3.125
-    assert service.as_one_at == [0, 3.125]
+    assert service.group_poll_times == [0, 3.125]
     assert service.singles == []
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -726,9 +722,9 @@ async def test_a_list_is_not_polled_for_a_wait_that_left() -> None:
     await asyncio.sleep(1.5)
     service.poller.leave(eager)
     await asyncio.sleep(9)
-    assert service.as_one_at == [0, 1]
+    assert service.group_poll_times == [0, 1]
     await asyncio.sleep(1)
-    assert service.as_one_at == [0, 1, 11]
+    assert service.group_poll_times == [0, 1, 11]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -783,7 +779,7 @@ async def test_poll_now_during_a_poll_survives_a_group_poll() -> None:
     await asyncio.sleep(0.1)
     service.poller.poll_now("k0")
     await asyncio.sleep(3)
-    assert service.as_one_at[:2] == [0, 3.1]
+    assert service.group_poll_times[:2] == [0, 3.1]
     assert service.at("k0") == [2.9, 4.9]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -802,7 +798,7 @@ async def test_poll_now_during_a_group_poll_causes_another() -> None:
 
 
 @pytest.mark.parametrize("why", ["failed", "missing"])
-def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_them(
+def test_poll_now_polls_singly_each_batch_that_the_list_lacks(
     why: str,
 ) -> None:
     async def main() -> None:
@@ -816,7 +812,7 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
         for wait in waits:
             service.poller.poll_now(wait.key)
         await asyncio.sleep(2)
-        assert service.as_one_at == [0, 1]
+        assert service.group_poll_times == [0, 1]
         assert sorted(service.singles) == sorted((1.1, wait.key) for wait in waits)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
@@ -825,7 +821,7 @@ def test_poll_now_at_many_is_a_poll_at_each_where_the_one_poll_does_not_show_the
 
 
 @poller_test
-async def test_poll_now_for_a_target_apart_is_kept_when_its_group_is_polled() -> None:
+async def test_poll_now_for_a_separate_target_survives_a_poll_of_its_group() -> None:
     service = Service()
     service.missing = {"k3"}
     service.start(20, gap=10)

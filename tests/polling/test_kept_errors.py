@@ -1,4 +1,4 @@
-"""What waits keep of answers that failed."""
+"""Errors that waits keep: their text, and only a part of the response."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ERRORS: dict[str, ProlificError] = {
 
 @pytest.mark.parametrize("most", [OLDER, NEWEST])
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_the_text_stays_and_the_body_goes(error: ProlificError, most: int) -> None:
+def test_a_kept_error_has_its_text_and_no_large_body(error: ProlificError, most: int) -> None:
     kept = bounded(error, most)
     assert type(kept) is type(error)
     shown = str(error)
@@ -73,12 +73,12 @@ def test_small_errors_are_kept_as_they_are(error: ProlificError) -> None:
     assert summary(error) is error
 
 
-def test_all_waits_keep_one_copy() -> None:
+def test_the_summary_of_an_error_is_made_once() -> None:
     error = ERRORS["a wrong field"]
     assert summary(error) is summary(error) is not error
 
 
-def test_what_fits_besides_a_large_body_stays() -> None:
+def test_a_kept_error_has_its_other_attributes() -> None:
     error = status_error({"some": "detail"}, {"error": LONG * 9})
     kept = bounded(error, NEWEST)
     assert isinstance(kept, APIStatusError)
@@ -88,7 +88,7 @@ def test_what_fits_besides_a_large_body_stays() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 503])
-async def test_twenty_failed_polls_of_a_large_batch(
+async def test_twenty_failed_polls_of_a_large_batch_take_little_memory(
     sim: Simulator, client: ProlificClient, status: int
 ) -> None:
     ids = [sim.add_batch(status="READY") for _ in range(3)]

@@ -1,4 +1,4 @@
-"""A list that lags behind the batches is found out by single polls, and costs no wait its end."""
+"""Checks of a list by single polls: a list that lags is found, and no wait times out."""
 
 from __future__ import annotations
 
@@ -12,91 +12,91 @@ import pytest
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
 from prolific_async._polling.poll_results import GroupResult, PollResult, is_older
 from prolific_async.simulator import Fault, Simulator
-from tests.polling.scene import BROKEN, PENDING, READY, Service, nothing_left, poller_test
+from tests.polling.fakes import BROKEN, PENDING, READY, Service, nothing_left, poller_test
 from tests.virtual_time import LoopbackLoop, run
 
 OLD = PollResult(BatchStatus.UNINITIALISED)
 
 
-def service(**settings: Any) -> Service:
+def make_service(**settings: Any) -> Service:
     return Service(checks_lists=True, **settings)
 
 
-def list_shows(there: Service, seen: PollResult = PENDING, count: int = 12) -> None:
-    there.groups += [GroupResult(found={f"k{n}": seen for n in range(count)}, size=100)] * 500
+def list_shows(service: Service, seen: PollResult = PENDING, count: int = 12) -> None:
+    service.groups += [GroupResult(found={f"k{n}": seen for n in range(count)}, size=100)] * 500
 
 
 @poller_test
 async def test_one_batch_a_minute_is_polled_singly_in_turn() -> None:
-    there = service()
-    waits = there.start(12, gap=3.0)
+    service = make_service()
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(13 * 60)
-    assert len(there.singles) == 13
-    times = [when for when, _ in there.singles]
+    assert len(service.singles) == 13
+    times = [when for when, _ in service.singles]
     assert 30 <= times[0] < 34
     assert all(60 <= after - before < 64 for before, after in pairwise(times))
-    keys = [key for _, key in there.singles]
+    keys = [key for _, key in service.singles]
     assert len(set(keys[:12])) == 12
-    # A poll that shows what the list shows is no observation of anybody.
-    assert {len(one.seen) for one in waits} == {len(there.as_ones)}
-    there.leave(waits)
+    # A check that agrees with the list is not shown to the waits.
+    assert {len(one.seen) for one in waits} == {len(service.group_polls)}
+    service.leave(waits)
 
 
 @poller_test
 async def test_a_list_that_lags_is_given_up_after_a_gap() -> None:
-    there = service()
-    list_shows(there)
-    waits = there.start(12, gap=3.0)
+    service = make_service()
+    list_shows(service)
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(20)
-    there.shown = {f"k{n}": READY for n in range(12)}
+    service.shown = {f"k{n}": READY for n in range(12)}
     await asyncio.sleep(30)
     assert {one.ended for one in waits} == {"ready"}
-    found = there.singles[0][0]
-    lists = [when for when in there.as_one_at if when > found]
+    found = service.singles[0][0]
+    lists = [when for when in service.group_poll_times if when > found]
     assert len(lists) == 2
-    again = there.start(12, gap=3.0)  # the list stays distrusted
+    again = service.start(12, gap=3.0)  # the list stays distrusted
     await asyncio.sleep(1)
     assert {one.ended for one in again} == {"ready"}
-    assert there.as_one_at[-1] == lists[-1]
+    assert service.group_poll_times[-1] == lists[-1]
 
 
 @poller_test
-async def test_an_older_state_that_is_not_the_end_counts_too() -> None:
-    there = service()
-    list_shows(there, OLD)
-    there.shown = dict.fromkeys((f"k{n}" for n in range(12)), PENDING)
-    waits = there.start(12, gap=3.0)
+async def test_a_list_with_an_older_pending_state_is_given_up_too() -> None:
+    service = make_service()
+    list_shows(service, OLD)
+    service.shown = dict.fromkeys((f"k{n}" for n in range(12)), PENDING)
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(60)
-    assert len(there.as_ones) <= 13
+    assert len(service.group_polls) <= 13
     assert {one.seen[-1][1] for one in waits} == {PENDING}
-    there.leave(waits)
+    service.leave(waits)
 
 
 @poller_test
 async def test_a_list_that_is_late_by_less_than_a_gap_is_kept() -> None:
-    there = service()
-    waits = there.start(12, gap=3.0)
+    service = make_service()
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(26)
-    there.groups += [GroupResult(found={f"k{n}": PENDING for n in range(12)}, size=100)] * 3
-    there.shown = {"k0": READY}
+    service.groups += [GroupResult(found={f"k{n}": PENDING for n in range(12)}, size=100)] * 3
+    service.shown = {"k0": READY}
     await asyncio.sleep(60 * 15)
-    assert len(there.as_ones) > 290
-    there.leave(waits)
+    assert len(service.group_polls) > 290
+    service.leave(waits)
 
 
 @poller_test
-async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> None:
-    there = service(seconds=5.0)
-    list_shows(there)
-    waits = there.start(12, gap=3.0)
+async def test_a_list_requested_before_the_check_ended_is_not_compared() -> None:
+    service = make_service(seconds=5.0)
+    list_shows(service)
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(25)
-    there.shown = {f"k{n}": READY for n in range(12)}
-    while not there.singles:
+    service.shown = {f"k{n}": READY for n in range(12)}
+    while not service.singles:
         await asyncio.sleep(0.5)
-    polled = there.singles[0][0] + 5
+    polled = service.singles[0][0] + 5
     await asyncio.sleep(30)
     assert {one.ended for one in waits} == {"ready"}
-    sent_later = [when for when in there.as_one_at if when >= polled]
+    sent_later = [when for when in service.group_poll_times if when >= polled]
     assert len(sent_later) == 2
 
 
@@ -104,36 +104,36 @@ async def test_a_list_sent_before_the_single_poll_came_back_proves_nothing() -> 
 def test_a_check_that_shows_no_later_state_changes_nothing(seen: PollResult) -> None:
     @poller_test
     async def test() -> None:
-        there = service()
-        list_shows(there)
-        there.shown = {f"k{n}": seen for n in range(12)}
-        waits = there.start(12, gap=3.0)
+        service = make_service()
+        list_shows(service)
+        service.shown = {f"k{n}": seen for n in range(12)}
+        waits = service.start(12, gap=3.0)
         await asyncio.sleep(200)
         assert {tuple({seen for _, seen in one.seen}) for one in waits} == {(PENDING,)}
-        assert len(there.singles) == 3
-        assert len(there.as_ones) > 60
-        there.leave(waits)
+        assert len(service.singles) == 3
+        assert len(service.group_polls) > 60
+        service.leave(waits)
 
     test()
 
 
 @poller_test
 async def test_a_wait_that_joins_while_a_check_is_made_sees_it() -> None:
-    there = service(seconds=2.0)
-    waits = there.start(12, gap=3.0)
-    while not there.singles:
+    service = make_service(seconds=2.0)
+    waits = service.start(12, gap=3.0)
+    while not service.singles:
         await asyncio.sleep(0.1)
-    key = there.singles[0][1]
-    (late,) = there.start(1, first=int(key[1:]), gap=3.0, fresh=0.0)
+    key = service.singles[0][1]
+    (late,) = service.start(1, first=int(key[1:]), gap=3.0, fresh=0.0)
     await asyncio.sleep(2.1)
-    assert [when for when, _ in late.seen] == [there.singles[0][0] + 2]
-    there.leave([*waits, late])
+    assert [when for when, _ in late.seen] == [service.singles[0][0] + 2]
+    service.leave([*waits, late])
 
 
-async def break_off(there: Service) -> None:
-    """Cancel the next check while it is made, as somebody may who cancels every task."""
-    already = len(there.singles)
-    while len(there.singles) == already:
+async def break_off(service: Service) -> None:
+    """Cancel the next check while it runs, as an application may that cancels all tasks."""
+    already = len(service.singles)
+    while len(service.singles) == already:
         await asyncio.sleep(0.05)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     (check,) = [task for task in tasks if ".get_status" in repr(task.get_coro())]
@@ -141,87 +141,87 @@ async def break_off(there: Service) -> None:
 
 
 @poller_test
-async def test_a_check_that_is_broken_off_harms_nobody() -> None:
-    there = service()
-    waits = there.start(12, gap=3.0)
-    await break_off(there)
+async def test_a_cancelled_check_ends_no_wait() -> None:
+    service = make_service()
+    waits = service.start(12, gap=3.0)
+    await break_off(service)
     await asyncio.sleep(100)
     assert {seen for one in waits for _, seen in one.seen} == {PENDING}
-    assert {len(one.seen) for one in waits} == {len(there.as_ones)}
-    assert len(there.as_ones) > 40
-    assert len({key for _, key in there.singles}) == len(there.singles) == 2
-    there.leave(waits)
-    await nothing_left(there.poller)
+    assert {len(one.seen) for one in waits} == {len(service.group_polls)}
+    assert len(service.group_polls) > 40
+    assert len({key for _, key in service.singles}) == len(service.singles) == 2
+    service.leave(waits)
+    await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_check_that_is_broken_off_while_its_target_is_due_is_a_failed_poll() -> None:
-    there = service(seconds=5.0)
-    waits = there.start(12, gap=3.0)
-    while not there.singles:
+async def test_a_check_cancelled_while_its_target_is_due_is_a_failed_poll() -> None:
+    service = make_service(seconds=5.0)
+    waits = service.start(12, gap=3.0)
+    while not service.singles:
         await asyncio.sleep(0.05)
     await asyncio.sleep(4)
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     (check,) = [task for task in tasks if ".get_status" in repr(task.get_coro())]
     check.cancel()
     await asyncio.sleep(20)
-    (checked,) = [one for one in waits if one.key == there.singles[0][1]]
+    (checked,) = [one for one in waits if one.key == service.singles[0][1]]
     assert [seen.error is None for _, seen in checked.seen].count(False) == 1
     assert checked.seen[-1][1] == PENDING
-    assert len(there.singles) == 1
-    there.leave(waits)
-    await nothing_left(there.poller)
+    assert len(service.singles) == 1
+    service.leave(waits)
+    await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_list_that_lags_is_given_up_though_a_check_was_broken_off() -> None:
-    there = service()
-    list_shows(there)
-    waits = there.start(12, gap=3.0)
+async def test_a_list_that_lags_is_given_up_after_a_cancelled_check() -> None:
+    service = make_service()
+    list_shows(service)
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(20)
-    there.shown = {f"k{n}": READY for n in range(12)}
-    await break_off(there)
+    service.shown = {f"k{n}": READY for n in range(12)}
+    await break_off(service)
     await asyncio.sleep(80)
     assert {one.ended for one in waits} == {"ready"}
-    found = there.singles[1][0]
-    assert 60 <= found - there.singles[0][0] < 64
-    assert len([when for when in there.as_one_at if when > found]) == 2
-    await nothing_left(there.poller)
+    found = service.singles[1][0]
+    assert 60 <= found - service.singles[0][0] < 64
+    assert len([when for when in service.group_poll_times if when > found]) == 2
+    await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_wait_that_leaves_during_its_check_leaves_the_others_theirs() -> None:
-    there = service()
-    list_shows(there)
-    waits = there.start(12, gap=3.0)
-    while not there.singles:
+async def test_a_wait_that_leaves_during_its_check_stops_no_other_check() -> None:
+    service = make_service()
+    list_shows(service)
+    waits = service.start(12, gap=3.0)
+    while not service.singles:
         await asyncio.sleep(0.05)
-    (checked,) = [one for one in waits if one.key == there.singles[0][1]]
-    there.leave([checked])
-    there.shown = {f"k{n}": READY for n in range(12)}
+    (checked,) = [one for one in waits if one.key == service.singles[0][1]]
+    service.leave([checked])
+    service.shown = {f"k{n}": READY for n in range(12)}
     await asyncio.sleep(80)
     assert {one.ended for one in waits if one is not checked} == {"ready"}
-    await nothing_left(there.poller)
+    await nothing_left(service.poller)
 
 
 @poller_test
 async def test_the_only_target_of_a_list_is_checked_too() -> None:
-    there = service(few=1)
-    list_shows(there)
-    waits = there.start(1, gap=3.0)
+    service = make_service(few=1)
+    list_shows(service)
+    waits = service.start(1, gap=3.0)
     await asyncio.sleep(20)
-    there.shown = {"k0": READY}
+    service.shown = {"k0": READY}
     await asyncio.sleep(20)
     assert {one.ended for one in waits} == {"ready"}
 
 
 @poller_test
 async def test_batches_of_unknown_workspaces_are_not_checked() -> None:
-    there = service(group_of=lambda _: None)
-    waits = there.start(12, gap=3.0)
+    service = make_service(group_of=lambda _: None)
+    waits = service.start(12, gap=3.0)
     await asyncio.sleep(100)
-    assert there.singles == []
-    there.leave(waits)
+    assert service.singles == []
+    service.leave(waits)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Lists of batches, read in slices: held against the json module, and counted."""
+"""Parsing of a workspace's list in slices, compared with the json module."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def body(items: Iterable[Any]) -> bytes:
 
 
 class Reader:
-    """Reads batches as the client does, and counts them."""
+    """Structures batches as the client does, and counts them."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -118,7 +118,7 @@ async def test_the_body_is_freed_before_its_batches_are_read() -> None:
     assert [result.size] == FREED
 
 
-async def test_a_thousand_heavy_batches_cost_what_is_wanted() -> None:
+async def test_only_wanted_batches_of_a_large_list_cost_time() -> None:
     heavy = [{"type": "text", "content": "x" * 20_000}]
     items = [
         item(f"b{index}", "READY" if index % 2 else "PROCESSING", batch_items=heavy)
@@ -157,7 +157,7 @@ class Decoder:
 
 
 @pytest.mark.parametrize("space", [None, 1])
-async def test_only_what_has_changed_is_decoded_again(
+async def test_only_changed_batches_are_decoded_again(
     monkeypatch: pytest.MonkeyPatch, space: int | None
 ) -> None:
     decoder = Decoder(monkeypatch)
@@ -180,14 +180,17 @@ async def test_only_what_has_changed_is_decoded_again(
     assert await decoded([a, b | {"name": "Changed"}, c]) == ["b"]
     assert await decoded([a, b, c]) == ["b"]
     assert await decoded([item("new"), a, b, c]) == ["new"]
-    assert await decoded([a, b, c, item("last")]) == ["a", "last"]  # what is gone shows by decoding
+    assert await decoded([a, b, c, item("last")]) == [
+        "a",
+        "last",
+    ]  # batches that were forgotten are decoded again
     assert await decoded([a, c]) == ["c"]
     assert await decoded([c, a, b]) == ["c", "a", "b"]
     assert await decoded([]) == []
     assert await decoded([a]) == ["a"]
 
 
-async def test_one_at_its_end_is_decoded_while_it_is_wanted(
+async def test_an_ended_batch_is_decoded_as_long_as_it_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoder = Decoder(monkeypatch)
@@ -208,7 +211,7 @@ async def test_one_at_its_end_is_decoded_while_it_is_wanted(
     assert listing.results == {}
 
 
-async def test_a_list_that_is_read_again_tells_only_news() -> None:
+async def test_a_second_list_reports_only_new_batches() -> None:
     wanted = {"a", "b"}
     first = await reading.read(body([item("a")]), wanted, Reader())
     again = await reading.read(body([item("b"), item("a")]), wanted, Reader(), first.memory)
@@ -243,7 +246,7 @@ async def test_malformed_elements_are_left_out(element: Any) -> None:
     assert set(listing.results) == {"a", "b"}
 
 
-async def test_a_reader_that_refuses_leaves_one_out() -> None:
+async def test_a_batch_that_cannot_be_read_is_left_out() -> None:
     def refuse(element: Any) -> Batch:
         raise DecodeError(("$: no",), element, "GET", "/batches")
 
@@ -251,7 +254,7 @@ async def test_a_reader_that_refuses_leaves_one_out() -> None:
     assert listing.results == {}
 
 
-async def test_one_without_a_status_is_not_shown_but_known() -> None:
+async def test_a_batch_without_a_status_has_no_result_but_is_known() -> None:
     bare = item("bare")
     del bare["status"]
     whole = body([item("null", None), bare, item("empty", ""), item("a")])
@@ -279,7 +282,7 @@ async def test_one_without_a_status_is_not_shown_but_known() -> None:
         *(json.dumps(one).encode() for one in NO_LISTS),
     ],
 )
-async def test_a_body_that_is_no_list_raises(whole: bytes) -> None:
+async def test_a_body_that_is_not_a_list_is_a_value_error(whole: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
         await reading.read(whole, {"a"}, Reader())
 
@@ -291,7 +294,7 @@ async def test_an_empty_list_shows_nothing(whole: bytes) -> None:
     assert await shown(whole) == {}
 
 
-async def test_every_truncation_of_a_list_raises() -> None:
+async def test_every_truncation_of_a_list_is_a_value_error() -> None:
     whole = body([item("a"), item("b", "READY")])
     for end in range(len(whole)):
         with pytest.raises(ValueError):  # noqa: PT011 - its text is nobody's
@@ -309,22 +312,22 @@ async def shown(whole: bytes) -> dict[str, Any] | None:
     return {batch_id: result.status for batch_id, result in listing.results.items()}
 
 
-async def test_a_byte_order_mark_is_no_fault() -> None:
+async def test_a_byte_order_mark_is_ignored() -> None:
     assert await shown(b"\xef\xbb\xbf" + LISTED % b"1") == {"a": "READY"}
 
 
 @pytest.mark.parametrize("news", [b"NaN", b"1e999", b"[" * 100_000 + b"]" * 100_000])
-async def test_what_get_refuses_a_list_does_not_show(news: bytes) -> None:
+async def test_invalid_batches_are_left_out(news: bytes) -> None:
     # A batch that came so cannot be pickled, or not be written as JSON again.
     assert not await shown(LISTED % news)
 
 
-async def test_results_that_are_there_twice_are_no_list() -> None:
+async def test_a_list_with_two_results_is_refused() -> None:
     assert await shown(b'{"results": [], ' + (LISTED % b"1")[1:]) is None
 
 
 @pytest.mark.parametrize("mark", ["x", "é", "€", "\U0001f600"])
-async def test_a_character_may_lie_across_pieces(mark: str) -> None:
+async def test_a_character_may_be_split_between_slices(mark: str) -> None:
     for shift in range(4):
         named = json.dumps(
             {"results": [item("a", name="." * shift + mark * 600_000)]}, ensure_ascii=False

@@ -1,4 +1,4 @@
-"""However many wait, no turn of the loop is long."""
+"""With any number of waits, no iteration of the loop is long."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import FEW, SlicedWork
 from tests.costs import LIMIT, held_by
-from tests.polling.scene import KnownWorkspaces, real_wait
+from tests.polling.fakes import KnownWorkspaces, real_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ LONG = 600.0
 MANY = [10_000, pytest.param(30_000, marks=pytest.mark.slow)]
 
 
-class Crowd:
+class Load:
     """Waits on a poller whose polls take no time and show nothing new."""
 
     def __init__(self, keys: list[str]) -> None:
@@ -81,7 +81,7 @@ class Crowd:
             await slices.yield_if_due()
 
     async def polled(self, polls: int = 1) -> None:
-        """Return when all have seen so many polls."""
+        """Return when all waits have seen a number of polls."""
         while any(wait.polls < polls for wait in (self.waits[0], self.waits[-1])):
             await asyncio.sleep(0.001)
         await self.poller.settled()
@@ -101,52 +101,52 @@ def one(number: int) -> list[str]:
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_starts_polls_and_close(keys: Any, number: int) -> None:
+async def test_starts_polls_and_close_do_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
-    kept: list[Crowd] = []  # what is freed in a turn belongs to the one before
+    kept: list[Load] = []  # freed later: that belongs to another iteration of the loop
 
     async def call() -> None:
-        crowd = Crowd(names)
-        kept.append(crowd)
-        await crowd.start(gap=0.5)
-        await crowd.polled(3)
-        await crowd.close()
-        assert all(future.done() for future in crowd.futures)
+        load = Load(names)
+        kept.append(load)
+        await load.start(gap=0.5)
+        await load.polled(3)
+        await load.close()
+        assert all(future.done() for future in load.futures)
 
     assert await held_by(call) < LIMIT
 
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_a_common_deadline(keys: Any, number: int) -> None:
+async def test_a_common_deadline_does_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
-    kept: list[Crowd] = []
+    kept: list[Load] = []
 
     async def call() -> None:
-        crowd = Crowd(names)
-        kept.append(crowd)
-        await crowd.start(timeout=number / 20_000)
-        await crowd.futures[0]
-        while not all(future.done() for future in crowd.futures):
+        load = Load(names)
+        kept.append(load)
+        await load.start(timeout=number / 20_000)
+        await load.futures[0]
+        while not all(future.done() for future in load.futures):
             await asyncio.sleep(0.001)  # some end a rounding error later
-        await crowd.poller.settled()
+        await load.poller.settled()
 
     assert await held_by(call) < LIMIT
 
 
 @pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize("keys", [many, one])
-async def test_all_leave(keys: Any, number: int) -> None:
+async def test_leaving_all_waits_does_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
-    kept: list[Crowd] = []
+    kept: list[Load] = []
 
     async def call() -> None:
-        crowd = Crowd(names)
-        kept.append(crowd)
-        await crowd.start()
-        await crowd.polled()
-        await crowd.poller.leave_all(crowd.waits)
-        assert not crowd.poller._scheduler.targets
+        load = Load(names)
+        kept.append(load)
+        await load.start()
+        await load.polled()
+        await load.poller.leave_all(load.waits)
+        assert not load.poller._scheduler.targets
 
     assert await held_by(call) < LIMIT
 
@@ -160,61 +160,61 @@ async def test_all_leave(keys: Any, number: int) -> None:
         pytest.param("is learnt", 30_000, marks=pytest.mark.slow),
     ],
 )
-async def test_a_group_that(fails: str, number: int) -> None:
+async def test_a_failing_or_new_group_does_not_block_the_loop(fails: str, number: int) -> None:
     names = many(number)
-    kept: list[Crowd] = []
+    kept: list[Load] = []
 
     async def call() -> None:
-        crowd = Crowd(names)
-        kept.append(crowd)
-        crowd.groups = {}
-        crowd.fails = fails == "fails"
-        await crowd.start()
-        if crowd.fails:
+        load = Load(names)
+        kept.append(load)
+        load.groups = {}
+        load.fails = fails == "fails"
+        await load.start()
+        if load.fails:
             await asyncio.sleep(0.2)
         else:
-            await crowd.polled()
-        assert crowd.polls
-        await crowd.close()
+            await load.polled()
+        assert load.polls
+        await load.close()
 
     assert await held_by(call) < LIMIT
 
 
 @pytest.mark.parametrize("number", MANY)
-async def test_a_bug_that_ends_all_of_one_batch(number: int) -> None:
+async def test_a_bug_that_ends_all_waits_of_a_batch_does_not_block_the_loop(number: int) -> None:
     names = one(number)
-    kept: list[Crowd] = []
+    kept: list[Load] = []
 
     async def call() -> None:
-        crowd = Crowd(names)
-        kept.append(crowd)
-        await crowd.start(gap=0.5)
-        crowd.is_broken = True
-        await asyncio.gather(crowd.futures[0], crowd.futures[-1])
-        await crowd.poller.settled()
-        assert all(future.done() for future in crowd.futures)
-        assert all(isinstance(wait.outcome, WaitFailedError) for wait in crowd.waits)
+        load = Load(names)
+        kept.append(load)
+        await load.start(gap=0.5)
+        load.is_broken = True
+        await asyncio.gather(load.futures[0], load.futures[-1])
+        await load.poller.settled()
+        assert all(future.done() for future in load.futures)
+        assert all(isinstance(wait.outcome, WaitFailedError) for wait in load.waits)
 
     assert await held_by(call) < LIMIT
 
 
-async def test_a_wait_that_leaves_while_a_bug_ends_all_is_told_nothing() -> None:
-    crowd = Crowd(one(5000))
-    await crowd.start()
-    crowd.poller.poll_now("k")
-    crowd.is_broken = True
-    await crowd.futures[0]
-    assert not crowd.futures[-1].done()
-    crowd.poller.leave(crowd.waits[-1])
-    await crowd.poller.settled()
-    assert crowd.waits[-1].outcome is None
-    assert [future.done() for future in crowd.futures] == [True] * 4999 + [False]
+async def test_a_wait_that_leaves_while_a_bug_ends_all_gets_no_event() -> None:
+    load = Load(one(5000))
+    await load.start()
+    load.poller.poll_now("k")
+    load.is_broken = True
+    await load.futures[0]
+    assert not load.futures[-1].done()
+    load.poller.leave(load.waits[-1])
+    await load.poller.settled()
+    assert load.waits[-1].outcome is None
+    assert [future.done() for future in load.futures] == [True] * 4999 + [False]
 
 
 async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
-    crowd = Crowd(many(5000))
-    await crowd.start()
-    showing = asyncio.create_task(crowd.polled())
+    load = Load(many(5000))
+    await load.start()
+    showing = asyncio.create_task(load.polled())
     late: list[Wait] = []
     for number in range(200):
         now = asyncio.get_running_loop().time()
@@ -222,21 +222,21 @@ async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
         late.append(
             real_wait(f"late{number}", poll=poll, retry=RetryPolicy(), timeout=LONG, now=now)
         )
-        crowd.groups = {**crowd.groups, late[-1].key: "home"}
-        crowd.found[late[-1].key] = PENDING
-        crowd.poller.start(late[-1])
+        load.groups = {**load.groups, late[-1].key: "home"}
+        load.found[late[-1].key] = PENDING
+        load.poller.start(late[-1])
         await asyncio.sleep(0)
     await showing
     async with asyncio.timeout(5):
         while any(wait.polls == 0 for wait in late):
             await asyncio.sleep(0.001)
-    await crowd.close()
+    await load.close()
 
 
 # --- slices ----------------------------------------------------------------------------------
 
 
-async def test_short_work_is_done_at_once() -> None:
+async def test_short_work_is_done_in_one_slice() -> None:
     done: list[object] = []
     work = SlicedWork(lambda: done.append("after"))
     work.each(range(3), done.append, lambda: done.append("then"))
@@ -252,7 +252,7 @@ def busy(done: list[str], name: str) -> None:
     done.append(name)
 
 
-async def test_long_work_is_done_in_turns_and_in_order() -> None:
+async def test_long_work_is_done_in_slices_and_in_order() -> None:
     slices: list[int] = []
     done: list[str] = []
     work = SlicedWork(lambda: slices.append(len(done)))

@@ -1,4 +1,4 @@
-"""One poller for many waits, in virtual time: which polls are shared, and what is left."""
+"""The poller, in virtual time: which polls waits share, and what is left at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from prolific_async._polling.targets import APART
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError
-from tests.polling.scene import (
+from tests.polling.fakes import (
     BROKEN,
     CLOSED,
     LOST,
@@ -50,7 +50,7 @@ async def test_many_waits_for_a_batch_cost_the_polls_of_one() -> None:
 
 
 @poller_test
-async def test_each_keeps_its_deadline() -> None:
+async def test_each_wait_keeps_its_own_deadline() -> None:
     service = Service()
     waits = [FakeWait("k", timeout=1 + number / 7) for number in range(50)]
     futures = [service.poller.start(wait) for wait in waits]
@@ -60,7 +60,7 @@ async def test_each_keeps_its_deadline() -> None:
 
 
 @poller_test
-async def test_the_last_of_a_thousand_stays_served() -> None:
+async def test_the_last_of_a_thousand_waits_is_still_polled() -> None:
     service = Service()
     first, *others = [FakeWait("k") for _ in range(1000)]
     future = service.poller.start(first)
@@ -106,7 +106,7 @@ async def test_a_target_ends_with_its_last_wait() -> None:
 
 
 @pytest.mark.parametrize(("after", "polls"), [(0.9, [0]), (1.2, [0, 1.2])])
-def test_a_joiner_takes_a_fresh_result_and_polls_at_once_otherwise(
+def test_a_joining_wait_takes_a_fresh_result_or_polls_at_once(
     after: float, polls: list[float]
 ) -> None:
     async def main() -> None:
@@ -137,13 +137,13 @@ async def test_a_result_as_old_as_the_gap_is_not_fresh() -> None:
 
 
 @poller_test
-async def test_a_joiner_during_a_group_poll_shares_it() -> None:
+async def test_a_wait_that_joins_during_a_group_poll_shares_it() -> None:
     service = Service()
     service.start(8)
     await asyncio.sleep(3.15)
     (joiner,) = service.start(1)
     await asyncio.sleep(1)
-    assert service.as_one_at == [0, 3.1]
+    assert service.group_poll_times == [0, 3.1]
     assert service.singles == []
     assert joiner.seen == [(3.2, PENDING)]
     service.poller.close(CLOSED)
@@ -219,7 +219,7 @@ async def test_a_queued_poll_without_waits_is_not_made() -> None:
 
 
 @poller_test
-async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_again() -> None:
+async def test_joining_waits_with_a_fresh_result_are_polled_with_their_group() -> None:
     service = Service()
     service.start(100, gap=10)
     await asyncio.sleep(0.6)
@@ -228,14 +228,14 @@ async def test_joiners_of_a_group_that_take_a_fresh_result_are_polled_with_it_ag
         service.poller.start(wait)
     await asyncio.sleep(1.5)
     assert service.singles == []
-    assert service.as_one_at == [0, 1.6]
+    assert service.group_poll_times == [0, 1.6]
     assert {len(wait.seen) for wait in joiners} == {2}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_time() -> None:
+async def test_a_wait_that_joins_a_read_of_the_whole_batch_is_polled_in_time() -> None:
     service = Service()
     service.start(20, gap=10)
     service.start(1, gap=10, whole=True)
@@ -243,13 +243,13 @@ async def test_a_joiner_of_a_target_that_needs_the_whole_batch_gets_its_poll_in_
     service.poller.start(joiner := FakeWait("k0", gap=1))
     await asyncio.sleep(1.3)
     assert [when for when, _ in joiner.seen] == [0.6, 1.7]
-    assert service.as_one_at == [0]
+    assert service.group_poll_times == [0]
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
 
 @poller_test
-async def test_a_joiner_may_be_over_with_a_fresh_result() -> None:
+async def test_a_joining_wait_may_end_by_a_fresh_result() -> None:
     service = Service()
     first, joiner = FakeWait("k", gap=3), FakeWait("k")
     service.poller.start(first)
@@ -313,7 +313,7 @@ async def test_a_deadline_in_the_pause_after_a_failure_is_kept() -> None:
 
 
 @poller_test
-async def test_a_joiner_during_a_poll_shares_it() -> None:
+async def test_a_wait_that_joins_during_a_poll_shares_it() -> None:
     service = Service()
     service.start(1)
     await asyncio.sleep(0.05)
@@ -331,7 +331,7 @@ async def test_a_joiner_during_a_poll_shares_it() -> None:
 @pytest.mark.parametrize("count", [1, 7, 8, 20])
 @pytest.mark.parametrize("after", [0, 0.05, 0.1, 0.5])
 @pytest.mark.parametrize("how", ["leave", "close", "ready", "expire"])
-def test_nothing_is_left(count: int, after: float, how: str) -> None:
+def test_ended_and_left_waits_leave_nothing(count: int, after: float, how: str) -> None:
     async def main() -> None:
         service = Service(at_once=3)
         timeout = None if how != "expire" else after or 0.01
@@ -353,7 +353,7 @@ def test_nothing_is_left(count: int, after: float, how: str) -> None:
 
 
 @poller_test
-async def test_close_ends_all_and_settles_their_futures() -> None:
+async def test_close_ends_all_waits_and_settles_their_futures() -> None:
     service = Service()
     waits = [FakeWait(f"k{number % 30}") for number in range(90)]
     futures = [service.poller.start(wait) for wait in waits]
@@ -414,7 +414,7 @@ async def test_slots_of_polls_that_ended_are_used() -> None:
     await nothing_left(service.poller)
 
 
-# --- bugs of what polls, clocks and loops ----------------------------------------------------
+# --- bugs of polls, clocks and loops ---------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 10])
@@ -469,7 +469,7 @@ def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> No
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit])
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
+def test_a_poll_that_raises_cancelled_error_is_a_failed_poll(
     count: int, raised: type[BaseException]
 ) -> None:
     async def main() -> None:
@@ -482,7 +482,7 @@ def test_a_poll_that_breaks_off_by_itself_is_a_failed_one(
         service.take = take  # type: ignore[method-assign]
         waits = service.start(count)
         await asyncio.sleep(8)
-        assert service.as_one_at == ([0] if count == 10 else [])
+        assert service.group_poll_times == ([0] if count == 10 else [])
         for wait in waits:
             assert service.at(wait.key) == [0, 3, 6]
             assert [seen.error for _, seen in wait.seen] == [LOST] * 3
@@ -505,21 +505,21 @@ async def test_a_wait_whose_poll_other_code_cancelled_may_leave() -> None:
 
 
 @pytest.mark.parametrize("few", [8, float("inf")])
-def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) -> None:
+def test_after_a_jump_of_the_clock_deadlines_are_kept_without_a_burst(few: float) -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
         service = Service(few=few, at_once=10)
         patient = service.start(100)
         hasty = service.start(100, timeout=50)
         await asyncio.sleep(20)
-        before, groups = len(service.singles), len(service.as_ones)
+        before, groups = len(service.singles), len(service.group_polls)
         loop.now += 100
         await asyncio.sleep(0.05)
         assert all(wait.ended_at == 120 for wait in hasty)
         await asyncio.sleep(2)
         assert service.most <= 10
         assert len(service.singles) - before <= 110
-        assert len(service.as_ones) - groups <= 2
+        assert len(service.group_polls) - groups <= 2
         assert all(wait.seen[-1][0] > 120 for wait in patient)
         service.poller.close(CLOSED)
         await nothing_left(service.poller)
@@ -527,7 +527,7 @@ def test_a_clock_that_jumps_makes_no_storm_and_misses_no_deadline(few: float) ->
     run(main())
 
 
-def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
+def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
     async def service() -> Any:
         return Service()
 
@@ -552,8 +552,8 @@ def test_what_a_loop_left_behind_does_no_harm_in_the_next() -> None:
     run(go_on())
 
 
-class Ending(FakeWait):
-    """One that makes others leave when it sees anything."""
+class EndsOthers(FakeWait):
+    """A wait that makes other waits leave when it gets a result."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
@@ -571,7 +571,7 @@ def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None
     async def main() -> None:
         service = Service()
         service.shown["k0"] = READY
-        leaving = Ending("k0", service.poller)
+        leaving = EndsOthers("k0", service.poller)
         service.poller.start(leaving)
         others = service.start(count - 1, first=1)
         leaving.others = [leaving, *others[:1]]
@@ -584,8 +584,8 @@ def test_a_wait_that_leaves_while_it_observes_harms_no_other(count: int) -> None
     run(main())
 
 
-class Succeeded(FakeWait):
-    """One in whose place another begins when it fails."""
+class StartsAnother(FakeWait):
+    """A wait that starts another one when it fails."""
 
     def __init__(self, key: str, poller: Poller) -> None:
         super().__init__(key)
@@ -601,7 +601,7 @@ class Succeeded(FakeWait):
 @poller_test
 async def test_a_wait_that_begins_as_another_fails_is_served() -> None:
     service = Service()
-    service.poller.start(failing := Succeeded("k0", service.poller))
+    service.poller.start(failing := StartsAnother("k0", service.poller))
     await asyncio.sleep(5)
     service.poller.close(CLOSED)
     await asyncio.sleep(5)
@@ -660,7 +660,7 @@ def test_a_wait_that_begins_while_its_target_fails_is_served(how: str) -> None:
 
 
 @poller_test
-async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
+async def test_a_wait_that_closes_the_poller_at_its_end_keeps_its_outcome() -> None:
     service = Service()
     service.shown["k"] = READY
 
@@ -676,17 +676,17 @@ async def test_a_wait_that_closes_at_its_end_keeps_that_end() -> None:
 
 
 @poller_test
-async def test_a_joiner_that_ends_the_others_is_served() -> None:
+async def test_a_joining_wait_that_ends_the_others_is_polled() -> None:
     service = Service()
     (first,) = service.start(1)
     await asyncio.sleep(0.5)
 
-    class Ending(FakeWait):
+    class EndsFirst(FakeWait):
         def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
             super().observe(result, now, sent)
             service.poller.leave(first)
 
-    joiner = Ending("k0")
+    joiner = EndsFirst("k0")
     service.poller.start(joiner)
     service.shown["k0"] = READY
     await asyncio.sleep(5)
@@ -698,7 +698,7 @@ WHOSE = ContextVar("WHOSE", default="nobody's")
 
 
 @poller_test
-async def test_polls_and_results_belong_to_no_callers_context() -> None:
+async def test_polls_and_results_have_no_context_of_a_caller() -> None:
     service = Service()
     seen: list[str] = []
 
@@ -720,9 +720,9 @@ async def test_polls_and_results_belong_to_no_callers_context() -> None:
 
 
 @poller_test
-async def test_a_timer_is_set_only_for_another_time_and_asked_for_none() -> None:
+async def test_the_timer_is_set_only_when_its_time_changes() -> None:
     class Handle:
-        """Of a loop that knows no more of it."""
+        """A timer handle without the loop's ``when``."""
 
         def cancel(self) -> None:
             told.append("cancelled")
@@ -777,7 +777,7 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_poll_sees_it(
         for waiter in waits:
             service.poller.start(waiter)
         await asyncio.sleep(0.1)
-        for _ in range(5):  # a few turns, in which the clock stands
+        for _ in range(5):  # a few iterations of the loop, in which no time passes
             if not waits[0].seen:
                 await asyncio.sleep(0)
         assert waits[0].seen
@@ -815,7 +815,7 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_list_poll_is_polled_o
         await asyncio.sleep(9)
         then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
         assert all([when for when, _ in one.seen] == then for one in waits)
-        # The first poll of one that comes is immediate, as at any time.
+        # The first poll of a new wait is immediate, as always.
         assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
         service.poller.close(ConfigurationError("closed"))
         await service.poller.settled()

@@ -14,7 +14,7 @@ from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.targets import IDLE, QUEUED, PollTarget, WorkspaceGroup
 from prolific_async._polling.workspaces import Workspaces
-from tests.polling.scene import PENDING, READY, real_wait
+from tests.polling.fakes import PENDING, READY, real_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 POLICY = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 
 
-class Home(Workspaces):
+class OneWorkspace(Workspaces):
     """Has every batch in one workspace."""
 
     def of(self, batch_id: str) -> str | None:
@@ -34,7 +34,7 @@ class Home(Workspaces):
 
 
 def a_scheduler(few: float = 8) -> Scheduler:
-    return Scheduler(Home(), few)
+    return Scheduler(OneWorkspace(), few)
 
 
 def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
@@ -44,7 +44,7 @@ def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None
 
 
 def due(scheduler: Scheduler, now: float) -> list[Pollable]:
-    """Return what is to be polled now."""
+    """Return the targets and groups that are due now."""
     things: list[Pollable] = list(iter(lambda: scheduler.pop_due(now), None))
     return [poll for poll in scheduler.polls(things, now) if poll is not None]
 
@@ -97,7 +97,7 @@ def test_a_read_of_the_whole_batch_is_queued_without_the_timer() -> None:
     assert (target.stage, target.whole, scheduler.next_time) == (QUEUED, True, math.inf)
 
 
-def test_eight_of_a_workspace_are_one_list_with_one_time() -> None:
+def test_eight_batches_of_a_workspace_are_due_as_one_list() -> None:
     scheduler = a_scheduler()
     for number in range(8):
         add(scheduler, f"b{number}", 0)
@@ -116,7 +116,7 @@ def test_eight_of_a_workspace_are_one_list_with_one_time() -> None:
     assert due(scheduler, 11) == [group]
 
 
-def test_a_batch_that_the_list_does_not_show_is_planned_by_itself() -> None:
+def test_a_batch_missing_from_the_list_is_scheduled_singly() -> None:
     scheduler = a_scheduler()
     for number in range(9):
         add(scheduler, f"b{number}", 0)
@@ -185,7 +185,7 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
 
 
 class CountedTarget(PollTarget):
-    """A target that counts how often its newest entry is asked for."""
+    """A target that counts how often its newest heap entry is read."""
 
     reads = 0
 
@@ -201,7 +201,7 @@ def entries(scheduler: Scheduler) -> int:
 
 @pytest.mark.parametrize("count", [1, 1000])
 @pytest.mark.parametrize("deadline", [None, 1e6])
-def test_outdated_entries_are_cleared_away_at_little_cost(
+def test_outdated_heap_entries_are_removed_at_little_cost(
     deadline: float | None, count: int
 ) -> None:
     scheduler = a_scheduler()
@@ -222,8 +222,8 @@ def test_outdated_entries_are_cleared_away_at_little_cost(
     assert entries(scheduler) <= 3 + 65
 
 
-def test_no_call_goes_through_all_entries() -> None:
-    """Of 30,000 waits, that would hold the loop for longer than a turn should take."""
+def test_no_call_reads_all_heap_entries() -> None:
+    """With 30,000 waits that would block the loop for too long."""
     scheduler = a_scheduler()
     things = [CountedTarget(f"b{number}") for number in range(5000)]
     for when in (100.0, 2000.0, 5.0, 3000.0, 2000.0, math.inf):
@@ -238,7 +238,7 @@ def test_no_call_goes_through_all_entries() -> None:
     assert (entries(scheduler), scheduler.next_time) == (0, math.inf)
 
 
-def test_all_come_due_in_time_whatever_was_scheduled_before() -> None:
+def test_rescheduled_targets_come_due_at_their_last_time() -> None:
     scheduler = a_scheduler()
     things = [PollTarget(f"b{number}") for number in range(1000)]
     chance = random.Random(1)

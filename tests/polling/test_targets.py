@@ -1,4 +1,4 @@
-"""When a group's list is polled, and what is logged about that."""
+"""Workspace groups: when the list is polled, and what is logged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def group() -> WorkspaceGroup:
     return a_group()
 
 
-def test_only_changes_are_logged(group: WorkspaceGroup) -> None:
+def test_only_changes_of_a_group_are_logged(group: WorkspaceGroup) -> None:
     polls = [GOOD, GOOD, REFUSED, REFUSED, GOOD, FAILED, FAILED, GOOD]
     assert [group.take_result(poll, 0) for poll in polls] == [
         "home: 2 are polled as a group",
@@ -39,7 +39,7 @@ def test_only_changes_are_logged(group: WorkspaceGroup) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 8])
-def test_a_list_may_be_heavy_for_many(count: int) -> None:
+def test_a_list_may_be_large_for_many_waits(count: int) -> None:
     group, bound = a_group(count), count * HEAVY
     group.take_result(GroupResult(size=bound), 0)
     assert group.is_listed(0)
@@ -50,13 +50,13 @@ def test_a_list_may_be_heavy_for_many(count: int) -> None:
     assert told.endswith(f"60 s: {bound + 1} bytes for {count} are too heavy")
 
 
-def test_a_list_that_nobody_needs_any_more_may_have_some_weight() -> None:
+def test_a_small_list_without_waits_is_not_too_large() -> None:
     group = a_group(0)
     assert "heavy" not in (group.take_result(GroupResult(size=HEAVY), 0) or "")
     assert "for 0 are too heavy" in (group.take_result(GroupResult(size=HEAVY + 1), 0) or "")
 
 
-def test_a_list_that_is_always_polled_is_never_too_heavy() -> None:
+def test_with_strategy_list_a_list_is_never_too_large() -> None:
     group = a_group(1, few=1)
     told = group.take_result(GroupResult(size=1000 * HEAVY), 0)
     assert told == "home: 1 are polled as a group"
@@ -64,7 +64,7 @@ def test_a_list_that_is_always_polled_is_never_too_heavy() -> None:
 
 
 @pytest.mark.parametrize("between", [GOOD, FAILED])
-def test_only_refusals_in_a_row_count(group: WorkspaceGroup, between: GroupResult) -> None:
+def test_only_consecutive_refusals_count(group: WorkspaceGroup, between: GroupResult) -> None:
     group.take_result(REFUSED, 0)
     group.take_result(REFUSED, 0)
     group.take_result(between, 0)
@@ -76,7 +76,7 @@ def test_only_refusals_in_a_row_count(group: WorkspaceGroup, between: GroupResul
     assert not group.is_listed(100)
 
 
-def test_a_search_that_gave_up_does_not_set_the_group_apart(group: WorkspaceGroup) -> None:
+def test_a_failed_search_for_workspaces_does_not_separate_the_group(group: WorkspaceGroup) -> None:
     polls = [GroupResult(size=100, gave_up="alone"), GOOD]
     assert [group.take_result(poll, 0) for poll in polls] == [
         "home: 2 are polled singly for 60 s: alone",
@@ -86,7 +86,7 @@ def test_a_search_that_gave_up_does_not_set_the_group_apart(group: WorkspaceGrou
 
 
 @pytest.mark.parametrize("later", [FAILED, GroupResult(size=10**9)])
-def test_a_group_whose_list_is_distrusted_stays_apart(
+def test_a_group_whose_list_lags_is_polled_singly_for_good(
     group: WorkspaceGroup, later: GroupResult
 ) -> None:
     group.apart_until = math.inf  # while a poll of it was under way

@@ -1,4 +1,4 @@
-"""The rules of one wait, as pure functions of what was seen and when."""
+"""The rules of one wait, as pure functions of results and times."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from prolific_async import (
 )
 from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.wait import Wait
-from tests.polling.scene import real_wait
+from tests.polling.fakes import real_wait
 from tests.samples import batch, status_error
 from tests.virtual_time import run
 
@@ -44,7 +44,7 @@ NULL = PollResult()
 CUT = errors.RequestTimeoutError("GET", "/x", "over")
 
 
-class Told:
+class ReportingWait:
     """A wait that returns its events."""
 
     def __init__(self, key: str, **settings: Any) -> None:
@@ -74,21 +74,21 @@ def waiting(
     made_at: float | None = None,
     retry: RetryPolicy = RetryPolicy(initial=0, maximum=0),  # noqa: B008 - frozen
     **poll: float,
-) -> Told:
+) -> ReportingWait:
     policy = PollPolicy(**({"jitter": 0.0} | poll))  # type: ignore[arg-type]
-    return Told("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
+    return ReportingWait("b1", poll=policy, retry=retry, timeout=timeout, now=now, made_at=made_at)
 
 
 def failing(error: ProlificError) -> PollResult:
     return PollResult(error=error)
 
 
-def see(wait: Told, poll: PollResult, now: float, sent: float = math.inf) -> StatusEvent:
+def see(wait: ReportingWait, poll: PollResult, now: float, sent: float = math.inf) -> StatusEvent:
     (event,) = wait.observe(poll, now, sent)
     return event
 
 
-def outcome(wait: Told) -> WaitError:
+def outcome(wait: ReportingWait) -> WaitError:
     assert isinstance(wait.outcome, WaitError)
     return wait.outcome
 
@@ -97,7 +97,7 @@ def test_first_poll_is_immediate() -> None:
     assert waiting(now=7.0).due == 7.0
 
 
-def test_gaps_grow_from_the_answer_on() -> None:
+def test_gaps_grow_and_begin_at_the_response() -> None:
     wait = waiting(initial=1, factor=2, maximum=3)
     gaps = []
     now = 0.0
@@ -130,7 +130,7 @@ def test_a_list_poll_that_shows_ready_needs_no_get() -> None:
 @pytest.mark.parametrize(
     "second", [PollResult(BatchStatus.PROCESSING, batch("PROCESSING")), failing(status_error(503))]
 )
-def test_a_get_that_denies_ready_is_the_newest_poll_and_gets_follow(second: PollResult) -> None:
+def test_a_get_that_contradicts_ready_is_the_newest_poll(second: PollResult) -> None:
     wait = waiting()
     wait.observe(READY, 2)
     ready, denied = wait.observe(second, 3)
@@ -172,7 +172,7 @@ def test_error_is_final_even_if_its_batch_cannot_be_read() -> None:
     assert error.batch is None
 
 
-def test_an_error_that_the_batch_no_longer_shows_is_none() -> None:
+def test_a_status_error_that_the_batch_does_not_confirm_is_ignored() -> None:
     wait = waiting()
     wait.observe(FAILED, 2)
     error, ready = wait.observe(PollResult(BatchStatus.READY, batch()), 3)
@@ -183,7 +183,7 @@ def test_an_error_that_the_batch_no_longer_shows_is_none() -> None:
 
 @pytest.mark.parametrize("end", ["READY", "ERROR"])
 @pytest.mark.parametrize("status", ["PROCESSING", "UNINITIALISED", "PAUSED"])
-def test_a_wait_whose_batch_goes_on_after_an_error_goes_on_by_get(status: str, end: str) -> None:
+def test_a_wait_goes_on_by_get_after_an_unconfirmed_error(status: str, end: str) -> None:
     wait = waiting()
     wait.observe(FAILED, 2)
     error, denied = wait.observe(PollResult(BatchStatus(status), batch(status)), 3)
@@ -206,7 +206,7 @@ def test_error_whose_get_hangs_is_raised_at_the_deadline() -> None:
     assert (error.batch, error.polls) == (None, 1)
 
 
-def test_ready_whose_get_hangs_is_no_ready() -> None:
+def test_ready_whose_get_hangs_times_out() -> None:
     wait = waiting(10)
     wait.observe(READY, 2)
     ready, cut = wait.expire(10, cut=CUT)
@@ -217,7 +217,7 @@ def test_ready_whose_get_hangs_is_no_ready() -> None:
     assert wait.outcome.last_status is BatchStatus.READY
 
 
-def test_ready_whose_get_was_never_sent_is_its_last_poll() -> None:
+def test_ready_whose_get_was_never_sent_times_out_with_that_poll_as_last() -> None:
     wait = waiting(10)
     wait.observe(READY, 2)
     (ready,) = wait.expire(10, held=True)
@@ -262,7 +262,7 @@ def test_uninitialised_is_pending_for_its_grace() -> None:
     assert wait.outcome.last_status is BatchStatus.UNINITIALISED
 
 
-def test_another_status_starts_the_grace_anew() -> None:
+def test_another_status_restarts_the_grace() -> None:
     wait = waiting(uninitialised_grace=60)
     see(wait, UNINITIALISED, 0)
     see(wait, PROCESSING, 50)
@@ -271,14 +271,14 @@ def test_another_status_starts_the_grace_anew() -> None:
     assert wait.outcome is None
 
 
-def test_null_polls_cannot_outlast_the_grace_of_a_known_uninitialised() -> None:
+def test_null_statuses_do_not_extend_the_grace() -> None:
     wait = waiting(uninitialised_grace=60)
     see(wait, UNINITIALISED, 0)
     see(wait, NULL, 61)
     assert isinstance(wait.outcome, BatchNotSetUpError)
 
 
-def test_no_grace_at_all() -> None:
+def test_a_grace_of_zero() -> None:
     wait = waiting(uninitialised_grace=0)
     see(wait, UNINITIALISED, 0)
     assert isinstance(wait.outcome, BatchNotSetUpError)
@@ -293,7 +293,7 @@ def test_early_404_is_pending_and_a_later_one_fatal() -> None:
     assert isinstance(wait.outcome, WaitFailedError)
 
 
-def test_an_early_404_holds_nothing_up() -> None:
+def test_an_early_404_does_not_delay_the_next_poll() -> None:
     wait = waiting(made_at=0, initial=0.1)
     assert see(wait, failing(status_error(404)), 1).next_in == pytest.approx(0.1)
 
@@ -327,7 +327,7 @@ def test_fatal_statuses_end_the_wait_at_once(status: int) -> None:
         DecodeError(("$: not JSON",), ""),
     ],
 )
-def test_transient_failures_are_survived_up_to_the_rate_limiter(error: ProlificError) -> None:
+def test_transient_failures_are_survived_up_to_the_limit(error: ProlificError) -> None:
     wait = waiting(max_consecutive_failures=2)
     for now in (1, 2):
         event = see(wait, failing(error), now)
@@ -347,7 +347,7 @@ def test_after_a_failure_the_longer_of_gap_and_backoff_counts() -> None:
     assert max(pause or 0 for pause in pauses) > 10
 
 
-def test_the_backoff_grows_with_failures_in_a_row_and_begins_anew_after_a_good_poll() -> None:
+def test_the_backoff_grows_with_consecutive_failures() -> None:
     wait = waiting(
         None,
         retry=RetryPolicy(initial=1, maximum=2**30),
@@ -388,7 +388,7 @@ def test_no_poll_comes_before_the_floor_even_for_the_last_one() -> None:
     assert wait.due == math.inf
 
 
-def test_time_out_says_what_was_seen_last() -> None:
+def test_a_time_out_has_the_last_status() -> None:
     wait = waiting(10, now=5)
     assert see(wait, PROCESSING, 6).elapsed == 1
     see(wait, failing(error := status_error(503)), 14.9)
@@ -401,7 +401,7 @@ def test_time_out_says_what_was_seen_last() -> None:
     assert wait.outcome.elapsed == 10
 
 
-def test_time_out_before_the_first_poll() -> None:
+def test_a_time_out_before_the_first_poll() -> None:
     wait = waiting(10)
     assert wait.expire(10, held=True) == []
     assert isinstance(wait.outcome, WaitTimeoutError)
@@ -419,7 +419,7 @@ def test_a_poll_cut_at_the_deadline_counts() -> None:
 
 
 @pytest.mark.parametrize("poll", [PROCESSING, NULL, UNINITIALISED, failing(status_error(503))])
-def test_no_time_is_one_poll(poll: PollResult) -> None:
+def test_timeout_0_is_one_poll(poll: PollResult) -> None:
     wait = waiting(0)
     assert wait.deadline == math.inf
     event = see(wait, poll, 5)
@@ -429,7 +429,7 @@ def test_no_time_is_one_poll(poll: PollResult) -> None:
     assert wait.outcome.__cause__ is poll.error
 
 
-def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
+def test_timeout_0_takes_at_most_the_request_timeout() -> None:
     wait = real_wait(
         "b1", poll=PollPolicy(), retry=RetryPolicy(), timeout=0, request_timeout=30, now=5
     )
@@ -438,7 +438,7 @@ def test_no_time_is_bounded_by_the_time_of_a_request() -> None:
     assert isinstance(wait.outcome, WaitTimeoutError)
 
 
-def test_no_time_is_one_poll_with_its_follow_up() -> None:
+def test_timeout_0_is_one_poll_with_its_get() -> None:
     wait = waiting(0)
     wait.observe(READY, 5)
     see(wait, PollResult(BatchStatus.READY, batch()), 6)
@@ -449,7 +449,7 @@ def test_no_time_is_one_poll_with_its_follow_up() -> None:
     assert isinstance(wait.outcome, WaitTimeoutError)
 
 
-def test_no_limit() -> None:
+def test_a_wait_without_a_timeout() -> None:
     wait = waiting(None)
     assert wait.deadline == math.inf
     assert see(wait, PROCESSING, 1e9).next_in == 1
@@ -517,7 +517,7 @@ def test_on_event_may_end_the_process(raised: BaseException) -> None:
 
 
 @pytest.mark.parametrize("timeout", [0, 100])
-def test_the_end_that_on_event_brings_about_stays(timeout: float) -> None:
+def test_an_outcome_set_by_on_event_stays(timeout: float) -> None:
     told: list[StatusEvent] = []
 
     def close(event: StatusEvent) -> None:
@@ -533,7 +533,7 @@ def test_the_end_that_on_event_brings_about_stays(timeout: float) -> None:
     assert len(told) == 1
 
 
-def test_fail_ends_it() -> None:
+def test_fail_ends_the_wait() -> None:
     wait = waiting()
     see(wait, PROCESSING, 1)
     wait.fail(reason := ConfigurationError("closed"), 2)
@@ -542,7 +542,7 @@ def test_fail_ends_it() -> None:
     assert len(wait.outcome.events) == 1
 
 
-def test_fail_tells_of_a_poll_whose_follow_up_it_ends() -> None:
+def test_fail_reports_the_poll_whose_get_it_ends() -> None:
     wait = waiting()
     wait.observe(READY, 2)
     wait.fail(ConfigurationError("closed"), 3)
@@ -582,10 +582,10 @@ LOOKS = st.sampled_from(
     timeout=st.none() | st.floats(0, 60),
     seed=st.integers(0, 100),
 )
-def test_whatever_is_seen_a_wait_keeps_its_promises(
+def test_a_wait_keeps_its_promises_for_any_results(
     polls: list[PollResult], latency: float, timeout: float | None, seed: int
 ) -> None:
-    wait = Told(
+    wait = ReportingWait(
         "b1",
         poll=PollPolicy(max_consecutive_failures=3, uninitialised_grace=20),
         retry=RetryPolicy(),
@@ -640,7 +640,7 @@ def test_whatever_is_seen_a_wait_keeps_its_promises(
 
 
 @pytest.mark.parametrize("error", [status_error(503), DecodeError(("$: ?",), "")])
-def test_a_failure_of_others_counts_for_nothing(error: ProlificError) -> None:
+def test_failures_of_other_waits_polls_do_not_count(error: ProlificError) -> None:
     wait = waiting(max_consecutive_failures=2)
     see(wait, failing(status_error(503)), 0)
     due = wait.due
@@ -655,14 +655,14 @@ def test_a_failure_of_others_counts_for_nothing(error: ProlificError) -> None:
     assert outcome(wait).failure is error
 
 
-def test_a_fatal_failure_of_others_is_fatal() -> None:
+def test_a_fatal_failure_of_another_waits_poll_is_fatal() -> None:
     wait = waiting()
     see(wait, PROCESSING, 0)
     see(wait, failing(status_error(401)), 0.5, sent=0.4)
     assert isinstance(wait.outcome, WaitFailedError)
 
 
-def test_an_early_404_of_others_is_pending() -> None:
+def test_an_early_404_of_another_waits_poll_is_pending() -> None:
     wait = waiting(made_at=0)
     see(wait, failing(status_error(404)), 0.5, sent=-0.1)
     assert (wait.due, wait.outcome) == (0, None)
@@ -678,19 +678,19 @@ def test_an_early_404_of_others_is_pending() -> None:
         (2, 1.4, None),
     ],
 )
-def test_a_poll_of_others_shortly_before_the_last_one_stands_for_it(
+def test_another_waits_poll_shortly_before_the_last_one_replaces_it(
     timeout: float, sent: float, due: float | None
 ) -> None:
     wait = waiting(timeout, initial=timeout, maximum=timeout)
     see(wait, PROCESSING, 0)
     see(wait, failing(status_error(503)), sent + 0.01, sent=sent)
-    assert wait.due < math.inf  # one that failed stands for nothing
+    assert wait.due < math.inf  # a failed poll replaces no other
     event = see(wait, PROCESSING, sent + 0.01, sent=sent)
     assert wait.due == (math.inf if due is None else due)
     assert event.next_in == (None if due is None else pytest.approx(due - sent - 0.01))
 
 
-def test_a_poll_of_its_own_before_the_last_one_stands_for_nothing_else() -> None:
+def test_a_waits_own_poll_does_not_replace_its_last_one() -> None:
     wait = waiting(initial=10, maximum=10)
     see(wait, PROCESSING, 88.5)
     assert wait.due == 98.5
@@ -698,7 +698,7 @@ def test_a_poll_of_its_own_before_the_last_one_stands_for_nothing_else() -> None
     assert wait.due == 99
 
 
-def test_no_time_is_a_poll_that_was_not_sent_before() -> None:
+def test_timeout_0_ignores_polls_that_were_sent_before() -> None:
     wait = waiting(0, now=5)
     assert wait.observe(PROCESSING, 5, -math.inf) == []
     assert wait.observe(failing(status_error(503)), 5.5, 4.9) == []
@@ -707,7 +707,7 @@ def test_no_time_is_a_poll_that_was_not_sent_before() -> None:
     assert wait.outcome == batch()
 
 
-def test_what_was_on_its_way_does_not_stand_for_the_read_of_the_batch() -> None:
+def test_results_of_earlier_requests_do_not_replace_the_get() -> None:
     wait = waiting()
     wait.observe(FAILED, 1)
     assert wait.observe(failing(status_error(503)), 1.1, 0.9) == []

@@ -1,4 +1,4 @@
-"""Which workspaces are remembered: few, quickly, and all that are awaited."""
+"""The memory of workspaces: bounded, quick, and complete for awaited batches."""
 
 import time
 import tracemalloc
@@ -12,14 +12,14 @@ def ids(first: int, last: int) -> list[str]:
     return [f"00000000-0000-4000-8000-{number:012d}" for number in range(first, last)]
 
 
-def test_the_newest_are_known_and_the_oldest_forgotten() -> None:
+def test_the_oldest_workspaces_are_forgotten() -> None:
     known = Workspaces()
     known.learn_all(ids(0, 10 * _GENERATION), "w-1")
     assert {known.of(one) for one in ids(9 * _GENERATION, 10 * _GENERATION)} == {"w-1"}
     assert {known.of(one) for one in ids(0, 8 * _GENERATION)} == {None}
 
 
-def test_a_batch_that_is_learnt_again_is_new() -> None:
+def test_a_batch_that_is_learnt_again_is_kept() -> None:
     known = Workspaces()
     known.learn_all(ids(0, _GENERATION), "w-1")
     known.learn("00000000-0000-4000-8000-000000000000", "w-1")
@@ -34,7 +34,7 @@ def test_all_batches_of_a_workspace_share_the_text_of_its_id() -> None:
     assert len({id(known.of(batch_id)) for batch_id in ids(0, 3)}) == 1
 
 
-def test_what_is_awaited_is_known_whatever_the_number() -> None:
+def test_workspaces_of_awaited_batches_are_never_forgotten() -> None:
     known = Workspaces()
     known.awaited |= set(ids(0, 5 * _GENERATION))
     known.learn_all(ids(0, 50 * _GENERATION), "w-1")
@@ -46,7 +46,7 @@ def test_what_is_awaited_is_known_whatever_the_number() -> None:
     assert len(known._newer) + len(known._older) <= 2 * _GENERATION
 
 
-def test_learning_takes_no_longer_when_many_were_learnt_before() -> None:
+def test_the_cost_of_learning_does_not_grow() -> None:
     def learn(first: int) -> float:
         batches = ids(first, first + 10_000)
         began = time.process_time()
@@ -56,11 +56,11 @@ def test_learning_takes_no_longer_when_many_were_learnt_before() -> None:
     known = Workspaces()
     first = min(learn(number * 10_000) for number in range(5))
     known.learn_all(ids(50_000, 250_000), "w-1")
-    # To walk over what was dropped took 140 times as long.
+    # A walk over dropped entries took 140 times as long.
     assert min(learn(250_000 + number * 10_000) for number in range(5)) < 10 * first
 
 
-def test_of_very_many_hardly_anything_is_kept() -> None:
+def test_many_batches_take_little_memory() -> None:
     known = Workspaces()
     tracemalloc.start()
     try:

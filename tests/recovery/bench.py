@@ -1,4 +1,4 @@
-"""A simulator behind a proxy that breaks exchanges, and a source whose copies are accounted for."""
+"""A simulator behind a proxy that breaks exchanges, with a check that no copy is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GIVEN, NAMED, UNKNOWN = "given back", "named", "unknown, and not made"
 
 @define
 class Bench:
-    """One source, of which all copies are accounted for."""
+    """One source batch, a simulator and a proxy; checks that no copy is lost."""
 
     sim: Simulator
     proxy: Proxy
@@ -35,8 +35,8 @@ class Bench:
             self.sim.token, base_url=self.proxy.url, retry=retry, request_timeout=request_timeout
         )
 
-    async def told(self, call: Awaitable[Batch]) -> str:
-        """Return in a word what a call made of it; every copy is given back or named."""
+    async def outcome(self, call: Awaitable[Batch]) -> str:
+        """Return the outcome of a call in a word; check that every copy is returned or named."""
         outcome = await outcome_of(call)
         copies = self.copies()
         if isinstance(outcome, Batch):
@@ -56,7 +56,7 @@ class Bench:
         return set(self.sim.batches) - {self.source}
 
     async def sizes(self, client: ProlificClient, name: str | None) -> dict[str, int]:
-        """Return how many bytes request and answer have when nothing breaks."""
-        assert await self.told(client.batches.duplicate(self.source, name=name)) == GIVEN
-        request, answer = self.proxy.posts.pop()
-        return {"request": len(request), "answer": len(answer)}
+        """Return the sizes of request and response in bytes when nothing breaks."""
+        assert await self.outcome(client.batches.duplicate(self.source, name=name)) == GIVEN
+        request, response = self.proxy.posts.pop()
+        return {"request": len(request), "answer": len(response)}

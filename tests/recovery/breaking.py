@@ -1,4 +1,4 @@
-"""A proxy that ends exchanges at a byte, between a client and the simulator."""
+"""A proxy between client and simulator that breaks an exchange at a chosen byte."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Break:
     """Where an exchange ends, and how.
 
     Attributes:
-        side: Whether the request or the answer breaks. A request whose answer breaks was applied.
+        side: Whether the request or the response breaks. If the response does, the request ran.
         at: How many of its bytes get through.
         ending: "reset" or an orderly "close" of both connections; "stall": nothing more comes;
             "late", of a request: nothing gets through until the client has gone, then all of it.
@@ -45,12 +45,12 @@ class Break:
 
 @define
 class Proxy:
-    """Passes requests and answers on, but for those that meet a break.
+    """Forwards requests and responses, but for those that meet a break.
 
     Attributes:
         service: Where requests are passed on to.
         breaks: What the next requests meet whose path ends so, first in first out.
-        posts: The POSTs that began, as far as they were read, with the whole answers to them.
+        posts: The POSTs that began, as far as they were read, with the whole responses.
         port: Where it listens; a free one for 0.
 
     """
@@ -84,7 +84,7 @@ class Proxy:
         client = reader, writer
         service = await asyncio.open_connection(self.service.host, self.service.port)
         try:
-            # That a peer goes, or the proxy does, ends a connection and is no error.
+            # A peer that disconnects, or the end of the proxy, is no error.
             with suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
                 while await self._exchange(client, service):
                     pass
@@ -94,7 +94,7 @@ class Proxy:
             self._open.discard(task)
 
     async def _exchange(self, client: Peer, service: Peer) -> bool:
-        """Pass one request and its answer on, and tell whether the connection lives."""
+        """Forward one request and its response; return whether the connection stays open."""
         line = await client[0].readuntil(b"\r\n")
         broken = self._take(line.split()[1].decode())
         index = len(self.posts)
@@ -102,7 +102,7 @@ class Proxy:
         if is_post:
             self.posts.append((line, b""))
         if broken is not None and broken.side == "request" and broken.ending != "late":
-            # No more is read than gets through, so that a large request is broken while it is sent.
+            # Reads no more than it forwards, so that a large request breaks while it is sent.
             line += await client[0].readexactly(max(0, broken.at - len(line)))
             service[1].write(line[: broken.at])
             for peer in (service, client):
@@ -141,7 +141,7 @@ async def breaking(service: str) -> AsyncIterator[Proxy]:
 
 
 async def _message(reader: asyncio.StreamReader, begun: bytes = b"") -> bytes:
-    """Read a whole request or answer: all that the two sides send tell their length."""
+    """Read a whole request or response; all of them state their length."""
     head = begun + await reader.readuntil(b"\r\n\r\n")
     length = _LENGTH.search(head)
     return head + await reader.readexactly(int(length[1]) if length else 0)

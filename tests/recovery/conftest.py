@@ -1,4 +1,4 @@
-"""The loopback bench of the two POSTs."""
+"""Fixtures of the tests of lost POSTs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a POST may fail, and what each failure says of whether it ran."""
+"""Failures of a POST, and whether it may have run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service of one workspace, without HTTP: the rules of a duplicate run on virtual time."""
+"""A service of one workspace without HTTP, for the rules of ``duplicate`` in virtual time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def a_batch(batch_id: str, name: str, created_at: datetime, workspace_id: str = 
 
 @define
 class _Posting:
-    """The typed calls, of which only the duplicate is there."""
+    """The typed calls, with ``duplicate`` alone."""
 
     post: Post
 
@@ -62,7 +62,7 @@ class _Posting:
 
 @define
 class Service:
-    """One workspace, with the batch b-1 that is duplicated, and one client's ledger.
+    """One workspace with the source batch b-1, and one client's pending duplicates.
 
     Attributes:
         source_name: The name of b-1.
@@ -71,8 +71,8 @@ class Service:
         unread: What reading the source or the list fails with, by either word.
         failures: What the next reads fail with, each once.
         odd: What is in the workspace and cannot be read whole.
-        date: What answers have as their Date, None for the clock of answers.
-        ahead: Seconds that the clock of answers is ahead of the one of batches.
+        date: The Date of responses, None for the clock of responses.
+        ahead: Seconds by which the clock of responses is ahead of that of batches.
         ours_ahead: Seconds that the clock of this machine is.
         hides: How many lists still leave out what was made.
         slowness: Seconds that a read takes.
@@ -157,7 +157,7 @@ class Service:
         return post
 
     def losing(self, *names: str, error: ProlificError = LOST, takes: float = 0.1) -> Post:
-        """A POST whose answer is lost, after so many batches of these names came to be."""
+        """A POST that makes batches of these names and loses its response."""
 
         async def post(request: Request) -> Response:
             assert request is DUPLICATE

@@ -1,4 +1,4 @@
-"""Duplicates over loopback, broken at every byte: one copy is given back, or it is said so."""
+"""Duplicates over loopback, broken at every byte: the copy is returned, or named, or unknown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_broken_at_every_byte(
         words = []
         for at, ending in zip(range(0, size, every), cycle(endings), strict=False):
             bench.proxy.breaks.append((POST, Break(side, at, ending)))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=name)))
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=name)))
     assert words == [UNKNOWN if side == "request" else GIVEN if name else NAMED] * len(words)
     assert len(bench.proxy.posts) == len(words) > 300 // every
 
@@ -51,7 +51,7 @@ async def test_silent_from_a_byte_on(side: Side, name: str | None, bench: Bench)
         words = []
         for at in stops:
             bench.proxy.breaks.append((POST, Break(side, at, "stall")))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=name)))
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=name)))
     assert words == [UNKNOWN if side == "request" else GIVEN if name else NAMED] * len(stops)
     assert len(bench.proxy.posts) == len(stops)
 
@@ -62,27 +62,29 @@ async def test_broken_while_a_large_request_is_sent(ending: Ending, bench: Bench
         for at in (0, 500, 500_000):
             bench.proxy.breaks.append((POST, Break("request", at, ending)))
             call = client.batches.duplicate(bench.source, name="x" * 1_000_000)
-            assert await bench.told(call) == UNKNOWN
+            assert await bench.outcome(call) == UNKNOWN
     assert len(bench.proxy.posts) == 3
 
 
 @pytest.mark.parametrize("ending", ["reset", "close"])
-async def test_a_whole_answer_counts_whatever_comes_after_it(ending: Ending, bench: Bench) -> None:
+async def test_a_whole_response_counts_even_if_the_connection_then_breaks(
+    ending: Ending, bench: Bench
+) -> None:
     async with bench.client() as client:
         size = (await bench.sizes(client, None))["answer"]
         bench.proxy.breaks.append((POST, Break("answer", size, ending)))
-        assert await bench.told(client.batches.duplicate(bench.source)) == GIVEN
+        assert await bench.outcome(client.batches.duplicate(bench.source)) == GIVEN
     assert len(bench.proxy.posts) == 1
 
 
 @pytest.mark.parametrize(("name", "word"), [("Round 2", GIVEN), (None, NAMED)])
-async def test_applied_after_the_client_has_given_up(
+async def test_a_request_applied_after_its_time_out(
     name: str | None, word: str, bench: Bench
 ) -> None:
     patient = RetryPolicy(max_attempts=20, initial=0.01, maximum=0.01)
     async with bench.client(patient, request_timeout=0.05) as client:
         bench.proxy.breaks.append((POST, Break("request", 0, "late")))
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
     assert len(bench.proxy.posts) == 1
 
 
@@ -121,7 +123,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("fault", "applied"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("name", ["Round 2", None])
-async def test_an_answer_that_tells_nothing(
+async def test_a_response_without_information(
     name: str | None,
     fault: Fault,
     applied: bool,  # noqa: FBT001 - a case
@@ -129,7 +131,7 @@ async def test_an_answer_that_tells_nothing(
 ) -> None:
     bench.sim.inject("POST", POST, fault)
     async with bench.client() as client:
-        word = await bench.told(client.batches.duplicate(bench.source, name=name))
+        word = await bench.outcome(client.batches.duplicate(bench.source, name=name))
     assert word == (UNKNOWN if not applied else GIVEN if name else NAMED)
     assert len(bench.proxy.posts) == 1
 
@@ -142,32 +144,32 @@ async def test_lost_after_a_429(name: str | None, fault: Fault, word: str, bench
     bench.sim.inject("POST", POST, Fault(429))
     bench.sim.inject("POST", POST, fault)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
     assert len(bench.proxy.posts) == 2
 
 
-async def test_refused_by_the_service_makes_nothing(bench: Bench) -> None:
+async def test_a_refused_duplicate_makes_no_copy(bench: Bench) -> None:
     bench.sim.inject("POST", POST, Fault(400))
     bench.sim.inject("POST", POST, Fault(429), times=2)
     async with bench.client(RetryPolicy(max_attempts=2, initial=0)) as client:
         for word in ("BadRequestError", "RateLimitedError"):
-            assert await bench.told(client.batches.duplicate(bench.source)) == word
+            assert await bench.outcome(client.batches.duplicate(bench.source)) == word
     assert len(bench.proxy.posts) == 3
 
 
-async def test_a_connection_that_is_refused_at_first(bench: Bench, port: int) -> None:
+async def test_a_connection_refused_at_first_is_tried_again(bench: Bench, port: int) -> None:
     late = Proxy(bench.proxy.service, port=port)
     often = RetryPolicy(max_attempts=200, initial=0.01, maximum=0.01)
     async with (
         ProlificClient(bench.sim.token, base_url=late.url, retry=QUICK_RETRY) as client,
         ProlificClient(bench.sim.token, base_url=late.url, retry=often) as stubborn,
     ):
-        assert await bench.told(client.batches.duplicate(bench.source)) == "ConnectError"
+        assert await bench.outcome(client.batches.duplicate(bench.source)) == "ConnectError"
         call = asyncio.ensure_future(stubborn.batches.duplicate(bench.source))
         await asyncio.sleep(0.03)
         assert not call.done()
         async with late.listening():
-            assert await bench.told(call) == GIVEN
+            assert await bench.outcome(call) == GIVEN
     assert len(late.posts) == 1
 
 
@@ -185,7 +187,7 @@ LOOKS = {
 @pytest.mark.parametrize("faults", LOOKS.values(), ids=LOOKS)
 @pytest.mark.parametrize("read", ["source", "list"])
 @pytest.mark.parametrize("name", ["Round 2", None])
-async def test_polls_that_fail_for_a_while(
+async def test_reads_that_fail_for_a_while(
     name: str | None, read: str, faults: list[Fault], bench: Bench
 ) -> None:
     bench.sim.inject("POST", POST, Fault(reset="after"))
@@ -193,13 +195,13 @@ async def test_polls_that_fail_for_a_while(
         bench.sim.inject("GET", "/batches" if read == "list" else f"/{bench.source}", fault)
     async with bench.client() as client:
         call = client.batches.duplicate(bench.source, name=name)
-        assert await bench.told(call) == (GIVEN if name else NAMED)
+        assert await bench.outcome(call) == (GIVEN if name else NAMED)
     assert len(bench.proxy.posts) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 @pytest.mark.parametrize("read", ["source", "list"])
-async def test_polls_that_fail_for_good(read: str, status: int, bench: Bench) -> None:
+async def test_reads_that_fail_for_good(read: str, status: int, bench: Bench) -> None:
     route = "/batches" if read == "list" else f"/{bench.source}"
     bench.sim.inject("POST", POST, Fault(reset="after"))
     bench.sim.inject("GET", route, Fault(status), times=None)
@@ -212,7 +214,7 @@ async def test_polls_that_fail_for_good(read: str, status: int, bench: Bench) ->
 
 
 @pytest.mark.parametrize("side", ["request", "answer"])
-async def test_a_poll_that_breaks_at_a_byte(side: Side, bench: Bench) -> None:
+async def test_a_read_that_breaks_at_a_byte(side: Side, bench: Bench) -> None:
     words = []
     stops = range(0, 280, 7)
     async with bench.client() as client:
@@ -222,7 +224,9 @@ async def test_a_poll_that_breaks_at_a_byte(side: Side, bench: Bench) -> None:
                 (f"/{bench.source}", Break(side, at, "close")),
                 ("/batches", Break(side, at, "reset")),
             ]
-            words.append(await bench.told(client.batches.duplicate(bench.source, name="Round 2")))
+            words.append(
+                await bench.outcome(client.batches.duplicate(bench.source, name="Round 2"))
+            )
     assert words == [GIVEN] * len(stops)
     assert len(bench.proxy.posts) == len(stops)
 
@@ -232,16 +236,16 @@ async def test_a_list_that_lags_behind(name: str | None, word: str, bench: Bench
     bench.sim.inject("POST", POST, Fault(504, applied=True))
     bench.sim.inject("GET", "/batches", Fault(body={"results": [], "meta": {"count": 0}}), times=3)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == word
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == word
 
 
-async def test_a_clock_of_answers_that_is_ahead(bench: Bench) -> None:
+async def test_a_date_header_that_is_ahead(bench: Bench) -> None:
     ahead = format_datetime(NOON + timedelta(seconds=30), usegmt=True)
     bench.sim.inject("POST", POST, Fault(reset="after"))
     route = f"/{bench.source}"
     bench.sim.inject("GET", route, Fault(headers={"Date": ahead}), times=None)
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name="Round 2")) == NAMED
+        assert await bench.outcome(client.batches.duplicate(bench.source, name="Round 2")) == NAMED
 
 
 @pytest.mark.parametrize(
@@ -265,11 +269,11 @@ async def test_a_clock_of_answers_that_is_ahead(bench: Bench) -> None:
 async def test_names_of_any_characters(name: str, bench: Bench) -> None:
     bench.sim.inject("POST", POST, Fault(reset="after"))
     async with bench.client() as client:
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == GIVEN
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == GIVEN
     assert json.loads(bench.proxy.posts[0][0].partition(b"\r\n\r\n")[2]) == {"name": name}
 
 
-async def test_many_that_are_lost_at_once_share_what_they_send_poll(bench: Bench) -> None:
+async def test_many_duplicates_lost_at_once_share_their_reads(bench: Bench) -> None:
     bench.sim.inject("POST", POST, Fault(reset="after"), times=None)
     async with bench.client() as client:
         names = [f"Round {number}" for number in range(400)]
@@ -283,7 +287,7 @@ async def test_many_that_are_lost_at_once_share_what_they_send_poll(bench: Bench
     assert sum(path.endswith(bench.source) for path in reads) < 40
 
 
-async def test_a_copy_is_found_in_a_list_larger_than_any_other_answer() -> None:
+async def test_a_copy_is_found_in_a_list_larger_than_64_mib() -> None:
     def batch(batch_id: str, name: str, items: object = None) -> bytes:
         wire = samples.batch("UNINITIALISED", batch_id).to_dict() | {"name": name}
         wire |= {"workspace_id": "w-1", "created_at": "2031-01-02T03:04:05Z", "batch_items": items}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
+from functools import partial
 from itertools import count, cycle
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from prolific_async.simulator import AfterPolls, BatchSnapshot, Fault, Simulator
 from tests.recovery.bench import Bench
 from tests.recovery.breaking import EVERY, Break, Ending, Side, breaking
 from tests.recovery.failures import outcome_of
-from tests.recovery.steps import cancelled_at
+from tests.stepping import cancelled_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,13 +29,13 @@ LAG = Fault(body={"status": "UNINITIALISED"})
 
 @define
 class Setups:
-    """Batches that are set up through a proxy, each of whose setups is counted."""
+    """Batches that are set up through a proxy, with the number of accepted setups of each."""
 
     bench: Bench
     accepted: Counter[str] = field(factory=Counter)
 
-    async def told(self, client: ProlificClient, *breaks: Break) -> tuple[str, int]:
-        """Return what a setup ended with, and in how many POSTs; it was accepted once."""
+    async def outcome(self, client: ProlificClient, *breaks: Break) -> tuple[str, int]:
+        """Return a setup's outcome and number of POSTs; check that it was accepted once."""
         batch_id = self.bench.sim.add_batch()
         self.bench.proxy.posts.clear()
         self.bench.proxy.breaks += [(POST, broken) for broken in breaks]
@@ -66,11 +66,11 @@ async def test_broken_at_every_byte(
     every: int, side: Side, posts: int, endings: list[Ending], setups: Setups
 ) -> None:
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 1)
+        assert await setups.outcome(client) == ("done", 1)
         request, answer = setups.bench.proxy.posts.pop()
         size = len(request if side == "request" else answer)
         outcomes = [
-            await setups.told(client, Break(side, at, ending))
+            await setups.outcome(client, Break(side, at, ending))
             for at, ending in zip(range(0, size, every), cycle(endings), strict=False)
         ]
     assert outcomes == [("done", posts)] * len(outcomes)
@@ -81,7 +81,7 @@ async def test_broken_at_every_byte(
 async def test_silent_from_a_byte_on(side: Side, posts: int, setups: Setups) -> None:
     async with setups.bench.client(request_timeout=0.05) as client:
         for at in range(0, 150, 30):
-            assert await setups.told(client, Break(side, at, "stall")) == ("done", posts)
+            assert await setups.outcome(client, Break(side, at, "stall")) == ("done", posts)
 
 
 async def test_broken_again_and_again(setups: Setups) -> None:
@@ -91,14 +91,14 @@ async def test_broken_again_and_again(setups: Setups) -> None:
             Break("request", 200, "close"),
             Break("answer", 10, "reset"),
         ]
-        assert await setups.told(client, *breaks) == ("done", 3)
-        assert await setups.told(client, *breaks[:2], breaks[1], breaks[2]) == ("done", 4)
+        assert await setups.outcome(client, *breaks) == ("done", 3)
+        assert await setups.outcome(client, *breaks[:2], breaks[1], breaks[2]) == ("done", 4)
 
 
-async def test_applied_after_the_client_has_given_up(setups: Setups) -> None:
-    # The repeat may come first, so that it is the late one which is refused.
+async def test_a_request_applied_after_its_time_out(setups: Setups) -> None:
+    # The repeat may come first; then the late POST is refused.
     async with setups.bench.client(request_timeout=0.05) as client:
-        word, posts = await setups.told(client, Break("request", 0, "late"))
+        word, posts = await setups.outcome(client, Break("request", 0, "late"))
     assert word == "done"
     assert posts in (1, 2)
 
@@ -128,37 +128,37 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "posts"), FAULTS.values(), ids=FAULTS)
-async def test_an_answer_that_tells_nothing(fault: Fault, posts: int, setups: Setups) -> None:
+async def test_a_response_without_information(fault: Fault, posts: int, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, fault)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", posts)
+        assert await setups.outcome(client) == ("done", posts)
 
 
 async def test_lost_after_a_429(setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(429))
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 2)
+        assert await setups.outcome(client) == ("done", 2)
 
 
 LOOKS = [Fault(503), Fault(reset="before"), Fault(cut=5), Fault(500)]
 
 
 @pytest.mark.parametrize("polls", [LOOKS[:3], LOOKS[1:], [Fault(504)] * 3])
-async def test_polls_that_fail_for_a_while(polls: list[Fault], setups: Setups) -> None:
+async def test_reads_that_fail_for_a_while(polls: list[Fault], setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     for fault in polls:
         setups.bench.sim.inject("GET", "/status", fault)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 1)
+        assert await setups.outcome(client) == ("done", 1)
 
 
 @pytest.mark.parametrize("poll", [Fault(401), Fault(404), Fault(500), Fault(body="<h1>")])
-async def test_polls_that_fail_for_good(poll: Fault, setups: Setups) -> None:
+async def test_reads_that_fail_for_good(poll: Fault, setups: Setups) -> None:
     setups.bench.sim.inject("POST", POST, Fault(reset="after"))
     setups.bench.sim.inject("GET", "/status", poll, times=None)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == (OutcomeUnknownError.__name__, 1)
+        assert await setups.outcome(client) == (OutcomeUnknownError.__name__, 1)
 
 
 @pytest.mark.parametrize("repeat", [None, Fault(400), Fault(reset="after"), Fault(503)])
@@ -168,11 +168,11 @@ async def test_a_status_that_lags_behind(repeat: Fault | None, setups: Setups) -
     if repeat is not None:
         setups.bench.sim.inject("POST", POST, repeat)
     async with setups.bench.client() as client:
-        assert await setups.told(client) == ("done", 2)
+        assert await setups.outcome(client) == ("done", 2)
 
 
 @pytest.mark.parametrize("calls", [2, 20])
-async def test_one_batch_set_up_by_many_at_once(calls: int, setups: Setups) -> None:
+async def test_many_setups_of_one_batch_at_once(calls: int, setups: Setups) -> None:
     sim = setups.bench.sim
     batch_id = sim.add_batch()
     for fault in (Fault(503), Fault(reset="after"), Fault(), Fault(reset="before")):
@@ -190,15 +190,14 @@ async def test_one_batch_set_up_by_many_at_once(calls: int, setups: Setups) -> N
 async def test_cancelled_at_every_wait(setups: Setups) -> None:
     sim, proxy = setups.bench.sim, setups.bench.proxy
     accepted = set()
-    for wait in count(1):
+    for step in count(1):
         proxy.posts.clear()
         batch_id = sim.add_batch()
         sim.inject("POST", POST, Fault(reset="after"))
         async with setups.bench.client() as client:
-            with suppress(asyncio.CancelledError):
-                await cancelled_at(wait, client.batches.setup(batch_id))
+            if not await cancelled_at(step, "waiting", partial(client.batches.setup, batch_id)):
                 break
-            for _ in range(100):  # what was sent may still arrive
+            for _ in range(100):  # requests that were sent may still arrive
                 await asyncio.sleep(0)
             assert len(proxy.posts) <= 1
             accepted.add(setups.accepted[batch_id])

@@ -1,4 +1,4 @@
-"""Which batches may be a lost copy: by name, by time, and how often one polls."""
+"""Candidates for a lost copy: by name and time, and how often the list is read."""
 
 import asyncio
 import logging
@@ -31,13 +31,13 @@ from tests.virtual_time import run
 
 
 @in_virtual_time
-async def test_the_source_is_no_candidate_whatever_its_name(service: Service) -> None:
+async def test_the_source_is_never_a_candidate(service: Service) -> None:
     service.batches[0] = a_batch("b-1", "Round 2", their_now() + timedelta(seconds=1))
     unknown(await outcome_of(service.duplicate("Round 2", service.losing())))
 
 
 @in_virtual_time
-async def test_the_default_name_is_the_sources_with_copy(service: Service) -> None:
+async def test_the_default_name_is_the_name_of_the_source_with_copy(service: Service) -> None:
     service.batches[0] = a_batch("b-1", "Original (Copy)", THEIR_START)
     outcome = await outcome_of(
         service.duplicate(None, service.losing("Original (Copy)", "Original (Copy) (Copy)"))
@@ -46,7 +46,7 @@ async def test_the_default_name_is_the_sources_with_copy(service: Service) -> No
 
 
 @in_virtual_time
-async def test_what_is_older_than_the_call_is_not_given_back(service: Service) -> None:
+async def test_batches_older_than_the_call_are_not_returned(service: Service) -> None:
     service.make("Round 2", age=3600)
     service.make("Round 2", age=65)
     unknown(await outcome_of(service.duplicate("Round 2", service.losing(takes=30))))
@@ -55,10 +55,10 @@ async def test_what_is_older_than_the_call_is_not_given_back(service: Service) -
 
 @pytest.mark.parametrize("skew", [2.5, 30.0, 58.0])
 @pytest.mark.parametrize("name", ["Round 2", None])
-def test_a_copy_that_looks_a_little_older_than_the_call_is_named(
+def test_a_copy_with_a_slightly_older_time_is_named_as_a_candidate(
     skew: float, name: str | None
 ) -> None:
-    # Who dates answers need not be who dates batches, and their clocks may differ.
+    # Responses and batches may be dated by different clocks.
     async def main() -> None:
         service = Service(ahead=skew)
         work = service.duplicate(name, service.losing(name or "Original (Copy)"))
@@ -68,7 +68,7 @@ def test_a_copy_that_looks_a_little_older_than_the_call_is_named(
 
 
 @pytest.mark.parametrize(("age", "candidates"), [(60, ["c-1"]), (61, [])])
-def test_what_looks_older_than_a_minute_before_the_call_is_no_candidate(
+def test_batches_older_than_a_minute_before_the_call_are_no_candidates(
     age: float, candidates: list[str]
 ) -> None:
     async def main() -> None:
@@ -83,13 +83,13 @@ def test_what_looks_older_than_a_minute_before_the_call_is_no_candidate(
 
 
 @in_virtual_time
-async def test_a_workspace_that_is_no_id_leaves_the_outcome_unknown(service: Service) -> None:
+async def test_an_invalid_workspace_id_leaves_the_outcome_unknown(service: Service) -> None:
     service.batches[0] = a_batch("b-1", "Original", THEIR_START, workspace_id="..")
     unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
 
 
 @in_virtual_time
-async def test_a_little_older_namesake_does_not_hide_the_copy(service: Service) -> None:
+async def test_a_slightly_older_batch_of_the_name_does_not_hide_the_copy(service: Service) -> None:
     service.make("Round 2", age=5)
     service.hides = 2
     assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-2"
@@ -130,7 +130,7 @@ def test_a_copy_that_the_list_shows_late_is_searched_for_again(
         ([answered(401)], False),
     ],
 )
-def test_a_read_that_failed_is_made_again(
+def test_a_failed_read_is_repeated(
     failures: list[ProlificError],
     found: bool,  # noqa: FBT001 - a case
 ) -> None:
@@ -145,7 +145,7 @@ def test_a_read_that_failed_is_made_again(
     run(main())
 
 
-def test_a_copy_that_was_found_is_logged_with_what_lost_it(
+def test_a_found_copy_is_logged_with_the_failure_of_its_call(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -160,14 +160,14 @@ def test_a_copy_that_was_found_is_logged_with_what_lost_it(
 
 
 @in_virtual_time
-async def test_the_first_poll_is_immediate(service: Service) -> None:
+async def test_the_first_search_is_immediate(service: Service) -> None:
     began = their_now()
     await service.duplicate("Round 2", service.losing("Round 2", takes=0))
     assert their_now() == began
 
 
 @in_virtual_time
-async def test_a_copy_that_is_listed_twice_is_one(service: Service) -> None:
+async def test_a_copy_that_is_listed_twice_counts_once(service: Service) -> None:
     # Pages shift when a batch is made between two of them.
     async def post(request: Request) -> Response:
         copy = service.make("Round 2")
@@ -178,7 +178,7 @@ async def test_a_copy_that_is_listed_twice_is_one(service: Service) -> None:
 
 
 @pytest.mark.parametrize("name", ["Round 2 ", "\tRound 2", " Round 2\u00a0"])
-def test_a_name_may_lose_the_space_around_it(name: str) -> None:
+def test_white_space_around_a_name_is_ignored(name: str) -> None:
     async def main() -> None:
         service = Service()
         assert given_back(await service.duplicate(name, service.losing("Round 2"))) == "c-1"
@@ -193,7 +193,7 @@ def test_a_name_may_lose_the_space_around_it(name: str) -> None:
 @pytest.mark.parametrize("takes", [0.0, 0.01, 0.9, 1.0, 30.0, 120.0])
 @pytest.mark.parametrize("slowness", [0.0, 0.01, 1.9, 120.0])
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.7, 0.75, 0.999])
-def test_the_own_copy_is_found_however_long_all_takes(
+def test_the_copy_is_found_however_long_the_call_takes(
     takes: float, slowness: float, fraction: float
 ) -> None:
     async def main() -> None:
@@ -206,7 +206,7 @@ def test_the_own_copy_is_found_however_long_all_takes(
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2, 0.7, 0.75, 0.999])
-def test_a_copy_whose_time_has_no_fraction_is_not_overlooked(fraction: float) -> None:
+def test_a_copy_whose_time_has_no_fraction_is_found(fraction: float) -> None:
     # The service may leave the fraction of created_at out, so that a copy polls up to a second
     # older than it is. One that is overlooked is a copy that nobody is told of.
     async def main() -> None:
@@ -227,7 +227,7 @@ def test_a_copy_whose_time_has_no_fraction_is_not_overlooked(fraction: float) ->
 @pytest.mark.parametrize("date", ["", "yesterday"])
 @pytest.mark.parametrize("takes", [0.0, 0.1, 30.0])
 @pytest.mark.parametrize("fraction", [0.0, 0.75, 0.999])
-def test_without_the_services_time_ours_tells_what_is_new(
+def test_without_the_services_clock_ours_tells_which_batches_are_new(
     date: str, takes: float, fraction: float
 ) -> None:
     async def main() -> None:
@@ -243,14 +243,14 @@ def test_without_the_services_time_ours_tells_what_is_new(
 @pytest.mark.parametrize("age", [2, 5, 60, 3600, 1e7])
 @pytest.mark.parametrize("takes", [0.0, 30.0])
 @pytest.mark.parametrize("ours_ahead", [-1e8, -0.5, 0, 0.5, 60, 1e8])
-def test_without_the_services_time_an_older_one_is_never_given_back(
+def test_without_the_services_clock_an_older_batch_is_never_returned(
     age: float, takes: float, ours_ahead: float
 ) -> None:
     async def main() -> None:
         service = Service(date="", ours_ahead=ours_ahead)
         service.make("Round 2", age=age)
         work = service.duplicate("Round 2", service.losing(takes=takes))
-        # By a clock that may be wrong, none is ruled out.
+        # A clock that may be wrong rules out no candidate.
         unknown(await outcome_of(work), "c-1")
 
     run(main())
@@ -258,7 +258,7 @@ def test_without_the_services_time_an_older_one_is_never_given_back(
 
 @pytest.mark.parametrize("ours_ahead", [-1e8, -3600, -60, -35, 5, 60, 3600, 1e8])
 @pytest.mark.parametrize("takes", [0.1, 30.0])
-def test_by_a_clock_of_ours_that_is_wrong_a_copy_is_only_named(
+def test_if_our_clock_is_wrong_a_copy_is_only_named_as_a_candidate(
     ours_ahead: float, takes: float
 ) -> None:
     async def main() -> None:
@@ -279,7 +279,7 @@ def test_by_a_clock_of_ours_that_is_wrong_a_copy_is_only_named(
 
 
 @pytest.mark.parametrize("status", ["PROCESSING", "READY", "ERROR", "NEW"])
-def test_without_the_services_time_what_is_set_up_is_not_new(status: str) -> None:
+def test_without_the_services_clock_a_batch_that_is_set_up_is_not_new(status: str) -> None:
     async def main() -> None:
         # Our clock is as far behind as the other one is old.
         service = Service(date="", ours_ahead=-60)
@@ -290,7 +290,7 @@ def test_without_the_services_time_what_is_set_up_is_not_new(status: str) -> Non
     run(main())
 
 
-# --- odd batches -----------------------------------------------------------------------------
+# --- unreadable batches ----------------------------------------------------------------------
 
 
 def odd(
@@ -301,7 +301,7 @@ def odd(
 
 
 @pytest.mark.parametrize("date", [None, ""])
-def test_odd_batches_of_other_names_are_passed_over(date: str | None) -> None:
+def test_unreadable_batches_of_other_names_are_ignored(date: str | None) -> None:
     async def main() -> None:
         service = Service(date=date, ours_ahead=0)
         service.odd += [
@@ -317,7 +317,7 @@ def test_odd_batches_of_other_names_are_passed_over(date: str | None) -> None:
 
 
 @pytest.mark.parametrize("age", [None, -1])
-def test_an_odd_one_of_the_name_is_told_by_its_id(age: float | None) -> None:
+def test_an_unreadable_batch_of_the_name_is_reported_by_its_id(age: float | None) -> None:
     async def main() -> None:
         service = Service()
         service.odd.append(odd(name=" Round 2 ", age=age))
@@ -331,13 +331,15 @@ def test_an_odd_one_of_the_name_is_told_by_its_id(age: float | None) -> None:
 
 
 @in_virtual_time
-async def test_an_odd_one_that_is_older_is_no_candidate(service: Service) -> None:
+async def test_an_older_unreadable_batch_is_no_candidate(service: Service) -> None:
     service.odd.append(odd(age=120))
     assert given_back(await service.duplicate("Round 2", service.losing("Round 2"))) == "c-1"
 
 
 @in_virtual_time
-async def test_an_odd_one_of_the_last_minute_is_told_and_no_rival(service: Service) -> None:
+async def test_an_unreadable_batch_of_the_last_minute_is_reported_and_hides_no_copy(
+    service: Service,
+) -> None:
     service.odd.append(odd(age=30))
     unknown(await outcome_of(service.duplicate("Round 2", service.losing())), unreadable=("odd",))
     service = Service(odd=[odd(age=30)])
@@ -345,7 +347,9 @@ async def test_an_odd_one_of_the_last_minute_is_told_and_no_rival(service: Servi
 
 
 @in_virtual_time
-async def test_an_odd_one_that_another_call_was_given_is_no_candidate(service: Service) -> None:
+async def test_an_unreadable_batch_that_another_call_returned_is_no_candidate(
+    service: Service,
+) -> None:
     given = await service.duplicate("Round 2", service.answering("Round 2"))
     service.batches[1] = a_batch("other", "Other", THEIR_START)
     service.odd.append(odd(given.id))
@@ -353,7 +357,7 @@ async def test_an_odd_one_that_another_call_was_given_is_no_candidate(service: S
 
 
 @in_virtual_time
-async def test_a_copy_that_is_odd_for_a_while_is_found(service: Service) -> None:
+async def test_a_copy_that_is_unreadable_at_first_is_found(service: Service) -> None:
     async def post(request: Request) -> Response:
         service.odd.append(odd("c-1", age=0))
         asyncio.get_running_loop().call_later(1.5, mend)
@@ -368,7 +372,9 @@ async def test_a_copy_that_is_odd_for_a_while_is_found(service: Service) -> None
 
 
 @in_virtual_time
-async def test_a_list_in_which_the_name_has_no_id_tells_nothing(service: Service) -> None:
+async def test_a_batch_of_the_name_without_an_id_leaves_the_outcome_unknown(
+    service: Service,
+) -> None:
     service.odd.append(odd(None))
     unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
     assert service.seen == ["source", "w-1"] * 4

@@ -1,4 +1,4 @@
-"""What is read of batches that cannot be read whole."""
+"""The search for a copy: what is read of lists and of unreadable batches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SOURCE = Source("b-1", "Original", "w-1")
 LIST = "/api/v1/data-collection/batches"
 
-# Each makes a batch odd.
+# Each makes a batch unreadable.
 ODD_FIELDS = [
     {"created_at": None},
     {"created_at": "yesterday"},
@@ -45,7 +45,7 @@ ODD_FIELDS = [
 
 
 class Canned:
-    """A transport that gives the same answers to all, in this order, in pieces of some bytes."""
+    """A transport with given responses in this order, in pieces of some bytes."""
 
     prefix = ""
     pause = staticmethod(asyncio.sleep)
@@ -88,18 +88,18 @@ def search_in(*answers: Any) -> CopySearch:
 
 
 @pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
-async def test_an_odd_batch_is_read_as_far_as_it_can_be(fields: dict[str, Any]) -> None:
+async def test_an_unreadable_batch_is_read_in_part(fields: dict[str, Any]) -> None:
     search = search_in({"results": [WIRE | fields, WIRE]})
     expected: dict[str, Any] = {"id": "c-1", "name": "Round 1", "created_at": MADE}
     expected |= dict.fromkeys(expected.keys() & fields.keys())
     found = await search.batches_of("w-1", "Round 1")
-    # One whose name cannot be read is none that bears it: the copy was given one.
+    # A batch without a readable name is not the copy, which has one.
     odd = [] if "name" in fields else [PartialBatch(**expected)]
     assert found == [*odd, batch("UNINITIALISED", "c-1")]
 
 
 @pytest.mark.parametrize("element", [None, 5, "c-1", [], [WIRE], {}, {"x": WIRE}], ids=repr)
-def test_of_what_is_no_batch_nothing_is_read(element: Any) -> None:
+def test_an_element_that_is_not_a_batch_is_read_as_empty(element: Any) -> None:
     assert read_partial(element) == PartialBatch(None, None, None)
 
 
@@ -111,12 +111,12 @@ async def test_every_page_is_read() -> None:
     assert transport.asked == [f"{LIST}?workspace_id=w-1", f"{LIST}?page=2"]
 
 
-async def test_fewer_than_the_service_counts_are_no_list() -> None:
+async def test_a_list_with_fewer_batches_than_counted_is_refused() -> None:
     with pytest.raises(DecodeError, match="1 of 2 batches"):
         await search_in({"results": [WIRE], "meta": {"count": 2}}).batches_of("w-1", "Round 1")
 
 
-async def test_only_what_is_searched_for_is_read_and_kept() -> None:
+async def test_only_new_batches_of_the_name_are_read() -> None:
     made = MADE.timestamp()
     transport = Canned(
         {
@@ -149,20 +149,20 @@ NO_LISTS = [
 
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize("answer", NO_LISTS, ids=range(len(NO_LISTS)))
-async def test_an_answer_that_is_no_list_shows_nothing(answer: Any, size: int) -> None:
+async def test_a_response_that_is_not_a_list_is_a_decode_error(answer: Any, size: int) -> None:
     with pytest.raises(DecodeError) as caught:
         await search_over(Canned(answer, size=size)).batches_of("w-1", "Round 1")
     assert (caught.value.method, caught.value.path) == ("GET", LIST)
 
 
-async def test_a_list_that_breaks_is_read_again() -> None:
+async def test_a_list_that_breaks_off_is_read_again() -> None:
     lost = ConnectionLostError("GET", LIST, "reset")
     transport = Canned(lost, lost, {"results": [WIRE]})
     assert len(await search_over(transport).batches_of("w-1", "Round 1")) == 1
     assert len(transport.asked) == 3
 
 
-async def test_many_share_one_list_and_one_read_of_the_source() -> None:
+async def test_many_searches_share_one_list_and_one_read_of_the_source() -> None:
     copies = [WIRE | {"id": f"c-{one}", "name": f"Copy {one}"} for one in range(100)]
     transport = Canned(WIRE, {"results": copies})
     search = search_over(transport)
@@ -173,7 +173,7 @@ async def test_many_share_one_list_and_one_read_of_the_source() -> None:
     assert transport.asked == [f"{LIST}/b-1", f"{LIST}?workspace_id=w-1"]
 
 
-async def test_who_searches_for_the_same_name_is_not_held_to_the_time_of_another() -> None:
+async def test_searches_for_one_name_keep_their_own_times() -> None:
     transport = Canned({"results": [WIRE]})
     search = search_over(transport)
     made = MADE.timestamp()
@@ -185,7 +185,7 @@ async def test_who_searches_for_the_same_name_is_not_held_to_the_time_of_another
     assert len(transport.asked) == 1
 
 
-async def test_an_id_that_is_none_is_told_before_anything_is_sent() -> None:
+async def test_an_invalid_id_is_refused_before_anything_is_sent() -> None:
     transport = Canned()
     with pytest.raises(ValueError, match="cannot be an id"):
         await search_over(transport).batches_of("", "Round 1")
@@ -193,7 +193,7 @@ async def test_an_id_that_is_none_is_told_before_anything_is_sent() -> None:
 
 
 @pytest.mark.parametrize("fields", ODD_FIELDS, ids=repr)
-async def test_of_the_source_only_three_fields_are_needed(fields: dict[str, Any]) -> None:
+async def test_only_three_fields_of_the_source_are_needed(fields: dict[str, Any]) -> None:
     search = search_in(WIRE | fields)
     if fields.keys() & {"id", "name", "workspace_id"}:
         with pytest.raises(DecodeError) as caught:
@@ -204,7 +204,7 @@ async def test_of_the_source_only_three_fields_are_needed(fields: dict[str, Any]
         assert (source.id, source.name, source.workspace_id) == ("c-1", "Round 1", "w1")
 
 
-def test_namesakes_are_each_there_once_and_without_the_source() -> None:
+def test_namesakes_are_unique_and_without_the_source() -> None:
     whole = batch(batch_id="c-1")
     found: list[Found] = [
         PartialBatch("b-1", "Round 1", None),
@@ -220,7 +220,7 @@ def test_namesakes_are_each_there_once_and_without_the_source() -> None:
     assert copies_of(named) == Copies((whole,), ("c-3",))
 
 
-def test_a_namesake_without_an_id_is_a_fault_of_the_list() -> None:
+def test_a_namesake_without_an_id_is_a_decode_error() -> None:
     with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
         namesakes([PartialBatch(None, "Round 1", MADE)], "Round 1", SOURCE)
     assert (caught.value.method, caught.value.path) == ("GET", LIST)

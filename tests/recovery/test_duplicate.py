@@ -1,4 +1,4 @@
-"""A duplicate: how often it is sent, and what becomes of it when its answer got lost."""
+"""A duplicate: how often it is sent, and its outcome when the response is lost."""
 
 import asyncio
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ from tests.virtual_time import run
 
 
 @in_virtual_time
-async def test_an_answer_is_given_back_without_a_poll(service: Service) -> None:
+async def test_a_duplicate_with_a_response_needs_no_search(service: Service) -> None:
     assert given_back(await service.duplicate("Round 2", service.answering("Round 2"))) == "c-1"
     assert given_back(await service.duplicate(None, service.answering("Original (Copy)"))) == "c-2"
     assert service.seen == []
@@ -62,7 +62,7 @@ def test_a_lost_copy_with_the_default_name_is_a_candidate(failure: ProlificError
 
 
 @each(AMBIGUOUS)
-def test_two_that_may_be_the_copy_are_both_candidates(failure: ProlificError) -> None:
+def test_two_possible_copies_are_both_candidates(failure: ProlificError) -> None:
     async def main() -> None:
         service = Service()
         work = service.duplicate("Round 2", service.losing("Round 2", "Round 2", error=failure))
@@ -73,7 +73,9 @@ def test_two_that_may_be_the_copy_are_both_candidates(failure: ProlificError) ->
 
 @each(AMBIGUOUS)
 @pytest.mark.parametrize("name", [None, "Round 2"])
-def test_none_that_may_be_the_copy(failure: ProlificError, name: str | None) -> None:
+def test_without_a_possible_copy_there_are_no_candidates(
+    failure: ProlificError, name: str | None
+) -> None:
     async def main() -> None:
         service = Service()
         work = service.duplicate(name, service.losing("round 2", "Original", error=failure))
@@ -83,7 +85,7 @@ def test_none_that_may_be_the_copy(failure: ProlificError, name: str | None) -> 
 
 
 @each(REFUSED | UNRUN)
-def test_what_did_not_run_is_raised_without_a_poll(failure: ProlificError) -> None:
+def test_a_duplicate_that_did_not_run_raises_without_a_search(failure: ProlificError) -> None:
     async def main() -> None:
         service = Service()
         work = service.duplicate("Round 2", service.losing("Round 2", error=failure))
@@ -97,7 +99,7 @@ def test_what_did_not_run_is_raised_without_a_poll(failure: ProlificError) -> No
 @pytest.mark.parametrize(
     "error", [LOST, UNSENT, GARBLED, answered(404), answered(401), answered(500)], ids=repr
 )
-def test_when_the_poll_fails_there_are_no_candidates(unread: str, error: ProlificError) -> None:
+def test_when_the_search_fails_there_are_no_candidates(unread: str, error: ProlificError) -> None:
     async def main() -> None:
         service = Service(unread={unread: error})
         unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
@@ -108,7 +110,7 @@ def test_when_the_poll_fails_there_are_no_candidates(unread: str, error: Prolifi
 @pytest.mark.parametrize(
     "data", [None, [], {}, "x", {"id": "c-1"}, {"id": 1}, {"id": "c-1", "name": "Round 2"}]
 )
-def test_an_answer_that_is_no_batch_is_a_lost_one(data: Any) -> None:
+def test_a_response_that_is_not_a_batch_counts_as_lost(data: Any) -> None:
     async def main() -> None:
         service = Service()
 
@@ -131,9 +133,9 @@ def test_an_answer_that_is_no_batch_is_a_lost_one(data: Any) -> None:
 
 
 @in_virtual_time
-async def test_a_copy_that_was_given_to_another_call_is_none_of_this_one(service: Service) -> None:
+async def test_a_copy_that_another_call_returned_is_no_candidate(service: Service) -> None:
     async def post(request: Request) -> Response:
-        # While this call is under way, another one gets its answer.
+        # During this call another one gets its response.
         other = await service.duplicate("Round 2", service.answering("Round 2"))
         assert other.id == "c-1"
         service.make("Round 2")
@@ -143,7 +145,7 @@ async def test_a_copy_that_was_given_to_another_call_is_none_of_this_one(service
 
 
 @in_virtual_time
-async def test_a_copy_that_was_found_is_given_only_once(service: Service) -> None:
+async def test_a_found_copy_is_returned_only_once(service: Service) -> None:
     first = await service.duplicate("Round 2", service.losing("Round 2"))
     unknown(await outcome_of(service.duplicate("Round 2", service.losing())))
     assert first.id == "c-1"
@@ -152,7 +154,7 @@ async def test_a_copy_that_was_found_is_given_only_once(service: Service) -> Non
 @pytest.mark.parametrize(
     ("rival", "is_rival"), [("Round 2 (Copy)", True), (None, True), ("Round 3", False)]
 )
-def test_a_rival_in_flight_leaves_the_call_in_doubt(
+def test_another_call_in_flight_leaves_the_outcome_unknown(
     rival: str | None,
     is_rival: bool,  # noqa: FBT001 - a case
 ) -> None:
@@ -179,7 +181,7 @@ def test_a_rival_in_flight_leaves_the_call_in_doubt(
 
 @each(AMBIGUOUS)
 @pytest.mark.parametrize("rival", ["Round 2 (Copy)", None])
-def test_a_rival_that_was_lost_leaves_the_call_in_doubt(
+def test_another_lost_call_leaves_the_outcome_unknown(
     failure: ProlificError, rival: str | None
 ) -> None:
     async def main() -> None:
@@ -195,7 +197,7 @@ def test_a_rival_that_was_lost_leaves_the_call_in_doubt(
 
 
 @each(REFUSED | UNRUN)
-def test_a_rival_that_did_not_run_leaves_no_doubt(failure: ProlificError) -> None:
+def test_another_call_that_did_not_run_leaves_no_doubt(failure: ProlificError) -> None:
     async def main() -> None:
         service = Service()
         await outcome_of(service.duplicate("Round 2", service.losing(error=failure)))
@@ -205,7 +207,7 @@ def test_a_rival_that_did_not_run_leaves_no_doubt(failure: ProlificError) -> Non
 
 
 @pytest.mark.parametrize("where", ["post", "source", "list"])
-def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
+def test_a_cancelled_call_counts_as_lost(where: str) -> None:
     async def main() -> None:
         service = Service()
 
@@ -251,7 +253,7 @@ def test_a_call_that_was_cancelled_counts_as_lost(where: str) -> None:
         ([answered(429, "61")], 1),
     ],
 )
-def test_a_duplicate_is_sent_again_only_when_it_surely_did_not_run(
+def test_a_duplicate_is_sent_again_only_if_it_surely_did_not_run(
     script: list[ProlificError], sends: int
 ) -> None:
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""The one copy under a unique name: when a duplicate may be sent, and when it may be sent again."""
+"""``NamedCopy``: when a duplicate may be sent, and when it may be sent again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTLE = 30.0
 
 @define
 class Workspace:
-    """A workspace that is searched and duplicated in by a script.
+    """A workspace with scripted results of searches and duplicates.
 
     Attributes:
         copies: What searches find.
@@ -74,7 +74,7 @@ async def seconds_until_it_may_be_sent(copy: NamedCopy) -> float:
     return now() - began
 
 
-def test_it_is_sent_once_a_search_has_found_none() -> None:
+def test_a_duplicate_is_sent_once_a_search_has_found_no_copy() -> None:
     async def main() -> None:
         copy = Workspace().copy()
         assert not copy.may_send
@@ -100,7 +100,7 @@ def test_a_batch_of_the_name_is_the_copy(copies: Copies) -> None:
 @pytest.mark.parametrize(
     "copies", [Copies((COPY, OTHER)), Copies((COPY,), ("other",)), Copies((), ("copy", "other"))]
 )
-def test_of_several_none_is_the_copy(copies: Copies) -> None:
+def test_several_batches_of_the_name_are_no_copy(copies: Copies) -> None:
     async def main() -> None:
         copy = Workspace(copies).copy()
         with pytest.raises(OutcomeUnknownError) as caught:
@@ -126,7 +126,7 @@ def test_a_lost_duplicate_settles_from_when_its_response_was_lost() -> None:
     run(main())
 
 
-def test_the_search_before_another_duplicate_begins_when_all_has_settled() -> None:
+def test_another_duplicate_needs_a_search_after_all_have_settled() -> None:
     async def main() -> None:
         workspace = Workspace(search_takes=4)
         copy = workspace.copy()
@@ -176,7 +176,7 @@ def test_a_cancelled_duplicate_may_have_run() -> None:
     run(main())
 
 
-def test_a_search_that_fails_allows_nothing() -> None:
+def test_a_failed_search_allows_no_duplicate() -> None:
     async def main() -> None:
         workspace = Workspace()
         copy = workspace.copy()

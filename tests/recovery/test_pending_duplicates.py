@@ -1,4 +1,4 @@
-"""The ledger of copies: whatever happens when, no call is shown another call's copy as its own."""
+"""Pending duplicates: no call ever gets another call's copy."""
 
 import time
 from collections import deque
@@ -41,7 +41,7 @@ def test_the_default_name_is_the_services() -> None:
     assert default_name("Original") == "Original (Copy)"
 
 
-def test_a_named_call_alone_may_take_its_copy() -> None:
+def test_a_single_call_with_a_name_may_take_its_copy() -> None:
     pending_duplicates = PendingDuplicates()
     assert pending_duplicates.is_alone(opened(pending_duplicates, "Round 2"))
 
@@ -68,7 +68,7 @@ def test_a_call_with_the_default_name_is_never_alone() -> None:
 )
 @pytest.mark.parametrize("rival_first", [True, False])
 @pytest.mark.parametrize("lost", [True, False])
-def test_a_rival_in_flight_or_lost_leaves_a_call_in_doubt(
+def test_another_call_in_flight_or_lost_leaves_a_call_in_doubt(
     name: str,
     rival: str | None,
     alone: bool,  # noqa: FBT001 - a case
@@ -87,14 +87,14 @@ def test_a_rival_in_flight_or_lost_leaves_a_call_in_doubt(
     assert pending_duplicates.is_alone(mine) is alone
 
 
-def test_a_call_that_was_not_told_to_end_otherwise_is_lost() -> None:
-    # So it is with one that is cancelled.
+def test_a_call_without_a_reported_outcome_is_lost() -> None:
+    # The same for a cancelled call.
     pending_duplicates = PendingDuplicates()
     ended(pending_duplicates, opened(pending_duplicates, "Round 2"))
     assert not pending_duplicates.is_alone(opened(pending_duplicates, "Round 2"))
 
 
-def test_a_call_that_surely_did_not_run_is_no_rival() -> None:
+def test_a_call_that_surely_did_not_run_disturbs_no_other() -> None:
     pending_duplicates = PendingDuplicates()
     other = opened(pending_duplicates, "Round 2")
     mine = opened(pending_duplicates, "Round 2")
@@ -102,7 +102,7 @@ def test_a_call_that_surely_did_not_run_is_no_rival() -> None:
     assert pending_duplicates.is_alone(mine)
 
 
-def test_a_call_that_has_its_copy_is_no_rival_but_its_copy_is_taken() -> None:
+def test_a_call_with_its_copy_disturbs_no_other_but_its_copy_is_taken() -> None:
     pending_duplicates = PendingDuplicates()
     other = opened(pending_duplicates, "Round 2")
     mine = opened(pending_duplicates, "Round 2")
@@ -112,7 +112,7 @@ def test_a_call_that_has_its_copy_is_no_rival_but_its_copy_is_taken() -> None:
     assert not pending_duplicates.is_taken("b-3")
 
 
-def test_when_a_copy_was_given_is_known() -> None:
+def test_the_time_at_which_a_copy_was_returned_is_known() -> None:
     pending_duplicates = PendingDuplicates()
     pending = opened(pending_duplicates, "Round 2", now=10.0)
     ended(pending_duplicates, pending, now=12.5, copy="b-2")
@@ -120,7 +120,7 @@ def test_when_a_copy_was_given_is_known() -> None:
     assert pending_duplicates.given_at("b-3") is None
 
 
-def test_what_is_long_past_is_forgotten() -> None:
+def test_old_calls_are_forgotten() -> None:
     pending_duplicates = PendingDuplicates()
     for number in range(3_000):
         ended(
@@ -136,7 +136,7 @@ def test_what_is_long_past_is_forgotten() -> None:
     assert len(pending_duplicates._copies) == len(pending_duplicates._lost) == 0
 
 
-def test_nothing_is_forgotten_that_an_open_call_may_still_meet() -> None:
+def test_nothing_is_forgotten_while_an_open_call_needs_it() -> None:
     pending_duplicates = PendingDuplicates()
     slow = opened(pending_duplicates, "Round 2")
     other = opened(pending_duplicates, "Round 2", now=1.0)
@@ -147,7 +147,7 @@ def test_nothing_is_forgotten_that_an_open_call_may_still_meet() -> None:
     assert not pending_duplicates.is_alone(slow)
 
 
-def test_a_busy_client_remembers_an_hour_and_no_more() -> None:
+def test_a_busy_client_remembers_one_hour() -> None:
     pending_duplicates = PendingDuplicates()
     for number in range(20_000):
         pending = opened(pending_duplicates, f"Round {number}", now=number)
@@ -155,7 +155,7 @@ def test_a_busy_client_remembers_an_hour_and_no_more() -> None:
     assert len(pending_duplicates._copies) <= HOUR + 2
 
 
-def test_a_copy_is_remembered_for_an_hour_and_as_one_of_a_thousand_for_longer() -> None:
+def test_copies_are_remembered_for_an_hour_and_the_last_thousand_longer() -> None:
     pending_duplicates = PendingDuplicates()
     for number in range(1000):
         ended(
@@ -180,7 +180,7 @@ def test_a_copy_is_remembered_for_an_hour_and_as_one_of_a_thousand_for_longer() 
     assert not pending_duplicates.is_taken("b-0")
 
 
-def test_a_rival_counts_for_as_long_as_it_is_remembered() -> None:
+def test_another_call_counts_as_long_as_it_is_remembered() -> None:
     pending_duplicates = PendingDuplicates()
     for _ in range(2):
         ended(pending_duplicates, opened(pending_duplicates, "Round 2", now=0.0), now=1.0)
@@ -201,7 +201,7 @@ def cost_of(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def test_a_busy_ledger_does_not_grow_slow() -> None:
+def test_the_cost_of_a_call_does_not_grow() -> None:
     pending_duplicates = PendingDuplicates()
     going = deque(opened(pending_duplicates, f"n-{number}") for number in range(40_000))
 
@@ -215,7 +215,7 @@ def test_a_busy_ledger_does_not_grow_slow() -> None:
     assert min(cost_of(lambda: rounds(200)) for _ in range(5)) < 10 * first
 
 
-def test_very_many_are_forgotten_as_quickly_as_a_few() -> None:
+def test_the_cost_of_forgetting_does_not_grow() -> None:
     def forgetting(number: int) -> float:
         pending_duplicates = PendingDuplicates()
         for one in range(number):
@@ -226,7 +226,7 @@ def test_very_many_are_forgotten_as_quickly_as_a_few() -> None:
     assert min(forgetting(60_000) for _ in range(2)) < 10 * few
 
 
-def test_to_be_alone_among_very_many_is_told_at_once() -> None:
+def test_the_cost_of_looking_for_other_calls_does_not_grow() -> None:
     def asked(pending_duplicates: PendingDuplicates) -> float:
         pending = opened(pending_duplicates, "Round 2")
         return min(
@@ -241,7 +241,7 @@ def test_to_be_alone_among_very_many_is_told_at_once() -> None:
 
 
 class Ledger(RuleBasedStateMachine):
-    """Calls that begin, run on the service late or never, and end in any order.
+    """A state machine of calls that begin, run late or never, and end in any order.
 
     Each call knows what it made; the ledger only knows what it is told, and a call that polls its
     copy up sees what is on the service under its name, made since the call began.
@@ -271,7 +271,7 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(pending=calls, source=st.sampled_from(["Original", "Elsewhere"]))
     def the_post_runs(self, pending: PendingDuplicate, source: str) -> None:
-        # A POST whose caller has gone may run late, but not by more than an hour.
+        # The POST of an ended call may run late, but by an hour at most.
         if self.now <= self.pending.pop(pending, -1.0):
             name = pending.name or f"{source} (Copy)"
             self.made[f"b-{len(self.made)}"] = (pending, name, self.now)

@@ -1,4 +1,4 @@
-"""A setup: how often it is sent, and what is made of an answer that got lost."""
+"""A setup: how often it is sent, and its outcome when the response is lost."""
 
 import asyncio
 import logging
@@ -68,7 +68,7 @@ class SetUp:
         return status
 
     def __call__(self, retry: RetryPolicy = AT_ONCE) -> ProlificError | None:
-        """Run one setup, and hold that the script was used up."""
+        """Run one setup and check that the script was used up."""
         api: Any = self
         work = set_up(api, "b-1", retry=retry, sleep=asyncio.sleep)
         outcome = run(outcome_of(work))
@@ -94,14 +94,14 @@ U, P, R, E = BatchStatus
 ODD: list[BatchStatus | None] = [E, None, BatchStatus("SYNCING"), BatchStatus("processing")]
 
 
-def test_a_setup_that_is_accepted_is_sent_once() -> None:
+def test_an_accepted_setup_is_sent_once() -> None:
     service = SetUp([ACCEPTED])
     assert service() is None
     assert service.counts == (1, 0)
 
 
 @each(REFUSED)
-def test_a_setup_that_is_refused_is_sent_once(failure: ProlificError) -> None:
+def test_a_refused_setup_is_sent_once(failure: ProlificError) -> None:
     service = SetUp([failure])
     assert service() is failure
     assert service.counts == (1, 0)
@@ -109,7 +109,7 @@ def test_a_setup_that_is_refused_is_sent_once(failure: ProlificError) -> None:
 
 @each(AMBIGUOUS)
 @pytest.mark.parametrize("status", [P, R])
-def test_a_lost_setup_that_shows_was_accepted(
+def test_a_lost_setup_counts_as_accepted_by_the_status(
     failure: ProlificError, status: BatchStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -121,7 +121,7 @@ def test_a_lost_setup_that_shows_was_accepted(
 
 @each(AMBIGUOUS)
 @pytest.mark.parametrize("status", ODD, ids=str)
-def test_a_lost_setup_of_which_the_status_tells_nothing(
+def test_a_lost_setup_with_an_inconclusive_status_is_unknown(
     failure: ProlificError, status: BatchStatus | None
 ) -> None:
     service = SetUp([failure], [status])
@@ -133,7 +133,7 @@ def test_a_lost_setup_of_which_the_status_tells_nothing(
 @pytest.mark.parametrize(
     "unread", [*AMBIGUOUS.values(), *UNRUN.values(), answered(404), answered(401)], ids=repr
 )
-def test_a_lost_setup_whose_status_cannot_be_read(
+def test_a_lost_setup_whose_status_cannot_be_read_is_unknown(
     failure: ProlificError, unread: ProlificError
 ) -> None:
     service = SetUp([failure], [unread])
@@ -159,7 +159,7 @@ def test_after_the_last_attempt_its_own_failure_is_raised(
     assert service.counts == (attempts, attempts)
 
 
-def test_a_status_is_asked_after_the_last_attempt_too() -> None:
+def test_the_status_is_read_after_the_last_attempt_too() -> None:
     service = SetUp([LOST] * 4, [U, U, U, P])
     assert service() is None
     service = SetUp([LOST] * 4, [U, U, U, E])
@@ -167,7 +167,7 @@ def test_a_status_is_asked_after_the_last_attempt_too() -> None:
 
 
 @each(UNRUN)
-def test_a_setup_that_surely_did_not_run_is_sent_again_without_a_poll(
+def test_a_setup_that_surely_did_not_run_is_sent_again_at_once(
     failure: ProlificError,
 ) -> None:
     service = SetUp([failure] * 3 + [ACCEPTED])
@@ -189,14 +189,14 @@ def test_a_400_to_a_repeat_may_mean_that_the_first_was_accepted(
 
 
 @pytest.mark.parametrize("status", [*ODD, LOST, answered(404)], ids=str)
-def test_a_400_to_a_repeat_of_which_the_status_tells_nothing(status: Status) -> None:
+def test_a_400_to_a_repeat_with_an_inconclusive_status_is_unknown(status: Status) -> None:
     refused = answered(400)
     service = SetUp([LOST, refused], [U, status])
     held(service(), refused)
     assert service.counts == (2, 2)
 
 
-def test_a_400_to_a_repeat_while_nothing_was_accepted() -> None:
+def test_a_400_to_a_repeat_is_raised_if_nothing_was_accepted() -> None:
     refused = answered(400)
     service = SetUp([LOST, answered(400), answered(400), refused], [U, U, U, U])
     assert service() is refused
@@ -204,14 +204,14 @@ def test_a_400_to_a_repeat_while_nothing_was_accepted() -> None:
 
 
 @each(UNRUN)
-def test_a_400_after_a_repeat_that_did_not_run_is_judged_too(failure: ProlificError) -> None:
+def test_a_400_after_a_repeat_that_did_not_run_is_checked_too(failure: ProlificError) -> None:
     service = SetUp([LOST, failure, answered(400)], [U, P])
     assert service() is None
     assert service.counts == (3, 2)
 
 
 @each(UNRUN)
-def test_a_400_when_nothing_before_it_can_have_run_is_plain(failure: ProlificError) -> None:
+def test_a_400_is_raised_if_no_attempt_before_it_can_have_run(failure: ProlificError) -> None:
     refused = answered(400)
     service = SetUp([failure, refused])
     assert service() is refused
@@ -219,7 +219,7 @@ def test_a_400_when_nothing_before_it_can_have_run_is_plain(failure: ProlificErr
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 422])
-def test_any_other_refusal_of_a_repeat_is_plain(status: int) -> None:
+def test_any_other_refusal_of_a_repeat_is_raised(status: int) -> None:
     refused = answered(status)
     service = SetUp([LOST, refused], [U])
     assert service() is refused
@@ -235,7 +235,7 @@ def test_all_kinds_of_failure_share_the_attempts() -> None:
     assert service.counts == (4, 1)
 
 
-def test_a_setup_that_is_asked_to_wait_too_long_is_not_sent_again() -> None:
+def test_a_setup_with_a_long_retry_after_is_not_sent_again() -> None:
     asked = answered(503, "61")
     service = SetUp([asked], [U])
     assert service() is asked
@@ -245,7 +245,7 @@ def test_a_setup_that_is_asked_to_wait_too_long_is_not_sent_again() -> None:
     assert service.counts == (1, 0)
 
 
-def test_setups_are_sent_again_after_the_pause_that_was_asked_for() -> None:
+def test_setups_are_sent_again_after_the_retry_after() -> None:
     service = SetUp([answered(503, "7"), answered(429, "60"), ACCEPTED], [U])
     assert service() is None
     assert [at - service.at[0] for at in service.at] == [0.0, 7.0, 67.0]
@@ -279,7 +279,7 @@ def test_cancelling_a_setup_sends_no_more(late: bool) -> None:  # noqa: FBT001 -
     run(main())
 
 
-def test_the_failures_above_are_of_the_classes_meant() -> None:
+def test_the_failures_of_these_tests_are_of_the_right_classes() -> None:
     assert isinstance(answered(503), ServerError)
     assert isinstance(answered(429), RateLimitedError)
     assert isinstance(answered(404), NotFoundError)

@@ -1,4 +1,4 @@
-"""One request for all who ask at the same time, and never one that is too old."""
+"""Shared requests: one for all callers at the same time, and never one that is too old."""
 
 import asyncio
 from collections.abc import Collection
@@ -11,7 +11,7 @@ from tests.virtual_time import run
 
 
 class Slow(SharedRequests[str, int, int]):
-    """A request takes a second; each outcome is its number."""
+    """Requests that take a second and return their number."""
 
     def __init__(self, *, failing: bool = False) -> None:
         super().__init__(self.make)
@@ -29,7 +29,7 @@ class Slow(SharedRequests[str, int, int]):
         return number
 
 
-def test_who_asks_at_the_same_time_shares_one() -> None:
+def test_callers_at_the_same_time_share_one_request() -> None:
     slow = Slow()
 
     async def main() -> None:
@@ -41,7 +41,7 @@ def test_who_asks_at_the_same_time_shares_one() -> None:
     assert slow.wanted == [list(range(100))]
 
 
-def test_who_asks_while_it_runs_shares_the_next() -> None:
+def test_callers_during_a_request_share_the_next_one() -> None:
     slow = Slow()
 
     async def main() -> None:
@@ -57,7 +57,7 @@ def test_who_asks_while_it_runs_shares_the_next() -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
+def test_no_caller_gets_a_request_that_began_before(turns: int) -> None:
     slow = Slow()
 
     async def main() -> None:
@@ -72,7 +72,7 @@ def test_what_began_before_is_shown_to_nobody(turns: int) -> None:
     run(main())
 
 
-def test_keys_do_not_wait_for_each_other() -> None:
+def test_requests_of_different_keys_run_at_the_same_time() -> None:
     async def main() -> float:
         slow = Slow()
         await asyncio.gather(slow.get("one", 0), slow.get("two", 0))
@@ -81,7 +81,7 @@ def test_keys_do_not_wait_for_each_other() -> None:
     assert run(main()) == 1001
 
 
-def test_a_failure_is_shared_and_not_kept() -> None:
+def test_a_failure_is_shared_but_not_cached() -> None:
     slow = Slow(failing=True)
 
     async def main() -> None:
@@ -96,7 +96,7 @@ def test_a_failure_is_shared_and_not_kept() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "while"])
-def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> None:
+def test_another_caller_takes_over_a_cancelled_request(when: str) -> None:
     slow = Slow()
 
     async def main() -> None:
@@ -113,7 +113,7 @@ def test_when_the_one_who_asked_is_cancelled_the_next_one_asks(when: str) -> Non
     assert slow.wanted[1] == [1, 2, 3]
 
 
-def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
+def test_a_cancelled_caller_leaves_nothing() -> None:
     slow = Slow()
 
     async def main() -> None:
@@ -131,7 +131,7 @@ def test_who_waits_and_is_cancelled_leaves_nothing() -> None:
     assert slow.asked == ["w"]
 
 
-def test_what_a_callback_of_the_application_raises_is_shared_as_well() -> None:
+def test_an_exception_of_the_applications_callback_is_shared() -> None:
     class Broken(Slow):
         async def make(self, key: str, wanted: Collection[int]) -> int:
             await super().make(key, wanted)

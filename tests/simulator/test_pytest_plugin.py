@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import TypeAlias
 
@@ -94,7 +95,8 @@ def test_an_old_pytest_asyncio_is_reported_and_disturbs_no_other_test(
     source = "@pytest.mark.asyncio" + A_TEST.format(name="it") + "def test_other(): ..."
     ran = run(source, *asyncio_options("strict"))
     ran.assert_outcomes(passed=1, errors=1)
-    ran.stdout.fnmatch_lines(["*pytest-asyncio 1.1 or later*"])
+    version = metadata.version("pytest-asyncio")
+    ran.stdout.fnmatch_lines([f"*needs pytest-asyncio 1.1 or later, and this is {version}: *"])
 
 
 @pytest.mark.parametrize("others", [asyncio_options("strict"), ["-p", "no:asyncio"]])
@@ -136,7 +138,7 @@ def test_it(prolific_simulator):
     assert ask(prolific_simulator, prolific_simulator.add_batch()) == 200
     assert [seen.status for seen in prolific_simulator.requests] == [200]
     assert serving() == ["prolific-simulator"]
-def test_nothing_is_left():
+def test_ended_and_left_waits_leave_nothing():
     assert not serving()
 """
 
@@ -213,7 +215,7 @@ class TestOfTheStandardLibrary(unittest.IsolatedAsyncioTestCase):
 def test_a_plain_test_cannot_have_the_client(run: Run, source: str) -> None:
     ran = run(source, *asyncio_options("auto"))
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous test*ProlificClient()*async def"])
+    ran.stdout.fnmatch_lines(["prolific_client needs*asynchronous*async def*ProlificClient()*"])
 
 
 def readme(heading: str, number: int = 0) -> str:

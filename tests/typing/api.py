@@ -1,4 +1,4 @@
-"""The public surface as a caller's type checker sees it: never run, only checked.
+"""The public API as a caller's type checker sees it; never run, only checked.
 
 Lines that must be refused say so with an ignore, which the checker wants to be needed.
 """

@@ -96,18 +96,23 @@ def pytest_fixture_setup(
 
 
 def _is_run_by_anyio(request: pytest.FixtureRequest) -> bool:
-    """Tell whether anyio runs the test, or else pytest-asyncio; fail if neither or both do."""
+    """Return True if anyio runs the test, False if pytest-asyncio does; else fail the test."""
     if not _is_asynchronous(request):
         _fail(
             "prolific_client needs the event loop of an asynchronous test, and this test is a "
-            "plain def: let what it tests make its own ProlificClient(), which PROLIFIC_URL and "
-            "PROLIFIC_TOKEN lead to prolific_simulator, or make it an async def"
+            "plain def: make it an async def, or let the tested code make its own "
+            "ProlificClient(), as PROLIFIC_URL and PROLIFIC_TOKEN name prolific_simulator"
         )
     by_asyncio = _is_run_by_pytest_asyncio(request)
     if "anyio_backend" not in request.fixturenames:
+        if old := _old_pytest_asyncio(request):
+            _fail(
+                f"prolific_client needs pytest-asyncio 1.1 or later, and this is {old}: upgrade "
+                "it, or mark the test with pytest.mark.anyio, of anyio"
+            )
         if not by_asyncio:
             _fail(
-                "prolific_client needs to know what runs this asynchronous test: mark it with "
+                "prolific_client needs an asynchronous test that a plugin runs: mark this one with "
                 "pytest.mark.asyncio, of pytest-asyncio 1.1 or later, or with pytest.mark.anyio, "
                 "of anyio"
             )
@@ -128,7 +133,7 @@ def _is_run_by_anyio(request: pytest.FixtureRequest) -> bool:
 
 
 def _is_asynchronous(request: pytest.FixtureRequest) -> bool:
-    """Tell whether the test is a coroutine function that a plugin of pytest runs."""
+    """Return whether the test is a coroutine function for a plugin of pytest to run."""
     unittest = sys.modules.get("unittest")
     if unittest and request.cls and issubclass(request.cls, unittest.TestCase):
         return False  # unittest runs its coroutines in a loop that fixtures cannot use
@@ -142,11 +147,22 @@ def _is_asynchronous(request: pytest.FixtureRequest) -> bool:
 
 
 def _is_run_by_pytest_asyncio(request: pytest.FixtureRequest) -> bool:
-    plugin = sys.modules.get("pytest_asyncio.plugin")
-    if plugin is None or not request.config.pluginmanager.is_registered(plugin):
-        return False
-    # Before 1.1 the loop of a fixture was fixed when the tests were collected.
+    plugin = _pytest_asyncio(request)
     return hasattr(plugin, "Runner") and bool(plugin.is_async_test(request.node))
+
+
+def _old_pytest_asyncio(request: pytest.FixtureRequest) -> str | None:
+    """Return the version of a pytest-asyncio before 1.1, which fixes a fixture's loop too early."""
+    plugin = _pytest_asyncio(request)
+    if plugin is None or hasattr(plugin, "Runner"):
+        return None
+    return str(getattr(sys.modules["pytest_asyncio"], "__version__", "an older one"))
+
+
+def _pytest_asyncio(request: pytest.FixtureRequest) -> Any:
+    """Return the plugin module of pytest-asyncio, None if it is not in use."""
+    plugin = sys.modules.get("pytest_asyncio.plugin")
+    return plugin if plugin and request.config.pluginmanager.is_registered(plugin) else None
 
 
 def _loop_scope(request: pytest.FixtureRequest) -> Any:

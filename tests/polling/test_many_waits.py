@@ -82,12 +82,12 @@ def going(sim: Simulator, count: int, **more: Any) -> list[str]:
 
 
 async def known(client: ProlificClient, ids: list[str]) -> list[Batch]:
-    """Batches by single gets, so that their workspace is known and no list has been read."""
+    """Return batches after single gets, so that their workspace is known without a list."""
     return await asyncio.gather(*(client.batches.get(one) for one in ids))
 
 
 def tasks() -> set[asyncio.Task[Any] | None]:
-    """Every task but the simulator's own, which live in the same loop."""
+    """Return all tasks but the simulator's, which run in the same loop."""
     return {task for task in asyncio.all_tasks() if "aiohttp/web" not in repr(task)}
 
 
@@ -120,7 +120,7 @@ def sim_of() -> Callable[..., Any]:
 # --- one batch -------------------------------------------------------------------------------
 
 
-async def test_a_thousand_waits_on_one_id_cost_what_one_costs(
+async def test_a_thousand_waits_on_one_id_send_the_requests_of_one(
     sim: Simulator, client: ProlificClient
 ) -> None:
     (batch_id,) = going(sim, 1)
@@ -140,7 +140,9 @@ async def test_a_thousand_waits_on_one_id_cost_what_one_costs(
 
 
 @pytest.mark.parametrize("how", ["polls", "newcomers", "wait_all", "as_ready"])
-async def test_on_event_can_cancel_nobody(sim: Simulator, client: ProlificClient, how: str) -> None:
+async def test_on_event_has_no_task_to_cancel(
+    sim: Simulator, client: ProlificClient, how: str
+) -> None:
     (batch_id,) = going(sim, 1)
 
     def cancel(_: StatusEvent) -> None:
@@ -151,7 +153,7 @@ async def test_on_event_can_cancel_nobody(sim: Simulator, client: ProlificClient
 
     called: list[object] = []
     other = asyncio.create_task(client.batches.wait_until_ready(batch_id))
-    if how == "newcomers":  # which take what the other one has seen
+    if how == "newcomers":  # which take the result of the first one
         await until(lambda: polled(sim, batch_id))
         await asyncio.sleep(GAP / 4)
     if how == "wait_all":
@@ -168,7 +170,7 @@ async def test_on_event_can_cancel_nobody(sim: Simulator, client: ProlificClient
     assert not tasks() - {asyncio.current_task()}
 
 
-async def test_the_last_of_a_thousand_is_still_served(
+async def test_the_last_of_a_thousand_waits_for_one_id_goes_on(
     sim: Simulator, client: ProlificClient
 ) -> None:
     batch_id = sim.add_batch()
@@ -189,7 +191,7 @@ async def test_the_last_of_a_thousand_is_still_served(
     assert len(sim.requests) == after
 
 
-async def test_with_the_last_wait_its_polls_end(sim: Simulator, client: ProlificClient) -> None:
+async def test_polls_end_with_the_last_wait(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch()
     sim.set_status(batch_id, "PROCESSING")
     sim.inject("GET", "/status", Fault(delay=3), times=1)
@@ -224,7 +226,9 @@ async def test_a_joining_wait_takes_a_fresh_result(sim: Simulator, client: Proli
 # --- one workspace ---------------------------------------------------------------------------
 
 
-async def test_a_hundred_batches_of_one_workspace(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_hundred_batches_of_one_workspace_are_polled_as_a_group(
+    sim: Simulator, client: ProlificClient
+) -> None:
     ids = going(sim, 100)
     batches = await known(client, ids)
     for one in ids:  # the gets were polls
@@ -239,7 +243,7 @@ async def test_a_hundred_batches_of_one_workspace(sim: Simulator, client: Prolif
     assert await ready[0].refresh() == ready[0]
 
 
-async def test_a_hundred_waits_of_their_own_are_polled_as_a_group(
+async def test_a_hundred_single_waits_are_polled_as_a_group(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 100)
@@ -250,7 +254,7 @@ async def test_a_hundred_waits_of_their_own_are_polled_as_a_group(
     assert counted(sim, before) == {"list": 2}
 
 
-async def test_a_hundred_bare_ids(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_hundred_ids_are_polled_as_a_group(sim: Simulator, client: ProlificClient) -> None:
     ids = going(sim, 100)
     assert all_ready(await client.batches.wait_all(ids), ids)
     counts = counted(sim)
@@ -258,14 +262,16 @@ async def test_a_hundred_bare_ids(sim: Simulator, client: ProlificClient) -> Non
     assert counts == {"list": 3}
 
 
-async def test_a_list_that_has_told_the_workspaces(sim: Simulator, client: ProlificClient) -> None:
+async def test_ids_from_an_earlier_list_need_no_search_for_their_workspace(
+    sim: Simulator, client: ProlificClient
+) -> None:
     ids = going(sim, 100)
     await client.batches.list(sim.workspace_id)
     assert all_ready(await client.batches.wait_all(ids), ids)
     assert counted(sim) == {"list": 3}
 
 
-async def test_seven_are_polled_singly(sim: Simulator, client: ProlificClient) -> None:
+async def test_seven_batches_are_polled_singly(sim: Simulator, client: ProlificClient) -> None:
     ids = going(sim, 7)
     assert all_ready(await client.batches.wait_all(await known(client, ids)), ids)
     assert counted(sim) == {"batch": 14, "status": 14}
@@ -278,7 +284,7 @@ async def test_strategy_status_never_lists(sim: Simulator) -> None:
     assert counted(sim) == {"batch": 30, "status": 90}
 
 
-async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
+async def test_strategy_list_lists_from_the_first_batch_on(sim: Simulator) -> None:
     (batch_id,) = going(sim, 1)
     async with of_client(sim, strategy="list") as client:
         batch = await client.batches.get(batch_id)
@@ -292,7 +298,7 @@ async def test_strategy_list_lists_from_the_first_on(sim: Simulator) -> None:
         assert "status" not in counted(sim)
 
 
-async def test_strategy_list_lists_however_heavy_and_slow(
+async def test_strategy_list_lists_whatever_the_size_and_latency(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 0.0)
@@ -304,7 +310,7 @@ async def test_strategy_list_lists_however_heavy_and_slow(
         assert counted(sim) == {"batch": 1, "list": 2}
 
 
-async def test_newcomers_do_not_wait_for_the_next_list(
+async def test_new_waits_do_not_wait_for_the_next_list(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(20)]
@@ -343,7 +349,7 @@ async def test_workspaces_are_learnt_one_after_the_other(
         assert set(lists) == set(names)
 
 
-async def test_a_list_longer_than_what_is_remembered_is_searched_once(
+async def test_a_list_longer_than_the_memory_of_workspaces_is_searched_once(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
@@ -352,7 +358,7 @@ async def test_a_list_longer_than_what_is_remembered_is_searched_once(
     assert counted(sim) == {"batch": 1, "list": 3}
 
 
-async def test_a_crowd_larger_than_what_is_remembered_is_known_by_its_batches(
+async def test_whole_batches_need_no_memory_of_their_workspace(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
@@ -385,7 +391,7 @@ async def wait_for_each(client: ProlificClient, ids: list[str]) -> None:
 
 
 @pytest.mark.parametrize("wait", [wait_all, wait_for_each])
-async def test_nothing_is_kept_of_batches_whose_waits_are_over(
+async def test_ended_waits_leave_nothing_in_memory(
     wait: Any, monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
@@ -426,7 +432,7 @@ async def test_no_memory_stays_allocated_for_many_waits_that_are_over(wait: Any)
             assert sys.getallocatedblocks() - before < 1000
 
 
-async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> None:
+async def test_the_search_for_workspaces_ends(client: ProlificClient, sim: Simulator) -> None:
     names = [sim.add_workspace() for _ in range(2)]
     ids = [
         sim.add_batch(workspace_id=names[index % 2], status="UNINITIALISED") for index in range(40)
@@ -441,7 +447,7 @@ async def test_learning_never_spins(client: ProlificClient, sim: Simulator) -> N
 
 
 @pytest.mark.parametrize("first", [False, True])
-async def test_ids_that_nobody_knows_fail_alone(
+async def test_unknown_ids_fail_alone(
     first: bool,  # noqa: FBT001 - a parameter
     sim: Simulator,
     client: ProlificClient,
@@ -460,7 +466,7 @@ async def test_ids_that_nobody_knows_fail_alone(
             assert (outcome.id, outcome.status) == (one, "READY")
 
 
-async def test_one_stranger_in_front_does_not_turn_a_crowd_into_single_polls(
+async def test_an_unknown_id_in_front_does_not_prevent_a_group(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 50)
@@ -469,7 +475,7 @@ async def test_one_stranger_in_front_does_not_turn_a_crowd_into_single_polls(
     assert sum(counted(sim).values()) < 60
 
 
-async def test_a_lonely_workspace_in_front_does_not_turn_a_crowd_into_single_polls(
+async def test_a_batch_of_another_workspace_in_front_does_not_prevent_a_group(
     sim: Simulator, client: ProlificClient
 ) -> None:
     lonely = sim.add_batch(workspace_id=sim.add_workspace(), status="PROCESSING")
@@ -478,7 +484,7 @@ async def test_a_lonely_workspace_in_front_does_not_turn_a_crowd_into_single_pol
     assert sum(counted(sim).values()) < 60
 
 
-async def test_one_failed_scout_does_not_turn_a_crowd_into_single_polls(
+async def test_a_failed_search_for_a_workspace_does_not_prevent_a_group(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 50)
@@ -509,7 +515,7 @@ async def test_one_failed_scout_does_not_turn_a_crowd_into_single_polls(
     ],
     ids=lambda fault: repr(fault)[:60],
 )
-async def test_a_list_that_fails_harms_nobody(
+async def test_a_list_that_fails_ends_no_wait(
     fault: Fault, sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 12)
@@ -529,7 +535,7 @@ async def test_a_list_that_fails_harms_nobody(
 
 
 @pytest.mark.parametrize("fault", [Fault(500), Fault(body="<html>")], ids=repr)
-async def test_a_list_that_fails_for_bare_ids_harms_nobody(
+async def test_a_list_that_fails_for_ids_ends_no_wait(
     fault: Fault, sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 12)
@@ -538,7 +544,7 @@ async def test_a_list_that_fails_for_bare_ids_harms_nobody(
     assert counted(sim)["list"] <= 2
 
 
-async def test_the_mode_and_its_reason_are_logged(
+async def test_changes_between_group_and_single_polls_are_logged(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = going(sim, 12)
@@ -551,7 +557,7 @@ async def test_the_mode_and_its_reason_are_logged(
     assert "503" in caplog.text
 
 
-async def test_an_answer_that_is_no_list_is_a_failed_one(
+async def test_a_response_that_is_not_a_list_is_logged_as_a_failure(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     batches = await known(client, going(sim, 12))
@@ -570,7 +576,7 @@ async def test_an_answer_that_is_no_list_is_a_failed_one(
         ("", "lost its connection"),
     ],
 )
-async def test_a_search_for_workspaces_that_gives_up_tells_why(
+async def test_a_failed_search_for_workspaces_is_logged_with_its_reason(
     spoilt: str | None,
     why: str,
     sim: Simulator,
@@ -641,7 +647,7 @@ async def test_a_batch_that_a_list_does_not_show_is_polled_singly(
         sim.set_status(one, "READY")
     assert all_ready(await waits, ids)
     counts = counted(sim, before)
-    assert counts.get("batch", 0) <= 1  # unless the list shows it again before it is due
+    assert counts.get("batch", 0) <= 1  # unless the list shows it again before then
     assert {one.path for one in of_kind(sim, "status")} == {f"{ROOT}/batches/{ids[0]}/status"}
     assert abs(counts["list"] - counts["status"]) <= 2
 
@@ -650,14 +656,14 @@ async def test_a_batch_that_a_list_does_not_show_is_polled_singly(
 
 
 async def warmed_up(sim: Simulator, client: ProlificClient, ids: list[str]) -> list[Batch]:
-    """Send enough for a slow-down to leave a lot."""
+    """Send many requests, so that a slow-down still leaves a high rate."""
     for _ in range(15):
         batches = await known(client, ids)
     return batches
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}], ids=repr)
-async def test_a_refused_list_is_held_and_not_turned_into_single_polls(
+async def test_a_refused_list_is_held_back_without_single_polls(
     headers: dict[str, str], sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="READY") for _ in range(12)]
@@ -671,7 +677,9 @@ async def test_a_refused_list_is_held_and_not_turned_into_single_polls(
     assert second.at - first.at >= (0.99 if headers else QUICK_RETRY.maximum - 0.0011)
 
 
-async def test_one_poll_lasts_no_longer_than_a_request_whatever_is_held(sim: Simulator) -> None:
+async def test_with_timeout_0_a_held_back_list_takes_no_longer_than_a_request(
+    sim: Simulator,
+) -> None:
     async with of_client(sim, request_timeout=0.1) as client:
         ids = [sim.add_batch(status="PROCESSING") for _ in range(12)]
         sim.inject("GET", "/batches", Fault(429, headers={"Retry-After": "60"}), times=1)
@@ -687,7 +695,7 @@ async def test_one_poll_lasts_no_longer_than_a_request_whatever_is_held(sim: Sim
 
 
 @pytest.mark.slow
-async def test_a_refused_list_is_held_for_bare_ids_too(
+async def test_a_refused_list_of_ids_is_held_back_without_single_polls(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(12)]
@@ -698,7 +706,7 @@ async def test_a_refused_list_is_held_for_bare_ids_too(
     assert "status" not in counted(sim)
 
 
-async def test_a_refused_search_for_workspaces_is_not_turned_into_single_polls(
+async def test_a_refused_search_for_workspaces_causes_no_single_polls(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="READY") for _ in range(30)]
@@ -739,7 +747,9 @@ async def test_a_deadline_is_kept_while_the_list_is_held(
 # --- ends in a list --------------------------------------------------------------------------
 
 
-async def test_an_end_in_a_list_needs_no_get(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_list_that_shows_the_end_needs_no_get(
+    sim: Simulator, client: ProlificClient
+) -> None:
     ids = [sim.add_batch(status="READY" if index % 2 else "ERROR") for index in range(10)]
     batches = await known(client, ids)
     before = len(sim.requests)
@@ -758,9 +768,7 @@ async def test_an_end_in_a_list_needs_no_get(sim: Simulator, client: ProlificCli
     assert [(one.polls, one.next_in) for one in events] == [(1, None)] * 10
 
 
-async def test_a_later_wait_takes_its_end_from_the_same_list(
-    sim: Simulator, client: ProlificClient
-) -> None:
+async def test_a_later_wait_ends_by_the_same_list(sim: Simulator, client: ProlificClient) -> None:
     ids = [sim.add_batch(status="READY") for _ in range(20)]
     batches = await known(client, ids)
     before = len(sim.requests)
@@ -772,10 +780,10 @@ async def test_a_later_wait_takes_its_end_from_the_same_list(
 # --- heavy lists -----------------------------------------------------------------------------
 
 
-async def test_heavy_lists(sim: Simulator) -> None:
+async def test_large_lists_are_used_only_for_many_waits(sim: Simulator) -> None:
     heavy = [{"type": "text", "content": "x" * 20_000}]
     ids = [sim.add_batch(batch_items=heavy, status="UNINITIALISED") for _ in range(1000)]
-    # Encoded beforehand, so that it is not the simulator that blocks the loop.
+    # The simulator encodes the list now, so that it does not block the loop later.
     async with of_client(sim) as client:
         await client.batches.list(sim.workspace_id)
         before = len(sim.requests)
@@ -797,7 +805,9 @@ async def test_heavy_lists(sim: Simulator) -> None:
 # --- one poll --------------------------------------------------------------------------------
 
 
-async def test_one_poll_at_a_crowd(sim: Simulator, client: ProlificClient) -> None:
+async def test_timeout_0_for_many_batches_is_one_list(
+    sim: Simulator, client: ProlificClient
+) -> None:
     ids = [sim.add_batch(status="READY" if index < 5 else "UNINITIALISED") for index in range(20)]
     batches = await known(client, ids)
     before = len(sim.requests)
@@ -846,7 +856,7 @@ async def test_waits_may_leave_during_the_search_for_workspaces(
     assert counted(sim)["batch"] == 1
 
 
-async def test_a_newcomer_is_served_when_the_crowd_has_left(
+async def test_a_new_wait_is_served_when_all_others_have_left(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [*going(sim, 8), sim.add_batch(status="READY")]
@@ -901,7 +911,7 @@ async def test_the_limit_holds_after_a_server_that_hung(sim: Simulator) -> None:
 
 
 @pytest.mark.slow
-async def test_a_429_slows_all_and_nobody_starves(sim: Simulator) -> None:
+async def test_a_429_slows_all_waits_and_none_starves(sim: Simulator) -> None:
     ids = going(sim, 30)
     async with of_client(sim, strategy="status") as client:
         await warmed_up(sim, client, ids)
@@ -930,7 +940,7 @@ async def test_a_retry_after_pauses_polls_alone(sim: Simulator, client: Prolific
     await until(lambda: len(sim.requests) > 20)
     sim.inject("GET", "/status", Fault(503, headers={"Retry-After": "1"}), times=1)
     await until(lambda: any(one.status == 503 for one in sim.requests))
-    await asyncio.sleep(0.01)  # what was sent before the answer came arrives
+    await asyncio.sleep(0.01)  # requests that were sent before the response arrive
     paused = now()
     await until(lambda: not sim.in_flight)
     before = len(sim.requests)
@@ -946,7 +956,7 @@ async def test_a_retry_after_pauses_polls_alone(sim: Simulator, client: Prolific
     await asyncio.wait([waits])
 
 
-async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
+async def test_a_pause_without_waits_leaves_no_timer(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(3)]
@@ -965,7 +975,7 @@ async def test_a_pause_that_nobody_waits_for_leaves_no_timer(
     assert connected.rate_limiter._timer is None
 
 
-async def test_a_poll_that_is_paused_until_the_deadline_is_none(
+async def test_a_poll_paused_until_the_deadline_does_not_count(
     sim: Simulator, client: ProlificClient
 ) -> None:
     first, second = going(sim, 2)
@@ -1036,7 +1046,7 @@ async def test_poll_now_makes_one_poll_now(sim: Simulator, client: ProlificClien
     assert (await asyncio.wait_for(wait, 2)).status == "READY"
     assert counted(sim) == {"status": 4, "batch": 1}
     assert polled(sim, other) == 1
-    client.batches.poll_now(batch_id)  # nobody waits
+    client.batches.poll_now(batch_id)  # there is no wait
     await asyncio.sleep(0.02)
     assert len(sim.requests) == 5
     more.cancel()
@@ -1054,7 +1064,9 @@ async def test_poll_now_during_a_poll_makes_another(sim: Simulator, client: Prol
     assert (await asyncio.wait_for(wait, 2)).status == "READY"
 
 
-async def test_poll_now_in_a_crowd_is_one_list(sim: Simulator, client: ProlificClient) -> None:
+async def test_poll_now_for_many_batches_is_one_list(
+    sim: Simulator, client: ProlificClient
+) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(20)]
     batches = await known(client, ids)
     before = len(sim.requests)
@@ -1079,7 +1091,9 @@ async def test_poll_now_after_close(sim: Simulator) -> None:
                 client.batches.poll_now(bad)  # type: ignore[arg-type]
 
 
-async def test_poll_now_in_a_thread_without_a_loop_says_what_to_do(client: ProlificClient) -> None:
+async def test_poll_now_in_another_thread_is_an_error_that_says_what_to_do(
+    client: ProlificClient,
+) -> None:
     with pytest.raises(ConfigurationError, match="call_soon_threadsafe"):
         await asyncio.to_thread(client.batches.poll_now, "b1")
 
@@ -1110,7 +1124,7 @@ async def test_as_ready_of_a_stream(sim: Simulator, client: ProlificClient) -> N
     assert not tasks() - {asyncio.current_task()}
 
 
-async def test_a_crowd_that_a_stream_brings_is_polled_as_a_group(
+async def test_batches_of_a_stream_are_polled_as_a_group(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = going(sim, 300)
@@ -1172,7 +1186,7 @@ async def test_as_ready_of_an_endless_stream_that_is_left(
 
 
 @pytest.mark.slow
-async def test_a_stream_never_holds_the_loop(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_stream_never_blocks_the_loop(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(status="UNINITIALISED")
 
     async def endless() -> AsyncIterator[str]:
@@ -1192,7 +1206,7 @@ async def test_a_stream_never_holds_the_loop(sim: Simulator, client: ProlificCli
 
 
 @pytest.mark.parametrize("number", [10_000, pytest.param(30_000, marks=pytest.mark.slow)])
-async def test_a_list_for_as_ready_never_holds_the_loop(
+async def test_as_ready_of_many_never_blocks_the_loop(
     number: int, sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="UNINITIALISED")] * number
@@ -1221,7 +1235,7 @@ async def test_the_waits_of_as_ready_begin_with_the_call(
     assert {one.elapsed >= 0.04 for one in ended if isinstance(one, WaitTimeoutError)} == {True}
 
 
-async def test_an_error_of_the_stream_comes_out(
+async def test_an_error_of_the_stream_is_raised(
     sim: Simulator, client: ProlificClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     ready, going_on = sim.add_batch(status="READY"), sim.add_batch(status="UNINITIALISED")
@@ -1259,7 +1273,7 @@ async def test_an_error_of_a_stream_that_was_left_is_dropped(
 
 
 @pytest.mark.parametrize("bad", ["", "..", "a\nb", "\ud800", None, 7, b"b1", float("nan")])
-async def test_a_bad_id_in_a_stream_fails_in_its_place_and_no_other(
+async def test_an_invalid_id_in_a_stream_fails_alone(
     sim: Simulator, client: ProlificClient, bad: Any
 ) -> None:
     ids = going(sim, 3)
@@ -1275,7 +1289,7 @@ async def test_a_bad_id_in_a_stream_fails_in_its_place_and_no_other(
     assert not tasks() - {asyncio.current_task()}
 
 
-async def test_a_bad_id_that_comes_late_ends_no_wait_that_goes_on(
+async def test_an_invalid_id_that_comes_late_ends_no_other_wait(
     sim: Simulator, client: ProlificClient
 ) -> None:
     first, last = sim.add_batch(), sim.add_batch()
@@ -1299,7 +1313,7 @@ async def test_a_bad_id_that_comes_late_ends_no_wait_that_goes_on(
     assert {one.id for one in seen[1:]} == {first, last}
 
 
-async def test_an_iterable_that_is_there_is_checked_before_any_poll(
+async def test_a_list_of_ids_is_checked_before_any_poll(
     sim: Simulator, client: ProlificClient
 ) -> None:
     given = (one for one in [sim.add_batch(status="READY"), ".."])
@@ -1311,29 +1325,18 @@ async def test_an_iterable_that_is_there_is_checked_before_any_poll(
 
 
 @pytest.mark.parametrize("wrong", [{"timeout": -1}, {"timeout": True}, {"poll": "quick"}])
-async def test_wrong_rules_are_no_fault_of_an_id(client: ProlificClient, wrong: Any) -> None:
+async def test_invalid_rules_are_raised_before_the_stream_is_read(
+    client: ProlificClient, wrong: Any
+) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         client.batches.as_ready(stream(["b1"]), **wrong)
-
-
-async def test_as_ready_yields_in_order_of_readiness(
-    sim: Simulator, client: ProlificClient
-) -> None:
-    slow, quick = (sim.add_batch(status="UNINITIALISED") for _ in range(2))
-    sim.set_status(quick, "READY")
-    order = []
-    async for one in client.batches.as_ready([slow, quick]):
-        assert isinstance(one, Batch)
-        order.append(one.id)
-        sim.set_status(slow, "READY")
-    assert order == [quick, slow]
 
 
 # --- wait_all and watch ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [5, 40])
-async def test_the_first_failure_stops_the_rest(
+async def test_the_first_failure_ends_the_other_waits(
     count: int, sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(count)]
@@ -1349,7 +1352,7 @@ async def test_the_first_failure_stops_the_rest(
     assert len(sim.requests) == after
 
 
-async def test_the_same_twice_and_none_at_all(sim: Simulator, client: ProlificClient) -> None:
+async def test_wait_all_of_repeated_ids_and_of_none(sim: Simulator, client: ProlificClient) -> None:
     first, second = going(sim, 2)
     given = [first, second, first, first]
     assert all_ready(await client.batches.wait_all(given), given)
@@ -1359,7 +1362,7 @@ async def test_the_same_twice_and_none_at_all(sim: Simulator, client: ProlificCl
     assert len(sim.requests) == 8
 
 
-async def test_watch_ends_with_the_end(sim: Simulator, client: ProlificClient) -> None:
+async def test_watch_ends_with_the_last_event(sim: Simulator, client: ProlificClient) -> None:
     (batch_id,) = going(sim, 1)
     seen = [event async for event in client.batches.watch(batch_id)]
     assert [one.status for one in seen] == ["PROCESSING", "PROCESSING", "READY"]
@@ -1371,7 +1374,7 @@ async def test_watch_ends_with_the_end(sim: Simulator, client: ProlificClient) -
     assert [one.status for one in failed] == ["ERROR"]
 
 
-async def test_watch_that_is_left(sim: Simulator, client: ProlificClient) -> None:
+async def test_leaving_a_watch_cancels_its_poll(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(status="UNINITIALISED")
     sim.inject("GET", "/status", Fault(), times=2)
     sim.inject("GET", "/status", Fault(delay=3), times=None)
@@ -1393,7 +1396,7 @@ def in_turn(sim: Simulator) -> Iterator[str]:
         yield sim.add_batch(status="UNINITIALISED")
 
 
-async def test_close_ends_calls_that_wait_for_their_turn(sim: Simulator) -> None:
+async def test_close_ends_calls_that_wait_for_the_rate_limiter(sim: Simulator) -> None:
     batch_id = sim.add_batch(status="READY")
     client = of_client(sim, max_requests_per_second=1, max_connections=5)
     calls = [asyncio.create_task(client.batches.get(batch_id)) for _ in range(10)]
@@ -1427,7 +1430,7 @@ async def test_close_ends_every_wait(delay: float, poll: PollPolicy, sim: Simula
         await client.batches.wait_all(ids)
 
 
-async def test_a_deadline_is_kept_in_a_crowd(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_deadline_is_kept_among_many_waits(sim: Simulator, client: ProlificClient) -> None:
     ids = [sim.add_batch(status="UNINITIALISED") for _ in range(20)]
     batches = await known(client, ids)
     sim.inject("GET", "/batches", Fault(delay=3), times=None)
@@ -1438,7 +1441,7 @@ async def test_a_deadline_is_kept_in_a_crowd(sim: Simulator, client: ProlificCli
     assert not tasks() - {asyncio.current_task()}
 
 
-async def test_a_slow_list_does_not_hold_anybody_up(sim: Simulator) -> None:
+async def test_a_slow_list_delays_no_wait(sim: Simulator) -> None:
     async with Simulator(setup=AfterSeconds(0.05)) as other, of_client(other) as client:
         ids = going(other, 20)
         batches = await known(client, ids)
@@ -1448,7 +1451,7 @@ async def test_a_slow_list_does_not_hold_anybody_up(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-async def test_a_list_that_hangs_does_not_hold_anybody_up(
+async def test_a_hanging_list_delays_no_wait(
     bare: bool,  # noqa: FBT001 - a parameter
     sim: Simulator,
     client: ProlificClient,
@@ -1461,7 +1464,7 @@ async def test_a_list_that_hangs_does_not_hold_anybody_up(
     assert now() - started < 1.5
 
 
-async def test_a_scout_that_hangs_does_not_hold_anybody_up(
+async def test_a_hanging_search_for_a_workspace_delays_no_other_wait(
     sim: Simulator, client: ProlificClient
 ) -> None:
     ids = [sim.add_batch(status="READY") for _ in range(20)]
@@ -1493,7 +1496,7 @@ async def test_on_event_runs_in_the_context_of_its_wait(
     assert seen == {"first": {"first"}, "second": {"second"}}
 
 
-async def test_as_ready_tells_of_every_poll(sim: Simulator, client: ProlificClient) -> None:
+async def test_as_ready_reports_every_poll(sim: Simulator, client: ProlificClient) -> None:
     ids = [sim.add_batch(), sim.add_batch(status="READY")]
     await client.batches.setup(ids[0])
     told: list[StatusEvent] = []
@@ -1503,7 +1506,9 @@ async def test_as_ready_tells_of_every_poll(sim: Simulator, client: ProlificClie
     assert polls == {ids[0]: 3, ids[1]: 1}
 
 
-async def test_on_event_is_no_coroutine_function(sim: Simulator, client: ProlificClient) -> None:
+async def test_a_coroutine_function_is_refused_as_on_event(
+    sim: Simulator, client: ProlificClient
+) -> None:
     class Awaited:
         async def __call__(self, _: StatusEvent) -> None: ...
 

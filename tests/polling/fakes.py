@@ -1,4 +1,4 @@
-"""A poller, a source of results, and waits, in virtual time."""
+"""Fakes for tests of the poller: waits and a status source, in virtual time."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class FakeWait(Wait):
 
 
 class KnownWorkspaces(Workspaces):
-    """Workspaces that a test tells."""
+    """Workspaces that a test sets."""
 
     def __init__(self, group_of: Callable[[str], str | None]) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class KnownWorkspaces(Workspaces):
         return self.group_of(batch_id)
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
-        """Learn nothing from whole batches."""
+        """Do nothing: whole batches are not learnt from."""
 
 
 class Service:
@@ -156,7 +156,7 @@ class Service:
         self.groups: list[GroupResult] = []  # scripted results that replace the next ones
         self.singles: list[tuple[float, str]] = []
         self.wholes: list[bool] = []
-        self.as_ones: list[tuple[float, str | None, list[str]]] = []
+        self.group_polls: list[tuple[float, str | None, list[str]]] = []
         self.patiences: list[float] = []
         self.running = 0
         self.most = 0
@@ -206,7 +206,7 @@ class Service:
         if self.held:
             await asyncio.sleep(self.held)
         sent()
-        self.as_ones.append((clock(), name, keys))
+        self.group_polls.append((clock(), name, keys))
         self.patiences.append(patience)
         await self.take(self.group_seconds)
         if self.groups:
@@ -240,8 +240,8 @@ class Service:
         return [when for when, polled in self.singles if polled == key]
 
     @property
-    def as_one_at(self) -> list[float]:
-        return [when for when, _, _ in self.as_ones]
+    def group_poll_times(self) -> list[float]:
+        return [when for when, _, _ in self.group_polls]
 
 
 async def nothing_left(poller: Poller) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from functools import partial
 from itertools import count
 
 import pytest
 
-from prolific_async import Batch
+from prolific_async import Batch, ProlificClient
 from prolific_async.errors import BadRequestError, OutcomeUnknownError
 from prolific_async.simulator import Fault
 from tests.recovery.bench import GIVEN, NAMED, UNKNOWN, Bench
 from tests.recovery.breaking import Break
-from tests.recovery.steps import cancelled_at
+from tests.stepping import cancelled_at
 
 POST = "/duplicate"
 ROUND = "Round 2"
@@ -40,7 +40,7 @@ AT_ONCE = {
 @pytest.mark.parametrize("calls", [2, 20])
 @pytest.mark.parametrize("name", [ROUND, None, "Original (Copy)"])
 @pytest.mark.parametrize("faults", AT_ONCE.values(), ids=AT_ONCE)
-async def test_duplicates_at_the_same_time(
+async def test_duplicates_at_the_same_time_get_different_copies(
     faults: list[Fault],
     name: str | None,
     calls: int,
@@ -79,7 +79,9 @@ async def test_duplicates_at_the_same_time(
 
 
 @pytest.mark.parametrize("other", [ROUND, None])
-async def test_a_lost_one_beside_one_that_is_slow(other: str | None, bench: Bench) -> None:
+async def test_a_lost_duplicate_beside_a_slow_one_is_unknown(
+    other: str | None, bench: Bench
+) -> None:
     name = other or "Original (Copy)"
     async with bench.client() as client:
         bench.proxy.breaks.append((POST, Break("answer", 0, "stall")))
@@ -100,7 +102,7 @@ async def cancel(task: asyncio.Task[Batch]) -> None:
 
 
 @pytest.mark.parametrize("name", [ROUND, None])
-async def test_what_a_cancelled_call_made_is_not_given_to_another(
+async def test_the_copy_of_a_cancelled_call_is_not_given_to_another(
     name: str | None, bench: Bench
 ) -> None:
     async with bench.client() as client:
@@ -109,7 +111,7 @@ async def test_what_a_cancelled_call_made_is_not_given_to_another(
         while not bench.copies():
             await asyncio.sleep(0.001)
         await cancel(call)
-        # A call that gets its answer has no doubts, and neither has one under another name.
+        # Calls with a response, or with another name, are not in doubt.
         first = bench.copies()
         copy = await client.batches.duplicate(bench.source, name=name)
         assert {copy.id} == bench.copies() - first
@@ -117,28 +119,31 @@ async def test_what_a_cancelled_call_made_is_not_given_to_another(
         bench.sim.inject("POST", POST, Fault(reset="after"))
         other = await client.batches.duplicate(bench.source, name="Round 3")
         bench.sim.remove(other.id)
-        # One whose answer is lost says that it cannot know.
+        # A call whose response is lost is in doubt.
         bench.sim.inject("POST", POST, Fault(reset="before"))
-        assert await bench.told(client.batches.duplicate(bench.source, name=name)) == NAMED
+        assert await bench.outcome(client.batches.duplicate(bench.source, name=name)) == NAMED
     assert len(bench.proxy.posts) == 4
 
 
 async def test_cancelled_at_every_wait(bench: Bench) -> None:
     words: list[str] = []
-    for wait in count(1):
+
+    async def duplicate(client: ProlificClient) -> None:
+        call = client.batches.duplicate(bench.source, name=ROUND)
+        assert await bench.outcome(call) == GIVEN
+
+    for step in count(1):
         bench.proxy.posts.clear()
         bench.sim.inject("POST", POST, Fault(reset="after"))
         async with bench.client() as client:
-            call = client.batches.duplicate(bench.source, name=ROUND)
-            with suppress(asyncio.CancelledError):
-                assert await bench.told(cancelled_at(wait, call)) == GIVEN
+            if not await cancelled_at(step, "waiting", partial(duplicate, client)):
                 break
-            for _ in range(100):  # what was sent may still arrive
+            for _ in range(100):  # requests that were sent may still arrive
                 await asyncio.sleep(0)
             assert len(bench.proxy.posts) <= 1
             bench.sim.clear_faults()
             bench.sim.inject("POST", POST, Fault(reset="before"))
-            words.append(await bench.told(client.batches.duplicate(bench.source, name=ROUND)))
-    # Early on nothing is sent yet, and later there is a copy; it is never given to the second call.
+            words.append(await bench.outcome(client.batches.duplicate(bench.source, name=ROUND)))
+    # Early steps send nothing, later ones make a copy; it is never given to the second call.
     assert set(words) == {UNKNOWN, NAMED}
     assert words == sorted(words, key=[UNKNOWN, NAMED].index)

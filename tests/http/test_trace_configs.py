@@ -1,4 +1,4 @@
-"""What a TraceConfig raises: nothing is lost by it that the service has done, and no wait spins."""
+"""Exceptions of a TraceConfig: no copy is lost and no wait spins."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ EARLY = ["on_request_start", "on_request_headers_sent"]
 
 
 def trace(hook: str, error: Callable[[], BaseException], *methods: str) -> aiohttp.TraceConfig:
-    """Return a config whose hook raises at each request with one of the methods."""
+    """Return a trace config whose hook raises at each request with one of the methods."""
 
     async def broken(_: object, __: object, params: Any) -> None:
         if params.method in methods:
@@ -85,7 +85,7 @@ def sent(sim: Simulator, method: str) -> int:
 @pytest.mark.parametrize("borrowed", [True, False])
 @pytest.mark.parametrize("hook", LATE)
 @pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
-async def test_a_copy_is_found_when_it_was_made_all_the_same(
+async def test_a_copy_is_found_if_a_trace_raises_after_it_was_made(
     error: Callable[[], BaseException],
     hook: str,
     borrowed: bool,  # noqa: FBT001 - a case
@@ -103,7 +103,7 @@ async def test_a_copy_is_found_when_it_was_made_all_the_same(
 
 
 @pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
-async def test_an_unknown_outcome_tells_what_was_raised(
+async def test_an_unknown_outcome_has_the_exception_of_the_trace_as_cause(
     error: Callable[[], BaseException], sim: Simulator
 ) -> None:
     source = sim.add_batch("Original")
@@ -119,7 +119,7 @@ async def test_an_unknown_outcome_tells_what_was_raised(
 
 
 @pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
-async def test_an_outcome_is_told_when_the_search_is_broken_too(
+async def test_the_outcome_is_unknown_if_a_trace_breaks_the_search_too(
     error: Callable[[], BaseException], sim: Simulator
 ) -> None:
     source = sim.add_batch("Original")
@@ -168,7 +168,7 @@ async def test_an_error_of_another_call_fails_a_poll(
 
 @pytest.mark.parametrize("hook", EARLY)
 @pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
-async def test_what_was_not_sent_was_not(
+async def test_a_trace_that_raises_before_the_request_is_a_connect_error(
     error: Callable[[], BaseException], hook: str, sim: Simulator
 ) -> None:
     source = sim.add_batch("Original")
@@ -180,7 +180,7 @@ async def test_what_was_not_sent_was_not(
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, MemoryError])
-async def test_of_a_get_the_application_is_told_as_it_is(
+async def test_a_get_raises_the_exception_of_a_trace_unchanged(
     kind: type[Exception], sim: Simulator
 ) -> None:
     source = sim.add_batch("Original")
@@ -192,7 +192,7 @@ async def test_of_a_get_the_application_is_told_as_it_is(
             assert caught.value is error
 
 
-async def test_a_get_that_nobody_cancelled_is_not_cancelled(sim: Simulator) -> None:
+async def test_a_cancelled_error_of_a_trace_is_a_failed_attempt(sim: Simulator) -> None:
     source = sim.add_batch("Original")
     config = trace("on_request_end", asyncio.CancelledError, "GET")
     async with traced(sim, config) as client:
@@ -201,7 +201,7 @@ async def test_a_get_that_nobody_cancelled_is_not_cancelled(sim: Simulator) -> N
     assert sent(sim, "GET") == QUICK_RETRY.max_attempts
 
 
-async def test_one_that_was_cancelled_is(sim: Simulator) -> None:
+async def test_a_get_that_a_trace_cancels_is_cancelled(sim: Simulator) -> None:
     source = sim.add_batch("Original")
 
     async def cancelled(*_: object) -> None:
@@ -220,7 +220,9 @@ async def test_one_that_was_cancelled_is(sim: Simulator) -> None:
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_process_does(kind: type[BaseException]) -> None:
+def test_keyboard_interrupt_and_system_exit_of_a_trace_are_raised(
+    kind: type[BaseException],
+) -> None:
     async def main() -> None:
         async with Simulator() as sim, traced(sim, trace("on_request_end", kind, "POST")) as one:
             await one.batches.duplicate(sim.add_batch("Original"), name="Round 2")
@@ -231,7 +233,7 @@ def test_what_ends_the_process_does(kind: type[BaseException]) -> None:
 
 @pytest.mark.parametrize("hook", ["on_request_start", "on_request_end"])
 @pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
-async def test_a_poll_that_breaks_is_a_failed_one(
+async def test_a_poll_whose_trace_raises_is_a_failed_poll(
     error: Callable[[], BaseException], hook: str, sim: Simulator
 ) -> None:
     policy = PollPolicy(initial=0.01, maximum=0.02, max_consecutive_failures=3)

@@ -1,4 +1,4 @@
-"""Many duplicates at once, whose answers come, come late or get lost."""
+"""Many duplicates at once, whose responses come in time, late or never."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from tests.virtual_time import run
 
 @define
 class Plan:
-    """One call: when it begins, and what becomes of its POST."""
+    """One call: when it begins, and the fate of its POST."""
 
     name: str | None
     begins: float
     outward: float  # seconds until the service has it
-    back: float  # seconds until its answer, or the end of the connection
+    back: float  # seconds until its response, or the end of the connection
     fate: str
     copy: str | None = None
     made_at: float = 0.0
@@ -101,7 +101,7 @@ def carry_out(
 
 @given(calls=plans(st.sampled_from([None, "Round 2", "Original (Copy)"])), slowness=SECONDS)
 @settings(max_examples=100)
-def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: float) -> None:
+def test_every_returned_copy_is_the_calls_own(calls: list[Plan], slowness: float) -> None:
     service = Service(slowness=slowness)
     outcomes = carry_out(service, calls)
     for plan, outcome in zip(calls, outcomes, strict=True):
@@ -113,7 +113,7 @@ def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: flo
             assert isinstance(outcome, BadRequestError | ConnectError)
         else:
             assert isinstance(outcome, OutcomeUnknownError)
-            # Never a copy that nobody is told of.
+            # No copy is left unnamed.
             if plan.fate == "answer lost":
                 assert plan.copy in [batch.id for batch in outcome.candidates]
     assert all(
@@ -131,7 +131,7 @@ def test_every_copy_given_back_is_the_calls_own(calls: list[Plan], slowness: flo
     ),
 )
 @settings(max_examples=100)
-def test_no_copy_is_given_twice_whatever_strangers_do(
+def test_no_copy_is_returned_twice_whatever_strangers_do(
     calls: list[Plan], slowness: float, strangers: list[tuple[float, str]]
 ) -> None:
     outcomes = carry_out(Service(slowness=slowness), calls, strangers)
