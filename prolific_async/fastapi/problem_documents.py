@@ -15,7 +15,7 @@ from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
 
-__all__ = ["Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
+__all__ = ["NO_SOURCE", "Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
 
 _log = logging.getLogger("prolific_async")
 
@@ -46,6 +46,8 @@ _UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be
 _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
 _REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
+NO_SOURCE = Problem(500, "source_failed", "This service could not tell all batches to wait for.")
+"""Of an event stream whose own iterable of batches raised an error that is not the client's."""
 _UNKNOWN = Problem(
     502, "outcome_unknown", "It may or may not have been done: check before you send it again."
 )
@@ -81,6 +83,8 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
         if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
         return problem_of(failure, connection)
+    if isinstance(failure, ValueError):  # an iterable gave what can be no id
+        return _PROBLEMS[errors.NotFoundError]
     if isinstance(error, errors.NotFoundError) and not _names_batch(connection, error.path):
         return _MISCONFIGURED
     if isinstance(error, errors.OutcomeUnknownError):
