@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_STEP = "make"
+"""Name of the recorded step. DBOS refuses to replay an order under another name, so it stays."""
+
 
 class RunningOrders:
     """Runs this process's share of the queue; there is at most one instance.
@@ -76,7 +79,7 @@ class RunningOrders:
         with self._left_if_closed():
             # Recorded before each duplicate, in a transaction that fails if the order was moved to
             # another worker or cancelled, so that only the worker that has the order sends one.
-            step = partial(DBOS.run_step_async, {"name": "find_and_set_up"}, find_and_set_up)
+            step = partial(DBOS.run_step_async, {"name": _STEP}, find_and_set_up)
             while (copy_id := await step()) is None:
                 await self._in_client_loop(steps.duplicate)
             # Not a step: its outcome is the workflow's, which is written anyway.
