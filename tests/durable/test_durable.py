@@ -203,7 +203,9 @@ async def test_an_order_that_an_earlier_version_began_goes_on(
         await _is_waited_for(sim, copy)
     with durable._parts.database.client._sys_db.engine.begin() as connection:
         # The step's name before its function was renamed.
-        recorded = connection.execute(sa.text("UPDATE operation_outputs SET function_name = 'make'"))
+        recorded = connection.execute(
+            sa.text("UPDATE operation_outputs SET function_name = 'make'")
+        )
     assert recorded.rowcount == 1
     sim.set_status(copy, "READY")
     async with durable.worker(client, **QUICK_WORKER):
