@@ -85,6 +85,16 @@ Any process that opens the database can do this, without a worker too:
     for order in await durable.orders(state=["queued", "running"], limit=50):
         await order.cancel()
 
+A web page can follow an order's copy by ``prolific_async.fastapi``: give ``wait_events`` this
+generator. The stream then ends by itself when the server stops, unlike one of ``events`` alone.
+
+    async def copy_of(order: Order) -> AsyncIterator[str]:
+        async for status in order.events():
+            if status.copy_id is not None:
+                yield status.copy_id
+                return
+        await order.result()  # raises, which the page is told as ``incomplete``
+
 ``cancel`` works at any time. Nothing is deleted at the service, and ``Order.cancel`` says how to
 tell whether there is a copy. ``dbos workflow cancel ID`` does the same; ``dbos workflow resume ID``
 lets a cancelled order go on. An order that is cancelled in the very millisecond in which a worker

@@ -58,10 +58,15 @@ another 5xx. A mounted application needs handlers of its own.
 | ``WaitTimeoutError``                                 | 504    | ``not_ready_in_time`` |
 | ``WaitFailedError``, the client was closed           | 503    | ``restarting``, ``Retry-After`` |
 | ``WaitFailedError``, for anything else               |        | as its ``failure`` |
+| ``durable.OrderNotFoundError``                       | 404    | ``no_such_order`` |
+| ``durable.OrderCancelledError``                      | 409    | ``order_cancelled`` |
+| ``durable.DatabaseUnavailableError``                 | 503    | ``database_unavailable``, |
+|                                                      |        | ``Retry-After`` |
 
 The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
 callers. A request names a batch when the id is in its path, query or JSON body. 422 is FastAPI's
-alone. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
+alone. ``responses`` leaves out the errors of ``prolific_async.durable``, which most applications do
+not use. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
 catch the error where they may be. A handler of your own for one of these errors takes precedence.
 

@@ -75,6 +75,15 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
 }
 
+_PROBLEMS_OF_ORDERS = {
+    "OrderNotFoundError": Problem(404, "no_such_order", "There is no such order."),
+    "OrderCancelledError": Problem(409, "order_cancelled", "This order was cancelled."),
+    "DatabaseUnavailableError": Problem(
+        503, "database_unavailable", "The database of the orders is not available: try again."
+    ),
+}
+"""By name, since the errors of ``prolific_async.durable`` need an extra of their own."""
+
 
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     """Return the problem that answers a request for an error."""
@@ -89,7 +98,15 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
         return _MISCONFIGURED
     if isinstance(error, errors.OutcomeUnknownError):
         return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
-    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
+    return _of_an_order(error) or next(
+        _PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS
+    )
+
+
+def _of_an_order(error: errors.ProlificError) -> Problem | None:
+    kind = type(error)
+    is_of_orders = kind.__module__.startswith("prolific_async.durable.")
+    return _PROBLEMS_OF_ORDERS.get(kind.__name__) if is_of_orders else None
 
 
 def _names_batch(connection: HTTPConnection, path: str) -> bool:

@@ -14,9 +14,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from fastapi import FastAPI
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from prolific_async import ProlificClient
-from prolific_async.fastapi import lifespan
+from prolific_async.fastapi import WaitEvents, lifespan
 from prolific_async.fastapi.server_stop import ServerStop, server_stop
 from prolific_async.simulator import Simulator
 from tests.conftest import QUICK_POLL
@@ -187,6 +188,33 @@ async def test_a_server_in_a_program_that_stops_it_ends_streams(
     assert time.monotonic() - since < 1  # after which this server cancels what is left
     await stream.leave()
     assert {event.kind for event in stream.browser.events} == {"status"}
+
+
+async def test_a_stop_closes_what_gives_batches(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    app = FastAPI(lifespan=lifespan(client=make_client))
+    closed: list[bool] = []
+
+    async def copies() -> AsyncIterator[str]:
+        try:
+            yield endless(sim)
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    @app.get("/events", response_class=EventSourceResponse)
+    async def events(wait_events: WaitEvents) -> AsyncIterator[ServerSentEvent]:
+        async for event in wait_events(copies(), poll=QUICK_POLL):
+            yield event
+
+    async with serving(app) as url:
+        stream = Stream(session, f"{url}/events", retry=PATIENCE)
+        await until(lambda: stream.browser.events)
+        assert not closed
+    assert closed == [True]
+    await stream.leave()
+    assert not stream.browser.last_id
 
 
 async def test_a_stream_that_begins_during_the_stop_ends_at_once(
