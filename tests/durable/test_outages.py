@@ -803,6 +803,6 @@ async def test_reads_and_cancels_say_that_there_is_no_database(mortal: Mortal) -
         await in_background(mortal.kill)
         for call in (order.status, order.cancel, durable.orders, order.events().__anext__):
             with pytest.raises(DatabaseUnavailableError, match="not available"):
-                await call()  # type: ignore[operator] # each needs no argument
+                await call()
         with pytest.raises(DatabaseUnavailableError):
             await anext(events)
