@@ -297,6 +297,33 @@ async def test_an_order_that_waits_out_a_refused_token_can_be_cancelled(
     assert dbos_warnings == []
 
 
+async def test_dbos_warns_of_no_order_that_it_finds_cancelled_itself(
+    sim: Simulator,
+    durable: DurableBatches,
+    dbos_warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(RunningOrders, "keep_cancelling", never)
+    source = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(delay=0.5))
+    order = await durable.order(source, name="Round 2")
+    async with (
+        ProlificClient(sim.token, base_url=sim.url) as client,
+        durable.worker(client, **QUICK_WORKER),
+    ):
+        await until(lambda: sim.in_flight)
+        await order.cancel()
+        other = await durable.order(source, name="Round 3")
+        await other.result()
+        await until(lambda: not sim.in_flight)
+        await asyncio.sleep(0.05)  # the worker records it now, or is refused to
+    assert posts(sim) == ["duplicate", "duplicate", "setup"]
+    assert dbos_warnings == []
+
+
 async def test_a_cancelled_order_is_not_resumed_by_who_has_read_it_before(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
