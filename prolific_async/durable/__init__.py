@@ -52,9 +52,9 @@ What it promises
 - Lost connections, 429, 5xx and a refused token are survived until then; any other refusal (400,
   403, ...) ends the order.
 - An outage of the database, by TCP or by a Unix socket, stops the orders that have something to
-  record, and their worker resumes them ten to twenty ``poll_every`` after its end. ``order`` and
-  ``take_over`` try for 30 seconds, ``result`` as long as the order has time and a minute more;
-  then they raise a DatabaseUnavailableError. No error of SQLAlchemy or psycopg escapes.
+  record, and their worker resumes them ten to twenty ``poll_every`` after its end. ``result`` and
+  ``events`` survive it as long as the order has time and a minute more, all other calls for 30
+  seconds; then they raise a DatabaseUnavailableError. No error of SQLAlchemy or psycopg escapes.
 - A process can end while the database is away, and within a minute if it hangs. The loop's
   default executor (``asyncio.to_thread``, ``getaddrinfo``) stays free.
 - All orders of a worker are polled together, with all other waits of its client.
@@ -74,8 +74,31 @@ two orders, and the second may get the copy of the first; so may orders of two a
 An order that has failed stays failed: ordered again, it raises the same error. If it has a copy,
 ``client.batches`` can wait for that; or give the order another name.
 
-``dbos workflow cancel ID`` ends an order: its result raises, and no more duplicates are sent. A
-wait that has begun polls on until it is over or its worker ends.
+To see and to stop orders
+-------------------------
+Any process that opens the database can do this, without a worker too:
+
+    order = durable.find(batch_id, name="Round 2")  # no I/O
+    print(await order.status())  # its state, and the copy's id once that is set up
+    async for status in order.events():  # each change; ends with the order
+        ...
+    for order in await durable.orders(state=["queued", "running"], limit=50):
+        await order.cancel()
+
+A web page can follow an order's copy by ``prolific_async.fastapi``: give ``wait_events`` this
+generator. The stream then ends by itself when the server stops, unlike one of ``events`` alone.
+
+    async def copy_of(order: Order) -> AsyncIterator[str]:
+        async for status in order.events():
+            if status.copy_id is not None:
+                yield status.copy_id
+                return
+        await order.result()  # raises, which the page is told as ``incomplete``
+
+``cancel`` works at any time. Nothing is deleted at the service, and ``Order.cancel`` says how to
+tell whether there is a copy. ``dbos workflow cancel ID`` does the same; ``dbos workflow resume ID``
+lets a cancelled order go on. An order that is cancelled in the very millisecond in which a worker
+that has just started, or ``take_over``, resumes it may go on: its status shows that.
 
 What it costs
 -------------
@@ -85,7 +108,8 @@ duplicate that has to be sent. A poll of the service writes nothing. Giving an o
 transaction, about 1 ms on PostgreSQL and the disk's flush on SQLite (20 ms on a slow one). It
 begins within ``poll_every`` seconds, with four requests: the source, the workspace's list (one for
 orders that begin together), and the two POSTs. A thousand waits take 30 to 50 MB. An idle worker
-reads a few rows each ``poll_every``, and all results that a process awaits are one read more.
+reads a few rows each ``poll_every``, one that has orders reads once more which of them were
+cancelled, and all results that a process awaits are one read more, all events another one.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits how many
 orders begin, hence POSTs; polls are limited by each client's ``max_requests_per_second``. Without
@@ -134,14 +158,21 @@ DBOS's coroutines in your loop, DBOS's pool is the loop's default executor until
 
 If your application makes its own DBOS, run the worker in another process. ``worker`` raises a
 ConfigurationError if there is a DBOS already, launched or not, and leaves that one alone; making
-one while a worker runs raises a ConfigurationError, too. ``order``, ``result`` and ``take_over``
-work in any process. In a shared database the two need different names: a DBOS of your own with the
+one while a worker runs raises a ConfigurationError, too. All calls but ``worker`` work in any
+process. In a shared database the two need different names: a DBOS of your own with the
 name ``application`` would take the orders out of the queue.
 """
 
 try:
-    from prolific_async.durable.batches import DurableBatches, Order
+    from prolific_async.durable.batches import DurableBatches
     from prolific_async.durable.database import DatabaseUnavailableError
+    from prolific_async.durable.order import Order
+    from prolific_async.durable.order_status import (
+        OrderCancelledError,
+        OrderNotFoundError,
+        OrderState,
+        OrderStatus,
+    )
 except ModuleNotFoundError as error:
     if error.name != "dbos":
         raise
@@ -150,4 +181,12 @@ except ModuleNotFoundError as error:
         "see README"
     ) from error
 
-__all__ = ["DatabaseUnavailableError", "DurableBatches", "Order"]
+__all__ = [
+    "DatabaseUnavailableError",
+    "DurableBatches",
+    "Order",
+    "OrderCancelledError",
+    "OrderNotFoundError",
+    "OrderState",
+    "OrderStatus",
+]

@@ -1,20 +1,28 @@
-"""``DurableBatches`` takes orders and runs workers; ``Order`` awaits a result."""
+"""``DurableBatches`` takes orders, finds them again and runs workers."""
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 from uuid import UUID
 
 from dbos import DBOSConfig
 
 from prolific_async.client import ProlificClient
 from prolific_async.durable.database import Database, checked_database, with_time_limits
+from prolific_async.durable.order import Order, OrderParts
 from prolific_async.durable.order_queues import OrderQueues
-from prolific_async.durable.order_spec import OrderSpec, checked_executor_id, order_id
+from prolific_async.durable.order_spec import (
+    OrderSpec,
+    checked_executor_id,
+    checked_name,
+    checked_source_id,
+)
+from prolific_async.durable.order_status import OrderState, orders_reader
 from prolific_async.durable.results import Results
 from prolific_async.durable.worker import worker
 from prolific_async.errors import ConfigurationError
@@ -22,44 +30,6 @@ from prolific_async.extensions import number
 from prolific_async.models import Batch
 
 _APPLICATION = re.compile("(?!_dbos_)[a-z0-9_-]{3,256}")  # DBOS reserves that prefix for queues
-_RESUME_EVERY = 10  # times ``poll_every``
-
-
-class Order:
-    """One order: a copy of a batch that is made, set up and waited for.
-
-    Attributes:
-        workflow_id: Its id in DBOS, made of the source's id and the copy's name.
-
-    """
-
-    def __init__(self, results: Results, workflow_id: str) -> None:
-        self._results = results
-        self.workflow_id = workflow_id
-
-    async def result(self) -> Batch:
-        """Return the copy, bound to no client, once it is READY, whichever process works on it.
-
-        All results that a process awaits cost one query of the database each ``poll_every``. An
-        outage of the database is survived for as long as the order has time, and a minute more.
-
-        Raises:
-            WaitError: As in ``wait_until_ready``; WaitTimeoutError has the source's ``batch_id``
-                if the time was over before a copy was known, and an OutcomeUnknownError as its
-                ``failure`` if there may be one. It is also raised if the order's time has been
-                over for a minute and no worker has recorded an outcome.
-            OutcomeUnknownError: More than one batch bears the name; they are the candidates.
-            ProlificError: The service refused the duplicate or the setup.
-            DatabaseUnavailableError: The database was away when the order's time had been over
-                for a minute, or that time could not be read within 30 seconds.
-            ConfigurationError: The database refuses.
-            dbos.error.DBOSException: The workflow was cancelled by an operator, or is unknown.
-
-        """
-        return Batch.from_dict(await self._results.get(self.workflow_id))
-
-    def __repr__(self) -> str:
-        return f"<Order {self.workflow_id}>"
 
 
 class DurableBatches:
@@ -101,12 +71,12 @@ class DurableBatches:
         self._database_url = with_time_limits(checked_database(database_url))
         self._application = application
         self._migrate = migrate
-        self._opened: _Parts | None = None
+        self._opened: OrderParts | None = None
 
     async def __aenter__(self) -> Self:
         database = Database(self._database_url, self._application)
         await database.open(migrate=self._migrate)
-        self._opened = _Parts(
+        self._opened = OrderParts(
             database,
             OrderQueues(database, self._application, self._poll_every),
             Results(database, self._poll_every),
@@ -138,8 +108,10 @@ class DurableBatches:
         returns the same order, whatever became of it, and ignores its other arguments.
 
         When cancelled, this waits up to five seconds until the order is recorded or never will be;
-        ``find`` and ``result`` tell which. If the database hangs for longer, the order may be
-        recorded later. To order again is always safe.
+        ``find`` and ``status`` tell which. If the database hangs for longer, the order may be
+        recorded when it goes on. If you do not want it then, call ``find(…).cancel()`` once the
+        database answers, and again a minute later if that raises OrderNotFoundError: after that
+        minute the order is not recorded any more. To order again is always safe.
 
         Args:
             batch: The batch to copy.
@@ -164,7 +136,7 @@ class DurableBatches:
             tasks_per_group=tasks_per_group,
             timeout=timeout,
         )
-        order = self.find(spec.source_id, name=spec.name)
+        order = self._order(spec.source_id, spec.name)
         await self._parts.queues.enqueue(order.workflow_id, spec)
         return order
 
@@ -176,7 +148,47 @@ class DurableBatches:
             name: Name of the copy.
 
         """
-        return Order(self._parts.results, order_id(self._application, batch, name))
+        return self._order(checked_source_id(batch), checked_name(name))
+
+    async def orders(
+        self,
+        batch: Batch | str | UUID | None = None,
+        *,
+        state: OrderState | str | Iterable[OrderState | str] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[Order]:
+        """Return orders of this application, the newest first, each with its ``last_status``.
+
+        Reads the database once, and once more for each order on the page that a worker has begun
+        and that is not READY.
+
+        Args:
+            batch: The batch to copy; by default orders of all batches.
+            state: Only orders in this state or these states, such as "failed"; by default in any.
+            limit: At most so many orders.
+            offset: So many of the newest are left out. Orders that are given meanwhile move the
+                pages.
+
+        Raises:
+            ValueError: An argument is invalid.
+            DatabaseUnavailableError: There was no database for 30 seconds.
+
+        """
+        read = orders_reader(
+            self._application,
+            source_id=None if batch is None else checked_source_id(batch),
+            states=_states(state),
+            limit=_count("limit", limit, least=1),
+            offset=_count("offset", offset, least=0),
+        )
+        parts = self._parts
+        orders = []
+        for status in await parts.database.call(read):
+            order = self._order(status.source_id, status.name)
+            order.last_status = status
+            orders.append(order)
+        return orders
 
     async def take_over(self, executor_id: str) -> int:
         """Move the orders of a dead process to the other workers; return how many there were.
@@ -249,18 +261,31 @@ class DurableBatches:
             self._parts.queues,
             settle_seconds=settle_seconds,
             max_starts_per_second=max_starts_per_second,
-            resume_every=_RESUME_EVERY * self._poll_every,
+            poll_every=self._poll_every,
         ):
             yield
 
+    def _order(self, source_id: str, name: str) -> Order:
+        return Order(self._parts, self._application, source_id, name)
+
     @property
-    def _parts(self) -> _Parts:
+    def _parts(self) -> OrderParts:
         if self._opened is None:
             raise ConfigurationError("DurableBatches is not open: use it in 'async with'")
         return self._opened
 
 
-class _Parts(NamedTuple):
-    database: Database
-    queues: OrderQueues
-    results: Results
+def _states(state: OrderState | str | Iterable[OrderState | str] | None) -> frozenset[OrderState]:
+    if state is None:
+        return frozenset(OrderState)
+    return frozenset(map(OrderState, [state] if isinstance(state, str) else state))
+
+
+def _count(name: str, given: object, *, least: int) -> int:
+    try:
+        count = operator.index(given)  # type: ignore[arg-type] # anything may be given
+    except TypeError:
+        count = least - 1
+    if count < least or isinstance(given, bool):
+        raise ValueError(f"{name} must be a whole number of at least {least}: {given!r}")
+    return count

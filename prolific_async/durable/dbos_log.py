@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dbos
+from dbos import error as dbos_error
+
+from prolific_async.durable.order_spec import NAME, is_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from prolific_async.durable.running_orders import RunningOrders
 
 _ONCE_IN = 60.0  # seconds
+_CANCELLED = re.compile(rf"Workflow {re.escape(NAME)}:.* was cancelled during execution", re.DOTALL)
 _OUTAGE = re.compile("OperationalError|connection")
 _DBOS = str(Path(dbos.__file__).parent)  # applications use DBOS's logger, too
 _STDERR = logging.Handler()  # whose ``handleError`` prints what is being handled
@@ -40,6 +44,8 @@ class QuietDBOS(logging.Filter):
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - the handlers report it
             return True
+        if _tells_of_cancelled_order(record, message):
+            return False
         if message.startswith("Asyncio task cancelled"):
             # Logged in the task that was cancelled; the application's own workflows are shown.
             return not self._orders.runs_in(asyncio.current_task())
@@ -51,6 +57,14 @@ class QuietDBOS(logging.Filter):
             return False
         self._shown[line] = now
         return True
+
+
+def _tells_of_cancelled_order(record: logging.LogRecord, message: str) -> bool:
+    """Tell whether DBOS reports an order that ``Order.cancel`` has ended, some with a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, dbos_error.DBOSAwaitedWorkflowCancelledError):
+        return is_order(error.workflow_id)
+    return bool(_CANCELLED.match(message))
 
 
 @contextmanager

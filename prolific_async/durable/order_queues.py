@@ -10,7 +10,7 @@ from attrs import asdict
 from dbos import DBOSClient
 from dbos import error as dbos_error
 
-from prolific_async.durable.order_spec import NAME
+from prolific_async.durable.order_spec import NAME, first_queue
 from prolific_async.durable.results import AT_ONCE
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class OrderQueues:
         self._database = database
         self._application = application
         self._poll_every = poll_every
-        self._orders = f"{application}:orders"
+        self._orders = first_queue(application)
         # For orders that were begun before. It has no rate: in the first queue, where DBOS would
         # put them, a thousand waits would be resumed no faster than a thousand copies may be made.
         self._resumed = f"{application}:resumed"
@@ -85,12 +85,43 @@ class OrderQueues:
         return [workflow.workflow_id for workflow in begun]
 
     async def resume(self, ids: list[str]) -> None:
-        """Enqueue orders again that were begun."""
+        """Enqueue orders again that were begun and have not ended since."""
+
+        def resume(client: DBOSClient, *, ids: list[str]) -> None:
+            # Read anew, since DBOS would resume an order that was cancelled meanwhile, too.
+            if begun := _with_status(client, "PENDING", ids):
+                client.resume_workflows(begun, queue_name=self._resumed)
+
         for start in range(0, len(ids), AT_ONCE):
-            await self._database.call(
-                partial(
-                    DBOSClient.resume_workflows,
-                    workflow_ids=ids[start : start + AT_ONCE],
-                    queue_name=self._resumed,
-                )
-            )
+            await self._database.call(partial(resume, ids=ids[start : start + AT_ONCE]))
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Cancel an order unless it has ended."""
+
+        def cancel(client: DBOSClient) -> None:
+            # DBOS would take an order that is cancelled for one that has ended just now.
+            if not _with_status(client, "CANCELLED", [workflow_id]):
+                client.cancel_workflow(workflow_id)
+
+        await self._database.call(cancel)
+
+    async def cancelled(self, ids: list[str]) -> list[str]:
+        """Return which of some orders are cancelled; tries once.
+
+        Raises:
+            DatabaseUnavailableError: There is no database.
+
+        """
+        cancelled: list[str] = []
+        for start in range(0, len(ids), AT_ONCE):
+            page = ids[start : start + AT_ONCE]
+            read = partial(_with_status, status="CANCELLED", ids=page)
+            cancelled += await self._database.attempt(read)
+        return cancelled
+
+
+def _with_status(client: DBOSClient, status: str, ids: list[str]) -> list[str]:
+    found = client.list_workflows(
+        workflow_ids=ids, status=status, load_input=False, load_output=False
+    )
+    return [workflow.workflow_id for workflow in found]

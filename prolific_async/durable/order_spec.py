@@ -87,9 +87,19 @@ def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
         ValueError: An argument is invalid.
 
     """
+    return source_prefix(application, checked_source_id(batch)) + checked_name(name)
+
+
+def source_prefix(application: str, source_id: str | None) -> str:
+    """Return how the ids of an application's orders begin, those of one source if it is given."""
+    prefix = f"{NAME}:{application}:"
     # Quoted, so that no colon of the source's id ends it.
-    source = quote(checked_source_id(batch), safe="")
-    return f"{NAME}:{application}:{source}:{checked_name(name)}"
+    return prefix if source_id is None else f"{prefix}{quote(source_id, safe='')}:"
+
+
+def first_queue(application: str) -> str:
+    """Return the name of the queue of orders that no worker has begun."""
+    return f"{application}:orders"
 
 
 def is_order(workflow_id: str) -> bool:

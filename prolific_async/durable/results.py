@@ -1,4 +1,4 @@
-"""The results that this process awaits, with one query of the database for all of them."""
+"""The results and events that this process awaits, with few queries of the database for all."""
 
 from __future__ import annotations
 
@@ -7,33 +7,42 @@ import time
 from collections import defaultdict
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from dbos import error as dbos_error
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from prolific_async.durable.database import DatabaseUnavailableError
-from prolific_async.durable.order_spec import OrderSpec
+from prolific_async.durable.order_status import (
+    ENDED,
+    OrderNotFoundError,
+    OrderStatus,
+    outcome_of,
+    read_status,
+    read_statuses,
+    spec_of,
+)
 from prolific_async.errors import WaitTimeoutError
 from prolific_async.extensions import log as _log
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine
+
     from dbos import DBOSClient, WorkflowStatus
 
     from prolific_async.durable.database import Database
+    from prolific_async.durable.order_spec import OrderSpec
 
     Ended: TypeAlias = asyncio.Future[WorkflowStatus]
+    Changed: TypeAlias = asyncio.Future[OrderStatus]
+
+T = TypeVar("T")
 
 AT_ONCE = 1000
 """Workflows that one statement names: SQLite takes 32,766 parameters."""
 
-_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
 _NO_WORKER = "no worker has said what became of the order: see that one runs, then ask again"
-
-_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 
 
 class Results:
-    """Awaits the outcomes of orders.
+    """Awaits the outcomes and the changes of orders.
 
     Args:
         database: The database of the orders.
@@ -48,6 +57,7 @@ class Results:
         self._poll_every = poll_every
         self._margin = margin
         self._awaited: defaultdict[str, set[Ended]] = defaultdict(set)
+        self._watched: dict[Changed, OrderStatus] = {}  # with what is known of each
         self._poll_now = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._outage: DatabaseUnavailableError | None = None
@@ -55,12 +65,29 @@ class Results:
     async def get(self, workflow_id: str) -> Any:
         """Return or raise the outcome of a workflow once it has ended."""
         spec = await self._database.call(partial(_spec, workflow_id=workflow_id))
+        return outcome_of(await self._in_time(spec, self._end_of(workflow_id)))
+
+    async def status(self, workflow_id: str) -> OrderStatus:
+        """Return how an order stands."""
+        return await self._database.call(partial(read_status, workflow_id=workflow_id))
+
+    async def changes(self, workflow_id: str) -> AsyncGenerator[OrderStatus]:
+        """Yield how an order stands, then each change, the end last."""
+        spec = await self._database.call(partial(_spec, workflow_id=workflow_id))
+        status = await self.status(workflow_id)
+        yield status
+        while not status.state.is_over:
+            status = await self._in_time(spec, self._change_of(status))
+            yield status
+
+    async def _in_time(self, spec: OrderSpec, awaited: Coroutine[Any, Any, T]) -> T:
+        """Await something until the order's time and the margin are over."""
         left = spec.seconds_left()
         try:
             async with asyncio.timeout(None if left is None else left + self._margin) as limit:
-                return _outcome(await self._end_of(workflow_id))
+                return await awaited
         except TimeoutError:
-            if not limit.expired():  # the workflow raised it
+            if not limit.expired():  # the database raised it
                 raise
         if self._outage is not None:
             raise self._outage
@@ -73,15 +100,22 @@ class Results:
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])
-        for ended in self._pending(list(self._awaited)):
-            ended.cancel()
+        for future in self._all_pending():
+            future.cancel()
+
+    async def _change_of(self, known: OrderStatus) -> OrderStatus:
+        changed: Changed = asyncio.get_running_loop().create_future()
+        self._watched[changed] = known
+        self._keep_polling()
+        try:
+            return await changed
+        finally:
+            del self._watched[changed]
 
     async def _end_of(self, workflow_id: str) -> WorkflowStatus:
         ended: Ended = asyncio.get_running_loop().create_future()
         self._awaited[workflow_id].add(ended)
-        self._poll_now.set()
-        if self._polling is None:
-            self._polling = asyncio.create_task(self._poll())
+        self._keep_polling()
         try:
             return await ended
         finally:
@@ -89,61 +123,74 @@ class Results:
             if not self._awaited[workflow_id]:
                 del self._awaited[workflow_id]
 
+    def _keep_polling(self) -> None:
+        self._poll_now.set()
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
+
     async def _poll(self) -> None:
         try:
-            while self._awaited:
+            while self._awaited or self._watched:
                 self._poll_now.clear()
-                await self._poll_once(list(self._awaited))
+                await self._poll_once()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_every):
                         await self._poll_now.wait()
         except Exception as error:  # noqa: BLE001 - raised to all who await a result
-            for ended in self._pending(list(self._awaited)):
-                ended.set_exception(error)
+            for future in self._all_pending():
+                future.set_exception(error)
         finally:
             self._polling = None
 
-    async def _poll_once(self, ids: list[str]) -> None:
+    async def _poll_once(self) -> None:
         try:
-            for start in range(0, len(ids), AT_ONCE):
-                poll = partial(_ended, ids=ids[start : start + AT_ONCE])
-                for workflow in await self._database.attempt(poll):
-                    for ended in self._pending([workflow.workflow_id]):
-                        ended.set_result(workflow)
+            await self._poll_ends(list(self._awaited))
+            await self._poll_changes()
         except DatabaseUnavailableError as error:
             if self._outage is None:
-                _log.warning("%s; %d results are still awaited", error, len(ids))
+                awaited = len(self._all_pending())
+                _log.warning("%s; %d results or events are still awaited", error, awaited)
             self._outage = error
         else:
             self._outage = None
 
+    async def _poll_ends(self, ids: list[str]) -> None:
+        for start in range(0, len(ids), AT_ONCE):
+            poll = partial(_ended, ids=ids[start : start + AT_ONCE])
+            for workflow in await self._database.attempt(poll):
+                for ended in self._pending([workflow.workflow_id]):
+                    ended.set_result(workflow)
+
+    async def _poll_changes(self) -> None:
+        copies = {known.workflow_id: known.copy_id for known in self._watched.values()}
+        ids = list(copies)
+        for start in range(0, len(ids), AT_ONCE):
+            page = ids[start : start + AT_ONCE]
+            read = await self._database.attempt(partial(read_statuses, ids=page, copies=copies))
+            statuses = {status.workflow_id: status for status in read}
+            for changed, known in self._watched.items():
+                if known.workflow_id not in page or changed.done():
+                    continue
+                status = statuses.get(known.workflow_id)
+                if status is None:
+                    changed.set_exception(OrderNotFoundError(known.workflow_id))
+                elif status != known:
+                    changed.set_result(status)
+
     def _pending(self, ids: list[str]) -> list[Ended]:
         return [ended for one in ids for ended in self._awaited.get(one, ()) if not ended.done()]
+
+    def _all_pending(self) -> list[asyncio.Future[Any]]:
+        changes = [changed for changed in self._watched if not changed.done()]
+        return [*self._pending(list(self._awaited)), *changes]
 
 
 def _spec(client: DBOSClient, *, workflow_id: str) -> OrderSpec:
     found = client.list_workflows(workflow_ids=[workflow_id], load_output=False)
     if not found:
-        raise dbos_error.DBOSNonExistentWorkflowError("target", workflow_id)
-    given = found[0].input
-    assert given is not None  # noqa: S101 - it was loaded
-    return OrderSpec(**given["kwargs"])
+        raise OrderNotFoundError(workflow_id)
+    return spec_of(found[0])
 
 
 def _ended(client: DBOSClient, *, ids: list[str]) -> list[WorkflowStatus]:
-    return client.list_workflows(workflow_ids=ids, status=_ENDED, load_input=False)
-
-
-def _outcome(workflow: WorkflowStatus) -> Any:
-    if workflow.status == "CANCELLED":
-        raise dbos_error.DBOSAwaitedWorkflowCancelledError(workflow.workflow_id)
-    if workflow.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        raise dbos_error.DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded(workflow.workflow_id)
-    if workflow.status == "ERROR":
-        error = workflow.error
-        if isinstance(error, WaitTimeoutError):
-            error.advice = _STAYS_SO
-        if isinstance(error, Exception):
-            raise error
-        raise dbos_error.DBOSException(f"the error of {workflow.workflow_id} cannot be read")
-    return workflow.output
+    return client.list_workflows(workflow_ids=ids, status=ENDED, load_input=False)

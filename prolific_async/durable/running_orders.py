@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos import DBOS
 
+from prolific_async.durable.database import DatabaseUnavailableError
 from prolific_async.durable.order_steps import OrderSteps, wait_until_ready
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.extensions import log as _log
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from prolific_async.batches import Batches
+    from prolific_async.durable.order_queues import OrderQueues
     from prolific_async.durable.order_spec import OrderSpec
 
 T = TypeVar("T")
+
+_STEP = "make"
+"""Name of the recorded step. DBOS refuses to replay an order under another name, so it stays."""
 
 
 class RunningOrders:
@@ -43,7 +48,7 @@ class RunningOrders:
         self._settle_seconds = settle_seconds
         self._client_loop = asyncio.get_running_loop()
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
-        self._workflows: set[asyncio.Task[Any]] = set()  # in DBOS's loop
+        self._workflows: dict[asyncio.Task[Any], str] = {}  # in DBOS's loop; their orders' ids
         self._calls: set[asyncio.Task[Any]] = set()  # theirs, in the client's loop
         self._is_ending = False
         self.left: set[str] = set()
@@ -61,6 +66,32 @@ class RunningOrders:
         while self._calls:
             await asyncio.wait(self._calls)
 
+    async def keep_cancelling(self, queues: OrderQueues, *, every: float) -> None:
+        """Stop orders that were cancelled in the database, until cancelled itself.
+
+        By itself DBOS notices only when an order has something to record.
+
+        Args:
+            queues: The application's.
+            every: Seconds between reads; while no order runs, nothing is read.
+
+        """
+        while True:
+            await asyncio.sleep(every)
+            try:
+                if running := list(self._workflows.values()):
+                    self._cancel(await queues.cancelled(running))
+            except DatabaseUnavailableError:
+                pass  # the next read will tell
+            except Exception as error:  # noqa: BLE001 - or no order would be stopped any more
+                _log.warning("%s; cancelled orders are searched for later", error, exc_info=error)
+
+    def _cancel(self, ids: list[str]) -> None:
+        cancelled = set(ids)
+        for task, workflow_id in list(self._workflows.items()):
+            if workflow_id in cancelled and self._dbos_loop is not None:
+                self._dbos_loop.call_soon_threadsafe(task.cancel)
+
     async def run(self, spec: OrderSpec) -> dict[str, Any]:
         """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it.
 
@@ -76,7 +107,7 @@ class RunningOrders:
         with self._left_if_closed():
             # Recorded before each duplicate, in a transaction that fails if the order was moved to
             # another worker or cancelled, so that only the worker that has the order sends one.
-            step = partial(DBOS.run_step_async, {"name": "find_and_set_up"}, find_and_set_up)
+            step = partial(DBOS.run_step_async, {"name": _STEP}, find_and_set_up)
             while (copy_id := await step()) is None:
                 await self._in_client_loop(steps.duplicate)
             # Not a step: its outcome is the workflow's, which is written anyway.
@@ -102,8 +133,8 @@ class RunningOrders:
     def _add_workflow(self, task: asyncio.Task[Any]) -> None:
         self._dbos_loop = asyncio.get_running_loop()
         # If the order was moved to another worker, DBOS goes on in this task to await its result.
-        self._workflows.add(task)
-        task.add_done_callback(self._workflows.discard)
+        self._workflows[task] = str(DBOS.workflow_id)
+        task.add_done_callback(lambda done: self._workflows.pop(done, None))
         if self._is_ending:
             raise asyncio.CancelledError
 

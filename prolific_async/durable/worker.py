@@ -33,6 +33,8 @@ STEPS = 1
 """Version of the workflow's steps, to be raised when they change. DBOS resumes only what was begun
 under the same version; this one outlives releases, of this package and of applications."""
 
+_RESUME_EVERY = 10  # times ``poll_every``
+
 _THREADS = 20  # as many as DBOS's pool has connections; unbounded, it makes one for each task
 
 
@@ -79,7 +81,7 @@ async def worker(
     *,
     settle_seconds: float,
     max_starts_per_second: float | None,
-    resume_every: float,
+    poll_every: float,
 ) -> AsyncGenerator[None]:
     """Run DBOS in this process until the block ends.
 
@@ -89,7 +91,8 @@ async def worker(
         queues: The application's.
         settle_seconds: As for ``OrderSteps``.
         max_starts_per_second: As for ``DurableBatches.worker``.
-        resume_every: Seconds between checks for orders that an outage has stopped.
+        poll_every: Seconds between reads of which orders were cancelled; those that an outage has
+            stopped are resumed more seldom.
 
     Raises:
         ConfigurationError: This process has a worker, or a DBOS of the application's; or the
@@ -109,19 +112,22 @@ async def worker(
     orders = RunningOrders(batches, settle_seconds)
     with _registered(orders), quiet_dbos(orders):
         dbos = WorkerDBOS.make(settings)
-        resuming: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             await queues.register(max_starts_per_second)
             await queues.resume(await queues.begun_by(executor_id))
             await _launch()
-            resuming = asyncio.create_task(
-                dbos.stopped_orders.keep_resuming(
-                    queues, executor_id, lambda: dbos.running() | orders.left, every=resume_every
-                )
+            resuming = dbos.stopped_orders.keep_resuming(
+                queues,
+                executor_id,
+                lambda: dbos.running() | orders.left,
+                every=_RESUME_EVERY * poll_every,
             )
+            tasks.append(asyncio.create_task(resuming))
+            tasks.append(asyncio.create_task(orders.keep_cancelling(queues, every=poll_every)))
             yield
         finally:
-            await _to_the_end(_end(orders, dbos, settings, resuming))
+            await _to_the_end(_end(orders, dbos, settings, tasks))
 
 
 async def _launch() -> None:
@@ -137,11 +143,12 @@ async def _end(
     orders: RunningOrders,
     dbos: WorkerDBOS,
     settings: DBOSConfig,
-    resuming: asyncio.Task[None] | None,
+    tasks: list[asyncio.Task[None]],
 ) -> None:
-    if resuming is not None:
-        resuming.cancel()
-        await asyncio.wait([resuming])
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
     await orders.end()
     await in_thread(partial(dbos.end, settings))
     _restore_default_executor()

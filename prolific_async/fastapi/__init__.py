@@ -66,10 +66,15 @@ another 5xx. A mounted application needs handlers of its own.
 | ``WaitTimeoutError``                                 | 504    | ``not_ready_in_time`` |
 | ``WaitFailedError``, the client was closed           | 503    | ``restarting``, ``Retry-After`` |
 | ``WaitFailedError``, for anything else               |        | as its ``failure`` |
+| ``durable.OrderNotFoundError``                       | 404    | ``no_such_order`` |
+| ``durable.OrderCancelledError``                      | 409    | ``order_cancelled`` |
+| ``durable.DatabaseUnavailableError``                 | 503    | ``database_unavailable``, |
+|                                                      |        | ``Retry-After`` |
 
 The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
 callers. A request names a batch when the id is in its path, query or JSON body. 422 is FastAPI's
-alone. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
+alone. ``responses`` leaves out the errors of ``prolific_async.durable``, which most applications do
+not use. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
 catch the error where they may be. A handler of your own for one of these errors takes precedence.
 
@@ -82,17 +87,42 @@ browsers open no more than six to a host over HTTP/1.1. It yields
   each batch is kept for it.
 - ``failed`` when a wait ends without READY, with ``batch_id``, ``last_status``, ``polls`` and
   ``elapsed``, as in ``WaitError``, and the ``code`` and ``detail`` of the error's problem document.
+- ``incomplete`` when an async iterable of batches raises, see below, with ``code`` and ``detail``.
 - ``end`` after the last one, with the numbers of ``ready`` and ``failed``. The page should close
   its ``EventSource`` now. Otherwise it reconnects with this event's id, and is answered with 204,
   which tells browsers to stop.
+
+A page may connect before its batches exist. Give ``wait_events`` an async iterable of batches or
+ids, such as an async generator that yields each copy once it is made:
+
+    async for event in wait_events(copies(), timeout=600):
+        yield event
+
+It is read as it goes. ``end`` comes when it is exhausted and all waits are over. What it yields
+that can be no id is ``failed`` with the code ``no_such_batch``. If it raises, no wait ends:
+``incomplete`` has the code of the error's problem document, ``source_failed`` for an error that is
+not the client's, which is logged with its traceback; then the waits go on until ``end``. A
+generator is closed when the browser leaves or the server stops. A browser that reconnects runs
+your route again, so a generator that makes copies must find those that it made before, by a unique
+name.
 
 When a stream breaks, or ends without ``end`` because the service restarts, the browser reconnects
 after one to three seconds. Nothing is lost: the first poll shows the status of each batch, and the
 timeout begins anew. While there is no event, FastAPI sends a ping every 15 s. An exception in your
 own route after the first event can only break the stream.
 
-A browser that goes away ends its own waits, and no others for the same batch. Servers wait for open
-streams before they stop: set a limit, such as uvicorn's ``--timeout-graceful-shutdown 5``.
+A browser that goes away ends its own waits, and no others for the same batch.
+
+Servers wait for open streams before they stop. With ``lifespan``, the streams end by themselves
+within 0.1 s when uvicorn, alone or as gunicorn's worker, begins to stop: by SIGTERM, Ctrl-C, a
+reload, ``--limit-max-requests`` or ``Server.should_exit``. This relies on uvicorn's signal handler,
+so it works where uvicorn runs in the main thread, version 0.29 or later. Otherwise (another server,
+uvicorn in a thread, a signal handler of your own in place of uvicorn's) streams end when the client
+is closed: ``await client.close()`` when your program decides to stop, or set a limit, such as
+``--timeout-graceful-shutdown 5``. That limit also helps with plain routes that wait: these do not
+end by themselves. Hypercorn cancels streams after its ``--graceful-timeout``, 3 s by default.
+``kill -INT`` or ``-QUIT`` of gunicorn's main process alone stops no uvicorn worker in time, with
+or without streams: use SIGTERM.
 """
 
 try:

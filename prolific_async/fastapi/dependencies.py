@@ -11,10 +11,12 @@ from pydantic import AfterValidator
 from prolific_async.batches import batch_id_of
 from prolific_async.client import ProlificClient
 from prolific_async.errors import ConfigurationError
+from prolific_async.fastapi.server_stop import ServerStop, server_stop
 
-__all__ = ["BatchId", "Client", "get_client", "lifespan"]
+__all__ = ["BatchId", "Client", "get_client", "get_server_stop", "lifespan"]
 
 _KEY = "prolific_client"
+_STOP_KEY = "prolific_server_stop"
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 OwnLifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
@@ -26,8 +28,12 @@ def lifespan(
     """Return a lifespan that owns one client, for ``FastAPI(lifespan=…)``.
 
     The client is made when the application starts and closed when it ends. Until its first request
-    it has no session, no task and no connection. A lifespan of your own that needs the client makes
-    one, and yields ``{"prolific_client": client}`` for ``Client``.
+    it has no session, no task and no connection. Event streams end when the server begins to stop,
+    see ``prolific_async.fastapi``.
+
+    A lifespan of your own that needs the client makes one, and yields
+    ``{"prolific_client": client}`` for ``Client``, in place of this one; event streams then end
+    when that client is closed.
 
     Args:
         own: The application's own lifespan. It starts after the client is made and ends before the
@@ -48,8 +54,12 @@ def lifespan(
 
     @asynccontextmanager
     async def owning(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
-        async with client() as owned, own(app) if own else nullcontext() as state:
-            yield {**(state or {}), _KEY: owned}
+        async with (
+            client() as owned,
+            server_stop() as stop,
+            own(app) if own else nullcontext() as state,
+        ):
+            yield {**(state or {}), _KEY: owned, _STOP_KEY: stop}
 
     return owning
 
@@ -67,6 +77,12 @@ async def get_client(connection: HTTPConnection) -> ProlificClient:
             "no client in the lifespan's state: FastAPI(lifespan=prolific_async.fastapi.lifespan())"
         )
     return client
+
+
+async def get_server_stop(connection: HTTPConnection) -> ServerStop:
+    """Return what tells that the server stops; without the lifespan nothing does."""
+    stop = getattr(connection.state, _STOP_KEY, None)
+    return stop if isinstance(stop, ServerStop) else ServerStop()
 
 
 Client = Annotated[ProlificClient, Depends(get_client)]

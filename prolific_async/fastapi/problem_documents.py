@@ -15,7 +15,7 @@ from fastapi.websockets import WebSocket, WebSocketState
 
 from prolific_async import errors
 
-__all__ = ["Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
+__all__ = ["NO_SOURCE", "Problem", "exception_handlers", "log_problem", "problem_of", "responses"]
 
 _log = logging.getLogger("prolific_async")
 
@@ -46,6 +46,8 @@ _UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be
 _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
 _REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
+NO_SOURCE = Problem(500, "source_failed", "This service could not tell all batches to wait for.")
+"""Of an event stream whose own iterable of batches raised an error that is not the client's."""
 _UNKNOWN = Problem(
     502, "outcome_unknown", "It may or may not have been done: check before you send it again."
 )
@@ -78,6 +80,15 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
 }
 
+_PROBLEMS_OF_ORDERS = {
+    "OrderNotFoundError": Problem(404, "no_such_order", "There is no such order."),
+    "OrderCancelledError": Problem(409, "order_cancelled", "This order was cancelled."),
+    "DatabaseUnavailableError": Problem(
+        503, "database_unavailable", "The database of the orders is not available: try again."
+    ),
+}
+"""By name, since the errors of ``prolific_async.durable`` need an extra of their own."""
+
 
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
     """Return the problem that answers a request for an error."""
@@ -86,11 +97,21 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
         if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
         return problem_of(failure, connection)
+    if isinstance(failure, ValueError):  # an iterable gave what can be no id
+        return _PROBLEMS[errors.NotFoundError]
     if isinstance(error, errors.NotFoundError) and not _names_batch(connection, error.path):
         return _MISCONFIGURED
     if isinstance(error, errors.OutcomeUnknownError):
         return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
-    return next(_PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS)
+    return _of_an_order(error) or next(
+        _PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS
+    )
+
+
+def _of_an_order(error: errors.ProlificError) -> Problem | None:
+    kind = type(error)
+    is_of_orders = kind.__module__.startswith("prolific_async.durable.")
+    return _PROBLEMS_OF_ORDERS.get(kind.__name__) if is_of_orders else None
 
 
 def _names_batch(connection: HTTPConnection, path: str) -> bool:

@@ -4,13 +4,15 @@ Standard: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
+import logging
 import random
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from http import HTTPStatus
 from types import EllipsisType
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
+from uuid import UUID
 
 from attrs import asdict, define, field
 from fastapi import Depends, Header, HTTPException
@@ -18,13 +20,16 @@ from fastapi.requests import HTTPConnection
 from fastapi.sse import ServerSentEvent
 
 from prolific_async.batches import Batches, BatchOrId
-from prolific_async.errors import ConfigurationError, WaitError
-from prolific_async.fastapi.dependencies import Client
-from prolific_async.fastapi.problem_documents import log_problem, problem_of
+from prolific_async.errors import ConfigurationError, ProlificError, WaitError
+from prolific_async.fastapi.dependencies import Client, get_server_stop
+from prolific_async.fastapi.problem_documents import NO_SOURCE, log_problem, problem_of
+from prolific_async.fastapi.server_stop import ServerStop
 from prolific_async.models import Batch, StatusEvent
 from prolific_async.policies import PollPolicy
 
 __all__ = ["WaitEvents"]
+
+_log = logging.getLogger("prolific_async")
 
 _END = "end"
 _RETRY = (1000, 3000)
@@ -69,36 +74,39 @@ class _WaitEvents:
 
     _batches: Batches
     _connection: HTTPConnection
+    _server_stop: ServerStop
     _tasks: list[asyncio.Task[Any]] = field(factory=list, init=False)
 
     async def __call__(
         self,
-        *batches: BatchOrId,
+        *batches: BatchOrId | Iterable[BatchOrId] | AsyncIterable[BatchOrId],
         timeout: float | EllipsisType | None = ...,
         poll: PollPolicy | None = None,
     ) -> AsyncGenerator[ServerSentEvent]:
         """Wait for batches and yield their events, see ``prolific_async.fastapi``.
 
         Args:
-            batches: The batches to wait for.
-            timeout: Seconds for each wait, as in ``wait_until_ready``, from each connection on.
+            batches: The batches to wait for, or one iterable of them, which may be async. An async
+                generator is closed when the stream ends.
+            timeout: Seconds for each wait, as in ``wait_until_ready``, from each connection on, or
+                from when the async iterable gave the batch.
             poll: Gaps and graces, by default the client's.
 
         """
         yield ServerSentEvent(retry=random.randint(*_RETRY))  # noqa: S311 - no secret
         unsent = _UnsentEvents()
-        outcomes = self._batches.as_ready(
-            batches,
-            timeout=timeout,
-            poll=poll,
-            on_event=lambda event: unsent.put("status", event.batch_id, self._status(event)),
+        collecting = asyncio.create_task(
+            self._collect(_one_iterable(batches), timeout, poll, unsent)
         )
-        collecting = asyncio.create_task(self._collect(outcomes, unsent))
+        collecting.add_done_callback(lambda _: unsent.complete())
         self._tasks.append(collecting)
-        while (event := await unsent.get()) is not None:
-            yield event
-        counts = await collecting
-        if not counts["restarting"]:  # else the browser reconnects, to the service's next process
+        with self._server_stop.calling(collecting.cancel):
+            while (event := await unsent.get()) is not None:
+                yield event
+        if collecting.cancelled():
+            return  # the server stops: the browser reconnects to its next process
+        counts = collecting.result()
+        if not counts["restarting"]:  # else as above
             ended = {"ready": counts["ready"], "failed": counts["failed"]}
             yield ServerSentEvent(event=_END, id=_END, data=ended)
 
@@ -110,11 +118,23 @@ class _WaitEvents:
             await asyncio.wait(self._tasks)
 
     async def _collect(
-        self, outcomes: AsyncGenerator[Batch | WaitError], unsent: _UnsentEvents
+        self,
+        batches: Iterable[BatchOrId] | AsyncIterable[BatchOrId],
+        timeout: float | EllipsisType | None,
+        poll: PollPolicy | None,
+        unsent: _UnsentEvents,
     ) -> Counter[str]:
-        """Put an event for each wait that fails, and return the number of each outcome."""
+        """Put an event for each poll and each failure; return the number of each outcome."""
         counts: Counter[str] = Counter()
         try:
+            if isinstance(batches, AsyncIterable):
+                batches = self._survivably(batches, unsent)
+            outcomes = self._batches.as_ready(
+                batches,
+                timeout=timeout,
+                poll=poll,
+                on_event=lambda event: unsent.put("status", event.batch_id, self._status(event)),
+            )
             async with aclosing(outcomes):
                 async for outcome in outcomes:
                     if isinstance(outcome, Batch):
@@ -124,9 +144,32 @@ class _WaitEvents:
                     else:
                         counts["failed"] += 1
                         unsent.put("failed", outcome.batch_id, self._failure(outcome))
+        except ConfigurationError as error:  # the client was closed before a wait could begin
+            log_problem(error, self._connection)
+            counts["restarting"] += 1
         finally:
-            unsent.complete()
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
         return counts
+
+    async def _survivably(
+        self, batches: AsyncIterable[BatchOrId], unsent: _UnsentEvents
+    ) -> AsyncGenerator[BatchOrId]:
+        """Yield batches; an error becomes an event, so that it ends no wait that has begun."""
+        try:
+            try:
+                async for batch in batches:
+                    yield batch
+            finally:
+                if isinstance(batches, AsyncGenerator):
+                    await batches.aclose()
+        except Exception as error:  # noqa: BLE001 - it is told and logged
+            if isinstance(error, ProlificError):
+                problem = log_problem(error, self._connection)
+            else:
+                problem = NO_SOURCE
+                _log.error("the batches of an event stream broke off: %s", error, exc_info=error)
+            unsent.put("incomplete", "", {"code": problem.code, "detail": problem.detail})
 
     def _status(self, event: StatusEvent) -> dict[str, Any]:
         error = event.error and problem_of(event.error, self._connection).detail
@@ -144,14 +187,26 @@ class _WaitEvents:
         }
 
 
+def _one_iterable(
+    batches: tuple[BatchOrId | Iterable[BatchOrId] | AsyncIterable[BatchOrId], ...],
+) -> Iterable[BatchOrId] | AsyncIterable[BatchOrId]:
+    match batches:
+        case [Batch() | str() | UUID()]:
+            pass
+        case [Iterable() | AsyncIterable() as iterable]:
+            return iterable
+    return cast("tuple[BatchOrId, ...]", batches)
+
+
 async def _wait_events(
     client: Client,
     connection: HTTPConnection,
+    server_stop: Annotated[ServerStop, Depends(get_server_stop)],
     last_event_id: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> AsyncGenerator[_WaitEvents]:
     if last_event_id == _END:
         raise HTTPException(HTTPStatus.NO_CONTENT)
-    wait_events = _WaitEvents(client.batches, connection)
+    wait_events = _WaitEvents(client.batches, connection, server_stop)
     try:
         yield wait_events
     finally:

@@ -193,6 +193,25 @@ async def test_the_time_is_counted_from_the_order_whatever_is_restarted(
     assert 3600 > first > second > third
 
 
+async def test_an_order_that_an_earlier_version_began_goes_on(
+    sim: Simulator, client: ProlificClient, durable: DurableBatches
+) -> None:
+    source = sim.add_batch()
+    copy = sim.add_batch("Round 2", status="WORKING")
+    order = await durable.order(source, name="Round 2")
+    async with durable.worker(client, **QUICK_WORKER):
+        await _is_waited_for(sim, copy)
+    with durable._parts.database.client._sys_db.engine.begin() as connection:
+        # The step's name before its function was renamed.
+        recorded = connection.execute(
+            sa.text("UPDATE operation_outputs SET function_name = 'make'")
+        )
+    assert recorded.rowcount == 1
+    sim.set_status(copy, "READY")
+    async with durable.worker(client, **QUICK_WORKER):
+        assert (await asyncio.wait_for(order.result(), SECONDS)).id == copy
+
+
 async def test_the_time_in_the_queue_counts(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:

@@ -633,7 +633,7 @@ async def test_a_log_that_raises_loses_nothing_in_an_outage(
     monkeypatch: pytest.MonkeyPatch,
     statement: str,
 ) -> None:
-    monkeypatch.setattr("prolific_async.durable.batches._RESUME_EVERY", 1)
+    monkeypatch.setattr("prolific_async.durable.worker._RESUME_EVERY", 1)
     lost: list[str] = []
 
     def lose(_connection: Any, _cursor: Any, text: str, *_rest: Any) -> None:
@@ -760,3 +760,49 @@ def test_an_outage_passes_between_processes() -> None:
     assert (copy.reason, str(copy), copy.args) == (told.reason, str(told), told.args)
     assert isinstance(copy, ProlificError)
     assert str(copy.failure) == "the first"
+
+
+async def test_events_and_a_cancelled_order_outlive_an_outage(
+    mortal: Mortal, sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    copies = {name: sim.add_batch(name, status="WORKING") for name in ("goes on", "cancelled")}
+    async with (
+        DurableBatches(mortal.address("events", "socket"), poll_every=0.05) as durable,
+        durable.worker(client, **QUICK_WORKER),
+    ):
+        orders = {name: await durable.order(source, name=name) for name in copies}
+        ends: dict[str, str] = {}
+
+        async def read(name: str) -> None:
+            async for status in orders[name].events():
+                ends[name] = status.state
+
+        reading = [asyncio.create_task(read(name)) for name in orders]
+        await are_waited_for(sim, 6)
+        await in_background(mortal.kill)
+        cancelling = asyncio.create_task(orders["cancelled"].cancel())
+        await asyncio.sleep(0.2)
+        assert not cancelling.done()
+        await in_background(mortal.start)
+        assert (await asyncio.wait_for(cancelling, SECONDS)).copy_id == copies["cancelled"]
+        for copy in copies.values():
+            sim.set_status(copy, "READY")
+        await asyncio.wait_for(asyncio.gather(*reading), SECONDS)
+    assert ends == {"goes on": "ready", "cancelled": "cancelled"}
+
+
+async def test_reads_and_cancels_say_that_there_is_no_database(mortal: Mortal) -> None:
+    async with DurableBatches(mortal.address("nobody", "socket"), poll_every=0.05) as durable:
+        order = await durable.order("source", name="Round 2")
+        late = await durable.order("source", name="late", timeout=0)
+        durable._parts.database._patience = 0.2
+        durable._parts.results._margin = 0.3
+        events = late.events()
+        await anext(events)
+        await in_background(mortal.kill)
+        for call in (order.status, order.cancel, durable.orders, order.events().__anext__):
+            with pytest.raises(DatabaseUnavailableError, match="not available"):
+                await call()
+        with pytest.raises(DatabaseUnavailableError):
+            await anext(events)

@@ -143,7 +143,9 @@ class Connection:
     goes_away: asyncio.Event = field(factory=asyncio.Event)
     body: bytes = b""
 
-    async def get(self, app: FastAPI, path: str, client: ProlificClient) -> None:
+    async def get(
+        self, app: FastAPI, path: str, client: ProlificClient, stop: object = None
+    ) -> None:
         """Have an application answer it, whose lifespan owns a client."""
         scope = {
             "type": "http",
@@ -152,7 +154,7 @@ class Connection:
             "path": path,
             "query_string": b"",
             "headers": [],
-            "state": {"prolific_client": client},
+            "state": {"prolific_client": client, "prolific_server_stop": stop},
         }
         await app(scope, self._receive, self._send)
 

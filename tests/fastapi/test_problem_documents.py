@@ -11,6 +11,11 @@ from fastapi.requests import HTTPConnection, Request
 from fastapi.responses import JSONResponse
 
 from prolific_async import ProlificClient, ProlificError, errors
+from prolific_async.durable import (
+    DatabaseUnavailableError,
+    OrderCancelledError,
+    OrderNotFoundError,
+)
 from prolific_async.fastapi import exception_handlers, responses
 from prolific_async.fastapi.problem_documents import problem_of
 from prolific_async.simulator import Fault, Simulator
@@ -93,6 +98,21 @@ def test_each_error_has_its_problem(error: ProlificError, status: int, code: str
     assert documented["status"]["const"] == status
     assert code in documented["code"]["enum"]
     assert documented.keys() == problem.document().keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OrderNotFoundError("x"), 404, "no_such_order"),
+        (OrderCancelledError("x"), 409, "order_cancelled"),
+        (DatabaseUnavailableError("x"), 503, "database_unavailable"),
+    ],
+)
+def test_errors_of_durable_orders_have_problems(
+    error: ProlificError, status: int, code: str
+) -> None:
+    problem = problem_of(error, asked({}))
+    assert (problem.status, problem.code) == (status, code)
 
 
 def test_every_error_has_a_problem() -> None:

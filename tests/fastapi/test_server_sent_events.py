@@ -2,18 +2,30 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
 import aiohttp
 import fastapi.routing
 import pytest
-from fastapi import Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.middleware.base import RequestResponseEndpoint
 
-from prolific_async import PollPolicy, ProlificClient
+from prolific_async import Batch, ConnectError, PollPolicy, ProlificClient
+from prolific_async.fastapi import Client, WaitEvents, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import PATIENT_POLL, Make, endless
 from tests.fastapi.example.app import create_app
-from tests.fastapi.serving import PATIENCE, Browser, Connection, open_files, serving, tasks, until
+from tests.fastapi.serving import (
+    PATIENCE,
+    Browser,
+    Connection,
+    Event,
+    open_files,
+    serving,
+    tasks,
+    until,
+)
 
 
 def processing(sim: Simulator) -> str:
@@ -264,3 +276,165 @@ async def test_many_browsers_of_one_batch_share_its_polls(
     sim.set_status(batch_id, "READY")
     await asyncio.gather(*watching)
     assert {browser.statuses[-1] for browser in browsers} == {"READY"}
+
+
+Given = Iterable[str] | AsyncIterable[str] | AsyncIterable[Batch]
+
+
+def streaming(make_client: Make, given: Callable[[ProlificClient], Given]) -> FastAPI:
+    """Return an application that streams the waits of an iterable."""
+    app = FastAPI(lifespan=lifespan(client=make_client), exception_handlers=exception_handlers)
+
+    @app.get("/events", response_class=EventSourceResponse)
+    async def events(client: Client, wait_events: WaitEvents) -> AsyncIterator[ServerSentEvent]:
+        async for event in wait_events(given(client), poll=PATIENT_POLL):
+            yield event
+
+    return app
+
+
+async def test_a_page_may_connect_before_the_first_batch_exists(
+    sim: Simulator, source: str, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    exists, is_last = asyncio.Event(), asyncio.Event()
+
+    async def copies(client: ProlificClient) -> AsyncIterator[Batch]:
+        await exists.wait()
+        copy = await client.batches.duplicate(source, name="Round 2")
+        await copy.setup()
+        yield copy
+        await is_last.wait()
+
+    async with serving(streaming(make_client, copies)) as url:
+        browser = Browser(session, f"{url}/events")
+        watching = asyncio.create_task(browser.watch())
+        await until(lambda: browser.told_retry is not None)
+        assert not browser.events
+        exists.set()
+        await until(lambda: browser.statuses[-1:] == ["READY"])
+        await quiet(sim)
+        assert {event.kind for event in browser.events} == {"status"}  # more batches may come
+        is_last.set()
+        await watching
+    assert browser.events[-1] == Event("end", {"ready": 1, "failed": 0}, "end")
+    assert browser.answers == [200, 204]
+
+
+async def test_an_async_iterable_that_brings_nothing_ends_the_stream(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    async def nothing(_client: ProlificClient) -> AsyncIterator[str]:
+        return
+        yield
+
+    async with serving(streaming(make_client, nothing)) as url:
+        browser = Browser(session, f"{url}/events")
+        await browser.watch()
+    assert [event.data for event in browser.events] == [{"ready": 0, "failed": 0}]
+
+
+async def test_batches_may_come_in_a_plain_iterable(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    ids = [sim.add_batch(status="READY") for _ in range(3)]
+    async with serving(streaming(make_client, lambda _: iter(ids))) as url:
+        browser = Browser(session, f"{url}/events")
+        await browser.watch()
+    assert browser.events[-1].data == {"ready": 3, "failed": 0}
+
+
+class Upstream(Exception):  # noqa: N818 - of an application
+    pass
+
+
+@pytest.mark.parametrize("error", [Upstream("secret"), ConnectError("GET", "/secret", "refused")])
+async def test_an_error_of_the_iterable_ends_no_wait_and_is_told(
+    sim: Simulator,
+    make_client: Make,
+    session: aiohttp.ClientSession,
+    error: Exception,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    batch_id = endless(sim)
+
+    async def breaks_off(_client: ProlificClient) -> AsyncIterator[str]:
+        yield batch_id
+        raise error
+
+    async with serving(streaming(make_client, breaks_off)) as url:
+        browser = Browser(session, f"{url}/events")
+        watching = asyncio.create_task(browser.watch())
+        await until(lambda: "incomplete" in [event.kind for event in browser.events])
+        sim.set_status(batch_id, "READY")
+        await watching
+    [told] = [event.data for event in browser.events if event.kind == "incomplete"]
+    codes = {Upstream: "source_failed", ConnectError: "unreachable"}
+    assert told["code"] == codes[type(error)]
+    assert "secret" not in str(browser.events)
+    assert browser.statuses[-1] == "READY"
+    assert browser.events[-1].data == {"ready": 1, "failed": 0}
+    assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [error]
+
+
+async def test_what_can_be_no_id_fails_alone(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    known = sim.add_batch(status="READY")
+
+    async def ids(_client: ProlificClient) -> AsyncIterator[str]:
+        yield ".."
+        yield known
+
+    async with serving(streaming(make_client, ids)) as url:
+        browser = Browser(session, f"{url}/events")
+        await browser.watch()
+    [failed] = [event.data for event in browser.events if event.kind == "failed"]
+    assert (failed["batch_id"], failed["code"]) == ("..", "no_such_batch")
+    assert browser.events[-1].data == {"ready": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at its yield", "at its await"])
+async def test_the_generator_is_closed_when_the_browser_leaves(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession, *, waits: bool
+) -> None:
+    batch_id = endless(sim)
+    closed: list[str] = []
+
+    async def ids(_client: ProlificClient) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield batch_id
+                if waits:
+                    await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            closed.append("yes")
+
+    async with serving(streaming(make_client, ids)) as url:
+        await quiet(sim)
+        before = tasks()
+        await Browser(session, f"{url}/events").until("status")
+        await until(lambda: closed)
+        await until(lambda: tasks() == before)
+        assert closed == ["yes"]
+
+
+async def test_a_client_that_is_closed_before_a_batch_comes_ends_the_stream_without_an_end(
+    sim: Simulator, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    asked = asyncio.Event()
+
+    async def late(client: ProlificClient) -> AsyncIterator[str]:
+        asked.set()
+        await client.close()
+        yield "late"
+
+    async with serving(streaming(make_client, late)) as url:
+        browser = Browser(session, f"{url}/events", retry=PATIENCE)
+        watching = asyncio.create_task(browser.watch())
+        await until(lambda: browser.told_retry is not None)
+        await asked.wait()
+        await quiet(sim)
+        watching.cancel()
+        await asyncio.wait([watching])
+    assert (browser.events, browser.last_id) == ([], "")

@@ -1,7 +1,7 @@
 """The backend: start copies of a batch, list them, and stream what becomes of them.
 
 On the real service: `PROLIFIC_TOKEN=… WORKSPACE_ID=… BATCH_ID=… uvicorn --factory
-tests.fastapi.example.app:create_app --timeout-graceful-shutdown 5`.
+tests.fastapi.example.app:create_app`.
 """
 
 import os
