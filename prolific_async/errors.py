@@ -38,12 +38,30 @@ from prolific_async._messages import brief, issues, plain, shallow
 _NAMED = 10  # candidates in a message
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # by clients that follow redirects
 _NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425
+_REQUEST_ID_LENGTH = 128
+# Of gateways, load balancers and proxies: the service documents none.
+_REQUEST_IDS = (
+    "X-Request-Id",
+    "Request-Id",
+    "X-Correlation-Id",
+    "X-Amzn-RequestId",
+    "X-Amzn-Trace-Id",
+    "CF-Ray",
+)
 _REPLACED = "\ufffd"  # stands where a body is no text
 
 
 def _try_again(method: str) -> str:
     """Return the advice for a call whose response is lost."""
     return "try again" if method == "GET" else "it may have run, so look before you send it again"
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the id that a response's headers give to its request, None if they give none."""
+    for name in _REQUEST_IDS:
+        if shown := brief(headers.get(name, "")[:_REQUEST_ID_LENGTH]):
+            return shown
+    return None
 
 
 def _seconds(seconds: float) -> str:
@@ -54,6 +72,14 @@ class ProlificError(Exception):
     """Root of every error of this package; its text is one sentence for a person."""
 
     _failure: BaseException | None = None
+    _request_id: str | None = None
+
+    attempts: int = 1
+    """Requests that the call sent, each of which failed."""
+    step: str | None = None
+    """The step of ``duplicate_and_wait`` that failed: "duplicate", "setup" or "wait"."""
+    copy: prolific_async.Batch | None = None
+    """The copy that exists although ``duplicate_and_wait`` failed, None if none is known."""
 
     def __init__(self, *args: object) -> None:
         # Not by Exception: those that are an OSError, too, would take three for errno and so on.
@@ -73,6 +99,40 @@ class ProlificError(Exception):
     @failure.setter
     def failure(self, failure: BaseException | None) -> None:
         self._failure = self.__cause__ = failure
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave to the request that failed; None if it sent none.
+
+        Printable, and 128 characters at most. It is the one of ``failure`` for an error that is
+        about no single response.
+        """
+        if self._request_id is None and isinstance(self.failure, ProlificError):
+            return self.failure.request_id
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, request_id: str | None) -> None:
+        self._request_id = request_id
+
+    def __str__(self) -> str:
+        more = self._more()
+        return f"{self._sentence()} ({', '.join(more)})" if more else self._sentence()
+
+    def _sentence(self) -> str:
+        """Return the text without what is known of the call beside its failure."""
+        return super().__str__()
+
+    def _more(self) -> list[str]:
+        more = []
+        if self.attempts > 1:
+            more.append(f"after {self.attempts} attempts")
+        if self._request_id is not None:
+            more.append(f"request id {self._request_id}")
+        if self.step is not None:
+            more.append(f"step: {self.step}")
+            more.append("no copy is known" if self.copy is None else f"copy: {self.copy.id}")
+        return more
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -128,7 +188,7 @@ class TransportError(ProlificError):
         self.path = path
         self.reason = reason
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return f"{self.method} {self.path} failed ({brief(self.reason)}); {self._advice()}"
 
     def _advice(self) -> str:
@@ -138,7 +198,7 @@ class TransportError(ProlificError):
 class ConnectError(TransportError, ConnectionError):
     """The connection was never made, so the request was not sent."""
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return (
             f"{self.method} {self.path} was not sent, no connection could be made "
             f"({brief(self.reason)}); check the network, base_url and any proxy, then try again"
@@ -148,7 +208,7 @@ class ConnectError(TransportError, ConnectionError):
 class ConnectionLostError(TransportError, ConnectionError):
     """The connection broke after the request had begun: it may have run."""
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return (
             f"{self.method} {self.path} lost its connection before the whole answer had come "
             f"({brief(self.reason)}); {self._advice()}"
@@ -158,7 +218,7 @@ class ConnectionLostError(TransportError, ConnectionError):
 class RequestTimeoutError(TransportError, TimeoutError):
     """No whole response came in time: the request may have run."""
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return (
             f"{self.method} {self.path} got no whole answer in time ({brief(self.reason)}); "
             f"{self._advice()}"
@@ -209,8 +269,9 @@ class APIStatusError(ProlificError):
         self.body = body
         self.retry_after = retry_after
         self.headers = headers
+        self.request_id = request_id_of(headers)
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         told = brief(": ".join(str(part) for part in self._said() if part))
         told = f" ({told})" if told else ""
         return f"{self.method} {self.path} was answered with {self.status}{told}; {self._advice()}"
@@ -328,7 +389,7 @@ class DecodeError(ProlificError):
         self.method = method
         self.path = path
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         where = f"the answer to {self.method} {self.path}" if self.method else "the mapping"
         what = brief("; ".join(self.problems))
         see = ".problems" if self.body is None else ".problems and .body"
@@ -364,8 +425,9 @@ class OutcomeUnknownError(ProlificError):
         self.unreadable = unreadable
         if failure is not None:
             self.failure = failure
+        self.request_id = self.request_id  # its text does not show the failure's
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         return (
             f"{self.method} {self.path} may or may not have run; look at {self._what_tells()} "
             f"before you send it again{self._found()}"
@@ -420,7 +482,7 @@ class WaitError(ProlificError):
         if failure is not None:
             self.failure = failure
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         seen = brief(self.last_status or "no status seen")
         polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
         return (

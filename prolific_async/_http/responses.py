@@ -123,7 +123,9 @@ def _no_json(
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
-    return undecodable(request, hide(problem, secret), _shown(body, secret))
+    error = undecodable(request, hide(problem, secret), _shown(body, secret))
+    error.request_id = hide(errors.request_id_of(headers) or "", secret) or None
+    return error
 
 
 def is_success(status: int) -> bool:

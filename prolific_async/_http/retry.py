@@ -114,6 +114,7 @@ def retrying(
                     or not again(error)
                     or _asked(error) > policy.retry_after_cap
                 ):
+                    error.attempts = failures
                     raise
                 gaps = gaps or pauses(policy)
                 gap = max(next(gaps), _asked(error))
