@@ -1,0 +1,188 @@
+"""``duplicate_and_wait``: a copy from its duplicate to READY, for one name or many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from prolific_async._api import requests
+from prolific_async.errors import (
+    BadRequestError,
+    OutcomeUnknownError,
+    ProlificError,
+    WaitTimeoutError,
+)
+from prolific_async.models import BatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import EllipsisType
+
+    from prolific_async._recovery.shared_calls import SharedCalls
+    from prolific_async.batches import Batches, BatchOrId
+    from prolific_async.models import Batch, StatusEvent
+
+
+@frozen
+class CopyPlan:
+    """What is to become of the copies of a batch.
+
+    Attributes:
+        source: The batch to copy.
+        source_id: Its id.
+        prefix: Path of a gateway before the service's own paths.
+        dataset_id: As in ``Batches.setup``.
+        tasks_per_group: As in ``Batches.setup``.
+        timeout: Seconds for all steps of a copy, None for no limit; ``...`` for the client's
+            default, which bounds the wait alone.
+        on_event: As in ``Batches.wait_until_ready``.
+
+    """
+
+    source: BatchOrId
+    source_id: str
+    prefix: str
+    dataset_id: str | None
+    tasks_per_group: int | None
+    timeout: float | EllipsisType | None
+    on_event: Callable[[StatusEvent], object] | None
+
+
+async def duplicate_and_wait(
+    batches: Batches, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
+) -> Batch:
+    """Return a READY copy.
+
+    Args:
+        batches: Makes the calls.
+        setups: The setups of named copies that are under way.
+        plan: What is to become of the copy.
+        name: Its unique name, None for the default.
+
+    Raises:
+        ProlificError: As the step that failed; it has ``step`` and ``copy``.
+
+    """
+    now = asyncio.get_running_loop().time
+    began = now()
+    until = None if plan.timeout is ... or plan.timeout is None else began + plan.timeout
+    copy: Batch | None = None
+    step = "duplicate"
+    try:
+        try:
+            async with asyncio.timeout_at(until) as limit:
+                if name is None:
+                    copy = await batches.duplicate(plan.source)
+                else:
+                    copy = await batches.get_or_duplicate(plan.source, name=name)
+                step = "setup"
+                if name is None:
+                    await _set_up(batches, copy, plan)
+                else:
+                    await setups.run(copy.id, partial(_set_up_once, batches, copy, plan))
+        except TimeoutError as error:
+            if not limit.expired() or isinstance(error, ProlificError):
+                raise
+            raise _timed_out(plan, copy, now() - began) from None
+        step = "wait"
+        timeout = plan.timeout if until is None else max(0.001, until - now())
+        return await batches.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
+    except ProlificError as error:
+        error.step, error.copy = step, copy
+        raise
+
+
+async def duplicate_and_wait_all(
+    batches: Batches,
+    setups: SharedCalls[str, None],
+    plan: CopyPlan,
+    names: list[str],
+    *,
+    return_exceptions: bool,
+) -> list[Batch | ProlificError]:
+    """Return many READY copies in the order of their names.
+
+    Args:
+        batches: Makes the calls.
+        setups: The setups of named copies that are under way.
+        plan: What is to become of each copy.
+        names: Their names.
+        return_exceptions: Whether an error takes its copy's place; else the first ends the others
+            and is raised.
+
+    """
+    failures: list[ProlificError] = []
+
+    async def outcome_of(name: str) -> Batch | ProlificError:
+        try:
+            return await duplicate_and_wait(batches, setups, plan, name)
+        except ProlificError as error:
+            if return_exceptions:
+                return error
+            failures.append(error)
+            raise
+
+    by_name = {name: asyncio.ensure_future(outcome_of(name)) for name in names}
+    await _settle(by_name.values())
+    if not failures:
+        return [by_name[name].result() for name in names]
+    first = failures[0]
+    # Else this frame and the error are in a cycle.
+    failures.clear()
+    by_name.clear()
+    try:
+        raise first
+    finally:
+        del first
+
+
+async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Return when all tasks have ended; the first one that raises, or a cancellation, ends all."""
+    left = tasks
+    try:
+        if tasks:
+            _, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # else the loop logs that nobody has asked for it
+
+
+async def _set_up(batches: Batches, copy: Batch, plan: CopyPlan) -> None:
+    await batches.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
+
+
+async def _set_up_once(batches: Batches, copy: Batch, plan: CopyPlan) -> None:
+    """Set a copy up unless that was done, by an earlier call or another process."""
+    if await _is_set_up(batches, copy):
+        return
+    try:
+        await _set_up(batches, copy, plan)
+    except BadRequestError:
+        # Another process's setup has been accepted since the status was read.
+        if not await _is_set_up(batches, copy):
+            raise
+
+
+async def _is_set_up(batches: Batches, copy: Batch) -> bool:
+    # ERROR counts: the setup was accepted, and the wait will raise.
+    return await batches.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
+
+
+def _timed_out(plan: CopyPlan, copy: Batch | None, elapsed: float) -> WaitTimeoutError:
+    """Return the error of a plan whose time was over before the wait began."""
+    if copy is None:
+        batch_id = plan.source_id
+        request = requests.duplicate_batch(batch_id, prefix=plan.prefix)
+    else:
+        batch_id = copy.id
+        request = requests.set_up_batch(batch_id, prefix=plan.prefix)
+    lost = OutcomeUnknownError("POST", request.path)
+    return WaitTimeoutError(batch_id, None, elapsed, 0, (), lost)
