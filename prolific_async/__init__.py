@@ -56,8 +56,17 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus, Copies, DatasetRef, StatusEvent, TaskDetails
+from prolific_async.models import (
+    Batch,
+    BatchStatus,
+    Copies,
+    DatasetRef,
+    StatusEvent,
+    TaskDetails,
+    Workspace,
+)
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.workspaces import Workspaces
 
 __docformat__ = "google"
 
@@ -95,5 +104,7 @@ __all__ = [
     "WaitError",
     "WaitFailedError",
     "WaitTimeoutError",
+    "Workspace",
+    "Workspaces",
     "__version__",
 ]

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import aiohttp
 from attrs import Factory, define, field
@@ -35,6 +36,7 @@ class LoopSession:
         rate_limiter: Starts the requests.
         time_limit: Bounds each attempt.
         closing: Set when the client is closed.
+        time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         middlewares: Those of the session, whose place a request's own would take.
 
     """
@@ -45,6 +47,7 @@ class LoopSession:
     rate_limiter: RateLimiter
     time_limit: TimeLimit
     closing: asyncio.Event = Factory(asyncio.Event)
+    time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
 
     @middlewares.default
@@ -56,6 +59,8 @@ class LoopSession:
         self.closing.set()
         self.rate_limiter.close()
         self.time_limit.close()
+        for time_limit in list(self.time_limits.values()):
+            time_limit.close()
 
 
 class SessionOwner:
@@ -150,6 +155,13 @@ class SessionOwner:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await session.closing.wait()
+
+    async def session_here(self) -> LoopSession:
+        """Return the session of the running loop, for views, made if there is none."""
+        session = self._session
+        if session is None or session.loop is not asyncio.get_running_loop():
+            session = await self._open()
+        return session
 
     async def _open(self) -> LoopSession:
         """Make or borrow the session for the running loop, in place of one of a closed loop."""
