@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
@@ -20,10 +20,38 @@ from prolific_async.models import BatchStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import EllipsisType
+    from uuid import UUID
 
     from prolific_async._recovery.shared_calls import SharedCalls
-    from prolific_async.batches import Batches, BatchOrId
     from prolific_async.models import Batch, StatusEvent
+
+
+class Verbs(Protocol):
+    """The verbs of ``Batches`` that the steps are made of."""
+
+    async def duplicate(self, batch: Batch | str | UUID, /) -> Batch:
+        """Make a copy."""
+
+    async def get_or_duplicate(self, batch: Batch | str | UUID, /, *, name: str) -> Batch:
+        """Find the one copy of a name, or make it."""
+
+    async def setup(
+        self, batch: Batch, /, *, dataset_id: str | None, tasks_per_group: int | None
+    ) -> None:
+        """Have a copy's tasks built."""
+
+    async def get_status(self, batch: Batch, /) -> BatchStatus | None:
+        """Return how a copy stands."""
+
+    async def wait_until_ready(
+        self,
+        batch: Batch,
+        /,
+        *,
+        timeout: float | EllipsisType | None,
+        on_event: Callable[[StatusEvent], object] | None,
+    ) -> Batch:
+        """Return a copy once it is READY."""
 
 
 @frozen
@@ -42,7 +70,7 @@ class CopyPlan:
 
     """
 
-    source: BatchOrId
+    source: Batch | str | UUID
     source_id: str
     prefix: str
     dataset_id: str | None
@@ -52,12 +80,12 @@ class CopyPlan:
 
 
 async def duplicate_and_wait(
-    batches: Batches, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
+    verbs: Verbs, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
 ) -> Batch:
     """Return a READY copy.
 
     Args:
-        batches: Makes the calls.
+        verbs: Make the calls.
         setups: The setups of named copies that are under way.
         plan: What is to become of the copy.
         name: Its unique name, None for the default.
@@ -75,28 +103,28 @@ async def duplicate_and_wait(
         try:
             async with asyncio.timeout_at(until) as limit:
                 if name is None:
-                    copy = await batches.duplicate(plan.source)
+                    copy = await verbs.duplicate(plan.source)
                 else:
-                    copy = await batches.get_or_duplicate(plan.source, name=name)
+                    copy = await verbs.get_or_duplicate(plan.source, name=name)
                 step = "setup"
                 if name is None:
-                    await _set_up(batches, copy, plan)
+                    await _set_up(verbs, copy, plan)
                 else:
-                    await setups.run(copy.id, partial(_set_up_once, batches, copy, plan))
+                    await setups.run(copy.id, partial(_set_up_once, verbs, copy, plan))
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
             raise _timed_out(plan, copy, now() - began) from None
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
-        return await batches.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
+        return await verbs.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
     except ProlificError as error:
         error.step, error.copy = step, copy
         raise
 
 
 async def duplicate_and_wait_all(
-    batches: Batches,
+    verbs: Verbs,
     setups: SharedCalls[str, None],
     plan: CopyPlan,
     names: list[str],
@@ -106,7 +134,7 @@ async def duplicate_and_wait_all(
     """Return many READY copies in the order of their names.
 
     Args:
-        batches: Makes the calls.
+        verbs: Make the calls.
         setups: The setups of named copies that are under way.
         plan: What is to become of each copy.
         names: Their names.
@@ -118,7 +146,7 @@ async def duplicate_and_wait_all(
 
     async def outcome_of(name: str) -> Batch | ProlificError:
         try:
-            return await duplicate_and_wait(batches, setups, plan, name)
+            return await duplicate_and_wait(verbs, setups, plan, name)
         except ProlificError as error:
             if return_exceptions:
                 return error
@@ -155,25 +183,25 @@ async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
                 task.exception()  # else the loop logs that nobody has asked for it
 
 
-async def _set_up(batches: Batches, copy: Batch, plan: CopyPlan) -> None:
-    await batches.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
+async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
+    await verbs.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
 
 
-async def _set_up_once(batches: Batches, copy: Batch, plan: CopyPlan) -> None:
+async def _set_up_once(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
     """Set a copy up unless that was done, by an earlier call or another process."""
-    if await _is_set_up(batches, copy):
+    if await _is_set_up(verbs, copy):
         return
     try:
-        await _set_up(batches, copy, plan)
+        await _set_up(verbs, copy, plan)
     except BadRequestError:
         # Another process's setup has been accepted since the status was read.
-        if not await _is_set_up(batches, copy):
+        if not await _is_set_up(verbs, copy):
             raise
 
 
-async def _is_set_up(batches: Batches, copy: Batch) -> bool:
+async def _is_set_up(verbs: Verbs, copy: Batch) -> bool:
     # ERROR counts: the setup was accepted, and the wait will raise.
-    return await batches.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
+    return await verbs.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
 
 
 def _timed_out(plan: CopyPlan, copy: Batch | None, elapsed: float) -> WaitTimeoutError:

@@ -68,7 +68,7 @@ def batch_id_of(batch: BatchOrId) -> str:
 
 
 @frozen(eq=False)
-class Shared:
+class _Shared:
     """What the views of a client share.
 
     Attributes:
@@ -107,7 +107,7 @@ class Batches:
         retry: RetryPolicy,
         poll: PollPolicy,
         few: float,
-        shared: Shared | None = None,
+        shared: _Shared | None = None,
     ) -> None:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
@@ -121,7 +121,7 @@ class Batches:
             workspaces = Workspaces()
             source = StatusSource(self._api, workspaces, retry)
             waits = Waits(source, workspaces, few=few, at_once=transport.polls_at_once)
-            shared = Shared(workspaces, waits)
+            shared = _Shared(workspaces, waits)
         self.shared = shared
         self._pending = shared.pending
         self._workspaces = shared.workspaces

@@ -7,11 +7,11 @@ are kept in ``extra``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from types import EllipsisType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 from uuid import UUID
 
 from attrs import field, frozen
@@ -166,6 +166,49 @@ class Batch(WireModel):
             tasks_per_group=tasks_per_group,
             timeout=timeout,
             on_event=on_event,
+        )
+
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> list[Batch]: ...
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool,
+    ) -> list[Batch | ProlificError]: ...
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Batch] | list[Batch | ProlificError]:
+        """Return a READY copy for each name: see ``Batches.duplicate_and_wait_all``."""
+        return await self._bound.duplicate_and_wait_all(
+            self,
+            names,
+            dataset_id=dataset_id,
+            tasks_per_group=tasks_per_group,
+            timeout=timeout,
+            on_event=on_event,
+            return_exceptions=return_exceptions,
         )
 
     async def find_copies(self, *, name: str) -> Copies:
