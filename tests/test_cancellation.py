@@ -21,6 +21,7 @@ from prolific_async import (
     RetryPolicy,
     WaitFailedError,
     WaitTimeoutError,
+    Workspaces,
 )
 from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
@@ -109,6 +110,15 @@ async def _duplicate_lost(scene: Scene) -> None:
     await scene.verbs.duplicate(scene.source, name="unique")
 
 
+async def _get_or_duplicate_lost(scene: Scene) -> None:
+    scene.meets("POST", "/duplicate", LOST)
+    await scene.verbs.get_or_duplicate(scene.source, name="unique")
+
+
+async def _duplicate_and_wait(scene: Scene) -> None:
+    await scene.verbs.duplicate_and_wait(scene.source, timeout=SOON)
+
+
 async def _setup_lost(scene: Scene) -> None:
     scene.meets("POST", "/setup", Fault(reset="before"), LOST)
     await scene.verbs.setup(scene.source)
@@ -169,6 +179,17 @@ CALLS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "Batches.find_copies": lambda scene: scene.verbs.find_copies(scene.source, name="Round 2"),
     "Batches.duplicate": lambda scene: scene.verbs.duplicate(scene.source),
     "Batches.duplicate, lost": _duplicate_lost,
+    "Batches.get_or_duplicate": lambda scene: scene.verbs.get_or_duplicate(
+        scene.source, name="unique"
+    ),
+    "Batches.get_or_duplicate, lost": _get_or_duplicate_lost,
+    "Batches.duplicate_and_wait": _duplicate_and_wait,
+    "Batches.duplicate_and_wait, named": lambda scene: scene.verbs.duplicate_and_wait(
+        scene.source, name="unique"
+    ),
+    "Batches.duplicate_and_wait_all": lambda scene: scene.verbs.duplicate_and_wait_all(
+        scene.source, ["one", "two"]
+    ),
     "Batches.setup": lambda scene: scene.verbs.setup(scene.source),
     "Batches.setup, lost": _setup_lost,
     "Batches.wait_until_ready": lambda scene: scene.verbs.wait_until_ready(scene.one),
@@ -183,6 +204,10 @@ CALLS: dict[str, Callable[[Scene], Awaitable[object]]] = {
     "Batch.get_status": lambda scene: scene.batch.get_status(),
     "Batch.find_copies": lambda scene: scene.batch.find_copies(name="Round 2"),
     "Batch.duplicate": lambda scene: scene.batch.duplicate(name="unique"),
+    "Batch.get_or_duplicate": lambda scene: scene.batch.get_or_duplicate(name="unique"),
+    "Batch.duplicate_and_wait": lambda scene: scene.batch.duplicate_and_wait(),
+    "Batch.duplicate_and_wait_all": lambda scene: scene.batch.duplicate_and_wait_all(["unique"]),
+    "Workspaces.list": lambda scene: scene.client.workspaces.list(),
     "Batch.setup": lambda scene: scene.batch.setup(),
     "Batch.wait_until_ready": lambda scene: scene.ready.wait_until_ready(),
     "Batch.watch": lambda scene: all_of(scene.ready.watch()),
@@ -307,7 +332,7 @@ async def test_nothing_is_left_of_a_simulator(name: str, manner: Manner) -> None
 
 
 def test_every_public_coroutine_is_cancelled() -> None:
-    kinds = (Batch, Batches, ProlificClient, Simulator)
+    kinds = (Batch, Batches, Workspaces, ProlificClient, Simulator)
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds

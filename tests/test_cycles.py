@@ -170,6 +170,22 @@ CALLS: dict[str, tuple[str, str, Callable[[ProlificClient, str], Awaitable[objec
     "list": ("GET", "/batches", lambda client, one: client.batches.list("w")),
     "duplicate": ("POST", "/duplicate", lambda client, one: client.batches.duplicate(one)),
     "setup": ("POST", "/setup", lambda client, one: client.batches.setup(one)),
+    "get_or_duplicate": (
+        "POST",
+        "/duplicate",
+        lambda client, one: client.batches.get_or_duplicate(one, name="n", settle_seconds=0),
+    ),
+    "duplicate_and_wait": (
+        "POST",
+        "/setup",
+        lambda client, one: client.batches.duplicate_and_wait(one, name="n", timeout=5),
+    ),
+    "duplicate_and_wait_all": (
+        "POST",
+        "/setup",
+        lambda client, one: client.batches.duplicate_and_wait_all(one, ["n", "m"]),
+    ),
+    "workspaces": ("GET", "/workspaces/", lambda client, _: client.workspaces.list()),
 }
 FAULTS = {
     "none": None,

@@ -28,6 +28,7 @@ from tests import samples
 MODULES = (
     "",
     ".batches",
+    ".workspaces",
     ".simulator",
     ".fastapi",
     ".durable",
