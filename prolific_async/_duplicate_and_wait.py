@@ -97,11 +97,13 @@ async def duplicate_and_wait(
     now = asyncio.get_running_loop().time
     began = now()
     until = None if plan.timeout is ... or plan.timeout is None else began + plan.timeout
+    limit = asyncio.timeout_at(until)
     copy: Batch | None = None
     step = "duplicate"
+    is_over = False
     try:
         try:
-            async with asyncio.timeout_at(until) as limit:
+            async with limit:
                 if name is None:
                     copy = await verbs.duplicate(plan.source)
                 else:
@@ -114,13 +116,17 @@ async def duplicate_and_wait(
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
-            raise _timed_out(plan, copy, now() - began) from None
+            is_over = True
+        if is_over:  # raised here, as the context of an error would hold the task
+            raise _timed_out(plan, copy, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
         return await verbs.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
     except ProlificError as error:
         error.step, error.copy = step, copy
         raise
+    finally:
+        del limit  # it holds the task, so that an error that ends this would be in a cycle
 
 
 async def duplicate_and_wait_all(

@@ -94,6 +94,7 @@ class SharedCalls(Generic[K, T]):
         finally:
             if self._calls.get(key) is shared:
                 del self._calls[key]
+            del shared  # it has the task, which has the error that passes this frame
 
 
 async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseException:
@@ -101,9 +102,13 @@ async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseExcept
         return (await call(),)
     # A trace callback or a log handler of the application can raise anything.
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if _is_cancelled():
             raise
         return error
     except Exception as error:  # noqa: BLE001 - raised to all callers
         return error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
