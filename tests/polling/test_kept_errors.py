@@ -110,3 +110,16 @@ async def test_twenty_failed_polls_of_a_large_batch(
         assert len(error.events) == 20
         assert [event.error is None for event in error.events].count(False) >= 19
         assert error.events[-1].error is error.failure
+
+
+def test_a_smaller_error_tells_request_id_and_attempts() -> None:
+    headers = {"X-Request-Id": "r-1", "Padding": "x" * 10_000}
+    refused = ServerError(503, "GET", "/p", None, None, None, "x" * 10_000, None, headers)
+    garbled = DecodeError(("$: not JSON",), "x" * 10_000, "GET", "/p")
+    garbled.request_id = "r-2"
+    for error in (refused, garbled):
+        error.attempts = 3
+        small = summary(error)
+        assert small is not error
+        assert (small.request_id, small.attempts) == (error.request_id, 3)
+        assert str(small) == str(error)
