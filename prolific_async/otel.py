@@ -81,7 +81,7 @@ Client = TypeVar("Client", bound=ProlificClient)
 
 _log = logging.getLogger("prolific_async")
 
-_CALLS = ("duplicate", "setup", "get", "get_status", "list")
+_CALLS = ("duplicate", "get_or_duplicate", "setup", "get", "get_status", "list")
 _SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
 
@@ -149,7 +149,7 @@ class _Tracing:
                         _end_left(span)
                     raise
             with _log_errors():
-                if name == "duplicate":
+                if name in ("duplicate", "get_or_duplicate"):
                     span.set_attribute("prolific.copy.id", result.id)
                 _end_ok(span)
             return result
