@@ -117,7 +117,7 @@ async def duplicate_and_wait(
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
             is_over = True
-        if is_over:  # raised here, as the context of an error would hold the task
+        if is_over or copy is None:  # raised here, as the context of an error would hold the task
             raise _timed_out(plan, copy, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())

@@ -258,5 +258,5 @@ async def test_what_is_no_list_of_names_is_refused(
 ) -> None:
     for names in ("Round 2", 5, ["Round 2", " "]):
         with pytest.raises(ValueError, match="name"):
-            await client.batches.duplicate_and_wait_all(source, names)  # type: ignore[call-overload]
+            await client.batches.duplicate_and_wait_all(source, names)  # type: ignore[arg-type]
     assert not sim.requests

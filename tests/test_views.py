@@ -262,7 +262,7 @@ def test_nonsense_is_refused(sim: Simulator) -> None:
         {"poll": RetryPolicy()},
     ):
         with pytest.raises(ValueError, match=r"request_timeout|retry must be"):
-            client.with_options(**options)  # type: ignore[arg-type]
+            client.with_options(**options)
 
 
 def test_a_view_shows_its_client_and_not_the_token(sim: Simulator) -> None:

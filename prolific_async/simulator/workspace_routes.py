@@ -5,6 +5,7 @@ parameters; a limit, an offset and a count are what github.com/prolific-oss/cli 
 """
 
 import json
+from typing import Any
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ def workspace_routes(state: State) -> list[web.RouteDef]:
     async def list_workspaces(request: web.Request) -> web.Response:
         limit, offset = _number(request, "limit"), _number(request, "offset") or 0
         with state.lock:
-            shown = [
+            shown: list[dict[str, Any]] = [
                 {
                     "id": workspace_id,
                     "title": title,

@@ -186,9 +186,7 @@ async def test_four_processes_never_get_different_copies(every: int, bench: Benc
     async with quick(bench) as client:
         sizes = await bench.sizes(client, "Round 2")
         stops: list[tuple[Side, int]] = [
-            (side, at)
-            for side in ("request", "answer")  # type: ignore[misc]  # literals
-            for at in range(0, sizes[side], every)
+            (side, at) for side in ("request", "answer") for at in range(0, sizes[side], every)
         ]
         names = [f"Round {number}" for number in range(len(stops))]
         processes = [
