@@ -8,9 +8,11 @@ from prolific_async import ProlificClient
 
 async def new_round(batch_id: str) -> None:
     async with ProlificClient() as client:  # PROLIFIC_TOKEN
-        copy = await client.batches.duplicate(batch_id, name="Round 2")
-        await copy.setup(tasks_per_group=5)
-        print(await copy.wait_until_ready(timeout=600))
+        # Safe to run again: a copy of that name is found instead of being made a second time.
+        ready = await client.batches.duplicate_and_wait(
+            batch_id, name="Round 2", tasks_per_group=5, timeout=600
+        )
+        print(ready)
 
 
 asyncio.run(new_round("018f2b7e-7d3c-7a10-9c55-2f1b6f0c9a41"))
@@ -56,8 +58,17 @@ from prolific_async.errors import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus, Copies, DatasetRef, StatusEvent, TaskDetails
+from prolific_async.models import (
+    Batch,
+    BatchStatus,
+    Copies,
+    DatasetRef,
+    StatusEvent,
+    TaskDetails,
+    Workspace,
+)
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.workspaces import Workspaces
 
 __docformat__ = "google"
 
@@ -95,5 +106,7 @@ __all__ = [
     "WaitError",
     "WaitFailedError",
     "WaitTimeoutError",
+    "Workspace",
+    "Workspaces",
     "__version__",
 ]

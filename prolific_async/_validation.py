@@ -109,6 +109,18 @@ def unique_name(given: object) -> str:
     return name
 
 
+def unique_names(given: Iterable[str]) -> list[str]:
+    """Return many names, each as ``unique_name`` does.
+
+    Raises:
+        ValueError: It is one name, or cannot be iterated; or as ``unique_name``.
+
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"an iterable of names is needed: {given!r}")
+    return [unique_name(name) for name in given]
+
+
 def tasks_per_group(given: int | None) -> int | None:
     """Check a number of tasks and return it as a plain ``int``, None for None.
 

@@ -14,10 +14,19 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
+from attrs import field, frozen
+
 from prolific_async import _validation
+from prolific_async._api import requests
 from prolific_async._api.batches import BatchesAPI
+from prolific_async._duplicate_and_wait import (
+    CopyPlan,
+    duplicate_and_wait,
+    duplicate_and_wait_all,
+)
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
+from prolific_async._numbers import number
 from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
@@ -26,13 +35,16 @@ from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch, copies_of
 from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
+from prolific_async._recovery.named_copies import NamedCopies
 from prolific_async._recovery.setup import set_up
+from prolific_async._recovery.shared_calls import SharedCalls
 from prolific_async._tracebacks import without_frames
 from prolific_async._validation import WaitRules
 from prolific_async.errors import (
     BatchFailedError,
     ConfigurationError,
     OutcomeUnknownError,
+    ProlificError,
     WaitError,
 )
 from prolific_async.models import Batch, BatchStatus, Copies, StatusEvent
@@ -55,6 +67,26 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
+@frozen(eq=False)
+class _Shared:
+    """What the views of a client share.
+
+    Attributes:
+        workspaces: Which workspace each batch belongs to.
+        waits: All waits.
+        pending: The duplicates whose copy is not known.
+        attempts: Calls of ``get_or_duplicate``, by batch and name.
+        setups: Setups of named copies, by id.
+
+    """
+
+    workspaces: Workspaces
+    waits: Waits
+    pending: PendingDuplicates = field(factory=PendingDuplicates)
+    attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
+    setups: SharedCalls[str, None] = field(factory=SharedCalls)
+
+
 class Batches:
     """Duplicates batches, sets them up, reads them and waits for them.
 
@@ -63,10 +95,19 @@ class Batches:
     Every call may raise ConfigurationError (the client is closed, or used from a second loop),
     TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
     invalid argument. The methods list only what they add.
+
+    Attributes:
+        shared: What the views of a client share.
+
     """
 
     def __init__(
-        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, few: float
+        self,
+        transport: Transport,
+        retry: RetryPolicy,
+        poll: PollPolicy,
+        few: float,
+        shared: _Shared | None = None,
     ) -> None:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
@@ -75,14 +116,28 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
-        self._pending = PendingDuplicates()
         self._search = CopySearch(self._api)
+        if shared is None:
+            workspaces = Workspaces()
+            source = StatusSource(self._api, workspaces, retry)
+            waits = Waits(source, workspaces, few=few, at_once=transport.polls_at_once)
+            shared = _Shared(workspaces, waits)
+        self.shared = shared
+        self._pending = shared.pending
+        self._workspaces = shared.workspaces
+        self._waits = shared.waits
         self._duplicator = Duplicator(
             self._api, self._search, self._pending, retry=retry, sleep=transport.pause
         )
-        self._workspaces = Workspaces()
-        source = StatusSource(self._api, self._workspaces, retry)
-        self._waits = Waits(source, self._workspaces, few=few, at_once=transport.polls_at_once)
+        self._named_copies = NamedCopies(
+            self._api,
+            self._search,
+            self._duplicator,
+            self._pending,
+            retry=retry,
+            poll=poll,
+            sleep=transport.pause,
+        )
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -124,6 +179,168 @@ class Batches:
                 self._bind(candidate)
             raise
         return self._bind(copy)
+
+    async def get_or_duplicate(
+        self, batch: BatchOrId, *, name: str, settle_seconds: float = 30.0
+    ) -> Batch:
+        """Return the one copy of a batch under a unique name; it is made if there is none.
+
+        Safe to call again, after a failure, a cancellation or a crash: a job that is run twice
+        makes one copy. A batch of the workspace that bears the name is taken for the copy, whoever
+        made it, of whichever batch, and however it stands: its ``status`` tells.
+
+        The name is searched for first. A duplicate whose response is lost is searched for, and sent
+        again when it has not shown after ``settle_seconds``: ``RetryPolicy.max_attempts`` times in
+        all. A copy that was made is searched for as well, to see that it is the only one. Searches
+        are repeated as the ``RetryPolicy`` says.
+
+        Calls of this client that give the same batch and name at the same time share one attempt,
+        the first one's, which goes on until all of them are cancelled.
+
+        It takes three or four requests when nothing fails. A lost duplicate adds its
+        ``request_timeout`` at most, its searches, and ``settle_seconds``: some two minutes with the
+        defaults if every response is refused at once, four if each one times out.
+        ``asyncio.timeout`` bounds it.
+
+        The service knows no idempotency key, so several processes can each make a copy at the same
+        time. At most one of them is then given its copy; the others get an OutcomeUnknownError that
+        names all there are. A second copy is also made if a duplicate takes effect more than
+        ``settle_seconds`` after its response was lost, or while its process has died and another
+        one calls this. Once two batches bear the name, each call raises and sends nothing.
+
+        Args:
+            batch: The batch to copy; its dataset may be in any state.
+            name: Name of the copy, which nobody else gives to a batch of the workspace; space
+                around it is dropped.
+            settle_seconds: Seconds in which a lost duplicate must show in the workspace's list.
+                Make them longer than the service, and any proxy before it, can hold a request.
+
+        Returns:
+            The copy, bound to this client.
+
+        Raises:
+            OutcomeUnknownError: More than one batch bears the name, or a copy may have been made
+                that was not found. It names the candidates; another call goes on from there.
+            ProlificError: The search failed before anything was sent, or the service refused.
+
+        """
+        batch_id = _validation.batch_id(batch)
+        name = _validation.unique_name(name)
+        seconds = number("settle_seconds", settle_seconds)
+        self._check_usable()
+        attempt = partial(
+            self._named_copies.get,
+            batch_id,
+            name,
+            path=requests.duplicate_batch(batch_id, prefix=self._prefix).path,
+            settle_seconds=seconds,
+            source=batch if isinstance(batch, Batch) else None,
+        )
+        try:
+            return self._bind(await self.shared.attempts.run((batch_id, name), attempt))
+        except OutcomeUnknownError as error:
+            for candidate in error.candidates:
+                self._bind(candidate)
+            raise
+
+    async def duplicate_and_wait(
+        self,
+        batch: BatchOrId,
+        *,
+        name: str | None = None,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Batch:
+        """Duplicate a batch, set the copy up, and return it once it is READY.
+
+        With a name it is safe to call again: as ``get_or_duplicate`` it makes one copy, and one
+        that was set up before, perhaps with other options, is only waited for.
+
+        Args:
+            batch: The batch to copy.
+            name: Unique name of the copy, as in ``get_or_duplicate``. By default the service names
+                it, and the copy is made as by ``duplicate``: with every call a new one.
+            dataset_id: The dataset to use, as in ``setup``.
+            tasks_per_group: Tasks in each group, as in ``setup``.
+            timeout: Seconds for all of it, None for no limit; by default the policy's, for the wait
+                alone.
+            on_event: A plain function that is told of every poll, as in ``wait_until_ready``.
+
+        Raises:
+            WaitError: As in ``wait_until_ready``. A WaitTimeoutError whose ``step`` is not "wait"
+                has an OutcomeUnknownError as its ``failure``, as that step's POST may have run.
+            ProlificError: As in ``duplicate``, ``get_or_duplicate`` and ``setup``. Every error has
+                ``step``, which failed, and ``copy``, which exists, or None if none is known.
+
+        """
+        plan = self._copy_plan(batch, dataset_id, tasks_per_group, timeout, on_event)
+        name = None if name is None else _validation.unique_name(name)
+        return await duplicate_and_wait(self, self.shared.setups, plan, name)
+
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        batch: BatchOrId,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> builtins.list[Batch]: ...
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        batch: BatchOrId,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool,
+    ) -> builtins.list[Batch | ProlificError]: ...
+    async def duplicate_and_wait_all(
+        self,
+        batch: BatchOrId,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool = False,
+    ) -> builtins.list[Batch] | builtins.list[Batch | ProlificError]:
+        """Return a READY copy of a batch for each name, in the order given: ``duplicate_and_wait``.
+
+        Args:
+            batch: The batch to copy.
+            names: Unique names of the copies; one that is given twice stands for one copy.
+            dataset_id: The dataset that all use, as in ``setup``.
+            tasks_per_group: Tasks in each group, as in ``setup``.
+            timeout: Seconds for all of it, None for no limit; by default the policy's, for each
+                wait alone.
+            on_event: A plain function that is told of each poll of every wait.
+            return_exceptions: Whether an error takes its copy's place in the list; by default the
+                first error ends the others and is raised. Called again with the same names, this
+                goes on with the copies that were made.
+
+        Raises:
+            ProlificError: As ``duplicate_and_wait``, unless ``return_exceptions``.
+
+        """
+        plan = self._copy_plan(batch, dataset_id, tasks_per_group, timeout, on_event)
+        outcomes: Any = await duplicate_and_wait_all(
+            self,
+            self.shared.setups,
+            plan,
+            _validation.unique_names(names),
+            return_exceptions=return_exceptions,
+        )
+        return cast("builtins.list[Batch]", outcomes)
 
     async def find_copies(self, batch: BatchOrId, *, name: str) -> Copies:
         """Find the batches of a workspace that have a given name, in the list's order.
@@ -441,16 +658,40 @@ class Batches:
         """End all waits with a WaitFailedError caused by ``reason``; called by the client."""
         await self._waits.close(reason)
 
+    def _copy_plan(
+        self,
+        batch: BatchOrId,
+        dataset_id: str | UUID | None,
+        tasks_per_group: int | None,
+        timeout: float | EllipsisType | None,
+        on_event: Callable[[StatusEvent], object] | None,
+    ) -> CopyPlan:
+        _validation.wait_rules(timeout, None, on_event, default=self._poll)
+        if timeout is not ... and _validation.timeout(timeout) == 0:
+            raise ValueError("timeout must be above 0: it bounds the duplicate, too")
+        self._check_usable()
+        return CopyPlan(
+            source=batch,
+            source_id=_validation.batch_id(batch),
+            prefix=self._prefix,
+            dataset_id=_validation.optional_identifier(dataset_id),
+            tasks_per_group=_validation.tasks_per_group(tasks_per_group),
+            timeout=timeout if timeout is ... else _validation.timeout(timeout),
+            on_event=on_event,
+        )
+
     def _bind(self, batch: Batch) -> Batch:
         self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
     def _bind_outcome(self, wait: Wait) -> None:
         outcome = wait.outcome
-        if isinstance(outcome, BatchFailedError):
-            outcome = outcome.batch
-        if isinstance(outcome, Batch):  # the polls have learnt its workspace
-            outcome.bind(self)
+        # The polls have learnt its workspace. Waits of several views may share one batch, which is
+        # copied for the second of them.
+        if isinstance(outcome, BatchFailedError) and outcome.batch is not None:
+            outcome.batch = outcome.batch.bind(self)
+        elif isinstance(outcome, Batch):
+            wait.outcome = outcome.bind(self)
 
     def _result(self, wait: Wait) -> Batch:
         """Return the READY batch of a wait that is over, or raise its error, once."""

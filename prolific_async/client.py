@@ -11,11 +11,13 @@ import aiohttp
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
+from prolific_async._http.transport_view import TransportView
 from prolific_async._numbers import number, whole
 from prolific_async._polling.status_source import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.workspaces import Workspaces
 
 
 class ProlificClient:
@@ -26,10 +28,13 @@ class ProlificClient:
 
     Attributes:
         batches: The calls on Task Builder batches.
+        workspaces: The calls on the workspaces that batches are in.
 
     """
 
     batches: Batches
+    workspaces: Workspaces
+    _is_view = False
 
     def __init__(
         self,
@@ -100,8 +105,7 @@ class ProlificClient:
             )
         if strategy not in FEW:
             raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
-        if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
-            raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")
+        _check_policies(retry, poll)
         if problem := no_token or no_address:
             raise ConfigurationError(problem)
         self._transport = Transport(
@@ -114,16 +118,64 @@ class ProlificClient:
             retry_after_cap=retry.retry_after_cap,
             trace_configs=trace_configs,
         )
-        self.batches = Batches(self._transport, retry, poll, FEW[strategy])
+        self._retry = retry
+        self._poll = poll
+        self._few = FEW[strategy]
+        self.batches = Batches(self._transport, retry, poll, self._few)
+        self.workspaces = Workspaces(self._transport, retry)
+
+    def with_options(
+        self,
+        *,
+        request_timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        poll: PollPolicy | None = None,
+    ) -> Self:
+        """Return a view of this client with other options: a client on the same session.
+
+        It shares connections, rate limit, waits and their observers, and what is known of lost
+        duplicates. Batches that come from it are bound to it. Making one costs microseconds and no
+        I/O. Closing it does nothing, and it ends with the client that it was made from.
+
+            patient = client.with_options(request_timeout=120, retry=RetryPolicy(max_attempts=8))
+
+        Args:
+            request_timeout: Seconds for one attempt, by default this client's. The polls of waits
+                keep that of the client, as all waits share them.
+            retry: How single calls are tried again, and the pauses of waits after a failed poll; by
+                default as this client does.
+            poll: How waits poll, unless one brings its own; by default as this client does.
+
+        Raises:
+            ValueError: As when a client is made.
+
+        """
+        seconds = self._transport.request_timeout
+        if request_timeout is not None:
+            seconds = number("request_timeout", request_timeout, positive=True)
+        retry = self._retry if retry is None else retry
+        poll = self._poll if poll is None else poll
+        _check_policies(retry, poll)
+        view = object.__new__(type(self))
+        vars(view).update(vars(self))
+        view._is_view = True
+        view._retry, view._poll = retry, poll
+        if seconds != self._transport.request_timeout:
+            view._transport = TransportView(self._transport, seconds)
+        view.batches = Batches(view._transport, retry, poll, self._few, self.batches.shared)
+        view.workspaces = Workspaces(view._transport, retry)
+        return view
 
     async def close(self) -> None:
         """End all waits with WaitFailedError, and close the session unless borrowed. Idempotent.
+
+        Does nothing on a view that ``with_options`` made.
 
         Raises:
             ConfigurationError: The client is in use by another event loop that still runs.
 
         """
-        if not self._transport.is_closed:
+        if not (self._is_view or self._transport.is_closed):
             self._transport.check_loop()
             reason = ConfigurationError("the ProlificClient was closed during the wait")
             await self.batches.close(reason)
@@ -146,3 +198,8 @@ class ProlificClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a ProlificClient cannot be pickled: make one in each process")
+
+
+def _check_policies(retry: RetryPolicy, poll: PollPolicy) -> None:
+    if not isinstance(retry, RetryPolicy) or not isinstance(poll, PollPolicy):
+        raise ValueError("retry must be a RetryPolicy, and poll a PollPolicy")

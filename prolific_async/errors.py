@@ -36,6 +36,16 @@ from prolific_async._messages import brief, named_ids, seconds, service_words, s
 
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # redirects that other clients would follow
 _NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425
+_REQUEST_ID_LENGTH = 128
+# Of gateways, load balancers and proxies: the service documents none.
+_REQUEST_IDS = (
+    "X-Request-Id",
+    "Request-Id",
+    "X-Correlation-Id",
+    "X-Amzn-RequestId",
+    "X-Amzn-Trace-Id",
+    "CF-Ray",
+)
 
 
 def _try_again(method: str) -> str:
@@ -43,10 +53,26 @@ def _try_again(method: str) -> str:
     return "try again" if method == "GET" else "it may have run, so look before you send it again"
 
 
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the id that a response's headers give to its request, None if they give none."""
+    for name in _REQUEST_IDS:
+        if shown := brief(headers.get(name, "")[:_REQUEST_ID_LENGTH]):
+            return shown
+    return None
+
+
 class ProlificError(Exception):
     """Root of all errors of this package. The text is one sentence that says what to do."""
 
     _failure: BaseException | None = None
+    _request_id: str | None = None
+
+    attempts: int = 1
+    """Requests that the call sent, each of which failed."""
+    step: str | None = None
+    """The step of ``duplicate_and_wait`` that failed: "duplicate", "setup" or "wait"."""
+    copy: prolific_async.Batch | None = None
+    """The copy that exists although ``duplicate_and_wait`` failed, None if none is known."""
 
     def __init__(self, *args: object) -> None:
         # Not super().__init__: OSError, a base of some, would take three arguments for its own.
@@ -66,6 +92,40 @@ class ProlificError(Exception):
     @failure.setter
     def failure(self, failure: BaseException | None) -> None:
         self._failure = self.__cause__ = failure
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave to the request that failed; None if it sent none.
+
+        Printable, and 128 characters at most. It is the one of ``failure`` for an error that is
+        about no single response.
+        """
+        if self._request_id is None and isinstance(self.failure, ProlificError):
+            return self.failure.request_id
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, request_id: str | None) -> None:
+        self._request_id = request_id
+
+    def __str__(self) -> str:
+        more = self._more()
+        return f"{self._sentence()} ({', '.join(more)})" if more else self._sentence()
+
+    def _sentence(self) -> str:
+        """Return the text without what is known of the call beside its failure."""
+        return super().__str__()
+
+    def _more(self) -> list[str]:
+        more = []
+        if self.attempts > 1:
+            more.append(f"after {self.attempts} attempts")
+        if self._request_id is not None:
+            more.append(f"request id {self._request_id}")
+        if self.step is not None:
+            more.append(f"step: {self.step}")
+            more.append("no copy is known" if self.copy is None else f"copy: {self.copy.id}")
+        return more
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -123,7 +183,7 @@ class TransportError(ProlificError):
         super().__init__(method, path, reason)
         self.method, self.path, self.reason = method, path, reason
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         problem = f"{self._problem} ({brief(self.reason)})"
         return f"{self.method} {self.path} {problem}; {self._advice()}"
 
@@ -190,8 +250,9 @@ class APIStatusError(ProlificError):
         self.status, self.method, self.path = status, method, path
         self.error_code, self.title, self.detail, self.body = error_code, title, detail, body
         self.retry_after, self.headers = retry_after, headers
+        self.request_id = request_id_of(headers)
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         words = service_words(self.error_code, self.title, self.detail, self.body)
         said = f" ({words})" if words else ""
         return f"{self.method} {self.path} was answered with {self.status}{said}; {self._advice()}"
@@ -297,7 +358,7 @@ class DecodeError(ProlificError):
         self.problems, self.body = problems, body
         self.method, self.path = method, path
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         where = f"the response to {self.method} {self.path}" if self.method else "the mapping"
         see = ".problems" if self.body is None else ".problems and .body"
         return f"{where} cannot be read ({brief('; '.join(self.problems))}); see {see}"
@@ -330,8 +391,9 @@ class OutcomeUnknownError(ProlificError):
         self.candidates, self.unreadable = candidates, unreadable
         if failure is not None:
             self.failure = failure
+        self.request_id = self.request_id  # its text does not show the failure's
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         places = {"duplicate": "the workspace's batches", "setup": "the batch's status"}
         verb = self.path.rpartition("/")[2]
         ids = [batch.id for batch in self.candidates]
@@ -374,7 +436,7 @@ class WaitError(ProlificError):
         if failure is not None:
             self.failure = failure
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         seen = brief(self.last_status or "no status seen")
         polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
         return (

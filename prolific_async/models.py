@@ -7,10 +7,10 @@ are kept in ``extra``.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
 from types import EllipsisType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 from uuid import UUID
 
 from attrs import field, frozen
@@ -127,9 +127,14 @@ class Batch(WireModel):
         return f"<Batch {self.id} {self.name!r} {self.status}, {self.total_task_count} tasks>"
 
     def bind(self, batches: prolific_async.batches.Batches) -> Self:
-        """Give the verbs a client; the client does this itself with what it returns."""
-        object.__setattr__(self, "_batches", batches)
-        return self
+        """Return this batch with verbs of a client; the client does this with what it returns.
+
+        It is a copy if another client, or another view of it, has bound this one.
+        """
+        is_free = self._batches is None or self._batches is batches
+        bound = self if is_free else type(self).from_dict(self.to_dict())
+        object.__setattr__(bound, "_batches", batches)
+        return bound
 
     @property
     def _bound(self) -> prolific_async.batches.Batches:
@@ -145,6 +150,72 @@ class Batch(WireModel):
     ) -> Batch:
         """Make a copy of this batch: see ``Batches.duplicate``."""
         return await self._bound.duplicate(self, name=name, upload_new_dataset=upload_new_dataset)
+
+    async def get_or_duplicate(self, *, name: str, settle_seconds: float = 30.0) -> Batch:
+        """Return its one copy under a unique name: see ``Batches.get_or_duplicate``."""
+        return await self._bound.get_or_duplicate(self, name=name, settle_seconds=settle_seconds)
+
+    async def duplicate_and_wait(
+        self,
+        *,
+        name: str | None = None,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Batch:
+        """Return a READY copy of this batch: see ``Batches.duplicate_and_wait``."""
+        return await self._bound.duplicate_and_wait(
+            self,
+            name=name,
+            dataset_id=dataset_id,
+            tasks_per_group=tasks_per_group,
+            timeout=timeout,
+            on_event=on_event,
+        )
+
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> list[Batch]: ...
+    @overload
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool,
+    ) -> list[Batch | ProlificError]: ...
+    async def duplicate_and_wait_all(
+        self,
+        names: Iterable[str],
+        *,
+        dataset_id: str | UUID | None = None,
+        tasks_per_group: int | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_event: Callable[[StatusEvent], object] | None = None,
+        return_exceptions: bool = False,
+    ) -> list[Batch] | list[Batch | ProlificError]:
+        """Return a READY copy for each name: see ``Batches.duplicate_and_wait_all``."""
+        return await self._bound.duplicate_and_wait_all(
+            self,
+            names,
+            dataset_id=dataset_id,
+            tasks_per_group=tasks_per_group,
+            timeout=timeout,
+            on_event=on_event,
+            return_exceptions=return_exceptions,
+        )
 
     async def find_copies(self, *, name: str) -> Copies:
         """Return the batches of its workspace that bear a name: see ``Batches.find_copies``."""
@@ -181,6 +252,31 @@ class Batch(WireModel):
     ) -> AsyncGenerator[StatusEvent]:
         """Yield each poll of this batch until READY: see ``Batches.watch``."""
         return self._bound.watch(self, timeout=timeout, poll=poll)
+
+
+@frozen(repr=False)
+class Workspace(WireModel):
+    """A workspace, which holds batches, datasets and the projects of studies.
+
+    Its members, with their names and addresses, are in ``extra`` and not in its repr.
+
+    Attributes:
+        id: What ``Batches.list`` takes; 24 hexadecimal digits.
+        title: What people call it.
+        description: What it is for.
+        owner: Id of the user who made it.
+        extra: Keys of the answer that this release has no name for, read-only.
+
+    """
+
+    id: str
+    title: str
+    description: str | None = None
+    owner: str | None = None
+
+    def __repr__(self) -> str:
+        """Show what tells workspaces apart, in one line; ``to_dict`` shows all of it."""
+        return f"<Workspace {self.id} {self.title!r}>"
 
 
 @frozen

@@ -60,7 +60,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial, wraps
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import frozen
 
@@ -79,12 +79,15 @@ __all__ = ["instrument"]
 
 Client = TypeVar("Client", bound=ProlificClient)
 
-_CALLS = ("duplicate", "find_copies", "setup", "get", "get_status", "list")
+_CALLS = ("duplicate", "get_or_duplicate", "find_copies", "setup", "get", "get_status", "list")
 _SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
 
 def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None = None) -> Client:
     """Trace the calls and waits that a client begins from now on, and return it. Idempotent.
+
+    A view that ``with_options`` made has to be given, too, for its calls to be traced; the waits of
+    both are traced once.
 
     Args:
         client: The client.
@@ -98,7 +101,9 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
     if tracing is None:
         tracer = trace.get_tracer("prolific_async", __version__, tracer_provider)
         tracing = _INSTRUMENTED[client] = _Tracing(tracer_provider, tracer)
-        client.batches.add_wait_observer(tracing.observe_wait)
+        if client.batches.shared not in _TRACED_WAITS:  # views share their waits
+            _TRACED_WAITS.add(client.batches.shared)
+            client.batches.add_wait_observer(tracing.observe_wait)
         for name in _CALLS:
             # On the resource, since a batch's own verbs call the resource's.
             setattr(client.batches, name, tracing.traced(name, getattr(client.batches, name)))
@@ -147,7 +152,7 @@ class _Tracing:
                         _end_left(span)
                     raise
             with _log_errors():
-                if name == "duplicate":
+                if name in ("duplicate", "get_or_duplicate"):
                     span.set_attribute("prolific.copy.id", result.id)
                 _end_ok(span)
             return result
@@ -156,6 +161,7 @@ class _Tracing:
 
 
 _INSTRUMENTED: WeakKeyDictionary[ProlificClient, _Tracing] = WeakKeyDictionary()
+_TRACED_WAITS: WeakSet[object] = WeakSet()
 
 
 def _record(span: trace.Span, news: StatusEvent | Batch | WaitError | None) -> None:

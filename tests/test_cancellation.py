@@ -21,6 +21,7 @@ from prolific_async import (
     RetryPolicy,
     WaitFailedError,
     WaitTimeoutError,
+    Workspaces,
 )
 from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
@@ -109,6 +110,15 @@ async def _duplicate_lost(setting: ClientWithBatches) -> None:
     await setting.verbs.duplicate(setting.source, name="unique")
 
 
+async def _get_or_duplicate_lost(setting: ClientWithBatches) -> None:
+    setting.meets("POST", "/duplicate", LOST)
+    await setting.verbs.get_or_duplicate(setting.source, name="unique")
+
+
+async def _duplicate_and_wait(setting: ClientWithBatches) -> None:
+    await setting.verbs.duplicate_and_wait(setting.source, timeout=SOON)
+
+
 async def _setup_lost(setting: ClientWithBatches) -> None:
     setting.meets("POST", "/setup", Fault(reset="before"), LOST)
     await setting.verbs.setup(setting.source)
@@ -173,6 +183,17 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     ),
     "Batches.duplicate": lambda setting: setting.verbs.duplicate(setting.source),
     "Batches.duplicate, lost": _duplicate_lost,
+    "Batches.get_or_duplicate": lambda setting: setting.verbs.get_or_duplicate(
+        setting.source, name="unique"
+    ),
+    "Batches.get_or_duplicate, lost": _get_or_duplicate_lost,
+    "Batches.duplicate_and_wait": _duplicate_and_wait,
+    "Batches.duplicate_and_wait, named": lambda setting: setting.verbs.duplicate_and_wait(
+        setting.source, name="unique"
+    ),
+    "Batches.duplicate_and_wait_all": lambda setting: setting.verbs.duplicate_and_wait_all(
+        setting.source, ["one", "two"]
+    ),
     "Batches.setup": lambda setting: setting.verbs.setup(setting.source),
     "Batches.setup, lost": _setup_lost,
     "Batches.wait_until_ready": lambda setting: setting.verbs.wait_until_ready(setting.one),
@@ -187,6 +208,12 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Batch.get_status": lambda setting: setting.batch.get_status(),
     "Batch.find_copies": lambda setting: setting.batch.find_copies(name="Round 2"),
     "Batch.duplicate": lambda setting: setting.batch.duplicate(name="unique"),
+    "Batch.get_or_duplicate": lambda setting: setting.batch.get_or_duplicate(name="unique"),
+    "Batch.duplicate_and_wait": lambda setting: setting.batch.duplicate_and_wait(),
+    "Batch.duplicate_and_wait_all": lambda setting: setting.batch.duplicate_and_wait_all(
+        ["unique"]
+    ),
+    "Workspaces.list": lambda setting: setting.client.workspaces.list(),
     "Batch.setup": lambda setting: setting.batch.setup(),
     "Batch.wait_until_ready": lambda setting: setting.ready.wait_until_ready(),
     "Batch.watch": lambda setting: all_of(setting.ready.watch()),
@@ -315,7 +342,7 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 
 def test_every_public_coroutine_is_cancelled() -> None:
-    kinds = (Batch, Batches, ProlificClient, Simulator)
+    kinds = (Batch, Batches, Workspaces, ProlificClient, Simulator)
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds

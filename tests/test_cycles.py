@@ -170,6 +170,22 @@ CALLS: dict[str, tuple[str, str, Callable[[ProlificClient, str], Awaitable[objec
     "list": ("GET", "/batches", lambda client, one: client.batches.list("w")),
     "duplicate": ("POST", "/duplicate", lambda client, one: client.batches.duplicate(one)),
     "setup": ("POST", "/setup", lambda client, one: client.batches.setup(one)),
+    "get_or_duplicate": (
+        "POST",
+        "/duplicate",
+        lambda client, one: client.batches.get_or_duplicate(one, name="n", settle_seconds=0),
+    ),
+    "duplicate_and_wait": (
+        "POST",
+        "/setup",
+        lambda client, one: client.batches.duplicate_and_wait(one, name="n", timeout=0.2),
+    ),
+    "duplicate_and_wait_all": (
+        "POST",
+        "/setup",
+        lambda client, one: client.batches.duplicate_and_wait_all(one, ["n", "m"], timeout=0.2),
+    ),
+    "workspaces": ("GET", "/workspaces/", lambda client, _: client.workspaces.list()),
 }
 FAULTS = {
     "none": None,
@@ -198,7 +214,11 @@ async def test_a_call_leaves_nothing_to_collect(
     if (scripted := FAULTS[fault]) is not None:
         sim.inject(method, route.format(batch_id), scripted, times=None)
     async with ProlificClient(
-        sim.token, base_url=sim.url, retry=RETRY, request_timeout=0.02 if fault == "late" else 5
+        sim.token,
+        base_url=sim.url,
+        retry=RETRY,
+        poll=POLL,
+        request_timeout=0.02 if fault == "late" else 5,
     ) as client:
 
         async def made() -> None:
@@ -207,3 +227,18 @@ async def test_a_call_leaves_nothing_to_collect(
             )
 
         assert await left_by(made) == []
+
+
+@pytest.mark.parametrize("verb", ["duplicate", "get_or_duplicate", "duplicate_and_wait_all"])
+@pytest.mark.parametrize("after", [0.0, 0.005, 0.02])
+async def test_a_cancelled_call_leaves_nothing_to_collect(
+    sim: Simulator, quick: ProlificClient, verb: str, after: float
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("POST", "/duplicate", Fault(delay=1), times=None)
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(after):
+            await CALLS[verb][2](quick, batch_id)
+
+    assert await left_by(cancelled) == []

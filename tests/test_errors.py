@@ -619,3 +619,47 @@ def test_an_error_with_a_deep_body_can_be_pickled(depth: int) -> None:
         copy = pickle.loads(pickle.dumps(error))
         assert str(copy) == str(error)
         assert (copy.body == body) is (depth < 100)
+
+
+def refused(headers: dict[str, str]) -> APIStatusError:
+    return ServerError(503, "GET", PATH, None, None, None, None, None, CIMultiDict(headers))
+
+
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [
+        ({}, None),
+        ({"X-Request-Id": ""}, None),
+        ({"x-request-id": "r-1"}, "r-1"),
+        ({"CF-Ray": "ray", "X-Request-Id": "r-1"}, "r-1"),
+        ({"X-Request-Id": " \x00", "CF-Ray": "ray-LHR"}, "ray-LHR"),
+        ({"X-Amzn-Trace-Id": "Root=1-67891233-abcdef"}, "Root=1-67891233-abcdef"),
+        ({"X-Correlation-Id": "c\x1b[2J\u202e1"}, "c [2J 1"),
+        ({"Request-Id": "x" * 1000}, "x" * 128),
+    ],
+)
+def test_the_request_id_is_shown(headers: dict[str, str], shown: str | None) -> None:
+    error = refused(headers)
+    assert error.request_id == shown
+    assert str(error).endswith(f"(request id {shown})") == (shown is not None)
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.request_id, str(again)) == (shown, str(error))
+
+
+def test_an_error_about_no_response_has_the_request_id_of_its_failure() -> None:
+    failure = refused({"X-Request-Id": "r-1"})
+    unknown = OutcomeUnknownError("POST", DUPLICATE, failure=failure)
+    waited = WaitFailedError("b-1", None, 1.0, 1, (), failure)
+    for error in (unknown, waited, pickle.loads(pickle.dumps(unknown))):
+        assert error.request_id == "r-1"
+        assert str(error).count("r-1") == 1
+    assert OutcomeUnknownError("POST", DUPLICATE).request_id is None
+
+
+def test_attempts_are_told_when_there_was_more_than_one() -> None:
+    error = refused({"X-Request-Id": "r-1"})
+    assert error.attempts == 1
+    assert "attempt" not in str(error)
+    error.attempts = 3
+    assert str(error).endswith("(after 3 attempts, request id r-1)")
+    assert pickle.loads(pickle.dumps(error)).attempts == 3

@@ -31,6 +31,7 @@ MODULES = (
     ".cli",
     ".client",
     ".extensions",
+    ".workspaces",
     ".simulator",
     ".fastapi",
     ".durable",

@@ -679,3 +679,17 @@ def test_nothing_else_imports_opentelemetry() -> None:
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert b"prolific_async.client" in ran.stdout
     assert b"opentelemetry" not in ran.stdout
+
+
+async def test_a_view_is_traced_and_its_waits_once(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    batch_id = sim.add_batch()
+    view = instrument(client.with_options(request_timeout=5), tracer_provider=traces.provider)
+    copy = await view.batches.get_or_duplicate(batch_id, name="Round 2")
+    sim.set_status(copy.id, "READY")
+    await view.batches.wait_until_ready(copy)
+    assert len(traces.waits) == 1
+    (call,) = traces.calls["get_or_duplicate"]
+    assert attributes(call)["prolific.copy.id"] == copy.id
+    assert len(traces.below(call)) >= 3

@@ -32,6 +32,8 @@ NAMES = {
     "DatasetRef",
     "TaskDetails",
     "StatusEvent",
+    "Workspace",
+    "Workspaces",
     "RetryPolicy",
     "PollPolicy",
     "ProlificError",
@@ -77,8 +79,12 @@ CLIENT = {
 }
 NEEDED = inspect.Parameter.empty
 WAITING = {"timeout": ..., "poll": None}
+COPYING = {"dataset_id": None, "tasks_per_group": None, "timeout": ..., "on_event": None}
 VERBS: dict[str, dict[str, Any]] = {
     "duplicate": {"name": None, "upload_new_dataset": False},
+    "get_or_duplicate": {"name": NEEDED, "settle_seconds": 30.0},
+    "duplicate_and_wait": {"name": None} | COPYING,
+    "duplicate_and_wait_all": {"names": NEEDED} | COPYING | {"return_exceptions": False},
     "find_copies": {"name": NEEDED},
     "setup": {"dataset_id": None, "tasks_per_group": None},
     "get_status": {},
@@ -94,6 +100,9 @@ VERBS: dict[str, dict[str, Any]] = {
 }
 BOUND_VERBS = {
     "duplicate": "duplicate",
+    "get_or_duplicate": "get_or_duplicate",
+    "duplicate_and_wait": "duplicate_and_wait",
+    "duplicate_and_wait_all": "duplicate_and_wait_all",
     "find_copies": "find_copies",
     "setup": "setup",
     "refresh": "get",
@@ -212,7 +221,7 @@ def test_each_verb_has_the_documented_parameters(verb: str) -> None:
     assert first is NEEDED
     assert dict(others) == VERBS[verb]
     parameters = list(inspect.signature(function).parameters.values())[2:]
-    assert all(item.kind is item.KEYWORD_ONLY for item in parameters)
+    assert all(item.kind is item.KEYWORD_ONLY or item.name == "names" for item in parameters)
     assert inspect.getdoc(function)
 
 
@@ -223,7 +232,12 @@ def test_each_bound_verb_has_the_same_parameters_without_the_id(
     function = getattr(prolific_async.Batch, verb)
     assert defaults(function) == VERBS[resource_verb]
     parameters = list(inspect.signature(function).parameters.values())[1:]
-    assert all(item.kind is item.KEYWORD_ONLY for item in parameters)
+    assert all(item.kind is item.KEYWORD_ONLY or item.name == "names" for item in parameters)
+
+
+def test_a_view_takes_what_the_design_says() -> None:
+    options = {"request_timeout": None, "retry": None, "poll": None}
+    assert defaults(prolific_async.ProlificClient.with_options) == options
 
 
 def test_the_resource_has_no_other_verbs() -> None:

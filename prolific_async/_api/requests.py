@@ -12,7 +12,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from prolific_async._http.base_url import ROOT
+from prolific_async._http.base_url import ROOT, VERSION
 from prolific_async._http.request import Request
 from prolific_async._validation import identifier
 
@@ -26,6 +26,11 @@ def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
     """Build the GET of all batches of a workspace."""
     query = f"workspace_id={quote(identifier(workspace_id), safe='')}"
     return Request("GET", f"{prefix}{ROOT}/batches", query)
+
+
+def list_workspaces(limit: int, offset: int, *, prefix: str = "") -> Request:
+    """Build the GET of a page of workspaces."""
+    return Request("GET", f"{prefix}{VERSION}/workspaces/", f"limit={limit}&offset={offset}")
 
 
 def get_batch(batch_id: object, *, prefix: str = "") -> Request:

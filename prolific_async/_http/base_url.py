@@ -13,9 +13,10 @@ from prolific_async.errors import ConfigurationError
 
 ROOT = "/api/v1/data-collection"
 """Path of the Task Builder, from the host's root or from a gateway's path."""
+VERSION = ROOT.rpartition("/")[0]
+"""Path of the whole API."""
 
 _DEFAULT_BASE_URL = "https://api.prolific.com"
-_VERSION = ROOT.rpartition("/")[0]
 
 
 def read_base_url(given: str | None) -> tuple[str, str]:
@@ -48,7 +49,7 @@ def read_base_url(given: str | None) -> tuple[str, str]:
             f"host, to keep the token safe; the service itself is {_DEFAULT_BASE_URL}"
         )
     path = url.raw_path.rstrip("/")
-    for known in (ROOT, _VERSION):
+    for known in (ROOT, VERSION):
         path = path.removesuffix(known).rstrip("/")
     if ROOT in path:
         return "", (

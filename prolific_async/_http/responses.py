@@ -112,8 +112,7 @@ def _refused(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
     """Return the error of a response that is not 2xx."""
-    hidden = CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
-    return _status_error(request, status, hidden, _shown(body, secret))
+    return _status_error(request, status, _hidden(headers, secret), _shown(body, secret))
 
 
 def _no_json(
@@ -123,7 +122,9 @@ def _no_json(
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
-    return undecodable(request, hide(problem, secret), _shown(body, secret))
+    error = undecodable(request, hide(problem, secret), _shown(body, secret))
+    error.request_id = errors.request_id_of(_hidden(headers, secret))
+    return error
 
 
 def is_success(status: int) -> bool:
@@ -157,6 +158,11 @@ def _shown(body: bytes, secret: Token) -> str:
     if len(body) > MAX_SHOWN:
         text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret
     return text
+
+
+def _hidden(headers: Mapping[str, str], secret: Token) -> CIMultiDict[str]:
+    """Return headers with "[token]" in place of the secret."""
+    return CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
 
 
 def hide(text: str, secret: Token) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from prolific_async._logging import log as _log
 from prolific_async.errors import (
     APIStatusError,
+    ConfigurationError,
     ConnectError,
     DecodeError,
     ProlificError,
@@ -114,6 +115,8 @@ def retrying(
                     or not again(error)
                     or _asked(error) > policy.retry_after_cap
                 ):
+                    if not isinstance(error, ConfigurationError):  # which sent nothing
+                        error.attempts = failures
                     raise
                 gaps = gaps or pauses(policy)
                 gap = max(next(gaps), _asked(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from attrs import Factory, define, field
 
@@ -31,6 +32,7 @@ class LoopSession:
         time_limit: Bounds each attempt.
         retry_after_cap: The most seconds for which a Retry-After holds polls back.
         closing: Set when the client is closed.
+        time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         middlewares: Those of the session, whose place a request's own would take.
 
     """
@@ -44,6 +46,7 @@ class LoopSession:
     time_limit: TimeLimit
     retry_after_cap: float
     closing: asyncio.Event = Factory(asyncio.Event)
+    time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
 
     @middlewares.default
@@ -55,3 +58,5 @@ class LoopSession:
         self.closing.set()
         self.rate_limiter.close()
         self.time_limit.close()
+        for time_limit in list(self.time_limits.values()):
+            time_limit.close()

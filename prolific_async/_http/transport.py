@@ -203,6 +203,13 @@ class Transport:
             async with asyncio.timeout(seconds):
                 await session.closing.wait()
 
+    async def session_here(self) -> LoopSession:
+        """Return the session of the running loop, for views, made if there is none."""
+        session = self._session
+        if session is None or session.loop is not asyncio.get_running_loop():
+            session = await self._open()
+        return session
+
     async def _open(self) -> LoopSession:
         """Make or borrow the session for the running loop, in place of one of a closed loop."""
         self.check_usable()

@@ -41,6 +41,13 @@ def bounded(error: ProlificError, most: int) -> ProlificError:
     """Return an error with the same text that keeps about ``most`` bytes of the response."""
     if not isinstance(error, APIStatusError | DecodeError) or _fits(error.args, most):
         return error
+    smaller = _smaller(error, most)
+    smaller.request_id = error.request_id
+    smaller.attempts = error.attempts
+    return smaller
+
+
+def _smaller(error: APIStatusError | DecodeError, most: int) -> ProlificError:
     body = error.body if _fits(error.body, most) else None
     if isinstance(error, DecodeError):
         if body is None and isinstance(error.body, str):

@@ -119,6 +119,18 @@ class PendingDuplicates:
             return False
         return not (pending.name.endswith(_DEFAULT_SUFFIX) and self._names[None])
 
+    def latest(self, name: str, now: float) -> float | None:
+        """Return when a duplicate of a name may have run at the latest, None if none may have.
+
+        It is now for one that is under way. Those whose copy is known do not count.
+        """
+        name = name.strip()
+        if not self._names[name]:
+            return None
+        if any(one.name == name for one in self._open):
+            return now
+        return max(ended for one, ended in self._lost.items() if one.name == name)
+
     def _drop_name(self, pending: PendingDuplicate) -> None:
         self._names[pending.name] -= 1
         if not self._names[pending.name]:

@@ -7,9 +7,10 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from prolific_async.errors import OutcomeUnknownError, ProlificError
+from prolific_async.models import Copies
 
 if TYPE_CHECKING:
-    from prolific_async.models import Batch, Copies
+    from prolific_async.models import Batch
 
 
 class Duplicates(Protocol):
@@ -37,6 +38,8 @@ class NamedCopy:
 
     Attributes:
         may_send: Whether a duplicate may be sent now.
+        found: What the latest search found, or the copy that was sent after it.
+        path: Path of the duplicate.
         lost: Says that the latest duplicate may have run; None if its outcome is known.
 
     """
@@ -53,11 +56,22 @@ class NamedCopy:
         self._duplicates = duplicates
         self._source_id = source_id
         self._name = name
-        self._path = path
+        self.path = path
         self._settle_seconds = settle_seconds
         self._settled_at = -math.inf
         self.may_send = False
+        self.found = Copies()
         self.lost: OutcomeUnknownError | None = None
+
+    @property
+    def copy(self) -> Batch | None:
+        """The copy that was found or sent; None if there is none, or if it cannot be read."""
+        return self.found.batches[0] if len(self.found) == len(self.found.batches) == 1 else None
+
+    @property
+    def settles_in(self) -> float:
+        """Seconds until what may have been sent has settled, 0 if it has."""
+        return max(0.0, self._settled_at - _now())
 
     async def find(self) -> str | None:
         """Return the copy's id, None if no batch bears the name; then see ``may_send``.
@@ -70,9 +84,9 @@ class NamedCopy:
         # Checked before the search, which must see what has settled.
         has_settled = _now() >= self._settled_at
         self.may_send = False
-        copies = await self._duplicates.find_copies(self._source_id, name=self._name)
+        self.found = copies = await self._duplicates.find_copies(self._source_id, name=self._name)
         if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self._path, copies.batches, copies.unreadable)
+            raise OutcomeUnknownError("POST", self.path, copies.batches, copies.unreadable)
         if copies:
             self.lost = None
             return copies.ids[0]
@@ -87,7 +101,7 @@ class NamedCopy:
 
         """
         self.may_send = False
-        self.lost = OutcomeUnknownError("POST", self._path)  # until there is a response
+        self.lost = OutcomeUnknownError("POST", self.path)  # until there is a response
         try:
             copy = await self._duplicates.duplicate(self._source_id, name=self._name)
         except OutcomeUnknownError as error:
@@ -98,19 +112,25 @@ class NamedCopy:
             raise
         else:
             self.lost = None
+            self.found = Copies((copy,))
             return copy.id
         finally:
             self._settle()
 
-    def may_be_sent(self) -> None:
-        """Note that somebody else may have sent a duplicate up to now, such as a dead process."""
-        self.may_send = False
-        self.lost = OutcomeUnknownError("POST", self._path)
-        self._settle()
+    def may_be_sent(self, until: float | None = None) -> None:
+        """Note that somebody else may have sent a duplicate, such as a dead process.
 
-    def _settle(self) -> None:
+        Args:
+            until: The latest that it may have been sent, in loop time; None for now.
+
+        """
+        self.may_send = False
+        self.lost = OutcomeUnknownError("POST", self.path)
+        self._settle(until)
+
+    def _settle(self, since: float | None = None) -> None:
         if self.lost is not None:
-            self._settled_at = _now() + self._settle_seconds
+            self._settled_at = (_now() if since is None else since) + self._settle_seconds
 
 
 def _now() -> float:

@@ -14,7 +14,7 @@ from rich.text import Text
 from prolific_async.cli.output import is_terminal, print_line, printable
 from prolific_async.models import Batch, BatchStatus
 
-__all__ = ["cut_text", "print_batch", "print_batches", "status_text"]
+__all__ = ["cut_text", "has_room", "print_batch", "print_batches", "status_text"]
 
 _NARROW = 72  # columns; with fewer, an id and a status leave no room for a name
 _WIDE = 100  # columns; from here on, the date fits beside a readable name
@@ -41,7 +41,7 @@ def cut_text(text: object) -> Text:
 
 def print_batches(batches: Sequence[Batch]) -> None:
     """Print a line for each batch."""
-    if not _has_room():
+    if not has_room():
         for batch in batches:
             created = f"{batch.created_at:%Y-%m-%dT%H:%M:%SZ}"
             print_line(batch.id, batch.name, batch.status, batch.total_task_count, created)
@@ -69,7 +69,7 @@ def print_batches(batches: Sequence[Batch]) -> None:
 def print_batch(batch: Batch) -> None:
     """Print a line for each field of a batch."""
     fields = list(_fields(batch.to_dict()))
-    if not _has_room():
+    if not has_room():
         for key, value in fields:
             print_line(key, value)
         return
@@ -82,7 +82,8 @@ def print_batch(batch: Batch) -> None:
     Console().print(grid)
 
 
-def _has_room() -> bool:
+def has_room() -> bool:
+    """Return whether stdout is a terminal that is wide enough for a table."""
     return is_terminal() and Console().width >= _NARROW
 
 

@@ -12,6 +12,7 @@ from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog, log_requests
 from prolific_async.simulator.responses import RefusedError, error_response
 from prolific_async.simulator.state import State
+from prolific_async.simulator.workspace_routes import workspace_routes
 
 __all__ = ["make_app"]
 
@@ -41,7 +42,8 @@ def make_app(
             _require_token(token),
         ]
     )
-    app.add_routes(_with_and_without_slash([*batch_routes(state), *control_routes]))
+    routes = [*batch_routes(state), *workspace_routes(state), *control_routes]
+    app.add_routes(_with_and_without_slash(routes))
     return app
 
 

@@ -77,16 +77,17 @@ class Contents:
         return _Batches(self._state)
 
     @_locked
-    def add_workspace(self, workspace_id: str | None = None) -> str:
+    def add_workspace(self, workspace_id: str | None = None, *, title: str | None = None) -> str:
         """Add an empty workspace and return its id.
 
         Args:
             workspace_id: Any id that is not empty; random if left out.
+            title: As the service shows it; "Workspace" with a number if left out.
 
         Raises:
             ValueError: The id is empty or in use.
         """
-        return self._state.add_workspace(workspace_id)
+        return self._state.add_workspace(workspace_id, title)
 
     @_locked
     def add_dataset(

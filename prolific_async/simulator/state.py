@@ -57,10 +57,11 @@ class State:
     datasets: dict[str, Dataset] = attrs.field(init=False, factory=dict)
     # Batches by workspace, so that a list takes time for its own batches only.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
+    titles: dict[str, str] = attrs.field(init=False, factory=dict)  # of the workspaces
     # Reentrant: a `setup=` function is called under it and may change the state.
     lock: AbstractContextManager[Any] = attrs.field(init=False, factory=threading.RLock)
 
-    def add_workspace(self, workspace_id: str | None = None) -> str:
+    def add_workspace(self, workspace_id: str | None = None, title: str | None = None) -> str:
         """Add an empty workspace and return its id, by default 24 hexadecimal digits.
 
         Raises ValueError for an id that is empty or in use.
@@ -70,6 +71,7 @@ class State:
         if not workspace_id or workspace_id in self.workspaces:
             raise ValueError(f"{workspace_id!r} cannot be a new workspace's id")
         self.workspaces[workspace_id] = {}
+        self.titles[workspace_id] = title or f"Workspace {len(self.workspaces)}"
         return workspace_id
 
     def add_dataset(

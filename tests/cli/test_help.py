@@ -27,7 +27,8 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(pa
 def test_the_list_of_pages_is_complete() -> None:
     verbs = ["duplicate", "setup", "status", "list", "show", "wait"]
     batch = [("batch",), *(("batch", verb) for verb in verbs)]
-    assert [(), ("demo",), ("simulate",), *batch] == PAGES
+    workspace = [("workspace",), ("workspace", "list")]
+    assert [(), ("demo",), ("simulate",), *batch, *workspace] == PAGES
 
 
 @every_page
@@ -62,7 +63,7 @@ def test_a_page_shows_no_names_of_python_types(page: tuple[str, ...], cli: Any) 
     shown = cli(*page, "-h").out
     for oddity in ("<bool>", "<str>", "<float>", "{BATCH", "[IDS]", "x>=", "1800.0", "TEXT..."):
         assert oddity not in shown
-    assert "Example" in shown or page in ((), ("batch",))
+    assert "Example" in shown or page in ((), ("batch",), ("workspace",))
 
 
 def test_metavars_show_that_ids_can_be_repeated(cli: Any) -> None:

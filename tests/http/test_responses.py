@@ -738,3 +738,13 @@ def test_any_retry_after_gives_seconds_or_none(value: str, date: str | None) -> 
     given_headers = {"Retry_After": value} | ({} if date is None else {"Date": date})
     read = retry_after(headers(**given_headers))
     assert read is None or 0 <= read < float("inf")
+
+
+@pytest.mark.parametrize("padding", [0, 122, 126])
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_request_id_is_told_without_the_token(status: int, padding: int) -> None:
+    headers = CIMultiDict({"X-Request-Id": "r" * padding + TOKEN, "Content-Type": "text/html"})
+    with pytest.raises(errors.ProlificError, match="request id ") as caught:
+        decode(SETUP, status, headers, b"<h1>", secret=Token(TOKEN))
+    assert caught.value.request_id == ("r" * padding + "[token]")[:128]
+    assert TOKEN[:4] not in str(caught.value)

@@ -137,3 +137,16 @@ def test_headers_that_take_more_are_left_out() -> None:
     kept = bounded(APIStatusError(503, "GET", "/b", None, None, None, None, None, headers), OLDER)
     assert isinstance(kept, APIStatusError)
     assert not kept.headers
+
+
+def test_a_smaller_error_tells_request_id_and_attempts() -> None:
+    headers = {"X-Request-Id": "r-1", "Padding": "x" * 10_000}
+    refused = ServerError(503, "GET", "/p", None, None, None, "x" * 10_000, None, headers)
+    garbled = DecodeError(("$: not JSON",), "x" * 10_000, "GET", "/p")
+    garbled.request_id = "r-2"
+    for error in (refused, garbled):
+        error.attempts = 3
+        small = summary(error)
+        assert small is not error
+        assert (small.request_id, small.attempts) == (error.request_id, 3)
+        assert str(small) == str(error)

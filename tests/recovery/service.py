@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -116,7 +117,7 @@ class Service:
     def utc_now(self) -> float:
         return their_now().timestamp() + self.ours_ahead
 
-    async def named(self, source: Source, name: str, since: float) -> dict[str, Found]:
+    async def named(self, source: Source, name: str, since: float = -math.inf) -> dict[str, Found]:
         self.seen.append(identifier(source.workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")

@@ -34,6 +34,7 @@ from prolific_async import (
     TransportError,
     WaitError,
     WaitTimeoutError,
+    Workspace,
 )
 
 assert_type(prolific_async.__version__, str)
@@ -82,6 +83,27 @@ async def verbs(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
     await batches.duplicate(batch, "Round 2")  # type: ignore[call-arg]
     await batches.get(5)  # type: ignore[arg-type]
     await batches.setup(batch, tasks_per_group="5")  # type: ignore[arg-type]
+
+
+async def copying(client: ProlificClient, batch: Batch, uuid: UUID, flag: bool) -> None:  # noqa: FBT001
+    for verbs in (client.batches, client.with_options(request_timeout=5).batches):
+        assert_type(await verbs.get_or_duplicate(uuid, name="Round 2"), Batch)
+        assert_type(await verbs.get_or_duplicate("b", name="Round 2", settle_seconds=5), Batch)
+        assert_type(await verbs.duplicate_and_wait("b", tasks_per_group=5, on_event=print), Batch)
+        assert_type(await verbs.duplicate_and_wait("b", name="R", timeout=None), Batch)
+        assert_type(await verbs.duplicate_and_wait_all("b", ["R"]), list[Batch])
+        both = list[Batch | ProlificError]
+        assert_type(await verbs.duplicate_and_wait_all("b", {"R"}, return_exceptions=True), both)
+        assert_type(await verbs.duplicate_and_wait_all("b", ("R",), return_exceptions=flag), both)
+    assert_type(await batch.get_or_duplicate(name="Round 2"), Batch)
+    assert_type(await batch.duplicate_and_wait(dataset_id=uuid), Batch)
+    assert_type(await batch.duplicate_and_wait_all(["R"]), list[Batch])
+    assert_type(client.with_options(retry=RetryPolicy(), poll=PollPolicy()), ProlificClient)
+    for workspace in await client.workspaces.list():
+        assert_type(workspace, Workspace)
+        assert_type(workspace.title, str)
+    await client.batches.get_or_duplicate(batch)  # type: ignore[call-arg]
+    await client.batches.duplicate_and_wait(batch, "R")  # type: ignore[call-arg]
 
 
 def on_event(event: StatusEvent) -> None:

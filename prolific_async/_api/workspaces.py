@@ -1,0 +1,60 @@
+"""Typed calls of workspaces.
+
+Facts: https://docs.prolific.com/api-reference/workspaces. It documents neither pages nor a count;
+the service's own command line (github.com/prolific-oss/cli) gives a limit and an offset, and reads
+a count.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import TYPE_CHECKING
+
+from prolific_async._api import requests
+from prolific_async._api.pagination import check_page, count
+from prolific_async._http.responses import undecodable
+from prolific_async._http.retry import get_again, retrying
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS
+from prolific_async.models import Workspace
+
+if TYPE_CHECKING:
+    from prolific_async._http.transport import Transport
+    from prolific_async.policies import RetryPolicy
+
+_LIMIT = 200  # workspaces of a page, as many as the service's command line asks for
+
+
+class WorkspacesAPI:
+    """The calls of workspaces; each GET is sent again as the retry policy says."""
+
+    def __init__(self, transport: Transport, retry: RetryPolicy) -> None:
+        self._prefix = transport.prefix
+        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
+
+    async def list(self) -> builtins.list[Workspace]:
+        """Return all workspaces.
+
+        Raises:
+            DecodeError: Among others, when fewer come than the service counts.
+
+        """
+        found: dict[str, Workspace] = {}
+        while True:
+            request = requests.list_workspaces(_LIMIT, len(found), prefix=self._prefix)
+            call = (request.method, request.path)
+            page = load(dict, (await self._get(request)).data, *call)
+            check_page(request, page)
+            elements = page.get(RESULTS) or ()
+            known = len(found)
+            for index, data in enumerate(elements):
+                one = load(Workspace, data, *call, at=f"$.{RESULTS}[{index}]", within=page)
+                found[one.id] = one
+            expected = count(page)
+            if len(found) == known:  # a service without offsets sends the same ones again
+                if known < expected:
+                    problem = f"{known} of {expected} workspaces, and no more with an offset"
+                    raise undecodable(request, problem, page)
+                return [*found.values()]
+            if len(found) >= expected and len(elements) < _LIMIT:
+                return [*found.values()]

@@ -1,0 +1,222 @@
+"""``duplicate_and_wait``: a copy from its duplicate to READY, for one name or many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+from prolific_async._api import requests
+from prolific_async.errors import (
+    BadRequestError,
+    OutcomeUnknownError,
+    ProlificError,
+    WaitTimeoutError,
+)
+from prolific_async.models import BatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import EllipsisType
+    from uuid import UUID
+
+    from prolific_async._recovery.shared_calls import SharedCalls
+    from prolific_async.models import Batch, StatusEvent
+
+
+class Verbs(Protocol):
+    """The verbs of ``Batches`` that the steps are made of."""
+
+    async def duplicate(self, batch: Batch | str | UUID, /) -> Batch:
+        """Make a copy."""
+
+    async def get_or_duplicate(self, batch: Batch | str | UUID, /, *, name: str) -> Batch:
+        """Find the one copy of a name, or make it."""
+
+    async def setup(
+        self, batch: Batch, /, *, dataset_id: str | None, tasks_per_group: int | None
+    ) -> None:
+        """Have a copy's tasks built."""
+
+    async def get_status(self, batch: Batch, /) -> BatchStatus | None:
+        """Return how a copy stands."""
+
+    async def wait_until_ready(
+        self,
+        batch: Batch,
+        /,
+        *,
+        timeout: float | EllipsisType | None,
+        on_event: Callable[[StatusEvent], object] | None,
+    ) -> Batch:
+        """Return a copy once it is READY."""
+
+
+@frozen
+class CopyPlan:
+    """What is to become of the copies of a batch.
+
+    Attributes:
+        source: The batch to copy.
+        source_id: Its id.
+        prefix: Path of a gateway before the service's own paths.
+        dataset_id: As in ``Batches.setup``.
+        tasks_per_group: As in ``Batches.setup``.
+        timeout: Seconds for all steps of a copy, None for no limit; ``...`` for the client's
+            default, which bounds the wait alone.
+        on_event: As in ``Batches.wait_until_ready``.
+
+    """
+
+    source: Batch | str | UUID
+    source_id: str
+    prefix: str
+    dataset_id: str | None
+    tasks_per_group: int | None
+    timeout: float | EllipsisType | None
+    on_event: Callable[[StatusEvent], object] | None
+
+
+async def duplicate_and_wait(
+    verbs: Verbs, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
+) -> Batch:
+    """Return a READY copy.
+
+    Args:
+        verbs: Make the calls.
+        setups: The setups of named copies that are under way.
+        plan: What is to become of the copy.
+        name: Its unique name, None for the default.
+
+    Raises:
+        ProlificError: As the step that failed; it has ``step`` and ``copy``.
+
+    """
+    now = asyncio.get_running_loop().time
+    began = now()
+    until = None if plan.timeout is ... or plan.timeout is None else began + plan.timeout
+    limit = asyncio.timeout_at(until)
+    copy: Batch | None = None
+    step = "duplicate"
+    is_over = False
+    try:
+        try:
+            async with limit:
+                if name is None:
+                    copy = await verbs.duplicate(plan.source)
+                else:
+                    copy = await verbs.get_or_duplicate(plan.source, name=name)
+                step = "setup"
+                if name is None:
+                    await _set_up(verbs, copy, plan)
+                else:
+                    await setups.run(copy.id, partial(_set_up_once, verbs, copy, plan))
+        except TimeoutError as error:
+            if not limit.expired() or isinstance(error, ProlificError):
+                raise
+            is_over = True
+        if is_over or copy is None:  # raised here, as the context of an error would hold the task
+            raise _timed_out(plan, copy, now() - began)
+        step = "wait"
+        timeout = plan.timeout if until is None else max(0.001, until - now())
+        return await verbs.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
+    except ProlificError as error:
+        error.step, error.copy = step, copy
+        raise
+    finally:
+        del limit  # it holds the task, so that an error that ends this would be in a cycle
+
+
+async def duplicate_and_wait_all(
+    verbs: Verbs,
+    setups: SharedCalls[str, None],
+    plan: CopyPlan,
+    names: list[str],
+    *,
+    return_exceptions: bool,
+) -> list[Batch | ProlificError]:
+    """Return many READY copies in the order of their names.
+
+    Args:
+        verbs: Make the calls.
+        setups: The setups of named copies that are under way.
+        plan: What is to become of each copy.
+        names: Their names.
+        return_exceptions: Whether an error takes its copy's place; else the first ends the others
+            and is raised.
+
+    """
+    failures: list[ProlificError] = []
+
+    async def outcome_of(name: str) -> Batch | ProlificError:
+        try:
+            return await duplicate_and_wait(verbs, setups, plan, name)
+        except ProlificError as error:
+            if return_exceptions:
+                return error
+            failures.append(error)
+            raise
+
+    by_name = {name: asyncio.ensure_future(outcome_of(name)) for name in names}
+    await _settle(by_name.values())
+    if not failures:
+        return [by_name[name].result() for name in names]
+    first = failures[0]
+    # Else this frame and the error are in a cycle.
+    failures.clear()
+    by_name.clear()
+    try:
+        raise first
+    finally:
+        del first
+
+
+async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
+    """Return when all tasks have ended; the first one that raises, or a cancellation, ends all."""
+    left = tasks
+    try:
+        if tasks:
+            _, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # else the loop logs that nobody has asked for it
+
+
+async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
+    await verbs.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
+
+
+async def _set_up_once(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
+    """Set a copy up unless that was done, by an earlier call or another process."""
+    if await _is_set_up(verbs, copy):
+        return
+    try:
+        await _set_up(verbs, copy, plan)
+    except BadRequestError:
+        # Another process's setup has been accepted since the status was read.
+        if not await _is_set_up(verbs, copy):
+            raise
+
+
+async def _is_set_up(verbs: Verbs, copy: Batch) -> bool:
+    # ERROR counts: the setup was accepted, and the wait will raise.
+    return await verbs.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
+
+
+def _timed_out(plan: CopyPlan, copy: Batch | None, elapsed: float) -> WaitTimeoutError:
+    """Return the error of a plan whose time was over before the wait began."""
+    if copy is None:
+        batch_id = plan.source_id
+        request = requests.duplicate_batch(batch_id, prefix=plan.prefix)
+    else:
+        batch_id = copy.id
+        request = requests.set_up_batch(batch_id, prefix=plan.prefix)
+    lost = OutcomeUnknownError("POST", request.path)
+    return WaitTimeoutError(batch_id, None, elapsed, 0, (), lost)

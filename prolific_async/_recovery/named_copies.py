@@ -1,0 +1,189 @@
+"""``get_or_duplicate``: the one copy of a batch under a unique name, found or made.
+
+A copy that was just sent is searched for as well. Two processes that send at the same time then
+never return different copies: the copy that was made last is seen only beside the other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from prolific_async._http.retry import may_poll_again
+from prolific_async._logging import log as _log
+from prolific_async._recovery.copy_search import copies_of
+from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async.errors import OutcomeUnknownError, ProlificError
+from prolific_async.models import Copies
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from prolific_async._api.batches import BatchesAPI
+    from prolific_async._api.partial_batches import Source
+    from prolific_async._recovery.copy_search import CopySearch
+    from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
+    from prolific_async.models import Batch
+    from prolific_async.policies import PollPolicy, RetryPolicy
+
+
+@define
+class Duplicates:
+    """Searches for the copies of one batch, which is read once at most, and duplicates it."""
+
+    _search: CopySearch
+    _duplicator: Duplicator
+    _source: Source | Batch | None
+
+    async def find_copies(self, batch: str, /, *, name: str) -> Copies:
+        """Return the batches of the source's workspace that bear a name."""
+        if self._source is None:
+            self._source = (await self._search.source(batch)).source
+        return copies_of(await self._search.named(self._source, name))
+
+    async def duplicate(self, batch: str, /, *, name: str) -> Batch:
+        """Send a duplicate and return its copy."""
+        return await self._duplicator.duplicate(batch, name=name)
+
+
+class NamedCopies:
+    """Finds or makes copies by their unique names.
+
+    Args:
+        api: Reads a copy that the list does not show whole.
+        search: Finds copies.
+        duplicator: Makes them.
+        pending: The duplicates of this client.
+        retry: How often a duplicate is sent at most.
+        poll: The gaps between searches.
+        sleep: Waits so many seconds, or until the client is closed.
+
+    """
+
+    def __init__(
+        self,
+        api: BatchesAPI,
+        search: CopySearch,
+        duplicator: Duplicator,
+        pending: PendingDuplicates,
+        *,
+        retry: RetryPolicy,
+        poll: PollPolicy,
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._api = api
+        self._search = search
+        self._duplicator = duplicator
+        self._pending = pending
+        self._retry = retry
+        self._poll = poll
+        self._sleep = sleep
+
+    async def get(
+        self,
+        source_id: str,
+        name: str,
+        *,
+        path: str,
+        settle_seconds: float,
+        source: Batch | None = None,
+    ) -> Batch:
+        """Return the copy of a batch under a unique name, which is made if there is none.
+
+        Args:
+            source_id: The batch to copy.
+            name: Name of the copy.
+            path: Path of the duplicate, for errors.
+            settle_seconds: Seconds after which a lost duplicate that does not show did not run.
+            source: The batch, if it was read before.
+
+        Raises:
+            OutcomeUnknownError: More than one batch bears the name, or a copy may have been made
+                that was not found.
+            ProlificError: The service refuses, and no copy was made.
+
+        """
+        duplicates = Duplicates(self._search, self._duplicator, source)
+        copy = NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
+        now = asyncio.get_running_loop().time
+        latest = self._pending.latest(name, now())
+        if latest is not None and latest + settle_seconds > now():
+            copy.may_be_sent(latest)
+        sent = 0
+        gap = self._poll.initial
+        while (copy_id := await self._find(copy)) is None:
+            if not copy.may_send:
+                await self._sleep(min(gap, copy.settles_in))
+                gap = self._poll.following(gap)
+                continue
+            if copy.lost is not None and sent == self._retry.max_attempts:
+                raise copy.lost
+            sent += 1
+            if await copy.send() is not None:
+                return await self._alone(copy, settle_seconds)
+            _log.info("%s; it is searched for", copy.lost)
+        return copy.copy or await self._read(copy_id, path)
+
+    async def _find(self, copy: NamedCopy) -> str | None:
+        """Search; a failure that may pass is survived while a lost duplicate settles."""
+        try:
+            return await copy.find()
+        except OutcomeUnknownError:
+            raise
+        except ProlificError as failure:
+            lost = copy.lost
+            if lost is None:
+                raise
+            if not may_poll_again(failure) or not copy.settles_in:
+                lost.failure = lost.failure or failure
+                raise lost  # noqa: B904 - its cause is how the duplicate failed
+            _log.info("%s; it is searched for again: %s", lost, failure)
+            return None
+
+    async def _alone(self, copy: NamedCopy, seconds: float) -> Batch:
+        """Return a copy that was made, once a search has found it and no other of its name.
+
+        A list that does not show it in so many seconds is taken for one that lags.
+
+        Raises:
+            OutcomeUnknownError: Another batch bears the name, or no search succeeded.
+
+        """
+        made = copy.copy
+        assert made is not None  # noqa: S101 - for the type checker
+        until = asyncio.get_running_loop().time() + seconds
+        gap = self._poll.initial
+        while True:
+            failure: ProlificError | None = None
+            found: Copies = Copies()
+            try:
+                if await copy.find() == made.id:
+                    return copy.copy or made
+                found = copy.found
+            except OutcomeUnknownError as several:
+                found = Copies(several.candidates, several.unreadable)
+            except ProlificError as error:
+                failure = error
+            left = until - asyncio.get_running_loop().time()
+            is_over = left <= 0 or not (failure is None or may_poll_again(failure))
+            if found or (failure is not None and is_over):
+                raise OutcomeUnknownError(
+                    "POST",
+                    copy.path,
+                    tuple({one.id: one for one in (made, *found.batches)}.values()),
+                    tuple(one for one in found.unreadable if one != made.id),
+                    failure,
+                )
+            if is_over:
+                return made
+            await self._sleep(min(gap, left))
+            gap = self._poll.following(gap)
+
+    async def _read(self, copy_id: str, path: str) -> Batch:
+        """Return a copy that the list does not show whole."""
+        try:
+            return await self._api.get(copy_id)
+        except ProlificError as failure:
+            raise OutcomeUnknownError("POST", path, (), (copy_id,), failure) from failure

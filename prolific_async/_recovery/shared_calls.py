@@ -1,0 +1,114 @@
+"""Calls shared by callers that want the same thing done, and done once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+K = TypeVar("K", bound="Hashable")
+T = TypeVar("T")
+
+
+@define(eq=False)
+class _Shared(Generic[T]):
+    """One call and those who await it.
+
+    Attributes:
+        task: Makes the call.
+        callers: How many await it.
+        outcome: Its outcome; None until it has one, and if the task was cancelled.
+
+    """
+
+    task: asyncio.Task[None] = field(init=False)
+    callers: int = 0
+    outcome: tuple[T] | BaseException | None = None
+
+
+class SharedCalls(Generic[K, T]):
+    """Makes one call at a time for each key; callers that come during it share its outcome.
+
+    The call runs in a task of its own, in the context of its first caller. It goes on when a caller
+    is cancelled, and is cancelled with its last one.
+    """
+
+    def __init__(self) -> None:
+        self._calls: dict[K, _Shared[T]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, key: K, call: Callable[[], Awaitable[T]]) -> T:
+        """Return the outcome of the call that is under way for a key, else of this one.
+
+        Raises:
+            Exception: The call's, for all callers that share it.
+
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # a call of a loop that has closed never ends
+            self._loop, self._calls = loop, {}
+        outcome = None
+        while outcome is None:  # again if others have cancelled the task
+            outcome = await self._outcome(key, call)
+        if isinstance(outcome, BaseException):
+            try:
+                # Without the frames of the callers to whom it was raised before.
+                raise outcome.with_traceback(None)
+            finally:
+                del outcome  # else this frame and the error are in a cycle
+        return outcome[0]
+
+    async def _outcome(
+        self, key: K, call: Callable[[], Awaitable[T]]
+    ) -> tuple[T] | BaseException | None:
+        shared = self._calls.get(key)
+        while shared is not None and not (shared.callers or shared.task.done()):
+            await asyncio.wait([shared.task])  # its last caller has left
+            shared = self._calls.get(key)
+        if shared is None or not shared.callers:
+            shared = self._calls[key] = _Shared()
+            shared.callers = 1
+            shared.task = asyncio.get_running_loop().create_task(self._make(key, shared, call))
+        else:
+            shared.callers += 1
+        try:
+            await asyncio.wait([shared.task])
+        finally:
+            shared.callers -= 1
+            if not shared.callers and not shared.task.done():
+                shared.task.cancel()
+                await asyncio.wait([shared.task])
+            if not shared.callers and self._calls.get(key) is shared:
+                del self._calls[key]  # a task that was cancelled before it began has not done so
+        if shared.outcome is None and not shared.task.cancelled():
+            return shared.task.exception()
+        return shared.outcome
+
+    async def _make(self, key: K, shared: _Shared[T], call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            shared.outcome = await _outcome_of(call)
+        finally:
+            if self._calls.get(key) is shared:
+                del self._calls[key]
+            del shared  # it has the task, which has the error that passes this frame
+
+
+async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseException:
+    try:
+        return (await call(),)
+    # A trace callback or a log handler of the application can raise anything.
+    except asyncio.CancelledError as error:
+        if _is_cancelled():
+            raise
+        return error
+    except Exception as error:  # noqa: BLE001 - raised to all callers
+        return error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -1,0 +1,198 @@
+"""Calls that are shared: made once for all who ask meanwhile, and ended with the last of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from attrs import define, field
+
+from prolific_async import ProlificError
+from prolific_async._recovery.shared_calls import SharedCalls
+from tests.conftest import OddBaseException
+from tests.virtual_time import VirtualLoop, run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+@define
+class Calls:
+    """Calls that take ten seconds, and return their number."""
+
+    begun: int = 0
+    ended: list[str] = field(factory=list)
+    shared: SharedCalls[str, int] = field(factory=SharedCalls)
+    raises: BaseException | None = None
+    cleans_up: float = 0.0
+
+    async def call(self) -> int:
+        self.begun += 1
+        number = self.begun
+        try:
+            await asyncio.sleep(10)
+            if self.raises is not None:
+                raise self.raises
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.cleans_up)
+            self.ended.append("cancelled")
+            raise
+        self.ended.append("done")
+        return number
+
+    def get(self, key: str = "a") -> Awaitable[int]:
+        return self.shared.run(key, self.call)
+
+
+def test_callers_at_the_same_time_share_one_call() -> None:
+    async def main() -> None:
+        calls = Calls()
+        assert await asyncio.gather(*(calls.get() for _ in range(200))) == [1] * 200
+        assert await calls.get() == 2
+
+    run(main())
+
+
+def test_other_keys_run_side_by_side() -> None:
+    async def main() -> None:
+        calls = Calls()
+        began = asyncio.get_running_loop().time()
+        assert [*await asyncio.gather(calls.get("a"), calls.get("b"))] == [1, 2]
+        assert asyncio.get_running_loop().time() == began + 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_caller_that_is_cancelled_leaves_the_call_to_the_others(which: int) -> None:
+    async def main() -> None:
+        calls = Calls()
+        tasks = [asyncio.ensure_future(calls.get()) for _ in range(3)]
+        await asyncio.sleep(5)
+        tasks[which].cancel()
+        await asyncio.wait([tasks[which]])
+        assert tasks[which].cancelled()
+        assert await tasks[2] == 1
+        assert calls.ended == ["done"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_last_caller_ends_the_call(turns: int) -> None:
+    async def main() -> None:
+        calls = Calls()
+        tasks = [asyncio.ensure_future(calls.get()) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert calls.ended == ["cancelled"] * calls.begun
+        assert await calls.get() == calls.begun  # the next one is not in its way
+
+    run(main())
+
+
+def test_a_newcomer_waits_for_the_end_of_a_call_that_all_have_left() -> None:
+    async def main() -> None:
+        calls = Calls(cleans_up=3)
+        task = asyncio.ensure_future(calls.get())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(1)
+        newcomers = [asyncio.ensure_future(calls.get()) for _ in range(2)]
+        await asyncio.sleep(1)
+        assert calls.begun == 1
+        assert await asyncio.gather(*newcomers) == [2, 2]
+        assert calls.ended == ["cancelled", "done"]
+
+    run(main())
+
+
+def test_one_that_is_cancelled_twice_does_not_wait_for_the_end() -> None:
+    async def main() -> None:
+        calls = Calls(cleans_up=3)
+        began = asyncio.get_running_loop().time()
+        task = asyncio.ensure_future(calls.get())
+        for _ in range(2):
+            await asyncio.sleep(1)
+            task.cancel()
+        await asyncio.wait([task])
+        assert asyncio.get_running_loop().time() == began + 2
+        assert await calls.get() == 2
+
+    run(main())
+
+
+def test_a_call_that_others_have_cancelled_is_made_again() -> None:
+    async def main() -> None:
+        calls = Calls()
+        task = asyncio.ensure_future(calls.get())
+        await asyncio.sleep(1)
+        (inner,) = asyncio.all_tasks() - {asyncio.current_task(), task}
+        inner.cancel()
+        assert await task == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ProlificError("no"), ZeroDivisionError(), asyncio.CancelledError(), OddBaseException()],
+    ids=repr,
+)
+def test_an_error_is_raised_to_all(error: BaseException) -> None:
+    async def main() -> None:
+        calls = Calls(raises=error)
+        tasks = [asyncio.ensure_future(calls.get()) for _ in range(3)]
+        await asyncio.wait(tasks)
+        if isinstance(error, asyncio.CancelledError):
+            assert all(task.cancelled() for task in tasks)
+        else:
+            assert [task.exception() for task in tasks] == [error] * 3
+        assert calls.begun == 1
+
+    run(main())
+
+
+def test_an_error_does_not_grow_with_its_callers() -> None:
+    async def fail() -> NoReturn:
+        raise error
+
+    async def depth(shared: SharedCalls[str, int], call: Callable[[], Awaitable[int]]) -> int:
+        try:
+            await shared.run("a", call)
+        except ProlificError as caught:
+            frames, traceback = 0, caught.__traceback__
+            while traceback is not None:
+                frames, traceback = frames + 1, traceback.tb_next
+            return frames
+        return 0
+
+    async def main() -> None:
+        shared = SharedCalls[str, int]()
+        depths = [await depth(shared, fail) for _ in range(5)]
+        assert len(set(depths)) == 1
+
+    error = ProlificError("no")
+    run(main())
+
+
+def test_a_loop_that_has_closed_leaves_nothing_to_wait_for() -> None:
+    calls = Calls()
+    first = VirtualLoop()
+    first.create_task(calls.call()).cancel()
+    task = first.create_task(calls.shared.run("a", calls.call))
+    first.run_until_complete(asyncio.sleep(1))
+    assert calls.begun == 1
+
+    async def main() -> None:
+        assert await calls.get() == 2
+
+    run(main())
+    task.cancel()
+    first.run_until_complete(asyncio.wait([task]))
+    first.close()
