@@ -79,7 +79,16 @@ __all__ = ["instrument"]
 
 Client = TypeVar("Client", bound=ProlificClient)
 
-_CALLS = ("duplicate", "get_or_duplicate", "find_copies", "setup", "get", "get_status", "list")
+_MAKE_A_COPY = ("duplicate", "get_or_duplicate", "duplicate_and_wait")
+_CALLS = (
+    *_MAKE_A_COPY,
+    "duplicate_and_wait_all",
+    "find_copies",
+    "setup",
+    "get",
+    "get_status",
+    "list",
+)
 _SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
 
@@ -152,7 +161,7 @@ class _Tracing:
                         _end_left(span)
                     raise
             with _log_errors():
-                if name in ("duplicate", "get_or_duplicate"):
+                if name in _MAKE_A_COPY:
                     span.set_attribute("prolific.copy.id", result.id)
                 _end_ok(span)
             return result

@@ -26,6 +26,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
     StatusEvent,
+    Workspace,
 )
 from prolific_async.extensions import JsonModel
 from tests import samples
@@ -49,6 +50,7 @@ BATCH = samples.batch(
 )
 VALUES: list[Any] = [BATCH, BATCH.datasets[0], BATCH.task_details, EVENT]
 VALUES += [Copies((BATCH,), ("b2",)), PollPolicy(timeout=None), RetryPolicy(maximum=3)]
+VALUES += [Workspace("w1", "Research", owner="u1", extra={"users": [{"name": "Ann"}]})]
 BATCHES = TypeAdapter(Batch)
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from prolific_async.errors import OutcomeUnknownError, ProlificError
-from prolific_async.models import Copies
-
-if TYPE_CHECKING:
-    from prolific_async.models import Batch
+from prolific_async.models import Batch, Copies
 
 
 class Duplicates(Protocol):

@@ -224,7 +224,7 @@ async def test_four_processes_never_get_different_copies(every: int, bench: Benc
                 assert given_back == there
             else:
                 assert len(there) > 1
-            last = rival.outcome(
+            last = rival.told(
                 await outcome_of(client.batches.get_or_duplicate(bench.source, name=name))
             )
             assert last == (sorted(there) if len(there) > 1 else next(iter(there)))
@@ -238,7 +238,7 @@ async def test_a_rival_that_was_quicker_is_seen(bench: Bench, sim: Simulator) ->
             outcome_of(get(one, bench.source)), outcome_of(get(other, bench.source))
         )
         assert len(bench.copies()) == 2
-        named = [rival.outcome(outcome) for outcome in outcomes]
+        named = [rival.told(outcome) for outcome in outcomes]
         assert sorted(bench.copies()) in named
         assert await bench.outcome(get(one, bench.source)) == NAMED
     assert not sim.batches.keys() - {bench.source}
