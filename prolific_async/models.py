@@ -18,7 +18,8 @@ from attrs import field, frozen
 
 # For annotations: a batch has its resource, and that has batches.
 import prolific_async
-from prolific_async._json.converter import IntOrDigits, JsonObject, WireModel
+from prolific_async._json.converter import WireModel
+from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 

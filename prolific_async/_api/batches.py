@@ -16,9 +16,9 @@ from prolific_async._api.pagination import Pagination, check_page, every_page
 from prolific_async._api.partial_batches import Source, read_partial
 from prolific_async._http.responses import MAX_BODY, http_date, undecodable
 from prolific_async._http.retry import did_not_run, get_again, retrying
-from prolific_async._json.arrays import MAX_PROBLEMS
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
+from prolific_async._json.reading import MAX_PROBLEMS
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
 from prolific_async.errors import DecodeError

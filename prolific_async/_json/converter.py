@@ -1,8 +1,8 @@
-"""JSON to models and back: strict, tolerant of news, and exact about what is wrong.
+"""Converter: JSON to models and back.
 
 Nothing is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model does
-not know are kept in its ``extra``. Two converters share their hooks: a fast one, and one that finds
-every fault, which runs only when the fast one failed.
+not know are kept in its ``extra``. Two converters share their hooks: a fast one, and a detailed one
+that finds every fault, which runs only after the fast one failed.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from attrs import NOTHING, field, fields, frozen
+from attrs import field, fields, frozen
 from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_unstructure_fn, override
 
-from prolific_async._json.arrays import tuple_hook
-from prolific_async._json.decoding import TOO_DEEP, named
-from prolific_async._json.times import read_time
+from prolific_async._json import reading, scalars
+from prolific_async._json.decoding import TOO_DEEP
+from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -29,23 +29,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-IntOrDigits = Annotated[int, "a string of digits is read too"]
-"""An int that the service sends both as a number and as a string."""
-
-JsonObject = Mapping[str, Any]
-"""An object whose inside nobody here reads."""
-
 _NOTHING: JsonObject = MappingProxyType({})
-_INTERNAL = ("extra", "_nulls")
 
 
 def _read_only(mapping: JsonObject) -> JsonObject:
-    return mapping if mapping is _NOTHING else MappingProxyType(dict(mapping))
+    # The reading hook sets ``extra`` itself, so this runs for models that are built by hand.
+    return MappingProxyType(dict(mapping))
 
 
-@frozen(eq=False, repr=False)  # each model brings its own way to be compared
+@frozen(eq=False, repr=False)  # each model defines its own equality
 class WireModel:
-    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+    """A value that the service sends, keeps keys that it does not know, and can be sent back."""
 
     extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
     """Keys of the response that this release has no name for, read-only."""
@@ -90,7 +84,7 @@ class WireModel:
         return type(self).from_dict, (self.to_dict(),)
 
     def __repr__(self) -> str:
-        """Show the fields in their order, and what has no name last, if there is any."""
+        """Show the fields in their order, and ``extra`` last, if there is any."""
         shown = [one.name for one in fields(type(self)) if one.repr and one.name != "extra"]
         said = [f"{name}={getattr(self, name)!r}" for name in shown]
         if self.extra:
@@ -128,10 +122,10 @@ def load(
     raise DecodeError(problems, data if within is None else within, method, path)
 
 
-_HOOKS: dict[Any, Callable[[Any, Any], Any]] = {}
+_HOOKS: dict[Any, reading.Hook] = {}
 
 
-def _hook(cls: Any) -> Callable[[Any, Any], Any]:
+def _hook(cls: Any) -> reading.Hook:
     """Look the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
@@ -150,98 +144,18 @@ def _reason(error: BaseException, _type: object) -> str:
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 
-def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
-    wanted = {bool: "a boolean", dict: "an object", int: "an integer", list: "an array"}[kind]
-
-    def hook(value: Any, _: Any) -> T:
-        if type(value) is kind:
-            return value
-        raise TypeError(f"{wanted} is needed, not {named(value)}")
-
-    return hook
-
-
-def _string(value: Any, _: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"a string is needed, not {named(value)}")
-
-
-_object = _exactly(dict)
-_integer = _exactly(int)
-
-
-def _int_or_digits(value: Any, _: Any) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
-    return _integer(value, int)
-
-
-def _datetime(value: Any, _: Any) -> datetime:
-    return read_time(_string(value, str))
-
-
-def _enum(value: Any, kind: Any) -> Any:
-    return kind(value if type(value) is str else _string(value, str))
-
-
-def _json_object(value: Any, _: Any) -> JsonObject:
-    return MappingProxyType(_object(value, dict))
-
-
-def _or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
-    (kind,) = (arg for arg in get_args(cls) if arg is not type(None))
-    inner = converter.get_structure_hook(kind)
-
-    def hook(value: Any, _: Any) -> Any:
-        return None if value is None else inner(value, kind)
-
-    return hook
-
-
-def _is_or_none(cls: Any) -> bool:
-    arguments = get_args(cls)
-    return len(arguments) == 2 and type(None) in arguments  # noqa: PLR2004 - X and None
-
-
 def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
 
 
-def _model_hook(cls: type[WireModel], converter: Converter) -> Callable[[Any, Any], WireModel]:
-    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
-    known = frozenset(f.name for f in fields(cls) if f.init) - set(_INTERNAL)
-    arrays = _arrays(cls)
-    nullable = arrays | {f.name for f in fields(cls) if f.name in known and f.default is None}
-
-    def hook(value: Any, _: Any) -> WireModel:
-        if type(value) is not dict:
-            _object(value, dict)
-        nulls = None
-        if None in value.values():
-            nulls = frozenset(key for key in nullable if value.get(key, key) is None)
-            if empty := nulls & arrays:
-                value = value | {key: [] for key in empty}
-        model: WireModel = inner(value, cls)
-        if not known.issuperset(value):
-            extra = {key: value[key] for key in value if key not in known}
-            object.__setattr__(model, "extra", MappingProxyType(extra))
-        if nulls:
-            object.__setattr__(model, "_nulls", nulls)
-        return model
-
-    return hook
-
-
-def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any], dict[str, Any]]:
+def _model_unhook(cls: type[Any], converter: Converter) -> Callable[[Any], dict[str, Any]]:
     inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
-    arrays = _arrays(cls)
-    nullable = tuple(f.name for f in fields(cls) if f.init and f.default is None)
+    arrays = reading.arrays_of(cls)
+    nullable = [one.name for one in reading.wire_fields(cls) if one.default is None]
 
-    def unhook(model: WireModel) -> dict[str, Any]:
+    def unhook(model: Any) -> dict[str, Any]:
         wire: dict[str, Any] = inner(model)
-        nulls = model._nulls  # noqa: SLF001 - of this module
+        nulls = model._nulls  # noqa: SLF001 - of the models
         for key in nullable:
             if wire[key] is None and key not in nulls:
                 del wire[key]
@@ -252,30 +166,23 @@ def _model_unhook(cls: type[WireModel], converter: Converter) -> Callable[[Any],
     return unhook
 
 
-def _arrays(cls: type[WireModel]) -> frozenset[str]:
-    """Return the fields of arrays that are never None: a null is read as an empty one."""
-    return frozenset(
-        f.name for f in fields(cls) if get_origin(f.type) is tuple and f.default is NOTHING
-    )
-
-
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
-    converter.register_structure_hook(str, _string)
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(bool, _exactly(bool))
-    converter.register_structure_hook(dict, _object)
-    converter.register_structure_hook(list, _exactly(list))
-    converter.register_structure_hook(datetime, _datetime)
-    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, _int_or_digits)
-    converter.register_structure_hook(StrEnum, _enum)
-    converter.register_structure_hook_func(lambda kind: kind == JsonObject, _json_object)
+    converter.register_structure_hook(str, scalars.string)
+    converter.register_structure_hook(int, scalars.integer)
+    converter.register_structure_hook(bool, scalars.boolean)
+    converter.register_structure_hook(dict, scalars.mapping)
+    converter.register_structure_hook(list, scalars.array)
+    converter.register_structure_hook(datetime, reading.time)
+    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, scalars.int_or_digits)
+    converter.register_structure_hook(StrEnum, reading.enum)
+    converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
     converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is tuple, tuple_hook
+        lambda kind: getattr(kind, "__origin__", None) is tuple, reading.tuple_hook
     )
-    converter.register_structure_hook_factory(_is_or_none, _or_none_hook)
-    converter.register_structure_hook_factory(_is_model, _model_hook)
+    converter.register_structure_hook_factory(reading.is_or_none, reading.or_none_hook)
+    converter.register_structure_hook_factory(_is_model, reading.model_hook)
     converter.register_unstructure_hook(StrEnum, lambda member: str(member.value))
     converter.register_unstructure_hook(
         datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")

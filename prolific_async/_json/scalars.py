@@ -1,0 +1,56 @@
+"""Hooks that read one value of JSON, and refuse a value of another type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from prolific_async._json.decoding import named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+IntOrDigits = Annotated[int, "a string of digits is read too"]
+"""An int that the service sends both as a number and as a string."""
+
+JsonObject = Mapping[str, Any]
+"""An object whose content no model describes."""
+
+
+def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
+    wanted = {bool: "a boolean", dict: "an object", int: "an integer", list: "an array"}[kind]
+
+    def hook(value: Any, _: Any) -> T:
+        if type(value) is kind:
+            return value
+        raise TypeError(f"{wanted} is needed, not {named(value)}")
+
+    return hook
+
+
+array = _exactly(list)
+boolean = _exactly(bool)
+integer = _exactly(int)
+mapping = _exactly(dict)
+
+
+def string(value: Any, _: Any) -> str:
+    """Read text."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"a string is needed, not {named(value)}")
+
+
+def int_or_digits(value: Any, _: Any) -> int:
+    """Read an ``IntOrDigits``."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    return integer(value, int)
+
+
+def read_only(value: Any, _: Any) -> JsonObject:
+    """Read a ``JsonObject``."""
+    return MappingProxyType(mapping(value, dict))
