@@ -111,7 +111,7 @@ class ProlificClient:
             request_timeout=request_timeout,
             max_connections=max_connections,
             max_requests_per_second=max_requests_per_second,
-            retry_after_cap=retry.retry_after_cap,
+            retry=retry,
             trace_configs=trace_configs,
         )
         self.batches = Batches(self._transport, retry, poll, FEW[strategy])

@@ -1,4 +1,4 @@
-"""One attempt of a request, as an aiohttp middleware.
+"""One attempt of a request: its time limit, and the aiohttp middleware that sends it.
 
 It sends the request over a live connection when the rate limiter allows it, and records whether
 anything was sent: a request of which nothing was sent may be sent again.
@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import select
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
     from prolific_async._http.rate_limiter import RateLimiter
-    from prolific_async._http.time_limit import Timed
+    from prolific_async._http.time_limit import TimeLimit
 
-# Rounds of the loop in which it takes in what has come: TLS takes a few to end a connection.
+# Rounds in which the loop reads what has arrived: TLS takes a few to end a connection.
 _ROUNDS = 10
-# After the last two aiohttp sends a GET again by itself; it makes one of them of the first.
+# aiohttp sends a GET again by itself after the last two, and turns the first into one of them.
 _LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -53,36 +55,84 @@ class Lost(aiohttp.ClientConnectionError):
     """A lost connection, of a kind after which aiohttp does not send a GET again by itself."""
 
 
-class Attempt:
+class Timed:
+    """Context manager that raises TimeoutError in its task when its time is over.
+
+    The cancellation rules are those of ``asyncio.timeout``.
+    """
+
+    __slots__ = ("_cancelling", "_expired", "_limit", "_task")
+
+    _task: asyncio.Task[object]
+
+    def __init__(self, limit: TimeLimit) -> None:
+        self._limit = limit
+        self._expired = False
+
+    def expire(self) -> None:
+        """Interrupt the task."""
+        self._expired = True
+        self._task.cancel()
+
+    def pause(self) -> None:
+        """Stop the time; ``resume`` gives all of it again."""
+        self._limit.deadlines.pop(self, None)
+
+    def resume(self) -> None:
+        """Start the time anew, unless it was over before it was stopped."""
+        limit = self._limit
+        if not self._expired:
+            deadline = limit.deadlines[self] = limit.loop.time() + limit.seconds
+            if limit.timer is None:
+                limit.arm(deadline)
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a time limit needs a task")
+        self._task = task
+        self._cancelling = task.cancelling()
+        self.resume()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        is_over = False
+        if not self._expired:
+            self._limit.deadlines.pop(self, None)
+        # Somebody else's cancellation that came at the same time must not be swallowed.
+        elif self._task.uncancel() <= self._cancelling:
+            is_over = kind is asyncio.CancelledError
+        del self._task  # else an error that ends the task is in a cycle with it
+        if is_over:
+            raise TimeoutError from error
+
+
+class Attempt(Timed):
     """One attempt of a request: the innermost middleware, next to the connection.
 
     aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it was
     sent. That would bypass the rate limit and the retry policy, so it is prevented.
 
     Args:
+        limit: Bounds its time, which stands still while the rate limiter holds it back.
         rate_limiter: Decides when a request that has its connection may be sent.
         body: JSON, None for no body.
 
     Attributes:
         body: The body as aiohttp takes it.
-        timed: Its time, which stands still while the rate limiter holds it back.
         is_answered: Whether aiohttp has returned the response, after all callbacks.
 
     """
 
-    __slots__ = (
-        "_begun",
-        "_found_dead",
-        "_is_connected",
-        "_rate_limiter",
-        "body",
-        "is_answered",
-        "timed",
-    )
+    __slots__ = ("_begun", "_found_dead", "_is_connected", "_rate_limiter", "body", "is_answered")
 
-    timed: Timed
-
-    def __init__(self, rate_limiter: RateLimiter, body: bytes | None) -> None:
+    def __init__(self, limit: TimeLimit, rate_limiter: RateLimiter, body: bytes | None) -> None:
+        super().__init__(limit)
         self._rate_limiter = rate_limiter
         self.body = None if body is None else Body(body)
         self._is_connected = False
@@ -140,9 +190,9 @@ class Attempt:
         return await self.send(request, handler)
 
     async def _wait_to_depart(self) -> None:
-        self.timed.pause()
+        self.pause()
         await self._rate_limiter.wait_to_depart()
-        self.timed.resume()
+        self.resume()
         if self._rate_limiter.is_closed:
             raise ConnectionError("closed")
 

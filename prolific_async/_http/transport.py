@@ -1,4 +1,4 @@
-"""Transport: sends a request once, and returns its response or raises one of our errors."""
+"""Transport: sends requests, and returns what they are for or raises one of our errors."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import sys
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from yarl import URL
 
+from prolific_async import errors
 from prolific_async._http import responses, session_checks
 from prolific_async._http.attempt import Attempt, Lost
 from prolific_async._http.error_translation import passes, translated
 from prolific_async._http.response_body import Chunks, read_body
+from prolific_async._http.retry import Failures
 from prolific_async._http.session import SessionOwner
-from prolific_async._http.time_limit import Timed
 from prolific_async._json.slices import LONG
 from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-    from prolific_async import errors
     from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
-    from prolific_async._http.responses import Response
     from prolific_async._http.session import LoopSession
+    from prolific_async.policies import RetryPolicy
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 
@@ -48,7 +48,7 @@ class Transport(SessionOwner):
         request_timeout: float,
         max_connections: int,
         max_requests_per_second: float | None,
-        retry_after_cap: float,
+        retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         super().__init__(
@@ -63,43 +63,57 @@ class Transport(SessionOwner):
         url = URL(base_url)
         self._origin = url.origin()
         self.prefix = url.raw_path.rstrip("/")
-        self._retry_after_cap = retry_after_cap
+        self._retry = retry
 
     async def send(
-        self, request: Request, poll: Poll | None = None, *, raw: bool = False
-    ) -> Response:
-        """Send a request once and read the response.
+        self,
+        request: Request,
+        poll: Poll | None = None,
+        again: Callable[[errors.ProlificError], bool] | None = None,
+        *,
+        raw: bool = False,
+    ) -> Any:
+        """Send a request, and return what its reader makes of the response.
 
         Args:
             request: What to send.
             poll: How it is sent if a wait wants it; polls give way to each other and to a
                 Retry-After.
+            again: Returns whether it is sent again after a failure, as often as the retry policy
+                says; None to send it once.
             raw: Whether a success is returned as it came, as bytes.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
             TransportError: There was no whole response.
             APIStatusError: The status is not 2xx.
-            DecodeError: The body is too large or not JSON.
+            DecodeError: The body is too large, not JSON, or not what the reader reads.
 
         """
-        session = self._session
         loop = asyncio.get_running_loop()
-        if session is None or session.loop is not loop or self._closed:
-            session = await self._open()
-        # Before request_timeout starts: to wait here is never mistaken for a slow service.
-        rate_limiter = session.rate_limiter
         is_poll = poll is not None
-        if not rate_limiter.start_now(loop.time(), poll=is_poll):
-            await rate_limiter.start(poll=is_poll)
-        outer = sys.exception()
-        try:
-            return await self._attempt(session, request, poll, raw=raw)
-        except BaseException as error:
-            clear_locals(error, outer)
-            raise
-        finally:
-            rate_limiter.finish()
+        failures: Failures | None = None
+        while True:
+            session = self._session
+            if session is None or session.loop is not loop or self._closed:
+                session = await self._open()
+            # Before request_timeout starts: to wait here is never mistaken for a slow service.
+            rate_limiter = session.rate_limiter
+            if not rate_limiter.start_now(loop.time(), poll=is_poll):
+                await rate_limiter.start(poll=is_poll)
+            outer = sys.exception()
+            try:
+                return await self._attempt(session, request, poll, raw=raw)
+            except BaseException as error:
+                clear_locals(error, outer)
+                if again is None or not isinstance(error, errors.ProlificError):
+                    raise
+                failures = failures or Failures(self._retry, again)
+                if (pause := failures.pause_after(error)) is None:
+                    raise
+            finally:
+                rate_limiter.finish()
+            await self.pause(pause)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[Chunks]:
@@ -132,9 +146,9 @@ class Transport(SessionOwner):
 
     async def _attempt(
         self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
-    ) -> Response:
+    ) -> Any:
         failure: errors.ProlificError
-        attempt = Attempt(session.rate_limiter, request.body)
+        attempt = Attempt(session.time_limit, session.rate_limiter, request.body)
         within = math.inf if poll is None else poll.within
         sent_at = session.loop.time()
         try:
@@ -142,7 +156,7 @@ class Transport(SessionOwner):
                 self.check_usable()
             if poll is not None:
                 poll.on_sent()
-            with Timed(session.time_limit) as attempt.timed:
+            with attempt:
                 response = await self._request(session, request, attempt, within)
                 attempt.is_answered = True
                 content = response.content
@@ -152,7 +166,8 @@ class Transport(SessionOwner):
                     if content.is_eof()
                     else await read_body(request, response)
                 )
-            _log_end(session, request, response.status, sent_at)
+            if _log.isEnabledFor(logging.DEBUG):
+                _log_end(session, request, response.status, sent_at)
             if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                 self._heed(session, response, sent_at, poll=poll is not None)
             received = (request, response.status, response.headers, body)
@@ -171,12 +186,12 @@ class Transport(SessionOwner):
     async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
         """Send a GET and return its success, which must be released."""
         failure: errors.ProlificError
-        attempt = Attempt(session.rate_limiter, None)
+        attempt = Attempt(session.time_limit, session.rate_limiter, None)
         sent_at = session.loop.time()
         try:
             if self._closed or self._borrowed is not None:
                 self.check_usable()
-            with Timed(session.time_limit) as attempt.timed:
+            with attempt:
                 response = await self._request(session, request, attempt)
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(request, response)
@@ -253,10 +268,9 @@ class Transport(SessionOwner):
             session.rate_limiter.slow_down(sent_at, now)
         asked = responses.retry_after(response.headers) if poll else None
         if asked:
-            session.rate_limiter.pause_polls(now + min(asked, self._retry_after_cap))
+            session.rate_limiter.pause_polls(now + min(asked, self._retry.retry_after_cap))
 
 
 def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
-    if _log.isEnabledFor(logging.DEBUG):
-        seconds = session.loop.time() - sent_at
-        _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
+    seconds = session.loop.time() - sent_at
+    _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)
