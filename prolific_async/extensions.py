@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prolific_async import _validation as arguments
-from prolific_async._api import requests
+from prolific_async._api.batches import duplicate_batch
 from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log
 from prolific_async._messages import brief
@@ -31,5 +31,5 @@ def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: f
         settle_seconds: Seconds after which a lost duplicate that does not show did not run.
 
     """
-    path = requests.duplicate_batch(source_id, prefix=batches._prefix).path  # noqa: SLF001 - its own
+    path = duplicate_batch(source_id, prefix=batches._prefix).path  # noqa: SLF001 - its own
     return NamedCopy(batches, source_id, name, path=path, settle_seconds=settle_seconds)

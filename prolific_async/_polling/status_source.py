@@ -7,7 +7,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._api import requests
+from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import hint
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
@@ -63,12 +63,12 @@ class StatusSource:
 
     def lost(self, batch_id: str) -> TransportError:
         """Return the error of a poll whose task was cancelled by others."""
-        request = requests.get_batch_status(batch_id, prefix=self._api.prefix)
+        request = get_batch_status(batch_id, prefix=self._api.prefix)
         return TransportError(request.method, request.path, "the poll was broken off")
 
     def cut_off(self, batch_id: str, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
-        build = requests.get_batch if whole else requests.get_batch_status
+        build = get_batch if whole else get_batch_status
         request = build(batch_id, prefix=self._api.prefix)
         return RequestTimeoutError(request.method, request.path, "the wait's time was over")
 

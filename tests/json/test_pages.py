@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import DecodeError
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http import responses
 from prolific_async._json.decoding import decode
 from prolific_async._json.pages import (
@@ -230,7 +230,7 @@ def test_a_page_is_what_json_makes_of_it(page: Any, indent: int | None, *, mark:
 @settings(max_examples=300)
 def test_what_is_no_json_is_none_here_either(text: str) -> None:
     try:
-        expected = responses.decode(requests.get_batch("b1"), 200, {}, text.encode()).data
+        expected = responses.decode(api.get_batch("b1"), 200, {}, text.encode()).data
     except DecodeError:
         with pytest.raises(ValueError, match=r"."):
             read(text.encode())
