@@ -125,7 +125,8 @@ class Batches:
             for candidate in error.candidates:
                 self._bind(candidate)
             raise
-        return self._bind(copy)
+        self._workspaces.learn(copy.id, copy.workspace_id)
+        return copy.bind(self)
 
     async def find_copies(self, batch: BatchOrId, *, name: str) -> Copies:
         """Return the other batches of a batch's workspace that bear a name, in the list's order.

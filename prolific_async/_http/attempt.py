@@ -7,6 +7,7 @@ anything was sent: a request of which nothing was sent may be sent again.
 from __future__ import annotations
 
 import asyncio
+import math
 import select
 import sys
 from typing import TYPE_CHECKING, Any, Self
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from types import TracebackType
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
+    from yarl import URL
 
-    from prolific_async._http.rate_limiter import RateLimiter
+    from prolific_async._http.session import LoopSession
     from prolific_async._http.time_limit import TimeLimit
 
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 # Rounds in which the loop reads what has arrived: TLS takes a few to end a connection.
 _ROUNDS = 10
 # aiohttp sends a GET again by itself after the last two, and turns the first into one of them.
@@ -119,8 +123,8 @@ class Attempt(Timed):
     sent. That would bypass the rate limit and the retry policy, so it is prevented.
 
     Args:
-        limit: Bounds its time, which stands still while the rate limiter holds it back.
-        rate_limiter: Decides when a request that has its connection may be sent.
+        session: Its session, whose rate limiter decides when a request that has its connection may
+            be sent; the time limit does not count that wait.
         body: JSON, None for no body.
 
     Attributes:
@@ -129,11 +133,11 @@ class Attempt(Timed):
 
     """
 
-    __slots__ = ("_begun", "_found_dead", "_is_connected", "_rate_limiter", "body", "is_answered")
+    __slots__ = ("_begun", "_found_dead", "_is_connected", "_session", "body", "is_answered")
 
-    def __init__(self, limit: TimeLimit, rate_limiter: RateLimiter, body: bytes | None) -> None:
-        super().__init__(limit)
-        self._rate_limiter = rate_limiter
+    def __init__(self, session: LoopSession, body: bytes | None) -> None:
+        super().__init__(session.time_limit)
+        self._session = session
         self.body = None if body is None else Body(body)
         self._is_connected = False
         self._found_dead = False
@@ -144,6 +148,24 @@ class Attempt(Timed):
     def begun(self) -> bool:
         """Whether a byte of the request may have been sent to the service."""
         return self._begun if self.body is None else self.body.begun
+
+    def request(
+        self, method: str, url: URL, within: float = math.inf
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        """Send the request, within so many seconds if the time limit is longer."""
+        session = self._session
+        return session.http.request(
+            method,
+            url,
+            data=self.body,
+            headers=session.headers,
+            middlewares=(*session.middlewares, self.send),
+            allow_redirects=False,
+            raise_for_status=False,
+            timeout=_NO_TIMEOUT
+            if within >= self._limit.seconds
+            else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
+        )
 
     async def send(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -159,7 +181,7 @@ class Attempt(Timed):
 
         async def send(connection: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
-            rate_limiter = self._rate_limiter
+            rate_limiter = self._session.rate_limiter
             if rate_limiter.slows and not rate_limiter.may_depart(
                 asyncio.get_running_loop().time()
             ):
@@ -181,7 +203,7 @@ class Attempt(Timed):
             raise aiohttp.ServerDisconnectedError
         except _LOST as error:
             is_dead = self._is_connected and not self.begun
-            if self._found_dead or not is_dead or self._rate_limiter.is_closed:
+            if self._found_dead or not is_dead or self._session.rate_limiter.is_closed:
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
@@ -191,9 +213,9 @@ class Attempt(Timed):
 
     async def _wait_to_depart(self) -> None:
         self.pause()
-        await self._rate_limiter.wait_to_depart()
+        await self._session.rate_limiter.wait_to_depart()
         self.resume()
-        if self._rate_limiter.is_closed:
+        if self._session.rate_limiter.is_closed:
             raise ConnectionError("closed")
 
 

@@ -26,14 +26,12 @@ from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
     from prolific_async._http.session import LoopSession
     from prolific_async.policies import RetryPolicy
-
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 
 
 class Transport(SessionOwner):
@@ -91,16 +89,11 @@ class Transport(SessionOwner):
 
         """
         loop = asyncio.get_running_loop()
-        is_poll = poll is not None
         failures: Failures | None = None
         while True:
             session = self._session
             if session is None or session.loop is not loop or self._closed:
                 session = await self._open()
-            # Before request_timeout starts: to wait here is never mistaken for a slow service.
-            rate_limiter = session.rate_limiter
-            if not rate_limiter.start_now(loop.time(), poll=is_poll):
-                await rate_limiter.start(poll=is_poll)
             outer = sys.exception()
             try:
                 return await self._attempt(session, request, poll, raw=raw)
@@ -111,8 +104,6 @@ class Transport(SessionOwner):
                 failures = failures or Failures(self._retry, again)
                 if (pause := failures.pause_after(error)) is None:
                     raise
-            finally:
-                rate_limiter.finish()
             await self.pause(pause)
 
     @asynccontextmanager
@@ -148,51 +139,62 @@ class Transport(SessionOwner):
         self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
     ) -> Any:
         failure: errors.ProlificError
-        attempt = Attempt(session.time_limit, session.rate_limiter, request.body)
+        rate_limiter = session.rate_limiter
+        is_poll = poll is not None
         within = math.inf if poll is None else poll.within
-        sent_at = session.loop.time()
+        url = self._url(request)
+        # Before request_timeout starts: to wait here is never mistaken for a slow service.
+        if not rate_limiter.start_now(session.loop.time(), poll=is_poll):
+            await rate_limiter.start(poll=is_poll)
         try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
-            if poll is not None:
-                poll.on_sent()
-            with attempt:
-                response = await self._request(session, request, attempt, within)
-                attempt.is_answered = True
-                content = response.content
-                # All of a small body mostly came with the headers.
-                body = (
-                    content.read_nowait()
-                    if content.is_eof()
-                    else await read_body(request, response)
+            attempt = Attempt(session, request.body)
+            sent_at = session.loop.time()
+            try:
+                if self._closed or self._borrowed is not None:
+                    self.check_usable()
+                if poll is not None:
+                    poll.on_sent()
+                with attempt:
+                    response = await attempt.request(request.method, url, within)
+                    attempt.is_answered = True
+                    content = response.content
+                    # All of a small body mostly came with the headers.
+                    body = (
+                        content.read_nowait()
+                        if content.is_eof()
+                        else await read_body(request, response)
+                    )
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log_end(session, request, response.status, sent_at)
+                if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
+                    self._heed(session, response, sent_at, poll=is_poll)
+                received = (request, response.status, response.headers, body)
+                if len(body) > LONG:
+                    return await responses.decode_long(*received, secret=self._token, raw=raw)
+                return responses.decode(*received, secret=self._token, raw=raw)
+            except (Exception, asyncio.CancelledError) as error:
+                foreign = (
+                    request.body is None and not is_poll and self._may_be_foreign(session, error)
                 )
-            if _log.isEnabledFor(logging.DEBUG):
-                _log_end(session, request, response.status, sent_at)
-            if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
-                self._heed(session, response, sent_at, poll=poll is not None)
-            received = (request, response.status, response.headers, body)
-            if len(body) > LONG:
-                return await responses.decode_long(*received, secret=self._token, raw=raw)
-            return responses.decode(*received, secret=self._token, raw=raw)
-        except (Exception, asyncio.CancelledError) as error:
-            foreign = request.body is None and poll is None and self._may_be_foreign(session, error)
-            is_own = attempt.is_answered or not attempt.begun
-            if passes(error, may_be_foreign=foreign, is_own=is_own):
-                raise
-            failure = self._failure(session, request, error, within, unsent=not attempt.begun)
-            _log_end(session, request, type(failure).__name__, sent_at)
-        raise failure
+                is_own = attempt.is_answered or not attempt.begun
+                if passes(error, may_be_foreign=foreign, is_own=is_own):
+                    raise
+                failure = self._failure(session, request, error, within, unsent=not attempt.begun)
+                _log_end(session, request, type(failure).__name__, sent_at)
+            raise failure
+        finally:
+            rate_limiter.finish()
 
     async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
         """Send a GET and return its success, which must be released."""
         failure: errors.ProlificError
-        attempt = Attempt(session.time_limit, session.rate_limiter, None)
+        attempt = Attempt(session, None)
         sent_at = session.loop.time()
         try:
             if self._closed or self._borrowed is not None:
                 self.check_usable()
             with attempt:
-                response = await self._request(session, request, attempt)
+                response = await attempt.request(request.method, self._url(request))
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(request, response)
             _log_end(session, request, response.status, sent_at)
@@ -209,28 +211,9 @@ class Transport(SessionOwner):
             return response
         raise failure
 
-    def _request(
-        self,
-        session: LoopSession,
-        request: Request,
-        attempt: Attempt,
-        within: float = math.inf,
-    ) -> Awaitable[aiohttp.ClientResponse]:
+    def _url(self, request: Request) -> URL:
         url = self._origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
-        if request.query:
-            url = URL(f"{url}?{request.query}", encoded=True)
-        return session.http.request(
-            request.method,
-            url,
-            data=attempt.body,
-            headers=session.headers,
-            middlewares=(*session.middlewares, attempt.send),
-            allow_redirects=False,
-            raise_for_status=False,
-            timeout=_NO_TIMEOUT
-            if within >= self.request_timeout
-            else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
-        )
+        return URL(f"{url}?{request.query}", encoded=True) if request.query else url
 
     def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
         """Return whether an error may be a bug of the application, as far as this client knows."""

@@ -84,7 +84,8 @@ class PendingDuplicates:
         """Begin a call, which must be closed."""
         pending = PendingDuplicate(name, now)
         self._open[pending] = None
-        self._names[pending.name] += 1
+        # Counter's own ways to count up from nothing, and to delete, are slow.
+        self._names[pending.name] = self._names.get(pending.name, 0) + 1
         if self._lost or len(self._copies) > _FEW:
             horizon = next(iter(self._open)).began - _REMEMBERED
             _forget(self._copies, horizon)
@@ -122,7 +123,7 @@ class PendingDuplicates:
     def _drop_name(self, pending: PendingDuplicate) -> None:
         self._names[pending.name] -= 1
         if not self._names[pending.name]:
-            del self._names[pending.name]
+            self._names.pop(pending.name)
 
 
 def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
