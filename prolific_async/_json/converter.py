@@ -1,8 +1,8 @@
 """Converter: JSON to models and back.
 
-Nothing is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model does
-not know are kept in its ``extra``. Two converters share their hooks: a fast one, and a detailed one
-that finds every fault, which runs only after the fast one failed.
+No value is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model
+does not know are kept in its ``extra``. The fast converter reads responses; the detailed one finds
+every fault, and runs only after the fast one has failed.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def load(
     at: str = "$",
     within: Any = None,
 ) -> T:
-    """Turn decoded JSON into a model: a whole response, or what is ``at`` a path ``within`` it.
+    """Turn decoded JSON into a model: a whole response, or the part ``at`` a path ``within`` it.
 
     Raises:
         DecodeError: It does not fit; ``.problems`` has every bad path.
@@ -126,7 +126,7 @@ _HOOKS: dict[Any, reading.Hook] = {}
 
 
 def _hook(cls: Any) -> reading.Hook:
-    """Look the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
+    """Look up the hook of a class once: in cattrs, that takes a tenth of the time of a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
 

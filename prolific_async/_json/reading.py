@@ -139,8 +139,8 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     """Make a hook that sets the slots of the model itself.
 
-    The ``__init__`` of attrs, and a hook for each plain value, would take as long as all the rest.
-    So no model may have a validator, or a converter other than that of ``extra``.
+    The ``__init__`` of attrs and a hook for each plain value would double the time. So no model
+    may have a validator, or a converter other than that of ``extra``, which is not called here.
     """
     arrays = arrays_of(cls)
     keys = wire_fields(cls)
