@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
-from prolific_async._api import requests
+from prolific_async._api.batches import duplicate_batch, set_up_batch
 from prolific_async.errors import (
     BadRequestError,
     OutcomeUnknownError,
@@ -214,9 +214,9 @@ def _timed_out(plan: CopyPlan, copy: Batch | None, elapsed: float) -> WaitTimeou
     """Return the error of a plan whose time was over before the wait began."""
     if copy is None:
         batch_id = plan.source_id
-        request = requests.duplicate_batch(batch_id, prefix=plan.prefix)
+        request = duplicate_batch(batch_id, prefix=plan.prefix)
     else:
         batch_id = copy.id
-        request = requests.set_up_batch(batch_id, prefix=plan.prefix)
+        request = set_up_batch(batch_id, prefix=plan.prefix)
     lost = OutcomeUnknownError("POST", request.path)
     return WaitTimeoutError(batch_id, None, elapsed, 0, (), lost)

@@ -17,8 +17,7 @@ from uuid import UUID
 from attrs import field, frozen
 
 from prolific_async import _validation
-from prolific_async._api import requests
-from prolific_async._api.batches import BatchesAPI
+from prolific_async._api.batches import BatchesAPI, duplicate_batch
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
     duplicate_and_wait,
@@ -178,7 +177,8 @@ class Batches:
             for candidate in error.candidates:
                 self._bind(candidate)
             raise
-        return self._bind(copy)
+        self._workspaces.learn(copy.id, copy.workspace_id)
+        return copy.bind(self)
 
     async def get_or_duplicate(
         self, batch: BatchOrId, *, name: str, settle_seconds: float = 30.0
@@ -232,7 +232,7 @@ class Batches:
             self._named_copies.get,
             batch_id,
             name,
-            path=requests.duplicate_batch(batch_id, prefix=self._prefix).path,
+            path=duplicate_batch(batch_id, prefix=self._prefix).path,
             settle_seconds=seconds,
             source=batch if isinstance(batch, Batch) else None,
         )

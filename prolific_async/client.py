@@ -115,14 +115,14 @@ class ProlificClient:
             request_timeout=request_timeout,
             max_connections=max_connections,
             max_requests_per_second=max_requests_per_second,
-            retry_after_cap=retry.retry_after_cap,
+            retry=retry,
             trace_configs=trace_configs,
         )
         self._retry = retry
         self._poll = poll
         self._few = FEW[strategy]
         self.batches = Batches(self._transport, retry, poll, self._few)
-        self.workspaces = Workspaces(self._transport, retry)
+        self.workspaces = Workspaces(self._transport)
 
     def with_options(
         self,
@@ -160,10 +160,10 @@ class ProlificClient:
         vars(view).update(vars(self))
         view._is_view = True
         view._retry, view._poll = retry, poll
-        if seconds != self._transport.request_timeout:
-            view._transport = TransportView(self._transport, seconds)
+        if seconds != self._transport.request_timeout or retry is not self._retry:
+            view._transport = TransportView(self._transport, seconds, retry)
         view.batches = Batches(view._transport, retry, poll, self._few, self.batches.shared)
-        view.workspaces = Workspaces(view._transport, retry)
+        view.workspaces = Workspaces(view._transport)
         return view
 
     async def close(self) -> None:

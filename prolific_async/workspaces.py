@@ -7,15 +7,14 @@ import builtins
 from prolific_async._api.workspaces import WorkspacesAPI
 from prolific_async._http.transport import Transport
 from prolific_async.models import Workspace
-from prolific_async.policies import RetryPolicy
 
 
 class Workspaces:
     """Lists workspaces; its verbs raise what those of ``Batches`` do."""
 
-    def __init__(self, transport: Transport, retry: RetryPolicy) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._check_usable = transport.check_usable
-        self._api = WorkspacesAPI(transport, retry)
+        self._api = WorkspacesAPI(transport)
 
     async def list(self) -> builtins.list[Workspace]:
         """Return every workspace that the token's account is a member of, in the service's order.

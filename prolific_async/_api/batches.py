@@ -1,37 +1,120 @@
-"""Typed calls of batches: one method for each call of the service.
+"""Typed calls of batches: what each request says, and how its response is read.
 
 No method waits for a batch or recovers a lost POST. A GET is sent again as the retry policy says,
-a POST only when it surely did not run; a poll is sent once.
+a POST only when it surely did not run; a poll is sent once. ``prefix`` is the path of a gateway
+before the service's own paths, "" for none.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder
 """
 
 from __future__ import annotations
 
+import json
+import re
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
-from prolific_async._api import requests
-from prolific_async._api.pagination import Pagination, check_page, every_page
-from prolific_async._api.partial_batches import Source, read_partial
-from prolific_async._http.responses import MAX_BODY, http_date, undecodable
+from prolific_async._api import batch_lists
+from prolific_async._api.pagination import Pagination, every_page
+from prolific_async._api.partial_batches import Source
+from prolific_async._http.base_url import ROOT
+from prolific_async._http.request import Request
+from prolific_async._http.responses import http_date
 from prolific_async._http.retry import did_not_run, get_again, retrying
 from prolific_async._json.converter import load
-from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
-from prolific_async._json.slices import TimeSlices
-from prolific_async._json.structure_hooks import MAX_PROBLEMS
-from prolific_async._messages import brief
-from prolific_async.errors import DecodeError
+from prolific_async._validation import identifier
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
-    from prolific_async._http.request import Poll, Request
+    from prolific_async._http.request import Poll
     from prolific_async._http.transport import Transport
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
+
+# The service's own ids, UUIDs and hexadecimal strings, need no encoding.
+_PLAIN = re.compile(r"[0-9A-Za-z_-]+")
+
+_ENCODER = json.JSONEncoder()
+
+
+def get_batch(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a whole batch."""
+    return Request("GET", _batch_path(batch_id, prefix), read=_read_batch)
+
+
+def get_batch_status(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a batch's status."""
+    return Request("GET", _batch_path(batch_id, prefix) + "/status", read=_read_status)
+
+
+def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of all batches of a workspace."""
+    query = f"workspace_id={quote(identifier(workspace_id), safe='')}"
+    return Request("GET", f"{prefix}{ROOT}/batches", query)
+
+
+def duplicate_batch(
+    batch_id: object,
+    *,
+    name: str | None = None,
+    upload_new_dataset: bool | None = None,
+    prefix: str = "",
+) -> Request:
+    """Build the POST that copies a batch; None leaves a key out."""
+    body = _body({"name": name, "upload_new_dataset": upload_new_dataset})
+    return Request("POST", _batch_path(batch_id, prefix) + "/duplicate", "", body, _read_batch)
+
+
+def set_up_batch(
+    batch_id: object,
+    *,
+    dataset_id: str | None = None,
+    tasks_per_group: int | None = None,
+    prefix: str = "",
+) -> Request:
+    """Build the POST that sets a batch up; None leaves a key out."""
+    body = _body({"dataset_id": dataset_id, "tasks_per_group": tasks_per_group})
+    return Request("POST", _batch_path(batch_id, prefix) + "/setup", "", body)
+
+
+def path_segment(given: object) -> str:
+    """Encode an id as one path segment, so that none can reach another path.
+
+    Raises:
+        ValueError: As ``identifier``.
+
+    """
+    if type(given) is str and _PLAIN.fullmatch(given):
+        return given
+    return quote(identifier(given), safe="")
+
+
+def _batch_path(batch_id: object, prefix: str) -> str:
+    return f"{prefix}{ROOT}/batches/{path_segment(batch_id)}"
+
+
+def _body(keys: dict[str, Any]) -> bytes:
+    # Value by value: the encoder is quick for text, and sets itself up anew for each object.
+    encode = _ENCODER.encode
+    given = [f'"{key}": {encode(value)}' for key, value in keys.items() if value is not None]
+    return f"{{{', '.join(given)}}}".encode()
+
+
+_read_batch = partial(load, Batch)
+
+
+def _read_status(data: Any, method: str, path: str) -> BatchStatus | None:
+    if type(data) is dict and type(data.get("status")) is str:
+        return BatchStatus(data["status"])
+    status = load(dict, data, method, path).get("status")
+    if status is None:
+        return None
+    return load(BatchStatus, status, method, path, at="$.status", within=data)
 
 
 class SourceRead(NamedTuple):
@@ -50,9 +133,6 @@ class SourceRead(NamedTuple):
 class BatchesAPI:
     """The calls of batches. Batches that it returns are bound to no client.
 
-    No method keeps a response in a variable: its headers may echo the token, and loggers show the
-    local variables of an error's frames.
-
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
     and DecodeError, and ValueError for an id that cannot be one.
 
@@ -67,26 +147,28 @@ class BatchesAPI:
         self._send = transport.send
         self._stream = transport.stream
         self._pause = transport.pause
-        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
-        self._post = retrying(transport.send, retry, did_not_run, sleep=transport.pause)
+        self._get = partial(transport.send, again=get_again)
 
-    async def get(self, batch_id: str, poll: Poll | None = None) -> Batch:
+    # What only builds a request is no coroutine itself, so that nothing here is resumed.
+
+    def get(self, batch_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Batch]:
         """Return a batch as it is now."""
-        request = requests.get_batch(batch_id, prefix=self.prefix)
-        data = (await (self._get(request) if poll is None else self._send(request, poll))).data
-        return load(Batch, data, request.method, request.path)
+        request = get_batch(batch_id, prefix=self.prefix)
+        return self._send(request, poll, get_again if poll is None else None)
 
-    async def get_status(self, batch_id: str, poll: Poll | None = None) -> BatchStatus | None:
+    def get_status(
+        self, batch_id: str, poll: Poll | None = None
+    ) -> Coroutine[Any, Any, BatchStatus | None]:
         """Return a batch's status, None when the service gave none."""
-        request = requests.get_batch_status(batch_id, prefix=self.prefix)
-        data = (await (self._get(request) if poll is None else self._send(request, poll))).data
-        return _read_status(request, data)
+        request = get_batch_status(batch_id, prefix=self.prefix)
+        return self._send(request, poll, get_again if poll is None else None)
 
     async def get_source(self, batch_id: str) -> SourceRead:
         """Return what is needed of a batch to find its copies, even if the rest is unreadable."""
-        request = requests.get_batch(batch_id, prefix=self.prefix)
+        request = get_batch(batch_id, prefix=self.prefix)._replace(read=None)
         headers, data = await self._get(request)
         date = http_date(headers.get("Date", ""))
+        # They may echo the token, and loggers show the local variables of an error's frames.
         del headers
         return SourceRead(load(Source, data, request.method, request.path), date)
 
@@ -99,14 +181,14 @@ class BatchesAPI:
                 than a thousand pages.
 
         """
-        first = requests.list_batches(workspace_id, prefix=self.prefix)
+        first = list_batches(workspace_id, prefix=self.prefix)
         async with aclosing(every_page(first, self._get)) as pages:
             async for request, page in pages:
-                yield await _read_batches(request, page)
+                yield await batch_lists.read_batches(request, page)
 
     async def list_body(self, workspace_id: str, poll: Poll) -> bytes:
         """Return the undecoded first page of a workspace's batches."""
-        request = requests.list_batches(workspace_id, prefix=self.prefix)
+        request = list_batches(workspace_id, prefix=self.prefix)
         body: bytes = (await self._send(request, poll, raw=True)).data
         return body
 
@@ -123,96 +205,40 @@ class BatchesAPI:
         picked: list[T] = []
 
         async def read(request: Request) -> tuple[dict[str, Any], int, list[T]]:
-            return await self._pick_from_page(request, pick)
+            return await batch_lists.pick_from_page(self._stream, request, pick)
 
         read_page = retrying(read, self._retry, get_again, sleep=self._pause)
-        pagination = Pagination(requests.list_batches(workspace_id, prefix=self.prefix))
+        pagination = Pagination(list_batches(workspace_id, prefix=self.prefix))
         while (request := pagination.following) is not None:
             page, elements, of_page = await read_page(request)
             picked += of_page
             pagination.follow(page, elements)
         return picked
 
-    async def duplicate(
+    def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
-    ) -> Batch:
+    ) -> Coroutine[Any, Any, Batch]:
         """Copy a batch and return the copy."""
-        request = requests.duplicate_batch(
+        request = duplicate_batch(
             batch_id,
             name=name,
             upload_new_dataset=upload_new_dataset or None,
             prefix=self.prefix,
         )
-        data = (await self._post(request)).data
-        return load(Batch, data, request.method, request.path)
+        return self._send(request, None, did_not_run)
 
-    async def set_up(
+    def set_up(
         self,
         batch_id: str,
         *,
         dataset_id: str | None = None,
         tasks_per_group: int | None = None,
-    ) -> None:
+    ) -> Coroutine[Any, Any, object]:
         """Have a batch's tasks built; sent once."""
-        request = requests.set_up_batch(
+        request = set_up_batch(
             batch_id,
             dataset_id=dataset_id,
             tasks_per_group=tasks_per_group,
             prefix=self.prefix,
         )
-        await self._send(request)
-
-    async def _pick_from_page(
-        self, request: Request, pick: Callable[[Any], T | None]
-    ) -> tuple[dict[str, Any], int, list[T]]:
-        """Return a page without its elements, their number, and what is picked of them."""
-        page: dict[str, Any] = {}
-        picked: list[T] = []
-        elements = 0
-        slices = TimeSlices()
-        try:
-            async with (
-                self._stream(request) as chunks,
-                aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts,
-            ):
-                async for key, _, _, value in parts:
-                    if key is not None:
-                        add_member(page, key, value)
-                        continue
-                    elements += 1
-                    if (kept := pick(value)) is not None:
-                        picked.append(kept)
-                    await slices.yield_if_due()
-        except ValueError as error:
-            raise undecodable(request, f"not a readable list of JSON ({error})") from None
-        check_page(request, page)
-        return page, elements, picked
-
-
-def _read_status(request: Request, data: Any) -> BatchStatus | None:
-    if type(data) is dict and type(data.get("status")) is str:
-        return BatchStatus(data["status"])
-    call = (request.method, request.path)
-    status = load(dict, data, *call).get("status")
-    return None if status is None else load(BatchStatus, status, *call, at="$.status", within=data)
-
-
-async def _read_batches(request: Request, page: dict[str, Any]) -> list[Batch]:
-    """Read the batches of a page, which may be so many that they are read in slices."""
-    call = (request.method, request.path)
-    found: list[Batch] = []
-    problems: list[str] = []
-    slices = TimeSlices()
-    for index, data in enumerate(page.get(RESULTS) or ()):
-        try:
-            found.append(load(Batch, data, *call, at=f"$.{RESULTS}[{index}]"))
-        except DecodeError as error:
-            batch_id = read_partial(data).id
-            whose = "" if batch_id is None else f" (batch {brief(batch_id)})"
-            problems += [problem + whose for problem in error.problems]
-        if len(problems) >= MAX_PROBLEMS:
-            break
-        await slices.yield_if_due()
-    if problems:
-        raise DecodeError(tuple(problems), page, *call)
-    return found
+        return self._send(request)

@@ -8,29 +8,35 @@ a count.
 from __future__ import annotations
 
 import builtins
+from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._api import requests
 from prolific_async._api.pagination import check_page, count
+from prolific_async._http.base_url import VERSION
+from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
-from prolific_async._http.retry import get_again, retrying
+from prolific_async._http.retry import get_again
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
 from prolific_async.models import Workspace
 
 if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
-    from prolific_async.policies import RetryPolicy
 
 _LIMIT = 200  # workspaces of a page, as many as the service's command line asks for
+
+
+def list_workspaces(limit: int, offset: int, *, prefix: str = "") -> Request:
+    """Build the GET of a page of workspaces."""
+    return Request("GET", f"{prefix}{VERSION}/workspaces/", f"limit={limit}&offset={offset}")
 
 
 class WorkspacesAPI:
     """The calls of workspaces; each GET is sent again as the retry policy says."""
 
-    def __init__(self, transport: Transport, retry: RetryPolicy) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._prefix = transport.prefix
-        self._get = retrying(transport.send, retry, get_again, sleep=transport.pause)
+        self._get = partial(transport.send, again=get_again)
 
     async def list(self) -> builtins.list[Workspace]:
         """Return all workspaces.
@@ -41,7 +47,7 @@ class WorkspacesAPI:
         """
         found: dict[str, Workspace] = {}
         while True:
-            request = requests.list_workspaces(_LIMIT, len(found), prefix=self._prefix)
+            request = list_workspaces(_LIMIT, len(found), prefix=self._prefix)
             call = (request.method, request.path)
             page = load(dict, (await self._get(request)).data, *call)
             check_page(request, page)

@@ -1,1 +1,1 @@
-"""Requests: what they say, how fast, how many at once, how long, and how often again."""
+"""HTTP: requests and responses, the session, the rate limit, time limits, retries and errors."""

@@ -7,13 +7,7 @@ frame that an error passes. So the token is text only inside of calls that are o
 from __future__ import annotations
 
 import os
-import sys
 from typing import NoReturn
-
-import aiohttp
-from multidict import CIMultiDict
-
-from prolific_async._version import __version__
 
 VARIABLE = "PROLIFIC_TOKEN"
 """Of the environment: where the token is read."""
@@ -89,22 +83,3 @@ def _problem(text: object) -> str:
     if "://" in text:
         return f"the token is an address: are {VARIABLE} and PROLIFIC_URL swapped?"
     return ""
-
-
-def headers_with(token: Token) -> CIMultiDict[str]:
-    """Return the headers of every request."""
-    return CIMultiDict(
-        {
-            "Authorization": token.authorization(),
-            "User-Agent": (
-                f"prolific-async/{__version__} "
-                f"python/{sys.version_info[0]}.{sys.version_info[1]} "
-                f"aiohttp/{aiohttp.__version__}"
-            ),
-            # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
-            "Referer": f"https://prolific-async/{__version__}/",
-            "Accept": "application/json",
-            # Else a cache, of a session or on the way, answers a poll with the response before.
-            "Cache-Control": "no-cache",
-        }
-    )

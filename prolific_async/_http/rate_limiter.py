@@ -10,17 +10,17 @@ from typing import TypeAlias
 
 from prolific_async._logging import log as _log
 
-# Requests a second that a 429 does not go below, unless the limit is that low. A service that
-# refuses these, too, is asked less often.
+# Requests a second: the lowest rate after a first 429, unless the limit is lower. Further 429s go
+# below it.
 _LEAST = 5.0
-_LEAST_OF_ALL = 0.5  # so that the next request is at most two seconds away, and growth is soon felt
-_DECREASE = 0.5  # of the rate there was, at each 429
-_PROBING = 15.0  # seconds from the last 429 until the rate that was refused is tried again
+_LEAST_OF_ALL = 0.5  # the lowest rate ever: the next request is at most two seconds away
+_DECREASE = 0.5  # factor of the rate at each 429
+_PROBING = 15.0  # seconds from the last 429 until the refused rate is tried again
 _RECOVERY = 30.0  # seconds from the last 429 until the rate from before the first one is back
-_DOUBLING = 30.0  # seconds in which the rate doubles once that is back
-_DOUBLINGS = 60  # after which no rate holds anything up; more would overflow
-_SPARE = 4.0  # times the rate there is use for: a limit that high holds nothing up
-_BURST = 0.2  # of a second's worth may go at once, so that no second carries more than 1.2 of it
+_DOUBLING = 30.0  # seconds in which the rate doubles after that
+_DOUBLINGS = 60  # bounds the exponent, which would overflow
+_SPARE = 4.0  # times the demand: a rate above that is lifted
+_BURST = 0.2  # share of a second's requests that may start at once: at most 1.2 in any second
 
 _Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
 
@@ -28,21 +28,21 @@ _Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
 class RateLimiter:
     """Starts requests when a connection slot is free and the rate allows it.
 
-    Requests start in the order in which they came, polls and plain calls alternately where both
-    wait. A pause holds back polls alone; they take no slot meanwhile.
+    Requests start in the order of their arrival; where polls and plain calls both wait, they take
+    turns. A pause holds back polls only, and they take no slot meanwhile.
 
-    Without a limit and without a 429 it only counts. After a 429 the rate that there was is halved.
-    It grows back as in TCP's CUBIC (RFC 9438): fast to just below the rate that was refused, slowly
-    past it, and fast again when that is not refused, until it no longer holds anything up. However
-    many 429s there were, the rate from before the first is back 30 s after the last.
+    Without a limit, requests are only counted until the first 429. A 429 halves the rate. It grows
+    back as in TCP's CUBIC (RFC 9438): fast to just below the refused rate, slowly past it, and fast
+    again if that is not refused, until it no longer delays any request. The rate from before the
+    first 429 is back 30 s after the last, however many there were.
 
     Args:
         limit: Requests a second, None for no limit.
-        connections: Requests that may be under way at once.
+        connections: The most requests under way at once.
 
     Attributes:
-        slows: Whether there is a rate now.
-        is_closed: Whether it holds nothing back any more.
+        slows: Whether a rate applies now.
+        is_closed: Whether it was closed, and delays no request any more.
 
     """
 
@@ -54,16 +54,15 @@ class RateLimiter:
         self._slowed_at: float | None = None
         self._slowed_to = math.inf
         self._refused = math.inf  # the rate at the newest 429
-        self._former = 0.0  # the rate before the first 429 of those that came in a row
-        self._second = -math.inf  # when the second that is being counted began
+        self._former = 0.0  # the rate before the first of the 429s in a row
+        self._second = -math.inf  # start of the second that is being counted
         self._count = 0
         self._last_count = 0
-        self._used = 0  # in the last second in which there was any
+        self._used = 0  # requests in the last second that had any
         self._starts = _LeakyBucket()
         self._departures = _LeakyBucket()
         self._polls_from = -math.inf
-        # A cancelled future leaves without a search, and unlike in a dict, the first is found
-        # without going through those that were before it.
+        # OrderedDict: removing a cancelled future and finding the first one are both O(1).
         self._calls: _Queue = OrderedDict()
         self._polls: _Queue = OrderedDict()
         self._connected: _Queue = OrderedDict()
@@ -71,7 +70,7 @@ class RateLimiter:
         self._timer: asyncio.TimerHandle | None = None
 
     def start_now(self, now: float, *, poll: bool) -> bool:
-        """Start a request if nothing holds it back, and return whether it was started."""
+        """Start a request if it need not wait, and return whether it was started."""
         if not self._free_slots or self._calls or self._polls or (poll and now < self._polls_from):
             return False
         if self.slows:
@@ -90,7 +89,7 @@ class RateLimiter:
         try:
             await self._wait_in(self._polls if poll else self._calls, turn)
         except BaseException:
-            # Cancelled, but perhaps in the moment in which it was started.
+            # The cancellation may come just after the start.
             if turn.done() and not turn.cancelled():
                 self.finish()
             raise
@@ -99,22 +98,22 @@ class RateLimiter:
         """Give the connection slot of a request back."""
         self._free_slots += 1
         if waiting := self._calls or self._polls:
-            # The garbage collector may finish a request of a loop that has ended, in any other one.
+            # The garbage collector may finish a request of a closed loop, while another one runs.
             loop = next(iter(waiting)).get_loop()
             if not loop.is_closed():
                 self._serve(loop)
 
     def may_depart(self, now: float) -> bool:
-        """Return whether a request that was started may be sent, now that it has a connection.
+        """Return whether a started request that has its connection may be sent now.
 
-        Mostly it may. But many that had to wait for their connections could get them at once.
+        Many requests that wait for their connections could get them at the same time.
         """
         return not self.slows or (
             not self._connected and self._departures.take(now, self._rate(now))
         )
 
     async def wait_to_depart(self) -> None:
-        """Wait until a request that has its connection may be sent."""
+        """Wait until a started request that has its connection may be sent."""
         await self._wait_in(self._connected, asyncio.get_running_loop().create_future())
 
     async def _wait_in(self, queue: _Queue, turn: asyncio.Future[None]) -> None:
@@ -124,7 +123,7 @@ class RateLimiter:
         try:
             await turn
         finally:
-            if queue.pop(turn, turn) is None:  # cancelled before its turn
+            if queue.pop(turn, turn) is None:  # cancelled while it waited
                 self._serve(loop)
 
     def slow_down(self, sent_at: float, now: float) -> None:
@@ -152,13 +151,13 @@ class RateLimiter:
         self._starts.hold_until(now + 1 / self._slowed_to)
 
     def pause_polls(self, until: float) -> None:
-        """Hold all polls back until a time, also those that wait already."""
+        """Hold back all polls until a time, those that wait already included."""
         self._polls_from = max(self._polls_from, until)
         if self._polls:
             self._serve(asyncio.get_running_loop())
 
     def close(self) -> None:
-        """Hold nothing back any more: each waiting request is to find out that all is over."""
+        """Release all waiting requests, which find the client closed, and delay no further ones."""
         self._limit = self._free_slots = math.inf
         self._slowed_at = None
         self.slows = False
@@ -177,7 +176,7 @@ class RateLimiter:
             self._timer = None
 
     def _rate(self, now: float) -> float:
-        """Return the requests a second that are allowed now."""
+        """Return the allowed requests per second."""
         if self._slowed_at is None:
             return self._limit
         age = now - self._slowed_at
@@ -186,7 +185,7 @@ class RateLimiter:
         else:
             share = min((age - _PROBING) / (_RECOVERY - _PROBING), 1.0)
             rate = self._refused + (self._former - self._refused) * share**3
-        # Never by a leap: waits that were held back would go at once, and be refused together.
+        # Gradually: else all requests that wait would start at once, and be refused together.
         rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None
@@ -201,7 +200,7 @@ class RateLimiter:
         return True
 
     def _note(self, now: float) -> None:
-        """Count a request, second by second."""
+        """Count a request in its second."""
         if now - self._second >= 1:
             self._used = self._count
             self._last_count = self._count if now - self._second < 2 else 0  # noqa: PLR2004
@@ -209,20 +208,20 @@ class RateLimiter:
         self._count += 1
 
     def _serve(self, loop: asyncio.AbstractEventLoop, due: float = -math.inf) -> None:
-        """Let the requests go on that may, and arm a timer for the next one.
+        """Start the waiting requests that may start, and set a timer for the next one.
 
         Args:
-            loop: The loop of the timer.
-            due: The time of the timer that calls this; the loop may call a little early.
+            loop: The event loop.
+            due: When the timer that calls this was due; the loop may call a little early.
 
         """
         now = max(loop.time(), due)
         if now >= self._polls_from:
-            self._polls_from = -math.inf  # also for a clock that is a little behind
+            self._polls_from = -math.inf  # the next reading of the clock may be earlier
         self._serve_connected(now)
         while self._free_slots and (queue := self._next_queue(now)):
             turn = next(iter(queue))
-            if not turn.done():  # else it was cancelled, and takes nothing
+            if not turn.done():  # a cancelled request takes no slot
                 if not self._take(now):
                     break
                 self._free_slots -= 1
@@ -244,7 +243,7 @@ class RateLimiter:
             del self._connected[turn]
 
     def _next_due(self, now: float) -> float:
-        """Return when time alone lets the next request go on."""
+        """Return when the next request can start without another one ending, inf for never."""
         due = self._polls_from if self._polls and self._polls_from > now else math.inf
         if self._free_slots and self._next_queue(now):
             due = min(due, self._starts.free_at(self._rate(now)))
@@ -253,7 +252,7 @@ class RateLimiter:
         return due
 
     def _next_queue(self, now: float) -> _Queue | None:
-        """Return the queue whose first request is next, None or an empty one if none waits."""
+        """Return the queue of the next request; it is None or empty if none waits."""
         polls = self._polls if now >= self._polls_from else None
         if self._calls and (not polls or self._last_was_poll):
             return self._calls
@@ -261,13 +260,13 @@ class RateLimiter:
 
 
 class _LeakyBucket:
-    """Spreads what is taken over time, at a rate that may change."""
+    """Spreads requests over time, at a rate that may change."""
 
     def __init__(self) -> None:
         self._next_at = -math.inf
 
     def take(self, now: float, rate: float) -> bool:
-        """Take one if there is one at this time, and return whether there was."""
+        """Let one request pass if the rate allows it at this time, and return whether it does."""
         if rate != math.inf:
             if self.free_at(rate) > now + 1e-9:
                 return False
@@ -275,9 +274,9 @@ class _LeakyBucket:
         return True
 
     def free_at(self, rate: float) -> float:
-        """Return when there is one."""
+        """Return when the next request may pass."""
         return self._next_at - max(_BURST - 1 / rate, 0.0)
 
     def hold_until(self, moment: float) -> None:
-        """Let there be none until a time, except for a burst."""
+        """Let no request but a burst pass until a time."""
         self._next_at = max(self._next_at, moment)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Request(NamedTuple):
@@ -15,6 +15,8 @@ class Request(NamedTuple):
         path: Percent-encoded path from the host's root.
         query: Percent-encoded query, empty for none.
         body: JSON, None for no body.
+        read: Called with the response's JSON, the method and the path; returns what the call is
+            for. None for the whole response.
 
     """
 
@@ -22,6 +24,7 @@ class Request(NamedTuple):
     path: str
     query: str = ""
     body: bytes | None = None
+    read: Callable[[Any, str, str], Any] | None = None
 
     @property
     def target(self) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Self
 from attrs import define, field
 
 from prolific_async._http import responses
+from prolific_async._http.attempt import Timed
 from prolific_async._http.error_translation import passes
-from prolific_async._http.time_limit import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,10 +101,10 @@ class Chunks:
 
         """
         limit = self.session.time_limit
-        began = limit.now()
+        began = limit.loop.time()
         with Timed(limit):
             chunk = await self.response.content.readany()
-        self._waited += limit.now() - began
+        self._waited += limit.loop.time() - began
         self._received += len(chunk)
         if self._received >= _PIECE:
             self._waited, self._received = 0.0, 0

@@ -82,6 +82,41 @@ def _asked(failure: ProlificError) -> float:
     return (failure.retry_after or 0.0) if isinstance(failure, APIStatusError) else 0.0
 
 
+class Failures:
+    """The failures of one call so far: tells whether to try again, and after which pause.
+
+    A failure that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
+    how long, and holding the caller for it would be a hang.
+
+    Args:
+        policy: How many attempts there are, and how long the pauses between them.
+        again: Returns whether a failure may be tried again.
+
+    """
+
+    def __init__(self, policy: RetryPolicy, again: Callable[[ProlificError], bool]) -> None:
+        self._policy = policy
+        self._again = again
+        self._count = 0
+        self._pauses = pauses(policy)
+
+    def pause_after(self, error: ProlificError) -> float | None:
+        """Return the seconds before the next attempt, None if there is none."""
+        self._count += 1
+        attempts, asked = self._policy.max_attempts, _asked(error)
+        if (
+            self._count == attempts
+            or not self._again(error)
+            or asked > self._policy.retry_after_cap
+        ):
+            if not isinstance(error, ConfigurationError):  # which sent nothing
+                error.attempts = self._count
+            return None
+        pause = max(next(self._pauses), asked)
+        _log.info("attempt %d of %d: %s; next in %.2f s", self._count, attempts, error, pause)
+        return pause
+
+
 def retrying(
     call: Callable[[A], Awaitable[T]],
     policy: RetryPolicy,
@@ -90,9 +125,6 @@ def retrying(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Callable[[A], Awaitable[T]]:
     """Wrap a call so that a ProlificError of which ``again`` is true repeats it.
-
-    A failure that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
-    how long, and holding the caller for it would be a hang.
 
     Args:
         call: Makes one attempt.
@@ -103,25 +135,14 @@ def retrying(
     """
 
     async def wrapped(argument: A) -> T:
-        failures = 0
-        gaps: Iterator[float] | None = None  # made at the first failure
+        failures: Failures | None = None
         while True:
             try:
                 return await call(argument)
             except ProlificError as error:
-                failures += 1
-                if (
-                    failures == policy.max_attempts
-                    or not again(error)
-                    or _asked(error) > policy.retry_after_cap
-                ):
-                    if not isinstance(error, ConfigurationError):  # which sent nothing
-                        error.attempts = failures
+                failures = failures or Failures(policy, again)
+                if (pause := failures.pause_after(error)) is None:
                     raise
-                gaps = gaps or pauses(policy)
-                gap = max(next(gaps), _asked(error))
-                told = "attempt %d of %d: %s; next in %.2f s"
-                _log.info(told, failures, policy.max_attempts, error, gap)
-            await sleep(gap)
+            await sleep(pause)
 
     return wrapped

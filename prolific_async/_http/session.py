@@ -1,21 +1,28 @@
-"""The aiohttp session of a client in its event loop, with what its requests have in common."""
+"""The aiohttp session of a client: made at the first request or borrowed, and closed."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+import aiohttp
 from attrs import Factory, define, field
+from multidict import CIMultiDict
+
+from prolific_async import errors
+from prolific_async._http import session_checks
+from prolific_async._http.base_url import proxy_for
+from prolific_async._http.rate_limiter import RateLimiter
+from prolific_async._http.time_limit import TimeLimit
+from prolific_async._version import __version__
 
 if TYPE_CHECKING:
-    import aiohttp
-    from multidict import CIMultiDict
-    from yarl import URL
+    from collections.abc import Sequence
 
     from prolific_async._http.credentials import Token
-    from prolific_async._http.rate_limiter import RateLimiter
-    from prolific_async._http.time_limit import TimeLimit
 
 
 @define(eq=False)
@@ -25,12 +32,9 @@ class LoopSession:
     Attributes:
         loop: The event loop.
         http: Sends the requests.
-        origin: Where they are sent.
-        token: The token, which no error may show.
         headers: Headers of each request; empty where the session sends them itself.
         rate_limiter: Starts the requests.
         time_limit: Bounds each attempt.
-        retry_after_cap: The most seconds for which a Retry-After holds polls back.
         closing: Set when the client is closed.
         time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         middlewares: Those of the session, whose place a request's own would take.
@@ -39,12 +43,9 @@ class LoopSession:
 
     loop: asyncio.AbstractEventLoop
     http: aiohttp.ClientSession
-    origin: URL
-    token: Token
     headers: CIMultiDict[str]  # saves a conversion for each request
     rate_limiter: RateLimiter
     time_limit: TimeLimit
-    retry_after_cap: float
     closing: asyncio.Event = Factory(asyncio.Event)
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
@@ -60,3 +61,163 @@ class LoopSession:
         self.time_limit.close()
         for time_limit in list(self.time_limits.values()):
             time_limit.close()
+
+
+class SessionOwner:
+    """Has one session at a time, in the event loop that uses it, made or borrowed.
+
+    Args:
+        token: Sent with each request.
+        base_url: Where requests are sent.
+        session: The session that is borrowed, None to make one.
+        request_timeout: Seconds for one attempt.
+        max_connections: Requests that may be under way at once.
+        max_requests_per_second: None for no limit.
+        trace_configs: Those of the session that is made.
+
+    """
+
+    def __init__(
+        self,
+        token: Token,
+        base_url: str,
+        *,
+        session: aiohttp.ClientSession | None,
+        request_timeout: float,
+        max_connections: int,
+        max_requests_per_second: float | None,
+        trace_configs: Sequence[aiohttp.TraceConfig],
+    ) -> None:
+        self._token = token
+        self._base_url = base_url
+        self._borrowed = session
+        self.request_timeout = request_timeout
+        self._max_connections = max_connections
+        self._max_requests_per_second = max_requests_per_second
+        self._trace_configs = session_checks.checked_kinds(session, trace_configs)
+        self._session: LoopSession | None = None
+        self._closed = False
+
+    @property
+    def polls_at_once(self) -> int:
+        """Polls that may be under way: half of the connections, so that plain calls find one."""
+        return max(1, self._connection_limit() // 2)
+
+    def _connection_limit(self) -> int:
+        connector = self._borrowed.connector if self._borrowed is not None else None
+        limits = [self._max_connections]
+        if connector is not None:
+            limits += [connector.limit, connector.limit_per_host]
+        return min(limit for limit in limits if limit)  # 0 is for none
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed for good."""
+        return self._closed
+
+    def check_usable(self) -> None:
+        """Raise ConfigurationError if the client or its session is closed, or the loop is wrong."""
+        if self._closed:
+            raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
+        self.check_loop()
+        if self._borrowed is not None and self._borrowed.closed:
+            raise errors.ConfigurationError(
+                "the aiohttp session given to this ProlificClient is closed; give an open one"
+            )
+
+    def check_loop(self) -> None:
+        """Raise ConfigurationError if no loop runs here, or another one is using the session."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise errors.ConfigurationError(
+                "no asyncio event loop runs here; from another thread, use the client by "
+                "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
+            ) from None
+        session = self._session
+        if session is not None and session.loop is not loop and not session.loop.is_closed():
+            raise errors.ConfigurationError(
+                "this ProlificClient is in use by another event loop that still runs; "
+                "make one client for each loop"
+            )
+
+    async def close(self) -> None:
+        """Close the session if it was made here. Idempotent."""
+        if self._closed:
+            return
+        self.check_loop()
+        self._closed = True
+        await self._let_go(self._session)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait between attempts, until the client is closed at the longest."""
+        session = self._session or await self._open()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await session.closing.wait()
+
+    async def session_here(self) -> LoopSession:
+        """Return the session of the running loop, for views, made if there is none."""
+        session = self._session
+        if session is None or session.loop is not asyncio.get_running_loop():
+            session = await self._open()
+        return session
+
+    async def _open(self) -> LoopSession:
+        """Make or borrow the session for the running loop, in place of one of a closed loop."""
+        self.check_usable()
+        previous = self._session
+        limit = self._connection_limit()
+        headers = _headers(self._token)
+        if self._borrowed is None:
+            http, headers = self._make(headers)
+        else:
+            session_checks.check(self._borrowed, self._base_url)
+            http = self._borrowed
+        loop = asyncio.get_running_loop()
+        rate_limiter = RateLimiter(self._max_requests_per_second, limit)
+        time_limit = TimeLimit(self.request_timeout, loop)
+        session = self._session = LoopSession(loop, http, headers, rate_limiter, time_limit)
+        await self._let_go(previous)
+        return session
+
+    def _make(self, headers: CIMultiDict[str]) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
+        """Make a session, and return it with the headers that each request must bring to it."""
+        proxy = proxy_for(self._base_url)
+        # Quicker than with each request, but aiohttp would show them to a proxy, too.
+        by_session = proxy is None
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),  # the rate limiter's slots bound them
+            # A load balancer's cookie must not tie a thousand waits to one machine.
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers if by_session else None,
+            proxy=proxy,
+            trace_configs=self._trace_configs,
+        )
+        return session, CIMultiDict() if by_session else headers
+
+    async def _let_go(self, session: LoopSession | None) -> None:
+        if session is not None:
+            if not session.loop.is_closed():  # else nothing that waits in it can be told
+                session.interrupt()
+            if self._borrowed is None:
+                await session.http.close()
+
+
+def _headers(token: Token) -> CIMultiDict[str]:
+    """Return the headers of every request."""
+    return CIMultiDict(
+        {
+            "Authorization": token.authorization(),
+            "User-Agent": (
+                f"prolific-async/{__version__} "
+                f"python/{sys.version_info[0]}.{sys.version_info[1]} "
+                f"aiohttp/{aiohttp.__version__}"
+            ),
+            # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
+            "Referer": f"https://prolific-async/{__version__}/",
+            "Accept": "application/json",
+            # Else a cache, of a session or on the way, answers a poll with the response before.
+            "Cache-Control": "no-cache",
+        }
+    )

@@ -1,49 +1,41 @@
-"""Transport: sends requests, each once, and returns responses or raises our own errors."""
+"""Transport: sends requests, and returns what they are for or raises one of our errors."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import sys
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import session_checks
-from prolific_async._http.attempt import Attempt
-from prolific_async._http.base_url import proxy_for
-from prolific_async._http.credentials import headers_with
-from prolific_async._http.rate_limiter import RateLimiter
-from prolific_async._http.response_body import Chunks
-from prolific_async._http.session import LoopSession
-from prolific_async._http.time_limit import TimeLimit
+from prolific_async._http import responses, session_checks
+from prolific_async._http.attempt import Attempt, Lost
+from prolific_async._http.error_translation import passes, translated
+from prolific_async._http.response_body import Chunks, read_body
+from prolific_async._http.retry import Failures
+from prolific_async._http.session import SessionOwner
+from prolific_async._json.slices import LONG
+from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
-    from prolific_async._http.responses import Response
+    from prolific_async._http.session import LoopSession
+    from prolific_async.policies import RetryPolicy
 
 
-class Transport:
-    """Sends requests from one event loop at a time, over a session that it makes or borrows.
-
-    Args:
-        token: Sent with each request.
-        base_url: Where requests are sent.
-        session: The session that is borrowed, None to make one.
-        request_timeout: Seconds for one attempt.
-        max_connections: Requests that may be under way at once.
-        max_requests_per_second: None for no limit.
-        retry_after_cap: The most seconds for which a Retry-After holds polls back.
-        trace_configs: Those of the session that is made.
-
-    """
+class Transport(SessionOwner):
+    """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
 
     def __init__(
         self,
@@ -54,77 +46,65 @@ class Transport:
         request_timeout: float,
         max_connections: int,
         max_requests_per_second: float | None,
-        retry_after_cap: float,
+        retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
-        self._token = token
-        self._base_url = base_url
-        self._url = URL(base_url)
-        self._borrowed = session
-        self.request_timeout = request_timeout
-        self._max_connections = max_connections
-        self._max_requests_per_second = max_requests_per_second
-        self._retry_after_cap = retry_after_cap
-        self._trace_configs = session_checks.checked_kinds(session, trace_configs)
-        self._session: LoopSession | None = None
-        self._closed = False
-
-    @property
-    def prefix(self) -> str:
-        """Path of a gateway before the service's own paths, "" for none."""
-        return self._url.raw_path.rstrip("/")
-
-    @property
-    def polls_at_once(self) -> int:
-        """Polls that may be under way: half of the connections, so that plain calls find one."""
-        return max(1, self._connection_limit() // 2)
-
-    def _connection_limit(self) -> int:
-        connector = self._borrowed.connector if self._borrowed is not None else None
-        limits = [self._max_connections]
-        if connector is not None:
-            limits += [connector.limit, connector.limit_per_host]
-        return min(limit for limit in limits if limit)  # 0 is for none
+        super().__init__(
+            token,
+            base_url,
+            session=session,
+            request_timeout=request_timeout,
+            max_connections=max_connections,
+            max_requests_per_second=max_requests_per_second,
+            trace_configs=trace_configs,
+        )
+        url = URL(base_url)
+        self._origin = url.origin()
+        self.prefix = url.raw_path.rstrip("/")
+        self._retry = retry
 
     async def send(
-        self, request: Request, poll: Poll | None = None, *, raw: bool = False
-    ) -> Response:
-        """Send a request once and read the response.
+        self,
+        request: Request,
+        poll: Poll | None = None,
+        again: Callable[[errors.ProlificError], bool] | None = None,
+        *,
+        raw: bool = False,
+    ) -> Any:
+        """Send a request, and return what its reader makes of the response.
 
         Args:
             request: What to send.
             poll: How it is sent if a wait wants it; polls give way to each other and to a
                 Retry-After.
+            again: Returns whether it is sent again after a failure, as often as the retry policy
+                says; None to send it once.
             raw: Whether a success is returned as it came, as bytes.
 
         Raises:
             ConfigurationError: Closed, or in use by another loop.
             TransportError: There was no whole response.
             APIStatusError: The status is not 2xx.
-            DecodeError: The body is too large or not JSON.
+            DecodeError: The body is too large, not JSON, or not what the reader reads.
 
         """
-        session = self._session
         loop = asyncio.get_running_loop()
-        if session is None or session.loop is not loop or self._closed:
-            session = await self._open()
-        # Before request_timeout starts: to wait here is never mistaken for a slow service.
-        rate_limiter = session.rate_limiter
-        is_poll = poll is not None
-        if not rate_limiter.start_now(loop.time(), poll=is_poll):
-            await rate_limiter.start(poll=is_poll)
-        outer = sys.exception()
-        try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
-            if poll is not None:
-                poll.on_sent()
-            return await Attempt(session, request, poll).run(raw=raw)
-        except BaseException as error:
-            clear_locals(error, outer)
-            raise
-        finally:
-            rate_limiter.finish()
+        failures: Failures | None = None
+        while True:
+            session = self._session
+            if session is None or session.loop is not loop or self._closed:
+                session = await self._open()
+            outer = sys.exception()
+            try:
+                return await self._attempt(session, request, poll, raw=raw)
+            except BaseException as error:
+                clear_locals(error, outer)
+                if again is None or not isinstance(error, errors.ProlificError):
+                    raise
+                failures = failures or Failures(self._retry, again)
+                if (pause := failures.pause_after(error)) is None:
+                    raise
+            await self.pause(pause)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncGenerator[Chunks]:
@@ -143,118 +123,145 @@ class Transport:
         outer = sys.exception()
         try:
             try:
-                if self._closed or self._borrowed is not None:
-                    self.check_usable()
-                attempt = Attempt(session, request)
-                response = await attempt.open()
+                response = await self._open_stream(session, request)
             except BaseException as error:
                 clear_locals(error, outer)
                 raise
             try:
-                yield Chunks(response, session, attempt.failure)
+                failure = partial(self._failure, session, request)
+                yield Chunks(response, session, failure)
             finally:
                 response.release()
         finally:
             session.rate_limiter.finish()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether it was closed for good."""
-        return self._closed
-
-    def check_usable(self) -> None:
-        """Raise ConfigurationError if the client or its session is closed, or the loop is wrong."""
-        if self._closed:
-            raise errors.ConfigurationError("this ProlificClient is closed; make a new one")
-        self.check_loop()
-        if self._borrowed is not None and self._borrowed.closed:
-            raise errors.ConfigurationError(
-                "the aiohttp session given to this ProlificClient is closed; give an open one"
-            )
-
-    def check_loop(self) -> None:
-        """Raise ConfigurationError if no loop runs here, or another one is using the session."""
+    async def _attempt(
+        self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
+    ) -> Any:
+        failure: errors.ProlificError
+        rate_limiter = session.rate_limiter
+        is_poll = poll is not None
+        within = math.inf if poll is None else poll.within
+        url = self._url(request)
+        # Before request_timeout starts: to wait here is never mistaken for a slow service.
+        if not rate_limiter.start_now(session.loop.time(), poll=is_poll):
+            await rate_limiter.start(poll=is_poll)
         try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise errors.ConfigurationError(
-                "no asyncio event loop runs here; from another thread, use the client by "
-                "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
-            ) from None
-        session = self._session
-        if session is not None and session.loop is not loop and not session.loop.is_closed():
-            raise errors.ConfigurationError(
-                "this ProlificClient is in use by another event loop that still runs; "
-                "make one client for each loop"
-            )
+            attempt = Attempt(session, request.body)
+            sent_at = session.loop.time()
+            try:
+                if self._closed or self._borrowed is not None:
+                    self.check_usable()
+                if poll is not None:
+                    poll.on_sent()
+                with attempt:
+                    response = await attempt.request(request.method, url, within)
+                    attempt.is_answered = True
+                    content = response.content
+                    # All of a small body mostly came with the headers.
+                    body = (
+                        content.read_nowait()
+                        if content.is_eof()
+                        else await read_body(request, response)
+                    )
+                if _log.isEnabledFor(logging.DEBUG):
+                    _log_end(session, request, response.status, sent_at)
+                if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
+                    self._heed(session, response, sent_at, poll=is_poll)
+                received = (request, response.status, response.headers, body)
+                if len(body) > LONG:
+                    return await responses.decode_long(*received, secret=self._token, raw=raw)
+                return responses.decode(*received, secret=self._token, raw=raw)
+            except (Exception, asyncio.CancelledError) as error:
+                foreign = (
+                    request.body is None and not is_poll and self._may_be_foreign(session, error)
+                )
+                is_own = attempt.is_answered or not attempt.begun
+                if passes(error, may_be_foreign=foreign, is_own=is_own):
+                    raise
+                failure = self._failure(session, request, error, within, unsent=not attempt.begun)
+                _log_end(session, request, type(failure).__name__, sent_at)
+            raise failure
+        finally:
+            rate_limiter.finish()
 
-    async def close(self) -> None:
-        """Close the session if it was made here. Idempotent."""
-        if self._closed:
-            return
-        self.check_loop()
-        self._closed = True
-        await self._let_go(self._session)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait between attempts, until the client is closed at the longest."""
-        session = self._session or await self._open()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await session.closing.wait()
-
-    async def session_here(self) -> LoopSession:
-        """Return the session of the running loop, for views, made if there is none."""
-        session = self._session
-        if session is None or session.loop is not asyncio.get_running_loop():
-            session = await self._open()
-        return session
-
-    async def _open(self) -> LoopSession:
-        """Make or borrow the session for the running loop, in place of one of a closed loop."""
-        self.check_usable()
-        previous = self._session
-        limit = self._connection_limit()
-        headers = headers_with(self._token)
-        if self._borrowed is None:
-            http, headers = self._make(headers)
+    async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
+        """Send a GET and return its success, which must be released."""
+        failure: errors.ProlificError
+        attempt = Attempt(session, None)
+        sent_at = session.loop.time()
+        try:
+            if self._closed or self._borrowed is not None:
+                self.check_usable()
+            with attempt:
+                response = await attempt.request(request.method, self._url(request))
+                ok = responses.is_success(response.status)
+                body = b"" if ok else await read_body(request, response)
+            _log_end(session, request, response.status, sent_at)
+            if not ok:
+                self._heed(session, response, sent_at, poll=False)
+                received = (request, response.status, response.headers, body)
+                responses.decode(*received, secret=self._token)  # raises what it says
+        except (Exception, asyncio.CancelledError) as error:
+            if passes(error, may_be_foreign=self._may_be_foreign(session, error)):
+                raise
+            failure = self._failure(session, request, error, unsent=not attempt.begun)
+            _log_end(session, request, type(failure).__name__, sent_at)
         else:
-            session_checks.check(self._borrowed, self._base_url)
-            http = self._borrowed
-        loop = asyncio.get_running_loop()
-        rate_limiter = RateLimiter(self._max_requests_per_second, limit)
-        time_limit = TimeLimit(self.request_timeout, loop)
-        session = self._session = LoopSession(
-            loop,
-            http,
-            self._url.origin(),
-            self._token,
-            headers,
-            rate_limiter,
-            time_limit,
-            self._retry_after_cap,
-        )
-        await self._let_go(previous)
-        return session
+            return response
+        raise failure
 
-    def _make(self, headers: CIMultiDict[str]) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
-        """Make a session, and return it with the headers that each request must bring to it."""
-        proxy = proxy_for(self._base_url)
-        # Quicker than with each request, but aiohttp would show them to a proxy, too.
-        by_session = proxy is None
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # the rate limiter's slots bound them
-            # A load balancer's cookie must not tie a thousand waits to one machine.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers if by_session else None,
-            proxy=proxy,
-            trace_configs=self._trace_configs,
+    def _url(self, request: Request) -> URL:
+        url = self._origin.with_path(request.path, encoded=True)  # much quicker than URL(...)
+        if not request.query:
+            return url
+        return URL.build(
+            scheme=url.scheme,
+            authority=url.raw_authority,
+            path=request.path,
+            query_string=request.query,
+            encoded=True,
         )
-        return session, CIMultiDict() if by_session else headers
 
-    async def _let_go(self, session: LoopSession | None) -> None:
-        if session is not None:
-            if not session.loop.is_closed():  # else nothing that waits in it can be told
-                session.interrupt()
-            if self._borrowed is None:
-                await session.http.close()
+    def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
+        """Return whether an error may be a bug of the application, as far as this client knows."""
+        return not (self._closed or session_checks.is_about_netrc(error, session.http))
+
+    def _failure(
+        self,
+        session: LoopSession,
+        request: Request,
+        error: Exception | asyncio.CancelledError,
+        within: float = math.inf,
+        *,
+        unsent: bool = False,
+    ) -> errors.ProlificError:
+        """Return our own error for what an attempt raised."""
+        if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
+            error = error.__cause__
+        if session_checks.is_about_netrc(error, session.http):
+            return session_checks.netrc_error()
+        return translated(
+            request,
+            error,
+            seconds=min(within, self.request_timeout),
+            secret=self._token,
+            closed=self._closed,
+            unsent=unsent,
+        )
+
+    def _heed(
+        self, session: LoopSession, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
+    ) -> None:
+        """Slow down, or hold polls back, as a response asks for."""
+        now = session.loop.time()
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            session.rate_limiter.slow_down(sent_at, now)
+        asked = responses.retry_after(response.headers) if poll else None
+        if asked:
+            session.rate_limiter.pause_polls(now + min(asked, self._retry.retry_after_cap))
+
+
+def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
+    seconds = session.loop.time() - sent_at
+    _log.debug("%s %s: %s in %.3f s", request.method, request.target, end, seconds)

@@ -1,4 +1,4 @@
-"""Transport of a view: sends over another one's session, with a time limit of its own."""
+"""Transport of a view: another one's session, with a time limit and retries of its own."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from prolific_async._http.transport import Transport
 
 if TYPE_CHECKING:
     from prolific_async._http.session import LoopSession
+    from prolific_async.policies import RetryPolicy
 
 
 class TransportView(Transport):
-    """Shares session, limits and end of another transport; it is not closed by itself.
+    """Shares session, rate limit and end of another transport; it is not closed by itself.
 
     Args:
         owner: The transport that has the session.
         request_timeout: Seconds for one attempt.
+        retry: How calls are tried again.
 
     """
 
-    def __init__(self, owner: Transport, request_timeout: float) -> None:
+    def __init__(self, owner: Transport, request_timeout: float, retry: RetryPolicy) -> None:
         vars(self).update(vars(owner))  # its settings
         self._owner = owner
         self.request_timeout = request_timeout
+        self._retry = retry
         self._session = None
 
     @property
@@ -41,8 +44,9 @@ class TransportView(Transport):
         self.check_usable()
         session = await self._owner.session_here()
         seconds = self.request_timeout
-        time_limit = session.time_limits.get(seconds)
-        if time_limit is None:
+        if seconds == session.time_limit.seconds:
+            time_limit = session.time_limit
+        elif (time_limit := session.time_limits.get(seconds)) is None:
             time_limit = TimeLimit(seconds, asyncio.get_running_loop())
             session.time_limits[seconds] = time_limit
         self._session = evolve(session, time_limit=time_limit)

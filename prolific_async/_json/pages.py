@@ -1,8 +1,8 @@
-"""Pages of lists, decoded element by element, as one can be megabytes.
+"""Pages of lists, decoded element by element, since a page can be megabytes.
 
-``json`` would decode them at once and hold the event loop for that long, in another thread too: it
-keeps the interpreter to itself. One reader serves all: it reads a whole text, or one that comes in
-pieces, of which it keeps no more than one value.
+``json`` would decode a page at once and block the event loop for that long, even from another
+thread, as it holds the GIL. The same reader decodes a whole text and a text that arrives in pieces,
+of which it keeps one value at most.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ RESULTS = "results"
 """The key of a page's elements."""
 
 KNOWN: Final = object()
-"""Stands for an element that was not decoded, as the caller knows it."""
+"""Stands for an element that the caller knows already, which was not decoded."""
 ARRAY: Final = object()
-"""Stands for the array of the elements that come next."""
+"""Stands for the array whose elements come next."""
 
 _BESIDE = frozenset({RESULTS, "meta", "_links"})
-"""All keys of a page, of which none is required."""
+"""All keys of a page, each of them optional."""
 
 _SHOWN = 20
-"""Keys that are shown of an object that is no page."""
+"""The most keys that the error of an object that is no page shows."""
 _short = reprlib.Repr()
 _short.maxdict = _SHOWN
 _short.maxstring = _short.maxother = 200
@@ -65,9 +65,9 @@ class Part(NamedTuple):
 def page_fault(page: Mapping[str, Any]) -> str | None:
     """Return why an object is no page of a list, as "path: reason", None when it is one.
 
-    A gateway's ``{"message": "maintenance"}`` must not be read as a list that shows nothing. So a
-    page without an array of ``results`` is one only if it holds nothing but ``meta`` and
-    ``_links``: the service documents all three as optional.
+    A gateway's ``{"message": "maintenance"}`` must not be read as an empty list. So an object
+    without an array of ``results`` is a page only if all its keys are ``meta`` and ``_links``: the
+    service documents all three as optional.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder (list batches)
     """
@@ -83,17 +83,16 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:
-    """Add a member to a page without its elements, unless it has more than is ever shown."""
+    """Add a member to a page without its elements; drop it if no error would show it."""
     if key in _BESIDE or len(page) < _SHOWN:
         page[key] = [] if value is ARRAY else value
 
 
 async def read_page(body: bytes) -> dict[str, Any]:
-    """Decode a body as ``json`` would, and let the event loop have its turns.
+    """Decode a body as ``json`` would, in slices between which the event loop runs.
 
     Raises:
-        ValueError: It is no object of JSON; no other response is ever so long that it has to be
-            read in this way, and nothing else could be cut into slices.
+        ValueError: It is no JSON object, the only kind of response that can be so long.
 
     """
     slices = TimeSlices()
@@ -111,27 +110,27 @@ async def read_page(body: bytes) -> dict[str, Any]:
 
 
 def parts(text: str, known: Callable[[int], int | None] = lambda _: None) -> Iterator[Part]:
-    """Yield a page's members, and the elements of its ``results``, each decoded when it is due.
+    """Yield a page's members and the elements of its ``results``, each decoded just before.
 
     Args:
-        text: An object of JSON.
-        known: Is asked at the start of each element; where it tells the end, the element is taken
-            for ``KNOWN`` instead of being decoded.
+        text: A JSON object.
+        known: Called with the start of each element; if it returns the end, the element is
+            ``KNOWN`` instead of being decoded.
 
     Raises:
-        ValueError: The text is not an object of JSON, or has ``results`` twice.
+        ValueError: The text is not a JSON object, or has ``results`` twice.
 
     """
-    # None is yielded only where more may come.
+    # None asks for more text, which a whole text never does.
     return cast("Iterator[Part]", _page(TextBuffer(text, is_whole=True), known))
 
 
 async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGenerator[Part]:
-    """Yield the parts of a page that comes in pieces, each as soon as it is there.
+    """Yield the parts of a page that arrives in pieces, each as soon as it is complete.
 
     Args:
-        pieces: An object of JSON, in UTF-8.
-        most: Characters of one value, or of white space in a row, above which it is given up.
+        pieces: A JSON object, in UTF-8.
+        most: The most characters of one value, or of white space in a row.
 
     Raises:
         ValueError: As ``parts``, or a value is longer.
@@ -206,7 +205,7 @@ def _elements(
         yield Part(None, at, end, value)
         here = text.text
         at = skip(here, end)
-        if at == len(here):  # rarely, and what asks for more costs as much as all else here
+        if at == len(here):  # rare, and `space` would double the cost of the loop
             at = yield from text.space(at)
             here = text.text
         if here[at : at + 1] != ",":

@@ -1,10 +1,8 @@
-"""Hooks that read one value of JSON, and refuse all of another type."""
+"""Hooks that read one value of JSON, and refuse a value of another type."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -20,19 +18,7 @@ IntOrDigits = Annotated[int, "a string of digits is read too"]
 """An int that the service sends both as a number and as a string."""
 
 JsonObject = Mapping[str, Any]
-"""An object whose inside nobody here reads."""
-
-
-# Without a rule of its own, ``datetime`` would read week dates and any separator, and more of that
-# with each release of Python. RFC 3339, and what ISO 8601 and databases add: no seconds, a short
-# offset, or none.
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d"
-    r"(?::(?:[0-5]\d|((?<=:59:)60))(?:\.\d+)?)?"  # the group is a leap second
-    r"(?:[Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?",
-    re.ASCII,
-)
-_NEEDED = "an RFC 3339 time is needed"
+"""An object whose content no model describes."""
 
 
 def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
@@ -71,43 +57,6 @@ def int_or_digits(value: Any, _: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
     return integer(value, int)
-
-
-def time(value: Any, _: Any) -> datetime:
-    """Read a time."""
-    return read_time(string(value, str))
-
-
-def read_time(text: str) -> datetime:
-    """Return a time in UTC, cut to microseconds; one without an offset is in UTC.
-
-    A leap second is read as the second after it, as datetime knows none.
-
-    Raises:
-        ValueError: The text is not a time, or out of datetime's range.
-
-    """
-    found = _TIME.fullmatch(text)
-    if found is None:
-        raise ValueError(_NEEDED)
-    leaps = found[1] is not None
-    if leaps:
-        start, end = found.span(1)
-        text = f"{text[:start]}59{text[end:]}"
-    try:
-        moment = datetime.fromisoformat(text.upper())
-        if leaps:
-            moment += timedelta(seconds=1)
-        if moment.tzinfo is UTC:
-            return moment
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(_NEEDED) from None
-
-
-def enum(value: Any, kind: Any) -> Any:
-    """Read a member of an enum of texts."""
-    return kind(value if type(value) is str else string(value, str))
 
 
 def read_only(value: Any, _: Any) -> JsonObject:

@@ -1,4 +1,4 @@
-"""Long work on bodies, done in slices so that the event loop gets its turns."""
+"""Slices of long work on bodies, between which the event loop runs."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import codecs
 import time
 
 LONG = 256 * 1024
-"""Bytes from which on a body is worth slices."""
+"""Bytes above which a body is worked on in slices."""
 
-_SLICE = 0.005  # seconds of work after which the loop gets its turn
-_PIECE = 1 << 20  # bytes that are handled in one go; less than a slice's work
+_SLICE = 0.005  # seconds of work after which the event loop runs
+_PIECE = 1 << 20  # bytes that are handled at once, in less than a slice
 
 
 class TimeSlices:
-    """Gives the event loop its turn whenever a slice of work is done."""
+    """Lets the event loop run after each slice of work."""
 
     def __init__(self) -> None:
         self._until = time.perf_counter() + _SLICE
 
     async def yield_if_due(self) -> None:
-        """Let the loop run, if it is time; to be called between short steps of work."""
+        """Let the event loop run if the slice is over; called between short steps of work."""
         if time.perf_counter() > self._until:
             await asyncio.sleep(0)
             self._until = time.perf_counter() + _SLICE
 
 
 async def hashes(body: bytes, slices: TimeSlices) -> list[int]:
-    """Return what tells a body from others: the hashes of its pieces."""
+    """Return the hashes of a body's pieces, which tell it from other bodies."""
     found = []
     for start in range(0, len(body), _PIECE):
         found.append(hash(body[start : start + _PIECE]))
@@ -36,10 +36,10 @@ async def hashes(body: bytes, slices: TimeSlices) -> list[int]:
 
 
 async def text_of(body: bytes, slices: TimeSlices) -> str:
-    """Decode UTF-8, without a byte order mark.
+    """Decode UTF-8, and drop a byte order mark.
 
     Raises:
-        UnicodeDecodeError: It is none.
+        UnicodeDecodeError: The body is not valid UTF-8.
 
     """
     # "utf-8-sig" would be imported here, into memory that is to be given back after the waits.
@@ -50,5 +50,5 @@ async def text_of(body: bytes, slices: TimeSlices) -> str:
         pieces.append(decoder.decode(body[start : start + _PIECE]))
         await slices.yield_if_due()
     decoder.decode(b"", final=True)
-    await asyncio.sleep(0)  # to put the pieces together is a turn's work of its own
+    await asyncio.sleep(0)  # joining the pieces takes as long as a slice
     return "".join(pieces)

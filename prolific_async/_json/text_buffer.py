@@ -1,4 +1,4 @@
-"""Text of JSON that is read from the left, of which more may come."""
+"""Buffer of JSON text that is read from left to right while more of it may arrive."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class TextBuffer:
-    """What is read, and where it asks for more.
+    """JSON text, and the position up to which it was read.
 
-    Its generators yield None to ask for more text, which moves what is not read to the front, and
-    return the place where reading goes on.
+    Its generators yield None to ask for more text, which moves the unread text to the front, and
+    return the position at which reading goes on.
 
     Attributes:
-        text: What there is of it.
-        is_whole: Whether no more comes.
+        text: The text that has arrived and is kept.
+        is_whole: Whether all of it has arrived.
 
     """
 
@@ -32,18 +32,18 @@ class TextBuffer:
     def __init__(self, text: str, *, is_whole: bool) -> None:
         self.text = text
         self.is_whole = is_whole
-        self._at = 0  # where what is not read begins
-        self._before = 0  # characters that were read and dropped
+        self._at = 0  # start of the unread text
+        self._before = 0  # characters that were dropped
 
     async def fill(
         self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
     ) -> None:
-        """Drop what was read, and add at least as much as is left of it.
+        """Drop the text that was read, and add at least as much as is left.
 
-        However small the pieces are, no long value is so tried again at each of them.
+        So a long value is not decoded anew for each small piece.
 
         Raises:
-            ValueError: More than ``most`` characters are left, or it is not UTF-8.
+            ValueError: More than ``most`` characters are left, or a piece is not UTF-8.
 
         """
         left = self.text[self._at :]
@@ -61,33 +61,33 @@ class TextBuffer:
         self.text = "".join(found)
 
     def more(self, at: int) -> Generator[None, None, int]:
-        """Ask for more text, since what starts at a place is not all there."""
+        """Ask for more text, since the value at a position is incomplete."""
         self._at = at
         yield None
         return 0
 
     def space(self, at: int) -> Generator[None, None, int]:
-        """Skip white space, up to something else or to the end of all."""
+        """Skip white space, up to another character or the end."""
         while (end := skip(self.text, at)) == len(self.text) and not self.is_whole:
             at = yield from self.more(at)
         return end
 
     def expect(self, at: int, what: str) -> Generator[None, None, int]:
-        """Skip a character that must come next, and white space before it."""
+        """Skip white space, and the character that must follow it."""
         at = yield from self.space(at)
         self.check(at, what)
         return at + 1
 
     def check(self, at: int, what: str) -> None:
-        """Raise ValueError if another character stands at a place."""
+        """Raise ValueError unless a character stands at a position."""
         if self.text[at : at + 1] != what:
             raise ValueError(f"{what} is missing at {self._before + at}")
 
     def value(self, at: int) -> tuple[Any, int] | None:
-        """Decode the value at a place, and return it and its end, None if more must come first.
+        """Decode the value at a position; return it and its end, None if it is incomplete.
 
         Raises:
-            ValueError: As ``decode_at``, once all has come.
+            ValueError: As ``decode_at``, once all text has arrived.
 
         """
         try:
@@ -98,19 +98,19 @@ class TextBuffer:
             if self._before and isinstance(error, JSONDecodeError):
                 raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
             raise
-        # A number may go on: with digits, a fraction, or an exponent.
+        # More digits, a fraction or an exponent may follow a number.
         if self.is_whole or (end < len(self.text) and self.text[end] not in ".eE"):
             return value, end
         return None
 
     def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
-        """Decode the value at a place, and return it and its end."""
+        """Decode the value at a position, and return it and its end."""
         while (decoded := self.value(at)) is None:
             at = yield from self.more(at)
         return decoded
 
 
 def skip(text: str, at: int) -> int:
-    """Return where white space ends."""
+    """Return the end of the white space at a position."""
     space = _SPACE.match(text, at)
     return space.end() if space else at

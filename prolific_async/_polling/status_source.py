@@ -7,7 +7,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._api import requests
+from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import hint
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
@@ -66,13 +66,13 @@ class StatusSource:
         if isinstance(error, ProlificError):
             _log.info("a poll of batch %s failed: %s", batch_id, error)
             return failed_poll(error)
-        request = requests.get_batch_status(batch_id, prefix=self._api.prefix)
+        request = get_batch_status(batch_id, prefix=self._api.prefix)
         lost = TransportError(request.method, request.path, "the poll was broken off")
         return failed_poll(lost)
 
     def cut_off(self, batch_id: str, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
-        build = requests.get_batch if whole else requests.get_batch_status
+        build = get_batch if whole else get_batch_status
         request = build(batch_id, prefix=self._api.prefix)
         return RequestTimeoutError(request.method, request.path, "the wait's time was over")
 

@@ -9,8 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from prolific_async._api import requests
-from prolific_async._api.batches import BatchesAPI, SourceRead
+from prolific_async._api.batches import BatchesAPI, SourceRead, list_batches
 from prolific_async._api.partial_batches import PartialBatch, Source, read_created_at, read_partial
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -135,7 +134,7 @@ def namesakes(
         if batch.name is None or batch.name.strip() != name or batch.id == source.id:
             continue
         if batch.id is None:
-            path = requests.list_batches(source.workspace_id, prefix=prefix).path
+            path = list_batches(source.workspace_id, prefix=prefix).path
             raise DecodeError((f"$.{RESULTS}: {name!r} has no id",), None, "GET", path)
         named[batch.id] = batch  # pages may overlap when a batch is made between two of them
     return named

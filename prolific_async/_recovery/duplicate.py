@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define
 
 from prolific_async._http.retry import get_again, may_have_run, may_poll_again, pauses
 from prolific_async._logging import log as _log
@@ -44,24 +44,19 @@ def default_name(source_name: str) -> str:
     return source_name + _DEFAULT_SUFFIX
 
 
-def _without_space(name: str | None) -> str | None:
-    return None if name is None else name.strip()
-
-
 @define(eq=False)
 class PendingDuplicate:
     """One call of ``duplicate``, until its copy is known.
 
     Attributes:
-        name: The name that its copy is to have, None for the default. Space around it is dropped,
-            as a service may do.
+        name: The name that its copy is to have, without space around it; None for the default.
         began: When it began, in loop time.
         copy: The id of its copy, once that is known.
         may_have_run: Whether there may be a copy although none is known, as after a cancellation.
 
     """
 
-    name: str | None = field(converter=_without_space)
+    name: str | None
     began: float
     copy: str | None = None
     may_have_run: bool = True
@@ -82,9 +77,11 @@ class PendingDuplicates:
 
     def open(self, name: str | None, now: float) -> PendingDuplicate:
         """Begin a call, which must be closed."""
-        pending = PendingDuplicate(name, now)
+        # A service may drop space around a name.
+        pending = PendingDuplicate(name and name.strip(), now)
         self._open[pending] = None
-        self._names[pending.name] += 1
+        # Counter's own ways to count up from nothing, and to delete, are slow.
+        self._names[pending.name] = self._names.get(pending.name, 0) + 1
         if self._lost or len(self._copies) > _FEW:
             horizon = next(iter(self._open)).began - _REMEMBERED
             _forget(self._copies, horizon)
@@ -134,7 +131,7 @@ class PendingDuplicates:
     def _drop_name(self, pending: PendingDuplicate) -> None:
         self._names[pending.name] -= 1
         if not self._names[pending.name]:
-            del self._names[pending.name]
+            self._names.pop(pending.name)
 
 
 def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import DecodeError
+from prolific_async._api.batches import list_batches
 from prolific_async._api.pagination import count, every_page, next_page
-from prolific_async._api.requests import list_batches
 from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 

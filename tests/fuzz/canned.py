@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 
     from prolific_async._http.request import Request
-    from prolific_async._http.responses import Response
     from prolific_async._http.transport import Transport
 
 T = TypeVar("T")
@@ -52,7 +51,7 @@ class Canned:
     def check_usable(self) -> None:
         """Do nothing: it is always usable."""
 
-    async def send(self, request: Request, *, raw: bool = False, **_: Any) -> Response:
+    async def send(self, request: Request, *_: Any, raw: bool = False, **__: Any) -> Any:
         self.asked.append(request)
         await asyncio.sleep(0)
         status = self._status if request.method == "POST" or len(self.asked) == 1 else 200

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import ProlificError
-from prolific_async._api import requests
+from prolific_async import ProlificError, RetryPolicy
+from prolific_async._api import batches as api
 from prolific_async._http.credentials import Token
 from prolific_async._http.request import Request
 from prolific_async._http.transport import Transport
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 TOKEN = "secret-of-the-account"
-REQUEST = requests.get_batch_status("b1")
+REQUEST = api.get_batch_status("b1")._replace(read=None)  # its response is of interest
 
 
 def transport(url: str, **settings: Any) -> Transport:
@@ -31,7 +31,7 @@ def transport(url: str, **settings: Any) -> Transport:
                 "request_timeout": 2.0,
                 "max_connections": 10,
                 "max_requests_per_second": None,
-                "retry_after_cap": 60.0,
+                "retry": RetryPolicy(),
                 "trace_configs": (),
             }
             | settings

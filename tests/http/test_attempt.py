@@ -24,7 +24,7 @@ from prolific_async import (
     RateLimitedError,
     RetryPolicy,
 )
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http.attempt import Body
 from prolific_async._http.request import Request
 from tests.conftest import HANGS
@@ -40,7 +40,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
 }
 ONCE = RetryPolicy(max_attempts=1)
-POST = requests.set_up_batch("b1")
+POST = api.set_up_batch("b1")
 TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 

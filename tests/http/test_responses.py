@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from prolific_async import errors
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http import responses
 from prolific_async._http.credentials import Token
 from prolific_async._http.responses import Response, decode, http_date, retry_after
@@ -23,7 +23,7 @@ from prolific_async.errors import APIStatusError, DecodeError, ServerError
 from tests.virtual_time import run
 
 ROOT = "/api/v1/data-collection"
-SETUP = requests.set_up_batch("b-1", tasks_per_group=5)
+SETUP = api.set_up_batch("b-1", tasks_per_group=5)
 CALL = f"POST {ROOT}/batches/b-1/setup"
 TOKEN = "s3cret/t0ken"
 NOTHING: Mapping[str, str] = CIMultiDict()
@@ -579,7 +579,7 @@ def test_headers_ignore_case_and_are_a_copy_that_can_be_pickled(status: int) -> 
 
 
 def test_errors_do_not_show_the_request_body() -> None:
-    request = requests.duplicate_batch("b-1", name="a-secret-name")
+    request = api.duplicate_batch("b-1", name="a-secret-name")
     with pytest.raises(APIStatusError) as caught:
         decode(request, 500, NOTHING, b"")
     assert "a-secret-name" not in repr(caught.value)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import RetryPolicy, errors
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http import responses
 from prolific_async._http.request import Request
 from prolific_async._http.retry import (
@@ -316,7 +316,7 @@ async def test_calls_at_the_same_time_do_not_share_their_attempts() -> None:
         return request.path
 
     send = retrying(call, AT_ONCE, get_again)
-    polls = [requests.get_batch_status(f"b-{number}") for number in range(50)]
+    polls = [api.get_batch_status(f"b-{number}") for number in range(50)]
     assert await asyncio.gather(*map(send, polls)) == [request.path for request in polls]
     assert set(seen.values()) == {4}
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prolific_async._http.time_limit import Timed, TimeLimit
+from prolific_async._http.attempt import Timed
+from prolific_async._http.time_limit import TimeLimit
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def test_the_timer_is_off_without_attempts() -> None:
         within = limit(10)
         await attempt(within, 1)
         await asyncio.sleep(20)
-        assert within._timer is None
+        assert within.timer is None
         await attempt(within, 1)
         within.close()
-        assert within._timer is None
+        assert within.timer is None
 
     run(main())
 

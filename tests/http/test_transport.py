@@ -26,7 +26,7 @@ from prolific_async import (
     RetryPolicy,
     __version__,
 )
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http.base_url import is_loopback, proxy_for
 from prolific_async._http.request import Poll
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
@@ -66,7 +66,7 @@ async def test_a_post_sends_its_keys_as_json() -> None:
 
     async with serving(answer) as (url, heads):
         sender = transport(url)
-        await sender.send(requests.set_up_batch("b1", dataset_id=None))
+        await sender.send(api.set_up_batch("b1", dataset_id=None))
         await sender.close()
     assert heads[0].count(b"\r\nContent-Type: application/json\r\n") == 1
     assert b"\r\nAccept: application/json\r\n" in heads[0]
@@ -160,7 +160,7 @@ async def test_reset() -> None:
 )
 async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     async with serving(answer) as (url, heads):
-        error = await failure(url, requests.set_up_batch("b1"))
+        error = await failure(url, api.set_up_batch("b1"))
     assert type(error) is kind
     assert "POST" in str(error)
     assert "/b1/setup" in str(error)
@@ -381,7 +381,7 @@ async def test_a_borrowed_session_with_a_login_from_netrc_is_refused(
         file.write_text("machine elsewhere.example login me password w0rd")
         await sender.send(REQUEST)
         file.write_text(login)  # aiohttp reads it before each request
-        for request in (REQUEST, requests.set_up_batch("b1")):
+        for request in (REQUEST, api.set_up_batch("b1")):
             with pytest.raises(ConfigurationError, match="netrc") as caught:
                 await sender.send(request)
             assert "w0rd" not in str(caught.value)
@@ -547,7 +547,7 @@ async def test_closing_while_a_host_name_is_looked_up_cancels_no_task(
     monkeypatch.setattr(loop, "getaddrinfo", never)
     sender = transport("https://slow.invalid", request_timeout=30)
     calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(3)]
-    calls.append(asyncio.create_task(sender.send(requests.set_up_batch("b1"))))
+    calls.append(asyncio.create_task(sender.send(api.set_up_batch("b1"))))
     await asked.wait()
     await sender.close()
     for call in calls:

@@ -9,12 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import NOTHING, evolve, fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import Batch, BatchStatus, DatasetRef, DecodeError, TaskDetails
-from prolific_async._json.converter import load
+from prolific_async._json.converter import WireModel, load
 from tests.costs import cost_of
 from tests.fuzz.strategies import batches, counts, json_values, texts, unknown_keys
 
@@ -286,6 +286,15 @@ def test_the_ten_fields_of_the_seeds_are_enough() -> None:
     batch = Batch.from_dict(wire)
     assert [getattr(batch, key) for key in OPTIONAL[1:]] == [None] * 5
     assert batch.to_dict() == wire
+
+
+@pytest.mark.parametrize("model", WireModel.__subclasses__(), ids=lambda model: model.__name__)
+def test_reading_can_skip_the_init_of_every_model(model: type[WireModel]) -> None:
+    assert not hasattr(model, "__attrs_post_init__")
+    for one in fields(model):
+        assert one.validator is None
+        assert one.converter is None or one.name == "extra"
+        assert one.default in (NOTHING, None) or one.name in ("extra", "_nulls")
 
 
 def test_extra_is_read_only_and_independent_of_the_given_mapping() -> None:

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async import DecodeError
-from prolific_async._api import requests
+from prolific_async._api import batches as api
 from prolific_async._http import responses
 from prolific_async._json.decoding import decode
 from prolific_async._json.pages import (
@@ -232,7 +232,7 @@ def test_a_page_equals_that_of_the_json_module(
 @settings(max_examples=300)
 def test_invalid_json_is_refused(text: str) -> None:
     try:
-        expected = responses.decode(requests.get_batch("b1"), 200, {}, text.encode()).data
+        expected = responses.decode(api.get_batch("b1"), 200, {}, text.encode()).data
     except DecodeError:
         with pytest.raises(ValueError, match=r"."):
             read(text.encode())

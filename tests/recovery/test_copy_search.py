@@ -55,7 +55,7 @@ class Canned:
         self._size = size
         self.asked: list[str] = []
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, **_: Any) -> Response:
         self.asked.append(request.target)
         return Response({}, self._next())
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from prolific_async._api import requests
-from prolific_async._api.requests import path_segment
+from prolific_async._api import batches as api
+from prolific_async._api.batches import path_segment
 from prolific_async._http.request import Request
 from prolific_async._validation import identifier
 
@@ -27,30 +27,30 @@ def sent(request: Request) -> Any:
 
 
 def test_requests_of_the_endpoints() -> None:
-    poll = requests.get_batch_status("b-1")
+    poll = api.get_batch_status("b-1")
     assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1/status", None)
-    poll = requests.get_batch("b-1")
+    poll = api.get_batch("b-1")
     assert (poll.method, poll.target, poll.body) == ("GET", f"{ROOT}/batches/b-1", None)
-    listed = requests.list_batches("w+1&x=é/")
+    listed = api.list_batches("w+1&x=é/")
     assert (listed.method, listed.body) == ("GET", None)
     assert listed.target == f"{ROOT}/batches?workspace_id=w%2B1%26x%3D%C3%A9%2F"
-    setup = requests.set_up_batch("b-1", tasks_per_group=5)
+    setup = api.set_up_batch("b-1", tasks_per_group=5)
     assert setup.target == f"{ROOT}/batches/b-1/setup"
     assert sent(setup) == {"tasks_per_group": 5}
 
 
 def test_only_what_was_given_is_sent() -> None:
-    copy = requests.duplicate_batch("b-1", name="", upload_new_dataset=False)
+    copy = api.duplicate_batch("b-1", name="", upload_new_dataset=False)
     assert sent(copy) == {"name": "", "upload_new_dataset": False}
-    assert sent(requests.duplicate_batch("b-1", name=None)) == {}
-    assert sent(requests.set_up_batch("b-1", dataset_id="d-1")) == {"dataset_id": "d-1"}
+    assert sent(api.duplicate_batch("b-1", name=None)) == {}
+    assert sent(api.set_up_batch("b-1", dataset_id="d-1")) == {"dataset_id": "d-1"}
 
 
 @given(name=st.text())
 @example(name='caf\u00e9 \U0001f600 "\\\n\x00\u2028')
 @quickly
 def test_any_text_is_sent_as_it_is(name: str) -> None:
-    assert sent(requests.duplicate_batch("b-1", name=name)) == {"name": name}
+    assert sent(api.duplicate_batch("b-1", name=name)) == {"name": name}
 
 
 FIT = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1).filter(
@@ -76,7 +76,7 @@ def test_any_id_is_one_segment_that_decodes_to_it(text: str) -> None:
     assert re.fullmatch(r"(?:[A-Za-z0-9_.~-]|%[0-9A-F]{2})+", encoded)
     assert unquote(encoded, errors="strict") == text
     assert encoded not in (".", "..")
-    assert requests.get_batch_status(text).path == f"{ROOT}/batches/{encoded}/status"
+    assert api.get_batch_status(text).path == f"{ROOT}/batches/{encoded}/status"
 
 
 @given(
@@ -142,7 +142,7 @@ def test_invalid_ids_are_refused(given_id: object) -> None:
 
 
 def test_a_post_has_only_the_keys_that_were_given() -> None:
-    request = requests.set_up_batch("b/1", dataset_id=None, tasks_per_group=5)
+    request = api.set_up_batch("b/1", dataset_id=None, tasks_per_group=5)
     path = f"{ROOT}/batches/b%2F1/setup"
     assert request == Request("POST", path, "", b'{"tasks_per_group": 5}')
 

@@ -1,0 +1,75 @@
+"""Pages of lists of batches: read whole, or as they come."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prolific_async._api.pagination import check_page
+from prolific_async._api.partial_batches import read_partial
+from prolific_async._http.responses import MAX_BODY, undecodable
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
+from prolific_async._json.reading import MAX_PROBLEMS
+from prolific_async._json.slices import TimeSlices
+from prolific_async._messages import brief
+from prolific_async.errors import DecodeError
+from prolific_async.models import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from prolific_async._http.request import Request
+
+T = TypeVar("T")
+
+
+async def pick_from_page(
+    stream: Callable[[Request], AbstractAsyncContextManager[AsyncIterator[bytes]]],
+    request: Request,
+    pick: Callable[[Any], T | None],
+) -> tuple[dict[str, Any], int, list[T]]:
+    """Return a page without its elements, their number, and what is picked of them."""
+    page: dict[str, Any] = {}
+    picked: list[T] = []
+    elements = 0
+    slices = TimeSlices()
+    try:
+        async with (
+            stream(request) as chunks,
+            aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts,
+        ):
+            async for key, _, _, value in parts:
+                if key is not None:
+                    add_member(page, key, value)
+                    continue
+                elements += 1
+                if (kept := pick(value)) is not None:
+                    picked.append(kept)
+                await slices.yield_if_due()
+    except ValueError as error:
+        raise undecodable(request, f"not a readable list of JSON ({error})") from None
+    check_page(request, page)
+    return page, elements, picked
+
+
+async def read_batches(request: Request, page: dict[str, Any]) -> list[Batch]:
+    """Read the batches of a page, which may be so many that they are read in slices."""
+    call = (request.method, request.path)
+    found: list[Batch] = []
+    problems: list[str] = []
+    slices = TimeSlices()
+    for index, data in enumerate(page.get(RESULTS) or ()):
+        try:
+            found.append(load(Batch, data, *call, at=f"$.{RESULTS}[{index}]"))
+        except DecodeError as error:
+            batch_id = read_partial(data).id
+            whose = "" if batch_id is None else f" (batch {brief(batch_id)})"
+            problems += [problem + whose for problem in error.problems]
+        if len(problems) >= MAX_PROBLEMS:
+            break
+        await slices.yield_if_due()
+    if problems:
+        raise DecodeError(tuple(problems), page, *call)
+    return found

@@ -1,0 +1,231 @@
+"""Hooks that read models and what they hold: a fast one of each, and one that finds every fault."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+
+from attrs import NOTHING, fields, resolve_types
+from cattrs.errors import IterableValidationError, IterableValidationNote
+from cattrs.gen import make_dict_structure_fn, override
+
+from prolific_async._json import scalars
+from prolific_async._json.scalars import IntOrDigits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cattrs import Converter
+
+Hook: TypeAlias = "Callable[[Any, Any], Any]"
+
+MAX_PROBLEMS = 100
+"""Faults in an array after which the rest of it is not read: each takes 0.1 ms to tell."""
+
+_AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int}
+"""Types whose values are taken as they are, if they have just this type."""
+
+# RFC 3339, and what ISO 8601 and databases add: no seconds, a short offset, or none. Without this
+# rule ``datetime`` would read week dates and any separator, and more with each release of Python.
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d"
+    r"(?::(?:[0-5]\d|((?<=:59:)60))(?:\.\d+)?)?"  # the group is a leap second
+    r"(?:[Zz]|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?",
+    re.ASCII,
+)
+_TIME_NEEDED = "an RFC 3339 time is needed"
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else scalars.string(value, str)
+
+
+def time(value: Any, _: Any) -> datetime:
+    """Return a time in UTC, cut to microseconds; one without an offset is in UTC.
+
+    A leap second is read as the second after it, as datetime knows none.
+    """
+    text = _text(value)
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(_TIME_NEEDED)
+    leaps = found[1] is not None
+    if leaps:
+        start, end = found.span(1)
+        text = f"{text[:start]}59{text[end:]}"
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        if leaps:
+            moment += timedelta(seconds=1)
+        if moment.tzinfo is UTC:
+            return moment
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(_TIME_NEEDED) from None
+
+
+def enum(value: Any, kind: Any) -> Any:
+    """Read a member of an enum of texts."""
+    return kind(_text(value))
+
+
+def or_none_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
+    kind = _kind(cls)
+    inner = converter.get_structure_hook(kind)
+    return lambda value, _: None if value is None else inner(value, kind)
+
+
+def is_or_none(cls: Any) -> bool:
+    """Tell whether a type is ``X | None``."""
+    arguments = get_args(cls)
+    return len(arguments) == 2 and type(None) in arguments  # noqa: PLR2004 - X and None
+
+
+def _kind(cls: Any) -> Any:
+    """Return X for ``X | None``, and any other type as it is."""
+    if not is_or_none(cls):
+        return cls
+    return next(kind for kind in get_args(cls) if kind is not type(None))
+
+
+def tuple_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of a ``tuple[X, ...]``, where cattrs' own takes whatever can be iterated."""
+    kind, _ = get_args(cls)
+    item = converter.get_structure_hook(kind)
+
+    def hook(value: Any, _: Any) -> tuple[Any, ...]:
+        if type(value) is not list:
+            scalars.array(value, list)
+        return tuple([item(one, kind) for one in value])
+
+    def detailed(value: Any, _: Any) -> tuple[Any, ...]:
+        items: list[Any] = []
+        errors: list[Exception] = []
+        found = 0
+        for index, one in enumerate(scalars.array(value, list)):
+            try:
+                items.append(item(one, kind))
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises
+                error.add_note(IterableValidationNote("", index, kind))
+                errors.append(error)
+                found += _weight(error)
+                if found >= MAX_PROBLEMS:
+                    break
+        if errors:
+            raise IterableValidationError("", errors, cls)
+        return tuple(items)
+
+    return detailed if converter.detailed_validation else hook
+
+
+def _weight(error: BaseException) -> int:
+    """Count the faults that an error holds."""
+    if isinstance(error, BaseExceptionGroup):
+        return sum(map(_weight, error.exceptions))
+    return 1
+
+
+def model_hook(cls: type[Any], converter: Converter) -> Hook:
+    """Make the hook of a model: an attrs class with the fields ``extra`` and ``_nulls``."""
+    resolve_types(cls)
+    make = _detailed_model_hook if converter.detailed_validation else _fast_model_hook
+    return make(cls, converter)
+
+
+def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
+    """Make a hook that sets the slots of the model itself.
+
+    The ``__init__`` of attrs and a hook for each plain value would double the time. So no model
+    may have a validator, or a converter other than that of ``extra``, which is not called here.
+    """
+    arrays = arrays_of(cls)
+    keys = wire_fields(cls)
+    slots = [(one.name, one.default is NOTHING, *_slot(cls, one, converter)) for one in keys]
+    others = [(_setter(cls, one), one.default) for one in fields(cls) if one not in keys]
+    known = frozenset(one.name for one in keys)
+    new = object.__new__
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            scalars.mapping(value, dict)
+        model = new(cls)
+        for put, default in others:
+            put(model, default)
+        unknown = len(value)
+        nulls = []
+        for name, is_required, plain, read, kind, put in slots:
+            if not is_required and name not in value:
+                put(model, None)
+                continue
+            unknown -= 1
+            one = value[name]
+            if type(one) is plain:
+                put(model, one)
+            elif one is None and (not is_required or name in arrays):
+                put(model, () if is_required else None)
+                nulls.append(name)
+            else:
+                put(model, read(one, kind))
+        if unknown:
+            extra = {key: value[key] for key in value if key not in known}
+            object.__setattr__(model, "extra", MappingProxyType(extra))
+        if nulls:
+            object.__setattr__(model, "_nulls", frozenset(nulls))
+        return model
+
+    return hook
+
+
+def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, Any, Any]:
+    """Return the type whose values need no hook, the hook, the field's type, and its setter."""
+    kind = _kind(one.type)
+    is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
+    hook = _enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
+    return _AS_THEY_ARE.get(kind), hook, kind, _setter(cls, one)
+
+
+def _enum_hook(kind: type[StrEnum]) -> Hook:
+    """Make a hook that looks members up, which takes a third of what calling the enum does."""
+    members = {member.value: member for member in kind}
+
+    def hook(value: Any, _: Any) -> Any:
+        return (type(value) is str and members.get(value)) or enum(value, kind)
+
+    return hook
+
+
+def _setter(cls: type[Any], one: Any) -> Callable[[Any, Any], None]:
+    setter: Callable[[Any, Any], None] = getattr(cls, one.name).__set__
+    return setter
+
+
+def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
+    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
+    arrays = arrays_of(cls)
+
+    def hook(value: Any, _: Any) -> Any:
+        wire = scalars.mapping(value, dict)
+        empty: dict[str, Any] = {key: [] for key in arrays if wire.get(key, key) is None}
+        return inner(wire | empty, cls)
+
+    return hook
+
+
+def wire_fields(cls: type[Any]) -> list[Any]:
+    """Return the fields that are keys of the wire form; those that are optional are None."""
+    return [one for one in fields(cls) if _is_wire(one)]
+
+
+def _is_wire(one: Any) -> bool:
+    return bool(one.init) and one.name != "extra"
+
+
+def arrays_of(cls: type[Any]) -> frozenset[str]:
+    """Return the fields of arrays that are never None: a null is read as an empty one."""
+    return frozenset(
+        one.name for one in fields(cls) if get_origin(one.type) is tuple and one.default is NOTHING
+    )
