@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from attrs import define
+
 
 class Request(NamedTuple):
     """One HTTP request, before it is sent.
@@ -32,15 +34,17 @@ class Request(NamedTuple):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-class Poll(NamedTuple):
+@define(eq=False)
+class Poll:
     """How the request of a poll is sent: once, with half of the connections, after pauses.
 
     Attributes:
         within: Seconds that it may take, where they are fewer than ``request_timeout``.
-        on_sent: Called when it is sent, which may be long after the call: never while it waits for
-            a connection, for the rate limit, or for the end of a pause.
+        sent_at: When the first request that was given it was sent, in loop time; None before.
+            That may be long after the call: never while it waits for a connection slot, for the
+            rate limit, or for the end of a pause.
 
     """
 
     within: float = math.inf
-    on_sent: Callable[[], object] = lambda: None
+    sent_at: float | None = None

@@ -152,8 +152,8 @@ class Transport(SessionOwner):
             try:
                 if self._closed or self._borrowed is not None:
                     self.check_usable()
-                if poll is not None:
-                    poll.on_sent()
+                if poll is not None and poll.sent_at is None:
+                    poll.sent_at = sent_at
                 with attempt:
                     response = await attempt.request(request.method, url, within)
                     attempt.is_answered = True

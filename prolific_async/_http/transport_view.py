@@ -44,9 +44,10 @@ class TransportView(Transport):
         self.check_usable()
         session = await self._owner.session_here()
         seconds = self.request_timeout
+        time_limit = session.time_limits.get(seconds)
         if seconds == session.time_limit.seconds:
             time_limit = session.time_limit
-        elif (time_limit := session.time_limits.get(seconds)) is None:
+        elif time_limit is None:
             time_limit = TimeLimit(seconds, asyncio.get_running_loop())
             session.time_limits[seconds] = time_limit
         self._session = evolve(session, time_limit=time_limit)

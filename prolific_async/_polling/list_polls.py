@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from prolific_async._http.request import Poll
@@ -13,7 +12,7 @@ from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import next_due
 from prolific_async._polling.sliced_work import FEW
-from prolific_async._polling.targets import QUEUED
+from prolific_async._polling.targets import POLLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,8 +47,7 @@ class ListPolls:
 
     async def poll(self, group: WorkspaceGroup) -> GroupResult | None:
         """Poll a group's list; return None if no target needs that any more."""
-        clock = asyncio.get_running_loop().time
-        now = clock()
+        now = asyncio.get_running_loop().time()
         slices = TimeSlices()
         served: list[str] = []
         for number, target in enumerate(list(group.targets)):
@@ -63,8 +61,9 @@ class ListPolls:
         if group.few > 1:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
-        poll = Poll(patience, partial(group.note_sent, clock))
-        return await self._source.poll_list(group.name, served, self._scheduler.targets, poll)
+        group.sending = Poll(patience)
+        targets = self._scheduler.targets
+        return await self._source.poll_list(group.name, served, targets, group.sending)
 
     def steps(
         self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float
@@ -121,7 +120,7 @@ class ListPolls:
         if target is not None:
             del group.targets[target]  # to the end, so that each has its turn
             group.targets[target] = None
-            target.stage = QUEUED
+            target.stage = POLLED
             self._scheduler.plan(target, now)
         return target
 

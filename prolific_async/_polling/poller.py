@@ -21,7 +21,7 @@ from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.sliced_work import FEW, SlicedWork
-from prolific_async._polling.targets import IDLE, QUEUED, SENT, SHOWN, PollTarget, WorkspaceGroup
+from prolific_async._polling.targets import IDLE, POLLED, SHOWN, PollTarget, WorkspaceGroup
 from prolific_async.errors import ProlificError
 from prolific_async.models import Batch
 
@@ -60,7 +60,7 @@ class Poller:
         self._scheduler = Scheduler(workspaces, few)
         self._lists = ListPolls(source, self._scheduler, at_once)
         self._at_once = at_once
-        self._queue: deque[Pollable] = deque()  # those that are not QUEUED any more are skipped
+        self._queue: deque[Pollable] = deque()  # those that are not POLLED any more are skipped
         self._under_way: set[asyncio.Task[Any]] = set()
         self._work = SlicedWork(self._go_on)
         self._is_waking = False  # while all that is due is collected in slices
@@ -164,7 +164,7 @@ class Poller:
         self._set_timer()
         while self._queue and len(self._under_way) < self._at_once:
             thing = self._queue.popleft()
-            if thing.stage == QUEUED:
+            if thing.stage == POLLED and thing.poll is None:
                 self._start_poll(thing)
 
     def _set_timer(self) -> None:
@@ -208,7 +208,7 @@ class Poller:
 
     def _expire(self, target: PollTarget, now: float) -> None:
         """Expire the waits of a target whose deadlines have come."""
-        polling = target.stage_of_poll(now) == SENT
+        polling = target.serving(now).is_sent
         cut = self._source.cut_off(target.key, whole=target.whole) if polling else None
         held = target.is_held(now)
 
@@ -226,11 +226,12 @@ class Poller:
             self._queue.append(step)
 
     def _start_poll(self, thing: Pollable) -> None:
-        thing.sent_at = self._loop.time()
         poll: Coroutine[Any, Any, Any]
+        thing.sending = Poll()
         if isinstance(thing, PollTarget):
+            thing.asked = False  # any call of ``poll_now`` so far asked for this poll
             request = self._source.get if thing.whole else self._source.get_status
-            poll = request(thing.key, Poll(on_sent=partial(thing.note_sent, self._loop.time)))
+            poll = request(thing.key, thing.sending)
         else:
             poll = self._lists.poll(thing)
         # In an empty context: a poll is made for many waits, not for the first of them alone.
@@ -244,9 +245,11 @@ class Poller:
         # Asked in any case: else asyncio logs that nobody did.
         error = None if task.cancelled() else task.exception()
         if thing.poll is task:  # else it was cancelled by ``_cancel``
-            thing.poll = None
-            thing.stage = IDLE
             now = self._loop.time()
+            if thing.sending is not None:
+                thing.sent_at = now if thing.sending.sent_at is None else thing.sending.sent_at
+            thing.poll = thing.sending = None
+            thing.stage = IDLE
             if isinstance(thing, WorkspaceGroup):
                 steps = self._lists.steps(thing, task, now)
                 self._work.each(steps, partial(self._take_step, now))
@@ -293,6 +296,6 @@ class Poller:
 
 def _cancel(thing: Pollable) -> None:
     """Cancel the poll of a target or group, if there is one."""
-    task, thing.poll, thing.stage = thing.poll, None, IDLE
+    task, thing.poll, thing.sending, thing.stage = thing.poll, None, None, IDLE
     if task is not None:
         task.cancel()

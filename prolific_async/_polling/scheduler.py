@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from prolific_async._polling.groups import Groups
-from prolific_async._polling.targets import QUEUED, SHOWN, Pollable, PollTarget, WorkspaceGroup
+from prolific_async._polling.targets import POLLED, SHOWN, Pollable, PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ class Scheduler:
         due = max(wait.due, target.not_before)
         if due > now:
             due = self._due_alone(target, due, now)
-        elif target.stage_of_poll(now):
+        elif target.serving(now).stage:
             due = math.inf
         self._schedule(target, min(target.when, due, wait.deadline))
 
@@ -165,7 +165,7 @@ class Scheduler:
             elif target in fitting:
                 yield target if self.plan(target, now) else None
             else:
-                target.stage = QUEUED
+                target.stage = POLLED
                 yield target
 
     def plan(self, target: PollTarget, now: float) -> bool:
@@ -181,7 +181,8 @@ class Scheduler:
     def poll_now(self, key: str, now: float) -> None:
         """Make the next poll of a batch due now; many calls before it make one poll."""
         if (target := self.targets.get(key)) is not None:
-            target.asked = True
+            # A poll that is not sent yet is the one that is asked for.
+            target.asked = target.stage != POLLED or target.is_sent
             due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
 
@@ -197,7 +198,7 @@ class Scheduler:
 
     def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
         if target.whole and due <= now < target.deadline and not target.stage:
-            target.stage = QUEUED  # no list would do, so there is nothing to wait for
+            target.stage = POLLED  # no list would do, so there is nothing to wait for
             self._schedule(target, target.deadline)
             return True
         self._schedule(target, min(self._due_alone(target, due, now), target.deadline))
@@ -232,7 +233,7 @@ class Scheduler:
         """Queue a poll of a group's list, if there may be one now."""
         if group.stage or now < group.held_until:
             return False
-        group.stage = QUEUED
+        group.stage = POLLED
         return True
 
     # --- times -------------------------------------------------------------------------------

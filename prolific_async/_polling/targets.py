@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from prolific_async._http.request import Poll
     from prolific_async._polling.list_checks import ListCheck
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.wait import Wait
@@ -20,8 +19,8 @@ HEAVY = 100_000
 """Bytes of a list for each batch that it serves, above which single polls are cheaper."""
 REFUSALS = 3
 """Refused list polls in a row after which the group is polled singly."""
-IDLE, QUEUED, SENT, SHOWN = range(4)
-"""Stages of a poll: none, not yet sent, sent, and its result being shown to the waits."""
+IDLE, POLLED, SHOWN = range(3)
+"""Stages of a poll: none, queued or under way, and its result being shown to the waits."""
 
 
 @define(eq=False, repr=False, weakref_slot=False)
@@ -29,9 +28,10 @@ class _Pollable:
     """What a target and a group have in common: a poll, and a time to look at them.
 
     Attributes:
-        stage: Stage of its poll: IDLE, QUEUED, SENT or SHOWN.
-        sent_at: When its newest poll was sent, or queued while it is not sent.
-        poll: What makes the poll; only the poller uses it.
+        stage: Stage of its poll: IDLE, POLLED or SHOWN.
+        sent_at: When its newest poll that is done was sent.
+        poll: The task that makes the poll; only the poller uses it.
+        sending: How its poll is sent, None before it is begun and after its end.
         when: When the scheduler looks at it next, inf for never; only the scheduler sets it.
         order: Tells its newest entry in the scheduler's heap from older ones; likewise.
 
@@ -40,8 +40,14 @@ class _Pollable:
     stage: int = field(default=IDLE, init=False)
     sent_at: float = field(default=-math.inf, init=False)
     poll: Any = field(default=None, init=False)
+    sending: Poll | None = field(default=None, init=False)
     when: float = field(default=math.inf, init=False)
     order: int = field(default=0, init=False)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its poll was sent."""
+        return self.sending is not None and self.sending.sent_at is not None
 
 
 @define(eq=False, repr=False, weakref_slot=False)
@@ -80,11 +86,6 @@ class PollTarget(_Pollable):
     group: WorkspaceGroup | None = field(default=None, init=False)
     alone_until: float = field(default=-math.inf, init=False)
 
-    def note_sent(self, clock: Callable[[], float]) -> None:
-        """Take in that its poll is sent now."""
-        self.stage, self.sent_at = SENT, clock()
-        self.asked = False  # any call of ``poll_now`` so far asked for this poll
-
     def add(self, wait: Wait) -> None:
         """Add a wait."""
         if not self.waits:
@@ -116,17 +117,18 @@ class PollTarget(_Pollable):
         """Tell whether a poll of its group's list would do for it."""
         return self.alone_until <= now and not self.whole
 
-    def stage_of_poll(self, now: float) -> int:
-        """Return the stage of the poll that serves it: its own or its group's."""
+    def serving(self, now: float) -> Pollable:
+        """Return what is polled for it: its group if that serves it, else itself."""
         group = self.group
         if self.stage or group is None or not group.stage or not self.fits_group(now):
-            return self.stage
-        return group.stage
+            return self
+        return group
 
     def is_held(self, now: float) -> bool:
         """Tell whether a poll that it needs is held back: queued, or paused after a failure."""
-        if stage := self.stage_of_poll(now):
-            return stage == QUEUED
+        serving = self.serving(now)
+        if serving.stage:
+            return serving.stage == POLLED and not serving.is_sent
         if now <= self.not_before:
             return True
         # Whether the group is still polled by its list does not count: it may have shrunk just now.
@@ -166,11 +168,6 @@ class WorkspaceGroup(_Pollable):
     _unserved: list[PollTarget] = field(factory=list, init=False)  # by the result being shown
     _refusals: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
-
-    def note_sent(self, clock: Callable[[], float]) -> None:
-        """Take in that its poll is sent now; of several requests, the first counts."""
-        if self.stage != SENT:
-            self.stage, self.sent_at = SENT, clock()
 
     def add(self, target: PollTarget) -> None:
         """Add a target that is in no group."""

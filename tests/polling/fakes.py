@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,13 @@ PENDING, READY = PollResult(BatchStatus.PROCESSING), PollResult(BatchStatus.READ
 BROKEN = PollResult(error=ConnectionLostError("GET", "/x", "broken"))
 LOST = TransportError("GET", "/x", "lost")
 CLOSED = ConfigurationError("closed")
+
+
+def note_sent(poll: Poll) -> None:
+    """Do what the transport does when it sends a request of a poll."""
+    if poll.sent_at is None:
+        poll.sent_at = asyncio.get_running_loop().time()
+
 
 WRONG: list[str] = []  # calls of a wait that is over
 
@@ -175,16 +183,16 @@ class Service:
         pass
 
     async def get(self, key: str, poll: Poll) -> Batch:
-        result = raised(await self.poll(key, True, poll.on_sent))  # noqa: FBT003
+        result = raised(await self.poll(key, True, partial(note_sent, poll)))  # noqa: FBT003
         return result.batch or samples.batch(str(result.status))
 
     async def get_status(self, key: str, poll: Poll) -> BatchStatus | None:
-        return raised(await self.poll(key, False, poll.on_sent)).status  # noqa: FBT003
+        return raised(await self.poll(key, False, partial(note_sent, poll))).status  # noqa: FBT003
 
     async def poll_list(
         self, name: str | None, keys: list[str], wanted: Container[str], poll: Poll
     ) -> GroupResult:
-        return await self.poll_group(name, keys, wanted, poll.within, poll.on_sent)
+        return await self.poll_group(name, keys, wanted, poll.within, partial(note_sent, poll))
 
     async def poll(self, key: str, whole: bool, sent: Callable[[], object]) -> PollResult:  # noqa: FBT001
         if self.held:

@@ -27,7 +27,7 @@ from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.polling.fakes import KnownWorkspaces, clock, nothing_left, real_wait, refused
+from tests.polling.fakes import KnownWorkspaces, clock, note_sent, nothing_left, real_wait, refused
 from tests.virtual_time import SleepingLoop, VirtualLoop, run
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Service:
         return batch(await self.get_status(_key, poll))
 
     async def get_status(self, _key: str, poll: Poll) -> BatchStatus:
-        poll.on_sent()
+        note_sent(poll)
         self.polls.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)
@@ -82,7 +82,7 @@ class Service:
         return status
 
     async def poll_list(self, _name: Any, _keys: Any, _wanted: Any, poll: Poll) -> GroupResult:
-        poll.on_sent()
+        note_sent(poll)
         self.listed.append(clock())
         status = self.status
         await asyncio.sleep(self.seconds)

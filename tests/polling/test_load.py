@@ -17,7 +17,7 @@ from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import FEW, SlicedWork
 from tests.costs import LIMIT, held_by
-from tests.polling.fakes import KnownWorkspaces, real_wait
+from tests.polling.fakes import KnownWorkspaces, note_sent, real_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Load:
         pass
 
     async def get_status(self, _key: str, poll: Poll) -> BatchStatus | None:
-        poll.on_sent()
+        note_sent(poll)
         await asyncio.sleep(0)
         self.polls += 1
         if self.is_broken:
@@ -61,7 +61,7 @@ class Load:
     async def poll_list(
         self, name: str | None, _keys: object, _wanted: object, poll: Poll
     ) -> GroupResult:
-        poll.on_sent()
+        note_sent(poll)
         self.polls += 1
         if self.fails:
             return GroupResult(failure="no list")

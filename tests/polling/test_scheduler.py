@@ -12,7 +12,7 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
-from prolific_async._polling.targets import IDLE, QUEUED, PollTarget, WorkspaceGroup
+from prolific_async._polling.targets import IDLE, POLLED, PollTarget, WorkspaceGroup
 from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import PENDING, READY, real_wait
 
@@ -70,7 +70,7 @@ def test_a_batch_is_polled_at_once_and_then_after_each_gap() -> None:
     assert scheduler.next_time == 5
     (target,) = due(scheduler, 5)
     assert isinstance(target, PollTarget)
-    assert (target.key, target.stage, scheduler.next_time) == ("b", QUEUED, math.inf)
+    assert (target.key, target.stage, scheduler.next_time) == ("b", POLLED, math.inf)
     assert not polled(scheduler, target, 6)
     assert scheduler.next_time == 16
     assert due(scheduler, 15.9) == []
@@ -94,7 +94,7 @@ def test_a_read_of_the_whole_batch_is_queued_without_the_timer() -> None:
     target.stage = IDLE
     wait.observe(READY, 6)
     assert scheduler.plan(target, 6)
-    assert (target.stage, target.whole, scheduler.next_time) == (QUEUED, True, math.inf)
+    assert (target.stage, target.whole, scheduler.next_time) == (POLLED, True, math.inf)
 
 
 def test_eight_batches_of_a_workspace_are_due_as_one_list() -> None:
