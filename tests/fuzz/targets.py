@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from prolific_async._http.request import Request
-    from prolific_async._http.responses import Response
 
 BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
 STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
@@ -159,7 +158,7 @@ def wait(data: bytes) -> None:
     polls = parts(data, b"")
     canned = Canned(next(polls, b"") for _ in range(data.count(BETWEEN) + 1))
 
-    async def send(request: Request, **_: Any) -> Response:
+    async def send(request: Request, *_: Any, **__: Any) -> Any:
         try:
             return await Canned.send(canned, request)
         except RuntimeError:  # no more polls
