@@ -52,7 +52,7 @@ def time(value: Any, _: Any) -> datetime:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(_TIME_NEEDED)
-    leaps = found[1] is not None
+    leaps = found.lastindex is not None
     if leaps:
         start, end = found.span(1)
         text = f"{text[:start]}59{text[end:]}"
