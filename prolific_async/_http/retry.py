@@ -124,12 +124,12 @@ def retrying(
     *,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Callable[[A], Awaitable[T]]:
-    """Wrap a call so that a ProlificError of which ``again`` is true repeats it.
+    """Wrap a call of one or more requests, so that it is repeated as ``Failures`` says.
 
     Args:
         call: Makes one attempt.
-        policy: How many attempts there are, and how long the pauses between them.
-        again: Returns whether a failure may be tried again.
+        policy: As in ``Failures``.
+        again: As in ``Failures``.
         sleep: Waits so many seconds, or until the client is closed.
 
     """

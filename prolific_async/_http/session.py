@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import aiohttp
 from attrs import Factory, define, field
 from multidict import CIMultiDict
+from yarl import URL
 
 from prolific_async import errors
 from prolific_async._http import session_checks
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from prolific_async._http.credentials import Token
+    from prolific_async.policies import RetryPolicy
 
 
 @define(eq=False)
@@ -73,7 +75,11 @@ class SessionOwner:
         request_timeout: Seconds for one attempt.
         max_connections: Requests that may be under way at once.
         max_requests_per_second: None for no limit.
+        retry: Says how often a request is sent again, and how long a Retry-After is obeyed.
         trace_configs: Those of the session that is made.
+
+    Attributes:
+        prefix: Path of a gateway before the service's own paths, "" for none.
 
     """
 
@@ -86,10 +92,15 @@ class SessionOwner:
         request_timeout: float,
         max_connections: int,
         max_requests_per_second: float | None,
+        retry: RetryPolicy,
         trace_configs: Sequence[aiohttp.TraceConfig],
     ) -> None:
         self._token = token
         self._base_url = base_url
+        url = URL(base_url)
+        self._origin = url.origin()
+        self.prefix = url.raw_path.rstrip("/")
+        self._retry = retry
         self._borrowed = session
         self.request_timeout = request_timeout
         self._max_connections = max_connections

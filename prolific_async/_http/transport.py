@@ -26,42 +26,14 @@ from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable
 
-    from prolific_async._http.credentials import Token
     from prolific_async._http.request import Poll, Request
     from prolific_async._http.session import LoopSession
-    from prolific_async.policies import RetryPolicy
 
 
 class Transport(SessionOwner):
     """Sends requests from at most one loop at a time, over its own session or a borrowed one."""
-
-    def __init__(
-        self,
-        token: Token,
-        base_url: str,
-        *,
-        session: aiohttp.ClientSession | None,
-        request_timeout: float,
-        max_connections: int,
-        max_requests_per_second: float | None,
-        retry: RetryPolicy,
-        trace_configs: Sequence[aiohttp.TraceConfig],
-    ) -> None:
-        super().__init__(
-            token,
-            base_url,
-            session=session,
-            request_timeout=request_timeout,
-            max_connections=max_connections,
-            max_requests_per_second=max_requests_per_second,
-            trace_configs=trace_configs,
-        )
-        url = URL(base_url)
-        self._origin = url.origin()
-        self.prefix = url.raw_path.rstrip("/")
-        self._retry = retry
 
     async def send(
         self,

@@ -22,7 +22,10 @@ def decode(body: bytes | str) -> Any:
         body = body.decode("utf-8-sig" if body.startswith(codecs.BOM_UTF8) else "utf-8")
     # JSONDecoder.decode searches for white space with patterns, which takes as long as the rest.
     text = body.strip(" \t\r\n")
-    value, end = decode_at(text, 0)
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
     if end != len(text):
         raise json.JSONDecodeError("Extra data", text, end)
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
 
 from attrs import NOTHING, fields, resolve_types
@@ -52,7 +52,7 @@ def time(value: Any, _: Any) -> datetime:
     found = _TIME.fullmatch(text)
     if found is None:
         raise ValueError(_TIME_NEEDED)
-    leaps = found[1] is not None
+    leaps = found.lastindex is not None
     if leaps:
         start, end = found.span(1)
         text = f"{text[:start]}59{text[end:]}"
@@ -72,24 +72,10 @@ def enum(value: Any, kind: Any) -> Any:
     return kind(_text(value))
 
 
-def or_none_hook(cls: Any, converter: Converter) -> Hook:
-    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
-    kind = _kind(cls)
-    inner = converter.get_structure_hook(kind)
-    return lambda value, _: None if value is None else inner(value, kind)
-
-
-def is_or_none(cls: Any) -> bool:
-    """Tell whether a type is ``X | None``."""
-    arguments = get_args(cls)
-    return len(arguments) == 2 and type(None) in arguments  # noqa: PLR2004 - X and None
-
-
 def _kind(cls: Any) -> Any:
     """Return X for ``X | None``, and any other type as it is."""
-    if not is_or_none(cls):
-        return cls
-    return next(kind for kind in get_args(cls) if kind is not type(None))
+    kinds = get_args(cls)
+    return next(kind for kind in kinds if kind is not NoneType) if NoneType in kinds else cls
 
 
 def tuple_hook(cls: Any, converter: Converter) -> Hook:
@@ -145,7 +131,9 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     arrays = arrays_of(cls)
     keys = wire_fields(cls)
     slots = [(one.name, one.default is NOTHING, *_slot(cls, one, converter)) for one in keys]
-    others = [(_setter(cls, one), one.default) for one in fields(cls) if one not in keys]
+    others = [
+        (getattr(cls, one.name).__set__, one.default) for one in fields(cls) if one not in keys
+    ]
     known = frozenset(one.name for one in keys)
     new = object.__new__
 
@@ -185,7 +173,7 @@ def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, An
     kind = _kind(one.type)
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
     hook = _enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
-    return _AS_THEY_ARE.get(kind), hook, kind, _setter(cls, one)
+    return _AS_THEY_ARE.get(kind), hook, kind, getattr(cls, one.name).__set__
 
 
 def _enum_hook(kind: type[StrEnum]) -> Hook:
@@ -196,11 +184,6 @@ def _enum_hook(kind: type[StrEnum]) -> Hook:
         return (type(value) is str and members.get(value)) or enum(value, kind)
 
     return hook
-
-
-def _setter(cls: type[Any], one: Any) -> Callable[[Any, Any], None]:
-    setter: Callable[[Any, Any], None] = getattr(cls, one.name).__set__
-    return setter
 
 
 def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
@@ -216,12 +199,8 @@ def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def wire_fields(cls: type[Any]) -> list[Any]:
-    """Return the fields that are keys of the wire form; those that are optional are None."""
-    return [one for one in fields(cls) if _is_wire(one)]
-
-
-def _is_wire(one: Any) -> bool:
-    return bool(one.init) and one.name != "extra"
+    """Return the fields that are keys of the wire form; optional ones default to None."""
+    return [one for one in fields(cls) if one.init and one.name != "extra"]
 
 
 def arrays_of(cls: type[Any]) -> frozenset[str]:
