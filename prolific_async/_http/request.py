@@ -34,15 +34,15 @@ class Request(NamedTuple):
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
-@define(eq=False)
+@define(eq=False, kw_only=True, repr=False, weakref_slot=False)
 class Poll:
     """How the request of a poll is sent: once, with half of the connections, after pauses.
 
     Attributes:
         within: Seconds that it may take, where they are fewer than ``request_timeout``.
-        sent_at: When the first request that was given it was sent, in loop time; None before.
-            That may be long after the call: never while it waits for a connection slot, for the
-            rate limit, or for the end of a pause.
+        sent_at: When its first request was sent, in loop time; None before. That may be long after
+            the call: never while it waits for a connection slot, for the rate limit, or for the
+            end of a pause.
 
     """
 

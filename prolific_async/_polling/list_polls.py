@@ -6,7 +6,6 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from prolific_async._http.request import Poll
 from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
@@ -61,9 +60,8 @@ class ListPolls:
         if group.few > 1:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
-        group.sending = Poll(patience)
-        targets = self._scheduler.targets
-        return await self._source.poll_list(group.name, served, targets, group.sending)
+        group.within = patience
+        return await self._source.poll_list(group.name, served, self._scheduler.targets, group)
 
     def steps(
         self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float

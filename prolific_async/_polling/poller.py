@@ -15,7 +15,6 @@ from itertools import islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from prolific_async._http.request import Poll
 from prolific_async._polling import bugs
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import PollResult
@@ -227,11 +226,11 @@ class Poller:
 
     def _start_poll(self, thing: Pollable) -> None:
         poll: Coroutine[Any, Any, Any]
-        thing.sending = Poll()
+        thing.sent_at = None
         if isinstance(thing, PollTarget):
             thing.asked = False  # any call of ``poll_now`` so far asked for this poll
             request = self._source.get if thing.whole else self._source.get_status
-            poll = request(thing.key, thing.sending)
+            poll = request(thing.key, thing)
         else:
             poll = self._lists.poll(thing)
         # In an empty context: a poll is made for many waits, not for the first of them alone.
@@ -246,15 +245,14 @@ class Poller:
         error = None if task.cancelled() else task.exception()
         if thing.poll is task:  # else it was cancelled by ``_cancel``
             now = self._loop.time()
-            if thing.sending is not None:
-                thing.sent_at = now if thing.sending.sent_at is None else thing.sending.sent_at
-            thing.poll = thing.sending = None
+            sent_at = thing.sent_at = now if thing.sent_at is None else thing.sent_at
+            thing.poll = None
             thing.stage = IDLE
             if isinstance(thing, WorkspaceGroup):
                 steps = self._lists.steps(thing, task, now)
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
-                seconds = now - thing.sent_at - self._lists.single_seconds
+                seconds = now - sent_at - self._lists.single_seconds
                 self._lists.single_seconds += seconds / 8
                 found = task.result()
                 is_whole = isinstance(found, Batch)
@@ -296,6 +294,6 @@ class Poller:
 
 def _cancel(thing: Pollable) -> None:
     """Cancel the poll of a target or group, if there is one."""
-    task, thing.poll, thing.sending, thing.stage = thing.poll, None, None, IDLE
+    task, thing.poll, thing.stage = thing.poll, None, IDLE
     if task is not None:
         task.cancel()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
+from prolific_async._http.request import Poll
+
 if TYPE_CHECKING:
-    from prolific_async._http.request import Poll
     from prolific_async._polling.list_checks import ListCheck
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.wait import Wait
@@ -24,30 +25,26 @@ IDLE, POLLED, SHOWN = range(3)
 
 
 @define(eq=False, repr=False, weakref_slot=False)
-class _Pollable:
+class _Pollable(Poll):
     """What a target and a group have in common: a poll, and a time to look at them.
 
     Attributes:
         stage: Stage of its poll: IDLE, POLLED or SHOWN.
-        sent_at: When its newest poll that is done was sent.
         poll: The task that makes the poll; only the poller uses it.
-        sending: How its poll is sent, None before it is begun and after its end.
         when: When the scheduler looks at it next, inf for never; only the scheduler sets it.
         order: Tells its newest entry in the scheduler's heap from older ones; likewise.
 
     """
 
     stage: int = field(default=IDLE, init=False)
-    sent_at: float = field(default=-math.inf, init=False)
     poll: Any = field(default=None, init=False)
-    sending: Poll | None = field(default=None, init=False)
     when: float = field(default=math.inf, init=False)
     order: int = field(default=0, init=False)
 
     @property
     def is_sent(self) -> bool:
-        """Whether its poll was sent."""
-        return self.sending is not None and self.sending.sent_at is not None
+        """Whether it has a poll under way that was sent."""
+        return self.poll is not None and self.sent_at is not None
 
 
 @define(eq=False, repr=False, weakref_slot=False)

@@ -228,7 +228,7 @@ async def test_a_call_may_have_a_shorter_time_limit(within: float, allowed: floa
     async with serving(silent) as (url, _):
         sender = transport(url, request_timeout=0.1)
         with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
-            await sender.send(REQUEST, Poll(within))
+            await sender.send(REQUEST, Poll(within=within))
         await sender.close()
 
 
