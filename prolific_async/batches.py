@@ -775,7 +775,7 @@ class Batches:
             if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
                 self._workspaces.learn(batch_id, workspace_id)
         tell, observers = rules.on_event, self._waits.observers
-        made_at = self._pending.given_at(batch_id)
+        made_at = self._pending.copies.get(batch_id)
         policy = rules.policy
         return Wait(
             key=batch_id,

@@ -82,7 +82,11 @@ class Poller:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
             wait.over = over
-            self._scheduler.add(wait, now)
+            # Another one than before, if a callback of the wait has ended that.
+            target = self._scheduler.targets.get(wait.key)
+            target = target or PollTarget(wait.key, wait.workspace_id)
+            target.add(wait)
+            self._scheduler.add(target, wait, now)
             self._set_timer()
         else:
             over.set_result(None)

@@ -60,22 +60,20 @@ class Scheduler:
 
     # --- waits -------------------------------------------------------------------------------
 
-    def add(self, wait: Wait, now: float) -> None:
-        """Add a wait, without going through the other waits."""
-        target = self.targets.get(wait.key)
-        if target is None:
-            target = self.targets[wait.key] = PollTarget(wait.key, wait.workspace_id)
+    def add(self, target: PollTarget, wait: Wait, now: float) -> None:
+        """Schedule a target, old or new, for a wait that it was given, whatever its other waits."""
+        if target.key not in self.targets:
+            self.targets[target.key] = target
             if wait.workspace_id is None:
                 self._workspaces.awaited.add(wait.key)
         elif target.workspace_id is None and wait.workspace_id is not None:
             self._workspaces.learn(wait.key, wait.workspace_id)
-        target.add(wait)
         target.whole = target.whole or wait.wants_whole
         target.deadline = min(target.deadline, wait.deadline)
         due = max(wait.due, target.not_before)
         if due > now:
             due = self._due_alone(target, due, now)
-        elif target.serving(now).stage:
+        elif target.stage or (target.group is not None and target.serving(now).stage):
             due = math.inf
         self._schedule(target, min(target.when, due, wait.deadline))
 

@@ -66,13 +66,17 @@ class PendingDuplicates:
     """The duplicates of a client: those without a known copy, and the copies of the others.
 
     Times are those of the event loop.
+
+    Attributes:
+        copies: The batches that were returned as copies, not long ago, and when.
+
     """
 
     def __init__(self) -> None:
         # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
         self._open: OrderedDict[PendingDuplicate, None] = OrderedDict()
         self._lost: OrderedDict[PendingDuplicate, float] = OrderedDict()
-        self._copies: OrderedDict[str, float] = OrderedDict()
+        self.copies: OrderedDict[str, float] = OrderedDict()
         self._names: Counter[str | None] = Counter()  # of those that are open or lost
 
     def open(self, name: str | None, now: float) -> PendingDuplicate:
@@ -82,9 +86,9 @@ class PendingDuplicates:
         self._open[pending] = None
         # Counter's own ways to count up from nothing, and to delete, are slow.
         self._names[pending.name] = self._names.get(pending.name, 0) + 1
-        if self._lost or len(self._copies) > _FEW:
+        if self._lost or len(self.copies) > _FEW:
             horizon = next(iter(self._open)).began - _REMEMBERED
-            _forget(self._copies, horizon)
+            _forget(self.copies, horizon)
             for lost in _forget(self._lost, horizon):
                 self._drop_name(lost)
         return pending
@@ -97,15 +101,11 @@ class PendingDuplicates:
             return
         self._drop_name(pending)
         if pending.copy is not None:
-            self._copies[pending.copy] = now
-
-    def given_at(self, batch_id: str) -> float | None:
-        """Return when a batch was returned as a copy, None if it was not, or long ago."""
-        return self._copies.get(batch_id)
+            self.copies[pending.copy] = now
 
     def is_taken(self, batch_id: str) -> bool:
         """Tell whether a batch was returned as a copy, and not long ago."""
-        return batch_id in self._copies
+        return batch_id in self.copies
 
     def is_alone(self, pending: PendingDuplicate) -> bool:
         """Tell whether no other call of this client can have made a copy of the pending's name.

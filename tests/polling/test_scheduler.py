@@ -39,7 +39,9 @@ def a_scheduler(few: float = 8) -> Scheduler:
 
 def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
     wait = real_wait(key, poll=POLICY, retry=RetryPolicy(), timeout=timeout, now=now)
-    scheduler.add(wait, now)
+    target = scheduler.targets.get(key) or PollTarget(key, wait.workspace_id)
+    target.add(wait)
+    scheduler.add(target, wait, now)
     return wait
 
 
