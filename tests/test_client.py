@@ -28,7 +28,7 @@ from tests.conftest import QUICK_POLL
 from tests.uvloops import UVLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     Loops = Callable[[], asyncio.AbstractEventLoop]
 
@@ -48,6 +48,13 @@ LOOPS = pytest.mark.parametrize(
 # A loop that is closed before its connections leaves them to the garbage collector, which warns.
 # uvloop warns while it closes, and hangs for good where that warning is an error.
 LEAVES_CONNECTIONS = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a test leaves behind before the next one, for which it would be a warning."""
+    yield
+    gc.collect()
 
 
 def test_constructing_needs_no_loop() -> None:
@@ -421,6 +428,7 @@ async def test_close_ends_all_calls_that_wait_for_the_rate_limiter(borrowed: boo
 
 @LOOPS
 @LEAVES_CONNECTIONS
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("used", [False, True])
 def test_a_borrowed_session_of_a_closed_loop_is_refused(
     far_sim: Simulator,
@@ -458,11 +466,11 @@ def test_a_borrowed_session_of_a_closed_loop_is_refused(
         client, session = runner.run(make())
     with asyncio.Runner(loop_factory=loops) as runner:
         runner.run(use(client, session))
-    gc.collect()
 
 
 @LOOPS
 @LEAVES_CONNECTIONS
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("then", ["use", "close"])
 def test_a_client_makes_a_new_session_in_a_new_loop(
     far_sim: Simulator, then: str, loops: Loops
@@ -486,11 +494,11 @@ def test_a_client_makes_a_new_session_in_a_new_loop(
         if then == "use":
             runner.run(use())
         runner.run(close())
-    gc.collect()
 
 
 @LOOPS
 @LEAVES_CONNECTIONS
+@pytest.mark.usefixtures("collected")
 @pytest.mark.parametrize("under_way", ["waits", "a search"])
 def test_calls_of_a_closed_loop_delay_no_other(under_way: str, loops: Loops) -> None:
     def lost_duplicate(name: str) -> Coroutine[Any, Any, Batch]:
@@ -530,7 +538,6 @@ def test_calls_of_a_closed_loop_delay_no_other(under_way: str, loops: Loops) -> 
         assert not call.done()
         call._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio has no other way
     calls.clear()
-    gc.collect()
 
 
 def test_one_client_for_one_loop_after_the_other(port: int) -> None:
