@@ -268,6 +268,6 @@ class Attempt:
     async def _wait_to_depart(self) -> None:
         self._timed.pause()
         await self._session.rate_limiter.wait_to_depart()
-        self._timed.resume()
-        if self._session.rate_limiter.is_closed:
+        if self._session.rate_limiter.is_closed:  # so is the time limit: it must not start again
             raise ConnectionError("closed")
+        self._timed.resume()
