@@ -136,10 +136,8 @@ def _thorough(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
 
     def hook(value: Any, _: Any) -> Any:
-        empty: dict[str, Any] = {
-            key: [] for key in arrays if mapping(value, dict).get(key, key) is None
-        }
-        return inner(value | empty, cls)
+        wire = mapping(value, dict)
+        return inner(wire | {key: [] for key in arrays if wire.get(key, key) is None}, cls)
 
     return hook
 
