@@ -151,11 +151,13 @@ class Waits:
 async def _leave(poller: Poller | None, waits: Iterable[Wait]) -> None:
     """Give up waits that are not over."""
     leaving = list(waits)
-    if poller is not None:
-        await poller.leave_all(leaving)
-    for wait in leaving:
-        if wait.listeners is not None:
-            wait.listeners.end(wait.outcome)
+    try:
+        if poller is not None:
+            await poller.leave_all(leaving)
+    finally:  # also when cancelled again
+        for wait in leaving:
+            if wait.listeners is not None:
+                wait.listeners.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:
