@@ -146,14 +146,14 @@ class Transport:
                 if self._closed or self._borrowed is not None:
                     self.check_usable()
                 attempt = Attempt(session, request)
-                response = await attempt.open()
+                chunks = Chunks(await attempt.open(), session, attempt.failure)
             except BaseException as error:
                 clear_locals(error, outer)
                 raise
             try:
-                yield Chunks(response, session, attempt.failure)
+                yield chunks
             finally:
-                response.release()
+                chunks.response.release()
         finally:
             session.rate_limiter.finish()
 
