@@ -158,7 +158,7 @@ class RateLimiter:
             self._serve(asyncio.get_running_loop())
 
     def close(self) -> None:
-        """Hold nothing back any more: each waiting request is to find out that all is over."""
+        """Let all waiting requests go on at once; they will find the client closed."""
         self._limit = self._free_slots = math.inf
         self._slowed_at = None
         self.slows = False
@@ -267,7 +267,7 @@ class _LeakyBucket:
         self._next_at = -math.inf
 
     def take(self, now: float, rate: float) -> bool:
-        """Take one if there is one at this time, and return whether there was."""
+        """Take one if one is free now, and return whether it was taken."""
         if rate != math.inf:
             if self.free_at(rate) > now + 1e-9:
                 return False
@@ -275,9 +275,9 @@ class _LeakyBucket:
         return True
 
     def free_at(self, rate: float) -> float:
-        """Return when there is one."""
+        """Return when the next one is free at a rate."""
         return self._next_at - max(_BURST - 1 / rate, 0.0)
 
     def hold_until(self, moment: float) -> None:
-        """Let there be none until a time, except for a burst."""
+        """Let none be taken before a time, except for a burst."""
         self._next_at = max(self._next_at, moment)

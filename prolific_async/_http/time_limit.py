@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TimeLimit:
-    """So many seconds for each request, in one event loop."""
+    """A time limit of ``seconds`` for each request in one event loop."""
 
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds = seconds
@@ -29,17 +29,17 @@ class TimeLimit:
         return self._loop.time()
 
     def start(self, timed: Timed) -> None:
-        """Start the time of a stretch."""
+        """Start the time of a ``Timed``."""
         deadline = self._deadlines[timed] = self._loop.time() + self.seconds
         if self._timer is None:
             self._timer = self._loop.call_at(deadline, self._fire, deadline)
 
     def stop(self, timed: Timed) -> None:
-        """Stop the time of a stretch, if it runs."""
+        """Stop the time of a ``Timed``, if it runs."""
         self._deadlines.pop(timed, None)
 
     def close(self) -> None:
-        """Interrupt every stretch, and disarm the timer."""
+        """Interrupt every ``Timed``, and cancel the timer; none may be started after this."""
         for timed in self._deadlines:
             timed.expire()
         self._deadlines.clear()

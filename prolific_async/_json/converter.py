@@ -1,4 +1,4 @@
-"""JSON to models and back: strict, tolerant of news, and exact about what is wrong.
+"""JSON to models and back: strict about types, tolerant of new keys, exact about faults.
 
 Nothing is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model does
 not know are kept in its ``extra``. Two converters share their hooks: a fast one, and one that finds
@@ -45,7 +45,7 @@ def _read_only(mapping: JsonObject) -> JsonObject:
 
 
 class JsonModel(PydanticModel):
-    """A value with a wire form, in which it can be sent and read again; an attrs class."""
+    """A value that can be turned into JSON and read again; an attrs class."""
 
     __slots__ = ()
 
@@ -83,10 +83,10 @@ class JsonModel(PydanticModel):
 
 @frozen(eq=False, repr=False)  # each model brings its own way to be compared
 class WireModel(JsonModel):
-    """A value that comes from the wire, keeps what it does not know, and can be sent back."""
+    """A value of a response, which keeps unknown keys so that nothing is lost in ``to_dict``."""
 
     extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
-    """Keys of the response that this release has no name for, read-only."""
+    """Unknown keys of the response, read-only."""
 
     _nulls: frozenset[str] = field(
         default=frozenset(), init=False, eq=False, repr=False, kw_only=True
@@ -97,7 +97,7 @@ class WireModel(JsonModel):
         return type(self).from_dict, (self.to_dict(),)
 
     def __repr__(self) -> str:
-        """Show the fields in their order, and what has no name last, if there is any."""
+        """Show the fields in their order, then the unknown keys, if there are any."""
         shown = [one.name for one in fields(type(self)) if one.repr and one.name != "extra"]
         said = [f"{name}={getattr(self, name)!r}" for name in shown]
         if self.extra:
@@ -139,7 +139,7 @@ _HOOKS: dict[Any, Callable[[Any, Any], Any]] = {}
 
 
 def _hook(cls: Any) -> Callable[[Any, Any], Any]:
-    """Look the hook of a class up once: cattrs' own way to it costs a tenth of reading a batch."""
+    """Return a class's hook, kept since cattrs' lookup costs a tenth of reading a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
 

@@ -70,7 +70,7 @@ def is_or_none(cls: Any) -> bool:
 
 
 def or_none_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    """Make the hook of ``X | None`` look X's up once, where cattrs does at each value."""
+    """Make the hook of ``X | None``; X's is looked up once, while cattrs does so at each value."""
     kind = _not_none(cls)
     inner = converter.get_structure_hook(kind)
 
@@ -113,8 +113,8 @@ class _Step(NamedTuple):
 def model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     """Make the hook of a model that keeps the keys that it has no name for.
 
-    cattrs' own calls a function for each value, which takes twice as long. It tells every fault,
-    so it is the one that reads again what cannot be read.
+    cattrs' own hook calls a function for each value, which takes twice as long. It reports every
+    fault, so it reads again what the quick one has refused.
     """
     resolve_types(cls)
     if converter.detailed_validation:

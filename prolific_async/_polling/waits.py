@@ -134,7 +134,7 @@ class Waits:
             await poller.settled()
 
     def _here(self) -> Poller:
-        """Return the poller of this loop; of one whose loop has ended nothing can be awaited."""
+        """Return the poller of this loop, a new one if that of before belongs to another loop."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:
             # With the first wait: what never waits need not import it.
