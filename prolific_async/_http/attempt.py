@@ -171,8 +171,8 @@ class Attempt:
             and self._poll is None
             and not (session.closing.is_set() or session_checks.is_about_netrc(error, session.http))
         )
-        is_own = self._is_answered or not self.begun
-        if passes(error, may_be_foreign=may_be_foreign, is_own=is_own):
+        # Before there is a response, the attempt itself raises none of our errors.
+        if passes(error, may_be_foreign=may_be_foreign, is_own=self._is_answered):
             return None
         failure = self.failure(error)
         self._log_end(type(failure).__name__)
