@@ -1,4 +1,4 @@
-"""What a class's docstring says of it and of its fields."""
+"""Descriptions of a class and of its fields, from its docstring."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def _docstring(cls: type) -> str:
 
 
 def _markdown(words: str) -> str:
-    """Return words for readers of JSON, where None is null."""
+    """Return text as Markdown, with "null" for None, as the reader sees JSON."""
     return " ".join(_NONE.sub("null", words.replace("``", "`")).split())

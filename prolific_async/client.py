@@ -178,8 +178,10 @@ class ProlificClient:
         if not (self._is_view or self._transport.is_closed):
             self._transport.check_loop()
             reason = ConfigurationError("the ProlificClient was closed during the wait")
-            await self.batches.close(reason)
-            await self._transport.close()
+            try:
+                await self.batches.close(reason)
+            finally:  # also when cancelled, as nobody may call it again
+                await self._transport.close()
 
     async def __aenter__(self) -> Self:
         self._transport.check_usable()

@@ -1,8 +1,8 @@
-"""What the service sends, and what a wait saw of it: frozen, slotted values, named as on the wire.
+"""Models: what the service sends, and the events of a wait; frozen, with the names of the wire.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get, create and
-duplicate a batch). Fields that newer answers add are optional, and keys that no release knows yet
-are kept in ``extra``.
+duplicate a batch). Fields that only newer responses have are optional, and unknown keys are kept in
+``extra``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from attrs import field, frozen
 
-# For annotations: a batch has its resource, and that has batches.
+# For annotations: a batch refers to its resource, and the resource to batches.
 import prolific_async
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject
@@ -25,14 +25,15 @@ from prolific_async.policies import PollPolicy
 
 
 class BatchStatus(OpenEnum):
-    """Where a batch stands.
+    """The status of a batch.
 
-    The enum is open: a value that no release has seen yet is kept as it came, and equals its
-    string. Source: https://docs.prolific.com/api-reference/ai-task-builder (batch status).
+    The enum is open: an unknown value is kept unchanged, and equals its string.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (batch status).
     """
 
     UNINITIALISED = "UNINITIALISED"
-    """It has no tasks: setup was not called, or was so just now."""
+    """It has no tasks: setup was not called, or only just now."""
     PROCESSING = "PROCESSING"
     """Its tasks are being built."""
     READY = "READY"
@@ -43,12 +44,12 @@ class BatchStatus(OpenEnum):
 
 @frozen(repr=False)
 class DatasetRef(WireModel):
-    """A dataset as a batch names it.
+    """A dataset of a batch.
 
     Attributes:
         id: The dataset's id; a UUID, as text.
         total_datapoint_count: The number of its rows.
-        filename: The file that it was uploaded as, None when the service does not tell.
+        filename: Name of the uploaded file, None if the service does not send it.
 
     """
 
@@ -59,11 +60,11 @@ class DatasetRef(WireModel):
 
 @frozen(repr=False)
 class TaskDetails(WireModel):
-    """What participants are told.
+    """The texts that participants see.
 
     Attributes:
-        task_name: Its headline.
-        task_introduction: What it is about, in basic HTML.
+        task_name: The headline.
+        task_introduction: What the task is about, in basic HTML.
         task_steps: What to do, in basic HTML.
 
     """
@@ -77,27 +78,27 @@ class TaskDetails(WireModel):
 class Batch(WireModel):
     """A snapshot of one batch.
 
-    It compares by value and hashes by ``id``. One that came from a client is bound to it and has
-    the verbs below; its client takes no part in comparing, pickling or ``to_dict``. On one that was
-    built by hand, or unpickled, each verb raises ConfigurationError.
+    It compares by value and hashes by ``id``. A batch that a client returned is bound to it, which
+    its methods use; comparing, pickling and ``to_dict`` ignore the client. The methods of a batch
+    that was built by hand or unpickled raise ConfigurationError.
 
     Attributes:
-        id: What every call takes; a UUID, as text.
+        id: The batch's id, which every call takes; a UUID, as text.
         created_at: When it was made, in UTC.
         created_by: Id of the user who made it.
-        datasets: What its tasks are made from; may be empty.
-        name: What people call it; need not be unique.
-        status: Where it stood when this snapshot was taken.
-        total_task_count: Tasks that it holds, 0 before setup.
+        datasets: The datasets that its tasks are made from; may be empty.
+        name: Its name; need not be unique.
+        status: Its status when this snapshot was taken.
+        total_task_count: The number of its tasks, 0 before setup.
         total_instruction_count: Instructions, such as questions, of each task.
         workspace_id: The workspace that it belongs to.
-        task_details: What participants are told.
-        schema_version: Generation of the service's format.
-        total_task_groups: Groups that its tasks form.
-        batch_items: Pages of the newer layout, None on batches that were made without.
-        auto_sync_enabled: Whether data added to its dataset later becomes tasks by itself.
+        task_details: The texts that participants see.
+        schema_version: Version of the service's format.
+        total_task_groups: The number of groups of its tasks.
+        batch_items: Pages of the newer layout, None if the batch has no layout.
+        auto_sync_enabled: Whether data that is added to its dataset later becomes tasks by itself.
         tasks_per_group: Tasks in each group.
-        extra: Keys of the answer that this release has no name for, read-only.
+        extra: Unknown keys of the response, read-only.
 
     """
 
@@ -218,7 +219,7 @@ class Batch(WireModel):
         )
 
     async def find_copies(self, *, name: str) -> Copies:
-        """Return the batches of its workspace that bear a name: see ``Batches.find_copies``."""
+        """Return the batches of its workspace with a given name: see ``Batches.find_copies``."""
         return await self._bound.find_copies(self, name=name)
 
     async def setup(
@@ -281,13 +282,13 @@ class Workspace(WireModel):
 
 @frozen
 class Copies(JsonModel):
-    """The batches of a workspace that bear a name, as ``Batches.find_copies`` returns them.
+    """The batches of a workspace with a given name, as ``Batches.find_copies`` returns them.
 
-    Its length counts all of them, so that it is false when there are none.
+    Its length is the number of all of them, so it is false if there are none.
 
     Attributes:
         batches: Those that can be read, bound to the client.
-        unreadable: The ids of the others, as in OutcomeUnknownError.
+        unreadable: The ids of those that cannot be read, as in OutcomeUnknownError.
 
     """
 
@@ -309,15 +310,15 @@ class StatusEvent(JsonModel):
 
     Attributes:
         batch_id: The batch that was polled.
-        status: The newest status known, None when there is none yet; a poll that fails, or that
-            the service answers without a status, leaves it as it was.
+        status: The newest status known, None if there is none yet. A poll that fails, or whose
+            response has no status, does not change it.
         previous: The newest status known before this poll.
         polls: Polls of this wait so far, this one included.
-        elapsed: Seconds from the start of the wait to this poll's answer.
+        elapsed: Seconds from the start of the wait to the response to this poll.
         next_in: Seconds from then to this wait's next poll, None when this was the last.
-        error: Why the poll failed, survived or fatal; None when it did not. It keeps at most
-            64 KiB of the answer: of more, a text is cut and JSON becomes its text or None. In
-            ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
+        error: Why the poll failed, whether or not the wait goes on; None if it succeeded. It keeps
+            at most 64 KiB of the response: a longer text is cut, longer JSON becomes its text or
+            None. In ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
 
     """
 

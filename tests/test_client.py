@@ -339,6 +339,25 @@ async def test_close_ends_pending_waits() -> None:
             assert isinstance(caught.value.__cause__, ConfigurationError)
 
 
+async def test_a_close_that_is_cancelled_still_closes_the_session(sim: Simulator) -> None:
+    client = ProlificClient(sim.token, base_url=sim.url)
+    sim.inject("GET", "/status", Fault(delay=0.5))
+    waiting = asyncio.create_task(client.batches.wait_until_ready(sim.add_batch()))
+    await asyncio.sleep(0.02)  # the poll, whose end close awaits, is under way
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    with pytest.raises(WaitFailedError, match="closed"):
+        await waiting
+    session = client._transport._session
+    assert session is not None
+    assert session.http.closed
+    with pytest.raises(ConfigurationError, match="closed"):
+        await client.batches.list("w1")
+
+
 async def test_close_during_a_request() -> None:
     async with Simulator() as sim:
         batch_id = sim.add_batch(status="READY")

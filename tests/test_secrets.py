@@ -37,6 +37,7 @@ from prolific_async._http.credentials import Token
 from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.http.raw import plain, serving
+from tests.samples import batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -148,6 +149,7 @@ def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[objec
         "get_status": lambda: verbs.get_status("b1"),
         "get": lambda: verbs.get("b1"),
         "list": lambda: verbs.list("w1"),
+        "find_copies": lambda: verbs.find_copies(batch("READY", "b1"), name="Round 2"),
         "duplicate": lambda: verbs.duplicate("b1", name="Round 2"),
         "setup": lambda: verbs.setup("b1"),
         "wait_until_ready": lambda: verbs.wait_until_ready("b1"),
@@ -183,6 +185,8 @@ BAD_ANSWERS = {
     "an echo in a header with 404": plain(b"", f"X-Echo: {TOKEN}", status="404 Not Found"),
     "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many"),
     "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
+    "an echo in a header with 200": plain(b"you sent it", f"X-Echo: {TOKEN}"),
+    "an echo in a header of a list that is cut": plain(b'{"', f"X-Echo: {TOKEN}", length=99),
     "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
 }
 

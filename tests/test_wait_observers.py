@@ -19,6 +19,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from prolific_async.simulator import Fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -127,6 +128,31 @@ async def test_a_cancelled_wait_has_the_outcome_none(
     async with aclosing(client.batches.watch(batch_id)) as events:
         await anext(events)
     assert recorder.outcomes(batch_id) == [None, None]
+
+
+@pytest.mark.parametrize("way", ["wait_all", "as_ready", "watch"])
+async def test_a_wait_that_is_cancelled_twice_has_the_outcome_none(
+    client: ProlificClient, sim: Simulator, recorder: Recorder, way: str
+) -> None:
+    batch_id = sim.add_batch()
+    sim.inject("GET", "/status", Fault(delay=0.5))
+
+    async def wait() -> None:
+        if way == "wait_all":
+            await client.batches.wait_all([batch_id])
+            return
+        waits = client.batches.as_ready([batch_id])
+        async for _ in client.batches.watch(batch_id) if way == "watch" else waits:
+            pass
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0.02)  # the poll, whose end the cancelled wait awaits, is under way
+    waiting.cancel()
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert recorder.outcomes(batch_id) == [None]
 
 
 async def test_a_generator_that_is_never_read_begins_no_wait(

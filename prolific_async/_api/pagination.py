@@ -52,7 +52,7 @@ def check_page(request: Request, page: dict[str, Any]) -> None:
 
 
 class Pagination:
-    """The way from a list's first page to its last.
+    """Follows the links of a list from its first page to its last.
 
     Attributes:
         following: The request of the next page, None after the last.
@@ -65,7 +65,7 @@ class Pagination:
         self._elements = 0
 
     def follow(self, page: dict[str, Any], elements: int) -> None:
-        """Go on from a page, the response to ``following``, which had so many elements.
+        """Move on from the page that ``following`` has requested; it had so many elements.
 
         Raises:
             DecodeError: It leads nowhere, as ``every_page`` says.

@@ -214,9 +214,9 @@ class Attempt(Timed):
     async def _wait_to_depart(self) -> None:
         self.pause()
         await self._session.rate_limiter.wait_to_depart()
-        self.resume()
-        if self._session.rate_limiter.is_closed:
+        if self._session.rate_limiter.is_closed:  # so is the time limit: it must not start again
             raise ConnectionError("closed")
+        self.resume()
 
 
 async def _check_alive(protocol: Any) -> None:

@@ -16,7 +16,7 @@ _NOT_READ = ("PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY")  # other programs' names 
 
 
 class _Unseen(str):
-    """Text that is sent as it is, and that the repr of the headers around it does not show."""
+    """Text that is sent unchanged, but hidden in its own repr and in that of the headers."""
 
     __slots__ = ()
 
@@ -25,7 +25,7 @@ class _Unseen(str):
 
 
 class Token:
-    """A token that nothing shows unless it is asked to."""
+    """A token whose repr hides it; ``reveal`` returns the text."""
 
     __slots__ = ("_text",)
 

@@ -49,10 +49,16 @@ def translated(
     closed: bool,
     unsent: bool,
 ) -> errors.ProlificError:
-    """Return the error of an attempt that had so many seconds, without the secret.
+    """Return our own error for what an attempt raised, without the secret in it.
 
-    Whatever breaks once the client is closed, it is that which broke it. Of what is unsent, not a
-    byte went to the service, whatever went to a proxy.
+    Args:
+        request: The request.
+        error: What the attempt raised.
+        seconds: The time limit of the attempt.
+        secret: Hidden in the error's text.
+        closed: Whether the client was closed, which then counts as the reason.
+        unsent: Whether surely no byte went to the service, whatever went to a proxy.
+
     """
     call = (request.method, request.path)
     reason = responses.hide(_reason(error), secret) or type(error).__name__
@@ -124,7 +130,7 @@ def _undecoded(error: BaseException | None) -> str | None:
 
 
 def _why_unsent(error: BaseException) -> str | None:
-    """Return what is better said of no connection than aiohttp says it, None for nothing."""
+    """Return a better reason than aiohttp's for a connection that failed, None if there is none."""
     match error:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy said {error.status}"

@@ -57,9 +57,11 @@ def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.Dec
     return responses.too_large(request)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Chunks:
     """The body of a success, as it comes: an async iterator of bytes.
+
+    Its repr does not show the response, whose headers may echo the token.
 
     Attributes:
         response: The response.

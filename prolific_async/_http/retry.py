@@ -32,26 +32,26 @@ _MAY_HAVE_RUN = frozenset({408})
 
 
 def get_again(error: ProlificError) -> bool:
-    """Return whether a GET that failed so is worth another attempt at once."""
+    """Return whether a GET with this failure is worth another attempt at once."""
     if isinstance(error, APIStatusError):
         return error.status in _GET_AGAIN
     return isinstance(error, TransportError)
 
 
 def may_poll_again(error: ProlificError) -> bool:
-    """Return whether a wait that failed to poll may poll again later."""
+    """Return whether a wait may poll again after this failure of a poll."""
     if isinstance(error, APIStatusError):
         return isinstance(error, ServerError) or error.status in _POLLS_AGAIN
     return isinstance(error, TransportError | DecodeError)
 
 
 def did_not_run(error: ProlificError) -> bool:
-    """Return whether a POST that failed so surely changed nothing, so that it may be sent again."""
+    """Return whether a POST with this failure surely did not run, so that it may be sent again."""
     return isinstance(error, ConnectError | RateLimitedError)
 
 
 def may_have_run(error: ProlificError) -> bool:
-    """Return whether a POST that failed so may have changed something all the same."""
+    """Return whether a POST with this failure may have run all the same."""
     if isinstance(error, APIStatusError):
         return isinstance(error, ServerError) or error.status in _MAY_HAVE_RUN
     if isinstance(error, TransportError):

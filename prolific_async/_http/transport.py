@@ -95,15 +95,18 @@ class Transport(SessionOwner):
         outer = sys.exception()
         try:
             try:
-                response = await self._open_stream(session, request)
+                if self._closed or self._borrowed is not None:
+                    self.check_usable()
+                failure = partial(self._failure, session, request)
+                # In no variable of its own, as its headers may echo the token.
+                chunks = Chunks(await self._open_stream(session, request), session, failure)
             except BaseException as error:
                 clear_locals(error, outer)
                 raise
             try:
-                failure = partial(self._failure, session, request)
-                yield Chunks(response, session, failure)
+                yield chunks
             finally:
-                response.release()
+                chunks.response.release()
         finally:
             session.rate_limiter.finish()
 
@@ -119,11 +122,11 @@ class Transport(SessionOwner):
         if not rate_limiter.start_now(session.loop.time(), poll=is_poll):
             await rate_limiter.start(poll=is_poll)
         try:
+            if self._closed or self._borrowed is not None:
+                self.check_usable()
             attempt = Attempt(session, request.body)
             sent_at = session.loop.time()
             try:
-                if self._closed or self._borrowed is not None:
-                    self.check_usable()
                 if poll is not None and poll.sent_at is None:
                     poll.sent_at = sent_at
                 with attempt:
@@ -148,8 +151,8 @@ class Transport(SessionOwner):
                 foreign = (
                     request.body is None and not is_poll and self._may_be_foreign(session, error)
                 )
-                is_own = attempt.is_answered or not attempt.begun
-                if passes(error, may_be_foreign=foreign, is_own=is_own):
+                # Before there is a response, the attempt itself raises none of our errors.
+                if passes(error, may_be_foreign=foreign, is_own=attempt.is_answered):
                     raise
                 failure = self._failure(session, request, error, within, unsent=not attempt.begun)
                 _log_end(session, request, type(failure).__name__, sent_at)
@@ -163,10 +166,9 @@ class Transport(SessionOwner):
         attempt = Attempt(session, None)
         sent_at = session.loop.time()
         try:
-            if self._closed or self._borrowed is not None:
-                self.check_usable()
             with attempt:
                 response = await attempt.request(request.method, self._url(request))
+                attempt.is_answered = True
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(request, response)
             _log_end(session, request, response.status, sent_at)
@@ -175,7 +177,8 @@ class Transport(SessionOwner):
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises what it says
         except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=self._may_be_foreign(session, error)):
+            foreign = self._may_be_foreign(session, error)
+            if passes(error, may_be_foreign=foreign, is_own=attempt.is_answered):
                 raise
             failure = self._failure(session, request, error, unsent=not attempt.begun)
             _log_end(session, request, type(failure).__name__, sent_at)

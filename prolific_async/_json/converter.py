@@ -39,7 +39,7 @@ def _read_only(mapping: JsonObject) -> JsonObject:
 
 
 class JsonModel(PydanticModel):
-    """A value with a wire form, in which it can be sent and read again; an attrs class."""
+    """A value that can be turned into JSON and read again; an attrs class."""
 
     __slots__ = ()
 
@@ -80,7 +80,7 @@ class WireModel(JsonModel):
     """A value that the service sends, keeps keys that it does not know, and can be sent back."""
 
     extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
-    """Keys of the response that this release has no name for, read-only."""
+    """Unknown keys of the response, read-only."""
 
     _nulls: frozenset[str] = field(
         default=frozenset(), init=False, eq=False, repr=False, kw_only=True

@@ -203,7 +203,7 @@ class Scheduler:
         return False
 
     def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
-        """Return when to look at a target itself, inf if its group or its poll does that."""
+        """Return when a target is due by itself, inf if its group or its own poll serves it."""
         group = target.group
         if target.stage:
             return math.inf
@@ -237,7 +237,7 @@ class Scheduler:
     # --- times -------------------------------------------------------------------------------
 
     def _schedule(self, thing: Pollable, when: float) -> None:
-        """Look at a target or group at a time instead of any other, or never for inf."""
+        """Set the time at which a target or group is due, inf for never."""
         if when == thing.when:
             return
         before, thing.when = thing.when, when

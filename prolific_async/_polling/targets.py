@@ -26,12 +26,12 @@ IDLE, POLLED, SHOWN = range(3)
 
 @define(eq=False, repr=False, weakref_slot=False)
 class _Pollable(Poll):
-    """What a target and a group have in common: a poll, and a time to look at them.
+    """What a target and a group have in common: a poll, and the time when they are due.
 
     Attributes:
         stage: Stage of its poll: IDLE, POLLED or SHOWN.
         poll: The task that makes the poll; only the poller uses it.
-        when: When the scheduler looks at it next, inf for never; only the scheduler sets it.
+        when: When it is due, inf for never; only the scheduler sets it.
         order: Tells its newest entry in the scheduler's heap from older ones; likewise.
 
     """

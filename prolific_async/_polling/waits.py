@@ -134,7 +134,7 @@ class Waits:
             await poller.settled()
 
     def _here(self) -> Poller:
-        """Return the poller of this loop; of one whose loop has ended nothing can be awaited."""
+        """Return the poller of this loop, a new one if that of before belongs to another loop."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:
             # With the first wait: what never waits need not import it.
@@ -151,11 +151,13 @@ class Waits:
 async def _leave(poller: Poller | None, waits: Iterable[Wait]) -> None:
     """Give up waits that are not over."""
     leaving = list(waits)
-    if poller is not None:
-        await poller.leave_all(leaving)
-    for wait in leaving:
-        if wait.listeners is not None:
-            wait.listeners.end(wait.outcome)
+    try:
+        if poller is not None:
+            await poller.leave_all(leaving)
+    finally:  # also when cancelled again
+        for wait in leaving:
+            if wait.listeners is not None:
+                wait.listeners.end(wait.outcome)
 
 
 def _put(ended: asyncio.Queue[Any], wait: Wait, _: object) -> None:

@@ -140,7 +140,7 @@ def test_the_models_are_components_of_openapi(make_client: Make) -> None:
     schema = answer["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/Batch"}
     batch = components["Batch"]
-    assert batch["properties"]["name"]["description"] == "What people call it; need not be unique."
+    assert batch["properties"]["name"]["description"] == "Its name; need not be unique."
     assert "READY" in components["BatchStatus"]["anyOf"][0]["enum"]
     assert "_batches" not in json.dumps(batch)
 

@@ -536,3 +536,30 @@ def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
         assert arrivals[-1] - arrivals[0] < (15 if refused else 2.2)
 
     run(main(), LoopbackLoop)
+
+
+async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> None:
+    at_once = asyncio.Event()
+    connected = 0
+
+    async def hold(*_: object) -> None:
+        nonlocal connected
+        connected += 1
+        await at_once.wait()
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(hold)
+    async with serving(plain(b"{}")) as (url, heads):
+        sender = transport(url, trace_configs=[config], max_requests_per_second=20)
+        calls = [asyncio.create_task(sender.send(REQUEST)) for _ in range(6)]
+        while connected < 6:
+            await asyncio.sleep(0.001)
+        at_once.set()
+        while not heads:
+            await asyncio.sleep(0)
+        session = sender._session
+        assert session is not None
+        await sender.close()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert any(isinstance(end, ConnectError) for end in ends)
+    assert session.time_limit._timer is None

@@ -154,20 +154,23 @@ async def test_an_error_of_another_call_does_not_send_a_post_again(
     assert sent(sim, "POST") == 2
 
 
+@pytest.mark.parametrize("hook", [*EARLY, "on_request_end"])
 @pytest.mark.parametrize("error", OF_ANOTHER_CALL.values(), ids=OF_ANOTHER_CALL)
 async def test_an_error_of_another_call_fails_a_poll(
-    error: Callable[[], BaseException], sim: Simulator
+    error: Callable[[], BaseException], hook: str, sim: Simulator
 ) -> None:
     policy = PollPolicy(initial=0.01, maximum=0.02, max_consecutive_failures=3)
     source = sim.add_batch("Original", status="PROCESSING")
-    async with traced(sim, trace("on_request_end", error, "GET")) as client:
+    async with traced(sim, trace(hook, error, "GET")) as client:
         with pytest.raises(WaitFailedError) as caught:
             await client.batches.wait_until_ready(source, timeout=5, poll=policy)
     assert caught.value.polls == 4
 
 
 @pytest.mark.parametrize("hook", EARLY)
-@pytest.mark.parametrize("error", RAISED.values(), ids=RAISED)
+@pytest.mark.parametrize(
+    "error", [*RAISED.values(), *OF_ANOTHER_CALL.values()], ids=[*RAISED, *OF_ANOTHER_CALL]
+)
 async def test_a_trace_that_raises_before_the_request_is_a_connect_error(
     error: Callable[[], BaseException], hook: str, sim: Simulator
 ) -> None:

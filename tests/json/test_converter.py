@@ -516,8 +516,10 @@ def test_an_empty_mapping_misses_everything() -> None:
 @pytest.mark.parametrize("data", [None, [], [FULL], "x", "", 5, 1.5, True, b"{}", object()])
 @pytest.mark.parametrize("cls", [Batch, DatasetRef, TaskDetails])
 def test_a_document_that_is_not_an_object_is_one_fault_at_the_root(cls: Any, data: Any) -> None:
+    reasons = faults(lambda: load(cls, data))
+    assert list(reasons) == ["$"]
+    assert reasons["$"].startswith("an object is needed, not ")
     assert list(faults(lambda: cls.from_dict(data))) == ["$"]
-    assert list(faults(lambda: load(cls, data))) == ["$"]
 
 
 def test_any_kind_of_mapping_is_read() -> None:
@@ -528,6 +530,9 @@ def test_the_reason_says_what_is_needed_and_what_came() -> None:
     assert faults_of({**FULL, "id": None})["$.id"] == "a string is needed, not null"
     assert faults_of({**FULL, "total_task_count": "3"})["$.total_task_count"] == (
         "an integer is needed, not a string"
+    )
+    assert faults_of({**FULL, "task_details": ["x"]})["$.task_details"] == (
+        "an object is needed, not an array"
     )
 
 
