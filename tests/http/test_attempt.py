@@ -562,4 +562,4 @@ async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> No
         await sender.close()
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert any(isinstance(end, ConnectError) for end in ends)
-    assert session.time_limit._timer is None
+    assert session.time_limit.timer is None
