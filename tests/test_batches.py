@@ -582,7 +582,7 @@ async def test_list_with_fewer_batches_than_counted_is_an_error(
         ({"results": [{"id": 5}]}, r"\$\.results\[0\]\.id"),
         ({"results": {}}, r"\$\.results"),
         ([], "an object is needed, not an array"),
-        ({"message": "maintenance"}, "'message': 'maintenance'"),
+        ({"message": "maintenance"}, "an object with 'message'"),
         ({"error": {"title": "maintenance"}}, "maintenance"),
         ({"status": 5}, "'status': 5"),
         (one, one["id"]),

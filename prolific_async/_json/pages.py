@@ -78,8 +78,9 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
         return f"$.{RESULTS}: an array is needed, not {named(results)}"
     if page.keys() <= _BESIDE:
         return None
-    shown = _short.repr(dict(islice(page.items(), _SHOWN)))
-    return f"$: not a list, which has an array of {RESULTS!r}, but {shown}"
+    # Without the values, which may echo the token.
+    keys = ", ".join(_short.repr(key) for key in islice(page, _SHOWN))
+    return f"$: not a list, which has an array of {RESULTS!r}, but an object with {keys}"
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:

@@ -281,9 +281,9 @@ NO_LISTS: list[dict[str, Any]] = [
 def test_an_object_without_results_is_refused(page: dict[str, Any]) -> None:
     fault = page_fault(page)
     assert fault is not None
-    assert fault.startswith("$: not a list, which has an array of 'results', but {")
-    for key, value in page.items():
-        assert f"{key!r}: {value!r}" in fault
+    assert fault.startswith("$: not a list, which has an array of 'results', but an object with ")
+    assert all(repr(key) in fault for key in page)
+    assert "maintenance" not in fault  # values may echo the token
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_refused_page_is_shown_in_part() -> None:
     large = {f"key {number}": "x" * 1_000_000 for number in range(1000)}
     fault = page_fault({"message": "maintenance", "deep": [[[[[[[[large]]]]]]]], **large})
     assert fault is not None
-    assert "'message': 'maintenance'" in fault
+    assert "'message', 'deep'" in fault
     assert len(fault) < 10_000
 
 
