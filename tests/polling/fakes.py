@@ -82,6 +82,7 @@ class FakeWait(Wait):
     ) -> None:
         self.key = key
         self.workspace_id = None
+        self.listeners = None
         self.gap = gap
         policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
         self.policy = policy
