@@ -219,7 +219,7 @@ async def test_a_poll_that_fails_before_it_is_sent_counts_as_sent_when_it_began(
         await asyncio.sleep(0.5)
         return BROKEN
 
-    service.poll = poll  # type: ignore[method-assign,assignment]
+    service.poll = poll  # type: ignore[method-assign]
     (wait,) = service.start(1)
     await asyncio.sleep(4.1)
     assert wait.seen == [(0.5, BROKEN), (4, BROKEN)]

@@ -124,7 +124,8 @@ async def test_a_list_is_compared_with_the_one_before() -> None:
 
 
 async def test_the_lists_that_were_polled_last_are_kept() -> None:
-    it = Source(**{f"b{number}": f"w{number}" for number in range(65)})
+    it = Source()
+    it.api.workspaces = {f"b{number}": f"w{number}" for number in range(65)}
     polls = [await it.poll_list(f"w{number}", f"b{number}") for number in range(64)]
     assert (await it.poll_list("w0", "b0")).found is polls[0].found
     await it.poll_list("w64", "b64")

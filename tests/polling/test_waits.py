@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prolific_async import Batch, WaitError
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.waits import Waits
@@ -28,7 +27,6 @@ from tests.polling.fakes import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from prolific_async import StatusEvent
     from prolific_async._polling.wait import Wait
 
 WHOSE = ContextVar("WHOSE", default="nobody's")
@@ -62,7 +60,7 @@ class Listener:
     """Observes waits, and keeps what they report."""
 
     def __init__(self) -> None:
-        self.told: list[StatusEvent | Batch | WaitError | str | None] = []
+        self.told: list[object] = []
 
     def __call__(self, batch_id: str) -> Any:
         self.told.append(batch_id)
