@@ -278,7 +278,7 @@ def test_a_result_that_is_shown_in_slices_makes_no_target_miss_its_next_poll() -
     assert due(scheduler, 12) == []  # the rest has not seen it yet
     for step in steps:
         if isinstance(step, tuple):
-            polled(scheduler, step[0], 2)
+            polled(scheduler, step[0], 10)  # those need it later
     assert due(scheduler, 12) == [group]
 
 
