@@ -829,11 +829,13 @@ async def test_a_wait_that_expires_has_no_context_of_a_caller() -> None:
     await nothing_left(service.poller)
 
 
-@poller_test
-async def test_a_poll_that_close_begins_has_no_context_of_its_caller() -> None:
+def test_a_poll_that_close_begins_has_no_context_of_its_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """For a wait that a callback starts, and that needs the whole batch at once."""
-    service = Service()
     seen: list[str] = []
+    services: list[Service] = []
+    again: list[FakeWait] = []
 
     class Again(FakeWait):
         def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
@@ -843,21 +845,27 @@ async def test_a_poll_that_close_begins_has_no_context_of_its_caller() -> None:
     class Restarting(FakeWait):
         def fail(self, error: Any, now: float) -> None:
             super().fail(error, now)
-            service.poller.start(again)
+            services[0].poller.start(again[0])
 
     async def take(seconds: float) -> None:
         seen.append(WHOSE.get())
 
-    again = Again("k", whole=True, fresh=0.0)
-    service.poller.start(Restarting("k"))
-    await asyncio.sleep(1)
-    service.take = take  # type: ignore[method-assign]
-    WHOSE.set("the caller's")
-    service.poller.close(CLOSED)
-    await asyncio.sleep(1)
+    async def main() -> None:
+        service = Service()
+        services.append(service)
+        again.append(Again("k", whole=True, fresh=0.0))
+        service.poller.start(Restarting("k"))
+        await asyncio.sleep(1)
+        service.take = take  # type: ignore[method-assign]
+        WHOSE.set("the caller's")
+        service.poller.close(CLOSED)
+        await asyncio.sleep(1)
+        service.leave([*again])
+        await nothing_left(service.poller)
+
+    run(main())
     assert seen == ["nobody's"] * 2
-    service.leave([again])
-    await nothing_left(service.poller)
+    assert caplog.records == []
 
 
 @poller_test

@@ -13,6 +13,7 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
+from prolific_async._polling.sliced_work import FEW
 from prolific_async._polling.targets import (
     IDLE,
     QUEUED,
@@ -433,6 +434,27 @@ def test_after_a_list_poll_that_nobody_needed_the_targets_are_planned() -> None:
         return list(lists_of(scheduler).steps(group, task, 11))
 
     assert asyncio.run(main()) == [None, whole, *[None] * 6]
+
+
+async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)
+    scheduler = a_scheduler()
+    group = a_group(scheduler, 3 * FEW + 1)
+    turns = before = 0
+
+    class Source:
+        async def poll_list(self, *_: object) -> None:
+            nonlocal before
+            before = turns
+
+    source: Any = Source()
+    poll = asyncio.create_task(ListPolls(source, scheduler, at_once=1).poll(group))
+    while not poll.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert before == 4
 
 
 def test_after_a_list_poll_only_what_is_due_is_polled() -> None:
