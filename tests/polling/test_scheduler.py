@@ -180,6 +180,7 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
         add(scheduler, key, 0)
     assert known.awaited == {"b0", "b1"}
     due(scheduler, 0)
+    assert known.awaited == {"b0", "b1"}
     targets = list(scheduler.targets.values())
     assert {target.group and target.group.name for target in targets} == {None}
     known.learn_all(("b0", "b1"), "home")
