@@ -583,10 +583,10 @@ async def test_list_with_fewer_batches_than_counted_is_an_error(
         ({"results": {}}, r"\$\.results"),
         ([], "an object is needed, not an array"),
         ({"message": "maintenance"}, "an object with 'message'"),
-        ({"error": {"title": "maintenance"}}, "maintenance"),
-        ({"status": 5}, "'status': 5"),
-        (one, one["id"]),
-        ({"results": None, "detail": "maintenance"}, "maintenance"),
+        ({"error": {"title": "maintenance"}}, "an object with 'error'"),
+        ({"status": 5}, "an object with 'status'"),
+        (one, "an object with 'id', 'created_at'"),
+        ({"results": None, "detail": "maintenance"}, "an object with 'results', 'detail'"),
     ):
         sim.clear_faults()
         sim.inject("GET", "/batches", Fault(body=body), times=2)

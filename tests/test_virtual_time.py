@@ -70,3 +70,12 @@ def test_a_coroutine_that_would_wait_for_ever_is_an_error() -> None:
 
 def test_a_thread_may_wake_the_loop() -> None:
     assert run(asyncio.to_thread(lambda: 5)) == 5
+
+
+def test_what_a_callback_raises_fails_the_test() -> None:
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon([].pop)
+        await asyncio.sleep(1)
+
+    with pytest.raises(AssertionError, match="pop from empty list"):
+        run(main())

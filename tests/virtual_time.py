@@ -26,9 +26,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
+        self.unhandled: list[dict[str, Any]] = []
 
     def time(self) -> float:
         return self.now
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keep what a callback raises; a test that expects it sets a handler of its own."""
+        super().default_exception_handler(context)
+        self.unhandled.append(context)
 
     def jump(self, when: float) -> None:
         """Move the clock forward."""
@@ -124,4 +130,8 @@ class SleepingLoop(asyncio.SelectorEventLoop):
 def run(main: Coroutine[Any, Any, T], loop: type[VirtualLoop] = VirtualLoop) -> T:
     """Run a coroutine to its end in virtual time."""
     with asyncio.Runner(loop_factory=loop) as runner:
-        return runner.run(main)
+        result = runner.run(main)
+        used = runner.get_loop()
+        assert isinstance(used, VirtualLoop)
+        assert not used.unhandled, used.unhandled
+        return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 _LAST_POLL = 1.0  # seconds before the deadline, at most
 _LAST_POLL_SHARE = 0.05  # of the timeout, for short ones
@@ -98,4 +98,4 @@ class Deadline:
 
     def after_poll(self) -> Deadline:
         """Return the deadline with one poll less left."""
-        return Deadline(self.started, self.at, self.last_poll, self.polls_left - 1, self._late)
+        return evolve(self, polls_left=self.polls_left - 1)

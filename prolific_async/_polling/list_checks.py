@@ -50,7 +50,7 @@ class ListCheck:
         for target in targets:
             if target.key in found and target.waits and not target.stage and not target.whole:
                 self._due = now + EVERY
-                self.key, self._seen, self._older = target.key, None, 0
+                self.key, self._seen = target.key, None
                 return target
         return None
 

@@ -240,16 +240,18 @@ class Poller:
         # In an empty context: a poll is made for many waits, not for the first of them alone.
         task = thing.poll = self._loop.create_task(poll, context=Context())
         self._under_way.add(task)
-        task.add_done_callback(partial(self._poll_done, thing), context=self._context)
+        task.add_done_callback(
+            partial(self._poll_done, thing, self._loop.time()), context=self._context
+        )
 
-    def _poll_done(self, thing: Pollable, task: asyncio.Task[Any]) -> None:
-        """Take in the result of a poll."""
+    def _poll_done(self, thing: Pollable, began: float, task: asyncio.Task[Any]) -> None:
+        """Take in the result of a poll, which counts as sent when it began if it was not sent."""
         self._under_way.discard(task)
         # Asked in any case: else asyncio logs that nobody did.
         error = None if task.cancelled() else task.exception()
         if thing.poll is task:  # else it was cancelled by ``_cancel``
             now = self._loop.time()
-            sent_at = thing.sent_at = now if thing.sent_at is None else thing.sent_at
+            sent_at = thing.sent_at = began if thing.sent_at is None else thing.sent_at
             thing.poll = None
             thing.stage = IDLE
             if isinstance(thing, WorkspaceGroup):

@@ -55,7 +55,7 @@ class Scheduler:
         # the old one, whose current entries move to a new heap, a few at a time.
         self._heap: list[tuple[float, int, Pollable]] = []
         self._old: list[tuple[float, int, Pollable]] = []
-        self._order = count(1)
+        self._order = count()
         self._scheduled = 0
 
     # --- waits -------------------------------------------------------------------------------
@@ -121,12 +121,11 @@ class Scheduler:
             due_at = next_due(target)
             busy = target.stage or (of is not None and of.stage and target.fits_group(now))
             if busy or due_at > now:
-                yield target if self._plan_for(target, due_at, now) else None
-                continue
-            if not target.is_placed or target.workspace_id is None:
+                self._plan_for(target, due_at, now)
+            else:
                 self.groups.of(target)
-            due.setdefault(target.workspace_id, []).append(target)
-            self._schedule(target, target.deadline)
+                due.setdefault(target.workspace_id, []).append(target)
+                self._schedule(target, target.deadline)
             yield None
         for name, members in due.items():
             yield from self._polls_of_targets(self.groups.by_name.get(name), members, now)
@@ -212,8 +211,7 @@ class Scheduler:
         if group.stage and (due <= now or group.stage != SHOWN):
             group.missed = group.missed or group.stage == SHOWN  # at its end, all are planned
             return math.inf
-        is_listed = len(group.targets) >= group.few and now >= group.apart_until
-        if not is_listed or (target.asked and now >= group.held_until):
+        if not group.is_listed(now) or (target.asked and now >= group.held_until):
             return due
         if due < group.when:
             group.first = target
@@ -271,13 +269,14 @@ class Scheduler:
         return old if old and (not heap or old[0] < heap[0]) else heap
 
     def _set_next_time(self) -> None:
+        """Read the next time from the heaps, one of which has an entry that is not outdated."""
         first = self._first()
         for _ in range(_CLEARED):  # of more, one makes the timer ring in vain
-            if not first or first[0][1] == first[0][2].order:
+            if first[0][1] == first[0][2].order:
                 break
             heapq.heappop(first)
             first = self._first()
-        self.next_time = first[0][0] if first else math.inf
+        self.next_time = first[0][0]
 
 
 def next_due(target: PollTarget) -> float:

@@ -62,7 +62,7 @@ class SlicedWork:
             while self.jobs:
                 things, act, then = self.jobs[0]
                 if not _is_done(things, act, until):
-                    break
+                    return
                 try:
                     then()
                 except BUGS as error:

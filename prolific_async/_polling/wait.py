@@ -222,7 +222,7 @@ class Wait:
     ) -> None:
         """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
         policy, gap, time = self.policy, self._gap, self.time
-        self.again_at = now + max(gap, pause, floor)
+        self.again_at = now + max(gap, pause)
         if time.polls_left != math.inf:
             self._few_left(poll, now, error, floor)
             return

@@ -90,6 +90,7 @@ class FakeWait(Wait):
     ) -> None:
         self.key = key
         self.workspace_id = None
+        self.listeners = None
         self.gap = gap
         policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
         self.policy = policy
@@ -99,6 +100,8 @@ class FakeWait(Wait):
         self.deadline = math.inf if timeout is None else now + timeout
         self.outcome: Any = None
         self.seen: list[tuple[float, PollResult]] = []
+        self.sent: list[float] = []  # by observed results
+        self.cut: ProlificError | None = None
         self.ended: Any = None
         self.ended_at: float | None = None
 
@@ -108,6 +111,7 @@ class FakeWait(Wait):
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         self.must_go_on("observes")
+        self.sent.append(round(sent - START, 6))
         self.seen.append((round(now - START, 6), PollResult(result.status, None, result.error)))
         self.due = self.again_at = now + self.gap
         if result.status is READY.status:
@@ -115,6 +119,7 @@ class FakeWait(Wait):
 
     def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
         self.must_go_on("expires")
+        self.cut = cut
         self._finish("expired" if cut is None else "expired while polling", now)
 
     def fail(self, error: Any, now: float) -> None:
@@ -136,12 +141,14 @@ class KnownWorkspaces(Workspaces):
     def __init__(self, group_of: Callable[[str], str | None]) -> None:
         super().__init__()
         self.group_of = group_of
+        self.learnt: dict[str, str] = {}
 
     def of(self, batch_id: str) -> str | None:
         return self.group_of(batch_id)
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
-        """Do nothing: whole batches are not learnt from."""
+        """Only note it: the test says what is known."""
+        self.learnt[batch_id] = workspace_id
 
 
 class Service:
@@ -166,6 +173,8 @@ class Service:
         self.wholes: list[bool] = []
         self.group_polls: list[tuple[float, str | None, list[str]]] = []
         self.patiences: list[float] = []
+        self.failures: list[tuple[str, BaseException | None]] = []
+        self.forgotten: list[str | None] = []
         self.running = 0
         self.most = 0
         source: Any = self
@@ -173,14 +182,15 @@ class Service:
         self.scheduler = self.poller._scheduler
         self.scheduler.groups.have_checks = checks_lists
 
-    def failed(self, _key: str, error: BaseException | None) -> PollResult:
+    def failed(self, key: str, error: BaseException | None) -> PollResult:
+        self.failures.append((key, error))
         return failed_poll(error if isinstance(error, ProlificError) else LOST)
 
     def cut_off(self, key: str, *, whole: bool) -> RequestTimeoutError:
         return RequestTimeoutError("GET", f"/{key}{'' if whole else '/status'}", "over")
 
-    def forget(self, _workspace_id: str | None) -> None:
-        pass
+    def forget(self, workspace_id: str | None) -> None:
+        self.forgotten.append(workspace_id)
 
     async def get(self, key: str, poll: Poll) -> Batch:
         result = raised(await self.poll(key, True, partial(note_sent, poll)))  # noqa: FBT003

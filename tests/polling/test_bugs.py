@@ -20,6 +20,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._logging import log
+from prolific_async._polling.bugs import bug
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
 from tests.polling.fakes import CLOSED, READY, FakeWait, Service, nothing_left
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prolific_async.simulator import Simulator
+
+
+def test_the_error_of_a_bug_tells_whose_it_may_be() -> None:
+    assert str(bug("b1", ZeroDivisionError("by 0"))) == (
+        "this is a bug, of this package or of a policy or log handler that it was given "
+        "(ZeroDivisionError('by 0')); the log has its traceback"
+    )
 
 
 class Broken(FakeWait):
@@ -76,19 +84,21 @@ def test_a_broken_wait_ends_alone(part: str, count: int, caplog: pytest.LogCaptu
     assert part in record.exc_text
 
 
+@pytest.mark.parametrize("count", [1, 40])
 @pytest.mark.parametrize("part", ["observe", "expire"])
-def test_other_waits_for_the_batch_of_a_broken_wait_go_on(part: str) -> None:
+def test_other_waits_for_the_batch_of_a_broken_wait_go_on(part: str, count: int) -> None:
     async def main() -> None:
         service = Service()
-        before, broken, after = FakeWait("k"), Broken("k", timeout=5), FakeWait("k")
-        for wait in (before, broken, after):
+        before = [FakeWait("k") for _ in range(count)]
+        broken, after = Broken("k", timeout=5), FakeWait("k")
+        for wait in (*before, broken, after):
             service.poller.start(wait)
         await asyncio.sleep(1)
         broken.part = part
         await asyncio.sleep(6)
         assert isinstance(broken.ended, ProlificError)
-        assert len(before.seen) == len(after.seen) == 3
-        service.leave([before, after])
+        assert {len(wait.seen) for wait in (*before, after)} == {3}
+        service.leave([*before, after])
         await nothing_left(service.poller)
 
     run(main())
@@ -119,6 +129,7 @@ def test_a_wait_that_is_broken_from_the_start_ends_alone() -> None:
         done = service.poller.start(broken)
         assert done.done()
         assert isinstance(broken.ended, ProlificError)
+        assert isinstance(broken.ended.failure, ZeroDivisionError)
         await asyncio.sleep(6)
         assert [when for when, _ in other.seen] == [0.1, 3.2, 6.3]
         service.leave([other])

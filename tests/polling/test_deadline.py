@@ -21,6 +21,7 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
+from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
@@ -38,6 +39,50 @@ if TYPE_CHECKING:
 
 TEN = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 PENDING = BatchStatus.PROCESSING
+
+# --- rules -----------------------------------------------------------------------------------
+
+
+def test_without_a_deadline_no_poll_is_the_last_one() -> None:
+    assert not Deadline.after(0, None, 30).is_last_poll(1e9)
+
+
+def test_a_poll_was_slept_through_if_it_was_due_by_now() -> None:
+    time = Deadline.after(0, 100, 30)
+    due = {due: time.was_slept_through(105, due, on_its_way=False) for due in (99, 105, 106)}
+    assert due == {99: True, 105: True, 106: False}
+    assert not time.was_slept_through(105, math.inf, on_its_way=False)
+
+
+@pytest.mark.parametrize(("timeout", "late"), [(100, 1.0), (10, 0.5), (1, 0.099)])
+def test_a_poll_on_its_way_is_cut_off_unless_the_deadline_is_long_past(
+    timeout: float, late: float
+) -> None:
+    time = Deadline.after(0, timeout, 30)
+    assert not time.was_slept_through(timeout + late, 0, on_its_way=True)
+    assert time.was_slept_through(timeout + late + 0.01, 0, on_its_way=True)
+    assert not time.was_slept_through(timeout + 1000, math.inf, on_its_way=True)
+
+
+@pytest.mark.parametrize(
+    ("polling", "timeout", "left"), [(True, 9, 2), (False, 9, 1), (True, 0, 1)]
+)
+def test_a_deadline_is_extended_once(polling: bool, timeout: float, left: int) -> None:  # noqa: FBT001
+    time = Deadline.after(0, timeout, 30).extended(50, polling=polling)
+    assert (time.started, time.at, time.last_poll, time.polls_left) == (0, 51, 51, left)
+    assert not time.was_slept_through(1000, 60, on_its_way=False)
+    time = time.after_poll()
+    assert (time.started, time.at, time.last_poll, time.polls_left) == (0, 51, 51, left - 1)
+    assert not time.was_slept_through(1000, 60, on_its_way=True)
+
+
+def test_after_a_poll_a_deadline_may_still_be_extended() -> None:
+    time = Deadline.after(0, 0, 30).after_poll()
+    assert (time.at, time.polls_left) == (30, 0)
+    assert time.extended(50, polling=True).at == 51
+
+
+# --- in a loop -------------------------------------------------------------------------------
 
 
 def batch(status: str = "READY") -> Batch:

@@ -10,12 +10,113 @@ from typing import Any
 import pytest
 
 from prolific_async import BatchStatus, PollPolicy, ProlificClient
+from prolific_async._polling.list_checks import EVERY, ListCheck
 from prolific_async._polling.poll_results import GroupResult, PollResult, is_older
+from prolific_async._polling.targets import POLLED, PollTarget
 from prolific_async.simulator import Fault, Simulator
 from tests.polling.fakes import BROKEN, PENDING, READY, Service, nothing_left, poller_test
 from tests.virtual_time import LoopbackLoop, run
 
 OLD = PollResult(BatchStatus.UNINITIALISED)
+
+
+# --- rules -----------------------------------------------------------------------------------
+
+
+def a_target(key: str = "k", **changes: Any) -> PollTarget:
+    target = PollTarget(key)
+    for name, value in ({"waits": ("a wait",)} | changes).items():
+        setattr(target, name, value)
+    return target
+
+
+def test_checks_are_due_half_a_minute_after_the_first_list_and_then_each_minute() -> None:
+    check, target = ListCheck(), a_target()
+    found = {"k": PENDING}
+    times = [0.0, 29.9, 30.0, 30.1, 89.9, 90.0]
+    assert [check.choose([target], found, now) for now in times] == [
+        *(None, None, target),
+        *(None, None, target),
+    ]
+    assert check.key == "k"
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        a_target("not shown"),
+        a_target(waits=()),
+        a_target(stage=POLLED),
+        a_target(whole=True),
+    ],
+)
+def test_only_a_target_that_is_shown_and_waited_for_is_checked(unfit: PollTarget) -> None:
+    check, fit = ListCheck(), a_target("fit")
+    found = {"k": PENDING, "fit": PENDING}
+    check.choose([], found, 0)
+    assert check.choose([unfit], found, EVERY) is None
+    assert check.key is None
+    assert check.choose([unfit, fit], found, EVERY) is fit
+
+
+def a_check(result: PollResult = READY, *, list_is_polled: bool = False) -> ListCheck:
+    """Return a check whose single poll showed a result, after a list that shows PROCESSING."""
+    check, target = ListCheck(), a_target(result=PENDING)
+    check.choose([target], {"k": PENDING}, 0)
+    check.choose([target], {"k": PENDING}, EVERY)
+    check.is_news(target, result, list_is_polled=list_is_polled)
+    return check
+
+
+@pytest.mark.parametrize(("result", "news"), [(READY, True), (PENDING, False), (BROKEN, False)])
+def test_only_a_newer_state_than_the_lists_is_news(
+    result: PollResult,
+    news: bool,  # noqa: FBT001
+) -> None:
+    check, target = ListCheck("k"), a_target(result=PENDING)
+    assert check.is_news(target, result, list_is_polled=False) is news
+    assert check.key == ("k" if news else None)
+
+
+def test_polls_that_check_nothing_are_news() -> None:
+    assert ListCheck("other").is_news(a_target(result=PENDING), PENDING, list_is_polled=False)
+    assert a_check().is_news(a_target(result=PENDING), PENDING, list_is_polled=False)
+
+
+@pytest.mark.parametrize(("polled", "lags"), [(False, [False, True]), (True, [False, False, True])])
+def test_a_list_lags_when_it_is_older_twice(polled: bool, lags: list[bool]) -> None:  # noqa: FBT001
+    check = a_check(list_is_polled=polled)
+    assert [check.lags({"k": PENDING}) for _ in lags] == lags
+    assert check.key == "k"
+
+
+@pytest.mark.parametrize("found", [{"k": READY}, {}])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_list_that_catches_up_does_not_lag(found: dict[str, PollResult], after: int) -> None:
+    check = a_check()
+    for _ in range(after):
+        assert not check.lags({"k": PENDING})
+    assert not check.lags(found)
+    assert check.key is None
+    assert [check.lags({"k": PENDING}) for _ in range(3)] == [False] * 3
+
+
+def test_a_list_that_was_asked_for_before_the_check_ended_proves_nothing() -> None:
+    check = a_check(list_is_polled=True)
+    assert not check.lags({"k": READY})
+    assert check.key == "k"
+
+
+def test_the_next_check_begins_anew() -> None:
+    check, target = a_check(), a_target(result=PENDING)
+    assert not check.lags({"k": PENDING})
+    check.choose([target], {"k": PENDING}, 3 * EVERY)
+    assert not check.lags({"k": PENDING})  # it has shown nothing yet
+    check.is_news(target, READY, list_is_polled=False)
+    assert [check.lags({"k": PENDING}) for _ in range(2)] == [False, True]
+
+
+# --- with a poller ---------------------------------------------------------------------------
 
 
 def make_service(**settings: Any) -> Service:

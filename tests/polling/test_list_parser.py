@@ -211,6 +211,22 @@ async def test_an_ended_batch_is_decoded_as_long_as_it_is_wanted(
     assert listing.results == {}
 
 
+async def test_a_list_that_is_the_same_as_before_is_not_read_unless_it_shows_a_wanted_end() -> None:
+    whole = body([item("a", "READY"), item("b"), item("c")])
+    first = await reading.read(whole, set(), Reader())
+    again = await reading.read(whole, set(), Reader(), first.memory)
+    assert again.memory is first.memory
+    assert (again.results, again.news, again.size) == (first.results, [], len(whole))
+    wanted = await reading.read(whole, {"a"}, Reader(), first.memory)
+    assert set(wanted.results) == {"a", "b", "c"}
+
+
+async def test_results_take_little_memory() -> None:
+    listing = await reading.read(body([item("a"), item("b")]), set(), Reader())
+    assert listing.results["a"] is listing.results["b"]
+    assert listing.results is listing.memory.pending
+
+
 async def test_a_second_list_reports_only_new_batches() -> None:
     wanted = {"a", "b"}
     first = await reading.read(body([item("a")]), wanted, Reader())

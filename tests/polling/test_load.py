@@ -18,9 +18,10 @@ from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import FEW, SlicedWork
 from tests.costs import LIMIT, held_by
 from tests.polling.fakes import KnownWorkspaces, note_sent, real_wait
+from tests.virtual_time import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from prolific_async._http.request import Poll
     from prolific_async._polling.wait import Wait
@@ -245,6 +246,33 @@ async def test_short_work_is_done_in_one_slice() -> None:
     await work.drained()
 
 
+async def test_a_slice_is_a_number_of_things_if_its_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
+    done: list[int] = []
+    slices: list[int] = []
+    work = SlicedWork(lambda: slices.append(len(done)))
+    work.each(range(2 * FEW + 1), done.append)
+    assert len(done) == FEW
+    await work.drained()
+    assert slices == [FEW, 2 * FEW, 2 * FEW + 1]
+
+
+def test_drained_does_not_wait_when_the_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
+
+    async def main() -> None:
+        began = asyncio.get_running_loop().time()
+        work = SlicedWork(lambda: None)
+        work.each(range(2 * FEW), abs)
+        assert work.jobs
+        await work.drained()
+        assert asyncio.get_running_loop().time() == began
+
+    run(main())
+
+
 def busy(done: list[str], name: str) -> None:
     until = time.perf_counter() + 0.0002
     while time.perf_counter() < until:
@@ -296,9 +324,26 @@ def test_an_exception_stops_no_other_work(
                 runner.run(main())
         else:
             runner.run(main())
-            assert "is broken" in caplog.text
+            (record,) = caplog.records
+            assert record.getMessage() == "polling is broken"
+            assert record.exc_info is not None
+            assert isinstance(record.exc_info[1], error)
         runner.run(rest())
     assert done == [0, 1, 2, "then", "next"]
+
+
+async def test_what_the_things_come_from_may_raise(caplog: pytest.LogCaptureFixture) -> None:
+    def things() -> Iterator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    done: list[object] = []
+    work = SlicedWork(lambda: None)
+    work.each(things(), done.append, lambda: done.append("then"))
+    assert done == [1, "then"]
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
 async def test_later_slices_run_in_the_context_of_no_caller() -> None:

@@ -16,7 +16,7 @@ from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
-from prolific_async.errors import ConfigurationError
+from prolific_async.errors import ConfigurationError, ProlificError, RequestTimeoutError
 from tests.polling.fakes import (
     BROKEN,
     CLOSED,
@@ -24,6 +24,7 @@ from tests.polling.fakes import (
     PENDING,
     READY,
     FakeWait,
+    KnownWorkspaces,
     Service,
     clock,
     nothing_left,
@@ -31,6 +32,7 @@ from tests.polling.fakes import (
     real_wait,
     refused,
 )
+from tests.samples import batch
 from tests.virtual_time import run
 
 # --- single flight ---------------------------------------------------------------------------
@@ -193,6 +195,86 @@ def test_a_wait_that_expires_before_its_poll_is_sent_was_not_polling(
     run(main())
 
 
+@pytest.mark.parametrize(("whole", "path"), [(False, "/k0/status"), (True, "/k0")])
+def test_a_wait_that_expires_during_a_poll_gets_the_error_of_its_request(
+    whole: bool,  # noqa: FBT001
+    path: str,
+) -> None:
+    async def main() -> None:
+        service = Service(seconds=5)
+        (wait,) = service.start(1, timeout=2, whole=whole)
+        await asyncio.sleep(3)
+        assert isinstance(wait.cut, RequestTimeoutError)
+        assert wait.cut.path == path
+        await nothing_left(service.poller)
+
+    run(main())
+
+
+@poller_test
+async def test_a_poll_that_fails_before_it_is_sent_counts_as_sent_when_it_began() -> None:
+    service = Service()
+
+    async def poll(key: str, whole: bool, sent: object) -> PollResult:  # noqa: FBT001
+        await asyncio.sleep(0.5)
+        return BROKEN
+
+    service.poll = poll  # type: ignore[method-assign]
+    (wait,) = service.start(1)
+    await asyncio.sleep(4.1)
+    assert wait.seen == [(0.5, BROKEN), (4, BROKEN)]
+    assert wait.sent == [0, 3.5]
+    assert service.failures == [("k0", BROKEN.error)] * 2
+    service.leave([wait])
+    await nothing_left(service.poller)
+
+
+@pytest.mark.parametrize(("workspace", "learnt"), [("home", False), (None, True)])
+def test_a_whole_batch_shows_its_unknown_workspace(
+    workspace: str | None,
+    learnt: bool,  # noqa: FBT001
+) -> None:
+    async def main() -> None:
+        service = Service(group_of=lambda _: workspace)
+        waits = service.start(1, whole=True)
+        await asyncio.sleep(1)
+        known = service.scheduler._workspaces
+        assert isinstance(known, KnownWorkspaces)
+        assert known.learnt == ({"k0": batch().workspace_id} if learnt else {})
+        service.leave(waits)
+        await nothing_left(service.poller)
+
+    run(main())
+
+
+@poller_test
+async def test_what_is_kept_of_a_list_is_forgotten_with_its_group() -> None:
+    service = Service()
+    waits = service.start(8)
+    await asyncio.sleep(1)
+    service.leave(waits[1:])
+    assert service.forgotten == []
+    service.leave(waits)
+    assert service.forgotten == ["home"]
+    await nothing_left(service.poller)
+
+
+@pytest.mark.parametrize(("few", "count"), [(33, 40), (50, 100)])
+def test_all_that_is_due_at_a_time_counts(few: int, count: int) -> None:
+    """However many targets the timer finds due at once."""
+
+    async def main() -> None:
+        service = Service(few=few)
+        waits = service.start(count)
+        await asyncio.sleep(1)
+        assert service.singles == []
+        assert service.group_poll_times == [0]
+        service.leave(waits)
+        await nothing_left(service.poller)
+
+    run(main())
+
+
 @poller_test
 async def test_a_wait_that_expires_in_the_queue_was_not_polling() -> None:
     service = Service(at_once=1, seconds=5)
@@ -330,7 +412,7 @@ async def test_a_wait_that_joins_during_a_poll_shares_it() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 8, 20])
 @pytest.mark.parametrize("after", [0, 0.05, 0.1, 0.5])
-@pytest.mark.parametrize("how", ["leave", "close", "ready", "expire"])
+@pytest.mark.parametrize("how", ["leave", "leave all", "close", "ready", "expire"])
 def test_ended_and_left_waits_leave_nothing(count: int, after: float, how: str) -> None:
     async def main() -> None:
         service = Service(at_once=3)
@@ -341,6 +423,9 @@ def test_ended_and_left_waits_leave_nothing(count: int, after: float, how: str) 
         await asyncio.sleep(after)
         if how == "leave":
             service.leave(waits)
+        elif how == "leave all":
+            await service.poller.leave_all(waits)
+            assert not service.running
         elif how == "close":
             service.poller.close(CLOSED)
             assert [wait.ended for wait in waits] == [CLOSED] * count
@@ -439,6 +524,7 @@ def test_a_poll_that_raises_leaves_no_wait_hanging(
         await asyncio.sleep(1)
         if count == 1:
             assert isinstance(waits[0].ended.__cause__, ZeroDivisionError)
+            assert "waiting for k0 is broken" in caplog.messages
         else:
             assert "home: 10 are polled singly for 60 s: ZeroDivisionError()" in caplog.messages
         broken[0] = False
@@ -452,7 +538,11 @@ def test_a_poll_that_raises_leaves_no_wait_hanging(
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> None:
+def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(
+    count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
     async def main() -> None:
         service = Service()
         waits = service.start(count)
@@ -462,6 +552,8 @@ def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(count: int) -> No
         service.shown = {wait.key: READY for wait in waits}
         await asyncio.sleep(2 * APART)
         assert all(wait.is_over for wait in waits)
+        told = ["home: 10 are polled singly for 60 s: the poll was broken off"]
+        assert caplog.messages == (told if count == 10 else [])
         await nothing_left(service.poller)
 
     run(main())
@@ -717,6 +809,63 @@ async def test_polls_and_results_have_no_context_of_a_caller() -> None:
     assert seen == ["nobody's"] * 4
     service.poller.leave(wait)
     await nothing_left(service.poller)
+
+
+@poller_test
+async def test_a_wait_that_expires_has_no_context_of_a_caller() -> None:
+    seen: list[str] = []
+
+    class Noting(FakeWait):
+        def expire(
+            self, now: float, *, cut: ProlificError | None = None, held: bool = False
+        ) -> None:
+            seen.append(WHOSE.get())
+            super().expire(now, cut=cut, held=held)
+
+    service = Service()
+    WHOSE.set("the caller's")
+    await service.poller.start(Noting("k", timeout=2))
+    assert seen == ["nobody's"]
+    await nothing_left(service.poller)
+
+
+def test_a_poll_that_close_begins_has_no_context_of_its_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """For a wait that a callback starts, and that needs the whole batch at once."""
+    seen: list[str] = []
+    services: list[Service] = []
+    again: list[FakeWait] = []
+
+    class Again(FakeWait):
+        def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
+            seen.append(WHOSE.get())
+            super().observe(result, now, sent)
+
+    class Restarting(FakeWait):
+        def fail(self, error: Any, now: float) -> None:
+            super().fail(error, now)
+            services[0].poller.start(again[0])
+
+    async def take(seconds: float) -> None:
+        seen.append(WHOSE.get())
+
+    async def main() -> None:
+        service = Service()
+        services.append(service)
+        again.append(Again("k", whole=True, fresh=0.0))
+        service.poller.start(Restarting("k"))
+        await asyncio.sleep(1)
+        service.take = take  # type: ignore[method-assign]
+        WHOSE.set("the caller's")
+        service.poller.close(CLOSED)
+        await asyncio.sleep(1)
+        service.leave([*again])
+        await nothing_left(service.poller)
+
+    run(main())
+    assert seen == ["nobody's"] * 2
+    assert caplog.records == []
 
 
 @poller_test

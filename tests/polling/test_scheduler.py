@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
-from prolific_async._polling.targets import IDLE, POLLED, PollTarget, WorkspaceGroup
+from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.targets import IDLE, POLLED, SHOWN, PollTarget, WorkspaceGroup
 from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import PENDING, READY, real_wait
 
@@ -173,6 +175,7 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
         add(scheduler, key, 0)
     assert known.awaited == {"b0", "b1"}
     due(scheduler, 0)
+    assert known.awaited == {"b0", "b1"}
     targets = list(scheduler.targets.values())
     assert {target.group and target.group.name for target in targets} == {None}
     known.learn_all(("b0", "b1"), "home")
@@ -183,7 +186,337 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
     assert known.awaited == set()
 
 
+# --- groups ----------------------------------------------------------------------------------
+
+
+class Workplaces(Workspaces):
+    """Has a batch in the workspace of its first letter."""
+
+    def of(self, batch_id: str) -> str | None:
+        return batch_id[0]
+
+
+def a_group(scheduler: Scheduler, count: int = 8, prefix: str = "b") -> WorkspaceGroup:
+    """Return a group whose targets were polled as a list at 1, and are due again at 11."""
+    waits = [add(scheduler, f"{prefix}{number}", 0) for number in range(count)]
+    (group,) = due(scheduler, 0)
+    assert isinstance(group, WorkspaceGroup)
+    show(scheduler, group, [wait.key for wait in waits])
+    assert not group.stage
+    return group
+
+
+def show(scheduler: Scheduler, group: WorkspaceGroup, keys: list[str], now: float = 1) -> None:
+    """Let a list show that batches are PROCESSING."""
+    found = dict.fromkeys(keys, PENDING)
+    for step in shown(scheduler, group, GroupResult(found=found), now):
+        if isinstance(step, tuple):
+            polled(scheduler, step[0], now)
+
+
+def wait_of(target: PollTarget) -> Wait:
+    (wait,) = target.waits
+    return wait
+
+
+def test_a_group_hides_no_target_of_another_workspace() -> None:
+    scheduler = Scheduler(Workplaces(), 8)
+    group = a_group(scheduler)
+    add(scheduler, "c", 11)
+    assert due(scheduler, 11) == [group, scheduler.targets["c"]]
+
+
+def test_leaving_wakes_nobody_unless_the_whole_batch_was_needed() -> None:
+    scheduler = a_scheduler()
+    first, second, _ = [add(scheduler, "b", 0) for _ in range(3)]
+    (target,) = due(scheduler, 0)
+    assert isinstance(target, PollTarget)
+    polled(scheduler, target, 1)
+    assert scheduler.remove(first, 2) is None
+    assert scheduler.next_time == 11
+    second.wants_whole = True
+    assert scheduler.remove(second, 3) is None
+    assert scheduler.next_time == 3
+
+
+def test_a_group_that_is_not_due_any_more_lets_its_targets_be_planned() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    first, whole, *_ = group.targets
+    assert group.first is first
+    wait_of(first).due = 20
+    wait_of(whole).wants_whole = True
+    assert due(scheduler, 11) == [whole]
+    assert (group.when, group.stage) == (11, IDLE)
+    assert due(scheduler, 11) == [group]
+
+
+def test_a_target_whose_workspace_became_known_is_planned_with_its_new_group() -> None:
+    known = Workspaces()
+    scheduler = Scheduler(known, 8)
+    unknown = a_group(scheduler)
+    targets = list(unknown.targets)
+    known.learn_all([target.key for target in targets[:7]], "home")
+    wait_of(targets[1]).wants_whole = True
+    assert due(scheduler, 11) == [targets[1]]
+    assert [target.workspace_id for target in targets] == ["home"] * 7 + [None]
+
+
+def test_a_result_that_is_shown_in_slices_makes_no_target_miss_its_next_poll() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    group.stage = POLLED
+    found = {target.key: PENDING for target in group.targets}
+    steps = shown(scheduler, group, GroupResult(found=found), 2)
+    first = next(steps)
+    assert isinstance(first, tuple)
+    assert group.stage == SHOWN
+    polled(scheduler, first[0], 2)
+    assert due(scheduler, 12) == []  # the rest has not seen it yet
+    for step in steps:
+        if isinstance(step, tuple):
+            polled(scheduler, step[0], 10)  # those need it later
+    assert due(scheduler, 12) == [group]
+
+
+def test_a_target_that_ends_before_its_poll_is_queued_is_not_polled() -> None:
+    scheduler = Scheduler(Workplaces(), 8)
+    waits = [add(scheduler, key, 0) for key in ("b", "c")]
+    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
+    assert next(polls) is scheduler.targets["b"]
+    scheduler.remove(waits[1], 0)
+    assert list(polls) == []
+    assert not scheduler.targets["c"].stage
+
+
+def test_a_target_that_is_polled_before_its_poll_is_queued_is_polled_once() -> None:
+    scheduler = Scheduler(Workplaces(), 8)
+    for key in ("b", "c"):
+        add(scheduler, key, 0)
+    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
+    next(polls)
+    scheduler.targets["c"].stage = POLLED
+    assert list(polls) == []
+
+
+def test_a_target_that_comes_to_need_the_whole_batch_as_its_list_is_queued_is_polled() -> None:
+    scheduler = a_scheduler()
+    waits = [add(scheduler, f"b{number}", 0) for number in range(8)]
+    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
+    assert isinstance(next(polls), WorkspaceGroup)
+    waits[3].wants_whole = True
+    assert list(polls) == [scheduler.targets["b3"]]
+
+
+def test_no_whole_batch_is_polled_at_the_deadline() -> None:
+    scheduler = a_scheduler()
+    wait = add(scheduler, "b", 0, timeout=20)
+    (target,) = due(scheduler, 0)
+    assert isinstance(target, PollTarget)
+    target.stage = IDLE
+    wait.wants_whole, wait.due = True, 20
+    assert not scheduler.plan(target, 20)
+    assert not target.stage
+    wait.due = 19
+    assert scheduler.plan(target, 19)
+
+
+def test_a_batch_that_a_list_lacked_is_scheduled_alone_until_its_pause_is_over() -> None:
+    scheduler = a_scheduler()
+    target = next(iter(a_group(scheduler, 9).targets))
+    target.alone_until = 5
+    scheduler.plan(target, 4.9)
+    assert target.when == 11
+    scheduler.plan(target, 5)
+    assert target.when == math.inf
+
+
+def test_a_list_poll_under_way_serves_what_is_due_now_or_later() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    target = next(iter(group.targets))
+    group.stage = POLLED
+    for now in (10, 11, 12):
+        scheduler.plan(target, now)
+        assert (target.when, group.when, group.missed) == (math.inf, 11, False)
+
+
+@pytest.mark.parametrize(("now", "missed"), [(10, False), (11, True), (12, True)])
+def test_what_is_due_while_a_list_is_shown_is_planned_at_its_end(now: float, missed: bool) -> None:  # noqa: FBT001
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    group.stage = SHOWN
+    target = next(iter(group.targets))
+    scheduler.plan(target, now)
+    assert (target.when, group.missed) == (math.inf, missed)
+
+
+def test_a_group_is_polled_singly_until_its_pause_is_over() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    target = next(iter(group.targets))
+    group.apart_until = 5
+    scheduler.plan(target, 4.9)
+    assert target.when == 11
+    scheduler.plan(target, 5)
+    assert target.when == math.inf
+
+
+def test_what_asks_for_a_poll_waits_for_the_end_of_a_hold() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    key = next(iter(group.targets)).key
+    group.held_until = 5
+    scheduler.poll_now(key, 4)
+    assert (scheduler.targets[key].when, group.when) == (math.inf, 5)
+    scheduler.poll_now(key, 5)
+    assert scheduler.targets[key].when == -math.inf
+
+
+def test_a_held_list_is_polled_at_the_end_of_the_hold() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    group.held_until = 20
+    assert due(scheduler, 11) == []
+    assert (group.stage, scheduler.next_time) == (IDLE, 20)
+    assert due(scheduler, 20) == [group]
+
+
+def test_many_that_are_due_wait_for_a_held_list() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    group.held_until = 20
+    for target in group.targets:
+        scheduler._schedule(target, 11)
+    assert due(scheduler, 11) == []
+    assert (group.stage, scheduler.next_time) == (IDLE, 20)
+
+
+def test_a_callback_that_ends_a_target_spares_it_the_result() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    found = {target.key: PENDING for target in group.targets}
+    group.stage = POLLED
+    steps = shown(scheduler, group, GroupResult(found=found), 2)
+    next(steps)
+    second = list(group.targets)[1]
+    scheduler.remove(wait_of(second), 2)
+    scheduler.plan(second, 2)
+    assert next(steps) is None
+    assert isinstance(next(steps), tuple)
+
+
+# --- what follows from a list poll -----------------------------------------------------------
+
+
+def lists_of(scheduler: Scheduler) -> ListPolls:
+    source: Any = None
+    return ListPolls(source, scheduler, at_once=1)
+
+
+def test_after_a_list_poll_that_nobody_needed_the_targets_are_planned() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    _, whole, *_ = group.targets
+    wait_of(whole).wants_whole = True
+
+    async def main() -> list[Step]:
+        task: Any = asyncio.get_running_loop().create_future()
+        task.set_result(None)
+        return list(lists_of(scheduler).steps(group, task, 11))
+
+    assert asyncio.run(main()) == [None, whole, *[None] * 6]
+
+
+async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)
+    scheduler = a_scheduler()
+    group = a_group(scheduler, 3 * FEW + 1)
+    turns = before = 0
+
+    class Source:
+        async def poll_list(self, *_: object) -> None:
+            nonlocal before
+            before = turns
+
+    source: Any = Source()
+    poll = asyncio.create_task(ListPolls(source, scheduler, at_once=1).poll(group))
+    while not poll.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert before == 4
+
+
+def test_after_a_list_poll_only_what_is_due_is_polled() -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    whole, early, *_ = group.targets
+    for target in (whole, early):
+        wait_of(target).wants_whole = True
+    wait_of(early).due = 20
+    failed = GroupResult(failure="HTTP 503")
+    group.stage = POLLED
+    steps = list(shown(scheduler, group, failed, 11))
+    assert [step for step in steps if step is not None] == [whole]
+
+
+@pytest.mark.parametrize("polled_now", [False, True])
+def test_a_check_that_ended_during_a_list_poll_is_not_compared_with_it(polled_now: bool) -> None:  # noqa: FBT001
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    target = next(iter(group.targets))
+    assert group.check is not None
+    target.result, group.check.key = PENDING, target.key
+    group.stage = POLLED if polled_now else IDLE
+    assert lists_of(scheduler).is_news(target, READY, 2)
+    lags = [group.check.lags({target.key: PENDING}) for _ in range(2)]
+    assert lags == ([False, False] if polled_now else [False, True])
+
+
+@pytest.mark.parametrize(("now", "news"), [(10.9, False), (11, True)])
+def test_a_check_that_shows_nothing_new_is_news_for_a_wait_that_is_due(
+    now: float,
+    news: bool,  # noqa: FBT001
+) -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    target = next(iter(group.targets))
+    assert group.check is not None
+    target.result, group.check.key = PENDING, target.key
+    assert lists_of(scheduler).is_news(target, PENDING, now) is news
+
+
 # --- times -----------------------------------------------------------------------------------
+
+
+def test_the_next_time_is_that_of_no_outdated_heap_entry() -> None:
+    scheduler = a_scheduler()
+    early, late = PollTarget("early"), PollTarget("late")
+    scheduler._schedule(early, 5)
+    scheduler._schedule(late, 7)
+    scheduler._schedule(early, 9)
+    assert scheduler.next_time == 7
+    scheduler._schedule(late, math.inf)
+    assert scheduler.next_time == 9
+
+
+def test_the_first_entry_of_both_heaps_is_due_first() -> None:
+    scheduler = a_scheduler()
+    first, *things = [PollTarget(f"b{number}") for number in range(101)]
+    scheduler._schedule(first, 1)
+    times = ((thing, when) for when in (10, 20, 30) for thing in things)
+    while not scheduler._old:
+        scheduler._schedule(*next(times))
+    assert scheduler._heap
+    scheduler._schedule(things[0], 0.5)
+    assert scheduler._old
+    assert scheduler.pop_due(1) is things[0]
+    assert scheduler.pop_due(1) is first
 
 
 class CountedTarget(PollTarget):
@@ -215,7 +548,7 @@ def test_outdated_heap_entries_are_removed_at_little_cost(
             scheduler._schedule(thing, float(when))
             if deadline is not None:  # as often as it is polled, at the same time again
                 scheduler._schedule(thing, deadline)
-            assert entries(scheduler) <= 3 * count + 65
+            assert entries(scheduler) <= 2 * count + 66
     assert CountedTarget.reads <= 10 * count * times
     for thing in things[1:]:
         scheduler._schedule(thing, math.inf)

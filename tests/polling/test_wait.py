@@ -533,6 +533,21 @@ def test_an_outcome_set_by_on_event_stays(timeout: float) -> None:
     assert len(told) == 1
 
 
+def test_an_outcome_set_by_on_event_at_the_deadline_stays() -> None:
+    told: list[StatusEvent] = []
+
+    def close(event: StatusEvent) -> None:
+        told.append(event)
+        if len(told) == 1:
+            wait.fail(ConfigurationError("closed"), 100)
+
+    wait = calling(close, 100)
+    wait.observe(READY, 1)
+    wait.expire(100, cut=CUT)
+    assert isinstance(wait.outcome, WaitFailedError)
+    assert [event.error for event in told] == [None, CUT]
+
+
 def test_fail_ends_the_wait() -> None:
     wait = waiting()
     see(wait, PROCESSING, 1)
@@ -636,6 +651,78 @@ def test_a_wait_keeps_its_promises_for_any_results(
             assert wait.outcome.elapsed <= timeout
 
 
+# --- pauses for waits that join --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "pause"), [(None, 3.0), (7.0, 7.0)])
+@pytest.mark.parametrize("now", [1.0, 99.5])
+def test_after_a_failure_nobody_polls_before_the_pause_is_over(
+    now: float, asked: float | None, pause: float
+) -> None:
+    wait = waiting(initial=3)
+    see(wait, failing(status_error(429, asked)), now)
+    assert wait.again_at == now + pause
+
+
+def test_the_backoff_is_a_pause_too_when_the_wait_makes_no_other_poll() -> None:
+    retry = RetryPolicy(initial=1000, maximum=4000)
+    waits = [waiting(initial=3, retry=retry) for _ in range(50)]
+    for wait in waits:
+        see(wait, failing(status_error(500)), 99.5)
+    pauses = [wait.again_at - 99.5 for wait in waits]
+    assert min(pauses) >= 3
+    assert max(pauses) > 10
+
+
+# --- polls after the deadline ----------------------------------------------------------------
+
+
+def test_without_a_poll_on_its_way_the_last_one_is_made_late() -> None:
+    wait = waiting(10).wait
+    wait.expire(10)
+    assert (wait.due, wait.deadline, wait.outcome) == (10, 11, None)
+
+
+@pytest.mark.parametrize(("pause", "goes_on"), [(0.5, True), (0.75, False), (60, False)])
+def test_the_last_but_one_late_poll_is_followed_by_another_after_its_pause(
+    pause: float,
+    goes_on: bool,  # noqa: FBT001
+) -> None:
+    wait = waiting(100)
+    wait.expire(150, cut=CUT)
+    assert wait.deadline == 151
+    event = see(wait, failing(error := status_error(429, pause)), 150.25)
+    assert event.error is error
+    if goes_on:
+        assert (event.next_in, wait.due, wait.again_at) == (pause, 150.75, 150.75)
+        event = see(wait, PROCESSING, 150.9)
+        assert wait.outcome.__cause__ is None
+    else:
+        assert outcome(wait).__cause__ is error
+    assert (event.next_in, wait.due, wait.again_at) == (None, math.inf, math.inf)
+    assert isinstance(wait.outcome, WaitTimeoutError)
+
+
+# --- policies of the caller's ----------------------------------------------------------------
+
+
+class Jittery(PollPolicy):
+    """Has the gap that its jitter says."""
+
+    def jittered(self, gap: float, share: float) -> float:
+        return self.jitter
+
+
+def test_a_policy_may_ask_for_no_gap_but_not_for_a_negative_one() -> None:
+    settings: Any = {"retry": RetryPolicy(), "timeout": None, "now": 0}
+    wait = ReportingWait("b1", poll=Jittery(jitter=0), **settings)
+    assert see(wait, PROCESSING, 1).next_in == 0
+    policy = Jittery()
+    object.__setattr__(policy, "jitter", math.nan)
+    with pytest.raises(ValueError, match=r"^Jittery\.jittered gave no gap: nan$"):
+        ReportingWait("b1", poll=policy, **settings).observe(PROCESSING, 1)
+
+
 # --- polls that others asked for -------------------------------------------------------------
 
 
@@ -653,6 +740,22 @@ def test_failures_of_other_waits_polls_do_not_count(error: ProlificError) -> Non
     see(wait, failing(error), 1.1, sent=1)
     see(wait, failing(error), 9, sent=8)
     assert outcome(wait).failure is error
+
+
+def test_a_poll_sent_a_millisecond_early_is_the_waits_own() -> None:
+    wait = waiting(max_consecutive_failures=0)
+    see(wait, PROCESSING, 0)
+    see(wait, failing(status_error(503)), 1, sent=0.99)
+    assert wait.outcome is None
+    see(wait, failing(status_error(503)), 1, sent=1 - 0.001)
+    assert isinstance(wait.outcome, WaitFailedError)
+
+
+def test_after_the_last_poll_the_failure_of_another_waits_poll_is_followed_by_none() -> None:
+    wait = waiting(initial=100, maximum=100)
+    see(wait, PROCESSING, 99)
+    assert wait.due == math.inf
+    assert see(wait, failing(status_error(503)), 99.5, sent=99.4).next_in is None
 
 
 def test_a_fatal_failure_of_another_waits_poll_is_fatal() -> None:

@@ -19,6 +19,41 @@ def test_the_oldest_workspaces_are_forgotten() -> None:
     assert {known.of(one) for one in ids(0, 8 * _GENERATION)} == {None}
 
 
+def test_a_generation_is_forgotten_when_the_next_one_is_complete() -> None:
+    known = Workspaces()
+    first, *rest = ids(0, 2 * _GENERATION)
+    known.learn(first, "w-1")
+    known.learn_all(rest[:-1], "w-1")
+    assert known.of(first) == "w-1"
+    known.learn(rest[-1], "w-1")
+    assert known.of(first) is None
+
+
+def test_a_generation_is_twice_what_was_kept_of_the_one_before() -> None:
+    known = Workspaces()
+    known.awaited |= set(ids(0, _GENERATION))
+    known.learn_all(ids(0, 2 * _GENERATION), "w-1")  # keeps the first half
+    first, *rest = ids(2 * _GENERATION, 4 * _GENERATION)
+    known.learn(first, "w-1")
+    known.learn_all(rest[: _GENERATION - 2], "w-1")
+    assert len(known._newer) == 2 * _GENERATION - 1
+    known.learn(rest[_GENERATION - 2], "w-1")
+    assert known._newer == {}
+    assert known.of(first) == "w-1"
+
+
+def test_two_generations_are_not_shrunk() -> None:
+    known = Workspaces()
+    known.awaited |= set(ids(0, _GENERATION))
+    known.learn_all(ids(0, 2 * _GENERATION), "w-1")
+    known.awaited.clear()
+    known.shrink()
+    assert {known.of(one) for one in ids(0, 2 * _GENERATION)} == {"w-1"}
+    known.learn("one more", "w-1")
+    known.shrink()
+    assert {known.of(one) for one in ids(_GENERATION, 2 * _GENERATION)} == {None}
+
+
 def test_a_batch_that_is_learnt_again_is_kept() -> None:
     known = Workspaces()
     known.learn_all(ids(0, _GENERATION), "w-1")
