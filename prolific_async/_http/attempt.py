@@ -270,4 +270,4 @@ class Attempt:
         await self._session.rate_limiter.wait_to_depart()
         self._timed.resume()
         if self._session.rate_limiter.is_closed:
-            raise ConnectionError("closed")
+            raise ConnectionError

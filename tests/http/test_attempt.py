@@ -536,3 +536,7 @@ def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
         assert arrivals[-1] - arrivals[0] < (15 if refused else 2.2)
 
     run(main(), LoopbackLoop)
+
+
+def test_a_body_says_that_it_is_json() -> None:
+    assert Body(b"{}").content_type == "application/json"
