@@ -11,6 +11,7 @@ from prolific_async._numbers import number, whole
 from prolific_async._pydantic import JSON_SCHEMA
 
 
+# pragma: no mutate start - runs before a mutant can be chosen, see tests/MUTATIONS.md
 def _number(default: float, *, least: float = 0, positive: bool = False) -> Any:
     """Return a field for a finite number of any type, which becomes a plain ``float``."""
     told: dict[str, float] = {"exclusiveMinimum": 0} if positive else {"minimum": least}
@@ -38,6 +39,9 @@ def _whole(default: int, *, least: int) -> Any:
 def _field(default: float, plain: Any, told: dict[str, float]) -> Any:
     converter = Converter(plain, takes_field=True)
     return field(default=default, converter=converter, metadata={JSON_SCHEMA: told})
+
+
+# pragma: no mutate end
 
 
 def _maximum_not_below_initial(policy: RetryPolicy | PollPolicy) -> None:

@@ -172,6 +172,29 @@ def test_an_exception_of_the_number_is_the_cause() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("2", "it is no number"),
+        (True, "it is no number"),
+        (np.complex64(2), "it is of the type complex64"),
+        (10**400, "int too large to convert to float"),
+        (Decimal("1e400"), "it is finite, but beyond every float"),
+    ],
+    ids=kind,
+)
+def test_the_cause_says_what_is_wrong_with_a_value(given: Any, why: str) -> None:
+    with pytest.raises(ValueError, match="it must be") as raised:
+        number("it", given)
+    assert str(raised.value.__cause__) == why
+
+
+@pytest.mark.parametrize(("given", "shown"), [(1, "1"), ("2", "'2'")], ids=kind)
+def test_a_value_that_is_no_whole_number_is_shown(given: Any, shown: str) -> None:
+    with pytest.raises(ValueError, match=rf"^it must be a whole number from 2: {shown}$"):
+        whole("it", given, least=2)
+
+
+@pytest.mark.parametrize(
     ("given", "shown"),
     [(10**5000, "<int>"), (Hiding(), "<Hiding>"), ("a\nb" * 900, "'a")],
     ids=["huge", "hiding", "long"],

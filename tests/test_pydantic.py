@@ -205,6 +205,7 @@ def test_a_policy_is_checked_as_it_always_is(data: dict[str, Any], message: str)
 def test_the_bounds_and_defaults_of_a_policy_are_described() -> None:
     properties = TypeAdapter(PollPolicy).json_schema()["properties"]
     assert properties["initial"]["exclusiveMinimum"] == 0
+    assert properties["timeout"]["minimum"] == 0
     assert properties["factor"]["minimum"] == 1
     assert properties["max_consecutive_failures"]["type"] == "integer"
     defaults = {name: one["default"] for name, one in properties.items()}

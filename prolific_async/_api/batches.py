@@ -54,7 +54,7 @@ def get_batch_status(batch_id: object, *, prefix: str = "") -> Request:
 
 def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
     """Build the GET of all batches of a workspace."""
-    query = f"workspace_id={quote(identifier(workspace_id), safe='')}"
+    query = f"workspace_id={path_segment(workspace_id)}"
     return Request("GET", f"{prefix}{ROOT}/batches", query)
 
 

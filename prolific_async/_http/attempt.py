@@ -215,7 +215,7 @@ class Attempt(Timed):
         self.pause()
         await self._session.rate_limiter.wait_to_depart()
         if self._session.rate_limiter.is_closed:  # so is the time limit: it must not start again
-            raise ConnectionError("closed")
+            raise ConnectionError
         self.resume()
 
 

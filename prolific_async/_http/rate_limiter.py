@@ -46,15 +46,17 @@ class RateLimiter:
 
     """
 
+    # Rates, set at a 429:
+    _slowed_to: float
+    _refused: float  # at the newest 429
+    _former: float  # before the first 429 of those that came in a row
+
     def __init__(self, limit: float | None = None, connections: float = math.inf) -> None:
         self._limit = math.inf if limit is None else limit
         self._free_slots = connections
         self.slows = limit is not None
         self.is_closed = False
         self._slowed_at: float | None = None
-        self._slowed_to = math.inf
-        self._refused = math.inf  # the rate at the newest 429
-        self._former = 0.0  # the rate before the first of the 429s in a row
         self._second = -math.inf  # start of the second that is being counted
         self._count = 0
         self._last_count = 0
@@ -123,7 +125,8 @@ class RateLimiter:
         try:
             await turn
         finally:
-            if queue.pop(turn, turn) is None:  # cancelled while it waited
+            if turn in queue:  # cancelled while it waited
+                del queue[turn]
                 self._serve(loop)
 
     def slow_down(self, sent_at: float, now: float) -> None:
@@ -144,7 +147,7 @@ class RateLimiter:
         )
         self._refused = max(rate, self._slowed_to + least * _DECREASE)
         if slowed_at is None or now - slowed_at > _RECOVERY:
-            self._former = 0.0
+            self._former = self._refused
         self._former = max(self._former, self._refused)
         self._slowed_at = now
         self.slows = True
@@ -238,7 +241,7 @@ class RateLimiter:
             turn = next(iter(self._connected))
             if not turn.done():
                 if not self._departures.take(now, self._rate(now)):
-                    break
+                    return
                 turn.set_result(None)
             del self._connected[turn]
 

@@ -7,6 +7,7 @@ pages of the single endpoints.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import math
 import re
 import time
@@ -14,6 +15,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from aiohttp import hdrs
 from multidict import CIMultiDict
 
 from prolific_async import errors
@@ -69,7 +71,7 @@ def decode(
         DecodeError: A 2xx whose body is not JSON, or that the reader cannot read.
 
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if not is_success(status):
         raise _refused(request, status, headers, body, secret)
     if raw:
         return Response(headers, body)
@@ -119,10 +121,10 @@ def _refused(
 def _no_json(
     request: Request, headers: Mapping[str, str], body: bytes, reason: str, secret: Token
 ) -> errors.DecodeError:
-    encoding = headers.get("Content-Encoding", "").strip().lower()
+    encoding = headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
-    problem = f"not readable JSON but {headers.get('Content-Type', 'of no type')} ({reason})"
+    problem = f"not readable JSON but {headers.get(hdrs.CONTENT_TYPE, 'of no type')} ({reason})"
     error = undecodable(request, hide(problem, secret), _shown(body, secret))
     error.request_id = errors.request_id_of(_hidden(headers, secret))
     return error
@@ -155,7 +157,7 @@ def malformed(request: Request, message: str, secret: Token) -> errors.DecodeErr
 
 def _shown(body: bytes, secret: Token) -> str:
     """Return what an error shows of a body: the beginning of a long one."""
-    text = hide(body[:MAX_SHOWN].decode("utf-8-sig", "replace"), secret)
+    text = hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"), secret)
     if len(body) > MAX_SHOWN:
         text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret
     return text
@@ -223,14 +225,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         Seconds, never negative; None when the header is absent or unreadable.
 
     """
-    value = headers.get("Retry-After", "").strip()
+    value = headers.get(hdrs.RETRY_AFTER, "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         seconds = float(value)
         return seconds if math.isfinite(seconds) else None
     until = http_date(value)
     if until is None:
         return None
-    now = http_date(headers.get("Date", ""))
+    now = http_date(headers.get(hdrs.DATE, ""))
     return max(0.0, until - (time.time() if now is None else now))
 
 

@@ -245,7 +245,7 @@ class Poller:
         )
 
     def _poll_done(self, thing: Pollable, began: float, task: asyncio.Task[Any]) -> None:
-        """Take in the result of a poll, which counts as sent when it began if it was not sent."""
+        """Take in the result of a poll; one that was never sent counts as sent when it began."""
         self._under_way.discard(task)
         # Asked in any case: else asyncio logs that nobody did.
         error = None if task.cancelled() else task.exception()

@@ -111,10 +111,9 @@ def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
     name = data.get("name") if type(data) is dict else None
     if type(name) is not str or (earliest := since.get(name := name.strip())) is None:
         return None
-    if earliest > -math.inf:
-        made = read_created_at(data)
-        if made is not None and made.timestamp() < earliest:
-            return None
+    made = read_created_at(data)
+    if made is not None and made.timestamp() < earliest:
+        return None
     return name
 
 

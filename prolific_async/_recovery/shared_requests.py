@@ -46,9 +46,10 @@ class SharedRequests(Generic[K, W, T]):
 
     """
 
+    _shared: dict[K, _Shared[W, T]]  # of the loop
+
     def __init__(self, make: Callable[[K, Collection[W]], Awaitable[T]]) -> None:
         self._make = make
-        self._shared: dict[K, _Shared[W, T]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, key: K, wanted: W) -> T:

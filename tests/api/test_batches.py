@@ -37,6 +37,17 @@ def test_requests_of_the_endpoints() -> None:
     setup = api.set_up_batch("b-1", tasks_per_group=5)
     assert setup.target == f"{ROOT}/batches/b-1/setup"
     assert sent(setup) == {"tasks_per_group": 5}
+    copy = api.duplicate_batch("b-1")
+    assert (copy.method, copy.target) == ("POST", f"{ROOT}/batches/b-1/duplicate")
+
+
+def test_every_path_begins_with_the_path_of_the_gateway() -> None:
+    of_batch = f"/gateway{ROOT}/batches/b-1"
+    assert api.list_batches("w-1", prefix="/gateway").path == f"/gateway{ROOT}/batches"
+    assert api.get_batch("b-1", prefix="/gateway").path == of_batch
+    assert api.get_batch_status("b-1", prefix="/gateway").path == f"{of_batch}/status"
+    assert api.duplicate_batch("b-1", prefix="/gateway").path == f"{of_batch}/duplicate"
+    assert api.set_up_batch("b-1", prefix="/gateway").path == f"{of_batch}/setup"
 
 
 def test_only_what_was_given_is_sent() -> None:

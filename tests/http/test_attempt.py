@@ -563,3 +563,7 @@ async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> No
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert any(isinstance(end, ConnectError) for end in ends)
     assert session.time_limit.timer is None
+
+
+def test_a_body_says_that_it_is_json() -> None:
+    assert Body(b"{}").content_type == "application/json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from bisect import bisect_left
@@ -198,6 +199,22 @@ def test_calls_keep_their_rate_while_polls_are_paused() -> None:
         assert calls[-1] - START < 10
         assert min(await polls) == START + 60
         nothing_armed()
+
+    run(main())
+
+
+def test_a_pause_ends_although_the_clock_is_a_little_behind_its_timer() -> None:
+    async def main() -> None:
+        loop: Any = asyncio.get_running_loop()
+        rate_limiter = RateLimiter()
+        rate_limiter.pause_polls(now() + 7)
+        poll = asyncio.ensure_future(take(rate_limiter))
+        await asyncio.sleep(0)
+        inside: Any = rate_limiter
+        loop.now += 7 - 1e-9
+        inside._timer._run()
+        assert rate_limiter.start_now(now(), poll=True)
+        assert await poll == START + 7 - 1e-9
 
     run(main())
 
@@ -471,11 +488,24 @@ def test_closing_the_rate_limiter_starts_all_requests() -> None:
             asyncio.ensure_future(take(rate_limiter, poll=number % 2 == 0)) for number in range(8)
         ]
         await asyncio.sleep(0.01)
+        assert rate_limiter.is_closed is False
         rate_limiter.close()
+        assert (rate_limiter.is_closed, rate_limiter.slows) == (True, False)
         nothing_armed()
         assert set(await asyncio.gather(*tasks)) == {START, START + 0.01}
         assert await take(rate_limiter) == START + 0.01
         nothing_armed()
+
+    run(main())
+
+
+def test_closing_the_rate_limiter_ends_a_slow_down() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        rate_limiter.slow_down(now(), now())
+        rate_limiter.close()
+        assert rate_limiter.slows is False
+        assert rate_now(rate_limiter) == math.inf
 
     run(main())
 
@@ -578,6 +608,18 @@ def test_the_rate_grows_to_the_refused_rate_and_then_doubles(
         rate_limiter.slow_down(now(), now())
         grown = [rate_limiter._rate(now() + age) for age in (0, 7.5, 15, 30, 45, 60)]
         assert grown == pytest.approx(rates)
+
+    run(main())
+
+
+def test_the_rate_doubles_from_the_one_before_many_429s() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await take_many(rate_limiter, 40)
+        rate_limiter.slow_down(now(), now())
+        await asyncio.sleep(1)
+        rate_limiter.slow_down(now(), now())
+        assert [rate_limiter._rate(now() + age) for age in (30, 60)] == pytest.approx([40, 80])
 
     run(main())
 
@@ -780,6 +822,7 @@ def test_a_slow_down_that_holds_no_request_ends() -> None:
         rate_limiter.slow_down(now(), now())
         await send_for(rate_limiter, 120, 2)
         assert rate_limiter._slowed_at is None
+        assert rate_limiter.slows is False
         nothing_armed()
 
     run(main())
@@ -927,6 +970,24 @@ def test_ready_requests_depart_at_the_rate_and_all_at_the_close(limit: float | N
         rate_limiter.close()
         await asyncio.wait(tasks)
         assert len(gone) == (100 if limit is None else 90)
+        nothing_armed()
+
+    run(main())
+
+
+def test_a_request_may_depart_at_once_unless_others_wait() -> None:
+    async def main() -> None:
+        rate_limiter = RateLimiter()
+        await take_many(rate_limiter, 40)
+        assert rate_limiter.may_depart(now())
+        rate_limiter.slow_down(now(), now())
+        assert [rate_limiter.may_depart(now()) for _ in range(5)] == [True] * 4 + [False]
+        began = now()
+        waiting = [asyncio.ensure_future(rate_limiter.wait_to_depart()) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert not rate_limiter.may_depart(now() + 10)
+        await asyncio.gather(*waiting)
+        assert now() - began == pytest.approx(1, abs=0.1)
         nothing_armed()
 
     run(main())

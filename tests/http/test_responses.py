@@ -129,6 +129,12 @@ def test_malformed_http_is_reported_without_a_quotation(message: str, told: str)
     assert error.problems == (f"$: not HTTP ({told})",)
 
 
+def test_a_long_response_above_the_bound_is_a_decode_error() -> None:
+    with pytest.raises(DecodeError, match=f"more than {responses.MAX_BODY} bytes") as caught:
+        run(responses.decode_long(SETUP, 200, NOTHING, bytes(responses.MAX_BODY + 1)))
+    assert (caught.value.method, caught.value.path) == (SETUP.method, SETUP.path)
+
+
 def test_a_body_that_is_not_json_is_reported_with_its_content_type() -> None:
     for sent, told in ((headers(), "of no type"), (headers(**{"Content-Type": "a/b"}), "a/b")):
         with pytest.raises(DecodeError) as raised:

@@ -338,7 +338,7 @@ async def test_each_pause_is_logged_and_no_body_is(caplog: pytest.LogCaptureFixt
     ] * 3
     for number, record in enumerate(records, 1):
         text = logging.Formatter().format(record)
-        assert f"attempt {number} of 4" in text
+        assert text.startswith(f"attempt {number} of 4: ")
         assert "503" in text
         assert "duplicate" in text
         assert "a-body-of-the-service" not in text

@@ -69,6 +69,60 @@ def test_closing_interrupts() -> None:
     run(main())
 
 
+def test_a_pause_stops_the_time_and_gives_all_of_it_again() -> None:
+    async def main() -> None:
+        async def work() -> None:
+            with Timed(limit(10)) as timed:
+                await asyncio.sleep(9)
+                timed.pause()
+                await asyncio.sleep(99)
+                timed.resume()
+                await asyncio.sleep(99)
+
+        with pytest.raises(TimeoutError):
+            await work()
+        assert asyncio.get_running_loop().time() == 1000 + 9 + 99 + 10
+
+    run(main())
+
+
+def test_an_attempt_that_is_cancelled_in_a_pause_ends() -> None:
+    async def main() -> None:
+        within = limit(10)
+
+        async def work() -> None:
+            with Timed(within) as timed:
+                timed.pause()
+                await asyncio.sleep(99)
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert within.deadlines == {}
+
+    run(main())
+
+
+def test_a_time_that_is_over_is_not_started_again() -> None:
+    async def main() -> None:
+        within = limit(10)
+
+        async def work() -> None:
+            with Timed(within) as timed:
+                timed.expire()
+                timed.pause()
+                timed.resume()
+                await asyncio.sleep(0)
+
+        with pytest.raises(TimeoutError):
+            await work()
+        assert within.deadlines == {}
+
+    run(main())
+
+
 def both_at(moment: float, *, nested: bool) -> Coroutine[None, None, None]:
     """Cancel an attempt from outside at the moment at which its time is over."""
 

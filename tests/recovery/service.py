@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from attrs import define, field
 
-from prolific_async import Batch, BatchStatus
+from prolific_async import Batch, BatchStatus, RetryPolicy
 from prolific_async._api.batches import BatchesAPI, SourceRead
 from prolific_async._api.partial_batches import PartialBatch, Source
 from prolific_async._http.request import Request
@@ -54,9 +54,11 @@ class _Posting:
     """The typed calls, with ``duplicate`` alone."""
 
     post: Post
+    given: list[dict[str, object]]
 
-    async def duplicate(self, batch_id: str, **_: object) -> Batch:
+    async def duplicate(self, batch_id: str, **given: object) -> Batch:
         assert batch_id == "b-1"
+        self.given.append(given)
         response = await self.post(DUPLICATE)
         return load(Batch, response.data, DUPLICATE.method, DUPLICATE.path)
 
@@ -78,6 +80,7 @@ class Service:
         hides: How many lists still leave out what was made.
         slowness: Seconds that a read takes.
         seen: What was read.
+        given: The arguments of each duplicate.
 
     """
 
@@ -93,6 +96,7 @@ class Service:
     hides: int = 0
     slowness: float = 0.0
     seen: list[str] = field(factory=list)
+    given: list[dict[str, object]] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.batches.append(a_batch("b-1", self.source_name, THEIR_START - timedelta(days=9)))
@@ -136,12 +140,14 @@ class Service:
         if self.failures:
             raise self.failures.pop(0)
 
-    def duplicator(self, post: Post, search: Any = None) -> Duplicator:
+    def duplicator(
+        self, post: Post, search: Any = None, *, retry: RetryPolicy = AT_ONCE
+    ) -> Duplicator:
         return Duplicator(
-            cast("BatchesAPI", _Posting(post)),
+            cast("BatchesAPI", _Posting(post, self.given)),
             cast("CopySearch", self if search is None else search),
             self.pending_duplicates,
-            retry=AT_ONCE,
+            retry=retry,
             sleep=asyncio.sleep,
             utc_now=self.utc_now,
         )

@@ -14,7 +14,7 @@ from prolific_async import ConnectionLostError, Copies, DecodeError
 from prolific_async._api.batches import BatchesAPI
 from prolific_async._api.partial_batches import PartialBatch, Source, read_partial
 from prolific_async._http.responses import Response
-from prolific_async._recovery.copy_search import CopySearch, Found, copies_of, namesakes
+from prolific_async._recovery.copy_search import CallStart, CopySearch, Found, copies_of, namesakes
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
 
@@ -133,6 +133,31 @@ async def test_only_new_batches_of_the_name_are_read() -> None:
     assert [one.id for one in found] == ["new", "spaced", "undated"]
 
 
+async def test_new_batches_of_the_name_are_found_in_the_workspace_of_the_source() -> None:
+    copies = [
+        WIRE | {"id": "b-1"},
+        WIRE | {"id": "old", "created_at": "2026-03-04T05:06:06Z"},
+        WIRE,
+    ]
+    transport = Canned({"results": copies}, {"results": copies})
+    search = search_over(transport)
+    found = await search.named(SOURCE, " Round 1 ", MADE.timestamp())
+    assert found == {"c-1": batch("UNINITIALISED", "c-1")}
+    assert await search.named(SOURCE, "Round 2") == {}
+    assert transport.asked == [f"{LIST}?workspace_id=w-1"] * 2
+    transport = Canned({"results": [WIRE | {"id": None}]})
+    transport.prefix = "/gateway"
+    with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
+        await search_over(transport).named(SOURCE, "Round 1")
+    assert caught.value.path == f"/gateway{LIST}"
+
+
+@pytest.mark.parametrize(("ahead", "is_sure"), [(0, True), (1, True), (1.001, False)])
+def test_a_batch_of_the_future_is_not_surely_new(ahead: float, is_sure: bool) -> None:  # noqa: FBT001 - a case
+    start = CallStart(None, 0, lambda: MADE.timestamp() - ahead)
+    assert start.surely_precedes(batch("UNINITIALISED")) is is_sure
+
+
 NO_LISTS = [
     {"message": "maintenance"},
     [],
@@ -180,6 +205,7 @@ async def test_searches_for_one_name_keep_their_own_times() -> None:
     found = await asyncio.gather(
         search.batches_of("w-1", "Round 1", made + 60),
         search.batches_of("w-1", "Round 1", made),
+        search.batches_of("w-1", "Round 1", made + 60),
     )
     assert found[1] == [batch("UNINITIALISED", "c-1")]
     assert len(transport.asked) == 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from prolific_async import RetryPolicy
 from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 from prolific_async._http.retry import did_not_run, retrying
@@ -37,6 +38,25 @@ async def test_a_duplicate_with_a_response_needs_no_search(service: Service) -> 
     assert given_back(await service.duplicate("Round 2", service.answering("Round 2"))) == "c-1"
     assert given_back(await service.duplicate(None, service.answering("Original (Copy)"))) == "c-2"
     assert service.seen == []
+
+
+@in_virtual_time
+async def test_the_arguments_of_a_duplicate_are_sent(service: Service) -> None:
+    duplicator = service.duplicator(service.answering("Round 2"))
+    await duplicator.duplicate("b-1")
+    await duplicator.duplicate("b-1", name="Round 2", upload_new_dataset=True)
+    assert service.given == [
+        {"name": None, "upload_new_dataset": False},
+        {"name": "Round 2", "upload_new_dataset": True},
+    ]
+
+
+@in_virtual_time
+async def test_a_lost_copy_is_searched_for_at_once(service: Service) -> None:
+    duplicator = service.duplicator(service.losing("Round 2", takes=1), retry=RetryPolicy())
+    began = asyncio.get_running_loop().time()
+    assert given_back(await duplicator.duplicate("b-1", name="Round 2")) == "c-1"
+    assert asyncio.get_running_loop().time() == began + 1
 
 
 @each(AMBIGUOUS)

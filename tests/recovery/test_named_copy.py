@@ -74,10 +74,15 @@ async def seconds_until_it_may_be_sent(copy: NamedCopy) -> float:
     return now() - began
 
 
+def is_lost(copy: NamedCopy) -> None:
+    assert isinstance(copy.lost, OutcomeUnknownError)
+    assert (copy.lost.method, copy.lost.path) == ("POST", DUPLICATE.path)
+
+
 def test_a_duplicate_is_sent_once_a_search_has_found_no_copy() -> None:
     async def main() -> None:
         copy = Workspace().copy()
-        assert not copy.may_send
+        assert (copy.may_send, copy.lost) == (False, None)
         assert await copy.find() is None
         assert copy.may_send
         assert await copy.send() == "copy"
@@ -143,8 +148,8 @@ def test_a_duplicate_of_somebody_else_settles_too() -> None:
         copy = Workspace().copy()
         await copy.find()
         copy.may_be_sent()
-        assert not copy.may_send
-        assert isinstance(copy.lost, OutcomeUnknownError)
+        assert copy.may_send is False
+        is_lost(copy)
         assert await seconds_until_it_may_be_sent(copy) == SETTLE
 
     run(main())
@@ -170,7 +175,7 @@ def test_a_cancelled_duplicate_may_have_run() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):
                 await copy.send()
-        assert isinstance(copy.lost, OutcomeUnknownError)
+        is_lost(copy)
         assert await seconds_until_it_may_be_sent(copy) == SETTLE
 
     run(main())

@@ -13,7 +13,9 @@ from prolific_async import BatchStatus, RetryPolicy
 from prolific_async._http.request import Request
 from prolific_async._http.responses import Response
 from prolific_async._recovery.setup import set_up
+from prolific_async._recovery.unknown_outcome import call_of
 from prolific_async.errors import (
+    DecodeError,
     NotFoundError,
     OutcomeUnknownError,
     ProlificError,
@@ -47,9 +49,11 @@ class SetUp:
     sent: list[Request] = field(factory=list)
     polls: int = 0
     at: list[float] = field(factory=list)
+    slept: list[float] = field(factory=list)
 
-    async def set_up(self, batch_id: str, **_: object) -> Response:
+    async def set_up(self, batch_id: str, **given: object) -> Response:
         assert batch_id == "b-1"
+        assert given == {"dataset_id": "d-1", "tasks_per_group": 5}
         self.sent.append(SETUP)
         self.at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)
@@ -67,10 +71,16 @@ class SetUp:
             raise status
         return status
 
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(seconds)
+
     def __call__(self, retry: RetryPolicy = AT_ONCE) -> ProlificError | None:
         """Run one setup and check that the script was used up."""
         api: Any = self
-        work = set_up(api, "b-1", retry=retry, sleep=asyncio.sleep)
+        work = set_up(
+            api, "b-1", dataset_id="d-1", tasks_per_group=5, retry=retry, sleep=self.sleep
+        )
         outcome = run(outcome_of(work))
         assert (self.sends, self.statuses) == ([], [])
         return outcome
@@ -249,6 +259,7 @@ def test_setups_are_sent_again_after_the_retry_after() -> None:
     service = SetUp([answered(503, "7"), answered(429, "60"), ACCEPTED], [U])
     assert service() is None
     assert [at - service.at[0] for at in service.at] == [0.0, 7.0, 67.0]
+    assert service.slept == [7.0, 60.0]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -261,15 +272,19 @@ def test_cancelling_a_setup_sends_no_more(late: bool) -> None:  # noqa: FBT001 -
             stuck.set()
             await asyncio.sleep(1000)
 
-        async def post(batch_id: str, **_: object) -> Response:
-            return await (service.set_up(batch_id) if late else hang())
+        async def post(batch_id: str, **given: object) -> Response:
+            return await (service.set_up(batch_id, **given) if late else hang())
 
         async def get_status(batch_id: str) -> BatchStatus | None:
             status: BatchStatus | None = await hang()
             return status
 
         api: Any = SimpleNamespace(set_up=post, get_status=get_status)
-        task = asyncio.ensure_future(set_up(api, "b-1", retry=AT_ONCE, sleep=asyncio.sleep))
+        task = asyncio.ensure_future(
+            set_up(
+                api, "b-1", dataset_id="d-1", tasks_per_group=5, retry=AT_ONCE, sleep=asyncio.sleep
+            )
+        )
         await stuck.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -277,6 +292,11 @@ def test_cancelling_a_setup_sends_no_more(late: bool) -> None:  # noqa: FBT001 -
         assert len(service.sent) == (1 if late else 0)
 
     run(main())
+
+
+@pytest.mark.parametrize("failure", [None, DecodeError(("$: not JSON",), ""), ProlificError("?")])
+def test_an_error_of_no_call_has_neither_method_nor_path(failure: ProlificError | None) -> None:
+    assert call_of(failure) == ("", "")
 
 
 def test_the_failures_of_these_tests_are_of_the_right_classes() -> None:

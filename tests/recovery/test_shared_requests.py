@@ -50,6 +50,7 @@ def test_callers_during_a_request_share_the_next_one() -> None:
         second = [asyncio.create_task(slow.get("w", one)) for one in (3, 4)]
         assert await asyncio.gather(*first, *second) == [1, 1, 1, 2, 2]
         assert await slow.get("w", 5) == 3
+        assert slow._shared == {}
 
     run(main())
     assert {3, 4} <= set(slow.wanted[1])
@@ -129,6 +130,27 @@ def test_a_cancelled_caller_leaves_nothing() -> None:
 
     run(main())
     assert slow.asked == ["w"]
+
+
+def test_a_request_of_a_loop_that_has_closed_holds_up_no_caller() -> None:
+    slow = Slow()
+
+    async def begin() -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    abandoned = loop.create_task(slow.get("w", 0))
+    loop.run_until_complete(begin())
+    loop.close()
+    assert slow.asked == ["w"]
+
+    async def main() -> None:
+        async with asyncio.timeout(10):
+            assert await slow.get("w", 1) == 2
+
+    run(main())
+    del abandoned
 
 
 def test_an_exception_of_the_applications_callback_is_shared() -> None:
