@@ -255,7 +255,7 @@ class Poller:
             thing.poll = None
             thing.stage = IDLE
             if isinstance(thing, WorkspaceGroup):
-                steps = self._lists.steps(thing, task, now)
+                steps = self._lists.steps(thing, task, now, sent_at)
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
                 seconds = now - sent_at - self._lists.single_seconds

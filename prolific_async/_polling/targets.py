@@ -198,7 +198,9 @@ class WorkspaceGroup(_Pollable):
             self._asked.append(target)
         return True
 
-    def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
+    def result_of(
+        self, target: PollTarget, result: GroupResult, now: float, sent_at: float = -math.inf
+    ) -> PollResult | None:
         """Return what a poll of the list shows a target, None for nothing that it needs."""
         found = result.found.get(target.key)
         if found is not None:
@@ -210,7 +212,7 @@ class WorkspaceGroup(_Pollable):
         if found is None:
             self._unserved.append(target)
         else:
-            target.sent_at = self.sent_at
+            target.sent_at = sent_at
         return found
 
     def end_showing(self) -> list[PollTarget]:
