@@ -426,7 +426,7 @@ def test_after_a_list_poll_that_nobody_needed_the_targets_are_planned() -> None:
     async def main() -> list[Step]:
         task: Any = asyncio.get_running_loop().create_future()
         task.set_result(None)
-        return list(lists_of(scheduler).steps(group, task, 11))
+        return list(lists_of(scheduler).steps(group, task, 11, 11))
 
     assert asyncio.run(main()) == [None, whole, *[None] * 6]
 
