@@ -174,8 +174,7 @@ class Batches:
                 batch_id, name=name, upload_new_dataset=upload_new_dataset
             )
         except OutcomeUnknownError as error:
-            for candidate in error.candidates:
-                self._bind(candidate)
+            error.candidates = tuple(map(self._bind, error.candidates))
             raise
         self._workspaces.learn(copy.id, copy.workspace_id)
         return copy.bind(self)
@@ -239,8 +238,7 @@ class Batches:
         try:
             return self._bind(await self.shared.attempts.run((batch_id, name), attempt))
         except OutcomeUnknownError as error:
-            for candidate in error.candidates:
-                self._bind(candidate)
+            error.candidates = tuple(map(self._bind, error.candidates))
             raise
 
     async def duplicate_and_wait(

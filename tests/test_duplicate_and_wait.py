@@ -15,6 +15,7 @@ from prolific_async import (
     BatchFailedError,
     NotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     PollPolicy,
     ProlificClient,
     ProlificError,
@@ -273,6 +274,22 @@ async def test_an_exception_of_the_application_is_raised_as_it_is(
             await client.batches.duplicate_and_wait_all(
                 source, ["one", "two"], return_exceptions=return_exceptions
             )
+
+
+async def test_an_error_that_callers_share_tells_the_step_only_to_its_own(
+    sim: Simulator, client: ProlificClient, source: str
+) -> None:
+    sim.inject("GET", "/batches", Fault(403), times=None)
+    shared, own = await asyncio.gather(
+        client.batches.get_or_duplicate(source, name="Round 2"),
+        client.batches.duplicate_and_wait(source, name="Round 2"),
+        return_exceptions=True,
+    )
+    assert isinstance(own, PermissionDeniedError)
+    assert isinstance(shared, PermissionDeniedError)
+    assert (own.step, shared.step) == ("duplicate", None)
+    assert "step" not in str(shared)
+    assert (shared.args, shared.headers) == (own.args, own.headers)
 
 
 async def test_what_is_no_list_of_names_is_refused(
