@@ -203,9 +203,10 @@ class Batches:
 
         The service knows no idempotency key, so several processes can each make a copy at the same
         time. At most one of them is then given its copy, if the list shows each copy within
-        ``settle_seconds``; the others get an OutcomeUnknownError that names all there are. A second copy is also made if a duplicate takes effect more than
-        ``settle_seconds`` after its response was lost, or while its process has died and another
-        one calls this. Once two batches bear the name, each call raises and sends nothing.
+        ``settle_seconds``; the others get an OutcomeUnknownError that names all there are. A second
+        copy is also made if a duplicate takes effect more than ``settle_seconds`` after its
+        response was lost, or while its process has died and another one calls this. Once two
+        batches bear the name, each call raises and sends nothing.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.
