@@ -148,13 +148,14 @@ async def duplicate_and_wait_all(
             and is raised.
 
     """
-    failures: list[ProlificError] = []
+    failures: list[Exception] = []
 
     async def outcome_of(name: str) -> Batch | ProlificError:
         try:
             return await duplicate_and_wait(verbs, setups, plan, name)
-        except ProlificError as error:
-            if return_exceptions:
+        # A trace callback of the application can raise anything, which takes no copy's place.
+        except Exception as error:
+            if return_exceptions and isinstance(error, ProlificError):
                 return error
             failures.append(error)
             raise

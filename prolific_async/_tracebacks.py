@@ -1,9 +1,11 @@
-"""Removal of frames, or of their local variables, from the tracebacks of errors."""
+"""Errors without the frames, or without their local variables, that they passed."""
 
 from __future__ import annotations
 
 import traceback
 from typing import TYPE_CHECKING, TypeVar
+
+from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,24 @@ def without_frames(error: E) -> E:
     for link in _chain(error):
         link.__traceback__ = None
     return error
+
+
+def for_one_caller(error: E) -> E:
+    """Return an error that several callers share as one to raise for a single one of them.
+
+    It has no frames of the callers to whom it was raised before. One of this package is copied, as
+    a caller may add to it, such as its ``step``.
+    """
+    error = error.with_traceback(None)
+    if not isinstance(error, ProlificError):
+        return error
+    kind = type(error)
+    own = kind.__new__(kind)
+    own.args = error.args
+    vars(own).update(vars(error))
+    own.__context__, own.__cause__ = error.__context__, error.__cause__
+    own.__suppress_context__ = error.__suppress_context__
+    return own
 
 
 def clear_locals(error: BaseException, outer: BaseException | None) -> None:

@@ -174,8 +174,7 @@ class Batches:
                 batch_id, name=name, upload_new_dataset=upload_new_dataset
             )
         except OutcomeUnknownError as error:
-            for candidate in error.candidates:
-                self._bind(candidate)
+            error.candidates = tuple(map(self._bind, error.candidates))
             raise
         self._workspaces.learn(copy.id, copy.workspace_id)
         return copy.bind(self)
@@ -203,10 +202,11 @@ class Batches:
         ``asyncio.timeout`` bounds it.
 
         The service knows no idempotency key, so several processes can each make a copy at the same
-        time. At most one of them is then given its copy; the others get an OutcomeUnknownError that
-        names all there are. A second copy is also made if a duplicate takes effect more than
-        ``settle_seconds`` after its response was lost, or while its process has died and another
-        one calls this. Once two batches bear the name, each call raises and sends nothing.
+        time. At most one of them is then given its copy, if the list shows each copy within
+        ``settle_seconds``; the others get an OutcomeUnknownError that names all there are. A second
+        copy is also made if a duplicate takes effect more than ``settle_seconds`` after its
+        response was lost, or while its process has died and another one calls this. Once two
+        batches bear the name, each call raises and sends nothing.
 
         Args:
             batch: The batch to copy; its dataset may be in any state.
@@ -239,8 +239,7 @@ class Batches:
         try:
             return self._bind(await self.shared.attempts.run((batch_id, name), attempt))
         except OutcomeUnknownError as error:
-            for candidate in error.candidates:
-                self._bind(candidate)
+            error.candidates = tuple(map(self._bind, error.candidates))
             raise
 
     async def duplicate_and_wait(

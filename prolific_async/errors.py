@@ -378,6 +378,9 @@ class OutcomeUnknownError(ProlificError):
 
     """
 
+    reason: str | None = None
+    """What is known of the call, None if it is only that it may have run."""
+
     def __init__(
         self,
         method: str,
@@ -399,6 +402,8 @@ class OutcomeUnknownError(ProlificError):
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
         found = f" (candidates: {named_ids(ids)})" if ids or verb == "duplicate" else ""
+        if self.reason is not None:
+            return f"{self.reason}{found}"
         return (
             f"{self.method} {self.path} may or may not have run; look at "
             f"{places.get(verb, 'what it may have made or changed')} "

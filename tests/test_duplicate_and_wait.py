@@ -6,6 +6,7 @@ import asyncio
 import pickle
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from prolific_async import (
@@ -14,6 +15,7 @@ from prolific_async import (
     BatchFailedError,
     NotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     PollPolicy,
     ProlificClient,
     ProlificError,
@@ -251,6 +253,43 @@ async def test_the_first_error_ends_the_others(
     assert caught.value.copy == broken
     ours = [task for task in asyncio.all_tasks() if "Shared" in repr(task.get_coro())]
     assert ours == []
+
+
+@pytest.mark.parametrize("return_exceptions", [False, True])
+async def test_an_exception_of_the_application_is_raised_as_it_is(
+    sim: Simulator, source: str, *, return_exceptions: bool
+) -> None:
+    broken_id = None
+
+    async def break_status(_: object, __: object, params: Any) -> None:
+        if broken_id and params.url.path.endswith(f"/{broken_id}/status"):
+            raise RuntimeError("of the trace")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(break_status)
+    async with ProlificClient(sim.token, base_url=sim.url, trace_configs=[trace]) as client:
+        broken_id = (await client.batches.get_or_duplicate(source, name="two")).id
+        sim.inject("POST", "/duplicate", Fault(delay=60), times=None)
+        with pytest.raises(RuntimeError, match="of the trace"):
+            await client.batches.duplicate_and_wait_all(
+                source, ["one", "two"], return_exceptions=return_exceptions
+            )
+
+
+async def test_an_error_that_callers_share_tells_the_step_only_to_its_own(
+    sim: Simulator, client: ProlificClient, source: str
+) -> None:
+    sim.inject("GET", "/batches", Fault(403), times=None)
+    shared, own = await asyncio.gather(
+        client.batches.get_or_duplicate(source, name="Round 2"),
+        client.batches.duplicate_and_wait(source, name="Round 2"),
+        return_exceptions=True,
+    )
+    assert isinstance(own, PermissionDeniedError)
+    assert isinstance(shared, PermissionDeniedError)
+    assert (own.step, shared.step) == ("duplicate", None)
+    assert "step" not in str(shared)
+    assert (shared.args, shared.headers) == (own.args, own.headers)
 
 
 async def test_what_is_no_list_of_names_is_refused(

@@ -13,6 +13,7 @@ import pytest
 from prolific_async import (
     ConfigurationError,
     ConnectionLostError,
+    OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
     RequestTimeoutError,
@@ -65,6 +66,21 @@ async def test_what_is_not_given_is_as_the_client_has_it(sim: Simulator) -> None
         with pytest.raises(ServerError):
             await view.batches.get_status(batch_id)
         assert view._transport.request_timeout == 5
+
+
+async def test_candidates_of_an_error_that_views_share_are_bound_to_each(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    ids = {sim.add_batch("Round 2"), sim.add_batch("Round 2")}
+    views = [client, client.with_options(retry=ONCE)]
+    calls = (one.batches.get_or_duplicate(source, name="Round 2") for one in views)
+    for view, error in zip(
+        views, await asyncio.gather(*calls, return_exceptions=True), strict=True
+    ):
+        assert isinstance(error, OutcomeUnknownError)
+        assert {one.id for one in error.candidates} == ids
+        assert all(one._batches is view.batches for one in error.candidates)
 
 
 async def test_batches_of_a_view_are_bound_to_it(sim: Simulator, client: ProlificClient) -> None:

@@ -15,6 +15,7 @@ from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log as _log
 from prolific_async._recovery.copy_search import copies_of
 from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async._recovery.unknown_outcome import unknown_copy
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Copies
 
@@ -169,13 +170,11 @@ class NamedCopies:
             left = until - asyncio.get_running_loop().time()
             is_over = left <= 0 or not (failure is None or may_poll_again(failure))
             if found or (failure is not None and is_over):
-                raise OutcomeUnknownError(
-                    "POST",
-                    copy.path,
+                there = Copies(
                     tuple({one.id: one for one in (made, *found.batches)}.values()),
                     tuple(one for one in found.unreadable if one != made.id),
-                    failure,
                 )
+                raise unknown_copy(copy.path, copy.name, there, failure)
             if is_over:
                 return made
             await self._sleep(min(gap, left))

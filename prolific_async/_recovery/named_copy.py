@@ -6,6 +6,7 @@ import asyncio
 import math
 from typing import Protocol
 
+from prolific_async._recovery.unknown_outcome import unknown_copy
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Batch, Copies
 
@@ -36,6 +37,7 @@ class NamedCopy:
     Attributes:
         may_send: Whether a duplicate may be sent now.
         found: What the latest search found, or the copy that was sent after it.
+        name: Name of the copy.
         path: Path of the duplicate.
         lost: Says that the latest duplicate may have run; None if its outcome is known.
 
@@ -52,7 +54,7 @@ class NamedCopy:
     ) -> None:
         self._duplicates = duplicates
         self._source_id = source_id
-        self._name = name
+        self.name = name
         self.path = path
         self._settle_seconds = settle_seconds
         self._settled_at = -math.inf
@@ -81,9 +83,9 @@ class NamedCopy:
         # Checked before the search, which must see what has settled.
         has_settled = _now() >= self._settled_at
         self.may_send = False
-        self.found = copies = await self._duplicates.find_copies(self._source_id, name=self._name)
+        self.found = copies = await self._duplicates.find_copies(self._source_id, name=self.name)
         if len(copies) > 1:
-            raise OutcomeUnknownError("POST", self.path, copies.batches, copies.unreadable)
+            raise unknown_copy(self.path, self.name, copies)
         if copies:
             self.lost = None
             return copies.ids[0]
@@ -100,7 +102,7 @@ class NamedCopy:
         self.may_send = False
         self.lost = OutcomeUnknownError("POST", self.path)  # until there is a response
         try:
-            copy = await self._duplicates.duplicate(self._source_id, name=self._name)
+            copy = await self._duplicates.duplicate(self._source_id, name=self.name)
         except OutcomeUnknownError as error:
             self.lost = error
             return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import define, field
 
+from prolific_async._tracebacks import for_one_caller
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
@@ -56,8 +58,7 @@ class SharedCalls(Generic[K, T]):
             outcome = await self._outcome(key, call)
         if isinstance(outcome, BaseException):
             try:
-                # Without the frames of the callers to whom it was raised before.
-                raise outcome.with_traceback(None)
+                raise for_one_caller(outcome)
             finally:
                 del outcome  # else this frame and the error are in a cycle
         return outcome[0]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import define, field
 
+from prolific_async._tracebacks import for_one_caller
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable
 
@@ -79,8 +81,7 @@ class SharedRequests(Generic[K, W, T]):
             if not shared.wanted and self._shared.get(key) is shared:
                 del self._shared[key]
         if isinstance(outcome, Exception):
-            # Without the frames of the callers to whom it was raised before.
-            raise outcome.with_traceback(None)
+            raise for_one_caller(outcome)
         return outcome[0]
 
     async def _request(self, key: K, shared: _Shared[W, T]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prolific_async._messages import brief
 from prolific_async.errors import (
     APIStatusError,
     DecodeError,
@@ -18,6 +19,27 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
     return OutcomeUnknownError(
         method, path, candidates.batches, candidates.unreadable, failure=failure
     )
+
+
+def unknown_copy(
+    path: str, name: str, candidates: Copies, failure: ProlificError | None = None
+) -> OutcomeUnknownError:
+    """Return the error of a name that several batches bear, or may bear after a failed search."""
+    error = OutcomeUnknownError(
+        "POST", path, candidates.batches, candidates.unreadable, failure=failure
+    )
+    shown = repr(brief(name))
+    if len(candidates) > 1:
+        error.reason = (
+            f"several batches bear the name {shown}, so none is surely the copy of POST {path}; "
+            "use one of them by its id, or give the copy another name"
+        )
+    else:
+        error.reason = (
+            f"POST {path} made a copy, but the search for other batches of the name {shown} "
+            "failed; try again"
+        )
+    return error
 
 
 def call_of(failure: BaseException | None) -> tuple[str, str]:

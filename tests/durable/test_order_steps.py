@@ -104,7 +104,7 @@ async def test_the_source_itself_and_other_workspaces_are_no_copies(
 async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) -> None:
     source = sim.add_batch()
     there = {sim.add_batch(NAME), sim.add_batch(NAME)}
-    with pytest.raises(OutcomeUnknownError, match="duplicate may or may not have run") as caught:
+    with pytest.raises(OutcomeUnknownError, match="several batches bear the name") as caught:
         await make(client, spec(source))
     assert {batch.id for batch in caught.value.candidates} == there
     assert posts(sim) == []

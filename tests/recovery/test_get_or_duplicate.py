@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import sys
 from itertools import cycle
 from typing import Any
@@ -242,3 +243,27 @@ async def test_a_rival_that_was_quicker_is_seen(bench: Bench, sim: Simulator) ->
         assert sorted(bench.copies()) in named
         assert await bench.outcome(get(one, bench.source)) == NAMED
     assert not sim.batches.keys() - {bench.source}
+
+
+async def test_an_error_says_that_several_batches_bear_the_name(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch("Original")
+    ids = [sim.add_batch("Round 2"), sim.add_batch("Round 2")]
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await client.batches.get_or_duplicate(source, name="Round 2")
+    assert "several batches bear the name 'Round 2'" in str(caught.value)
+    assert all(one in str(caught.value) for one in ids)
+    assert "may or may not" not in str(caught.value)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+async def test_an_error_says_that_a_copy_was_made_if_the_search_after_it_fails(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch("Original")
+    sim.inject("GET", "/batches", Fault(body={"results": []}))
+    sim.inject("GET", "/batches", Fault(403))
+    with pytest.raises(OutcomeUnknownError, match="made a copy, but the search") as caught:
+        await client.batches.get_or_duplicate(source, name="Round 2")
+    assert [one.name for one in caught.value.candidates] == ["Round 2"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from attrs import define, field
 
-from prolific_async import ProlificError
+from prolific_async import ConnectError, ProlificError, RateLimitedError, WaitTimeoutError
 from prolific_async._recovery.shared_calls import SharedCalls
 from tests.conftest import OddBaseException
 from tests.virtual_time import VirtualLoop, run
@@ -141,7 +141,7 @@ def test_a_call_that_others_have_cancelled_is_made_again() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [ProlificError("no"), ZeroDivisionError(), asyncio.CancelledError(), OddBaseException()],
+    [ZeroDivisionError(), asyncio.CancelledError(), OddBaseException()],
     ids=repr,
 )
 def test_an_error_is_raised_to_all(error: BaseException) -> None:
@@ -154,6 +154,33 @@ def test_an_error_is_raised_to_all(error: BaseException) -> None:
         else:
             assert [task.exception() for task in tasks] == [error] * 3
         assert calls.begun == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ProlificError("no"),
+        ConnectError("GET", "/", "no route"),
+        RateLimitedError(429, "GET", "/", None, None, None, None, 3.0, {"X-Request-Id": "r"}),
+        WaitTimeoutError("b", None, 1.0, 2, (), ZeroDivisionError("cause")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_each_caller_gets_an_error_of_its_own(error: ProlificError) -> None:
+    async def main() -> None:
+        error.attempts = 3
+        calls = Calls(raises=error)
+        tasks = [asyncio.ensure_future(calls.get()) for _ in range(3)]
+        await asyncio.wait(tasks)
+        raised = [task.exception() for task in tasks]
+        assert len({id(one) for one in (error, *raised)}) == 4
+        for one in raised:
+            assert type(one) is type(error)
+            assert isinstance(one, ProlificError)
+            assert (str(one), one.args, vars(one)) == (str(error), error.args, vars(error))
+            assert (one.failure, one.__cause__) == (error.failure, error.__cause__)
 
     run(main())
 
