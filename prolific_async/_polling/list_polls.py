@@ -64,11 +64,7 @@ class ListPolls:
         return await self._source.poll_list(group.name, served, self._scheduler.targets, group)
 
     def steps(
-        self,
-        group: WorkspaceGroup,
-        task: asyncio.Task[GroupResult | None],
-        now: float,
-        sent_at: float,
+        self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float
     ) -> Iterator[Step]:
         """Return what follows from a poll whose task is done."""
         if task.cancelled():  # by somebody, perhaps with every task there is
@@ -81,17 +77,20 @@ class ListPolls:
             result = task.result()
         if result is None:  # for those that came meanwhile
             return self._plan(list(group.targets), now)
-        # The group's own sent_at may be that of its next poll while this result is being shown.
-        return self.show(group, result, now, sent_at)
+        return self.show(group, result, now)
 
-    def show(
-        self, group: WorkspaceGroup, result: GroupResult, now: float, sent_at: float = -math.inf
-    ) -> Iterator[Step]:
-        """Yield the results to show and the single polls to make after a poll."""
-        scheduler = self._scheduler
-        targets = list(group.targets)  # those that came meanwhile, too
+    def show(self, group: WorkspaceGroup, result: GroupResult, now: float) -> Iterator[Step]:
+        """Return the results to show and the single polls to make after a poll."""
+        # At once, whenever the steps are taken: the next poll must not begin before they are.
         if (news := group.take_result(result, now)) is not None:
             _log.info("%s", news)
+        return self._steps_after(group, result, now)
+
+    def _steps_after(
+        self, group: WorkspaceGroup, result: GroupResult, now: float
+    ) -> Iterator[Step]:
+        scheduler = self._scheduler
+        targets = list(group.targets)  # those that came meanwhile, too
         if group.name is None:
             for target in targets:
                 if target.waits:
@@ -100,7 +99,7 @@ class ListPolls:
         for target in targets:
             found = None
             if scheduler.targets.get(target.key) is target:  # else a callback has ended it
-                found = group.result_of(target, result, now, sent_at)
+                found = group.result_of(target, result, now)
             yield None if found is None else (target, found)
         yield from self._plan(group.end_showing(), now)
         if group.check is None or result.failure is not None:

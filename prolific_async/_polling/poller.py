@@ -154,7 +154,7 @@ class Poller:
         if self._scheduler.plan(target, now):
             self._queue.append(target)
         elif not target.waits:
-            _cancel(target)
+            target.cancel_poll()
             if self._scheduler.groups.ended or not self._scheduler.targets:
                 self._go_on()
 
@@ -162,7 +162,7 @@ class Poller:
         """Start queued polls and set the timer; called after whatever may have changed these."""
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
-                _cancel(group)
+                group.cancel_poll()
                 self._source.forget(group.name)
         self._set_timer()
         while self._queue and len(self._under_way) < self._at_once:
@@ -249,13 +249,13 @@ class Poller:
         self._under_way.discard(task)
         # Asked in any case: else asyncio logs that nobody did.
         error = None if task.cancelled() else task.exception()
-        if thing.poll is task:  # else it was cancelled by ``_cancel``
+        if thing.poll is task:  # else it was cancelled by ``cancel_poll``
             now = self._loop.time()
             sent_at = thing.sent_at = began if thing.sent_at is None else thing.sent_at
             thing.poll = None
             thing.stage = IDLE
             if isinstance(thing, WorkspaceGroup):
-                steps = self._lists.steps(thing, task, now, sent_at)
+                steps = self._lists.steps(thing, task, now)
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
                 seconds = now - sent_at - self._lists.single_seconds
@@ -296,10 +296,3 @@ class Poller:
         if target.not_before == math.inf:
             target.note_failure()
         self._plan(target, now)
-
-
-def _cancel(thing: Pollable) -> None:
-    """Cancel the poll of a target or group, if there is one."""
-    task, thing.poll, thing.stage = thing.poll, None, IDLE
-    if task is not None:
-        task.cancel()

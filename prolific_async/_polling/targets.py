@@ -46,6 +46,12 @@ class _Pollable(Poll):
         """Whether it has a poll under way that was sent."""
         return self.poll is not None and self.sent_at is not None
 
+    def cancel_poll(self) -> None:
+        """Cancel its poll, if there is one."""
+        task, self.poll, self.stage = self.poll, None, IDLE
+        if task is not None:
+            task.cancel()
+
 
 @define(eq=False, repr=False, weakref_slot=False)
 class PollTarget(_Pollable):
@@ -198,9 +204,7 @@ class WorkspaceGroup(_Pollable):
             self._asked.append(target)
         return True
 
-    def result_of(
-        self, target: PollTarget, result: GroupResult, now: float, sent_at: float = -math.inf
-    ) -> PollResult | None:
+    def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
         """Return what a poll of the list shows a target, None for nothing that it needs."""
         found = result.found.get(target.key)
         if found is not None:
@@ -212,7 +216,7 @@ class WorkspaceGroup(_Pollable):
         if found is None:
             self._unserved.append(target)
         else:
-            target.sent_at = sent_at
+            target.sent_at = self.sent_at
         return found
 
     def end_showing(self) -> list[PollTarget]:

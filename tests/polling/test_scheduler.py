@@ -426,9 +426,24 @@ def test_after_a_list_poll_that_nobody_needed_the_targets_are_planned() -> None:
     async def main() -> list[Step]:
         task: Any = asyncio.get_running_loop().create_future()
         task.set_result(None)
-        return list(lists_of(scheduler).steps(group, task, 11, 11))
+        return list(lists_of(scheduler).steps(group, task, 11))
 
     assert asyncio.run(main()) == [None, whole, *[None] * 6]
+
+
+@pytest.mark.parametrize("failure", [None, "HTTP 503"])
+async def test_a_list_poll_that_is_done_is_taken_in_before_the_next_begins(
+    failure: str | None,
+) -> None:
+    scheduler = a_scheduler()
+    group = a_group(scheduler)
+    found = {} if failure else {target.key: PENDING for target in group.targets}
+    task: Any = asyncio.get_running_loop().create_future()
+    task.set_result(GroupResult(found=found, failure=failure))
+    steps = lists_of(scheduler).steps(group, task, 11)
+    add(scheduler, "newcomer", 11)
+    assert group not in due(scheduler, 11)  # though other work keeps the steps waiting
+    assert [step[1] for step in steps if isinstance(step, tuple)] == list(found.values())
 
 
 async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
