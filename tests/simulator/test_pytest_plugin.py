@@ -121,7 +121,7 @@ def test_a_test_that_two_plugins_run_is_reported_instead_of_hanging(run: Run, lo
 def test_a_test_that_no_plugin_runs_is_reported(run: Run) -> None:
     ran = run(A_TEST.format(name="it"), "-p", "no:asyncio", "-p", "no:anyio")
     ran.assert_outcomes(errors=1)
-    ran.stdout.fnmatch_lines(["prolific_client needs to know what runs*pytest.mark.asyncio*"])
+    ran.stdout.fnmatch_lines(["prolific_client needs an asynchronous test*pytest.mark.asyncio*"])
 
 
 IN_A_THREAD = """
