@@ -11,7 +11,6 @@ import math
 from collections import deque
 from contextvars import Context
 from functools import partial
-from itertools import islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +24,7 @@ from prolific_async.errors import ProlificError
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable
 
     from prolific_async._polling.list_polls import Step
     from prolific_async._polling.status_source import StatusSource
@@ -184,20 +183,11 @@ class Poller:
     def _ring(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
         now = max(self._loop.time(), when)  # the loop may call a little early
-        more: Iterator[Pollable] = iter(partial(self._scheduler.pop_due, now), None)
-        due = list(islice(more, FEW))
-        for thing in due:
-            if isinstance(thing, PollTarget) and thing.deadline <= now:
-                self._expire(thing, now)
-        if len(due) < FEW and not self._work.jobs:
-            try:
-                self._queue.extend(filter(None, self._scheduler.polls(due, now)))
-            finally:  # a bug must not stop the timer
-                self._go_on()
-            return
+        due: list[Pollable] = []
 
-        def take(thing: Pollable) -> None:
-            due.append(thing)
+        def take(thing: Pollable | None) -> None:
+            if thing is not None:
+                due.append(thing)
             if isinstance(thing, PollTarget) and thing.deadline <= now:
                 self._expire(thing, now)
 
@@ -207,7 +197,7 @@ class Poller:
             self._work.each(polls, partial(self._take_step, now))
 
         self._is_waking = True
-        self._work.each(more, take, wake)
+        self._work.each(self._scheduler.pop_due(now), take, wake)
 
     def _expire(self, target: PollTarget, now: float) -> None:
         """Expire the waits of a target whose deadlines have come."""

@@ -95,15 +95,16 @@ class Scheduler:
 
     # --- what is due -------------------------------------------------------------------------
 
-    def pop_due(self, now: float) -> Pollable | None:
-        """Return the next target or group whose time has come, None for no more."""
+    def pop_due(self, now: float) -> Iterator[Pollable | None]:
+        """Yield the targets and groups whose time has come, None for each outdated entry."""
         while self.next_time <= now:
             _, order, thing = heapq.heappop(self._first())
             if order == thing.order:
                 self._schedule(thing, math.inf)
-                return thing
-            self._set_next_time()
-        return None
+                yield thing
+            else:
+                self._set_next_time()
+                yield None
 
     def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
         """Yield the polls to make of targets and groups whose time has come, None between them.

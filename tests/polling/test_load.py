@@ -16,6 +16,7 @@ from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import FEW, SlicedWork
+from prolific_async._polling.targets import WorkspaceGroup
 from tests.costs import LIMIT, held_by
 from tests.polling.fakes import KnownWorkspaces, note_sent, real_wait
 from tests.virtual_time import run
@@ -235,6 +236,21 @@ async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
 
 
 # --- slices ----------------------------------------------------------------------------------
+
+
+async def test_a_group_that_is_due_is_planned_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Load(many(3 * FEW))
+    await load.start()
+    await load.polled()
+    (group,) = load.poller._scheduler.groups.by_name.values()
+    assert isinstance(group, WorkspaceGroup)
+    assert group.first is not None
+    (wait,) = group.first.waits
+    load.poller.leave(wait)  # now its next poll is not needed as early
+    monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
+    load.poller._ring(group.when)
+    assert load.poller._work.jobs
+    await load.close()
 
 
 async def test_short_work_is_done_in_one_slice() -> None:

@@ -47,9 +47,14 @@ def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None
     return wait
 
 
+def popped(scheduler: Scheduler, now: float) -> list[Pollable]:
+    """Return the targets and groups whose time has come."""
+    return [thing for thing in scheduler.pop_due(now) if thing is not None]
+
+
 def due(scheduler: Scheduler, now: float) -> list[Pollable]:
     """Return the targets and groups that are due now."""
-    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(now), None))
+    things = popped(scheduler, now)
     return [poll for poll in scheduler.polls(things, now) if poll is not None]
 
 
@@ -84,10 +89,9 @@ def test_a_batch_is_polled_at_once_and_then_after_each_gap() -> None:
 def test_a_deadline_is_due_while_a_poll_is_under_way() -> None:
     scheduler = a_scheduler()
     add(scheduler, "b", 5, timeout=20)
-    due(scheduler, 5)
+    (target,) = due(scheduler, 5)
     assert scheduler.next_time == 25
-    assert isinstance(scheduler.pop_due(25), PollTarget)
-    assert scheduler.pop_due(25) is None
+    assert popped(scheduler, 25) == [target]
 
 
 def test_a_read_of_the_whole_batch_is_queued_without_the_timer() -> None:
@@ -282,7 +286,7 @@ def test_a_result_that_is_shown_in_slices_makes_no_target_miss_its_next_poll() -
 def test_a_target_that_ends_before_its_poll_is_queued_is_not_polled() -> None:
     scheduler = Scheduler(Workplaces(), 8)
     waits = [add(scheduler, key, 0) for key in ("b", "c")]
-    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    things = popped(scheduler, 0)
     polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
     assert next(polls) is scheduler.targets["b"]
     scheduler.remove(waits[1], 0)
@@ -294,7 +298,7 @@ def test_a_target_that_is_polled_before_its_poll_is_queued_is_polled_once() -> N
     scheduler = Scheduler(Workplaces(), 8)
     for key in ("b", "c"):
         add(scheduler, key, 0)
-    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    things = popped(scheduler, 0)
     polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
     next(polls)
     scheduler.targets["c"].stage = POLLED
@@ -304,7 +308,7 @@ def test_a_target_that_is_polled_before_its_poll_is_queued_is_polled_once() -> N
 def test_a_target_that_comes_to_need_the_whole_batch_as_its_list_is_queued_is_polled() -> None:
     scheduler = a_scheduler()
     waits = [add(scheduler, f"b{number}", 0) for number in range(8)]
-    things: list[Pollable] = list(iter(lambda: scheduler.pop_due(0), None))
+    things = popped(scheduler, 0)
     polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
     assert isinstance(next(polls), WorkspaceGroup)
     waits[3].wants_whole = True
@@ -530,8 +534,22 @@ def test_the_first_entry_of_both_heaps_is_due_first() -> None:
     assert scheduler._heap
     scheduler._schedule(things[0], 0.5)
     assert scheduler._old
-    assert scheduler.pop_due(1) is things[0]
-    assert scheduler.pop_due(1) is first
+    assert popped(scheduler, 1) == [things[0], first]
+
+
+def test_outdated_entries_are_removed_one_by_one_so_that_many_do_not_block_the_loop() -> None:
+    scheduler = a_scheduler()
+    first, *things = [PollTarget(f"b{number}") for number in range(41)]
+    scheduler._schedule(first, 0)
+    for thing in things:
+        scheduler._schedule(thing, 1)
+        scheduler._schedule(thing, 2)
+    due = scheduler.pop_due(2)
+    assert next(due) is first
+    before = entries(scheduler)
+    assert next(due) is None
+    assert 0 < before - entries(scheduler) < 10
+    assert [thing for thing in due if thing is not None] == things
 
 
 class CountedTarget(PollTarget):
@@ -599,7 +617,6 @@ def test_rescheduled_targets_come_due_at_their_last_time() -> None:
     expected = {thing: thing.when for thing in things}
     came: dict[Pollable, float] = {}
     while (now := scheduler.next_time) != math.inf:
-        while (thing_due := scheduler.pop_due(now)) is not None:
-            came[thing_due] = now
+        came |= dict.fromkeys(popped(scheduler, now), now)
     assert came == expected
     assert entries(scheduler) == 0
