@@ -50,6 +50,12 @@ def of_client(sim: Simulator, **options: Any) -> ProlificClient:
     return ProlificClient(sim.token, base_url=sim.url, **given)
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lists be slow, as they are on a busy machine."""
+    monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 5.0)
+
+
 @pytest.fixture
 async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
     async with of_client(sim) as even:
