@@ -50,8 +50,8 @@ def of_client(sim: Simulator, **options: Any) -> ProlificClient:
     return ProlificClient(sim.token, base_url=sim.url, **given)
 
 
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let lists be slow, as they are on a busy machine."""
     monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 5.0)
 
@@ -290,6 +290,7 @@ async def test_strategy_status_never_lists(sim: Simulator) -> None:
     assert counted(sim) == {"batch": 30, "status": 90}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_strategy_list_lists_from_the_first_batch_on(sim: Simulator) -> None:
     (batch_id,) = going(sim, 1)
     async with of_client(sim, strategy="list") as client:
@@ -335,6 +336,7 @@ async def test_new_waits_do_not_wait_for_the_next_list(
 # --- bare ids of several workspaces ----------------------------------------------------------
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("workspaces", [2, 5])
 async def test_workspaces_are_learnt_one_after_the_other(
     workspaces: int, sim_of: Callable[..., Any]
@@ -700,6 +702,7 @@ async def test_with_timeout_0_a_held_back_list_takes_no_longer_than_a_request(
         held.cancel()
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.slow
 async def test_a_refused_list_of_ids_is_held_back_without_single_polls(
     sim: Simulator, client: ProlificClient
@@ -712,6 +715,7 @@ async def test_a_refused_list_of_ids_is_held_back_without_single_polls(
     assert "status" not in counted(sim)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_refused_search_for_workspaces_causes_no_single_polls(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -848,6 +852,7 @@ async def test_staggered_waits_fall_into_step(sim: Simulator, client: ProlificCl
     assert all(later - one > GAP * 0.9 for one, later in pairwise(lists))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_waits_may_leave_during_the_search_for_workspaces(
     sim: Simulator, client: ProlificClient
 ) -> None:
