@@ -14,10 +14,9 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from attrs import field, frozen
-
 from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI, duplicate_batch
+from prolific_async._client_state import ClientState
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
     duplicate_and_wait,
@@ -27,16 +26,12 @@ from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._numbers import number
 from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
-from prolific_async._polling.waits import Waits
-from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copy_search import CopySearch, copies_of
-from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
+from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.named_copies import NamedCopies
 from prolific_async._recovery.setup import set_up
-from prolific_async._recovery.shared_calls import SharedCalls
 from prolific_async._tracebacks import without_frames
 from prolific_async._validation import WaitRules
 from prolific_async.errors import (
@@ -66,26 +61,6 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
-@frozen(eq=False)
-class _Shared:
-    """What the views of a client share.
-
-    Attributes:
-        workspaces: Which workspace each batch belongs to.
-        waits: All waits.
-        pending: The duplicates whose copy is not known.
-        attempts: Calls of ``get_or_duplicate``, by batch and name.
-        setups: Setups of named copies, by id.
-
-    """
-
-    workspaces: Workspaces
-    waits: Waits
-    pending: PendingDuplicates = field(factory=PendingDuplicates)
-    attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
-    setups: SharedCalls[str, None] = field(factory=SharedCalls)
-
-
 class Batches:
     """Duplicates batches, sets them up, reads them and waits for them.
 
@@ -101,12 +76,7 @@ class Batches:
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        retry: RetryPolicy,
-        poll: PollPolicy,
-        few: float,
-        shared: _Shared | None = None,
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
     ) -> None:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
@@ -116,11 +86,6 @@ class Batches:
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
         self._search = CopySearch(self._api)
-        if shared is None:
-            workspaces = Workspaces()
-            source = StatusSource(self._api, workspaces, retry)
-            waits = Waits(source, workspaces, few=few, at_once=transport.polls_at_once)
-            shared = _Shared(workspaces, waits)
         self.shared = shared
         self._pending = shared.pending
         self._workspaces = shared.workspaces
