@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
 from prolific_async import _validation
-from prolific_async._api.batches import BatchesAPI, duplicate_batch
+from prolific_async._api.batches import BatchesAPI
 from prolific_async._client_state import ClientState
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
@@ -28,9 +28,7 @@ from prolific_async._numbers import number
 from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
-from prolific_async._recovery.copy_search import CopySearch, copies_of
-from prolific_async._recovery.duplicate import Duplicator
-from prolific_async._recovery.named_copies import NamedCopies
+from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async._tracebacks import without_frames
 from prolific_async._validation import WaitRules
@@ -85,19 +83,14 @@ class Batches:
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
-        self._search = CopySearch(self._api)
         self.shared = shared
         self._pending = shared.pending
         self._workspaces = shared.workspaces
         self._waits = shared.waits
-        self._duplicator = Duplicator(
-            self._api, self._search, self._pending, retry=retry, sleep=transport.pause
-        )
-        self._named_copies = NamedCopies(
+        self._copying = Copying(
             self._api,
-            self._search,
-            self._duplicator,
-            self._pending,
+            shared.pending,
+            shared.attempts,
             retry=retry,
             poll=poll,
             sleep=transport.pause,
@@ -135,7 +128,7 @@ class Batches:
         """
         batch_id, name = _validation.duplicate(batch, name, upload_new_dataset)
         try:
-            copy = await self._duplicator.duplicate(
+            copy = await self._copying.duplicate(
                 batch_id, name=name, upload_new_dataset=upload_new_dataset
             )
         except OutcomeUnknownError as error:
@@ -193,16 +186,13 @@ class Batches:
         name = _validation.unique_name(name)
         seconds = number("settle_seconds", settle_seconds)
         self._check_usable()
-        attempt = partial(
-            self._named_copies.get,
-            batch_id,
-            name,
-            path=duplicate_batch(batch_id, prefix=self._prefix).path,
-            settle_seconds=seconds,
-            source=batch if isinstance(batch, Batch) else None,
-        )
+        source = batch if isinstance(batch, Batch) else None
         try:
-            return self._bind(await self.shared.attempts.run((batch_id, name), attempt))
+            return self._bind(
+                await self._copying.get_or_duplicate(
+                    batch_id, name, settle_seconds=seconds, source=source
+                )
+            )
         except OutcomeUnknownError as error:
             error.candidates = tuple(map(self._bind, error.candidates))
             raise
@@ -327,8 +317,8 @@ class Batches:
         """
         batch_id = _validation.batch_id(batch)
         name = _validation.unique_name(name)
-        source = batch if isinstance(batch, Batch) else (await self._search.source(batch_id)).source
-        copies = copies_of(await self._search.named(source, name))
+        source = batch if isinstance(batch, Batch) else None
+        copies = await self._copying.find_copies(batch_id, name, source=source)
         for copy in copies.batches:
             self._bind(copy)
         return copies
