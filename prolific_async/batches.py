@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import inspect
-import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
-from contextvars import Context, copy_context
-from functools import partial
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
@@ -23,15 +19,10 @@ from prolific_async._duplicate_and_wait import (
     duplicate_and_wait_all,
 )
 from prolific_async._http.transport import Transport
-from prolific_async._json.slices import TimeSlices
 from prolific_async._numbers import number
-from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.wait import Wait
-from prolific_async._polling.wait_listeners import WaitListeners
+from prolific_async._polling.waiter import Awaited, Waiter
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
-from prolific_async._tracebacks import without_frames
-from prolific_async._validation import WaitRules
 from prolific_async.errors import (
     BatchFailedError,
     ConfigurationError,
@@ -78,15 +69,13 @@ class Batches:
     ) -> None:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
-        self._request_timeout = transport.request_timeout
         self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
         self.shared = shared
-        self._pending = shared.pending
         self._workspaces = shared.workspaces
-        self._waits = shared.waits
+        self._waiter = Waiter(shared.waits, shared.pending.copies, transport, retry)
         self._copying = Copying(
             self._api,
             shared.pending,
@@ -421,15 +410,9 @@ class Batches:
             WaitTimeoutError: The timeout is over.
 
         """
+        awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        wait = self._wait(batch, _validation.batch_id(batch), rules)
-        over = self._waits.start(wait)
-        try:
-            await over
-        finally:
-            if wait.outcome is None:
-                await self._waits.leave(wait, over)
-        return self._result(wait)
+        return await self._waiter.wait(awaited, rules, self._bind_outcome)
 
     @overload
     async def wait_all(
@@ -476,14 +459,12 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        waits = await self._waits_of(given, rules, self._deadline(rules), copy_context())
-        async with aclosing(self._waits.ended(waits)) as ended:
-            async for wait in ended:
-                if return_exceptions:
-                    self._bind_outcome(wait)
-                else:
-                    self._result(wait)
-        outcomes: Any = [wait.outcome for wait in waits]
+        outcomes = await self._waiter.wait_all(
+            map(self._awaited, given),
+            rules,
+            self._bind_outcome,
+            return_exceptions=return_exceptions,
+        )
         return cast("builtins.list[Batch]", outcomes)
 
     def as_ready(
@@ -511,17 +492,15 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
-            stream = self._waits_of_stream(batches, rules)
-            return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
+            stream = self._awaited_of_stream(batches)
+            return self._waiter.as_ready_of_stream(stream, rules, self._bind_outcome)
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        # The rest is done in slices: making 30,000 waits at once would block the loop.
-        build = partial(self._waits_of, given, rules, self._deadline(rules), copy_context())
-        return self._outcomes_of(build)
+        return self._waiter.as_ready(map(self._awaited, given), rules, self._bind_outcome)
 
     def watch(
         self,
@@ -543,11 +522,9 @@ class Batches:
             WaitError: After the last event, as in ``wait_until_ready``.
 
         """
-        events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
+        awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
-        rules = rules._replace(on_event=events.put_nowait)
-        wait = self._wait(batch, _validation.batch_id(batch), rules)
-        return self._watched(wait, events)
+        return self._waiter.watch(awaited, rules, self._bind_outcome)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.
@@ -564,7 +541,7 @@ class Batches:
 
         """
         self._check_usable()
-        self._waits.poll_now(_validation.batch_id(batch))
+        self.shared.waits.poll_now(_validation.batch_id(batch))
 
     def add_wait_observer(self, observer: WaitObserver) -> None:
         """Report every wait of this client that begins from now on, for tracing and metrics.
@@ -596,8 +573,9 @@ class Batches:
         """
         if not callable(observer) or inspect.iscoroutinefunction(observer):
             raise ValueError(f"observer must be a plain function: {observer!r}")
-        if observer not in self._waits.observers:
-            self._waits.observers += (observer,)
+        waits = self.shared.waits
+        if observer not in waits.observers:
+            waits.observers += (observer,)
 
     def remove_wait_observer(self, observer: WaitObserver) -> None:
         """Stop reporting new waits to an observer; does nothing if it was not added.
@@ -606,11 +584,12 @@ class Batches:
             observer: A function that was given to ``add_wait_observer``.
 
         """
-        self._waits.observers = tuple(one for one in self._waits.observers if one != observer)
+        waits = self.shared.waits
+        waits.observers = tuple(one for one in waits.observers if one != observer)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End all waits with a WaitFailedError caused by ``reason``; called by the client."""
-        await self._waits.close(reason)
+        await self.shared.waits.close(reason)
 
     def _copy_plan(
         self,
@@ -638,109 +617,32 @@ class Batches:
         self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
-    def _bind_outcome(self, wait: Wait) -> None:
-        outcome = wait.outcome
+    def _bind_outcome(self, outcome: Batch | WaitError) -> Batch | WaitError:
         # The polls have learnt its workspace. Waits of several views may share one batch, which is
         # copied for the second of them.
+        if isinstance(outcome, Batch):
+            return outcome.bind(self)
         if isinstance(outcome, BatchFailedError) and outcome.batch is not None:
             outcome.batch = outcome.batch.bind(self)
-        elif isinstance(outcome, Batch):
-            wait.outcome = outcome.bind(self)
+        return outcome
 
-    def _result(self, wait: Wait) -> Batch:
-        """Return the READY batch of a wait that is over, or raise its error, once."""
-        self._bind_outcome(wait)
-        outcome = wait.outcome
-        if isinstance(outcome, Batch):
-            return outcome
-        assert outcome is not None  # noqa: S101 - for the type checker
-        # An error holds the frames that it has passed. What these hold must not hold the error, or
-        # all of it would stay until the next collection.
-        wait.outcome = None
-        try:
-            raise outcome
-        finally:
-            del outcome
+    def _awaited(self, batch: BatchOrId) -> Awaited:
+        """Check what is to be awaited, and learn its workspace."""
+        batch_id = _validation.batch_id(batch)
+        if not isinstance(batch, Batch):
+            return Awaited(batch_id)
+        workspace_id = batch.workspace_id
+        if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
+            self._workspaces.learn(batch_id, workspace_id)
+        return Awaited(batch_id, workspace_id)
 
-    async def _watched(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
-    ) -> AsyncGenerator[StatusEvent]:
-        over = self._waits.start(wait)
-        over.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-        finally:
-            await self._waits.leave(wait, over)
-        self._result(wait)
-
-    async def _waits_of(
-        self,
-        batches: builtins.list[BatchOrId],
-        rules: WaitRules,
-        time: Deadline,
-        context: Context,
-    ) -> builtins.list[Wait]:
-        """Make the waits for many batches, in slices; all share a deadline and a context."""
-        waits: builtins.list[Wait] = []
-        slices = TimeSlices()
-        for batch in batches:
-            batch_id = _validation.batch_id(batch)
-            waits.append(context.run(self._wait, batch, batch_id, rules, time))
-            await slices.yield_if_due()
-        return waits
-
-    async def _outcomes_of(
-        self, build: Callable[[], Awaitable[builtins.list[Wait]]]
-    ) -> AsyncGenerator[Batch | WaitError]:
-        outcomes = self._outcomes(self._waits.ended(await build()))
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                yield outcome
-
-    async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
-        async with aclosing(ended):
-            async for wait in ended:
-                self._bind_outcome(wait)
-                if wait.outcome is not None:
-                    yield wait.outcome
-
-    async def _waits_of_stream(
-        self, batches: AsyncIterable[BatchOrId], rules: WaitRules
-    ) -> AsyncGenerator[Wait]:
-        """Yield a wait for each batch of a stream, one that has failed for an invalid id."""
+    async def _awaited_of_stream(
+        self, batches: AsyncIterable[BatchOrId]
+    ) -> AsyncGenerator[Awaited]:
         async for batch in batches:
             try:
-                wait = self._wait(batch, _validation.batch_id(batch), rules)
+                awaited = self._awaited(batch)
             except ValueError as error:
                 shown = str(batch.id if isinstance(batch, Batch) else batch)
-                wait = self._wait(shown, shown, rules._replace(on_event=None))
-                wait.fail(without_frames(error), asyncio.get_running_loop().time())
-            yield wait
-
-    def _wait(
-        self, batch: BatchOrId, batch_id: str, rules: WaitRules, time: Deadline | None = None
-    ) -> Wait:
-        time = time or self._deadline(rules)
-        self._check_usable()
-        workspace_id = None
-        if isinstance(batch, Batch):
-            workspace_id = batch.workspace_id
-            if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
-                self._workspaces.learn(batch_id, workspace_id)
-        tell, observers = rules.on_event, self._waits.observers
-        made_at = self._pending.copies.get(batch_id)
-        policy = rules.policy
-        return Wait(
-            key=batch_id,
-            workspace_id=workspace_id,
-            time=time,
-            listeners=WaitListeners(batch_id, tell, observers) if tell or observers else None,
-            policy=policy,
-            retry=self._retry,
-            found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
-        )
-
-    def _deadline(self, rules: WaitRules) -> Deadline:
-        now = asyncio.get_running_loop().time()
-        return Deadline.after(now, rules.timeout, self._request_timeout)
+                awaited = Awaited(shown, error=error)
+            yield awaited
