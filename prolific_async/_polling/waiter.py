@@ -14,7 +14,7 @@ from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._tracebacks import without_frames
-from prolific_async.models import Batch, StatusEvent
+from prolific_async.errors import WaitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
     from prolific_async._polling.waits import Waits
     from prolific_async._validation import WaitRules
-    from prolific_async.errors import WaitError
+    from prolific_async.models import Batch, StatusEvent
     from prolific_async.policies import RetryPolicy
 
     Outcome: TypeAlias = Batch | WaitError
@@ -203,9 +203,9 @@ def _result(wait: Wait, bind: Bind) -> Batch:
     """Return the READY batch of a wait that is over, or raise its error, once."""
     _bind_outcome(wait, bind)
     outcome = wait.outcome
-    if isinstance(outcome, Batch):
-        return outcome
     assert outcome is not None  # noqa: S101 - for the type checker
+    if not isinstance(outcome, WaitError):
+        return outcome
     # An error holds the frames that it has passed. What these hold must not hold the error, or
     # all of it would stay until the next collection.
     wait.outcome = None
