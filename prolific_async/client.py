@@ -8,6 +8,7 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
+from prolific_async._client_state import ClientState
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
@@ -120,8 +121,8 @@ class ProlificClient:
         )
         self._retry = retry
         self._poll = poll
-        self._few = FEW[strategy]
-        self.batches = Batches(self._transport, retry, poll, self._few)
+        self._state = ClientState.new(self._transport, retry, few=FEW[strategy])
+        self.batches = Batches(self._transport, retry, poll, self._state)
         self.workspaces = Workspaces(self._transport)
 
     def with_options(
@@ -162,7 +163,7 @@ class ProlificClient:
         view._retry, view._poll = retry, poll
         if seconds != self._transport.request_timeout or retry is not self._retry:
             view._transport = TransportView(self._transport, seconds, retry)
-        view.batches = Batches(view._transport, retry, poll, self._few, self.batches.shared)
+        view.batches = Batches(view._transport, retry, poll, self._state)
         view.workspaces = Workspaces(view._transport)
         return view
 

@@ -403,7 +403,7 @@ async def test_ended_waits_leave_nothing_in_memory(
     wait: Any, monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    waits = client.batches._waits
+    waits = client.batches.shared.waits
     for _ in range(3):
         await wait(client, going(sim, 100))
         assert not waits._workspaces._newer
