@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
     from prolific_async._http.responses import Response
 
-_MAX_PAGES = 1000  # links that never end must not be followed for ever
+_MAX_PAGES = 1000  # a list that never ends must not be read for ever
 
 
 async def every_page(
@@ -49,6 +49,12 @@ def check_page(request: Request, page: dict[str, Any]) -> None:
     """Raise DecodeError if an object is no page of a list."""
     if (fault := page_fault(page)) is not None:
         raise DecodeError((fault,), page, request.method, request.path)
+
+
+def check_another(request: Request, pages: int, page: dict[str, Any]) -> None:
+    """Raise DecodeError if no page may follow so many, of which this is the last."""
+    if pages >= _MAX_PAGES:
+        raise undecodable(request, f"more than {_MAX_PAGES} pages", page)
 
 
 class Pagination:
@@ -82,10 +88,10 @@ class Pagination:
                 problem = f"{self._elements} of {expected} batches, and no link to more"
         elif self.following.query in self._asked:
             problem = "the links lead in a circle"
-        elif len(self._asked) == _MAX_PAGES:
-            problem = f"more than {_MAX_PAGES} pages"
         if problem is not None:
             raise undecodable(request, problem, page)
+        if self.following is not None:
+            check_another(request, len(self._asked), page)
 
 
 def next_page(request: Request, page: Any) -> Request | None:

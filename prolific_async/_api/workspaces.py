@@ -11,7 +11,7 @@ import builtins
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._api.pagination import check_page, count
+from prolific_async._api.pagination import check_another, check_page, count
 from prolific_async._http.base_url import VERSION
 from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
@@ -42,11 +42,14 @@ class WorkspacesAPI:
         """Return all workspaces.
 
         Raises:
-            DecodeError: Among others, when fewer come than the service counts.
+            DecodeError: Among others, when fewer come than the service counts, or more than a
+                thousand pages.
 
         """
         found: dict[str, Workspace] = {}
+        pages = 0
         while True:
+            pages += 1
             request = list_workspaces(_LIMIT, len(found), prefix=self._prefix)
             call = (request.method, request.path)
             page = load(dict, (await self._get(request)).data, *call)
@@ -64,3 +67,4 @@ class WorkspacesAPI:
                 return [*found.values()]
             if len(found) >= expected and len(elements) < _LIMIT:
                 return [*found.values()]
+            check_another(request, pages, page)
