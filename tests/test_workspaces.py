@@ -99,9 +99,10 @@ async def test_a_list_ends(
 async def test_a_bad_list_is_refused(
     sim: Simulator, client: ProlificClient, body: Any, problem: str
 ) -> None:
-    sim.inject("GET", ROUTE, Fault(body=body), times=2)
-    with pytest.raises(DecodeError, match=problem):
+    sim.inject("GET", ROUTE, Fault(body=body, headers={"X-Request-Id": "r-1"}), times=2)
+    with pytest.raises(DecodeError, match=problem) as caught:
         await client.workspaces.list()
+    assert caught.value.request_id == "r-1"
 
 
 async def test_a_list_that_never_ends_is_refused(
