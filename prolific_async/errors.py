@@ -394,7 +394,7 @@ class OutcomeUnknownError(ProlificError):
         path: str,
         candidates: tuple[prolific_async.Batch, ...] = (),
         unreadable: tuple[str, ...] = (),
-        failure: Exception | None = None,
+        failure: BaseException | None = None,
         reason: str | None = None,
     ) -> None:
         super().__init__(method, path, candidates, unreadable)

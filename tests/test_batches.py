@@ -878,6 +878,17 @@ async def test_a_list_that_cannot_be_read_tells_its_request_id(
     assert caught.value.request_id == "r-1"
 
 
+@pytest.mark.parametrize("body", ['{"message": "maintenance"}', "[]", '{"results": [', "<h1>"])
+async def test_a_search_that_cannot_be_read_tells_its_request_id(
+    sim: Simulator, client: ProlificClient, body: str
+) -> None:
+    source = sim.add_batch("Original")
+    sim.inject("GET", "/batches", Fault(body=body.encode(), headers={"X-Request-Id": "r-1"}))
+    with pytest.raises(DecodeError) as caught:
+        await client.batches.find_copies(source, name="Round 2")
+    assert caught.value.request_id == "r-1"
+
+
 async def test_a_source_that_cannot_be_read_tells_its_request_id(
     sim: Simulator, client: ProlificClient
 ) -> None:
