@@ -514,9 +514,9 @@ class WaitTimeoutError(WaitError, TimeoutError):
 
     def _sentence(self) -> str:
         if self.step in ("duplicate", "setup"):
-            took = f"took longer than {self.elapsed:.1f} s"
             return (
-                f"the {self.step} of batch {self.batch_id} {took} and may have run; {self.advice}"
+                f"timed out after {self.elapsed:.1f} s in the {self.step} of batch "
+                f"{self.batch_id}, which may have run; {self.advice}"
             )
         return super()._sentence()
 

@@ -607,6 +607,8 @@ def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
     assert f"look {poll} before you send it again" in text
     assert f"look {poll} before you send it again" in str(ConnectionLostError("POST", path, "?"))
     assert ("candidates" in text) == (path is DUPLICATE)
+    assert not hasattr(OutcomeUnknownError("POST", path, reason="it is known"), "reason")
+    assert str(OutcomeUnknownError("POST", PATH, reason="it is known")) == "it is known"
     assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))
 
 

@@ -53,8 +53,8 @@ def unsearched_copy(
         failure=lost.failure or search,
         reason=(
             f"{lost.method} {lost.path} may or may not have run, and the search for its copy "
-            f"{brief(name)!r} failed: {search}; then try again with the same name, which searches "
-            "first"
+            f"{brief(name)!r} failed: {search}; to try again, give the same name, which is "
+            "searched for first"
         ),
     )
     error.attempts = lost.attempts

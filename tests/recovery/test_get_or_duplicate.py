@@ -288,6 +288,6 @@ async def test_an_error_says_why_a_lost_copy_could_not_be_searched_for(
     text = str(caught.value)
     assert "may or may not have run, and the search for its copy 'Round 2' failed: GET /" in text
     assert f"was answered with {status}" in text
-    assert "try again with the same name, which searches first (candidates: none was seen" in text
+    assert "give the same name, which is searched for first (candidates: none was seen" in text
     assert isinstance(caught.value.failure, ConnectionLostError)
     assert str(pickle.loads(pickle.dumps(caught.value))) == text
