@@ -105,6 +105,10 @@ class Transport(SessionOwner):
                 raise
             try:
                 yield chunks
+            except errors.DecodeError as error:
+                received = responses.Response(chunks.response.headers, None, self._token)
+                error.request_id = error.request_id or received.request_id
+                raise
             finally:
                 chunks.response.release()
         finally:

@@ -15,7 +15,7 @@ from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log as _log
 from prolific_async._recovery.copy_search import copies_of
 from prolific_async._recovery.named_copy import NamedCopy
-from prolific_async._recovery.unknown_outcome import unknown_copy
+from prolific_async._recovery.unknown_outcome import unknown_copy, unsearched_copy
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Copies
 
@@ -138,8 +138,8 @@ class NamedCopies:
             if lost is None:
                 raise
             if not may_poll_again(failure) or not copy.settles_in:
-                lost.failure = lost.failure or failure
-                raise lost  # noqa: B904 - its cause is how the duplicate failed
+                # Its cause is how the duplicate failed.
+                raise unsearched_copy(lost, copy.name, failure)  # noqa: B904
             _log.info("%s; it is searched for again: %s", lost, failure)
             return None
 
