@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from prolific_async._api.batches import BatchesAPI
-from prolific_async._polling.status_source import StatusSource
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.duplicate import PendingDuplicates
@@ -15,11 +15,15 @@ from prolific_async._recovery.shared_calls import SharedCalls
 
 if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
+    from prolific_async._polling.poller import Poller
     from prolific_async.models import Batch
     from prolific_async.policies import RetryPolicy
 
+FEW = {"auto": 8, "status": math.inf, "list": 1}
+"""By strategy: batches of a workspace that wait, from which on its list is polled."""
 
-@frozen(eq=False)
+
+@frozen(eq=False, repr=False)
 class ClientState:
     """What outlives a single call of a client.
 
@@ -49,6 +53,13 @@ class ClientState:
 
         """
         workspaces = Workspaces()
-        source = StatusSource(BatchesAPI(transport, retry), workspaces, retry)
-        waits = Waits(source, workspaces, few=few, at_once=transport.polls_at_once)
-        return cls(workspaces, waits)
+
+        def new_poller() -> Poller:
+            # With the first wait: half of the package's import is for programs that wait.
+            from prolific_async._polling.poller import Poller  # noqa: PLC0415
+            from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
+
+            source = StatusSource(BatchesAPI(transport, retry), workspaces, retry)
+            return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
+
+        return cls(workspaces, Waits(new_poller))

@@ -56,7 +56,7 @@ class Verbs(Protocol):
         """Return a copy once it is READY."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class CopyPlan:
     """What is to become of the copies of a batch.
 

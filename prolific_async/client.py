@@ -8,13 +8,12 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
-from prolific_async._client_state import ClientState
+from prolific_async._client_state import FEW, ClientState
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
 from prolific_async._http.transport_view import TransportView
 from prolific_async._numbers import number, whole
-from prolific_async._polling.status_source import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy

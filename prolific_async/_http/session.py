@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LoopSession:
     """A session in its event loop, with the limits of the requests that it sends.
 

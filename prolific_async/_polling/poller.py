@@ -56,6 +56,7 @@ class Poller:
         self._loop = asyncio.get_running_loop()
         self._source = source
         self._workspaces = workspaces
+        workspaces.awaited.clear()  # those that wait in a loop that has closed
         self._scheduler = Scheduler(workspaces, few)
         self._lists = ListPolls(source, self._scheduler, at_once)
         self._at_once = at_once

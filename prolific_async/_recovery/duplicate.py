@@ -44,7 +44,7 @@ def default_name(source_name: str) -> str:
     return source_name + _DEFAULT_SUFFIX
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PendingDuplicate:
     """One call of ``duplicate``, until its copy is known.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 
-@define
+@define(eq=False, repr=False)
 class Duplicates:
     """Searches for the copies of one batch, which is read once at most, and duplicates it."""
 

@@ -16,7 +16,7 @@ K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Shared(Generic[T]):
     """A call and the number of its callers.
 

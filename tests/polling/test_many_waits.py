@@ -406,13 +406,13 @@ async def test_ended_waits_leave_nothing_in_memory(
     waits = client.batches.shared.waits
     for _ in range(3):
         await wait(client, going(sim, 100))
-        assert not waits._workspaces._newer
-        assert not waits._workspaces._older
-        assert not waits._source._lists
+        assert not client.batches.shared.workspaces._newer
+        assert not client.batches.shared.workspaces._older
         assert waits._poller is not None
+        assert not waits._poller._source._lists
         scheduler = waits._poller._scheduler
         assert sys.getsizeof(scheduler.targets) == sys.getsizeof({})
-        assert sys.getsizeof(waits._workspaces.awaited) == sys.getsizeof(set())
+        assert sys.getsizeof(client.batches.shared.workspaces.awaited) == sys.getsizeof(set())
 
 
 @pytest.mark.slow
