@@ -10,8 +10,8 @@ from attrs import frozen
 
 from prolific_async._api.batches import duplicate_batch, set_up_batch
 from prolific_async._messages import brief
+from prolific_async._recovery.setup import set_up_once
 from prolific_async.errors import (
-    BadRequestError,
     BatchFailedError,
     OutcomeUnknownError,
     ProlificError,
@@ -114,7 +114,9 @@ async def duplicate_and_wait(
                 if name is None:
                     await _set_up(verbs, copy, plan)
                 else:
-                    await setups.run(copy.id, partial(_set_up_once, verbs, copy, plan))
+                    send = partial(_set_up, verbs, copy, plan)
+                    status = partial(verbs.get_status, copy)
+                    await setups.run(copy.id, partial(set_up_once, send, status))
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
@@ -197,23 +199,6 @@ async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
 
 async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
     await verbs.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
-
-
-async def _set_up_once(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
-    """Set a copy up unless that was done, by an earlier call or another process."""
-    if await _is_set_up(verbs, copy):
-        return
-    try:
-        await _set_up(verbs, copy, plan)
-    except BadRequestError:
-        # Another process's setup has been accepted since the status was read.
-        if not await _is_set_up(verbs, copy):
-            raise
-
-
-async def _is_set_up(verbs: Verbs, copy: Batch) -> bool:
-    # ERROR counts: the setup was accepted, and the wait will raise.
-    return await verbs.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
 
 
 def _timed_out(

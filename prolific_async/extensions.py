@@ -14,6 +14,7 @@ from prolific_async._logging import log
 from prolific_async._messages import brief
 from prolific_async._numbers import number
 from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async._recovery.setup import set_up_once
 from prolific_async.batches import Batches
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "may_poll_again",
     "named_copy",
     "number",
+    "set_up_once",
 ]
 
 

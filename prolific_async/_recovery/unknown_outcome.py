@@ -24,7 +24,7 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
 def unknown_copy(
     path: str, name: str, candidates: Copies, failure: ProlificError | None = None
 ) -> OutcomeUnknownError:
-    """Return the error of a name that several batches bear, or may bear after a failed search."""
+    """Return the error of a name that several batches bear, or may bear until a search ends."""
     shown = repr(brief(name))
     if len(candidates) > 1:
         reason = (
@@ -33,8 +33,8 @@ def unknown_copy(
         )
     else:
         reason = (
-            f"POST {path} made a copy, but the search for other batches of the name {shown} "
-            "failed; try again"
+            f"POST {path} made a copy, but it is not known whether another batch bears the name "
+            f"{shown}; try again"
         )
     return OutcomeUnknownError(
         "POST", path, candidates.batches, candidates.unreadable, failure=failure, reason=reason

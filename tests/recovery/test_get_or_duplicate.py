@@ -268,7 +268,7 @@ async def test_an_error_says_that_a_copy_was_made_if_the_search_after_it_fails(
     source = sim.add_batch("Original")
     sim.inject("GET", "/batches", Fault(body={"results": []}))
     sim.inject("GET", "/batches", Fault(403))
-    with pytest.raises(OutcomeUnknownError, match="made a copy, but the search") as caught:
+    with pytest.raises(OutcomeUnknownError, match="made a copy, but it is not known") as caught:
         await client.batches.get_or_duplicate(source, name="Round 2")
     assert [one.name for one in caught.value.candidates] == ["Round 2"]
 
