@@ -172,11 +172,11 @@ def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, An
     """Return the type whose values need no hook, the hook, the field's type, and its setter."""
     kind = _kind(one.type)
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
-    hook = _enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
+    hook = enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
     return _AS_THEY_ARE.get(kind), hook, kind, getattr(cls, one.name).__set__
 
 
-def _enum_hook(kind: type[StrEnum]) -> Hook:
+def enum_hook(kind: type[StrEnum]) -> Hook:
     """Make a hook that looks members up, which takes a third of what calling the enum does."""
     members = {member.value: member for member in kind}
 
