@@ -179,7 +179,7 @@ class Attempt(Timed):
         send_over = request.send
         self._is_connected = False
 
-        async def send(connection: Connection) -> aiohttp.ClientResponse:
+        async def send(conn: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
             rate_limiter = self._session.rate_limiter
             if rate_limiter.slows and not rate_limiter.may_depart(
@@ -187,10 +187,10 @@ class Attempt(Timed):
             ):
                 await self._wait_to_depart()
             if self.body is None:  # a body checks by itself, in a later round of the loop
-                if not _is_quiet(connection.protocol):
-                    await _check_alive(connection.protocol)
+                if not _is_quiet(conn.protocol):
+                    await _check_alive(conn.protocol)
                 self._begun = True
-            return await send_over(connection)
+            return await send_over(conn)
 
         # aiohttp offers nothing else between having a connection and writing to it. Setting it in
         # ``vars(request)`` would make every later look at an attribute of the request slower.
