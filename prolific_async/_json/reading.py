@@ -17,7 +17,6 @@ from prolific_async._json.model_code import Hook, Slot
 from prolific_async._json.scalars import IntOrDigits
 
 if TYPE_CHECKING:
-
     from cattrs import Converter
 
 MAX_PROBLEMS = 100
@@ -136,12 +135,12 @@ def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
         is_required=one.default is NOTHING,
         is_array=one.name in arrays,
         plain=_AS_THEY_ARE.get(kind),
-        read=enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
+        read=_enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
         kind=kind,
     )
 
 
-def enum_hook(kind: type[StrEnum]) -> Hook:
+def _enum_hook(kind: type[StrEnum]) -> Hook:
     """Make a hook that looks members up, which takes a third of what calling the enum does."""
     members = {member.value: member for member in kind}
 
