@@ -5,22 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from attrs import NOTHING, fields, resolve_types
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from prolific_async._json import scalars
+from prolific_async._json import model_code, scalars
+from prolific_async._json.model_code import Hook, Slot
 from prolific_async._json.scalars import IntOrDigits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cattrs import Converter
-
-Hook: TypeAlias = "Callable[[Any, Any], Any]"
 
 MAX_PROBLEMS = 100
 """Faults in an array after which the rest of it is not read: each takes 0.1 ms to tell."""
@@ -123,57 +120,24 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Make a hook that sets the slots of the model itself.
-
-    The ``__init__`` of attrs and a hook for each plain value would double the time. So no model
-    may have a validator, or a converter other than that of ``extra``, which is not called here.
-    """
-    arrays = arrays_of(cls)
+    """Make the hook of a model out of code that is generated for it."""
     keys = wire_fields(cls)
-    slots = [(one.name, one.default is NOTHING, *_slot(cls, one, converter)) for one in keys]
-    others = [
-        (getattr(cls, one.name).__set__, one.default) for one in fields(cls) if one not in keys
-    ]
-    known = frozenset(one.name for one in keys)
-    new = object.__new__
-
-    def hook(value: Any, _: Any) -> Any:
-        if type(value) is not dict:
-            scalars.mapping(value, dict)
-        model = new(cls)
-        for put, default in others:
-            put(model, default)
-        unknown = len(value)
-        nulls = []
-        for name, is_required, plain, read, kind, put in slots:
-            if not is_required and name not in value:
-                put(model, None)
-                continue
-            unknown -= 1
-            one = value[name]
-            if type(one) is plain:
-                put(model, one)
-            elif one is None and (not is_required or name in arrays):
-                put(model, () if is_required else None)
-                nulls.append(name)
-            else:
-                put(model, read(one, kind))
-        if unknown:
-            extra = {key: value[key] for key in value if key not in known}
-            object.__setattr__(model, "extra", MappingProxyType(extra))
-        if nulls:
-            object.__setattr__(model, "_nulls", frozenset(nulls))
-        return model
-
-    return hook
+    others = {one.name: one.default for one in fields(cls) if one not in keys}
+    arrays = arrays_of(cls)
+    return model_code.model_hook(cls, [_slot(one, arrays, converter) for one in keys], others)
 
 
-def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, Any, Any]:
-    """Return the type whose values need no hook, the hook, the field's type, and its setter."""
+def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
     kind = _kind(one.type)
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
-    hook = _enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
-    return _AS_THEY_ARE.get(kind), hook, kind, getattr(cls, one.name).__set__
+    return Slot(
+        name=one.name,
+        is_required=one.default is NOTHING,
+        is_array=one.name in arrays,
+        plain=_AS_THEY_ARE.get(kind),
+        read=_enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
+        kind=kind,
+    )
 
 
 def _enum_hook(kind: type[StrEnum]) -> Hook:
