@@ -70,11 +70,21 @@ def decode(
     *,
     secret: Token = NO_TOKEN,
     raw: bool = False,
+    data: Any = None,
 ) -> Any:
-    """Return what the request's reader makes of a success; for ``raw`` the data is the body itself.
+    """Return what the request's reader makes of a success.
+
+    Args:
+        request: The request.
+        status: Status of the response.
+        headers: Its headers.
+        body: Its body.
+        secret: Taken out of what an error shows.
+        raw: Return the response, with the body itself as its data.
+        data: The body's JSON, if it was decoded before.
 
     Raises:
-        APIStatusError: The status is not 2xx; the secret is taken out of what it shows.
+        APIStatusError: The status is not 2xx.
         DecodeError: A 2xx whose body is not JSON, or that the reader cannot read.
 
     """
@@ -82,14 +92,21 @@ def decode(
         raise _refused(request, status, headers, body, secret)
     if raw:
         return Response(headers, body, secret)
+    reason = None
+    if data is None and body and not body.isspace():
+        try:
+            data = decode_json(body)
+        except ValueError as error:
+            reason = str(error)
+    if reason is not None:  # raised here, since the parser's own error holds the whole text
+        raise _no_json(request, headers, body, reason, secret)
+    if request.read is None:
+        return Response(headers, data, secret)
     try:
-        data = decode_json(body) if body and not body.isspace() else None
-    except ValueError as error:
-        reason = str(error)
-    else:
-        return _read(request, headers, data, secret)
-    # Raised here, since the parser's own error holds the whole text.
-    raise _no_json(request, headers, body, reason, secret)
+        return request.read(data, request.method, request.path)
+    except errors.DecodeError as error:
+        error.request_id = Response(headers, data, secret).request_id
+        raise
 
 
 async def decode_long(
@@ -112,20 +129,8 @@ async def decode_long(
     except ValueError as error:
         reason = str(error)
     else:
-        return _read(request, headers, data, secret)
+        return decode(request, status, headers, body, secret=secret, data=data)
     raise _no_json(request, headers, body, reason, secret)
-
-
-def _read(request: Request, headers: Mapping[str, str], data: Any, secret: Token) -> Any:
-    """Return what the request's reader makes of decoded JSON."""
-    read = request.read
-    if read is None:
-        return Response(headers, data, secret)
-    try:
-        return read(data, request.method, request.path)
-    except errors.DecodeError as error:
-        error.request_id = Response(headers, data, secret).request_id
-        raise
 
 
 @contextmanager

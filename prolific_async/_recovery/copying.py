@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._api.batches import duplicate_batch
 from prolific_async._recovery.copy_search import CopySearch
 from prolific_async._recovery.duplicate import Duplicator
 from prolific_async._recovery.named_copies import Duplicates, NamedCopies
@@ -33,6 +32,7 @@ class Copying:
 
     Attributes:
         duplicate: Sends a duplicate and returns its copy, as ``Duplicator.duplicate``.
+        named_copy: Returns the steps of ``get_or_duplicate``, as ``NamedCopies.named_copy``.
 
     """
 
@@ -46,7 +46,6 @@ class Copying:
         poll: PollPolicy,
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
-        self._api = api
         self._attempts = attempts
         self._search = CopySearch(api)
         self._duplicator = Duplicator(api, self._search, pending, retry=retry, sleep=sleep)
@@ -54,6 +53,7 @@ class Copying:
             api, self._search, self._duplicator, pending, retry=retry, poll=poll, sleep=sleep
         )
         self.duplicate = self._duplicator.duplicate
+        self.named_copy = self._named_copies.named_copy
 
     async def get_or_duplicate(
         self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
@@ -76,7 +76,6 @@ class Copying:
             self._named_copies.get,
             source_id,
             name,
-            path=duplicate_batch(source_id, prefix=self._api.prefix).path,
             settle_seconds=settle_seconds,
             source=source,
         )

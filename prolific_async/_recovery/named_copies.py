@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from prolific_async._api.batches import duplicate_batch
 from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log as _log
 from prolific_async._recovery.copy_search import copies_of
@@ -77,23 +78,28 @@ class NamedCopies:
         self._poll = poll
         self._sleep = sleep
 
-    async def get(
-        self,
-        source_id: str,
-        name: str,
-        *,
-        path: str,
-        settle_seconds: float,
-        source: Batch | None = None,
-    ) -> Batch:
-        """Return the copy of a batch under a unique name, which is made if there is none.
+    def named_copy(
+        self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
+    ) -> NamedCopy:
+        """Return an object that searches for the copy of a name and sends its duplicate.
 
         Args:
             source_id: The batch to copy.
             name: Name of the copy.
-            path: Path of the duplicate, for errors.
             settle_seconds: Seconds after which a lost duplicate that does not show did not run.
-            source: The batch, if it was read before.
+            source: The batch, if it was read before; else it is read once.
+
+        """
+        duplicates = Duplicates(self._search, self._duplicator, source)
+        path = duplicate_batch(source_id, prefix=self._api.prefix).path
+        return NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
+
+    async def get(
+        self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
+    ) -> Batch:
+        """Return the copy of a batch under a unique name, which is made if there is none.
+
+        The arguments are those of ``named_copy``.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name, or a copy may have been made
@@ -101,15 +107,14 @@ class NamedCopies:
             ProlificError: The service refuses, and no copy was made.
 
         """
-        duplicates = Duplicates(self._search, self._duplicator, source)
-        copy = NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
+        copy = self.named_copy(source_id, name, settle_seconds=settle_seconds, source=source)
         now = asyncio.get_running_loop().time
         latest = self._pending.latest(name, now())
         if latest is not None and latest + settle_seconds > now():
             copy.assume_sent(latest)
         try:
             copy_id = await self._make(copy)
-            return copy.copy or await self._read(copy_id, path)
+            return copy.copy or await self._read(copy_id, copy.path)
         finally:
             copy.lost = None  # else it and this frame, which it may have passed, are in a cycle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
@@ -11,8 +12,6 @@ from prolific_async.errors import BadRequestError, ProlificError
 from prolific_async.models import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from prolific_async._api.batches import BatchesAPI
     from prolific_async.policies import RetryPolicy
 
