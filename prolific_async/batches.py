@@ -6,6 +6,7 @@ import builtins
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
+from operator import methodcaller
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
@@ -24,7 +25,6 @@ from prolific_async._polling.waiter import Awaited, Waiter
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
-    BatchFailedError,
     ConfigurationError,
     OutcomeUnknownError,
     ProlificError,
@@ -412,7 +412,7 @@ class Batches:
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        return await self._waiter.wait(awaited, rules, self._bind_outcome)
+        return await self._waiter.wait(awaited, rules, methodcaller("bind", self))
 
     @overload
     async def wait_all(
@@ -462,7 +462,7 @@ class Batches:
         outcomes = await self._waiter.wait_all(
             map(self._awaited, given),
             rules,
-            self._bind_outcome,
+            methodcaller("bind", self),
             return_exceptions=return_exceptions,
         )
         return cast("builtins.list[Batch]", outcomes)
@@ -493,14 +493,14 @@ class Batches:
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._awaited_of_stream(batches)
-            return self._waiter.as_ready_of_stream(stream, rules, self._bind_outcome)
+            return self._waiter.as_ready_of_stream(stream, rules, methodcaller("bind", self))
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        return self._waiter.as_ready(map(self._awaited, given), rules, self._bind_outcome)
+        return self._waiter.as_ready(map(self._awaited, given), rules, methodcaller("bind", self))
 
     def watch(
         self,
@@ -524,7 +524,7 @@ class Batches:
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
-        return self._waiter.watch(awaited, rules, self._bind_outcome)
+        return self._waiter.watch(awaited, rules, methodcaller("bind", self))
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.
@@ -616,15 +616,6 @@ class Batches:
     def _bind(self, batch: Batch) -> Batch:
         self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
-
-    def _bind_outcome(self, outcome: Batch | WaitError) -> Batch | WaitError:
-        # The polls have learnt its workspace. Waits of several views may share one batch, which is
-        # copied for the second of them.
-        if isinstance(outcome, Batch):
-            return outcome.bind(self)
-        if isinstance(outcome, BatchFailedError) and outcome.batch is not None:
-            outcome.batch = outcome.batch.bind(self)
-        return outcome
 
     def _awaited(self, batch: BatchOrId) -> Awaited:
         """Check what is to be awaited, and learn its workspace."""

@@ -155,7 +155,8 @@ class Poller:
         if self._scheduler.plan(target, now):
             self._queue.append(target)
         elif not target.waits:
-            target.cancel_poll()
+            if target.stage:
+                target.cancel_poll()
             if self._scheduler.groups.ended or not self._scheduler.targets:
                 self._go_on()
 

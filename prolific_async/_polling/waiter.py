@@ -14,7 +14,7 @@ from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._tracebacks import without_frames
-from prolific_async.errors import WaitError
+from prolific_async.errors import BatchFailedError, WaitError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
     Outcome: TypeAlias = Batch | WaitError
-    Bind: TypeAlias = Callable[[Outcome], Outcome]
+    Bind: TypeAlias = Callable[[Batch], Batch]
 
 
 class Awaited(NamedTuple):
@@ -47,7 +47,7 @@ class Awaited(NamedTuple):
 class Waiter:
     """Waits for one thing or many, with the settings of one client or view.
 
-    Each verb takes the rules of its waits, and a function that binds an outcome to the client.
+    Each verb takes the rules of its waits, and what binds a batch to the client.
 
     Args:
         waits: All waits of the client.
@@ -195,8 +195,12 @@ async def _outcomes(ended: AsyncGenerator[Wait], bind: Bind) -> AsyncGenerator[O
 
 
 def _bind_outcome(wait: Wait, bind: Bind) -> None:
-    if wait.outcome is not None:
-        wait.outcome = bind(wait.outcome)
+    # Waits of several views may share one batch, which is copied for the second of them.
+    outcome = wait.outcome
+    if isinstance(outcome, BatchFailedError):
+        outcome.batch = outcome.batch and bind(outcome.batch)
+    elif outcome is not None and not isinstance(outcome, WaitError):
+        wait.outcome = bind(outcome)
 
 
 def _result(wait: Wait, bind: Bind) -> Batch:
