@@ -6,11 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin
 
-from attrs import NOTHING, fields, resolve_types
+from attrs import NOTHING, field, fields, make_class, resolve_types
 from cattrs.errors import IterableValidationError, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn
 
 from prolific_async._json import scalars
 from prolific_async._json.scalars import IntOrDigits
@@ -75,7 +75,9 @@ def enum(value: Any, kind: Any) -> Any:
 def _kind(cls: Any) -> Any:
     """Return X for ``X | None``, and any other type as it is."""
     kinds = get_args(cls)
-    return next(kind for kind in kinds if kind is not NoneType) if NoneType in kinds else cls
+    if NoneType not in kinds:
+        return cls
+    return Union[tuple(kind for kind in kinds if kind is not NoneType)]  # noqa: UP007 - of many
 
 
 def tuple_hook(cls: Any, converter: Converter) -> Hook:
@@ -125,12 +127,13 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     """Make a hook that sets the slots of the model itself.
 
-    The ``__init__`` of attrs and a hook for each plain value would double the time. So no model
-    may have a validator, or a converter other than that of ``extra``, which is not called here.
+    The ``__init__`` of attrs and a hook for each plain value would double the time. So a model's
+    validators and converters check only what is made by hand, and what the service sends may be
+    more than they allow. That of ``extra`` is not called either.
     """
     arrays = arrays_of(cls)
     keys = wire_fields(cls)
-    slots = [(one.name, one.default is NOTHING, *_slot(cls, one, converter)) for one in keys]
+    slots = [(one.name, one.default, *_slot(cls, one, converter)) for one in keys]
     others = [
         (getattr(cls, one.name).__set__, one.default) for one in fields(cls) if one not in keys
     ]
@@ -145,16 +148,16 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
             put(model, default)
         unknown = len(value)
         nulls = []
-        for name, is_required, plain, read, kind, put in slots:
-            if not is_required and name not in value:
-                put(model, None)
+        for name, default, plain, read, kind, put in slots:
+            if default is not NOTHING and name not in value:
+                put(model, default)
                 continue
             unknown -= 1
             one = value[name]
             if type(one) is plain:
                 put(model, one)
-            elif one is None and (not is_required or name in arrays):
-                put(model, () if is_required else None)
+            elif one is None and (default is None or name in arrays):
+                put(model, None if default is None else ())
                 nulls.append(name)
             else:
                 put(model, read(one, kind))
@@ -187,13 +190,33 @@ def _enum_hook(kind: type[StrEnum]) -> Hook:
 
 
 def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
+    # Without the checks of what is made by hand, which reading skips.
+    keys = {one.name: field(type=one.type, default=one.default) for one in wire_fields(cls)}
+    bare: Any = make_class(cls.__name__, keys, kw_only=True)
+    inner = make_dict_structure_fn(bare, converter)
     arrays = arrays_of(cls)
 
     def hook(value: Any, _: Any) -> Any:
         wire = scalars.mapping(value, dict)
         empty: dict[str, Any] = {key: [] for key in arrays if wire.get(key, key) is None}
         return inner(wire | empty, cls)
+
+    return hook
+
+
+def union_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of a union of models, which ``type`` tells apart.
+
+    That of each is the default of its field, except for one without: it is for all others.
+    """
+    kinds = {fields(kind).type.default: kind for kind in get_args(cls)}
+    hooks = {tag: (converter.get_structure_hook(kind), kind) for tag, kind in kinds.items()}
+    for_others = hooks.pop(None)
+
+    def hook(value: Any, _: Any) -> Any:
+        tag = scalars.mapping(value, dict).get("type")
+        read, kind = hooks.get(tag, for_others) if type(tag) is str else for_others
+        return read(value, kind)
 
     return hook
 
