@@ -33,6 +33,7 @@ The package logs to ``logging.getLogger("prolific_async")``, and never the token
 
 import importlib
 import types
+import typing
 
 from prolific_async._version import __version__
 from prolific_async.batches import Batches, BatchOrId
@@ -114,9 +115,10 @@ __all__ = [
     "__version__",
 ]
 
+if not typing.TYPE_CHECKING:  # a type checker would take any name for one of this function
 
-def __getattr__(name: str) -> types.ModuleType:
-    """Import ``layout`` on its first use: its classes take 10 ms to make."""
-    if name == "layout":
-        return importlib.import_module("prolific_async.layout")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> types.ModuleType:
+        """Import ``layout`` on its first use: its classes take 10 ms to make."""
+        if name == "layout":
+            return importlib.import_module("prolific_async.layout")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

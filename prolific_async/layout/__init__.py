@@ -19,21 +19,17 @@ sent it, with ids, unknown types and unknown keys, and ``to_dict`` returns it so
 The package imports this module on its first use, as its classes take 10 ms to make.
 """
 
-from prolific_async.layout.items import (
-    DatasetField,
+from prolific_async.layout.items import DatasetField, Image, Item, RichText, UnknownItem
+from prolific_async.layout.options import Option, UnitOption, Validation
+from prolific_async.layout.pages import Column, Page, Row, RowLike
+from prolific_async.layout.questions import (
     FileUpload,
     FreeText,
     FreeTextWithUnit,
-    Image,
-    Item,
     MultipleChoice,
     MultipleChoiceWithFreeText,
-    RichText,
     StarRating,
-    UnknownItem,
 )
-from prolific_async.layout.options import Option, UnitOption, Validation
-from prolific_async.layout.pages import Column, Page, Row, RowLike
 from prolific_async.layout.sending import LayoutLike
 
 __all__ = [

@@ -37,7 +37,7 @@ class Column(Part):
     """
 
     items: tuple[Item, ...] = field(
-        converter=_items, validator=values.each(ITEMS, "items", least=1)
+        converter=_items, validator=values.each(ITEMS, "an item", least=1)
     )
 
 
@@ -63,7 +63,7 @@ class Row(Part):
 
     columns: tuple[Column, ...] = field(
         converter=_columns,
-        validator=values.each(Column, "columns or items", least=1, most=_SIDE_BY_SIDE),
+        validator=values.each(Column, "a Column or an item", least=1, most=_SIDE_BY_SIDE),
     )
 
 
@@ -91,7 +91,7 @@ class Page(Part):
 
     """
 
-    rows: tuple[Row, ...] = field(converter=_rows, validator=values.each(Row, "rows"))
+    rows: tuple[Row, ...] = field(converter=_rows, validator=values.each(Row, "a Row"))
     display_position: str | None = field(
         default=None,
         kw_only=True,
@@ -129,7 +129,7 @@ class Page(Part):
         for where, item in self._placed_items():
             if self.display_position is not None and not isinstance(item, _OUTSIDE_TASKS):
                 raise ValueError(
-                    f"{where} must be an Image or RichText, as the page's position is "
+                    f"{where} must be an Image or RichText on a page with the position "
                     f"{self.display_position!r}: {values.shown(item)}"
                 )
             if not isinstance(item, DatasetField):

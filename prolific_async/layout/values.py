@@ -158,11 +158,11 @@ def instance_of(kind: type[Any]) -> Check:
 def each(
     kind: type[Any] | tuple[type[Any], ...], words: str, *, least: int = 0, most: int | None = None
 ) -> Check:
-    """Return a check that a value is a tuple of parts of a class, and how many they may be.
+    """Return a check that a value is a tuple of a class, and of how many.
 
     Args:
         kind: The class, or several of them.
-        words: What the parts are, for the messages.
+        words: What each element must be, for the messages, such as "a Row".
         least: How many there must be.
         most: How many there may be, None for any number.
 
@@ -171,14 +171,13 @@ def each(
 
     def check(part: Any, attribute: Attribute[Any], value: Any) -> None:
         if not isinstance(value, tuple):
-            raise _refusal(part, attribute, f"a list of {words}", value)
+            raise _refusal(part, attribute, f"a list, each element {words}", value)
+        where = f"{type(part).__name__}.{attribute.name}"
         for index, one in enumerate(value):
             if not isinstance(one, kind):
-                where = f"{type(part).__name__}.{attribute.name}[{index}]"
-                raise ValueError(f"{where} must be one of {words}: {shown(one)}")
+                raise ValueError(f"{where}[{index}] must be {words}: {shown(one)}")
         if len(value) < least or (most is not None and len(value) > most):
-            where = f"{type(part).__name__}.{attribute.name}"
-            raise ValueError(f"{where} must be {counted} {words}, not {len(value)}")
+            raise ValueError(f"{where} must have {counted} elements, not {len(value)}")
 
     return check
 
