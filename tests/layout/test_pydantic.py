@@ -41,11 +41,12 @@ def test_layouts_are_read_and_written_as_their_wire_form() -> None:
 
 
 def test_items_are_told_apart_within_a_model() -> None:
-    made = [ui.Option("A", 1), ui.FreeText("?"), ui.UnknownItem("film", extra={"a": 1})]
-    form = Form(page=ui.Page.of(ui.FreeText("?")), items=made[1:], anything=made)
+    made: list[ui.Item] = [ui.FreeText("?"), ui.UnknownItem("film", extra={"a": 1})]
+    anything = [ui.Option("A", 1), *made]
+    form = Form(page=ui.Page.of(ui.FreeText("?")), items=made, anything=anything)
     wire = json.loads(form.model_dump_json())
-    assert wire["anything"] == [one.to_dict() for one in made]
-    assert wire["items"] == [one.to_dict() for one in made[1:]]
+    assert wire["anything"] == [one.to_dict() for one in anything]
+    assert wire["items"] == [one.to_dict() for one in made]
     again = Form.model_validate(wire | {"items": WITH_IDS})
     assert [one.to_dict() for one in again.items] == WITH_IDS
     assert [type(one) for one in again.items] == [
