@@ -251,6 +251,7 @@ REFUSED: list[tuple[Make, str]] = [
     ),
     (lambda: ui.Row([]), "Row.columns must have 1 to 2 elements, not 0"),
     (lambda: ui.Row([TEXT] * 3), "Row.columns must have 1 to 2 elements, not 3"),
+    (lambda: ui.Row(wrong), "Row.columns must be a list, each element a Column or an item: 3"),
     (lambda: ui.Row([wrong]), "Row.columns[0] must be a Column or an item: 3"),
     (
         lambda: ui.Page([TEXT]),  # type: ignore[list-item] # as above
