@@ -31,6 +31,10 @@ The package logs to ``logging.getLogger("prolific_async")``, and never the token
 - ERROR: a bug, with its traceback, in an ``on_event`` of yours or in this package.
 """
 
+import importlib
+import types
+import typing
+
 from prolific_async._version import __version__
 from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
@@ -110,3 +114,11 @@ __all__ = [
     "Workspaces",
     "__version__",
 ]
+
+if not typing.TYPE_CHECKING:  # a type checker would take any name for one of this function
+
+    def __getattr__(name: str) -> types.ModuleType:
+        """Import ``layout`` on its first use: its classes take 10 ms to make."""
+        if name == "layout":
+            return importlib.import_module("prolific_async.layout")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
 from types import EllipsisType
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 from uuid import UUID
 
 from attrs import field, frozen
@@ -22,6 +22,9 @@ from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
+
+if TYPE_CHECKING:
+    import prolific_async.layout  # at run time, on its first use
 
 
 class BatchStatus(OpenEnum):
@@ -95,7 +98,8 @@ class Batch(WireModel):
         task_details: The texts that participants see.
         schema_version: Version of the service's format.
         total_task_groups: The number of groups of its tasks.
-        batch_items: Pages of the newer layout, None if the batch has no layout.
+        batch_items: Pages of the newer layout as raw JSON, None if the batch has no layout;
+            ``layout`` reads them.
         auto_sync_enabled: Whether data that is added to its dataset later becomes tasks by itself.
         tasks_per_group: Tasks in each group.
         extra: Unknown keys of the response, read-only.
@@ -136,6 +140,21 @@ class Batch(WireModel):
         bound = self if is_free else type(self).from_dict(self.to_dict())
         object.__setattr__(bound, "_batches", batches)
         return bound
+
+    @property
+    def layout(self) -> tuple[prolific_async.layout.Page, ...] | None:
+        """Its pages, with their ids, None if the batch has no layout.
+
+        They are read from ``batch_items`` at each access. What the service sends is not checked by
+        the rules of ``prolific_async.layout``, and unknown item types are ``UnknownItem``.
+
+        Raises:
+            DecodeError: A part of ``batch_items`` is not of its documented shape.
+
+        """
+        from prolific_async.layout import pages  # noqa: PLC0415 - imported on its first use
+
+        return None if self.batch_items is None else pages.read(self.batch_items)
 
     @property
     def _bound(self) -> prolific_async.batches.Batches:

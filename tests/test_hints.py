@@ -31,6 +31,7 @@ MODULES = (
     ".cli",
     ".client",
     ".extensions",
+    ".layout",
     ".workspaces",
     ".simulator",
     ".fastapi",

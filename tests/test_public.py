@@ -271,8 +271,26 @@ def test_importing_loads_only_the_dependencies(imported: set[str]) -> None:
 def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
     assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
     ours = {name for name in imported if name.startswith("prolific_async.")}
-    for part in ("simulator", "cli", "__main__"):
+    for part in ("simulator", "cli", "layout", "__main__"):
         assert not [name for name in ours if name.split(".")[1] == part]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from prolific_async import layout; layout.Page",
+        "import prolific_async; prolific_async.layout.Page",
+        "import prolific_async.layout as ui; ui.Page",
+        "from tests import samples; samples.batch(batch_items=[]).layout",
+    ],
+)
+def test_the_layout_is_imported_on_its_first_use(use: str) -> None:
+    assert "prolific_async.layout.pages" in imported_by(use)
+
+
+def test_the_package_has_no_other_lazy_names() -> None:
+    with pytest.raises(AttributeError, match="'prolific_async' has no attribute 'layouts'"):
+        _ = prolific_async.layouts  # type: ignore[attr-defined] # it is the point
 
 
 def test_the_simulator_needs_no_extra() -> None:

@@ -51,6 +51,10 @@ PROGRAMS = {  # the output of each program, a pattern for each line
         "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
         "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
     ],
+    "The pages that participants see": [
+        r'\{"rows": \[.*"display_position": "intro"\}',
+        r'\{"rows": \[.*"answer_limit": 1.*\}',
+    ],
     "Errors": [
         "<Batch .* 'Round 2' READY, .*>",
         "no token, no network, a refusal, ...: .* 404 .*",

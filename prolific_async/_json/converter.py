@@ -12,8 +12,8 @@ import functools
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Union, get_args, get_origin
 
 from attrs import field, fields, frozen
 from cattrs import Converter, ForbiddenExtraKeysError, transform_error
@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from prolific_async._json import model_code, reading, scalars
 from prolific_async._json.decoding import TOO_DEEP
-from prolific_async._json.scalars import IntOrDigits, JsonObject
+from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
 from prolific_async._pydantic import PydanticModel
 from prolific_async.errors import DecodeError, ProlificError
 
@@ -52,14 +52,7 @@ class JsonModel(PydanticModel):
                 array those of its first hundred faults.
 
         """
-        try:
-            # The model must not change with the caller's mapping.
-            own = copy.deepcopy(dict(data) if isinstance(data, Mapping) else data)
-        except RecursionError:
-            raise DecodeError((f"$: {TOO_DEEP}",), data) from None
-        except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
-            raise DecodeError((f"$: not JSON ({type(error).__name__})",), data) from None
-        return load(cls, own)
+        return load_copy(cls, data)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the wire form: JSON values only, ``extra`` included, absent keys left out.
@@ -103,6 +96,22 @@ class WireModel(JsonModel):
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+
+def load_copy(cls: type[T], data: Any, *, at: str = "$") -> T:
+    """Turn a caller's JSON into a model, which must not change with it.
+
+    Raises:
+        DecodeError: As ``load``, or it is not JSON.
+
+    """
+    try:
+        own = copy.deepcopy(dict(data) if isinstance(data, Mapping) else data)
+    except RecursionError:
+        raise DecodeError((f"{at}: {TOO_DEEP}",), data) from None
+    except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
+        raise DecodeError((f"{at}: not JSON ({type(error).__name__})",), data) from None
+    return load(cls, own, at=at)
 
 
 def load(
@@ -157,6 +166,10 @@ def _is_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, WireModel)
 
 
+def _is_union_of_models(cls: Any) -> bool:
+    return get_origin(cls) in (Union, UnionType) and all(map(_is_model, get_args(cls)))
+
+
 def _is_plain_model(cls: Any) -> bool:
     return isinstance(cls, type) and issubclass(cls, JsonModel)
 
@@ -196,6 +209,10 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(list, scalars.array)
     converter.register_structure_hook(datetime, reading.time)
     converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, scalars.int_or_digits)
+    converter.register_structure_hook_func(lambda kind: kind == Number, scalars.any_number)
+    converter.register_structure_hook_func(
+        lambda kind: kind in (Scalar, Scalar | None), scalars.scalar
+    )
     converter.register_structure_hook(StrEnum, reading.enum)
     converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
     converter.register_structure_hook_factory(
@@ -204,6 +221,7 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook(ProlificError, scalars.error)
     converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
     converter.register_structure_hook_factory(_is_model, reading.model_hook)
+    converter.register_structure_hook_factory(_is_union_of_models, reading.union_hook)
     converter.register_unstructure_hook(ProlificError, str)
     converter.register_unstructure_hook(StrEnum, str)
     converter.register_unstructure_hook(

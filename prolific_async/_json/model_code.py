@@ -6,8 +6,11 @@ value take more than twice as long.
 
 from __future__ import annotations
 
+from textwrap import indent
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from attrs import NOTHING
 
 from prolific_async._json import scalars
 
@@ -22,8 +25,9 @@ class Slot(NamedTuple):
 
     Attributes:
         name: Its name.
-        is_required: Whether its key must be there; else it may also be null.
-        is_array: Whether it is an array that must be there; a null is read as an empty one.
+        default: Its value if the key is absent, NOTHING if the key must be there; if it is None,
+            the key may also be null.
+        is_array: Whether it is an array of which a null is read as an empty one.
         plain: The type whose values need no hook, None if there is none.
         read: The hook of all other values.
         kind: The field's type, for the hook.
@@ -31,7 +35,7 @@ class Slot(NamedTuple):
     """
 
     name: str
-    is_required: bool
+    default: Any
     is_array: bool
     plain: type[Any] | None
     read: Hook
@@ -69,6 +73,12 @@ _OPTIONAL = """
         one = read_{name}(one, kind_{name})
     model.{name} = one
 """
+_IF_THERE = """
+    if "{name}" in value:"""
+_ELSE = """
+    else:
+        model.{name} = default_{name}
+"""
 _END = """
     if not known.issuperset(value):
         model.extra = MappingProxyType({key: value[key] for key in value if key not in known})
@@ -82,8 +92,7 @@ _END = """
 def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any]) -> Hook:
     """Make the hook of a model, which sets its slots itself.
 
-    So no model may have a validator, or a converter other than that of ``extra``, which is not
-    called here.
+    It calls no validator and no converter.
 
     Args:
         cls: The model, with the fields ``extra`` and ``_nulls``.
@@ -107,7 +116,10 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         code.append(_DEFAULT.format(name=name))
         names[f"default_{name}"] = default
     for slot in slots:
-        template = _ARRAY if slot.is_array else _REQUIRED if slot.is_required else _OPTIONAL
+        template = _ARRAY if slot.is_array else _OPTIONAL if slot.default is None else _REQUIRED
+        if slot.default not in (None, NOTHING):
+            template = _IF_THERE + indent(template, "    ") + _ELSE
+            names[f"default_{slot.name}"] = slot.default
         plain = slot.plain and slot.plain.__name__  # no value is of the type None
         code.append(template.format(name=slot.name, plain=plain))
         names |= {f"read_{slot.name}": slot.read, f"kind_{slot.name}": slot.kind}

@@ -6,11 +6,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import NoneType
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from attrs import NOTHING, fields, resolve_types
+from attrs import NOTHING, field, fields, make_class, resolve_types
 from cattrs.errors import IterableValidationError, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn, override
+from cattrs.gen import make_dict_structure_fn
 
 from prolific_async._json import model_code, scalars
 from prolific_async._json.model_code import Hook, Slot
@@ -72,7 +72,9 @@ def enum(value: Any, kind: Any) -> Any:
 def _kind(cls: Any) -> Any:
     """Return X for ``X | None``, and any other type as it is."""
     kinds = get_args(cls)
-    return next(kind for kind in kinds if kind is not NoneType) if NoneType in kinds else cls
+    if NoneType not in kinds:
+        return cls
+    return Union[tuple(kind for kind in kinds if kind is not NoneType)]  # noqa: UP007 - of many
 
 
 def tuple_hook(cls: Any, converter: Converter) -> Hook:
@@ -120,7 +122,11 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Make the hook of a model out of code that is generated for it."""
+    """Make the hook of a model out of code that is generated for it.
+
+    A model's validators and converters check only what is made by hand: what the service sends may
+    be more than they allow.
+    """
     keys = wire_fields(cls)
     others = {one.name: one.default for one in fields(cls) if one not in keys}
     arrays = arrays_of(cls)
@@ -132,7 +138,7 @@ def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
     return Slot(
         name=one.name,
-        is_required=one.default is NOTHING,
+        default=one.default,
         is_array=one.name in arrays,
         plain=_AS_THEY_ARE.get(kind),
         read=_enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
@@ -151,13 +157,33 @@ def _enum_hook(kind: type[StrEnum]) -> Hook:
 
 
 def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    inner = make_dict_structure_fn(cls, converter, extra=override(omit=True))
+    # Without the checks of what is made by hand, which reading skips.
+    keys = {one.name: field(type=one.type, default=one.default) for one in wire_fields(cls)}
+    bare: Any = make_class(cls.__name__, keys, kw_only=True)
+    inner = make_dict_structure_fn(bare, converter)
     arrays = arrays_of(cls)
 
     def hook(value: Any, _: Any) -> Any:
         wire = scalars.mapping(value, dict)
         empty: dict[str, Any] = {key: [] for key in arrays if wire.get(key, key) is None}
         return inner(wire | empty, cls)
+
+    return hook
+
+
+def union_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of a union of models, which ``type`` tells apart.
+
+    That of each is the default of its field, except for one without: it is for all others.
+    """
+    kinds = {fields(kind).type.default: kind for kind in get_args(cls)}
+    hooks = {tag: (converter.get_structure_hook(kind), kind) for tag, kind in kinds.items()}
+    for_others = hooks.pop(None)
+
+    def hook(value: Any, _: Any) -> Any:
+        tag = scalars.mapping(value, dict).get("type")
+        read, kind = hooks.get(tag, for_others) if type(tag) is str else for_others
+        return read(value, kind)
 
     return hook
 

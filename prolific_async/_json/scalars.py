@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from types import MappingProxyType, NoneType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
 from prolific_async._json.decoding import named
 from prolific_async.errors import ProlificError
@@ -16,6 +16,12 @@ T = TypeVar("T")
 
 IntOrDigits = Annotated[int, "a string of digits is read too"]
 """An int that the service sends both as a number and as a string."""
+
+Number = Annotated[float, "an integer stays one"]
+"""A number that is kept as it came, with or without a fraction."""
+
+Scalar = str | int | float | bool
+"""A text, a number or a boolean."""
 
 JsonObject = Mapping[str, Any]
 """An object whose content no model describes."""
@@ -50,6 +56,22 @@ def number(value: Any, _: Any) -> float:
     if type(value) in (int, float):
         return float(value)
     raise TypeError(f"a number is needed, not {named(value)}")
+
+
+def any_number(value: Any, _: Any) -> float:
+    """Read a ``Number``."""
+    number(value, float)
+    return value  # type: ignore[no-any-return] # an int or a float, as number() has checked
+
+
+def scalar(value: Any, kind: Any) -> Any:
+    """Read a ``Scalar``, or None where its type allows for it."""
+    if type(value) in _SCALARS or (value is None and NoneType in get_args(kind)):
+        return value
+    raise TypeError(f"a string, a number or a boolean is needed, not {named(value)}")
+
+
+_SCALARS = get_args(Scalar)
 
 
 def int_or_digits(value: Any, _: Any) -> int:

@@ -300,7 +300,12 @@ def test_the_ten_fields_of_the_seeds_are_enough() -> None:
     assert batch.to_dict() == wire
 
 
-@pytest.mark.parametrize("model", WireModel.__subclasses__(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize(
+    "model",
+    # The parts of a layout check what is made by hand, and read what the service sends.
+    [one for one in WireModel.__subclasses__() if one.__module__ == "prolific_async.models"],
+    ids=lambda model: model.__name__,
+)
 def test_reading_can_skip_the_init_of_every_model(model: type[WireModel]) -> None:
     assert not hasattr(model, "__attrs_post_init__")
     for one in fields(model):

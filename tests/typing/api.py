@@ -36,6 +36,8 @@ from prolific_async import (
     WaitTimeoutError,
     Workspace,
 )
+from prolific_async import layout as ui
+from prolific_async.layout.sending import batch_items
 
 assert_type(prolific_async.__version__, str)
 
@@ -300,3 +302,42 @@ async def failures(client: ProlificClient) -> None:
     except ProlificError as error:
         caught: Exception = error
         raise caught from None
+
+
+# --- Layouts ----------------------------------------------------------------------------------
+
+
+def layouts(batch: Batch, images: list[ui.Image], parts: list[ui.Item | ui.Column]) -> None:
+    left, right = ui.DatasetField("a"), ui.Image("https://example.com/a.png", "A map")
+    page = ui.Page.of(
+        ui.RichText("..."), [left, right], ui.MultipleChoice("Which is better?", ["A", "B"])
+    )
+    assert_type(page, ui.Page)
+    assert_type(page.rows[0].columns[0].items[0], ui.Item)
+    ui.Page.of(images, parts, (left, ui.Column([right])), ui.Row([left]), position="intro")
+    ui.Page.of(left, position="middle")  # type: ignore[arg-type]
+    ui.Page.of("text")  # type: ignore[arg-type]
+    ui.Page.of(3)  # type: ignore[arg-type]
+    ui.Page([ui.Row([ui.Column([left], id="c"), right], id="r")], display_position="outro")
+    ui.MultipleChoice("?", ["A", ui.Option("B", 2)], answer_limit=-1, id="i")
+    ui.MultipleChoice("?", ["A", 3])  # type: ignore[list-item]
+    ui.MultipleChoice("?")  # type: ignore[call-arg]
+    ui.MultipleChoice("?", ["A"], 1)  # type: ignore[call-arg, arg-type]
+    ui.FreeTextWithUnit("?", ["cm", ui.UnitOption("in", "in")], "suffix", default_unit="cm")
+    ui.FileUpload("?", accepted_file_types=[".png"], max_file_size_mb=2)
+    ui.Validation("number", min=1, max=2.5)
+    ui.DatasetField()  # type: ignore[call-arg]
+    ui.Image("https://example.com/a.png")  # type: ignore[call-arg]
+    assert_type(ui.MultipleChoice("?", ["A"]).options, tuple[ui.Option, ...])
+    assert_type(ui.Option("A", "a").value, str | int | float | bool)
+    assert_type(batch.layout, tuple[ui.Page, ...] | None)
+    assert_type(batch_items([page, page.to_dict()]), list[dict[str, Any]])
+    batch_items({"batch_items": [page]})
+    batch_items(page)  # type: ignore[arg-type]
+    batch_items("pages")  # type: ignore[arg-type]
+    match page.rows[0].columns[0].items[0]:
+        case ui.Image(url=url):
+            assert_type(url, str)
+        case ui.UnknownItem(type=kind, extra=keys):
+            assert_type(kind, str | None)
+            assert_type(keys, Mapping[str, Any])

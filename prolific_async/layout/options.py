@@ -1,0 +1,122 @@
+"""``Option``, ``UnitOption`` and ``Validation``: what the items that ask have inside.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import field, frozen
+
+from prolific_async._json.scalars import (
+    JsonObject,  # noqa: F401 - named by the generated __init__
+    Number,
+    Scalar,
+)
+from prolific_async.layout import values
+from prolific_async.layout.part import Part
+
+_OPTIONAL_TEXT = values.optional(values.text)
+
+
+@frozen(repr=False)
+class Validation(Part):
+    """The bounds of what participants enter.
+
+    Attributes:
+        type: "number", or "string", whose bounds are numbers of characters.
+        min: The lower bound, None for none.
+        max: The upper bound, None for none.
+
+    Raises:
+        ValueError: The type is another, a bound is no finite number, or no whole number from 0 for
+            "string", or ``min`` is above ``max``.
+
+    """
+
+    type: str = field(validator=values.one_of("number", "string"))
+    min: Number | None = field(default=None, kw_only=True, validator=values.optional(values.finite))
+    max: Number | None = field(default=None, kw_only=True, validator=values.optional(values.finite))
+
+    def _check(self) -> None:
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if self.type == "string" and bound is not None and not _is_count(bound):
+                raise ValueError(
+                    f"Validation.{name} must be a whole number from 0 for 'string': {bound!r}"
+                )
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(
+                f"Validation.min must not be above max: min={self.min!r}, max={self.max!r}"
+            )
+
+
+def _is_count(bound: float) -> bool:
+    return isinstance(bound, int) and bound >= 0
+
+
+@frozen(repr=False)
+class Option(Part):
+    """A choice of a question. A text in place of one is its label and its value.
+
+    Attributes:
+        label: What participants see.
+        value: What their answers hold: text, a number or a boolean.
+        heading: The heading of the option's own text field, which
+            ``MultipleChoiceWithFreeText`` needs.
+        exclusive: Whether choosing it excludes the others.
+
+    Raises:
+        ValueError: A field is of a wrong type, or the value is no finite number.
+
+    """
+
+    label: str = field(validator=values.text)
+    value: Scalar = field(validator=values.scalar)
+    heading: str | None = field(default=None, kw_only=True, validator=_OPTIONAL_TEXT)
+    exclusive: bool | None = field(
+        default=None, kw_only=True, validator=values.optional(values.flag)
+    )
+
+
+@frozen(repr=False)
+class UnitOption(Part):
+    """A unit of a ``FreeTextWithUnit``. A text in place of one is its label and its value.
+
+    Attributes:
+        label: What participants see.
+        value: What their answers hold.
+        validation: The bounds of what they enter in this unit, None for none.
+
+    Raises:
+        ValueError: A field is of a wrong type, or the value is no finite number.
+
+    """
+
+    label: str = field(validator=values.text)
+    value: Scalar = field(validator=values.scalar)
+    validation: Validation | None = field(
+        default=None, kw_only=True, validator=values.optional(values.instance_of(Validation))
+    )
+
+
+def options(given: Iterable[Option | str]) -> tuple[Option, ...]:
+    """Return options, each of which may be given as text."""
+    made: tuple[Option, ...] = _made(Option, given)
+    return made
+
+
+def unit_options(given: Iterable[UnitOption | str]) -> tuple[UnitOption, ...]:
+    """Return units, each of which may be given as text."""
+    made: tuple[UnitOption, ...] = _made(UnitOption, given)
+    return made
+
+
+def _made(kind: type[Option | UnitOption], given: Any) -> Any:
+    """Return texts as options; what cannot be one is left to the check of the field."""
+    found = values.entries(given)
+    if not isinstance(found, tuple):
+        return found
+    named = ((one, values.plain(one)) for one in found)
+    return tuple(kind(name, name) if isinstance(name, str) else one for one, name in named)

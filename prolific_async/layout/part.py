@@ -1,0 +1,48 @@
+"""``Part``: what the pages of a layout, and all that is on them, have in common."""
+
+from __future__ import annotations
+
+from attrs import field, fields, frozen
+
+from prolific_async._json.converter import WireModel
+from prolific_async._json.reading import wire_fields
+from prolific_async._json.scalars import JsonObject  # noqa: F401 - named by the generated __init__
+from prolific_async.layout import values
+
+
+@frozen(eq=False, repr=False)  # each part defines its own equality
+class Part(WireModel):
+    """A part of a layout.
+
+    Attributes:
+        id: The service's id for it, None for a new one.
+        extra: Keys that this release has no name for, read-only. They are sent, too.
+
+    """
+
+    id: str | None = field(default=None, kw_only=True, validator=values.optional(values.text))
+
+    def __attrs_post_init__(self) -> None:
+        names = [one.name for one in wire_fields(type(self))]
+        if taken := [name for name in names if name in self.extra]:
+            raise ValueError(
+                f"{type(self).__name__}.extra must not hold the field {values.shown(taken[0])}"
+            )
+        for name in names:
+            object.__setattr__(self, name, values.plain(getattr(self, name)))
+        self._check()
+
+    def _check(self) -> None:
+        """Check what several fields must be together."""
+
+    def __repr__(self) -> str:
+        """Show the fields that are given, and ``extra`` last, if there is any."""
+        shown = {
+            one.name: getattr(self, one.name)
+            for one in fields(type(self))
+            if one.repr and one.name != "extra"
+        }
+        said = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
+        if self.extra:
+            said.append(f"extra={dict(self.extra)!r}")
+        return f"{type(self).__name__}({', '.join(said)})"
