@@ -34,6 +34,7 @@ The package logs to ``logging.getLogger("prolific_async")``, and never the token
 from prolific_async._version import __version__
 from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
+from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
 from prolific_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -88,7 +89,9 @@ __all__ = [
     "ConnectionLostError",
     "Copies",
     "DatasetRef",
+    "DatasetSchema",
     "DecodeError",
+    "FieldType",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
@@ -98,6 +101,7 @@ __all__ = [
     "RateLimitedError",
     "RequestTimeoutError",
     "RetryPolicy",
+    "SchemaField",
     "ServerError",
     "StatusEvent",
     "TaskDetails",

@@ -20,11 +20,13 @@ from prolific_async import (
     ConnectError,
     Copies,
     DatasetRef,
+    DatasetSchema,
     DecodeError,
     PollPolicy,
     ProlificClient,
     ProlificError,
     RetryPolicy,
+    SchemaField,
     StatusEvent,
     Workspace,
 )
@@ -51,6 +53,7 @@ BATCH = samples.batch(
 VALUES: list[Any] = [BATCH, BATCH.datasets[0], BATCH.task_details, EVENT]
 VALUES += [Copies((BATCH,), ("b2",)), PollPolicy(timeout=None), RetryPolicy(maximum=3)]
 VALUES += [Workspace("w1", "Research", owner="u1", extra={"users": [{"name": "Ann"}]})]
+VALUES += [SCHEMA := DatasetSchema.of(a={"type": "text", "label": "A"}, b="metadata", strict=False), SCHEMA.fields["a"]]
 BATCHES = TypeAdapter(Batch)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType, NoneType
@@ -130,7 +131,7 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     """
     arrays = arrays_of(cls)
     keys = wire_fields(cls)
-    slots = [(one.name, one.default is NOTHING, *_slot(cls, one, converter)) for one in keys]
+    slots = [(one.name, one.default, *_slot(cls, one, converter)) for one in keys]
     others = [
         (getattr(cls, one.name).__set__, one.default) for one in fields(cls) if one not in keys
     ]
@@ -145,16 +146,16 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
             put(model, default)
         unknown = len(value)
         nulls = []
-        for name, is_required, plain, read, kind, put in slots:
-            if not is_required and name not in value:
-                put(model, None)
+        for name, default, plain, read, kind, put in slots:
+            if default is not NOTHING and name not in value:
+                put(model, default)
                 continue
             unknown -= 1
             one = value[name]
             if type(one) is plain:
                 put(model, one)
-            elif one is None and (not is_required or name in arrays):
-                put(model, () if is_required else None)
+            elif one is None and (default is None or name in arrays):
+                put(model, None if default is None else ())
                 nulls.append(name)
             else:
                 put(model, read(one, kind))
@@ -166,6 +167,31 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
         return model
 
     return hook
+
+
+def mapping_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of a ``Mapping[str, X]`` that is read-only."""
+    _, kind = get_args(cls)
+    item = converter.get_structure_hook(kind)
+
+    def hook(value: Any, _: Any) -> Mapping[str, Any]:
+        pairs = scalars.mapping(value, dict).items()
+        return MappingProxyType({name: item(one, kind) for name, one in pairs})
+
+    def detailed(value: Any, _: Any) -> Mapping[str, Any]:
+        items: dict[str, Any] = {}
+        errors: list[Exception] = []
+        for name, one in scalars.mapping(value, dict).items():
+            try:
+                items[name] = item(one, kind)
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises
+                error.add_note(IterableValidationNote("", name, kind))
+                errors.append(error)
+        if errors:
+            raise IterableValidationError("", errors, cls)
+        return items
+
+    return detailed if converter.detailed_validation else hook
 
 
 def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, Any, Any]:

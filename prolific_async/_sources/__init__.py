@@ -1,0 +1,1 @@
+"""What is uploaded to a dataset: sources of every kind, checked and encoded before any request."""

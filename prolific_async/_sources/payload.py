@@ -1,0 +1,75 @@
+"""``Payload``: what is sent, with a known length, as often as that takes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from attrs import define
+
+from prolific_async._sources.contents import PIECE, Content
+from prolific_async._sources.text_checks import Utf8Check
+
+
+@define(eq=False)
+class Payload:
+    """A file to upload. It can be read again, whatever the source is.
+
+    Attributes:
+        filename: Its name; the ending tells its format.
+        rows: The number of its rows, None if that is not known. Of a text that goes as it is, the
+            number of its lines, known once it was read; these are more than its rows if cells have
+            line ends.
+        failure: What the latest reading raised, None for nothing. Whoever sends the file may get an
+            error of the HTTP client's own instead.
+
+    """
+
+    filename: str
+    rows: int | None
+    _content: Content
+    _start: int = 0
+    _head: bytes = b""
+    _is_text: bool = False
+    failure: Exception | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of its bytes, which is its ``Content-Length``."""
+        return len(self._head) + self._content.size - self._start
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the bytes from the first one on, in pieces of at most half a megabyte.
+
+        The last piece comes only if the file did not change, so that a file that did is never sent
+        whole.
+
+        Raises:
+            ValueError: The file changed, or is not UTF-8.
+            OSError: It cannot be read any more.
+
+        """
+        self.failure = None
+        try:
+            async for piece in self._pieces():
+                yield piece
+        except Exception as error:
+            self.failure = error
+            raise
+
+    async def _pieces(self) -> AsyncGenerator[bytes]:
+        if self._head:
+            yield self._head
+        check = Utf8Check(self._start) if self._is_text else None
+        lines = 0
+        last = b"\n"
+        for at in range(self._start, self._content.size, PIECE):
+            last = await self._content.read(at)
+            is_last = at + len(last) == self._content.size
+            if check is not None:
+                check.feed(last, final=is_last)
+                lines += last.count(b"\n")
+            if is_last:
+                await self._content.verify()
+            yield last
+        if check is not None:
+            self.rows = lines + (not last.endswith(b"\n"))
