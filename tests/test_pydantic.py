@@ -26,7 +26,6 @@ from prolific_async import (
     ProlificClient,
     ProlificError,
     RetryPolicy,
-    SchemaField,
     StatusEvent,
     Workspace,
 )

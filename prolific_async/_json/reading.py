@@ -126,8 +126,9 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     """Make a hook that sets the slots of the model itself.
 
-    The ``__init__`` of attrs and a hook for each plain value would double the time. So no model
-    may have a validator, or a converter other than that of ``extra``, which is not called here.
+    The ``__init__`` of attrs and a hook for each plain value would double the time. So a model's
+    validators and converters check only what is made by hand, and what the service sends may be
+    more than they allow. That of ``extra`` is not called either.
     """
     arrays = arrays_of(cls)
     keys = wire_fields(cls)

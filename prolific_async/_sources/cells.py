@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from datetime import date, time, timedelta
 from decimal import Decimal
 from types import NoneType
@@ -58,7 +58,7 @@ def text(value: Any) -> str:
 
 
 def _number(value: Any) -> Cell:
-    if _dtype(value) == "bool" and not hasattr(type(value), "__len__"):
+    if _dtype(value) == "bool" and not isinstance(value, Sized):
         return bool(value)
     if (refused := _refused(value)) is not None:
         raise ValueError(refused)
@@ -80,7 +80,7 @@ def _refused(value: Any) -> str | None:
         return f"it is {kind}: decode it to text"
     if isinstance(value, date | time | timedelta) or "time" in _dtype(value):
         return f"it is a date or time ({kind}): give its text, such as isoformat() returns"
-    if isinstance(value, Mapping | Iterable) or hasattr(type(value), "__len__"):
+    if isinstance(value, Iterable | Sized):
         return f"it is a container ({kind}): give text, such as json.dumps returns"
     return None
 

@@ -24,7 +24,7 @@ class Content(Protocol):
     def size(self) -> int:
         """Number of the bytes."""
 
-    async def read(self, start: int, length: int = PIECE) -> bytes:
+    async def read(self, start: int, length: int) -> bytes:
         """Return bytes from a place on; fewer than asked for only at the end."""
 
     async def verify(self) -> None:
@@ -45,7 +45,7 @@ class BytesContent:
         """Number of the bytes."""
         return len(self._view)
 
-    async def read(self, start: int, length: int = PIECE) -> bytes:
+    async def read(self, start: int, length: int) -> bytes:
         """Return bytes from a place on."""
         return bytes(self._view[start : start + length])
 
@@ -92,7 +92,7 @@ class Spool:
         self._in_memory = 0
         await self._file.use(lambda file: file.write(data))
 
-    async def read(self, start: int, length: int = PIECE) -> bytes:
+    async def read(self, start: int, length: int) -> bytes:
         """Return bytes from a place on."""
         if self._whole:
             return self._whole[start : start + length]
@@ -126,7 +126,7 @@ class FileContent:
         self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
         self.size = self._seen[-1]
 
-    async def read(self, start: int, length: int = PIECE) -> bytes:
+    async def read(self, start: int, length: int) -> bytes:
         """Return bytes from a place on.
 
         Raises:

@@ -63,7 +63,7 @@ class Payload:
         lines = 0
         last = b"\n"
         for at in range(self._start, self._content.size, PIECE):
-            last = await self._content.read(at)
+            last = await self._content.read(at, PIECE)
             is_last = at + len(last) == self._content.size
             if check is not None:
                 check.feed(last, final=is_last)
