@@ -16,9 +16,9 @@ class Payload:
 
     Attributes:
         filename: Its name; the ending tells its format.
-        rows: The number of its rows, None if that is not known. Of a text that goes as it is, the
-            number of its lines, known once it was read; these are more than its rows if cells have
-            line ends.
+        rows: The number of its rows, None if that is not known. Of a text that is sent as it is, an
+            estimate: about the number of its lines, which are more than its rows if cells have line
+            ends.
         failure: What the latest reading raised, None for nothing. Whoever sends the file may get an
             error of the HTTP client's own instead.
 
@@ -60,16 +60,11 @@ class Payload:
         if self._head:
             yield self._head
         check = Utf8Check(self._start) if self._is_text else None
-        lines = 0
-        last = b"\n"
         for at in range(self._start, self._content.size, PIECE):
-            last = await self._content.read(at, PIECE)
-            is_last = at + len(last) == self._content.size
+            piece = await self._content.read(at, PIECE)
+            is_last = at + len(piece) == self._content.size
             if check is not None:
-                check.feed(last, final=is_last)
-                lines += last.count(b"\n")
+                check.feed(piece, final=is_last)
             if is_last:
                 await self._content.verify()
-            yield last
-        if check is not None:
-            self.rows = lines + (not last.endswith(b"\n"))
+            yield piece

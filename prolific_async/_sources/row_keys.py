@@ -104,7 +104,8 @@ def check_schema(schema: DatasetSchema | None) -> None:
     """
     field = None if schema is None else schema.fields.get(META_ROW_KEY)
     if field is None or field.type != FieldType.METADATA:
-        found = "no schema" if schema is None else "none" if field is None else repr(str(field.type))
+        there = "none" if field is None else repr(str(field.type))
+        found = "no schema" if schema is None else there
         raise ValueError(
             f"with key, the dataset's schema must have the field {META_ROW_KEY!r} of the type "
             f"'metadata'; it has {found}"

@@ -205,14 +205,14 @@ class Source:
         assert content is not None  # noqa: S101 - it was opened
         if kind is Format.ZIP:
             return Payload(name, None, content)
-        start = await text_checks.text_start(content)
+        text = await text_checks.checked_text(content)
         check = text_checks.check_csv if kind is Format.CSV else text_checks.check_json_lines
-        await check(content, start)
+        await check(content, text.start)
         if key is None:
-            return Payload(name, None, content, start=start, is_text=True)
+            return Payload(name, text.lines, content, start=text.start, is_text=True)
         spool = Spool()
         self._hold(spool)
-        rows = await write_with_keys(content, start, kind, key, spool)
+        rows = await write_with_keys(content, text.start, kind, key, spool)
         return Payload(name, rows, spool)
 
     def _hold(self, content: Content) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 
+from attrs import frozen
+
 from prolific_async._json.slices import TimeSlices
 from prolific_async._sources.contents import PART, PIECE, Content
 from prolific_async._sources.csv_records import columns_of, first_record
@@ -45,10 +47,23 @@ class Utf8Check:
         self._at += len(piece)
 
 
-async def text_start(content: Content) -> int:
-    """Check the encoding of a text, and return where it begins: behind a byte order mark.
+@frozen
+class Text:
+    """What is known of a file of text before it is sent.
 
-    A mark that went with the text would become a part of the first column's name.
+    Attributes:
+        start: Where it begins: behind a byte order mark, which would become a part of the first
+            column's name if it were sent.
+        lines: About the number of its lines, counted in its first 8 MiB.
+
+    """
+
+    start: int
+    lines: int
+
+
+async def checked_text(content: Content) -> Text:
+    """Check the encoding of a text, as far as that takes no time worth mentioning.
 
     Raises:
         ValueError: The source is empty, or is not UTF-8.
@@ -66,11 +81,13 @@ async def text_start(content: Content) -> int:
     check = Utf8Check(start)
     last = min(content.size, CHECKED_FIRST)
     slices = TimeSlices()
+    lines = 0
     for at in range(start, last, PIECE):
         piece = await content.read(at, min(PIECE, last - at))
         check.feed(piece, final=at + len(piece) == content.size)
+        lines += piece.count(b"\n")
         await slices.yield_if_due()
-    return start
+    return Text(start, lines * content.size // last + 1)
 
 
 async def check_csv(content: Content, start: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +15,7 @@ from prolific_async._sources import append_slices as slices
 from prolific_async._sources.append_slices import AppendSlice
 from prolific_async._sources.row_keys import META_ROW_KEY
 from tests.sources.reading import json_rows
+from tests.sources.test_recognition import Polars
 
 
 async def sliced(records: Any, key: str | None = None) -> list[AppendSlice]:
@@ -48,7 +49,7 @@ def test_a_slice_is_as_large_as_it_may_be(lengths: list[int]) -> None:
         patch.setattr(slices, "MOST_RECORDS", 5)
         found = asyncio.run(sliced(records))
     assert [row for one in found for row in json_rows(one.body)] == records
-    for one, following in zip(found, found[1:], strict=False):
+    for one, following in pairwise(found):
         assert one.first + one.count == following.first
         first_line = following.body.split(b"\n")[0] + b"\n"
         assert one.count == 5 or len(one.body) + len(first_line) > 100
@@ -65,11 +66,11 @@ async def test_a_slice_has_four_mebibytes_at_most() -> None:
 async def test_slices_before_a_fault_are_sent() -> None:
     records = [{"a": number} for number in range(1500)]
     records[1200] = {"a": [1]}  # type: ignore[dict-item] # as the test says
-    found = []
-    with pytest.raises(ValueError, match="row 1200 .*, column 'a': it is a container"):
-        async for one in slices.append_slices(records, None):
-            found.append(one)
-    assert [(one.first, one.count) for one in found] == [(0, 1000)]
+    stream = slices.append_slices(records, None)
+    first = await anext(stream)
+    assert (first.first, first.count) == (0, 1000)
+    with pytest.raises(ValueError, match=r"row 1200 .*, column 'a': it is a container"):
+        await anext(stream)
 
 
 async def test_keys_are_unique_over_all_slices() -> None:
@@ -79,7 +80,7 @@ async def test_keys_are_unique_over_all_slices() -> None:
         str(number) for number in range(1500)
     ]
     records[1300] = {"k": 7}
-    with pytest.raises(ValueError, match="row 1300 .* the key '7' is not unique"):
+    with pytest.raises(ValueError, match=r"row 1300 .* the key '7' is not unique"):
         await sliced(records, "k")
 
 
@@ -90,7 +91,7 @@ async def test_keys_are_unique_over_all_slices() -> None:
         (b"bytes", "an iterable of mappings, not bytes"),
         (3, "an iterable of mappings, not int"),
         ({"a": 1}, "for one row, pass a list of it"),
-        (pd.DataFrame({"a": [1]}), "to_dict"),
+        (Polars(), "to_dicts"),
         ([b"x"], "row 0 .*: a mapping .*, not bytes"),
         (["x"], "row 0 .*: a mapping .*, not str"),
     ],

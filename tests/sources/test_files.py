@@ -16,12 +16,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prolific_async._sources import text_checks
+from prolific_async._sources.payload import Payload
 from prolific_async._sources.source import Source
 from tests.conftest import HANGS
 from tests.sources.reading import csv_rows, sent
 
 CSV = b"a,b\r\n1,2\r\n"
 BOM = b"\xef\xbb\xbf"
+
+
+async def read(payload: Payload, one_came: Callable[[int], object]) -> None:
+    async for chunk in payload.chunks():
+        one_came(len(chunk))
 
 
 def a_directory(path: Path) -> None:
@@ -54,12 +60,15 @@ async def test_only_regular_files_are_read(
         await Source(path).__aenter__()
 
 
+a_file = Path(__file__).stat()
+
+
 async def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.csv"
     a_pipe(path)
-    monkeypatch.setattr(Path, "stat", lambda self: os.stat(__file__))
+    monkeypatch.setattr(Path, "stat", lambda self: a_file)
     with pytest.raises(ValueError, match="is a pipe"):
         await Source(path).__aenter__()
 
@@ -161,7 +170,7 @@ async def test_a_byte_order_mark_is_left_out(name: str) -> None:
 
 @given(st.binary(max_size=300), st.integers(1, 64))
 def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
-    async def read() -> bytes:
+    async def whole() -> bytes:
         async with Source(b"a\n" + data + b"1", filename="x.csv") as source:
             payload = await source.payload(3)
             return b"".join([chunk async for chunk in payload.chunks()])
@@ -177,23 +186,22 @@ def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
         for first in (8, 1 << 20):
             patch.setattr(text_checks, "CHECKED_FIRST", first)
             if valid:
-                assert asyncio.run(read()) == b"a\n" + data + b"1"
+                assert asyncio.run(whole()) == b"a\n" + data + b"1"
             else:
                 with pytest.raises(ValueError, match="not UTF-8"):
-                    asyncio.run(read())
+                    asyncio.run(whole())
 
 
 async def test_the_rest_of_a_long_file_is_checked_on_its_way(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n" + b"1,2\n" * (3 << 20) + b"\xe9,\n")
-    sent_bytes = 0
     async with Source(path) as source:
         payload = await source.payload(3)
+        sizes: list[int] = []
         with pytest.raises(ValueError, match=rf"see its byte {payload.size - 3}\)"):
-            async for chunk in payload.chunks():
-                sent_bytes += len(chunk)
+            await read(payload, sizes.append)
         assert isinstance(payload.failure, ValueError)
-        assert sent_bytes < payload.size
+        assert 0 < sum(sizes) < payload.size
 
 
 async def test_a_header_may_be_long_and_a_row_longer(tmp_path: Path) -> None:
@@ -248,13 +256,16 @@ async def test_a_file_that_changes_is_never_sent_whole(
         payload = await source.payload(3)
         if when == "before":
             change(path)
-        total = 0
+        sizes: list[int] = []
+
+        def one_came(size: int) -> None:
+            sizes.append(size)
+            if when == "while" and len(sizes) == 1:
+                change(path)
+
         with pytest.raises(ValueError, match=r"x\.csv' changed while it was read"):
-            async for chunk in payload.chunks():
-                total += len(chunk)
-                if when == "while" and total == len(chunk):
-                    change(path)
-        assert total < payload.size
+            await read(payload, one_came)
+        assert sum(sizes) < payload.size
         assert isinstance(payload.failure, ValueError)
 
 

@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -55,7 +54,7 @@ def run(given_rows: Any, generation: int, **options: Any) -> bytes:
     return asyncio.run(sent(given_rows, generation, **options))
 
 
-@given(ROWS.filter(lambda rows: any(rows)))
+@given(ROWS.filter(any))
 @example([{"a": "x"}, {"b": '"\r\n"'}, {}, {"c": '\r\n"', "a": "\r"}])
 @example([{}, {"a": ""}])
 @example([{"a": None}])
@@ -116,7 +115,7 @@ PLAIN = [
     (np.uint8(3), 3),
     (np.float64(0.1), 0.1),
     (np.float32(0.5), 0.5),
-    (np.bool_(True), True),
+    (np.True_, True),
     (np.str_("é"), "é"),
     (Fraction(1, 4), 0.25),
     (Colour.RED, "red"),
@@ -173,17 +172,13 @@ REFUSED: list[tuple[Any, str]] = [
     ({1}, r"a container \(set\)"),
     (iter([1]), r"a container \(list_iterator\)"),
     (np.array([1.5]), r"a container \(ndarray\)"),
-    (np.array(True), r"a container \(ndarray\)"),
-    (pd.Series([1]), r"a container \(Series\)"),
+    (np.array(1), r"a container \(ndarray\)"),
     (date(2026, 1, 1), r"a date or time \(date\)"),
     (LATE, r"a date or time \(datetime\)"),
     (time(1), r"a date or time \(time\)"),
     (timedelta(1), r"a date or time \(timedelta\)"),
-    (pd.Timestamp(LATE), r"a date or time \(Timestamp\)"),
     (np.datetime64("2026-01-01"), r"a date or time \(datetime64\)"),
     (np.timedelta64(1, "s"), r"a date or time \(timedelta64\)"),
-    (pd.NaT, "is (no value|a date or time)"),
-    (pd.NA, r"neither text nor a number"),
     (b"x", "it is bytes: decode it to text"),
     (bytearray(b"x"), "it is bytearray: decode it to text"),
     (object(), r"neither text nor a number"),
