@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from attrs import frozen
@@ -65,19 +66,20 @@ async def append_slices(records: Records, key: str | None) -> AsyncGenerator[App
         return
     pending: list[bytes] = []
     size = first = 0
-    async for batch in items.batches():
-        data = encoder.encode(batch)
-        items.size_seen(len(batch), len(data))
-        for line in data.splitlines(keepends=True):
-            if len(line) > MOST_BYTES:
-                number = first + len(pending)
-                raise ValueError(f"{place(number)}: it is longer than {MOST_BYTES} bytes")
-            if len(pending) == MOST_RECORDS or size + len(line) > MOST_BYTES:
-                yield AppendSlice(first, len(pending), b"".join(pending))
-                first += len(pending)
-                pending.clear()
-                size = 0
-            pending.append(line)
-            size += len(line)
-        await slices.yield_if_due()
+    async with aclosing(items.batches()) as batches:
+        async for batch in batches:
+            data = encoder.encode(batch)
+            items.size_seen(len(batch), len(data))
+            for line in data.splitlines(keepends=True):
+                if len(line) > MOST_BYTES:
+                    number = first + len(pending)
+                    raise ValueError(f"{place(number)}: it is longer than {MOST_BYTES} bytes")
+                if len(pending) == MOST_RECORDS or size + len(line) > MOST_BYTES:
+                    yield AppendSlice(first, len(pending), b"".join(pending))
+                    first += len(pending)
+                    pending.clear()
+                    size = 0
+                pending.append(line)
+                size += len(line)
+            await slices.yield_if_due()
     yield AppendSlice(first, len(pending), b"".join(pending))

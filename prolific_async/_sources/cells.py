@@ -37,13 +37,9 @@ def plain(value: Any) -> Cell:
         return text
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise ValueError(f"{value} is no value; {_FOR_EMPTY}")
-        return Decimal(value)
-    if isinstance(value, UUID):
-        return str(value)
-    return _number(value)
+    if isinstance(value, float):
+        return _finite(float(value))
+    return _of_other_type(value)
 
 
 def text(value: Any) -> str:
@@ -57,7 +53,13 @@ def text(value: Any) -> str:
     return "" if cell is None else str(cell)
 
 
-def _number(value: Any) -> Cell:
+def _of_other_type(value: Any) -> Cell:
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} is no value; {_FOR_EMPTY}")
+        return Decimal(value)
+    if isinstance(value, UUID):
+        return str(value)
     if _dtype(value) == "bool" and not isinstance(value, Sized):
         return bool(value)
     if (refused := _refused(value)) is not None:
@@ -68,6 +70,10 @@ def _number(value: Any) -> Cell:
     except Exception as error:
         shown = brief(f"{type(value).__name__}: {error}")
         raise ValueError(f"it is neither text nor a number ({shown})") from error
+    return _finite(number)
+
+
+def _finite(number: float) -> int | float:
     if isinstance(number, float) and not math.isfinite(number):
         raise ValueError(f"{'NaN' if math.isnan(number) else number} is no value; {_FOR_EMPTY}")
     return number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -36,7 +36,7 @@ class Items:
             self._first = next(self._plain, END)
         return self._first
 
-    async def batches(self) -> AsyncIterator[list[Any]]:
+    async def batches(self) -> AsyncGenerator[list[Any]]:
         """Yield all items in lists; ``first`` was called before."""
         if self._first is not END:
             first, self._first = self._first, END

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Iterable
+from itertools import chain
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
@@ -121,16 +122,6 @@ async def write_with_keys(
 
     """
     rewriter = KeyedCsv(key) if kind is Format.CSV else KeyedJsonLines(key)
-    async for lines in _rewritten(content, start, rewriter):
-        await spool.write(lines)
-    await content.verify()
-    await spool.finish()
-    return rewriter.count
-
-
-async def _rewritten(
-    content: Content, start: int, rewriter: KeyedCsv | KeyedJsonLines
-) -> AsyncGenerator[bytes]:
     slices = TimeSlices()
     check = Utf8Check(start)
     for at in range(start, content.size, PART):
@@ -138,9 +129,11 @@ async def _rewritten(
         is_last = at + len(piece) == content.size
         check.feed(piece, final=is_last)
         lines = []
-        for lines_of in (rewriter.feed(piece), *([rewriter.finish()] if is_last else ())):
-            for line in lines_of:
-                lines.append(line)
-                if len(lines) % _ROWS == 0:
-                    await slices.yield_if_due()
-        yield b"".join(lines)
+        for line in chain(rewriter.feed(piece), rewriter.finish() if is_last else ()):
+            lines.append(line)
+            if len(lines) % _ROWS == 0:
+                await slices.yield_if_due()
+        await spool.write(b"".join(lines))
+    await content.verify()
+    await spool.finish()
+    return rewriter.count

@@ -49,22 +49,22 @@ class Payload:
 
         """
         self.failure = None
-        try:
-            async for piece in self._pieces():
-                yield piece
-        except Exception as error:
-            self.failure = error
-            raise
-
-    async def _pieces(self) -> AsyncGenerator[bytes]:
+        check = Utf8Check(self._start) if self._is_text else None
         if self._head:
             yield self._head
-        check = Utf8Check(self._start) if self._is_text else None
         for at in range(self._start, self._content.size, PIECE):
-            piece = await self._content.read(at, PIECE)
-            is_last = at + len(piece) == self._content.size
-            if check is not None:
-                check.feed(piece, final=is_last)
-            if is_last:
-                await self._content.verify()
+            try:
+                piece = await self._checked(at, check)
+            except Exception as error:
+                self.failure = error
+                raise
             yield piece
+
+    async def _checked(self, at: int, check: Utf8Check | None) -> bytes:
+        piece = await self._content.read(at, PIECE)
+        is_last = at + len(piece) == self._content.size
+        if check is not None:
+            check.feed(piece, final=is_last)
+        if is_last:
+            await self._content.verify()
+        return piece

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
@@ -15,11 +14,6 @@ _NEEDED = (
     "a source is a path, bytes, an iterable of bytes, or an iterable of rows, which are mappings "
     "of column names to cells"
 )
-
-
-def is_path(given: object) -> bool:
-    """Return whether a source is the path of a file."""
-    return isinstance(given, str | os.PathLike)
 
 
 def is_bytes(given: object) -> bool:

@@ -33,8 +33,9 @@ class RowKey:
         """
         if META_ROW_KEY in cells:
             raise ValueError(f"{place(row)}: {already_there(self.column)}")
+        cell = cells.get(self.column)
         try:
-            key = text(cells.get(self.column))
+            key = cell if type(cell) is str else text(cell)
         except ValueError as error:
             raise ValueError(f"{place(row, self.column)}: {error}") from error.__cause__
         self.add(row, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -46,7 +47,9 @@ class Source:
     and written in threads.
     """
 
-    def __init__(self, given: Any, *, filename: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, given: SourceLike, *, filename: str | None = None, key: str | None = None
+    ) -> None:
         """Check the arguments.
 
         Args:
@@ -60,14 +63,14 @@ class Source:
 
         """
         self._key = row_keys.checked(key)
-        self._path = os.fsdecode(given) if recognition.is_path(given) else None
+        self._path = os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
         if self._path is not None and filename is None:
             filename = Path(self._path).name
         self._filename = filename
         self._content: Content | None = None
         self._items: Items | None = None
         self._held: list[Content] = []
-        self._given = given
+        self._given: Any = given
         if self._path is None and not recognition.is_bytes(given):
             recognition.check_iterable(given)
         elif filename is None:
@@ -166,17 +169,18 @@ class Source:
         self._hold(spool)
         slices = TimeSlices()
         number = 0
-        async for batch in items.batches():
-            for piece in batch:
-                if not recognition.is_bytes(piece):
-                    raise TypeError(
-                        f"item {number} (counted from 0) of the source is {type(piece).__name__}, "
-                        "though the first is bytes"
-                    )
-                await spool.write(bytes(piece))
-                number += 1
-            items.size_seen(len(batch), sum(map(len, batch)))
-            await slices.yield_if_due()
+        async with aclosing(items.batches()) as batches:
+            async for batch in batches:
+                for piece in batch:
+                    if not recognition.is_bytes(piece):
+                        raise TypeError(
+                            f"item {number} (counted from 0) of the source is "
+                            f"{type(piece).__name__}, though the first is bytes"
+                        )
+                    await spool.write(bytes(piece))
+                    number += 1
+                items.size_seen(len(batch), sum(map(len, batch)))
+                await slices.yield_if_due()
         await spool.finish()
         return spool
 
@@ -185,11 +189,12 @@ class Source:
         spool = Spool()
         self._hold(spool)
         slices = TimeSlices()
-        async for batch in items.batches():
-            data = encoder.encode(batch)
-            items.size_seen(len(batch), len(data))
-            await spool.write(data)
-            await slices.yield_if_due()
+        async with aclosing(items.batches()) as batches:
+            async for batch in batches:
+                data = encoder.encode(batch)
+                items.size_seen(len(batch), len(data))
+                await spool.write(data)
+                await slices.yield_if_due()
         await spool.finish()
         if isinstance(encoder, JsonRows):
             return Payload(name, encoder.count, spool)
