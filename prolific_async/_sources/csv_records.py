@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
+from prolific_async._messages import brief
 from prolific_async._sources.cells import place
 
-MOST = 4 * 1024 * 1024
-"""Bytes of the longest record."""
+MOST = 1024 * 1024
+"""Bytes of the longest record that is looked into: what is held of it is several times as much."""
 
 # A quote that does not begin a cell is a character like others, as in the csv module.
 _CELL = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+|)'
@@ -113,7 +115,7 @@ def columns_of(header: bytes) -> list[str]:
     for number, name in enumerate(columns, 1):
         if not name.strip():
             raise ValueError(f"the name of column {number} of the CSV is empty")
-    if len(set(columns)) < len(columns):
-        twice = next(name for name in columns if columns.count(name) > 1)
-        raise ValueError(f"the CSV has the column {twice!r} more than once")
+    (name, times), *_ = Counter(columns).most_common(1)
+    if times > 1:
+        raise ValueError(f"the CSV has the column {brief(repr(name))} more than once")
     return columns

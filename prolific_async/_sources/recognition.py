@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
@@ -36,10 +37,11 @@ def check_iterable(given: Any) -> None:
     kind = type(given).__name__
     if isinstance(given, Mapping):
         raise TypeError(f"{_NEEDED}; for one row, pass a list of it, not the {kind} itself")
-    if hasattr(given, "columns") or hasattr(given, "to_pylist"):
-        rows = next((call for name, call in _TABLES.items() if hasattr(given, name)), None)
-        advice = f"its {rows}" if rows else "its rows as dicts"
-        raise TypeError(f"{_NEEDED}; pass {advice}, not the {kind} itself")
+    rows = next((call for name, call in _TABLES.items() if hasattr(given, name)), None)
+    if rows is not None and hasattr(given, "columns"):
+        raise TypeError(f"{_NEEDED}; pass its {rows}, not the {kind} itself")
+    if isinstance(given, io.TextIOBase):
+        raise TypeError(f"{_NEEDED}; open the file in binary mode, or pass its path")
     if not is_iterable(given):
         raise TypeError(f"{_NEEDED}, not {kind}")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import Any, Self, TypeAlias
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
 from prolific_async._sources import file_names, recognition, row_keys, text_checks
-from prolific_async._sources.contents import BytesContent, Content, FileContent, Spool
+from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool
 from prolific_async._sources.csv_rows import CsvRows
 from prolific_async._sources.file_names import V4, Format
 from prolific_async._sources.items import END, Items
@@ -76,7 +77,7 @@ class Source:
         elif filename is None:
             raise ValueError(_NO_NAME)
         if filename is not None:
-            self._check_zip(file_names.format_of(filename))
+            self._check_name(filename)
 
     async def __aenter__(self) -> Self:
         """Open a file, or read the first item of an iterable.
@@ -151,7 +152,8 @@ class Source:
             self._content = BytesContent(self._given)
             self._hold(self._content)
         else:
-            items = Items(self._given)
+            is_file = isinstance(self._given, io.BufferedIOBase | io.RawIOBase)
+            items = Items(_pieces_of(self._given) if is_file else self._given)
             first = await items.first()
             if first is END:
                 raise ValueError("the source is empty")
@@ -223,9 +225,20 @@ class Source:
     def _hold(self, content: Content) -> None:
         self._held.append(content)
 
-    def _check_zip(self, kind: Format) -> None:
+    def _check_name(self, filename: str) -> None:
+        try:
+            kind = file_names.format_of(filename)
+        except ValueError as error:
+            advice = "; text is taken for the path of a file" if type(self._given) is str else ""
+            raise ValueError(f"{error}{advice}") from None
         if kind is Format.ZIP and self._key is not None:
             raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
+
+
+async def _pieces_of(file: io.BufferedIOBase) -> AsyncGenerator[bytes]:
+    """Read a file that the caller opened; as an iterable, it would be read in the event loop."""
+    while piece := await asyncio.to_thread(file.read, PIECE):
+        yield piece
 
 
 def _close(held: list[Content]) -> None:

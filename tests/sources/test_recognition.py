@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class Polars:
 class Arrow:
     """A table as pyarrow has it."""
 
+    columns = ("a",)
+
     def to_pylist(self) -> list[Any]:
         return []
 
@@ -86,9 +89,36 @@ async def test_what_is_no_source_is_told_by_its_first_item(first: Any, reason: s
 
 
 async def test_a_text_file_is_no_source_and_a_binary_one_is() -> None:
-    with pytest.raises(TypeError, match="not an iterable of str"):
+    with pytest.raises(TypeError, match="open the file in binary mode, or pass its path"):
         await sent(io.StringIO("a,b\n1,2\n"), 3, filename="a.csv")
     assert await sent(io.BytesIO(CSV), 3, filename="a.csv") == CSV
+
+
+async def test_an_open_file_is_read_in_a_thread() -> None:
+    threads = set()
+
+    class Noted(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            threads.add(threading.current_thread())
+            return super().read(size)
+
+    assert await sent(Noted(CSV * 100_000), 3, filename="a.csv") == CSV * 100_000
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+class Reader:
+    """Rows with a method of the name, as those of SQLAlchemy's results."""
+
+    def columns(self) -> list[str]:
+        return ["a"]
+
+    def __iter__(self) -> Any:
+        return iter([{"a": 1}])
+
+
+async def test_rows_may_know_their_columns() -> None:
+    assert await sent(Reader(), 4) == b'{"a":1}\n'
 
 
 @pytest.mark.parametrize("other", ["text", {"a": 1}, None])
@@ -144,9 +174,11 @@ def test_a_name_that_nothing_takes_is_refused_before_any_io(name: Any, reason: s
 
 
 def test_a_path_is_checked_by_its_ending_before_any_io() -> None:
-    with pytest.raises(ValueError, match="must end in"):
+    with pytest.raises(ValueError, match=r"must end in .*'rows.xlsx'; text is taken for the path"):
         Source("/nowhere/rows.xlsx")
-    with pytest.raises(ValueError, match="printable"):
+    with pytest.raises(ValueError, match=r"printable .*; text is taken for the path of a file"):
+        Source("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"printable"):
         Source(os.fsdecode(b"/nowhere/\xff.csv"))
 
 
