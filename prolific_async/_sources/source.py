@@ -65,19 +65,21 @@ class Source:
         """
         self._key = row_keys.checked(key)
         self._path = os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
-        if self._path is not None and filename is None:
-            filename = Path(self._path).name
         self._filename = filename
         self._content: Content | None = None
         self._items: Items | None = None
         self._held: list[Content] = []
         self._given: Any = given
-        if self._path is None and not recognition.is_bytes(given):
+        if self._path is not None:
+            self._filename = _name_of(given, self._path) if filename is None else filename
+        elif not recognition.is_bytes(given):
             recognition.check_iterable(given)
         elif filename is None:
             raise ValueError(_NO_NAME)
-        if filename is not None:
-            self._check_name(filename)
+        if self._filename is None or file_names.format_of(self._filename) is not Format.ZIP:
+            return
+        if key is not None:
+            raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
 
     async def __aenter__(self) -> Self:
         """Open a file, or read the first item of an iterable.
@@ -123,18 +125,13 @@ class Source:
                 wrong; or the source has no row.
 
         """
-        if self._items is not None:
-            default = f"rows{file_names.ROWS[generation]}"
-            name = default if self._filename is None else self._filename
-            kind = file_names.check_generation(name, generation)
-            if kind is not file_names.ROWS[generation]:
-                raise ValueError(
-                    f"rows for this dataset are sent as {default}, not as {brief(repr(name))}"
-                )
-        else:
-            assert self._filename is not None  # noqa: S101 - checked when opened
-            name = self._filename
-            kind = file_names.check_generation(name, generation)
+        for_rows = file_names.ROWS[generation]
+        name = f"rows{for_rows}" if self._filename is None else self._filename
+        kind = file_names.check_generation(name, generation)
+        if self._items is not None and kind is not for_rows:
+            raise ValueError(
+                f"rows for this dataset are sent as rows{for_rows}, not as {brief(repr(name))}"
+            )
         if self._key is not None and generation == V4:
             row_keys.check_schema(schema)
         key = None if self._key is None else RowKey(self._key)
@@ -173,15 +170,18 @@ class Source:
         number = 0
         async with aclosing(items.batches()) as batches:
             async for batch in batches:
+                before = spool.size
                 for piece in batch:
                     if not recognition.is_bytes(piece):
                         raise TypeError(
                             f"item {number} (counted from 0) of the source is "
                             f"{type(piece).__name__}, though the first is bytes"
                         )
-                    await spool.write(bytes(piece))
+                    view = memoryview(piece).cast("B")
+                    for start in range(0, len(view), PIECE):
+                        await spool.write(bytes(view[start : start + PIECE]))
                     number += 1
-                items.size_seen(len(batch), sum(map(len, batch)))
+                items.size_seen(len(batch), spool.size - before)
                 await slices.yield_if_due()
         await spool.finish()
         return spool
@@ -225,14 +225,15 @@ class Source:
     def _hold(self, content: Content) -> None:
         self._held.append(content)
 
-    def _check_name(self, filename: str) -> None:
-        try:
-            kind = file_names.format_of(filename)
-        except ValueError as error:
-            advice = "; text is taken for the path of a file" if type(self._given) is str else ""
-            raise ValueError(f"{error}{advice}") from None
-        if kind is Format.ZIP and self._key is not None:
-            raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
+
+def _name_of(given: object, path: str) -> str:
+    name = Path(path).name
+    try:
+        file_names.format_of(name)
+    except ValueError as error:
+        advice = "; text is taken for the path of a file" if isinstance(given, str) else ""
+        raise ValueError(f"{error}{advice}") from None
+    return name
 
 
 async def _pieces_of(file: io.BufferedIOBase) -> AsyncGenerator[bytes]:

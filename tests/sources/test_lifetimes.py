@@ -277,6 +277,16 @@ async def test_a_late_column_is_no_reason_to_hold_the_rows(
     assert found == [*([row["a"], ""] for row in rows), ["", "late"]]
 
 
+async def test_large_items_of_a_stream_are_not_copied_as_a_whole() -> None:
+    item = bytearray(b"a,b\n" + b"1,2\n" * 10_000_000)
+    tracemalloc.start()
+    async with Source([item, memoryview(item)], filename="x.csv") as source:
+        assert (await source.payload(3)).size == 2 * len(item)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
 async def test_a_stream_is_not_kept_in_memory() -> None:
     def produced() -> Iterator[bytes]:
         yield b"a,b\n"
