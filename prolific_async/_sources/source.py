@@ -24,14 +24,13 @@ from prolific_async._sources.payload import Payload
 from prolific_async._sources.row_keys import RowKey
 from prolific_async.dataset_schema import DatasetSchema
 
+BytesLike: TypeAlias = bytes | bytearray | memoryview
 SourceLike: TypeAlias = (
     str
     | os.PathLike[str]
-    | bytes
-    | bytearray
-    | memoryview
-    | Iterable[bytes]
-    | AsyncIterable[bytes]
+    | BytesLike
+    | Iterable[BytesLike]
+    | AsyncIterable[BytesLike]
     | Iterable[Mapping[str, Any]]
     | AsyncIterable[Mapping[str, Any]]
 )

@@ -176,6 +176,8 @@ def test_a_name_that_nothing_takes_is_refused_before_any_io(name: Any, reason: s
 def test_a_path_is_checked_by_its_ending_before_any_io() -> None:
     with pytest.raises(ValueError, match=r"must end in .*'rows.xlsx'; text is taken for the path"):
         Source("/nowhere/rows.xlsx")
+    with pytest.raises(ValueError, match=r"must end in .*: 'rows\.xlsx'$"):
+        Source(Path("/nowhere/rows.xlsx"))
     with pytest.raises(ValueError, match=r"printable .*; text is taken for the path of a file"):
         Source("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"printable"):

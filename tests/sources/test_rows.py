@@ -58,6 +58,7 @@ def run(given_rows: Any, generation: int, **options: Any) -> bytes:
 @example([{"a": "x"}, {"b": '"\r\n"'}, {}, {"c": '\r\n"', "a": "\r"}])
 @example([{}, {"a": ""}])
 @example([{"a": None}])
+@example([{"a": 1}, {"a": 2, "b": 3}, {"b": 4, "a": 5}])
 @example([{"a": "\ufeff"}, {"a": '""'}])
 def test_rows_come_back_from_csv(rows: list[dict[str, Any]]) -> None:
     columns = columns_of(rows)
