@@ -34,9 +34,8 @@ class CsvRecords:
         """
         data = self._rest + piece
         at = 0
+        # Half of a line end ends a record, too: the other half is a blank line.
         while (found := _RECORD.match(data, at)) is not None:
-            if found.end() == len(data) and found[1] == b"\r":  # perhaps half a line end
-                break
             yield from self._record(data[at : found.start(1)])
             at = found.end()
         self._rest = data[at:]

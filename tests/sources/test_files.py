@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prolific_async._sources import text_checks
@@ -169,6 +169,9 @@ async def test_a_byte_order_mark_is_left_out(name: str) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 64))
+@example(b"\xc3", 1)
+@example("é€😀".encode(), 1)
+@example("é€😀".encode(), 2)
 def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
     async def whole() -> bytes:
         async with Source(b"a\n" + data + b"1", filename="x.csv") as source:

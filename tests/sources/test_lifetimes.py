@@ -138,6 +138,16 @@ async def test_a_source_that_is_only_dropped_leaves_no_file(temporary: Path) -> 
     assert open_in(temporary) == []
 
 
+async def test_a_source_that_is_refused_when_it_is_entered_leaves_no_file(temporary: Path) -> None:
+    path = temporary / "x.csv"
+    path.touch()
+    items: list[Any] = [b"x" * 1_000_000, None]
+    for source in (Source(path), Source(items, filename="x.csv")):
+        with pytest.raises((TypeError, ValueError), match="source"):
+            await source.__aenter__()
+        assert open_in(temporary) == []
+
+
 async def test_an_error_leaves_no_file(temporary: Path) -> None:
     rows: list[dict[str, Any]] = [{"a": "x" * 1000}] * 2000
     with pytest.raises(ValueError, match="a container"):
