@@ -169,17 +169,18 @@ async def test_a_byte_order_mark_is_left_out(name: str) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(1, 64))
-@example(b"\xc3", 1)
+@example(b"\xc31", 1)
+@example(b"12345678\xc3", 64)
 @example("é€😀".encode(), 1)
 @example("é€😀".encode(), 2)
 def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
     async def whole() -> bytes:
-        async with Source(b"a\n" + data + b"1", filename="x.csv") as source:
+        async with Source(b"a\n1" + data, filename="x.csv") as source:
             payload = await source.payload(3)
             return b"".join([chunk async for chunk in payload.chunks()])
 
     try:
-        (b"a\n" + data + b"1").decode()
+        (b"a\n1" + data).decode()
         valid = True
     except UnicodeDecodeError:
         valid = False
@@ -189,10 +190,28 @@ def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
         for first in (8, 1 << 20):
             patch.setattr(text_checks, "CHECKED_FIRST", first)
             if valid:
-                assert asyncio.run(whole()) == b"a\n" + data + b"1"
+                assert asyncio.run(whole()) == b"a\n1" + data
             else:
                 with pytest.raises(ValueError, match="not UTF-8"):
                     asyncio.run(whole())
+
+
+@pytest.mark.parametrize(
+    ("pieces", "at"),
+    [
+        ((b"ab\xc3", b"a"), 12),
+        ((b"ab\xe2\x82", b"\xac\xff"), 15),
+        ((b"\xf0", b"\x9f", b"\x98", b"x"), 10),
+        ((b"ab\xf0\x9f", b""), 12),
+    ],
+)
+def test_a_fault_between_pieces_has_its_place(pieces: tuple[bytes, ...], at: int) -> None:
+    check = text_checks.Utf8Check(10)
+    *others, last = pieces
+    for piece in others:
+        check.feed(piece)
+    with pytest.raises(ValueError, match=rf"see its byte {at}\)"):
+        check.feed(last, final=True)
 
 
 async def test_the_rest_of_a_long_file_is_checked_on_its_way(tmp_path: Path) -> None:

@@ -195,6 +195,16 @@ async def test_a_csv_without_a_usable_key_is_refused(data: bytes, reason: str) -
         await sent(data, 3, key="k", filename="x.csv")
 
 
+@pytest.mark.parametrize("end", [b"\xff\n", b"\xc3"])
+async def test_all_of_a_file_is_checked_when_keys_are_added(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prolific_async._sources.text_checks.CHECKED_FIRST", 8)
+    data = b"k,b\n" + b"".join(b"%d,2\n" % number for number in range(9)) + b"10," + end
+    with pytest.raises(ValueError, match=r"not UTF-8 \(see its byte 43\)"):
+        await sent(data, 3, key="k", filename="x.csv")
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 async def test_the_longest_row_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prolific_async._sources.csv_records.MOST", 1000)
