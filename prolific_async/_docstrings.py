@@ -1,4 +1,4 @@
-"""Descriptions of a class and of its fields, from its docstring."""
+"""Reads the descriptions of a class and of its fields from its docstring, for JSON Schema."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ _NONE = re.compile(r"\bNone\b")
 
 
 def summary(cls: type) -> str:
-    """Return the first paragraph as Markdown, empty without a docstring."""
+    """Return the first paragraph of a class's docstring as Markdown, empty if it has none."""
     return _markdown(_docstring(cls).partition("\n\n")[0])
 
 
 def fields(cls: type) -> dict[str, str]:
-    """Return what "Attributes" or "Args" says of each field, its own or inherited, as Markdown."""
+    """Return the description of each field, own or inherited, as Markdown.
+
+    They are the entries of "Attributes" or "Args" in the docstrings.
+    """
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         for section in _SECTION.findall(_docstring(base)):
@@ -25,7 +28,7 @@ def fields(cls: type) -> dict[str, str]:
 
 
 def _docstring(cls: type) -> str:
-    """Return a class's own docstring; python -OO leaves none."""
+    """Return a class's own docstring, empty if it has none, as under ``python -OO``."""
     return inspect.cleandoc(vars(cls).get("__doc__") or "") + "\n"
 
 

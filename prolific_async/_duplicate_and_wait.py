@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from prolific_async._api.batches import duplicate_batch, set_up_batch
+from prolific_async._messages import brief
+from prolific_async._recovery.setup import set_up_once
 from prolific_async.errors import (
-    BadRequestError,
+    BatchFailedError,
     OutcomeUnknownError,
     ProlificError,
     WaitTimeoutError,
@@ -54,7 +56,7 @@ class Verbs(Protocol):
         """Return a copy once it is READY."""
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class CopyPlan:
     """What is to become of the copies of a batch.
 
@@ -112,18 +114,23 @@ async def duplicate_and_wait(
                 if name is None:
                     await _set_up(verbs, copy, plan)
                 else:
-                    await setups.run(copy.id, partial(_set_up_once, verbs, copy, plan))
+                    send = partial(_set_up, verbs, copy, plan)
+                    status = partial(verbs.get_status, copy)
+                    await setups.run(copy.id, partial(set_up_once, send, status))
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
             is_over = True
         if is_over or copy is None:  # raised here, as the context of an error would hold the task
-            raise _timed_out(plan, copy, now() - began)
+            raise _timed_out(plan, copy, name, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
         return await verbs.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
     except ProlificError as error:
         error.step, error.copy = step, copy
+        if name is not None and isinstance(error, BatchFailedError):
+            kept = f"the copy with the name {brief(name)!r} is kept and would be found again"
+            error.advice = f"try again with another name: {kept}"
         raise
     finally:
         del limit  # it holds the task, so that an error that ends this would be in a cycle
@@ -194,30 +201,21 @@ async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
     await verbs.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
 
 
-async def _set_up_once(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
-    """Set a copy up unless that was done, by an earlier call or another process."""
-    if await _is_set_up(verbs, copy):
-        return
-    try:
-        await _set_up(verbs, copy, plan)
-    except BadRequestError:
-        # Another process's setup has been accepted since the status was read.
-        if not await _is_set_up(verbs, copy):
-            raise
-
-
-async def _is_set_up(verbs: Verbs, copy: Batch) -> bool:
-    # ERROR counts: the setup was accepted, and the wait will raise.
-    return await verbs.get_status(copy) not in (None, BatchStatus.UNINITIALISED)
-
-
-def _timed_out(plan: CopyPlan, copy: Batch | None, elapsed: float) -> WaitTimeoutError:
+def _timed_out(
+    plan: CopyPlan, copy: Batch | None, name: str | None, elapsed: float
+) -> WaitTimeoutError:
     """Return the error of a plan whose time was over before the wait began."""
     if copy is None:
         batch_id = plan.source_id
         request = duplicate_batch(batch_id, prefix=plan.prefix)
+        check = "look for the copy in the workspace before you try again"
     else:
         batch_id = copy.id
         request = set_up_batch(batch_id, prefix=plan.prefix)
+        check = "set the copy up if its status is still UNINITIALISED, else wait for it"
     lost = OutcomeUnknownError("POST", request.path)
-    return WaitTimeoutError(batch_id, None, elapsed, 0, (), lost)
+    error = WaitTimeoutError(batch_id, None, elapsed, 0, (), lost)
+    if name is not None:
+        check = "try again with the same name, which goes on with that copy, and a longer timeout"
+    error.advice = check
+    return error

@@ -1,14 +1,16 @@
 """How pydantic, and so FastAPI, reads, writes and describes the models.
 
 A model is read by its ``from_dict`` and written by its ``to_dict``, so that pydantic never differs
-from them; the schema that is made of its fields only describes it. The core does not import
-pydantic: pydantic alone calls what imports it here.
+from them; the schema that is made of its fields only describes it. pydantic's JSON is UTF-8, and
+has U+FFFD for lone surrogates and null for inf and nan, which ``to_dict`` keeps. The core does not
+import pydantic: pydantic alone calls what imports it here.
 
 Protocol: https://docs.pydantic.dev/latest/concepts/types/#customizing-validation-with-__get_pydantic_core_schema__
 """
 
 from __future__ import annotations
 
+import json
 import re
 from ast import literal_eval
 from datetime import datetime
@@ -27,6 +29,7 @@ JSON_SCHEMA = "json_schema"
 """Key in an attrs field's metadata: what JSON Schema says of its values beyond their type."""
 
 _SERIALIZER = "__pydantic_serializer__"
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _UNKNOWN_KEYS = "extra"  # the field of the keys that a model has no name for
 # Of a path such as $.datasets[1].id or $.fields['a'].type.
 _STEP = re.compile(r"""\.(\w+)|\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]""")
@@ -53,7 +56,7 @@ class _Serializer:
                 from pydantic_core import SchemaSerializer, core_schema  # noqa: PLC0415 - an extra's
             except ModuleNotFoundError:  # whoever asks is not pydantic
                 raise AttributeError(_SERIALIZER) from None
-            written = core_schema.plain_serializer_function_ser_schema(cls.to_dict)
+            written = core_schema.plain_serializer_function_ser_schema(_write, info_arg=True)
             self._made[cls] = SchemaSerializer(core_schema.any_schema(serialization=written))
         return self._made[cls]
 
@@ -79,7 +82,7 @@ class PydanticModel:
         def write(value: Any, as_described: Any, info: Any) -> Any:
             if not isinstance(value, cls):
                 return as_described(value)  # the JSON of a model within one, or a wrong type
-            wire = value.to_dict()
+            wire = _write(value, info)
             parts = info.include is not None or info.exclude is not None
             parts = parts or info.exclude_none or info.exclude_defaults
             return as_described(wire) if parts else wire
@@ -156,6 +159,27 @@ def _read(cls: type[_Model], value: Any) -> _Model:
             at = _at(value, steps[:-1] if is_missing else steps)
             faults.append({"type": kind, "loc": tuple(steps), "input": at})
         raise ValidationError.from_exception_data(cls.__name__, faults) from None
+
+
+def _write(model: _Model, info: Any) -> Any:
+    """Return a model's wire form; for JSON, with U+FFFD for what UTF-8 cannot hold."""
+    wire = model.to_dict()
+    if info.mode == "json":
+        try:
+            _ENCODER.encode(wire).encode()
+        except UnicodeEncodeError:  # the JSON of a response may have halves of surrogate pairs
+            return _without_surrogates(wire)
+    return wire
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(one) for key, one in value.items()}
+    return value
 
 
 def _at(value: Any, steps: list[int | str]) -> Any:

@@ -33,7 +33,7 @@ def identifier(given: object) -> str:
     text = str(given) if isinstance(given, UUID) else given
     if not isinstance(text, str):
         raise ValueError(f"an id must be text or a UUID, not {type(given).__name__}")
-    if text in ("", ".", ".."):
+    if text in {"", ".", ".."}:
         raise ValueError(f"{text!r} cannot be an id: an id is not empty, '.' or '..'")
     # Invisible characters get in by copying, and the service would only say 404. Of all white space
     # only the space itself counts as printable.

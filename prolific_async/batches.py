@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import inspect
-import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
-from contextvars import Context, copy_context
-from functools import partial
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-from attrs import field, frozen
-
 from prolific_async import _validation
-from prolific_async._api.batches import BatchesAPI, duplicate_batch
+from prolific_async._api.batches import BatchesAPI
+from prolific_async._client_state import ClientState
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
     duplicate_and_wait,
     duplicate_and_wait_all,
 )
 from prolific_async._http.transport import Transport
-from prolific_async._json.slices import TimeSlices
 from prolific_async._numbers import number
-from prolific_async._polling.deadline import Deadline
-from prolific_async._polling.status_source import StatusSource
-from prolific_async._polling.wait import Wait
-from prolific_async._polling.wait_listeners import WaitListeners
-from prolific_async._polling.waits import Waits
-from prolific_async._polling.workspaces import Workspaces
-from prolific_async._recovery.copy_search import CopySearch, copies_of
-from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
-from prolific_async._recovery.named_copies import NamedCopies
+from prolific_async._polling.waiter import Awaited, Waiter
+from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
-from prolific_async._recovery.shared_calls import SharedCalls
-from prolific_async._tracebacks import without_frames
-from prolific_async._validation import WaitRules
 from prolific_async.errors import (
     BatchFailedError,
     ConfigurationError,
@@ -66,26 +50,6 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
-@frozen(eq=False)
-class _Shared:
-    """What the views of a client share.
-
-    Attributes:
-        workspaces: Which workspace each batch belongs to.
-        waits: All waits.
-        pending: The duplicates whose copy is not known.
-        attempts: Calls of ``get_or_duplicate``, by batch and name.
-        setups: Setups of named copies, by id.
-
-    """
-
-    workspaces: Workspaces
-    waits: Waits
-    pending: PendingDuplicates = field(factory=PendingDuplicates)
-    attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
-    setups: SharedCalls[str, None] = field(factory=SharedCalls)
-
-
 class Batches:
     """Duplicates batches, sets them up, reads them and waits for them.
 
@@ -101,38 +65,21 @@ class Batches:
     """
 
     def __init__(
-        self,
-        transport: Transport,
-        retry: RetryPolicy,
-        poll: PollPolicy,
-        few: float,
-        shared: _Shared | None = None,
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
     ) -> None:
         self._check_usable = transport.check_usable
         self._pause = transport.pause
-        self._request_timeout = transport.request_timeout
         self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
         self._api = BatchesAPI(transport, retry)
-        self._search = CopySearch(self._api)
-        if shared is None:
-            workspaces = Workspaces()
-            source = StatusSource(self._api, workspaces, retry)
-            waits = Waits(source, workspaces, few=few, at_once=transport.polls_at_once)
-            shared = _Shared(workspaces, waits)
         self.shared = shared
-        self._pending = shared.pending
         self._workspaces = shared.workspaces
-        self._waits = shared.waits
-        self._duplicator = Duplicator(
-            self._api, self._search, self._pending, retry=retry, sleep=transport.pause
-        )
-        self._named_copies = NamedCopies(
+        self._waiter = Waiter(shared.waits, shared.pending.copies, transport, retry)
+        self._copying = Copying(
             self._api,
-            self._search,
-            self._duplicator,
-            self._pending,
+            shared.pending,
+            shared.attempts,
             retry=retry,
             poll=poll,
             sleep=transport.pause,
@@ -170,7 +117,7 @@ class Batches:
         """
         batch_id, name = _validation.duplicate(batch, name, upload_new_dataset)
         try:
-            copy = await self._duplicator.duplicate(
+            copy = await self._copying.duplicate(
                 batch_id, name=name, upload_new_dataset=upload_new_dataset
             )
         except OutcomeUnknownError as error:
@@ -228,16 +175,13 @@ class Batches:
         name = _validation.unique_name(name)
         seconds = number("settle_seconds", settle_seconds)
         self._check_usable()
-        attempt = partial(
-            self._named_copies.get,
-            batch_id,
-            name,
-            path=duplicate_batch(batch_id, prefix=self._prefix).path,
-            settle_seconds=seconds,
-            source=batch if isinstance(batch, Batch) else None,
-        )
+        source = batch if isinstance(batch, Batch) else None
         try:
-            return self._bind(await self.shared.attempts.run((batch_id, name), attempt))
+            return self._bind(
+                await self._copying.get_or_duplicate(
+                    batch_id, name, settle_seconds=seconds, source=source
+                )
+            )
         except OutcomeUnknownError as error:
             error.candidates = tuple(map(self._bind, error.candidates))
             raise
@@ -362,8 +306,8 @@ class Batches:
         """
         batch_id = _validation.batch_id(batch)
         name = _validation.unique_name(name)
-        source = batch if isinstance(batch, Batch) else (await self._search.source(batch_id)).source
-        copies = copies_of(await self._search.named(source, name))
+        source = batch if isinstance(batch, Batch) else None
+        copies = await self._copying.find_copies(batch_id, name, source=source)
         for copy in copies.batches:
             self._bind(copy)
         return copies
@@ -466,15 +410,9 @@ class Batches:
             WaitTimeoutError: The timeout is over.
 
         """
+        awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        wait = self._wait(batch, _validation.batch_id(batch), rules)
-        over = self._waits.start(wait)
-        try:
-            await over
-        finally:
-            if wait.outcome is None:
-                await self._waits.leave(wait, over)
-        return self._result(wait)
+        return await self._waiter.wait(awaited, rules, self._bind_outcome)
 
     @overload
     async def wait_all(
@@ -521,14 +459,12 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        waits = await self._waits_of(given, rules, self._deadline(rules), copy_context())
-        async with aclosing(self._waits.ended(waits)) as ended:
-            async for wait in ended:
-                if return_exceptions:
-                    self._bind_outcome(wait)
-                else:
-                    self._result(wait)
-        outcomes: Any = [wait.outcome for wait in waits]
+        outcomes = await self._waiter.wait_all(
+            map(self._awaited, given),
+            rules,
+            self._bind_outcome,
+            return_exceptions=return_exceptions,
+        )
         return cast("builtins.list[Batch]", outcomes)
 
     def as_ready(
@@ -556,17 +492,15 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
-            stream = self._waits_of_stream(batches, rules)
-            return self._outcomes(self._waits.ended_of_stream(stream, copy_context()))
+            stream = self._awaited_of_stream(batches)
+            return self._waiter.as_ready_of_stream(stream, rules, self._bind_outcome)
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        # The rest is done in slices: making 30,000 waits at once would block the loop.
-        build = partial(self._waits_of, given, rules, self._deadline(rules), copy_context())
-        return self._outcomes_of(build)
+        return self._waiter.as_ready(map(self._awaited, given), rules, self._bind_outcome)
 
     def watch(
         self,
@@ -588,11 +522,9 @@ class Batches:
             WaitError: After the last event, as in ``wait_until_ready``.
 
         """
-        events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
+        awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
-        rules = rules._replace(on_event=events.put_nowait)
-        wait = self._wait(batch, _validation.batch_id(batch), rules)
-        return self._watched(wait, events)
+        return self._waiter.watch(awaited, rules, self._bind_outcome)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.
@@ -609,7 +541,7 @@ class Batches:
 
         """
         self._check_usable()
-        self._waits.poll_now(_validation.batch_id(batch))
+        self.shared.waits.poll_now(_validation.batch_id(batch))
 
     def add_wait_observer(self, observer: WaitObserver) -> None:
         """Report every wait of this client that begins from now on, for tracing and metrics.
@@ -641,8 +573,9 @@ class Batches:
         """
         if not callable(observer) or inspect.iscoroutinefunction(observer):
             raise ValueError(f"observer must be a plain function: {observer!r}")
-        if observer not in self._waits.observers:
-            self._waits.observers += (observer,)
+        waits = self.shared.waits
+        if observer not in waits.observers:
+            waits.observers += (observer,)
 
     def remove_wait_observer(self, observer: WaitObserver) -> None:
         """Stop reporting new waits to an observer; does nothing if it was not added.
@@ -651,11 +584,12 @@ class Batches:
             observer: A function that was given to ``add_wait_observer``.
 
         """
-        self._waits.observers = tuple(one for one in self._waits.observers if one != observer)
+        waits = self.shared.waits
+        waits.observers = tuple(one for one in waits.observers if one != observer)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End all waits with a WaitFailedError caused by ``reason``; called by the client."""
-        await self._waits.close(reason)
+        await self.shared.waits.close(reason)
 
     def _copy_plan(
         self,
@@ -683,109 +617,32 @@ class Batches:
         self._workspaces.learn(batch.id, batch.workspace_id)
         return batch.bind(self)
 
-    def _bind_outcome(self, wait: Wait) -> None:
-        outcome = wait.outcome
+    def _bind_outcome(self, outcome: Batch | WaitError) -> Batch | WaitError:
         # The polls have learnt its workspace. Waits of several views may share one batch, which is
         # copied for the second of them.
+        if isinstance(outcome, Batch):
+            return outcome.bind(self)
         if isinstance(outcome, BatchFailedError) and outcome.batch is not None:
             outcome.batch = outcome.batch.bind(self)
-        elif isinstance(outcome, Batch):
-            wait.outcome = outcome.bind(self)
+        return outcome
 
-    def _result(self, wait: Wait) -> Batch:
-        """Return the READY batch of a wait that is over, or raise its error, once."""
-        self._bind_outcome(wait)
-        outcome = wait.outcome
-        if isinstance(outcome, Batch):
-            return outcome
-        assert outcome is not None  # noqa: S101 - for the type checker
-        # An error holds the frames that it has passed. What these hold must not hold the error, or
-        # all of it would stay until the next collection.
-        wait.outcome = None
-        try:
-            raise outcome
-        finally:
-            del outcome
+    def _awaited(self, batch: BatchOrId) -> Awaited:
+        """Check what is to be awaited, and learn its workspace."""
+        batch_id = _validation.batch_id(batch)
+        if not isinstance(batch, Batch):
+            return Awaited(batch_id)
+        workspace_id = batch.workspace_id
+        if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
+            self._workspaces.learn(batch_id, workspace_id)
+        return Awaited(batch_id, workspace_id)
 
-    async def _watched(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None]
-    ) -> AsyncGenerator[StatusEvent]:
-        over = self._waits.start(wait)
-        over.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-        finally:
-            await self._waits.leave(wait, over)
-        self._result(wait)
-
-    async def _waits_of(
-        self,
-        batches: builtins.list[BatchOrId],
-        rules: WaitRules,
-        time: Deadline,
-        context: Context,
-    ) -> builtins.list[Wait]:
-        """Make the waits for many batches, in slices; all share a deadline and a context."""
-        waits: builtins.list[Wait] = []
-        slices = TimeSlices()
-        for batch in batches:
-            batch_id = _validation.batch_id(batch)
-            waits.append(context.run(self._wait, batch, batch_id, rules, time))
-            await slices.yield_if_due()
-        return waits
-
-    async def _outcomes_of(
-        self, build: Callable[[], Awaitable[builtins.list[Wait]]]
-    ) -> AsyncGenerator[Batch | WaitError]:
-        outcomes = self._outcomes(self._waits.ended(await build()))
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                yield outcome
-
-    async def _outcomes(self, ended: AsyncGenerator[Wait]) -> AsyncGenerator[Batch | WaitError]:
-        async with aclosing(ended):
-            async for wait in ended:
-                self._bind_outcome(wait)
-                if wait.outcome is not None:
-                    yield wait.outcome
-
-    async def _waits_of_stream(
-        self, batches: AsyncIterable[BatchOrId], rules: WaitRules
-    ) -> AsyncGenerator[Wait]:
-        """Yield a wait for each batch of a stream, one that has failed for an invalid id."""
+    async def _awaited_of_stream(
+        self, batches: AsyncIterable[BatchOrId]
+    ) -> AsyncGenerator[Awaited]:
         async for batch in batches:
             try:
-                wait = self._wait(batch, _validation.batch_id(batch), rules)
+                awaited = self._awaited(batch)
             except ValueError as error:
                 shown = str(batch.id if isinstance(batch, Batch) else batch)
-                wait = self._wait(shown, shown, rules._replace(on_event=None))
-                wait.fail(without_frames(error), asyncio.get_running_loop().time())
-            yield wait
-
-    def _wait(
-        self, batch: BatchOrId, batch_id: str, rules: WaitRules, time: Deadline | None = None
-    ) -> Wait:
-        time = time or self._deadline(rules)
-        self._check_usable()
-        workspace_id = None
-        if isinstance(batch, Batch):
-            workspace_id = batch.workspace_id
-            if batch._batches is not self:  # noqa: SLF001 - else it was learnt when it was bound
-                self._workspaces.learn(batch_id, workspace_id)
-        tell, observers = rules.on_event, self._waits.observers
-        made_at = self._pending.copies.get(batch_id)
-        policy = rules.policy
-        return Wait(
-            key=batch_id,
-            workspace_id=workspace_id,
-            time=time,
-            listeners=WaitListeners(batch_id, tell, observers) if tell or observers else None,
-            policy=policy,
-            retry=self._retry,
-            found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
-        )
-
-    def _deadline(self, rules: WaitRules) -> Deadline:
-        now = asyncio.get_running_loop().time()
-        return Deadline.after(now, rules.timeout, self._request_timeout)
+                awaited = Awaited(shown, error=error)
+            yield awaited

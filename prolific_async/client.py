@@ -8,12 +8,12 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
+from prolific_async._client_state import FEW, ClientState
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
 from prolific_async._http.transport import Transport
 from prolific_async._http.transport_view import TransportView
 from prolific_async._numbers import number, whole
-from prolific_async._polling.status_source import FEW
 from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy
@@ -120,8 +120,8 @@ class ProlificClient:
         )
         self._retry = retry
         self._poll = poll
-        self._few = FEW[strategy]
-        self.batches = Batches(self._transport, retry, poll, self._few)
+        self._state = ClientState.new(self._transport, retry, few=FEW[strategy])
+        self.batches = Batches(self._transport, retry, poll, self._state)
         self.workspaces = Workspaces(self._transport)
 
     def with_options(
@@ -162,7 +162,7 @@ class ProlificClient:
         view._retry, view._poll = retry, poll
         if seconds != self._transport.request_timeout or retry is not self._retry:
             view._transport = TransportView(self._transport, seconds, retry)
-        view.batches = Batches(view._transport, retry, poll, self._few, self.batches.shared)
+        view.batches = Batches(view._transport, retry, poll, self._state)
         view.workspaces = Workspaces(view._transport)
         return view
 

@@ -48,9 +48,16 @@ _REQUEST_IDS = (
 )
 
 
-def _try_again(method: str) -> str:
+def _try_again(method: str, path: str) -> str:
     """Return the advice for a call whose response was lost."""
-    return "try again" if method == "GET" else "it may have run, so look before you send it again"
+    return "try again" if method == "GET" else f"it may have run, so {_look_first(path)}"
+
+
+def _look_first(path: str) -> str:
+    """Return what tells whether a POST has run."""
+    places = {"duplicate": "for the copy in the workspace", "setup": "at the batch's status"}
+    place = places.get(path.rpartition("/")[2], "for what it may have made or changed")
+    return f"look {place} before you send it again"
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
@@ -188,7 +195,7 @@ class TransportError(ProlificError):
         return f"{self.method} {self.path} {problem}; {self._advice()}"
 
     def _advice(self) -> str:
-        return _try_again(self.method)
+        return _try_again(self.method, self.path)
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -270,7 +277,8 @@ class APIStatusError(ProlificError):
         if self.status == _NOT_MODIFIED:
             return "a cache in between says so, as this client sets no condition: bypass it"
         if self.status in (_REQUEST_TIMEOUT, _TOO_EARLY):
-            return _try_again("GET" if self.status == _TOO_EARLY else self.method)
+            method = "GET" if self.status == _TOO_EARLY else self.method
+            return _try_again(method, self.path)
         if self.advice:
             return self.advice
         return "see .body for what the service said" if self.body else "check base_url"
@@ -332,7 +340,7 @@ class ServerError(APIStatusError):
         if self.method == "GET":
             return f"the service failed, so try again {self._when()}"
         later = f" {self._when()}" if self.retry_after else ""
-        return f"the service failed, but {_try_again(self.method)}{later}"
+        return f"the service failed, but {_try_again(self.method, self.path)}{later}"
 
 
 class DecodeError(ProlificError):
@@ -367,8 +375,8 @@ class DecodeError(ProlificError):
 class OutcomeUnknownError(ProlificError):
     """A POST may or may not have run; ``failure`` is how it failed.
 
-    It was not sent again, since that could make a second copy or a second setup. Look at the
-    workspace's batches or the batch's status, for example with ``find_copies``, before you do.
+    It was not sent again, since that could make a second copy or a second setup. Look for the copy
+    in the workspace, for example with ``find_copies``, or at the batch's status, before you do.
 
     Attributes:
         method: HTTP method of the call.
@@ -378,8 +386,7 @@ class OutcomeUnknownError(ProlificError):
 
     """
 
-    reason: str | None = None
-    """What is known of the call, None if it is only that it may have run."""
+    _reason: str | None = None
 
     def __init__(
         self,
@@ -387,7 +394,8 @@ class OutcomeUnknownError(ProlificError):
         path: str,
         candidates: tuple[prolific_async.Batch, ...] = (),
         unreadable: tuple[str, ...] = (),
-        failure: Exception | None = None,
+        failure: BaseException | None = None,
+        reason: str | None = None,
     ) -> None:
         super().__init__(method, path, candidates, unreadable)
         self.method, self.path = method, path
@@ -395,20 +403,16 @@ class OutcomeUnknownError(ProlificError):
         if failure is not None:
             self.failure = failure
         self.request_id = self.request_id  # its text does not show the failure's
+        if reason is not None:
+            self._reason = reason
 
     def _sentence(self) -> str:
-        places = {"duplicate": "the workspace's batches", "setup": "the batch's status"}
-        verb = self.path.rpartition("/")[2]
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
-        found = f" (candidates: {named_ids(ids)})" if ids or verb == "duplicate" else ""
-        if self.reason is not None:
-            return f"{self.reason}{found}"
-        return (
-            f"{self.method} {self.path} may or may not have run; look at "
-            f"{places.get(verb, 'what it may have made or changed')} "
-            f"before you send it again{found}"
-        )
+        is_duplicate = self.path.endswith("/duplicate")
+        found = f" (candidates: {named_ids(ids)})" if ids or is_duplicate else ""
+        unknown = f"{self.method} {self.path} may or may not have run; {_look_first(self.path)}"
+        return f"{self._reason or unknown}{found}"
 
 
 class WaitError(ProlificError):
@@ -461,10 +465,7 @@ class BatchFailedError(WaitError):
 
     """
 
-    _ending = (
-        "found ERROR: the setup failed, and its data may be unusable; fix its dataset or "
-        "upload another one, and set up a duplicate of the batch with it"
-    )
+    advice: str = "set up a duplicate of the batch with it"
 
     def __init__(
         self,
@@ -478,6 +479,12 @@ class BatchFailedError(WaitError):
         super().__init__(batch_id, last_status, elapsed, polls, events)
         self.args = (*self.args, batch)
         self.batch = batch
+
+    def _how_it_ended(self) -> str:
+        return (
+            "found ERROR: the setup failed, and its data may be unusable; fix its dataset or "
+            f"upload another one, and {self.advice}"
+        )
 
 
 class BatchNotSetUpError(WaitError):
@@ -497,9 +504,21 @@ class WaitFailedError(WaitError):
 
 
 class WaitTimeoutError(WaitError, TimeoutError):
-    """The timeout is over. ``failure`` is how the newest poll failed, None if it succeeded."""
+    """The timeout is over. ``failure`` is how the newest poll failed, None if it succeeded.
+
+    If ``step`` is "duplicate" or "setup", that step of ``duplicate_and_wait`` did not end in time,
+    no poll was made, and ``failure`` is the OutcomeUnknownError of its POST.
+    """
 
     advice: str = "wait again, or longer"
+
+    def _sentence(self) -> str:
+        if self.step in ("duplicate", "setup"):
+            return (
+                f"timed out after {self.elapsed:.1f} s in the {self.step} of batch "
+                f"{self.batch_id}, which may have run; {self.advice}"
+            )
+        return super()._sentence()
 
     def _how_it_ended(self) -> str:
         advice = []

@@ -7,13 +7,13 @@ here. Applications need none of it.
 from __future__ import annotations
 
 from prolific_async import _validation as arguments
-from prolific_async._api.batches import duplicate_batch
 from prolific_async._http.retry import may_poll_again
 from prolific_async._json.converter import JsonModel
 from prolific_async._logging import log
 from prolific_async._messages import brief
 from prolific_async._numbers import number
 from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async._recovery.setup import set_up_once
 from prolific_async.batches import Batches
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "may_poll_again",
     "named_copy",
     "number",
+    "set_up_once",
 ]
 
 
@@ -38,5 +39,4 @@ def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: f
         settle_seconds: Seconds after which a lost duplicate that is not in the list has not run.
 
     """
-    path = duplicate_batch(source_id, prefix=batches._prefix).path  # noqa: SLF001 - its own
-    return NamedCopy(batches, source_id, name, path=path, settle_seconds=settle_seconds)
+    return batches._copying.named_copy(source_id, name, settle_seconds=settle_seconds)  # noqa: SLF001 - its own

@@ -304,9 +304,15 @@ class Copies(JsonModel):
         return len(self.batches) + len(self.unreadable)
 
 
+def _text_of(error: ProlificError | None) -> str | None:
+    return None if error is None else str(error)
+
+
 @frozen
 class StatusEvent(JsonModel):
     """One poll of a wait.
+
+    Events compare by value, their errors by text, so that ``from_dict(event.to_dict()) == event``.
 
     Attributes:
         batch_id: The batch that was polled.
@@ -328,4 +334,4 @@ class StatusEvent(JsonModel):
     polls: int
     elapsed: float
     next_in: float | None
-    error: ProlificError | None = None
+    error: ProlificError | None = field(default=None, eq=_text_of)

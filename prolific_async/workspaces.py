@@ -1,4 +1,4 @@
-"""``client.workspaces``: the workspaces that batches are in."""
+"""``client.workspaces``: lists the workspaces that a token can use, for the ids that calls take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from prolific_async.models import Workspace
 
 
 class Workspaces:
-    """Lists workspaces; its verbs raise what those of ``Batches`` do."""
+    """The calls about workspaces: the list of those that the token's account is a member of.
+
+    They are sent again and fail as the calls of ``Batches`` are and do.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._check_usable = transport.check_usable
@@ -20,8 +23,8 @@ class Workspaces:
         """Return every workspace that the token's account is a member of, in the service's order.
 
         Raises:
-            DecodeError: Among others, when the response is no list, or when fewer workspaces come
-                than the service counts.
+            DecodeError: Among others, when the response is no list, when fewer workspaces come than
+                the service counts, or more than a thousand pages.
 
         Source: https://docs.prolific.com/api-reference/workspaces/get-workspaces
 

@@ -856,3 +856,44 @@ async def test_a_wait_may_have_its_own_policy(sim: Simulator) -> None:
         with pytest.raises(WaitTimeoutError):
             await client.batches.wait_until_ready(batch_id, poll=QUICK_POLL, timeout=0.1)
         assert len(sim.requests) > 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "maintenance"},
+        {"results": [{"id": "b1"}]},
+        {"results": [], "meta": {"count": 3}},
+        {"results": [], "_links": {"next": {"href": "http://["}}},
+        [],
+    ],
+    ids=range(5),
+)
+async def test_a_list_that_cannot_be_read_tells_its_request_id(
+    sim: Simulator, client: ProlificClient, body: Any
+) -> None:
+    sim.inject("GET", "/batches", Fault(body=body, headers={"X-Request-Id": "r-1"}))
+    with pytest.raises(DecodeError) as caught:
+        await client.batches.list(sim.workspace_id)
+    assert caught.value.request_id == "r-1"
+
+
+@pytest.mark.parametrize("body", ['{"message": "maintenance"}', "[]", '{"results": [', "<h1>"])
+async def test_a_search_that_cannot_be_read_tells_its_request_id(
+    sim: Simulator, client: ProlificClient, body: str
+) -> None:
+    source = sim.add_batch("Original")
+    sim.inject("GET", "/batches", Fault(body=body.encode(), headers={"X-Request-Id": "r-1"}))
+    with pytest.raises(DecodeError) as caught:
+        await client.batches.find_copies(source, name="Round 2")
+    assert caught.value.request_id == "r-1"
+
+
+async def test_a_source_that_cannot_be_read_tells_its_request_id(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch("Original")
+    sim.inject("GET", f"/{source}", Fault(body={"id": 5}, headers={"X-Request-Id": "r-1"}))
+    with pytest.raises(DecodeError) as caught:
+        await client.batches.find_copies(source, name="Round 2")
+    assert caught.value.request_id == "r-1"

@@ -136,7 +136,22 @@ async def test_an_error_tells_the_step_and_the_copy(
     assert isinstance(error, BatchFailedError)
     assert error.copy is not None
     assert (error.step, error.copy.id, error.batch_id) == ("wait", copy, copy)
+    assert "try again with another name: the copy with the name 'Round 2' is kept" in str(error)
     await error.copy.refresh()
+
+
+async def test_without_a_name_a_failed_copy_asks_for_no_other_name(
+    sim: Simulator, client: ProlificClient, source: str
+) -> None:
+    sim.inject("POST", "/setup", Fault(delay=0.02))
+    call = asyncio.ensure_future(client.batches.duplicate_and_wait(source))
+    while not copies(sim, source):
+        await asyncio.sleep(0.001)
+    sim.fail(copies(sim, source)[0])
+    with pytest.raises(BatchFailedError) as caught:
+        await call
+    assert "another name" not in str(caught.value)
+    assert "set up a duplicate of the batch with it" in str(caught.value)
 
 
 async def test_errors_of_other_calls_tell_no_step(client: ProlificClient) -> None:
@@ -162,6 +177,18 @@ async def test_the_timeout_bounds_every_step(
     assert error.failure.path.endswith(route)
     assert (error.polls, error.events) == (0, ())
     assert 0.03 < error.elapsed < 5
+    text = str(error)
+    assert text.startswith("timed out after 0.")
+    assert f" s in the {step} of batch {error.batch_id}, which may have run; " in text
+    assert "wait" not in text.replace("duplicate_and_wait", "").replace("wait for it", "")
+    assert "poll" not in text
+    assert str(pickle.loads(pickle.dumps(error))) == text
+    if name is not None:
+        assert "try again with the same name" in text
+    elif step == "duplicate":
+        assert "look for the copy in the workspace before you try again" in text
+    else:
+        assert "set the copy up if its status is still UNINITIALISED" in text
 
 
 async def test_the_wait_has_what_is_left_of_the_timeout(

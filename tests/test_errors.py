@@ -314,8 +314,8 @@ def test_header_lookups_ignore_case_after_pickle_too() -> None:
     ("cls", "advice"),
     [
         (ConnectError, "check the network"),
-        (TransportError, "look before you send it again"),
-        (ConnectionLostError, "look before you send it again"),
+        (TransportError, "look at the batch's status before you send it again"),
+        (ConnectionLostError, "look at the batch's status before you send it again"),
         (RequestTimeoutError, "request_timeout"),
         (BadRequestError, "correct"),
         (AuthenticationError, "token"),
@@ -519,7 +519,7 @@ def test_only_redirects_are_called_redirects() -> None:
     ("status", "method", "advice"),
     [
         (408, "GET", "; try again"),
-        (408, "POST", "; it may have run, so look before you send it again"),
+        (408, "POST", "; it may have run, so look at the batch's status before you send it again"),
         (425, "POST", "; try again"),
         (405, "GET", "; check base_url"),
     ],
@@ -597,15 +597,18 @@ def test_a_time_out_gives_advice_for_the_last_status(
 @pytest.mark.parametrize(
     ("path", "poll"),
     [
-        (PATH, "the batch's status"),
-        (DUPLICATE, "the workspace's batches"),
-        ("/api/v1/data-collection/datasets", "what it may have made or changed"),
+        (PATH, "at the batch's status"),
+        (DUPLICATE, "for the copy in the workspace"),
+        ("/api/v1/data-collection/datasets", "for what it may have made or changed"),
     ],
 )
 def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
     text = str(OutcomeUnknownError("POST", path))
-    assert f"look at {poll} before you send it again" in text
+    assert f"look {poll} before you send it again" in text
+    assert f"look {poll} before you send it again" in str(ConnectionLostError("POST", path, "?"))
     assert ("candidates" in text) == (path is DUPLICATE)
+    assert not hasattr(OutcomeUnknownError("POST", path, reason="it is known"), "reason")
+    assert str(OutcomeUnknownError("POST", PATH, reason="it is known")) == "it is known"
     assert "b-1" in str(OutcomeUnknownError("POST", path, (a_batch(),)))
 
 

@@ -355,6 +355,9 @@ async def test_as_ready_has_a_span_for_each_batch(
             await ended(traces, 2)  # before anybody asks for it
             kinds = {type(outcome).__name__ for outcome in (first, await anext(outcomes))}
             assert kinds == {"Batch", "BatchFailedError"}
+            async with asyncio.timeout(5):
+                while len(told) < len(ids):
+                    await asyncio.sleep(0.001)
     of = {attributes(span)["prolific.batch.id"]: span for span in traces.waits}
     codes = [of[batch_id].status.status_code for batch_id in ids]
     assert codes == [StatusCode.OK, StatusCode.ERROR, StatusCode.UNSET]

@@ -268,6 +268,53 @@ def test_the_error_of_an_event_is_its_text() -> None:
     again = adapter.validate_json(adapter.dump_json(event))
     assert type(again.error) is ProlificError
     assert again.to_dict() == event.to_dict()
+    assert again == event == StatusEvent.from_dict(event.to_dict())
+    assert hash(again) == hash(event)
+    assert event != EVENT
+    assert event != attrs.evolve(event, error=ConnectError("GET", "/x", "other"))
+
+
+LONE = "a\ud800b"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        samples.batch(name=LONE, news={LONE: [LONE, {"deep": LONE}]}),
+        attrs.evolve(EVENT, error=ProlificError(LONE)),
+        Workspace("w1", LONE),
+        Copies((samples.batch(name=LONE),), (LONE,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_text_that_utf_8_cannot_hold_is_replaced_in_json_alone(value: Any) -> None:
+    adapter = TypeAdapter(type(value))
+    assert adapter.dump_python(value) == value.to_dict()
+    wire = json.loads(adapter.dump_json(value))
+    assert wire == adapter.dump_python(value, mode="json")
+    assert wire == json.loads(Order(batch=BATCH, anything=value).model_dump_json())["anything"]
+    assert wire == json.loads(json.dumps(value.to_dict()).replace("\\ud800", "\\ufffd"))
+    assert "a\ufffdb" in adapter.dump_json(value).decode()
+    assert adapter.validate_python(wire).to_dict() == wire
+
+
+def test_surrogates_of_one_character_become_it() -> None:
+    batch = samples.batch(name="\ud83d\ude00 \ude00")
+    assert BATCHES.dump_python(batch, mode="json")["name"] == "\U0001f600 \ufffd"
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_numbers_that_json_does_not_have_are_null(number: float) -> None:
+    event = attrs.evolve(EVENT, elapsed=number, next_in=number)
+    adapter = TypeAdapter(StatusEvent)
+    for written in (
+        json.loads(adapter.dump_json(event)),
+        adapter.dump_python(event, mode="json"),
+        json.loads(Order(batch=BATCH, anything=event).model_dump_json())["anything"],
+    ):
+        assert written == event.to_dict() | {"elapsed": None, "next_in": None}
+    with pytest.raises(ValidationError, match="a number is needed, not null"):
+        adapter.validate_json(adapter.dump_json(event))
 
 
 def test_pydantic_adds_little_to_what_to_dict_costs() -> None:

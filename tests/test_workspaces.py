@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import AuthenticationError, DecodeError, ProlificClient, Workspace
+from prolific_async._api import pagination
 from prolific_async.simulator import Fault
 
 if TYPE_CHECKING:
@@ -98,9 +99,22 @@ async def test_a_list_ends(
 async def test_a_bad_list_is_refused(
     sim: Simulator, client: ProlificClient, body: Any, problem: str
 ) -> None:
-    sim.inject("GET", ROUTE, Fault(body=body), times=2)
-    with pytest.raises(DecodeError, match=problem):
+    sim.inject("GET", ROUTE, Fault(body=body, headers={"X-Request-Id": "r-1"}), times=2)
+    with pytest.raises(DecodeError, match=problem) as caught:
         await client.workspaces.list()
+    assert caught.value.request_id == "r-1"
+
+
+async def test_a_list_that_never_ends_is_refused(
+    sim: Simulator, client: ProlificClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pagination, "_MAX_PAGES", 5)
+    for number in range(8):
+        body = {"results": wires(number, number + 1), "meta": {"count": 10**6}}
+        sim.inject("GET", ROUTE, Fault(body=body))
+    with pytest.raises(DecodeError, match="more than 5 pages"):
+        await client.workspaces.list()
+    assert len(sim.requests) == 5
 
 
 async def test_it_is_a_get_like_others(sim: Simulator, client: ProlificClient) -> None:

@@ -35,22 +35,20 @@ async def pick_from_page(
     picked: list[T] = []
     elements = 0
     slices = TimeSlices()
-    try:
-        async with (
-            stream(request) as chunks,
-            aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts,
-        ):
-            async for key, _, _, value in parts:
-                if key is not None:
-                    add_member(page, key, value)
-                    continue
-                elements += 1
-                if (kept := pick(value)) is not None:
-                    picked.append(kept)
-                await slices.yield_if_due()
-    except ValueError as error:
-        raise undecodable(request, f"not a readable list of JSON ({error})") from None
-    check_page(request, page)
+    async with stream(request) as chunks:  # which adds the request id to a DecodeError
+        try:
+            async with aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts:
+                async for key, _, _, value in parts:
+                    if key is not None:
+                        add_member(page, key, value)
+                        continue
+                    elements += 1
+                    if (kept := pick(value)) is not None:
+                        picked.append(kept)
+                    await slices.yield_if_due()
+        except ValueError as error:
+            raise undecodable(request, f"not a readable list of JSON ({error})") from None
+        check_page(request, page)
     return page, elements, picked
 
 

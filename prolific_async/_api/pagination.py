@@ -7,11 +7,11 @@ one (``_links.next.href``): https://docs.prolific.com/api-reference.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
-from prolific_async._http.responses import undecodable
+from prolific_async._http.responses import adding_request_id, undecodable
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, page_fault
 from prolific_async.errors import DecodeError
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
     from prolific_async._http.responses import Response
 
-_MAX_PAGES = 1000  # links that never end must not be followed for ever
+T = TypeVar("T")
+
+_MAX_PAGES = 1000  # a list that never ends must not be read for ever
 
 
 async def every_page(
-    first: Request, get: Callable[[Request], Awaitable[Response]]
-) -> AsyncGenerator[tuple[Request, dict[str, Any]]]:
-    """Yield each page and the request that got it; its ``results`` are an array, null or absent.
+    first: Request,
+    get: Callable[[Request], Awaitable[Response]],
+    read: Callable[[Request, dict[str, Any]], Awaitable[T]],
+) -> AsyncGenerator[T]:
+    """Yield what is read of each page; its ``results`` are an array, null or absent.
 
     A bare array is no page: the service documents those for ids and instructions alone.
 
@@ -39,16 +43,29 @@ async def every_page(
     """
     links = Pagination(first)
     while (request := links.following) is not None:
-        page = load(dict, (await get(request)).data, request.method, request.path)
-        check_page(request, page)
-        yield request, page
-        links.follow(page, len(page.get(RESULTS) or ()))
+        response = await get(request)
+        data, request_id = response.data, response.request_id
+        # They may echo the token, and loggers show the local variables of an error's frames.
+        del response
+        with adding_request_id(request_id):
+            page = load(dict, data, request.method, request.path)
+            check_page(request, page)
+            found = await read(request, page)
+        yield found
+        with adding_request_id(request_id):
+            links.follow(page, len(page.get(RESULTS) or ()))
 
 
 def check_page(request: Request, page: dict[str, Any]) -> None:
     """Raise DecodeError if an object is no page of a list."""
     if (fault := page_fault(page)) is not None:
         raise DecodeError((fault,), page, request.method, request.path)
+
+
+def check_another(request: Request, pages: int, page: dict[str, Any]) -> None:
+    """Raise DecodeError if no page may follow so many, of which this is the last."""
+    if pages >= _MAX_PAGES:
+        raise undecodable(request, f"more than {_MAX_PAGES} pages", page)
 
 
 class Pagination:
@@ -82,10 +99,10 @@ class Pagination:
                 problem = f"{self._elements} of {expected} batches, and no link to more"
         elif self.following.query in self._asked:
             problem = "the links lead in a circle"
-        elif len(self._asked) == _MAX_PAGES:
-            problem = f"more than {_MAX_PAGES} pages"
         if problem is not None:
             raise undecodable(request, problem, page)
+        if self.following is not None:
+            check_another(request, len(self._asked), page)
 
 
 def next_page(request: Request, page: Any) -> Request | None:

@@ -14,7 +14,7 @@ from prolific_async.errors import DecodeError
 T = TypeVar("T")
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Source(WireModel):
     """The batch that was duplicated: what finding its copy needs; the rest is in ``extra``."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import builtins
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prolific_async._api.pagination import check_page, count
+from prolific_async._api.pagination import check_another, check_page, count
 from prolific_async._http.base_url import VERSION
 from prolific_async._http.request import Request
-from prolific_async._http.responses import undecodable
+from prolific_async._http.responses import adding_request_id, undecodable
 from prolific_async._http.retry import get_again
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -42,25 +42,41 @@ class WorkspacesAPI:
         """Return all workspaces.
 
         Raises:
-            DecodeError: Among others, when fewer come than the service counts.
+            DecodeError: Among others, when fewer come than the service counts, or more than a
+                thousand pages.
 
         """
         found: dict[str, Workspace] = {}
-        while True:
+        pages = 0
+        is_last = False
+        while not is_last:
+            pages += 1
             request = list_workspaces(_LIMIT, len(found), prefix=self._prefix)
-            call = (request.method, request.path)
-            page = load(dict, (await self._get(request)).data, *call)
-            check_page(request, page)
-            elements = page.get(RESULTS) or ()
-            known = len(found)
-            for index, data in enumerate(elements):
-                one = load(Workspace, data, *call, at=f"$.{RESULTS}[{index}]", within=page)
-                found[one.id] = one
-            expected = count(page)
-            if len(found) == known:  # a service without offsets sends the same ones again
-                if known < expected:
-                    problem = f"{known} of {expected} workspaces, and no more with an offset"
-                    raise undecodable(request, problem, page)
-                return [*found.values()]
-            if len(found) >= expected and len(elements) < _LIMIT:
-                return [*found.values()]
+            response = await self._get(request)
+            data, request_id = response.data, response.request_id
+            # They may echo the token, and loggers show the local variables of an error's frames.
+            del response
+            with adding_request_id(request_id):
+                is_last = _add_page(found, request, data)
+                if not is_last:
+                    check_another(request, pages, data)
+        return [*found.values()]
+
+
+def _add_page(found: dict[str, Workspace], request: Request, data: Any) -> bool:
+    """Add the workspaces of a page by their ids; return whether it is the last one."""
+    call = (request.method, request.path)
+    page = load(dict, data, *call)
+    check_page(request, page)
+    elements = page.get(RESULTS) or ()
+    known = len(found)
+    for index, one in enumerate(elements):
+        workspace = load(Workspace, one, *call, at=f"$.{RESULTS}[{index}]", within=page)
+        found[workspace.id] = workspace
+    expected = count(page)
+    if len(found) == known:  # a service without offsets sends the same ones again
+        if known < expected:
+            problem = f"{known} of {expected} workspaces, and no more with an offset"
+            raise undecodable(request, problem, page)
+        return True
+    return len(found) >= expected and len(elements) < _LIMIT

@@ -179,7 +179,7 @@ class Attempt(Timed):
         send_over = request.send
         self._is_connected = False
 
-        async def send(connection: Connection) -> aiohttp.ClientResponse:
+        async def send(conn: Connection) -> aiohttp.ClientResponse:
             self._is_connected = True
             rate_limiter = self._session.rate_limiter
             if rate_limiter.slows and not rate_limiter.may_depart(
@@ -187,14 +187,14 @@ class Attempt(Timed):
             ):
                 await self._wait_to_depart()
             if self.body is None:  # a body checks by itself, in a later round of the loop
-                if not _is_quiet(connection.protocol):
-                    await _check_alive(connection.protocol)
+                if not _is_quiet(conn.protocol):
+                    await _check_alive(conn.protocol)
                 self._begun = True
-            return await send_over(connection)
+            return await send_over(conn)
 
-        # aiohttp offers nothing else between having a connection and writing to it.
-        own = vars(request)
-        own["send"] = send
+        # aiohttp offers nothing else between having a connection and writing to it. Setting it in
+        # ``vars(request)`` would make every later look at an attribute of the request slower.
+        request.send = send  # type: ignore[method-assign]
         try:
             response = await handler(request)
             if self._begun or self.begun:
@@ -207,7 +207,7 @@ class Attempt(Timed):
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
-            del own["send"]  # else they are in a cycle
+            del request.send  # else they are in a cycle
         await _read_ends()
         return await self.send(request, handler)
 

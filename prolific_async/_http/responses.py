@@ -11,6 +11,7 @@ import codecs
 import math
 import re
 import time
+from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ from prolific_async._json.decoding import decode as decode_json
 from prolific_async._json.pages import read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from prolific_async._http.request import Request
 
@@ -53,6 +54,12 @@ class Response(NamedTuple):
 
     headers: Mapping[str, str]
     data: Any
+    secret: Token = NO_TOKEN
+
+    @property
+    def request_id(self) -> str | None:
+        """The id that the service gave to the request, without the secret."""
+        return errors.request_id_of(_hidden(self.headers, self.secret))
 
 
 def decode(
@@ -63,27 +70,43 @@ def decode(
     *,
     secret: Token = NO_TOKEN,
     raw: bool = False,
+    data: Any = None,
 ) -> Any:
-    """Return what the request's reader makes of a success; for ``raw`` the data is the body itself.
+    """Return what the request's reader makes of a success.
+
+    Args:
+        request: The request.
+        status: Status of the response.
+        headers: Its headers.
+        body: Its body.
+        secret: Taken out of what an error shows.
+        raw: Return the response, with the body itself as its data.
+        data: The body's JSON, if it was decoded before.
 
     Raises:
-        APIStatusError: The status is not 2xx; the secret is taken out of what it shows.
+        APIStatusError: The status is not 2xx.
         DecodeError: A 2xx whose body is not JSON, or that the reader cannot read.
 
     """
     if not is_success(status):
         raise _refused(request, status, headers, body, secret)
     if raw:
-        return Response(headers, body)
+        return Response(headers, body, secret)
+    reason = None
+    if data is None and body and not body.isspace():
+        try:
+            data = decode_json(body)
+        except ValueError as error:
+            reason = str(error)
+    if reason is not None:  # raised here, since the parser's own error holds the whole text
+        raise _no_json(request, headers, body, reason, secret)
+    if request.read is None:
+        return Response(headers, data, secret)
     try:
-        data = decode_json(body) if body and not body.isspace() else None
-    except ValueError as error:
-        reason = str(error)
-    else:
-        read = request.read
-        return Response(headers, data) if read is None else read(data, request.method, request.path)
-    # Raised here, since the parser's own error holds the whole text.
-    raise _no_json(request, headers, body, reason, secret)
+        return request.read(data, request.method, request.path)
+    except errors.DecodeError as error:
+        error.request_id = Response(headers, data, secret).request_id
+        raise
 
 
 async def decode_long(
@@ -106,9 +129,18 @@ async def decode_long(
     except ValueError as error:
         reason = str(error)
     else:
-        read = request.read
-        return Response(headers, data) if read is None else read(data, request.method, request.path)
+        return decode(request, status, headers, body, secret=secret, data=data)
     raise _no_json(request, headers, body, reason, secret)
+
+
+@contextmanager
+def adding_request_id(request_id: str | None) -> Iterator[None]:
+    """Give the id of a request to the DecodeError of what is read of its response."""
+    try:
+        yield
+    except errors.DecodeError as error:
+        error.request_id = request_id
+        raise
 
 
 def _refused(
@@ -126,7 +158,7 @@ def _no_json(
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get(hdrs.CONTENT_TYPE, 'of no type')} ({reason})"
     error = undecodable(request, hide(problem, secret), _shown(body, secret))
-    error.request_id = errors.request_id_of(_hidden(headers, secret))
+    error.request_id = Response(headers, body, secret).request_id
     return error
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import aiohttp
+from aiohttp import hdrs
 from attrs import Factory, define, field
 from multidict import CIMultiDict
 from yarl import URL
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LoopSession:
     """A session in its event loop, with the limits of the requests that it sends.
 
@@ -216,19 +217,22 @@ class SessionOwner:
 
 
 def _headers(token: Token) -> CIMultiDict[str]:
-    """Return the headers of every request."""
+    """Return the headers of every request.
+
+    Their names are aiohttp's own, which it need not convert for each request.
+    """
     return CIMultiDict(
         {
-            "Authorization": token.authorization(),
-            "User-Agent": (
+            hdrs.AUTHORIZATION: token.authorization(),
+            hdrs.USER_AGENT: (
                 f"prolific-async/{__version__} "
                 f"python/{sys.version_info[0]}.{sys.version_info[1]} "
                 f"aiohttp/{aiohttp.__version__}"
             ),
             # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
-            "Referer": f"https://prolific-async/{__version__}/",
-            "Accept": "application/json",
+            hdrs.REFERER: f"https://prolific-async/{__version__}/",
+            hdrs.ACCEPT: "application/json",
             # Else a cache, of a session or on the way, answers a poll with the response before.
-            "Cache-Control": "no-cache",
+            hdrs.CACHE_CONTROL: "no-cache",
         }
     )

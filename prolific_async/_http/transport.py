@@ -105,6 +105,10 @@ class Transport(SessionOwner):
                 raise
             try:
                 yield chunks
+            except errors.DecodeError as error:
+                received = responses.Response(chunks.response.headers, None, self._token)
+                error.request_id = error.request_id or received.request_id
+                raise
             finally:
                 chunks.response.release()
         finally:
@@ -143,10 +147,12 @@ class Transport(SessionOwner):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
                     self._heed(session, response, sent_at, poll=is_poll)
-                received = (request, response.status, response.headers, body)
+                status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:
-                    return await responses.decode_long(*received, secret=self._token, raw=raw)
-                return responses.decode(*received, secret=self._token, raw=raw)
+                    return await responses.decode_long(
+                        request, status, headers, body, secret=secret, raw=raw
+                    )
+                return responses.decode(request, status, headers, body, secret=secret, raw=raw)
             except (Exception, asyncio.CancelledError) as error:
                 foreign = (
                     request.body is None and not is_poll and self._may_be_foreign(session, error)

@@ -1,4 +1,4 @@
-"""Transport of a view: another one's session, with a time limit and retries of its own."""
+"""The transport of a view (``with_options``): a client's session, with other settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class TransportView(Transport):
-    """Shares session, rate limit and end of another transport; it is not closed by itself.
+    """Sends requests over another transport's session and rate limit, and is closed with it.
 
     Args:
         owner: The transport that has the session.

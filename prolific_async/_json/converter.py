@@ -19,7 +19,7 @@ from attrs import field, fields, frozen
 from cattrs import Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from prolific_async._json import reading, scalars
+from prolific_async._json import model_code, reading, scalars
 from prolific_async._json.decoding import TOO_DEEP
 from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async._pydantic import PydanticModel
@@ -129,10 +129,10 @@ def load(
     raise DecodeError(problems, data if within is None else within, method, path)
 
 
-_HOOKS: dict[Any, reading.Hook] = {}
+_HOOKS: dict[Any, model_code.Hook] = {}
 
 
-def _hook(cls: Any) -> reading.Hook:
+def _hook(cls: Any) -> model_code.Hook:
     """Look up the hook of a class once: in cattrs, that takes a tenth of the time of a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook

@@ -7,21 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from attrs import NOTHING, fields, resolve_types
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn, override
 
-from prolific_async._json import scalars
+from prolific_async._json import model_code, scalars
+from prolific_async._json.model_code import Hook, Slot
 from prolific_async._json.scalars import IntOrDigits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cattrs import Converter
-
-Hook: TypeAlias = "Callable[[Any, Any], Any]"
 
 MAX_PROBLEMS = 100
 """Faults in an array after which the rest of it is not read: each takes 0.1 ms to tell."""
@@ -124,50 +121,11 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Make a hook that sets the slots of the model itself.
-
-    The ``__init__`` of attrs and a hook for each plain value would double the time. So a model's
-    validators and converters check only what is made by hand, and what the service sends may be
-    more than they allow. That of ``extra`` is not called either.
-    """
-    arrays = arrays_of(cls)
+    """Make the hook of a model out of code that is generated for it."""
     keys = wire_fields(cls)
-    slots = [(one.name, one.default, *_slot(cls, one, converter)) for one in keys]
-    others = [
-        (getattr(cls, one.name).__set__, one.default) for one in fields(cls) if one not in keys
-    ]
-    known = frozenset(one.name for one in keys)
-    new = object.__new__
-
-    def hook(value: Any, _: Any) -> Any:
-        if type(value) is not dict:
-            scalars.mapping(value, dict)
-        model = new(cls)
-        for put, default in others:
-            put(model, default)
-        unknown = len(value)
-        nulls = []
-        for name, default, plain, read, kind, put in slots:
-            if default is not NOTHING and name not in value:
-                put(model, default)
-                continue
-            unknown -= 1
-            one = value[name]
-            if type(one) is plain:
-                put(model, one)
-            elif one is None and (default is None or name in arrays):
-                put(model, None if default is None else ())
-                nulls.append(name)
-            else:
-                put(model, read(one, kind))
-        if unknown:
-            extra = {key: value[key] for key in value if key not in known}
-            object.__setattr__(model, "extra", MappingProxyType(extra))
-        if nulls:
-            object.__setattr__(model, "_nulls", frozenset(nulls))
-        return model
-
-    return hook
+    others = {one.name: one.default for one in fields(cls) if one not in keys}
+    arrays = arrays_of(cls)
+    return model_code.model_hook(cls, [_slot(one, arrays, converter) for one in keys], others)
 
 
 def mapping_hook(cls: Any, converter: Converter) -> Hook:
@@ -195,12 +153,18 @@ def mapping_hook(cls: Any, converter: Converter) -> Hook:
     return detailed if converter.detailed_validation else hook
 
 
-def _slot(cls: type[Any], one: Any, converter: Converter) -> tuple[Any, Hook, Any, Any]:
-    """Return the type whose values need no hook, the hook, the field's type, and its setter."""
+def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
     kind = _kind(one.type)
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
-    hook = _enum_hook(kind) if is_enum else converter.get_structure_hook(kind)
-    return _AS_THEY_ARE.get(kind), hook, kind, getattr(cls, one.name).__set__
+    return Slot(
+        name=one.name,
+        is_required=one.default is NOTHING,
+        is_array=one.name in arrays,
+        default=None if one.default is NOTHING else one.default,
+        plain=_AS_THEY_ARE.get(kind),
+        read=_enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
+        kind=kind,
+    )
 
 
 def _enum_hook(kind: type[StrEnum]) -> Hook:

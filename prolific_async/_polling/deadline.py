@@ -14,7 +14,7 @@ _PUNCTUAL = 0.1  # seconds that a busy loop may be late without counting as bloc
 _LATE = 1.0  # seconds at most for a last poll that begins after the deadline
 
 
-@frozen(eq=False, weakref_slot=False)
+@frozen(eq=False, repr=False, weakref_slot=False)
 class Deadline:
     """Start and deadline of one or more waits, the time of their last poll, and the polls left.
 

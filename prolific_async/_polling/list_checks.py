@@ -25,7 +25,7 @@ _FIRST = EVERY / 2  # so that waits of a minute have one
 _LATE = 2  # list polls in a row, a gap between them, that show an older state
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListCheck:
     """The check of one group's list.
 

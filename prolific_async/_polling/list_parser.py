@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class ListMemory:
     """What is kept of a list, so that the next one is read faster.
 
@@ -111,7 +111,7 @@ async def read(
     return Listing(results, reading.news, memory, size)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Reading:
     """Parser state, compared with the previous list.
 

@@ -11,6 +11,7 @@ import math
 from collections import deque
 from contextvars import Context
 from functools import partial
+from itertools import chain, islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -55,6 +56,7 @@ class Poller:
         self._loop = asyncio.get_running_loop()
         self._source = source
         self._workspaces = workspaces
+        workspaces.awaited.clear()  # those that wait in a loop that has closed
         self._scheduler = Scheduler(workspaces, few)
         self._lists = ListPolls(source, self._scheduler, at_once)
         self._at_once = at_once
@@ -184,6 +186,18 @@ class Poller:
         self._timer, self._timer_for = None, math.inf
         now = max(self._loop.time(), when)  # the loop may call a little early
         due: list[Pollable] = []
+        popped = self._scheduler.pop_due(now)
+        first = list(islice(popped, FEW))
+        for thing in first:
+            if not isinstance(thing, PollTarget) or thing.deadline <= now:
+                break
+            due.append(thing)
+        if len(due) == len(first) < FEW and not self._work.jobs:  # a few targets need no slices
+            try:
+                self._queue.extend(filter(None, self._scheduler.polls(due, now)))
+            finally:  # a bug must not stop the timer
+                self._go_on()
+            return
 
         def take(thing: Pollable | None) -> None:
             if thing is not None:
@@ -197,7 +211,7 @@ class Poller:
             self._work.each(polls, partial(self._take_step, now))
 
         self._is_waking = True
-        self._work.each(self._scheduler.pop_due(now), take, wake)
+        self._work.each(chain(first[len(due) :], popped), take, wake)
 
     def _expire(self, target: PollTarget, now: float) -> None:
         """Expire the waits of a target whose deadlines have come."""
@@ -248,8 +262,7 @@ class Poller:
                 steps = self._lists.steps(thing, task, now)
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
-                seconds = now - sent_at - self._lists.single_seconds
-                self._lists.single_seconds += seconds / 8
+                self._lists.single_seconds += (now - sent_at - self._lists.single_seconds) / 8
                 found = task.result()
                 is_whole = isinstance(found, Batch)
                 result = PollResult(found.status, found) if is_whole else PollResult(found)

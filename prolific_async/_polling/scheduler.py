@@ -124,7 +124,8 @@ class Scheduler:
             if busy or due_at > now:
                 self._plan_for(target, due_at, now)
             else:
-                self.groups.of(target)
+                if not (target.is_placed and target.workspace_id):
+                    self.groups.of(target)
                 due.setdefault(target.workspace_id, []).append(target)
                 self._schedule(target, target.deadline)
             yield None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from prolific_async._polling.list_parser import ListMemory
     from prolific_async._polling.workspaces import Workspaces
     from prolific_async.policies import RetryPolicy
-
-FEW = {"auto": 8, "status": math.inf, "list": 1}
-"""By strategy: batches of a workspace that wait, from which on its list is polled."""
 
 _LISTS_AT_MOST = 64  # lists that are compared with the next ones
 _SEARCHES = 3  # unknown batches in a row whose lists may show no other before that is given up

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from prolific_async._json.slices import TimeSlices
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
     from contextvars import Context
 
     from prolific_async._polling.poller import Poller
-    from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.wait_listeners import Observer
-    from prolific_async._polling.workspaces import Workspaces
     from prolific_async.errors import ConfigurationError
 
 _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
@@ -32,15 +30,10 @@ class Waits:
 
     """
 
-    def __init__(
-        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
-    ) -> None:
-        """Begin without waits; the arguments are those of ``Poller``."""
+    def __init__(self, new_poller: Callable[[], Poller]) -> None:
+        """Begin without waits, and without the poller, which the first wait needs."""
         self.observers: tuple[Observer, ...] = ()
-        self._source = source
-        self._workspaces = workspaces
-        self._few = few
-        self._at_once = at_once
+        self._new_poller = new_poller
         self._poller: Poller | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -137,13 +130,7 @@ class Waits:
         """Return the poller of this loop, a new one if that of before belongs to another loop."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:
-            # With the first wait: what never waits need not import it.
-            from prolific_async._polling.poller import Poller  # noqa: PLC0415
-
-            self._workspaces.awaited.clear()
-            self._poller = Poller(
-                self._source, self._workspaces, few=self._few, at_once=self._at_once
-            )
+            self._poller = self._new_poller()
             self._loop = loop
         return self._poller
 

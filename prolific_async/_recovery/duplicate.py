@@ -44,7 +44,7 @@ def default_name(source_name: str) -> str:
     return source_name + _DEFAULT_SUFFIX
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PendingDuplicate:
     """One call of ``duplicate``, until its copy is known.
 
@@ -129,9 +129,9 @@ class PendingDuplicates:
         return max(ended for one, ended in self._lost.items() if one.name == name)
 
     def _drop_name(self, pending: PendingDuplicate) -> None:
-        self._names[pending.name] -= 1
-        if not self._names[pending.name]:
-            self._names.pop(pending.name)
+        count = self._names.pop(pending.name) - 1
+        if count:
+            self._names[pending.name] = count
 
 
 def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:

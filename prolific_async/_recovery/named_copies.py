@@ -1,8 +1,4 @@
-"""``get_or_duplicate``: the one copy of a batch under a unique name, found or made.
-
-A copy that was just sent is searched for as well. Two processes that send at the same time then
-never return different copies: the copy that was made last is seen only beside the other one.
-"""
+"""``get_or_duplicate``: the one copy of a batch under a unique name, found or made."""
 
 from __future__ import annotations
 
@@ -11,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from attrs import define
 
+from prolific_async._api.batches import duplicate_batch
 from prolific_async._http.retry import may_poll_again
 from prolific_async._logging import log as _log
 from prolific_async._recovery.copy_search import copies_of
 from prolific_async._recovery.named_copy import NamedCopy
-from prolific_async._recovery.unknown_outcome import unknown_copy
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Copies
 
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 
-@define
+@define(eq=False, repr=False)
 class Duplicates:
     """Searches for the copies of one batch, which is read once at most, and duplicates it."""
 
@@ -82,23 +78,28 @@ class NamedCopies:
         self._poll = poll
         self._sleep = sleep
 
-    async def get(
-        self,
-        source_id: str,
-        name: str,
-        *,
-        path: str,
-        settle_seconds: float,
-        source: Batch | None = None,
-    ) -> Batch:
-        """Return the copy of a batch under a unique name, which is made if there is none.
+    def named_copy(
+        self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
+    ) -> NamedCopy:
+        """Return an object that searches for the copy of a name and sends its duplicate.
 
         Args:
             source_id: The batch to copy.
             name: Name of the copy.
-            path: Path of the duplicate, for errors.
             settle_seconds: Seconds after which a lost duplicate that does not show did not run.
-            source: The batch, if it was read before.
+            source: The batch, if it was read before; else it is read once.
+
+        """
+        duplicates = Duplicates(self._search, self._duplicator, source)
+        path = duplicate_batch(source_id, prefix=self._api.prefix).path
+        return NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
+
+    async def get(
+        self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
+    ) -> Batch:
+        """Return the copy of a batch under a unique name, which is made if there is none.
+
+        The arguments are those of ``named_copy``.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name, or a copy may have been made
@@ -106,12 +107,19 @@ class NamedCopies:
             ProlificError: The service refuses, and no copy was made.
 
         """
-        duplicates = Duplicates(self._search, self._duplicator, source)
-        copy = NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
+        copy = self.named_copy(source_id, name, settle_seconds=settle_seconds, source=source)
         now = asyncio.get_running_loop().time
         latest = self._pending.latest(name, now())
         if latest is not None and latest + settle_seconds > now():
-            copy.may_be_sent(latest)
+            copy.assume_sent(latest)
+        try:
+            copy_id = await self._make(copy)
+            return copy.copy or await self._read(copy_id, copy.path)
+        finally:
+            copy.lost = None  # else it and this frame, which it may have passed, are in a cycle
+
+    async def _make(self, copy: NamedCopy) -> str:
+        """Search and send in turns, and return the id of the copy."""
         sent = 0
         gap = self._poll.initial
         while (copy_id := await self._find(copy)) is None:
@@ -122,63 +130,24 @@ class NamedCopies:
             if copy.lost is not None and sent == self._retry.max_attempts:
                 raise copy.lost
             sent += 1
-            if await copy.send() is not None:
-                return await self._alone(copy, settle_seconds)
-            _log.info("%s; it is searched for", copy.lost)
-        return copy.copy or await self._read(copy_id, path)
+            if not await copy.send():
+                _log.info("%s; it is searched for", copy.lost)
+        return copy_id
 
     async def _find(self, copy: NamedCopy) -> str | None:
-        """Search; a failure that may pass is survived while a lost duplicate settles."""
+        """Search; a failure that may pass is survived while what was sent settles."""
         try:
             return await copy.find()
         except OutcomeUnknownError:
             raise
         except ProlificError as failure:
-            lost = copy.lost
-            if lost is None:
+            if copy.lost is None:
                 raise
             if not may_poll_again(failure) or not copy.settles_in:
-                lost.failure = lost.failure or failure
-                raise lost  # noqa: B904 - its cause is how the duplicate failed
-            _log.info("%s; it is searched for again: %s", lost, failure)
+                # Its cause is how the duplicate failed, if it did.
+                raise copy.unsearched(failure)  # noqa: B904
+            _log.info("%s; it is searched for again: %s", copy.lost, failure)
             return None
-
-    async def _alone(self, copy: NamedCopy, seconds: float) -> Batch:
-        """Return a copy that was made, once a search has found it and no other of its name.
-
-        A list that does not show it in so many seconds is taken for one that lags.
-
-        Raises:
-            OutcomeUnknownError: Another batch bears the name, or no search succeeded.
-
-        """
-        made = copy.copy
-        assert made is not None  # noqa: S101 - for the type checker
-        until = asyncio.get_running_loop().time() + seconds
-        gap = self._poll.initial
-        while True:
-            failure: ProlificError | None = None
-            found: Copies = Copies()
-            try:
-                if await copy.find() == made.id:
-                    return copy.copy or made
-                found = copy.found
-            except OutcomeUnknownError as several:
-                found = Copies(several.candidates, several.unreadable)
-            except ProlificError as error:
-                failure = error
-            left = until - asyncio.get_running_loop().time()
-            is_over = left <= 0 or not (failure is None or may_poll_again(failure))
-            if found or (failure is not None and is_over):
-                there = Copies(
-                    tuple({one.id: one for one in (made, *found.batches)}.values()),
-                    tuple(one for one in found.unreadable if one != made.id),
-                )
-                raise unknown_copy(copy.path, copy.name, there, failure)
-            if is_over:
-                return made
-            await self._sleep(min(gap, left))
-            gap = self._poll.following(gap)
 
     async def _read(self, copy_id: str, path: str) -> Batch:
         """Return a copy that the list does not show whole."""

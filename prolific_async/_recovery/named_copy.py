@@ -1,4 +1,8 @@
-"""One copy of a batch under a unique name, however often the attempt to make it was begun."""
+"""The copy of a batch that has a unique name: one search or one duplicate at a time.
+
+Its callers decide when to search again, and how long. They may be begun anew at any point, after a
+crash too, and then find what was made before.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 import math
 from typing import Protocol
 
-from prolific_async._recovery.unknown_outcome import unknown_copy
+from prolific_async._recovery.unknown_outcome import unknown_copy, unsearched_copy
 from prolific_async.errors import OutcomeUnknownError, ProlificError
 from prolific_async.models import Batch, Copies
 
@@ -27,6 +31,10 @@ class NamedCopy:
     A duplicate whose response was lost has ``settle_seconds`` to show in the workspace's list.
     Another one may be sent when a search that begins later finds none.
 
+    A copy that was made is searched for as well. Of two processes that send at the same time, the
+    later one then sees both copies. A list that does not show the copy within ``settle_seconds`` is
+    taken for one that lags.
+
     Args:
         duplicates: Searches and sends.
         source_id: The batch to copy.
@@ -36,10 +44,11 @@ class NamedCopy:
 
     Attributes:
         may_send: Whether a duplicate may be sent now.
-        found: What the latest search found, or the copy that was sent after it.
+        made: The copy that ``send`` made, None if there is none.
         name: Name of the copy.
         path: Path of the duplicate.
-        lost: Says that the latest duplicate may have run; None if its outcome is known.
+        lost: Says that the latest duplicate may have run, or that it made a copy that ``find`` has
+            not returned yet; None otherwise.
 
     """
 
@@ -58,14 +67,15 @@ class NamedCopy:
         self.path = path
         self._settle_seconds = settle_seconds
         self._settled_at = -math.inf
+        self._found = Copies()
         self.may_send = False
-        self.found = Copies()
+        self.made: Batch | None = None
         self.lost: OutcomeUnknownError | None = None
 
     @property
     def copy(self) -> Batch | None:
-        """The copy that was found or sent; None if there is none, or if it cannot be read."""
-        return self.found.batches[0] if len(self.found) == len(self.found.batches) == 1 else None
+        """The copy that was found; None if there is none, or if it cannot be read."""
+        return self._found.batches[0] if len(self._found) == len(self._found.batches) == 1 else None
 
     @property
     def settles_in(self) -> float:
@@ -73,7 +83,10 @@ class NamedCopy:
         return max(0.0, self._settled_at - _now())
 
     async def find(self) -> str | None:
-        """Return the copy's id, None if no batch bears the name; then see ``may_send``.
+        """Return the id of the only batch that bears the name.
+
+        It is None if there is no such batch: if ``may_send``, a duplicate is to be sent, else
+        another search is to be made later.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
@@ -83,17 +96,22 @@ class NamedCopy:
         # Checked before the search, which must see what has settled.
         has_settled = _now() >= self._settled_at
         self.may_send = False
-        self.found = copies = await self._duplicates.find_copies(self._source_id, name=self.name)
-        if len(copies) > 1:
-            raise unknown_copy(self.path, self.name, copies)
-        if copies:
+        found = await self._duplicates.find_copies(self._source_id, name=self.name)
+        shows_made = self.made is None or self.made.id in found.ids
+        self._found = found if self.made is None else _joined(self.made, found)
+        if len(self._found) > 1:
+            raise unknown_copy(self.path, self.name, self._found)
+        if not self._found:
+            self.may_send = has_settled
+        elif shows_made or has_settled:
             self.lost = None
-            return copies.ids[0]
-        self.may_send = has_settled
+            return self._found.ids[0]
         return None
 
-    async def send(self) -> str | None:
-        """Send the duplicate; return the copy's id, None if it is lost.
+    async def send(self) -> bool:
+        """Send the duplicate; tell whether it made a copy, or may have.
+
+        The copy is to be searched for in both cases.
 
         Raises:
             ProlificError: It failed and made no copy.
@@ -102,22 +120,21 @@ class NamedCopy:
         self.may_send = False
         self.lost = OutcomeUnknownError("POST", self.path)  # until there is a response
         try:
-            copy = await self._duplicates.duplicate(self._source_id, name=self.name)
+            self.made = await self._duplicates.duplicate(self._source_id, name=self.name)
         except OutcomeUnknownError as error:
             self.lost = error
-            return None
+            return False
         except ProlificError:
             self.lost = None
             raise
         else:
-            self.lost = None
-            self.found = Copies((copy,))
-            return copy.id
+            self.lost = unknown_copy(self.path, self.name, Copies((self.made,)))
+            return True
         finally:
             self._settle()
 
-    def may_be_sent(self, until: float | None = None) -> None:
-        """Note that somebody else may have sent a duplicate, such as a dead process.
+    def assume_sent(self, until: float | None = None) -> None:
+        """Take it that somebody else has sent a duplicate, such as a process that has died.
 
         Args:
             until: The latest that it may have been sent, in loop time; None for now.
@@ -127,9 +144,22 @@ class NamedCopy:
         self.lost = OutcomeUnknownError("POST", self.path)
         self._settle(until)
 
+    def unsearched(self, failure: ProlificError) -> OutcomeUnknownError:
+        """Return the error of what may have been sent, and cannot be searched for."""
+        if self.made is not None:
+            return unknown_copy(self.path, self.name, Copies((self.made,)), failure)
+        lost = self.lost or OutcomeUnknownError("POST", self.path)
+        return unsearched_copy(lost, self.name, failure)
+
     def _settle(self, since: float | None = None) -> None:
         if self.lost is not None:
             self._settled_at = (_now() if since is None else since) + self._settle_seconds
+
+
+def _joined(made: Batch, found: Copies) -> Copies:
+    """Return the copy that was made and what a search has found, each once."""
+    batches = {one.id: one for one in (made, *found.batches)}
+    return Copies(tuple(batches.values()), tuple(one for one in found.unreadable if one != made.id))
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._http.retry import did_not_run, may_have_run, retrying
@@ -11,8 +12,6 @@ from prolific_async.errors import BadRequestError, ProlificError
 from prolific_async.models import BatchStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from prolific_async._api.batches import BatchesAPI
     from prolific_async.policies import RetryPolicy
 
@@ -72,3 +71,35 @@ async def _was_accepted(api: BatchesAPI, batch_id: str, failure: ProlificError) 
     if status is BatchStatus.UNINITIALISED:
         return False
     raise unknown_outcome(failure) from failure
+
+
+async def set_up_once(
+    send: Callable[[], Awaitable[object]],
+    get_status: Callable[[], Awaitable[BatchStatus | None]],
+    *,
+    is_new: bool = False,
+) -> None:
+    """Set a batch up unless that was done before, by an earlier call or another process.
+
+    Args:
+        send: Sends the setup.
+        get_status: Reads the batch's status.
+        is_new: Whether the batch was made just now, so that its status need not be read first.
+
+    Raises:
+        Exception: What the two raise.
+
+    """
+    if not is_new and await _is_set_up(get_status):
+        return
+    try:
+        await send()
+    except BadRequestError:
+        # Another process's setup may have been accepted since the status was read.
+        if not await _is_set_up(get_status):
+            raise
+
+
+async def _is_set_up(get_status: Callable[[], Awaitable[BatchStatus | None]]) -> bool:
+    # ERROR counts: the setup was accepted, and the wait will raise.
+    return await get_status() not in (None, BatchStatus.UNINITIALISED)

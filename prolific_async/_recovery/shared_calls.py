@@ -1,4 +1,4 @@
-"""Calls shared by callers that want the same thing done, and done once."""
+"""Single-flight calls: callers that need the same thing at the same time share one call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ K = TypeVar("K", bound="Hashable")
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Shared(Generic[T]):
-    """One call and those who await it.
+    """A call and the number of its callers.
 
     Attributes:
         task: Makes the call.
-        callers: How many await it.
-        outcome: Its outcome; None until it has one, and if the task was cancelled.
+        callers: The number of callers that await it.
+        outcome: The call's result in a tuple, or its error; None until it has ended, and if the
+            task was cancelled.
 
     """
 
@@ -33,10 +34,10 @@ class _Shared(Generic[T]):
 
 
 class SharedCalls(Generic[K, T]):
-    """Makes one call at a time for each key; callers that come during it share its outcome.
+    """Makes one call at a time for each key; whoever asks for it meanwhile shares its outcome.
 
-    The call runs in a task of its own, in the context of its first caller. It goes on when a caller
-    is cancelled, and is cancelled with its last one.
+    The call runs in a task of its own, with the context variables of its first caller. It goes on
+    when a caller is cancelled, and is cancelled when no caller is left.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class SharedCalls(Generic[K, T]):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, key: K, call: Callable[[], Awaitable[T]]) -> T:
-        """Return the outcome of the call that is under way for a key, else of this one.
+        """Return the result of the call that is under way for the key; if none is, make this one.
 
         Raises:
             Exception: The call's, for all callers that share it.

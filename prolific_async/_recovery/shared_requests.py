@@ -17,7 +17,7 @@ W = TypeVar("W")
 T = TypeVar("T")
 
 
-@define
+@define(eq=False, repr=False)
 class _Shared(Generic[W, T]):
     """The callers that ask for one key, and its latest request.
 

@@ -24,21 +24,40 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
 def unknown_copy(
     path: str, name: str, candidates: Copies, failure: ProlificError | None = None
 ) -> OutcomeUnknownError:
-    """Return the error of a name that several batches bear, or may bear after a failed search."""
-    error = OutcomeUnknownError(
-        "POST", path, candidates.batches, candidates.unreadable, failure=failure
-    )
+    """Return the error of a name that several batches bear, or may bear until a search ends."""
     shown = repr(brief(name))
     if len(candidates) > 1:
-        error.reason = (
+        reason = (
             f"several batches bear the name {shown}, so none is surely the copy of POST {path}; "
             "use one of them by its id, or give the copy another name"
         )
     else:
-        error.reason = (
-            f"POST {path} made a copy, but the search for other batches of the name {shown} "
-            "failed; try again"
+        reason = (
+            f"POST {path} made a copy, but it is not known whether another batch bears the name "
+            f"{shown}; try again"
         )
+    return OutcomeUnknownError(
+        "POST", path, candidates.batches, candidates.unreadable, failure=failure, reason=reason
+    )
+
+
+def unsearched_copy(
+    lost: OutcomeUnknownError, name: str, search: ProlificError
+) -> OutcomeUnknownError:
+    """Return the error of a lost duplicate whose copy cannot be searched for by its name."""
+    error = OutcomeUnknownError(
+        lost.method,
+        lost.path,
+        lost.candidates,
+        lost.unreadable,
+        failure=lost.failure or search,
+        reason=(
+            f"{lost.method} {lost.path} may or may not have run, and the search for its copy "
+            f"{brief(name)!r} failed: {search}; to try again, give the same name, which is "
+            "searched for first"
+        ),
+    )
+    error.attempts = lost.attempts
     return error
 
 

@@ -43,8 +43,11 @@ What it promises
 - A duplicate that may have been sent, since its sender died or its response was lost, has
   ``settle_seconds`` seconds to show in the list. Then another one is sent, if a search that begins
   later finds none.
+- A copy that was made is searched for as well before it is set up: an order and another process,
+  durable or not, that copy a batch under one name at the same time never take different copies if
+  the list shows a copy within ``settle_seconds``.
 - If two batches bear the name, the order ends in an OutcomeUnknownError that names them, and
-  nothing is sent.
+  nothing more is sent.
 - A setup is sent if the status shows that none was accepted.
 - An order's time runs from when it was given, through queue, crashes and deploys. If it is over
   before the duplicate is sent, no copy is made; if it is over while a duplicate may be on its way,
@@ -106,10 +109,11 @@ Rows written for one order, by DBOS 3.4: 9 on SQLite, 7 on PostgreSQL in five tr
 long it waits; two more for each restart in between, and two (one on PostgreSQL) for each further
 duplicate that has to be sent. A poll of the service writes nothing. Giving an order takes one
 transaction, about 1 ms on PostgreSQL and the disk's flush on SQLite (20 ms on a slow one). It
-begins within ``poll_every`` seconds, with four requests: the source, the workspace's list (one for
-orders that begin together), and the two POSTs. A thousand waits take 30 to 50 MB. An idle worker
-reads a few rows each ``poll_every``, one that has orders reads once more which of them were
-cancelled, and all results that a process awaits are one read more, all events another one.
+begins within ``poll_every`` seconds, with five requests: the source, the workspace's list before
+and after the duplicate (one for orders that begin together), and the two POSTs. A thousand waits
+take 30 to 50 MB. An idle worker reads a few rows each ``poll_every``, one that has orders reads
+once more which of them were cancelled, and all results that a process awaits are one read more, all
+events another one.
 
 ``max_starts_per_second`` is one rate for all workers, kept by DBOS's queue. It limits how many
 orders begin, hence POSTs; polls are limited by each client's ``max_requests_per_second``. Without

@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prolific_async.errors import (
     AuthenticationError,
-    BadRequestError,
     OutcomeUnknownError,
     ProlificError,
     WaitFailedError,
     WaitTimeoutError,
 )
 from prolific_async.extensions import log as _log
-from prolific_async.extensions import may_poll_again, named_copy
-from prolific_async.models import BatchStatus
+from prolific_async.extensions import may_poll_again, named_copy, set_up_once
 from prolific_async.policies import PollPolicy
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class OrderSteps:
                 try:
                     if self._copy_id is None:
                         self._copy_id = await self._copy.find()
-                        self._may_be_set_up = self._copy_id is not None
+                        self._may_be_set_up = self._copy.made is None
                     if self._copy.may_send:
                         return None
                     if self._copy_id is not None and await self._set_up(self._copy_id):
@@ -136,17 +135,15 @@ class OrderSteps:
 
         """
         if not self._copy.may_send:
-            self._copy.may_be_sent()
+            self._copy.assume_sent()
             return
         async with self._time_limit():
             try:
-                self._copy_id = await self._copy.send()
+                if not await self._copy.send():
+                    _log.warning("%s; it is searched for", self._copy.lost)
             except ProlificError as error:
                 self._survive(error)
                 await self._pause()
-            else:
-                if self._copy_id is None:
-                    _log.warning("%s; it is searched for", self._copy.lost)
 
     @asynccontextmanager
     async def _time_limit(self) -> AsyncIterator[None]:
@@ -156,7 +153,8 @@ class OrderSteps:
                 yield
         except TimeoutError:
             elapsed = time.time() - self._spec.began
-            batch_id = self._copy_id or self._spec.source_id
+            made = self._copy.made
+            batch_id = self._copy_id or (self._spec.source_id if made is None else made.id)
             failure = self._copy.lost or self._failure
             raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
@@ -171,25 +169,18 @@ class OrderSteps:
         self._gap = self._pauses.following(self._gap)
 
     async def _set_up(self, copy_id: str) -> bool:
-        """Send the setup unless the status shows that one was accepted; tell whether one was."""
-        if self._may_be_set_up and await self._is_set_up(copy_id):
-            return True
-        is_repeat, self._may_be_set_up = self._may_be_set_up, True
+        """Set the copy up unless its status shows that it was; tell whether it surely is."""
+        is_new, self._may_be_set_up = not self._may_be_set_up, True
         spec = self._spec
+        send = partial(
+            self._batches.setup,
+            copy_id,
+            dataset_id=spec.dataset_id,
+            tasks_per_group=spec.tasks_per_group,
+        )
         try:
-            await self._batches.setup(
-                copy_id, dataset_id=spec.dataset_id, tasks_per_group=spec.tasks_per_group
-            )
+            await set_up_once(send, partial(self._batches.get_status, copy_id), is_new=is_new)
         except OutcomeUnknownError as error:
             _log.warning("%s; its status is polled", error)
             return False
-        except BadRequestError:
-            # The service has accepted an earlier setup since its status was read.
-            if not (is_repeat and await self._is_set_up(copy_id)):
-                raise
         return True
-
-    async def _is_set_up(self, copy_id: str) -> bool:
-        # ERROR counts: the setup was accepted, and the wait will raise.
-        status = await self._batches.get_status(copy_id)
-        return status not in (None, BatchStatus.UNINITIALISED)

@@ -100,7 +100,7 @@ class _WaitEvents:
         )
         collecting.add_done_callback(lambda _: unsent.complete())
         self._tasks.append(collecting)
-        with self._server_stop.calling(collecting.cancel):
+        with self._server_stop.call_on_stop(collecting.cancel):
             while (event := await unsent.get()) is not None:
                 yield event
         if collecting.cancelled():

@@ -1,4 +1,4 @@
-"""Notices that the server begins to stop, so that open streams can end.
+"""Tells open streams that the server begins to stop, so that they can end.
 
 ASGI tells an application only when all responses are over, and a server waits for these first.
 uvicorn, alone or as gunicorn's worker, handles SIGTERM by a method of its ``Server``, whose public
@@ -22,7 +22,7 @@ _CHECK_EVERY = 0.1
 
 @define(eq=False)
 class ServerStop:
-    """Calls functions when the server begins to stop.
+    """The beginning of the server's stop, and the functions to call then.
 
     Attributes:
         has_begun: Whether the server has begun to stop.
@@ -33,8 +33,11 @@ class ServerStop:
     _functions: set[Callable[[], object]] = field(factory=set, init=False)
 
     @contextmanager
-    def calling(self, function: Callable[[], object]) -> Iterator[None]:
-        """Have a function called when the server begins to stop, at once if it has begun."""
+    def call_on_stop(self, function: Callable[[], object]) -> Iterator[None]:
+        """Within this context, call a function when the server begins to stop.
+
+        If it has begun already, the function is called at once.
+        """
         if self.has_begun:
             function()
         self._functions.add(function)
@@ -44,7 +47,7 @@ class ServerStop:
             self._functions.discard(function)
 
     async def watch(self, server: Any) -> None:
-        """Return once uvicorn's server has begun to stop and the functions are called."""
+        """Wait until uvicorn's server begins to stop, then call the functions."""
         while not _stops(server):  # noqa: ASYNC110 - uvicorn has no event of it
             await asyncio.sleep(_CHECK_EVERY)
         self.has_begun = True
@@ -54,7 +57,7 @@ class ServerStop:
 
 @asynccontextmanager
 async def server_stop() -> AsyncGenerator[ServerStop]:
-    """Watch the server that runs this application; without a known one it is never stopped."""
+    """Yield the stop of the uvicorn server that runs this application; no other one is noticed."""
     stop = ServerStop()
     server = _server()
     if server is None:

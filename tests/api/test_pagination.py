@@ -24,7 +24,10 @@ async def follow(pages: dict[Request, Any]) -> list[tuple[Request, Any]]:
     async def get(request: Request) -> Response:
         return Response({}, pages[request])
 
-    return [read async for read in every_page(FIRST, get)]
+    async def both(request: Request, page: Any) -> tuple[Request, Any]:
+        return request, page
+
+    return [read async for read in every_page(FIRST, get, both)]
 
 
 def page(results: int, href: str | None, of: int | None = None) -> dict[str, Any]:

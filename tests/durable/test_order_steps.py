@@ -110,6 +110,52 @@ async def test_of_several_none_is_taken(sim: Simulator, client: ProlificClient) 
     assert posts(sim) == []
 
 
+async def test_another_process_that_made_a_copy_at_the_same_time_is_noticed(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    steps = steps_of(client, spec(source))
+    assert await steps.find_and_set_up() is None
+    rival = sim.add_batch(NAME)
+    await steps.duplicate()
+    with pytest.raises(OutcomeUnknownError, match="several batches bear the name") as caught:
+        await steps.find_and_set_up()
+    assert {batch.id for batch in caught.value.candidates} == {rival, *copies(sim, but=[source])}
+    assert posts(sim) == ["duplicate"]
+
+
+async def test_a_copy_is_set_up_once_the_list_shows_it(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    steps = steps_of(client, spec(source), settle_seconds=60)
+    assert await steps.find_and_set_up() is None
+    sim.inject("GET", "/batches", Fault(503))
+    sim.inject("GET", "/batches", Fault(body={"results": []}))
+    await steps.duplicate()
+    assert copies(sim, but=[source]) == [await steps.find_and_set_up()]
+    last = [seen.path.rpartition("/")[2] for seen in sim.requests]
+    assert set(last[last.index("duplicate") + 1 : -1]) == {"batches"}
+    assert last[-1] == "setup"
+
+
+async def test_when_the_time_is_over_before_the_list_shows_the_copy_it_is_named(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    source = sim.add_batch()
+    steps = steps_of(client, spec(source), settle_seconds=60)
+    assert await steps.find_and_set_up() is None
+    await steps.duplicate()
+    sim.inject("GET", "/batches", Fault(body={"results": []}), times=None)
+    steps._spec = spec(source, timeout=0.1)
+    with pytest.raises(WaitTimeoutError) as caught:
+        await steps.find_and_set_up()
+    (made,) = copies(sim, but=[source])
+    assert caught.value.batch_id == made
+    assert isinstance(caught.value.failure, OutcomeUnknownError)
+    assert [batch.id for batch in caught.value.failure.candidates] == [made]
+
+
 ODD: dict[str, Any] = {"total_task_count": "3", "created_by": None}
 
 

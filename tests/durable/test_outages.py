@@ -796,10 +796,10 @@ async def test_reads_and_cancels_say_that_there_is_no_database(mortal: Mortal) -
     async with DurableBatches(mortal.address("nobody", "socket"), poll_every=0.05) as durable:
         order = await durable.order("source", name="Round 2")
         late = await durable.order("source", name="late", timeout=0)
-        durable._parts.database._patience = 0.2
-        durable._parts.results._margin = 0.3
         events = late.events()
         await anext(events)
+        durable._parts.database._patience = 0.2
+        durable._parts.results._margin = 0.3
         await in_background(mortal.kill)
         for call in (order.status, order.cancel, durable.orders, order.events().__anext__):
             with pytest.raises(DatabaseUnavailableError, match="not available"):

@@ -50,7 +50,10 @@ async def test_the_table_follows_the_events(
     await page.until(f"{SHOWN}.join() === 'PROCESSING,PROCESSING,READY,READY'")
     sim.set_status(bad, "ERROR")
     await page.until(f"{SHOWN}.includes('ERROR')")
-    assert await page.value(NOTE.format("ERROR")) == "Prolific could not build this batch's tasks."
+    assert await page.value(NOTE.format("ERROR")) == (
+        "Prolific could not build this batch's tasks: fix its dataset or upload another one, and "
+        "set up a duplicate."
+    )
     await page.save(pictures / f"going-{scheme}.png")
     sim.set_status(slow, "READY")
     await page.until(f"{SHOWN}.join() === 'READY,ERROR,READY,READY'")

@@ -17,6 +17,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
+from prolific_async._client_state import ClientState
 from prolific_async._http import responses
 from prolific_async._http.credentials import Token
 from prolific_async._json.decoding import decode
@@ -75,7 +76,9 @@ class Canned:
 
 def verbs(canned: Canned) -> Batches:
     at_once = RetryPolicy(max_attempts=2, initial=0, maximum=0)
-    return Batches(cast("Transport", canned), at_once, PollPolicy(), math.inf)
+    transport = cast("Transport", canned)
+    state = ClientState.new(transport, at_once, few=math.inf)
+    return Batches(transport, at_once, PollPolicy(), state)
 
 
 _loop: list[VirtualLoop] = []

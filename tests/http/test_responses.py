@@ -754,3 +754,15 @@ def test_the_request_id_is_told_without_the_token(status: int, padding: int) -> 
         decode(SETUP, status, headers, b"<h1>", secret=Token(TOKEN))
     assert caught.value.request_id == ("r" * padding + "[token]")[:128]
     assert TOKEN[:4] not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 200_000])
+async def test_json_of_a_wrong_shape_tells_the_request_id_too(size: int) -> None:
+    headers = CIMultiDict({"X-Request-Id": "r-" + TOKEN})
+    request = api.get_batch("b1")
+    for body in (b'{"id": 5}' + b" " * size, b"[" + b" " * size):
+        with pytest.raises(errors.DecodeError, match=r"request id r-\[token\]") as caught:
+            decode(request, 200, headers, body, secret=Token(TOKEN))
+        with pytest.raises(errors.DecodeError, match=r"request id r-\[token\]"):
+            await responses.decode_long(request, 200, headers, body, secret=Token(TOKEN))
+        assert caught.value.request_id == "r-[token]"

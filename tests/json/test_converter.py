@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import NOTHING, evolve, fields
+from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -273,6 +274,17 @@ def test_null_datasets_are_an_empty_tuple() -> None:
         assert again.to_dict() == null
     given = evolve(batch, datasets=(DatasetRef("d", 1),))
     assert given.to_dict()["datasets"] == [{"id": "d", "total_datapoint_count": 1}]
+
+
+def test_a_model_that_was_read_is_of_its_class_and_frozen() -> None:
+    batch = Batch.from_dict(FULL)
+    assert batch.task_details is not None
+    for model in (batch, batch.datasets[0], batch.task_details):
+        assert type(model) in (Batch, DatasetRef, TaskDetails)
+        with pytest.raises(FrozenInstanceError):
+            model.extra = {}  # type: ignore[misc]  # what the test is about
+        with pytest.raises(FrozenInstanceError):
+            del model.extra  # as above
 
 
 def test_every_field_has_its_type() -> None:

@@ -51,6 +51,12 @@ def of_client(sim: Simulator, **options: Any) -> ProlificClient:
 
 
 @pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lists be slow, as they are on a busy machine."""
+    monkeypatch.setattr("prolific_async._polling.list_polls.PATIENCE", 5.0)
+
+
+@pytest.fixture
 async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
     async with of_client(sim) as even:
         yield even
@@ -284,6 +290,7 @@ async def test_strategy_status_never_lists(sim: Simulator) -> None:
     assert counted(sim) == {"batch": 30, "status": 90}
 
 
+@pytest.mark.usefixtures("patient")
 async def test_strategy_list_lists_from_the_first_batch_on(sim: Simulator) -> None:
     (batch_id,) = going(sim, 1)
     async with of_client(sim, strategy="list") as client:
@@ -329,6 +336,7 @@ async def test_new_waits_do_not_wait_for_the_next_list(
 # --- bare ids of several workspaces ----------------------------------------------------------
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("workspaces", [2, 5])
 async def test_workspaces_are_learnt_one_after_the_other(
     workspaces: int, sim_of: Callable[..., Any]
@@ -395,16 +403,16 @@ async def test_ended_waits_leave_nothing_in_memory(
     wait: Any, monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
     monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    waits = client.batches._waits
+    waits = client.batches.shared.waits
     for _ in range(3):
         await wait(client, going(sim, 100))
-        assert not waits._workspaces._newer
-        assert not waits._workspaces._older
-        assert not waits._source._lists
+        assert not client.batches.shared.workspaces._newer
+        assert not client.batches.shared.workspaces._older
         assert waits._poller is not None
+        assert not waits._poller._source._lists
         scheduler = waits._poller._scheduler
         assert sys.getsizeof(scheduler.targets) == sys.getsizeof({})
-        assert sys.getsizeof(waits._workspaces.awaited) == sys.getsizeof(set())
+        assert sys.getsizeof(client.batches.shared.workspaces.awaited) == sys.getsizeof(set())
 
 
 @pytest.mark.slow
@@ -694,6 +702,7 @@ async def test_with_timeout_0_a_held_back_list_takes_no_longer_than_a_request(
         held.cancel()
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.slow
 async def test_a_refused_list_of_ids_is_held_back_without_single_polls(
     sim: Simulator, client: ProlificClient
@@ -706,6 +715,7 @@ async def test_a_refused_list_of_ids_is_held_back_without_single_polls(
     assert "status" not in counted(sim)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_refused_search_for_workspaces_causes_no_single_polls(
     sim: Simulator, client: ProlificClient
 ) -> None:
@@ -842,6 +852,7 @@ async def test_staggered_waits_fall_into_step(sim: Simulator, client: ProlificCl
     assert all(later - one > GAP * 0.9 for one, later in pairwise(lists))
 
 
+@pytest.mark.usefixtures("patient")
 async def test_waits_may_leave_during_the_search_for_workspaces(
     sim: Simulator, client: ProlificClient
 ) -> None:

@@ -624,7 +624,7 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
         return Service()
 
     polls = run(service())
-    waits = Waits(polls, Workspaces(), few=8, at_once=5)
+    waits = Waits(lambda: Poller(polls, Workspaces(), few=8, at_once=5))
 
     async def leave_behind() -> asyncio.Future[None]:
         wait = FakeWait("k")

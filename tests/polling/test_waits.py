@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async._polling.poll_results import GroupResult
+from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.waits import Waits
 from prolific_async._polling.workspaces import Workspaces
@@ -38,13 +39,15 @@ class Client:
     def __init__(self, *ready: str, **settings: Any) -> None:
         self.service = Service()
         source: Any = self.service
-        self.waits = Waits(source, Workspaces(), **({"few": 8, "at_once": 50} | settings))
+        self.workspaces = Workspaces()
+        settings = {"few": 8, "at_once": 50} | settings
+        self.waits = Waits(lambda: Poller(source, self.workspaces, **settings))
         self.service.shown = dict.fromkeys(ready, READY)
 
     def show_lists(self, count: int) -> None:
         """Have each list show all batches, in one known workspace."""
         keys = [f"k{number}" for number in range(count)]
-        self.waits._workspaces.learn_all(keys, "home")
+        self.workspaces.learn_all(keys, "home")
         found = {key: self.service.shown.get(key, PENDING) for key in keys}
         self.service.groups = [GroupResult(found=found)] * 9
 

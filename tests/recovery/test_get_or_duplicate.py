@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import re
 import sys
 from itertools import cycle
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from prolific_async import (
     Batch,
     ConfigurationError,
+    ConnectionLostError,
     OutcomeUnknownError,
     ProlificClient,
     RetryPolicy,
@@ -151,7 +153,9 @@ async def test_a_client_that_is_closed_ends_it(bench: Bench) -> None:
     await asyncio.sleep(0.02)
     await client.close()
     async with asyncio.timeout(1):
-        assert isinstance(await call, OutcomeUnknownError)
+        lost = await call
+    assert isinstance(lost, OutcomeUnknownError)
+    assert re.search("search for its copy 'Round 2' failed: .*closed.* the same name", str(lost))
     with pytest.raises(ConfigurationError, match="closed"):
         await get(client, bench.source)
 
@@ -264,6 +268,26 @@ async def test_an_error_says_that_a_copy_was_made_if_the_search_after_it_fails(
     source = sim.add_batch("Original")
     sim.inject("GET", "/batches", Fault(body={"results": []}))
     sim.inject("GET", "/batches", Fault(403))
-    with pytest.raises(OutcomeUnknownError, match="made a copy, but the search") as caught:
+    with pytest.raises(OutcomeUnknownError, match="made a copy, but it is not known") as caught:
         await client.batches.get_or_duplicate(source, name="Round 2")
     assert [one.name for one in caught.value.candidates] == ["Round 2"]
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_an_error_says_why_a_lost_copy_could_not_be_searched_for(
+    sim: Simulator, client: ProlificClient, status: int
+) -> None:
+    source = sim.add_batch("Original")
+    for _ in range(2):  # the second one is the search of `duplicate` itself
+        sim.inject("GET", "/batches", Fault(body={"results": []}))
+    sim.inject("GET", "/batches", Fault(status), times=None)
+    sim.inject("POST", POST, Fault(reset="after"))
+    hasty = client.with_options(retry=RetryPolicy(max_attempts=1))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await hasty.batches.get_or_duplicate(source, name="Round 2")
+    text = str(caught.value)
+    assert "may or may not have run, and the search for its copy 'Round 2' failed: GET /" in text
+    assert f"was answered with {status}" in text
+    assert "give the same name, which is searched for first (candidates: none was seen" in text
+    assert isinstance(caught.value.failure, ConnectionLostError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text

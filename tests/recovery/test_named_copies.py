@@ -99,15 +99,14 @@ class Process:
             poll=POLL,
             sleep=asyncio.sleep,
         )
-        attempt = partial(
-            copies.get, "b-1", NAME, path=DUPLICATE.path, settle_seconds=settle_seconds
-        )
+        attempt = partial(copies.get, "b-1", NAME, settle_seconds=settle_seconds)
         return self.calls.run(("b-1", NAME), attempt)
 
 
 @define
 class _Api:
     process: Process
+    prefix: str = ""
 
     async def get(self, batch_id: str) -> Batch:
         return await self.process.read(batch_id)

@@ -81,12 +81,82 @@ def is_lost(copy: NamedCopy) -> None:
 
 def test_a_duplicate_is_sent_once_a_search_has_found_no_copy() -> None:
     async def main() -> None:
-        copy = Workspace().copy()
+        workspace = Workspace()
+        copy = workspace.copy()
         assert (copy.may_send, copy.lost) == (False, None)
         assert await copy.find() is None
         assert copy.may_send
-        assert await copy.send() == "copy"
-        assert (copy.may_send, copy.lost) == (False, None)
+        assert await copy.send()
+        assert not copy.may_send
+        workspace.copies = Copies((COPY,))
+        assert await copy.find() == "copy"
+        assert (copy.copy, copy.made, copy.may_send, copy.lost) == (COPY, COPY, False, None)
+
+    run(main())
+
+
+async def made_by(workspace: Workspace) -> NamedCopy:
+    copy = workspace.copy()
+    await copy.find()
+    assert await copy.send()
+    assert copy.made == COPY
+    return copy
+
+
+@pytest.mark.parametrize(
+    "shown", [Copies((OTHER,)), Copies((OTHER, COPY)), Copies((), ("other",))], ids=str
+)
+def test_a_copy_that_was_made_is_not_returned_beside_another_of_its_name(shown: Copies) -> None:
+    async def main() -> None:
+        workspace = Workspace()
+        copy = await made_by(workspace)
+        workspace.copies = shown
+        with pytest.raises(OutcomeUnknownError, match="several batches bear the name") as caught:
+            await copy.find()
+        assert caught.value.candidates[0] == COPY
+        ids = {one.id for one in caught.value.candidates} | {*caught.value.unreadable}
+        assert ids == {"copy", "other"}
+
+    run(main())
+
+
+def test_a_copy_that_was_made_and_cannot_be_read_in_the_list_is_the_one_that_was_made() -> None:
+    async def main() -> None:
+        workspace = Workspace()
+        copy = await made_by(workspace)
+        workspace.copies = Copies((), ("copy",))
+        assert await copy.find() == "copy"
+        assert copy.copy == COPY
+
+    run(main())
+
+
+def test_a_list_that_does_not_show_the_copy_that_was_made_lags() -> None:
+    async def main() -> None:
+        copy = await made_by(Workspace(send_takes=7))
+        assert isinstance(copy.lost, OutcomeUnknownError)
+        assert copy.lost.candidates == (COPY,)
+        began = now()
+        while await copy.find() is None:
+            assert not copy.may_send
+            await asyncio.sleep(1)
+        assert now() - began == SETTLE
+        assert copy.copy == COPY
+
+    run(main())
+
+
+def test_a_search_that_fails_for_good_tells_what_was_sent() -> None:
+    async def main() -> None:
+        made = (await made_by(Workspace())).unsearched(UNSENT)
+        assert (made.candidates, made.failure) == ((COPY,), UNSENT)
+        assert "made a copy" in str(made)
+        copy = Workspace(failure=UNKNOWN).copy()
+        await copy.find()
+        assert not await copy.send()
+        lost = copy.unsearched(UNSENT)
+        assert (lost.candidates, lost.failure) == ((), LOST)
+        assert "may or may not have run" in str(lost)
 
     run(main())
 
@@ -95,7 +165,7 @@ def test_a_duplicate_is_sent_once_a_search_has_found_no_copy() -> None:
 def test_a_batch_of_the_name_is_the_copy(copies: Copies) -> None:
     async def main() -> None:
         copy = Workspace(copies).copy()
-        copy.may_be_sent()
+        copy.assume_sent()
         assert await copy.find() == "copy"
         assert (copy.may_send, copy.lost) == (False, None)
 
@@ -124,7 +194,7 @@ def test_a_lost_duplicate_settles_from_when_its_response_was_lost() -> None:
     async def main() -> None:
         copy = Workspace(failure=UNKNOWN, send_takes=7).copy()
         await copy.find()
-        assert await copy.send() is None
+        assert not await copy.send()
         assert copy.lost is UNKNOWN
         assert await seconds_until_it_may_be_sent(copy) == SETTLE
 
@@ -135,7 +205,7 @@ def test_another_duplicate_needs_a_search_after_all_have_settled() -> None:
     async def main() -> None:
         workspace = Workspace(search_takes=4)
         copy = workspace.copy()
-        copy.may_be_sent()
+        copy.assume_sent()
         began = now()
         await seconds_until_it_may_be_sent(copy)
         assert workspace.searched[-2] < began + SETTLE <= workspace.searched[-1]
@@ -147,7 +217,7 @@ def test_a_duplicate_of_somebody_else_settles_too() -> None:
     async def main() -> None:
         copy = Workspace().copy()
         await copy.find()
-        copy.may_be_sent()
+        copy.assume_sent()
         assert copy.may_send is False
         is_lost(copy)
         assert await seconds_until_it_may_be_sent(copy) == SETTLE

@@ -1,0 +1,65 @@
+"""State of a client that its resources and its views (``with_options``) share."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from prolific_async._api.batches import BatchesAPI
+from prolific_async._polling.waits import Waits
+from prolific_async._polling.workspaces import Workspaces
+from prolific_async._recovery.duplicate import PendingDuplicates
+from prolific_async._recovery.shared_calls import SharedCalls
+
+if TYPE_CHECKING:
+    from prolific_async._http.transport import Transport
+    from prolific_async._polling.poller import Poller
+    from prolific_async.models import Batch
+    from prolific_async.policies import RetryPolicy
+
+FEW = {"auto": 8, "status": math.inf, "list": 1}
+"""By strategy: batches of a workspace that wait, from which on its list is polled."""
+
+
+@frozen(eq=False, repr=False)
+class ClientState:
+    """What outlives a single call of a client.
+
+    Attributes:
+        workspaces: Which workspace each batch belongs to.
+        waits: All waits.
+        pending: The duplicates whose copy is not known.
+        attempts: Calls of ``get_or_duplicate``, by batch and name.
+        setups: Setups of named copies, by id.
+
+    """
+
+    workspaces: Workspaces
+    waits: Waits
+    pending: PendingDuplicates = field(factory=PendingDuplicates)
+    attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
+    setups: SharedCalls[str, None] = field(factory=SharedCalls)
+
+    @classmethod
+    def new(cls, transport: Transport, retry: RetryPolicy, *, few: float) -> ClientState:
+        """Return the state of a client that has made no call.
+
+        Args:
+            transport: Sends the polls.
+            retry: The cap of the pauses that the service asks for.
+            few: Batches of a workspace from which on its list is polled.
+
+        """
+        workspaces = Workspaces()
+
+        def new_poller() -> Poller:
+            # With the first wait: half of the package's import is for programs that wait.
+            from prolific_async._polling.poller import Poller  # noqa: PLC0415
+            from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
+
+            source = StatusSource(BatchesAPI(transport, retry), workspaces, retry)
+            return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
+
+        return cls(workspaces, Waits(new_poller))

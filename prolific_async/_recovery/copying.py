@@ -1,0 +1,96 @@
+"""Copies of batches: a new one, the only one of its name, or all that bear a name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prolific_async._recovery.copy_search import CopySearch
+from prolific_async._recovery.duplicate import Duplicator
+from prolific_async._recovery.named_copies import Duplicates, NamedCopies
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from prolific_async._api.batches import BatchesAPI
+    from prolific_async._recovery.duplicate import PendingDuplicates
+    from prolific_async._recovery.shared_calls import SharedCalls
+    from prolific_async.models import Batch, Copies
+    from prolific_async.policies import PollPolicy, RetryPolicy
+
+
+class Copying:
+    """Makes copies of batches and finds them, for one client or view.
+
+    Args:
+        api: Sends the requests.
+        pending: The duplicates of the client.
+        attempts: The attempts to find or make a copy that are under way, by source and name.
+        retry: How often requests, searches and duplicates are repeated.
+        poll: The gaps between the searches for a copy of a unique name.
+        sleep: Waits so many seconds, or until the client is closed.
+
+    Attributes:
+        duplicate: Sends a duplicate and returns its copy, as ``Duplicator.duplicate``.
+        named_copy: Returns the steps of ``get_or_duplicate``, as ``NamedCopies.named_copy``.
+
+    """
+
+    def __init__(
+        self,
+        api: BatchesAPI,
+        pending: PendingDuplicates,
+        attempts: SharedCalls[tuple[str, str], Batch],
+        *,
+        retry: RetryPolicy,
+        poll: PollPolicy,
+        sleep: Callable[[float], Awaitable[object]],
+    ) -> None:
+        self._attempts = attempts
+        self._search = CopySearch(api)
+        self._duplicator = Duplicator(api, self._search, pending, retry=retry, sleep=sleep)
+        self._named_copies = NamedCopies(
+            api, self._search, self._duplicator, pending, retry=retry, poll=poll, sleep=sleep
+        )
+        self.duplicate = self._duplicator.duplicate
+        self.named_copy = self._named_copies.named_copy
+
+    async def get_or_duplicate(
+        self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
+    ) -> Batch:
+        """Return the one copy of a batch under a unique name, found or made.
+
+        Calls with the same source and name share the attempt that is under way.
+
+        Args:
+            source_id: The batch to copy.
+            name: Name of the copy.
+            settle_seconds: Seconds after which a lost duplicate that does not show did not run.
+            source: The batch, if it was read before.
+
+        Raises:
+            ProlificError: As ``NamedCopies.get``.
+
+        """
+        attempt = partial(
+            self._named_copies.get,
+            source_id,
+            name,
+            settle_seconds=settle_seconds,
+            source=source,
+        )
+        return await self._attempts.run((source_id, name), attempt)
+
+    async def find_copies(
+        self, source_id: str, name: str, *, source: Batch | None = None
+    ) -> Copies:
+        """Return the batches of a source's workspace that bear a name, without the source.
+
+        Args:
+            source_id: The batch that was copied.
+            name: Name of the copies.
+            source: The batch, if it was read before.
+
+        """
+        search = Duplicates(self._search, self._duplicator, source)
+        return await search.find_copies(source_id, name=name)
