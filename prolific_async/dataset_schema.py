@@ -12,6 +12,7 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from prolific_async._json.converter import WireModel
+from prolific_async._json.scalars import JsonObject
 from prolific_async._messages import brief
 from prolific_async._pydantic import OpenEnum
 
@@ -74,7 +75,7 @@ class SchemaField(WireModel):
             )
 
 
-def _fields(given: Mapping[str, Any]) -> Mapping[str, SchemaField]:
+def _fields(given: JsonObject) -> Mapping[str, SchemaField]:
     """Return fields whose types may be given as text, or as in JSON, as a read-only mapping."""
     if not isinstance(given, Mapping):
         raise ValueError(f"fields must be a mapping of names to types, not {type(given).__name__}")
@@ -144,7 +145,7 @@ class DatasetSchema(WireModel):
 
     @classmethod
     def of(
-        cls, mapping: Mapping[str, Any] | None = None, /, *, strict: bool = True, **fields: Any
+        cls, mapping: JsonObject | None = None, /, *, strict: bool = True, **fields: Any
     ) -> Self:
         """Return a schema of fields that are named in a mapping, as arguments, or both.
 

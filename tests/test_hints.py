@@ -30,6 +30,7 @@ MODULES = (
     ".batches",
     ".cli",
     ".client",
+    ".dataset_schema",
     ".extensions",
     ".workspaces",
     ".simulator",
