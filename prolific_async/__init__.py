@@ -38,6 +38,7 @@ import typing
 from prolific_async._version import __version__
 from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
+from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
 from prolific_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -92,7 +93,9 @@ __all__ = [
     "ConnectionLostError",
     "Copies",
     "DatasetRef",
+    "DatasetSchema",
     "DecodeError",
+    "FieldType",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
@@ -102,6 +105,7 @@ __all__ = [
     "RateLimitedError",
     "RequestTimeoutError",
     "RetryPolicy",
+    "SchemaField",
     "ServerError",
     "StatusEvent",
     "TaskDetails",

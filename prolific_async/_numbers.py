@@ -73,6 +73,17 @@ def whole(name: str, value: object, *, least: int) -> int:
     return plain
 
 
+def plain(value: object) -> int | float:
+    """Return a real number of any type as a plain ``int`` or ``float``, which may be infinite.
+
+    Raises:
+        TypeError: It is no number.
+
+    """
+    numeric = _numeric(value)
+    return operator.index(numeric) if hasattr(value, "__index__") else _as_float(numeric)
+
+
 def _as_float(value: object) -> float:
     plain = float(_numeric(value))
     if math.isinf(plain) and value != plain:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from ast import literal_eval
 from datetime import datetime
 from enum import StrEnum
 from functools import reduce
@@ -30,7 +31,9 @@ JSON_SCHEMA = "json_schema"
 _SERIALIZER = "__pydantic_serializer__"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _UNKNOWN_KEYS = "extra"  # the field of the keys that a model has no name for
-_STEP = re.compile(r"\.(\w+)|\[(\d+)\]")  # in a path such as $.datasets[1].id
+# Of a path such as $.datasets[1].id or $.fields['a'].type.
+_STEP = re.compile(r"""\.(\w+)|\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]""")
+_PATH = re.compile(rf"\$(?:{_STEP.pattern})*")
 
 
 class _Model(Protocol):
@@ -146,8 +149,9 @@ def _read(cls: type[_Model], value: Any) -> _Model:
     except DecodeError as error:
         faults: list[Any] = []
         for problem in error.problems:
-            path, _, reason = problem.partition(": ")
-            steps = [int(index) if index else name for name, index in _STEP.findall(path)]
+            path = match[0] if (match := _PATH.match(problem)) else ""
+            reason = problem.removeprefix(f"{path}: ")
+            steps = [literal_eval(key) if key else name for name, key in _STEP.findall(path)]
             is_missing = reason == "it is missing"
             # Without values to fill in, the template is the text.
             told = PydanticCustomError("decode_error", reason)

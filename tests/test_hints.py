@@ -30,6 +30,7 @@ MODULES = (
     ".batches",
     ".cli",
     ".client",
+    ".dataset_schema",
     ".extensions",
     ".layout",
     ".workspaces",

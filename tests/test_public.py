@@ -30,6 +30,9 @@ NAMES = {
     "BatchStatus",
     "Copies",
     "DatasetRef",
+    "DatasetSchema",
+    "FieldType",
+    "SchemaField",
     "TaskDetails",
     "StatusEvent",
     "Workspace",
@@ -323,7 +326,7 @@ CIRCULAR = {
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
 # The layers of the core from the bottom up; a layer imports none above it.
-LAYERS = ("_json", "_http", "_api", "_recovery", "_polling")
+LAYERS = ("_json", "_sources", "_http", "_api", "_recovery", "_polling")
 
 
 def import_graph() -> dict[str, set[str]]:

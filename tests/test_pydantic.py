@@ -20,6 +20,7 @@ from prolific_async import (
     ConnectError,
     Copies,
     DatasetRef,
+    DatasetSchema,
     DecodeError,
     PollPolicy,
     ProlificClient,
@@ -51,6 +52,8 @@ BATCH = samples.batch(
 VALUES: list[Any] = [BATCH, BATCH.datasets[0], BATCH.task_details, EVENT]
 VALUES += [Copies((BATCH,), ("b2",)), PollPolicy(timeout=None), RetryPolicy(maximum=3)]
 VALUES += [Workspace("w1", "Research", owner="u1", extra={"users": [{"name": "Ann"}]})]
+SCHEMA = DatasetSchema.of(a={"type": "text", "label": "A"}, b="metadata", strict=False)
+VALUES += [SCHEMA, SCHEMA.fields["a"]]
 BATCHES = TypeAdapter(Batch)
 
 

@@ -218,6 +218,10 @@ def _converter(*, detailed: bool) -> Converter:
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is tuple, reading.tuple_hook
     )
+    converter.register_structure_hook_factory(
+        lambda kind: getattr(kind, "__origin__", None) is Mapping and kind != JsonObject,
+        reading.mapping_hook,
+    )
     converter.register_structure_hook(ProlificError, scalars.error)
     converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
     converter.register_structure_hook_factory(_is_model, reading.model_hook)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 from attrs import NOTHING, field, fields, make_class, resolve_types
@@ -131,6 +132,31 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
     others = {one.name: one.default for one in fields(cls) if one not in keys}
     arrays = arrays_of(cls)
     return model_code.model_hook(cls, [_slot(one, arrays, converter) for one in keys], others)
+
+
+def mapping_hook(cls: Any, converter: Converter) -> Hook:
+    """Make the hook of a ``Mapping[str, X]`` that is read-only."""
+    _, kind = get_args(cls)
+    item = converter.get_structure_hook(kind)
+
+    def hook(value: Any, _: Any) -> Mapping[str, Any]:
+        pairs = scalars.mapping(value, dict).items()
+        return MappingProxyType({name: item(one, kind) for name, one in pairs})
+
+    def detailed(value: Any, _: Any) -> Mapping[str, Any]:
+        items: dict[str, Any] = {}
+        errors: list[Exception] = []
+        for name, one in scalars.mapping(value, dict).items():
+            try:
+                items[name] = item(one, kind)
+            except Exception as error:  # noqa: BLE001 - whatever a hook raises
+                error.add_note(IterableValidationNote("", name, kind))
+                errors.append(error)
+        if errors:
+            raise IterableValidationError("", errors, cls)
+        return items
+
+    return detailed if converter.detailed_validation else hook
 
 
 def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:

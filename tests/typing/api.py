@@ -21,13 +21,16 @@ from prolific_async import (
     ConnectError,
     Copies,
     DatasetRef,
+    DatasetSchema,
     DecodeError,
+    FieldType,
     OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
     ProlificError,
     RateLimitedError,
     RetryPolicy,
+    SchemaField,
     ServerError,
     StatusEvent,
     TaskDetails,
@@ -235,6 +238,20 @@ def statuses(batch: Batch) -> str:
     if batch.status is BatchStatus.READY or batch.status == "ERROR":
         return batch.status
     return text
+
+
+def schemas() -> None:
+    schema = DatasetSchema.of({"strict": "text"}, strict=False, prompt="text", a="image_url")
+    assert_type(schema, DatasetSchema)
+    assert_type(schema.fields["a"], SchemaField)
+    assert_type(schema.fields["a"].type, FieldType)
+    assert_type(schema.fields["a"].label, str | None)
+    assert_type(schema.strict, bool)
+    DatasetSchema({"prompt": "text", "a": FieldType.IMAGE_URL, "b": SchemaField("text", "B")})
+    DatasetSchema({"prompt": {"type": "text", "label": "Prompt"}}, strict=False)
+    DatasetSchema.of(["prompt"])  # type: ignore[arg-type]
+    schema.strict = False  # type: ignore[misc]
+    schema.fields["a"] = SchemaField("text")  # type: ignore[index]
 
 
 # --- Policies ---------------------------------------------------------------------------------

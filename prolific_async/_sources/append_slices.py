@@ -1,0 +1,85 @@
+"""Slices of records for ``append``, each a request's body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from attrs import frozen
+
+from prolific_async._json.slices import TimeSlices
+from prolific_async._sources import recognition
+from prolific_async._sources.cells import place
+from prolific_async._sources.items import END, Items
+from prolific_async._sources.json_rows import JsonRows
+from prolific_async._sources.row_keys import RowKey
+
+MOST_RECORDS = 1000
+"""Records that the service takes at once, see "append datapoints" in its documentation."""
+
+MOST_BYTES = 4 * 1024 * 1024
+
+Records = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
+
+
+@frozen
+class AppendSlice:
+    """Records that are sent together.
+
+    Attributes:
+        first: Index of its first record in the whole stream, from 0.
+        count: The number of its records.
+        body: The records as JSON lines.
+
+    """
+
+    first: int
+    count: int
+    body: bytes
+
+
+def check_records(records: object) -> None:
+    """Check the argument of ``append`` as far as that goes without reading it.
+
+    Raises:
+        TypeError: It is no iterable of mappings; the message says what to pass.
+
+    """
+    if isinstance(records, str | bytes) or not recognition.is_iterable(records):
+        raise TypeError(f"append takes an iterable of mappings, not {type(records).__name__}")
+    recognition.check_iterable(records)
+
+
+async def append_slices(records: Records, key: str | None) -> AsyncGenerator[AppendSlice]:
+    """Yield all records in slices of at most 1,000 records and 4 MiB.
+
+    Raises:
+        TypeError: One of the records is no mapping.
+        ValueError: One cannot be sent; those before it were yielded, or are not sent.
+
+    """
+    items = Items(records)
+    encoder = JsonRows(None if key is None else RowKey(key))
+    slices = TimeSlices()
+    if await items.first() is END:
+        return
+    pending: list[bytes] = []
+    size = first = 0
+    async with aclosing(items.batches()) as batches:
+        async for batch in batches:
+            data = encoder.encode(batch)
+            items.size_seen(len(batch), len(data))
+            for line in data.splitlines(keepends=True):
+                if len(line) > MOST_BYTES:
+                    number = first + len(pending)
+                    raise ValueError(f"{place(number)}: it is longer than {MOST_BYTES} bytes")
+                if len(pending) == MOST_RECORDS or size + len(line) > MOST_BYTES:
+                    yield AppendSlice(first, len(pending), b"".join(pending))
+                    first += len(pending)
+                    pending.clear()
+                    size = 0
+                pending.append(line)
+                size += len(line)
+            await slices.yield_if_due()
+    yield AppendSlice(first, len(pending), b"".join(pending))

@@ -1,0 +1,150 @@
+"""Cells of rows: what is text, a number, a boolean or nothing is sent; the rest is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sized
+from datetime import date, time, timedelta
+from decimal import Decimal
+from types import NoneType
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from prolific_async import _numbers
+from prolific_async._messages import brief
+
+Cell: TypeAlias = "str | int | float | bool | Decimal | None"
+
+EXACT = frozenset({str, int, float, bool, NoneType})
+"""Types whose values the encoders write as they are."""
+
+_SHORT = 1000  # bits of an int that Python surely turns into text
+_FOR_EMPTY = "for an empty cell, give None"
+
+
+def plain(value: Any) -> Cell:
+    """Return a cell as a value of a plain type.
+
+    Raises:
+        ValueError: It cannot be sent; the message says what it is, and perhaps what to give.
+
+    """
+    if type(value) is int and value.bit_length() < _SHORT:
+        return value
+    if isinstance(value, str):
+        text = str.__str__(value)  # of an enum's member its value
+        _check_text(text)
+        return text
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return _finite(float(value))
+    return _of_other_type(value)
+
+
+def text(value: Any) -> str:
+    """Return the text that a cell has in a file of text, empty for None.
+
+    Raises:
+        ValueError: As ``plain``.
+
+    """
+    cell = plain(value)
+    return "" if cell is None else str(cell)
+
+
+def _of_other_type(value: Any) -> Cell:
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError(f"{value} is no value; {_FOR_EMPTY}")
+        return Decimal(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if _dtype(value) == "bool" and not isinstance(value, Sized):
+        return bool(value)
+    if (refused := _refused(value)) is not None:
+        raise ValueError(refused)
+    try:
+        number = _numbers.plain(value)
+        str(number)  # which Python refuses of integers that are very long
+    except Exception as error:
+        shown = brief(f"{type(value).__name__}: {error}")
+        raise ValueError(f"it is neither text nor a number ({shown})") from error
+    return _finite(number)
+
+
+def _finite(number: float) -> int | float:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"{'NaN' if math.isnan(number) else number} is no value; {_FOR_EMPTY}")
+    return number
+
+
+def _refused(value: Any) -> str | None:
+    """Return why a value of a type that people do put into cells is refused."""
+    kind = type(value).__name__
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"it is {kind}: decode it to text"
+    if isinstance(value, date | time | timedelta) or "time" in _dtype(value):
+        return f"it is a date or time ({kind}): give its text, such as isoformat() returns"
+    if isinstance(value, Iterable | Sized):
+        return f"it is a container ({kind}): give text, such as json.dumps returns"
+    return None
+
+
+def _dtype(value: Any) -> str:
+    """Return the name of a value's numpy type, empty if it has none."""
+    return str(getattr(value, "dtype", ""))
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        code = ord(value[error.start])
+        raise ValueError(
+            f"it has half a surrogate pair (U+{code:04X}) at position {error.start}, "
+            "which UTF-8 cannot hold"
+        ) from None
+
+
+def place(row: int, column: object = None) -> str:
+    """Return where a fault is, for the start of a message."""
+    where = f"row {row} (counted from 0)"
+    return where if column is None else f"{where}, column {brief(repr(column))}"
+
+
+def plain_row(row: int, cells: Mapping[Any, Any]) -> dict[str, Cell]:
+    """Return a row with names and cells of plain types.
+
+    Raises:
+        ValueError: A name or a cell cannot be sent; the message tells the row and the column.
+
+    """
+    found: dict[str, Cell] = {}
+    for name, value in cells.items():
+        check_name(row, name)
+        try:
+            found[str.__str__(name)] = plain(value)
+        except ValueError as error:
+            raise ValueError(f"{place(row, name)}: {error}") from error.__cause__
+    return found
+
+
+def check_name(row: int, name: object) -> None:
+    """Check the name of a column.
+
+    Raises:
+        ValueError: It is not text, or is blank, or cannot be encoded.
+
+    """
+    if not isinstance(name, str):
+        raise ValueError(
+            f"{place(row)}: the name of a column must be text, not {type(name).__name__} "
+            f"({brief(repr(name))})"
+        )
+    if not name.strip():
+        raise ValueError(f"{place(row)}: the name of a column is empty: {name!r}")
+    try:
+        _check_text(name)
+    except ValueError as error:
+        raise ValueError(f"{place(row)}: the name of the column {name!a}: {error}") from None

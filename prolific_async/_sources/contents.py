@@ -1,0 +1,200 @@
+"""Contents: bytes of a known length that can be read again, from memory, a spool or a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from prolific_async._sources.guarded_file import GuardedFile
+
+PIECE = 512 * 1024
+"""Bytes that are read, written and sent at once."""
+
+PART = 256 * 1024
+"""Bytes that are worked on at once."""
+
+
+class Content(Protocol):
+    """Bytes that can be read from any place, more than once."""
+
+    @property
+    def size(self) -> int:
+        """Number of the bytes."""
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return bytes from a place on; fewer than asked for only at the end."""
+
+    async def verify(self) -> None:
+        """Raise ValueError if the bytes changed since their length was taken."""
+
+    def close(self) -> None:
+        """Give back what holds the bytes; called in a thread."""
+
+
+class BytesContent:
+    """Bytes of the caller, which are not copied as a whole."""
+
+    def __init__(self, given: bytes | bytearray | memoryview) -> None:
+        self._view = memoryview(given).cast("B")
+
+    @property
+    def size(self) -> int:
+        """Number of the bytes."""
+        return len(self._view)
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return bytes from a place on."""
+        return bytes(self._view[start : start + length])
+
+    async def verify(self) -> None:
+        """Do nothing: the caller's bytes are locked."""
+
+    def close(self) -> None:
+        """Unlock the caller's bytes."""
+        self._view.release()
+
+
+class Spool:
+    """Bytes that come one after the other; more than a piece go to a temporary file.
+
+    The file has no name where the system allows that, so that nothing of it is ever left.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._file = GuardedFile(_temporary_file)
+        self._pieces: list[bytes] = []
+        self._in_memory = 0
+        self._whole = b""
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        self._pieces.append(data)
+        self.size += len(data)
+        self._in_memory += len(data)
+        if self._in_memory >= PIECE:
+            await self._store()
+
+    async def finish(self) -> None:
+        """Make what was written readable; nothing is written afterwards."""
+        if self.size > self._in_memory:
+            await self._store()
+        else:
+            self._whole = b"".join(self._pieces)
+            self._pieces.clear()
+
+    async def _store(self) -> None:
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self._in_memory = 0
+        await self._file.use(lambda file: file.write(data))
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return bytes from a place on."""
+        if self._whole:
+            return self._whole[start : start + length]
+        return await self._file.use(lambda file: _read(file, start, length)) if self.size else b""
+
+    async def verify(self) -> None:
+        """Do nothing: nobody else has the file."""
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._file.close()
+
+
+class FileContent:
+    """A file of the caller, which must not change while it is read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.size = 0
+        self._file = GuardedFile(lambda: _regular_file(path))
+        self._seen: tuple[int, ...] = ()
+
+    async def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            OSError: It is not there, or must not be read.
+            ValueError: It is no regular file.
+
+        """
+        self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
+        self.size = self._seen[-1]
+
+    async def read(self, start: int, length: int) -> bytes:
+        """Return bytes from a place on.
+
+        Raises:
+            ValueError: The file has become shorter.
+
+        """
+        wanted = min(length, self.size - start)
+        data = await self._file.use(lambda file: _read(file, start, wanted))
+        if len(data) < wanted:
+            raise self._changed()
+        return data
+
+    async def verify(self) -> None:
+        """Check that the path still names the same file, unchanged.
+
+        Raises:
+            ValueError: It does not.
+
+        """
+        if await self._file.use(self._differs):
+            raise self._changed()
+
+    def _differs(self, file: BinaryIO) -> bool:
+        try:
+            now = Path(self.path).stat()
+        except OSError:
+            return True
+        return not self._seen == _identity(now) == _identity(os.fstat(file.fileno()))
+
+    def _changed(self) -> ValueError:
+        return ValueError(f"the file {self.path!r} changed while it was read")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _read(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
+
+
+def _temporary_file() -> BinaryIO:
+    return tempfile.TemporaryFile()
+
+
+def _regular_file(path: str) -> BinaryIO:
+    _check_regular(path, Path(path).stat().st_mode)
+    file = open(path, "rb", opener=_opener)  # noqa: SIM115 - the caller closes it
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+    except ValueError:
+        file.close()
+        raise
+    return file
+
+
+def _opener(path: str, flags: int) -> int:
+    # Opening a pipe that took the file's place must not wait for a writer.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(path: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        raise ValueError(f"{path!r} is {kind}, not a file")

@@ -1,0 +1,120 @@
+"""Records of CSV files, cut from bytes as the csv module reads them, with no limit for a cell."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from prolific_async._messages import brief
+from prolific_async._sources.cells import place
+
+MOST = 1024 * 1024
+"""Bytes of the longest record that is looked into: what is held of it is several times as much."""
+
+# A quote that does not begin a cell is a character like others, as in the csv module.
+_CELL = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+|)'
+_RECORD = re.compile(rb"(?:%b,)*+%b(\r\n|\r|\n)" % (_CELL, _CELL))
+_CELLS = re.compile(rb"(%b)(?:,|\Z)" % _CELL)
+
+
+class CsvRecords:
+    """Cuts records from pieces of a file; blank lines are left out, as the csv module does."""
+
+    def __init__(self) -> None:
+        self.count = 0  # records, the header included
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield the records that end in what came so far, without their line ends.
+
+        Raises:
+            ValueError: A quote is out of place, or a record is too long.
+
+        """
+        data = self._rest + piece
+        at = 0
+        # Half of a line end ends a record, too: the other half is a blank line.
+        while (found := _RECORD.match(data, at)) is not None:
+            yield from self._record(data[at : found.start(1)])
+            at = found.end()
+        self._rest = data[at:]
+        if len(self._rest) > MOST:
+            raise self._unreadable()
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield the record at the end of the file, which may have no line end.
+
+        Raises:
+            ValueError: A quote is out of place.
+
+        """
+        data, self._rest = self._rest, b""
+        ended = data if data.endswith((b"\r", b"\n")) else data + b"\n"
+        found = _RECORD.fullmatch(ended)
+        if found is None:
+            raise self._unreadable()
+        yield from self._record(ended[: found.start(1)])
+
+    def _record(self, record: bytes) -> Iterator[bytes]:
+        if record:
+            self.count += 1
+            yield record
+
+    def _unreadable(self) -> ValueError:
+        where = place(self.count - 1) if self.count else "the header"
+        return ValueError(
+            f"{where}: no CSV, or longer than {MOST} bytes: perhaps a quote is never closed, or "
+            "something follows a closing quote"
+        )
+
+
+def first_record(data: bytes, *, is_whole: bool) -> tuple[bytes, int] | None:
+    """Return the first record of a file and where it ends, None if more of the file is needed.
+
+    Raises:
+        ValueError: There is none, or it is unreadable.
+
+    """
+    records = CsvRecords()
+    found = next(records.feed(data), None)
+    if found is None and is_whole:
+        found = next(records.finish(), None)
+        if found is None:
+            raise ValueError("the source is empty: it has no header")
+    return None if found is None else (found, data.index(found) + len(found))
+
+
+def cells_of(record: bytes) -> list[bytes]:
+    """Return the cells of a record as they stand there, quotes included."""
+    cells = _CELLS.findall(record)
+    return cells if record.endswith(b",") else cells[:-1] if len(cells) > 1 else cells
+
+
+def text_of(cell: bytes) -> str:
+    """Return the text of a cell."""
+    if cell.startswith(b'"'):
+        cell = cell[1:-1].replace(b'""', b'"')
+    return cell.decode()
+
+
+def cell_of(text: str) -> bytes:
+    """Return the cell of a text."""
+    return b'"%b"' % text.replace('"', '""').encode()
+
+
+def columns_of(header: bytes) -> list[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ValueError: One is empty, or is there twice.
+
+    """
+    columns = [text_of(cell) for cell in cells_of(header)]
+    for number, name in enumerate(columns, 1):
+        if not name.strip():
+            raise ValueError(f"the name of column {number} of the CSV is empty")
+    (name, times), *_ = Counter(columns).most_common(1)
+    if times > 1:
+        raise ValueError(f"the CSV has the column {brief(repr(name))} more than once")
+    return columns

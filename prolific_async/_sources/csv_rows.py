@@ -1,0 +1,140 @@
+"""Rows as CSV: columns in order of their first appearance, all text as it is.
+
+All cells are quoted, as in the service's own reports: so line ends, spaces and a byte order mark
+in a cell stay what they are, whatever reads them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from types import SimpleNamespace
+from typing import Any
+
+from prolific_async._json.slices import TimeSlices
+from prolific_async._sources.cells import EXACT, check_name
+from prolific_async._sources.contents import PART, Spool
+from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
+from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
+
+_ROW_END = "\r\n"
+_NOT_FINITE = ('"nan"', '"inf"', '"-inf"')  # as the csv module writes them
+
+
+class CsvRows:
+    """Encodes batches of rows. Rows of before a column first appeared are filled up at the end."""
+
+    def __init__(self, key: RowKey | None) -> None:
+        self.count = 0
+        self._key = key
+        self._columns: dict[str, None] = {}
+        self._get: Any = None
+        self._size = 0
+        self._widths: list[tuple[int, int]] = []  # where rows begin to have a number of columns
+
+    def encode(self, batch: list[Any]) -> bytes:
+        """Return the next rows as CSV.
+
+        Raises:
+            TypeError: A row is no mapping.
+            ValueError: A cell, a name or a key cannot be sent; the message tells row and column.
+
+        """
+        rows = mappings(batch, self.count)
+        cells = self._cells_of(rows)
+        kinds = kinds_of(cells)
+        if not kinds <= EXACT:
+            rows = plain_rows(rows, self.count)
+            cells = self._cells_of(rows)
+        if self._key is not None:
+            cells = [
+                (*some[:1], self._key.of_row(number, row), *some[1:])
+                for number, (row, some) in enumerate(zip(rows, cells, strict=True), self.count)
+            ]
+        try:
+            text = _written(cells)
+            if float in kinds and any(shown in text for shown in _NOT_FINITE):
+                plain_rows(rows, self.count)
+            data = text.encode()
+        except ValueError as error:
+            refuse(rows, self.count, error)
+        self.count += len(rows)
+        self._size += len(data)
+        return data
+
+    def header(self) -> bytes:
+        """Return the first line, with all columns that appeared.
+
+        Raises:
+            ValueError: There was no row, or none with a column.
+
+        """
+        if not self._columns:
+            raise ValueError("the source is empty: it has no row with a column")
+        first, *others = self._columns
+        return _written([(first, *([META_ROW_KEY] if self._key else []), *others)]).encode()
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether rows lack cells of columns that appeared after them."""
+        return len(self._widths) > 1
+
+    async def fill_up(self, spool: Spool, filled: Spool) -> None:
+        """Copy all encoded rows from a spool to another one, with a cell for each column."""
+        slices = TimeSlices()
+        ends = [start for start, _ in self._widths[1:]] + [spool.size]
+        for (start, width), end in zip(self._widths, ends, strict=True):
+            missing = b',""' * (len(self._columns) - width)
+            await _fill_up(spool, (start, end), missing if width else missing[1:], filled, slices)
+        await filled.finish()
+
+    def _cells_of(self, rows: list[Row]) -> list[Sequence[Any]]:
+        width = len(self._columns)
+        if width and set(map(len, rows)) == {width}:
+            try:
+                return list(map(self._get, rows))
+            except KeyError:
+                pass
+        self._learn_columns(rows)
+        return [list(map(row.get, self._columns)) for row in rows]
+
+    def _learn_columns(self, rows: list[Row]) -> None:
+        for number, row in enumerate(rows, self.count):
+            for name in row:
+                if name not in self._columns:
+                    check_name(number, name)
+                    self._columns[str.__str__(name)] = None
+        width = len(self._columns)
+        if not self._widths or width > self._widths[-1][1]:
+            self._widths.append((self._size, width))
+            get = itemgetter(*self._columns) if width else None
+            self._get = (lambda row: (get(row),)) if get is not None and width == 1 else get
+
+
+def _written(rows: Iterable[Iterable[Any]]) -> str:
+    lines: list[str] = []
+    target = SimpleNamespace(write=lines.append)
+    csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator=_ROW_END).writerows(rows)
+    return "".join(lines)
+
+
+async def _fill_up(
+    spool: Spool, places: tuple[int, int], missing: bytes, filled: Spool, slices: TimeSlices
+) -> None:
+    """Copy rows from one place to another, each with something added at its end."""
+    ending = _ROW_END.encode()
+    start, end = places
+    quotes = 0  # so far; within a cell their number is odd, and a line end is no row's
+    while start < end:
+        part = await spool.read(start, min(PART, end - start))
+        if part.endswith(b"\r") and len(part) > 1:  # perhaps half a line end
+            part = part[:-1]
+        start += len(part)
+        *lines, rest = part.split(ending)
+        for number, line in enumerate(lines):
+            quotes += line.count(b'"')
+            lines[number] = line if quotes % 2 else line + missing
+        quotes += rest.count(b'"')
+        await filled.write(ending.join((*lines, rest)))
+        await slices.yield_if_due()

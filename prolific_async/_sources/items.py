@@ -1,0 +1,60 @@
+"""Items of an iterable of the caller, plain or async, in batches that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+_MOST = 16  # items of a batch: enough to share what a batch costs, few enough to be large
+_LARGE = 16 * 1024  # bytes of an item above which batches are smaller
+
+END = object()
+"""What stands for the first item where there is none."""
+
+
+class Items:
+    """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
+
+    ``size_seen`` is told after each batch, so that the next one is not too large.
+    """
+
+    def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
+        self._given = given
+        self._plain: Iterator[Any] | None = None
+        self._async: AsyncIterator[Any] | None = None
+        self._first: Any = END
+        self._most = _MOST
+
+    async def first(self) -> Any:
+        """Read the first item, which stays the first of the batches; ``END`` if there is none."""
+        if isinstance(self._given, AsyncIterable):
+            self._async = aiter(self._given)
+            self._first = await anext(self._async, END)
+        else:
+            self._plain = iter(self._given)
+            self._first = next(self._plain, END)
+        return self._first
+
+    async def batches(self) -> AsyncGenerator[list[Any]]:
+        """Yield all items in lists; ``first`` was called before."""
+        if self._first is not END:
+            first, self._first = self._first, END
+            yield [first]
+        if self._async is None:
+            assert self._plain is not None  # noqa: S101 - for the type checker
+            while batch := list(islice(self._plain, self._most)):
+                yield batch
+            return
+        batch = []
+        async for item in self._async:
+            batch.append(item)
+            if len(batch) >= self._most:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def size_seen(self, items: int, size: int) -> None:
+        """Fit the next batch to the size in bytes of the one before."""
+        self._most = max(1, min(_MOST, _LARGE * _MOST * items // (size + 1)))

@@ -1,0 +1,79 @@
+"""Rows as JSON lines, all text as it is."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from prolific_async._sources.cells import EXACT, check_name
+from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
+from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
+
+# A circle would need a container in a cell, which is refused before.
+_dumps = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+
+# What some readers take for a line end, within text that JSON itself leaves as it is.
+_LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+class JsonRows:
+    """Encodes batches of rows."""
+
+    def __init__(self, key: RowKey | None) -> None:
+        self.count = 0
+        self._key = key
+        self._names: set[Any] = set()
+
+    def encode(self, batch: list[Any]) -> bytes:
+        """Return the next rows as JSON, each with a line end.
+
+        Raises:
+            TypeError: A row is no mapping.
+            ValueError: A cell, a name or a key cannot be sent; the message tells row and column.
+
+        """
+        rows = mappings(batch, self.count)
+        self._check_names(rows)
+        kinds = kinds_of(map(dict.values, rows))
+        if not kinds <= EXACT:
+            rows = plain_rows(rows, self.count)
+        if self._key is not None:
+            rows = [
+                {**row, META_ROW_KEY: self._key.of_row(number, row)}
+                for number, row in enumerate(rows, self.count)
+            ]
+        try:
+            lines = map(_dumps if kinds <= EXACT else _with_decimals, rows)
+            data = _escaped("\n".join(chain(lines, ("",)))).encode()
+        except ValueError as error:
+            refuse(rows, self.count, error)
+        self.count += len(rows)
+        return data
+
+    def _check_names(self, rows: list[Row]) -> None:
+        names = set(chain.from_iterable(rows))
+        if not names <= self._names:
+            for number, row in enumerate(rows, self.count):
+                for name in row:
+                    check_name(number, name)
+            self._names |= names
+
+
+def _with_decimals(row: Row) -> str:
+    """Return a row as JSON in which Decimals have their own digits."""
+    cells = (
+        f"{_dumps(name)}:{cell if isinstance(cell, Decimal) else _dumps(cell)}"
+        for name, cell in row.items()
+    )
+    return f"{{{','.join(cells)}}}"
+
+
+def _escaped(text: str) -> str:
+    for end, escape in _LINE_ENDS.items():
+        if end in text:
+            text = text.replace(end, escape)
+    return text

@@ -1,0 +1,139 @@
+"""Files of text with the key's text in every row a second time, as ``META_ROW_KEY``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+
+from prolific_async._json.slices import TimeSlices
+from prolific_async._messages import brief
+from prolific_async._sources import csv_records
+from prolific_async._sources.cells import place
+from prolific_async._sources.contents import PART, Content, Spool
+from prolific_async._sources.csv_records import CsvRecords, cell_of, cells_of, columns_of, text_of
+from prolific_async._sources.file_names import Format
+from prolific_async._sources.row_keys import META_ROW_KEY, RowKey, already_there
+from prolific_async._sources.text_checks import Utf8Check
+
+_ROWS = 64  # rows between two looks at the clock
+
+
+class KeyedCsv:
+    """Adds the key's column to a CSV, as its second one; all else stays as it is."""
+
+    def __init__(self, key: RowKey) -> None:
+        self._key = key
+        self._records = CsvRecords()
+        self._index = -1  # of the key's column, when the header was read
+
+    @property
+    def count(self) -> int:
+        """Number of the rows so far."""
+        return max(0, self._records.count - 1)
+
+    def feed(self, piece: bytes) -> Iterable[bytes]:
+        """Yield the lines that end in what came so far.
+
+        Raises:
+            ValueError: A row has no key, or not one of its own; or as ``CsvRecords``.
+
+        """
+        return map(self._line, self._records.feed(piece))
+
+    def finish(self) -> Iterable[bytes]:
+        """Yield what has no line end."""
+        return map(self._line, self._records.finish())
+
+    def _line(self, record: bytes) -> bytes:
+        cells = cells_of(record)
+        if self._index < 0:
+            self._find_key(columns_of(record))
+            cell = cell_of(META_ROW_KEY)
+        else:
+            key = text_of(cells[self._index]) if self._index < len(cells) else ""
+            self._key.add(self.count - 1, key)
+            cell = cell_of(key)
+        rest = record[len(cells[0]) :]
+        return b"%b,%b%b\r\n" % (cells[0], cell, rest)
+
+    def _find_key(self, columns: list[str]) -> None:
+        if META_ROW_KEY in columns:
+            raise ValueError(already_there(self._key.column))
+        if self._key.column not in columns:
+            there = brief(", ".join(map(repr, columns)))
+            raise ValueError(f"the CSV has no column {self._key.column!r} for key, only {there}")
+        self._index = columns.index(self._key.column)
+
+
+class KeyedJsonLines:
+    """Adds the key's field to JSON lines, as their first one; all else stays as it is."""
+
+    def __init__(self, key: RowKey) -> None:
+        self.count = 0
+        self._key = key
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterable[bytes]:
+        """Yield the lines that end in what came so far.
+
+        Raises:
+            ValueError: A line is no JSON object, or has no key, or not one of its own.
+
+        """
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if len(self._rest) > csv_records.MOST:
+            raise ValueError(f"{place(self.count)}: longer than {csv_records.MOST} bytes")
+        return (self._line(line) for line in lines if line.strip())
+
+    def finish(self) -> Iterable[bytes]:
+        """Yield what has no line end."""
+        return self.feed(b"\n")
+
+    def _line(self, line: bytes) -> bytes:
+        try:
+            # Numbers keep their digits.
+            row = json.loads(line, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{place(self.count)}: no JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{place(self.count)}: a JSON object is needed")
+        if META_ROW_KEY in row:
+            raise ValueError(f"{place(self.count)}: {already_there(self._key.column)}")
+        key = row.get(self._key.column)
+        if key is not None and not isinstance(key, str):
+            kind = type(key).__name__
+            raise ValueError(
+                f"{place(self.count, self._key.column)}: a key is text or a number, not {kind}"
+            )
+        self._key.add(self.count, key or "")
+        self.count += 1
+        pair = f'{{"{META_ROW_KEY}":{json.dumps(key)},'.encode()
+        return line.replace(b"{", pair, 1) + b"\n"
+
+
+async def write_with_keys(
+    content: Content, start: int, kind: Format, key: RowKey, spool: Spool
+) -> int:
+    """Write a text with its keys to a spool, and return the number of its rows.
+
+    Raises:
+        ValueError: A row has no key, or not one of its own, or cannot be read.
+
+    """
+    rewriter = KeyedCsv(key) if kind is Format.CSV else KeyedJsonLines(key)
+    slices = TimeSlices()
+    check = Utf8Check(start)
+    for at in range(start, content.size, PART):
+        piece = await content.read(at, PART)
+        is_last = at + len(piece) == content.size
+        check.feed(piece, final=is_last)
+        lines = []
+        for line in chain(rewriter.feed(piece), rewriter.finish() if is_last else ()):
+            lines.append(line)
+            if len(lines) % _ROWS == 0:
+                await slices.yield_if_due()
+        await spool.write(b"".join(lines))
+    await content.verify()
+    await spool.finish()
+    return rewriter.count

@@ -1,0 +1,66 @@
+"""Recognition of what a caller passes as a source, with advice where it is something else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any
+
+from prolific_async._messages import brief
+
+# Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
+_TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}
+
+_NEEDED = (
+    "a source is a path, bytes, an iterable of bytes, or an iterable of rows, which are mappings "
+    "of column names to cells"
+)
+
+
+def is_bytes(given: object) -> bool:
+    """Return whether a value is bytes in memory."""
+    return isinstance(given, bytes | bytearray | memoryview)
+
+
+def is_iterable(given: object) -> bool:
+    """Return whether a value can be iterated in one way or the other."""
+    return isinstance(given, Iterable | AsyncIterable)
+
+
+def check_iterable(given: Any) -> None:
+    """Check a source that is neither a path nor bytes, without reading it.
+
+    Raises:
+        TypeError: It cannot be an iterable of bytes or rows; the message says what to pass.
+
+    """
+    kind = type(given).__name__
+    if isinstance(given, Mapping):
+        raise TypeError(f"{_NEEDED}; for one row, pass a list of it, not the {kind} itself")
+    rows = next((call for name, call in _TABLES.items() if hasattr(given, name)), None)
+    if rows is not None and hasattr(given, "columns"):
+        raise TypeError(f"{_NEEDED}; pass its {rows}, not the {kind} itself")
+    if isinstance(given, io.TextIOBase):
+        raise TypeError(f"{_NEEDED}; open the file in binary mode, or pass its path")
+    if not is_iterable(given):
+        raise TypeError(f"{_NEEDED}, not {kind}")
+
+
+def check_first(item: Any) -> bool:
+    """Return whether the first item of an iterable says that it is one of bytes, not of rows.
+
+    Raises:
+        TypeError: It is one of neither; the message says what to pass.
+
+    """
+    if is_bytes(item):
+        return True
+    if isinstance(item, Mapping):
+        return False
+    kind = type(item).__name__
+    if isinstance(item, str):
+        raise TypeError(
+            f"{_NEEDED}, not an iterable of {kind} ({brief(repr(item[:20]))}…): pass a text file's "
+            "path, or encode the text to UTF-8"
+        )
+    raise TypeError(f"{_NEEDED}, not an iterable of {kind}")

@@ -1,0 +1,113 @@
+"""The key of rows: a column whose text is unique, sent a second time where answers show it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from prolific_async._messages import brief
+from prolific_async._sources.cells import place, text
+from prolific_async.dataset_schema import DatasetSchema, FieldType
+
+META_ROW_KEY = "META_ROW_KEY"
+"""Name of the column or field that the key's text is sent under."""
+
+_BUCKETS = 1 << 14
+_DIGEST = 16  # bytes; so long that two texts never share one
+
+
+class RowKey:
+    """The key of the rows of one source."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self._seen: list[bytearray | None] = [None] * _BUCKETS
+
+    def of_row(self, row: int, cells: Mapping[Any, Any]) -> str:
+        """Return the key's text of a row, and remember it.
+
+        Raises:
+            ValueError: The row has no key or ``META_ROW_KEY``, or the key is not unique.
+
+        """
+        if META_ROW_KEY in cells:
+            raise ValueError(f"{place(row)}: {already_there(self.column)}")
+        cell = cells.get(self.column)
+        try:
+            key = cell if type(cell) is str else text(cell)
+        except ValueError as error:
+            raise ValueError(f"{place(row, self.column)}: {error}") from error.__cause__
+        self.add(row, key)
+        return key
+
+    def add(self, row: int, key: str) -> None:
+        """Remember the key of a row.
+
+        Raises:
+            ValueError: It is empty, or an earlier row has it.
+
+        """
+        if not key:
+            raise ValueError(f"{place(row, self.column)}: the key is missing or empty")
+        # Each bucket has the digests of its texts, one after the other: 30 bytes a row, where a
+        # set would take 120.
+        digest = hashlib.blake2b(_encoded(row, self.column, key), digest_size=_DIGEST).digest()
+        number = (digest[0] << 8 | digest[1]) % _BUCKETS
+        bucket = self._seen[number]
+        if bucket is None:
+            self._seen[number] = bytearray(digest)
+        elif digest in bucket:
+            raise ValueError(
+                f"{place(row, self.column)}: the key {brief(repr(key))} is not unique, "
+                "an earlier row has it"
+            )
+        else:
+            bucket += digest
+
+
+def _encoded(row: int, column: str, key: str) -> bytes:
+    try:
+        return key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{place(row, column)}: the key has half a surrogate pair, which UTF-8 cannot hold"
+        ) from None
+
+
+def already_there(key: str) -> str:
+    """Return the message for a source that has ``META_ROW_KEY``."""
+    return f"the source has {META_ROW_KEY} already: leave out key={key!r}"
+
+
+def checked(key: object) -> str | None:
+    """Check the name of a key's column, None for none.
+
+    Raises:
+        ValueError: It is no name of a column.
+
+    """
+    if key is None:
+        return None
+    if not isinstance(key, str) or not key.strip():
+        raise ValueError(f"key must be the name of a column: {brief(repr(key))}")
+    if key == META_ROW_KEY:
+        raise ValueError(already_there(key))
+    return key
+
+
+def check_schema(schema: DatasetSchema | None) -> None:
+    """Check that a dataset's schema has a field for keys.
+
+    Raises:
+        ValueError: It has not.
+
+    """
+    field = None if schema is None else schema.fields.get(META_ROW_KEY)
+    if field is None or field.type != FieldType.METADATA:
+        there = "none" if field is None else repr(str(field.type))
+        found = "no schema" if schema is None else there
+        raise ValueError(
+            f"with key, the dataset's schema must have the field {META_ROW_KEY!r} of the type "
+            f"'metadata'; it has {found}"
+        )

@@ -1,0 +1,249 @@
+"""``Source``: what a caller uploads, from the argument to the bytes that are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from prolific_async._json.slices import TimeSlices
+from prolific_async._messages import brief
+from prolific_async._sources import file_names, recognition, row_keys, text_checks
+from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool
+from prolific_async._sources.csv_rows import CsvRows
+from prolific_async._sources.file_names import V4, Format
+from prolific_async._sources.items import END, Items
+from prolific_async._sources.json_rows import JsonRows
+from prolific_async._sources.key_rewriting import write_with_keys
+from prolific_async._sources.payload import Payload
+from prolific_async._sources.row_keys import RowKey
+from prolific_async.dataset_schema import DatasetSchema
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+SourceLike: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | BytesLike
+    | Iterable[BytesLike]
+    | AsyncIterable[BytesLike]
+    | Iterable[Mapping[str, Any]]
+    | AsyncIterable[Mapping[str, Any]]
+)
+"""What can be uploaded: a path, bytes, or an iterable, plain or async, of bytes or of rows."""
+
+
+class Source:
+    """A source of a dataset's rows, checked in three steps.
+
+    The constructor does no I/O; entering opens a file, or reads the first item of an iterable;
+    ``payload`` encodes the rows for one generation of datasets. Leaving removes temporary files. An
+    iterable is read in the event loop, a few milliseconds at a time, as it may be bound to a thread
+    (a cursor of sqlite3 is): one that waits for something should be an async one. Files are read
+    and written in threads.
+    """
+
+    def __init__(
+        self, given: SourceLike, *, filename: str | None = None, key: str | None = None
+    ) -> None:
+        """Check the arguments.
+
+        Args:
+            given: The source.
+            filename: The name to upload it under, needed for bytes; a path has one of its own.
+            key: Name of the column whose text is sent a second time, as ``META_ROW_KEY``.
+
+        Raises:
+            TypeError: It is no source; the message says what to pass.
+            ValueError: The name or the key makes no sense.
+
+        """
+        self._key = row_keys.checked(key)
+        self._path = os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
+        self._filename = filename
+        self._content: Content | None = None
+        self._items: Items | None = None
+        self._held: list[Content] = []
+        self._given: Any = given
+        if self._path is not None:
+            self._filename = _name_of(given, self._path) if filename is None else filename
+        elif not recognition.is_bytes(given):
+            recognition.check_iterable(given)
+        elif filename is None:
+            raise ValueError(_NO_NAME)
+        if self._filename is None or file_names.format_of(self._filename) is not Format.ZIP:
+            return
+        if key is not None:
+            raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
+
+    async def __aenter__(self) -> Self:
+        """Open a file, or read the first item of an iterable.
+
+        Raises:
+            TypeError: The item shows that it is no source; the message says what to pass.
+            ValueError: The source is empty, or no file, or its name is missing.
+            OSError: The file is not there, or must not be read.
+
+        """
+        try:
+            await self._open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close files and remove temporary ones; safe to call again."""
+        held, self._held = self._held, []
+        if held:
+            # In a thread, as it takes time to free the space of a large file.
+            await asyncio.to_thread(_close, held)
+
+    async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
+        """Return what is sent to a dataset; called once.
+
+        Args:
+            generation: ``file_names.V3`` or ``V4``.
+            schema: The schema of a V4 dataset.
+
+        Raises:
+            TypeError: A row is no mapping.
+            ValueError: This generation does not take the file; a row, a key or the encoding is
+                wrong; or the source has no row.
+
+        """
+        for_rows = file_names.ROWS[generation]
+        name = f"rows{for_rows}" if self._filename is None else self._filename
+        kind = file_names.check_generation(name, generation)
+        if self._items is not None and kind is not for_rows:
+            raise ValueError(
+                f"rows for this dataset are sent as rows{for_rows}, not as {brief(repr(name))}"
+            )
+        if self._key is not None and generation == V4:
+            row_keys.check_schema(schema)
+        key = None if self._key is None else RowKey(self._key)
+        if self._items is not None:
+            return await self._of_rows(self._items, name, kind, key)
+        return await self._of_file(name, kind, key)
+
+    async def _open(self) -> None:
+        if self._path is not None:
+            file = FileContent(self._path)
+            self._hold(file)
+            await file.open()
+            self._content = file
+        elif recognition.is_bytes(self._given):
+            self._content = BytesContent(self._given)
+            self._hold(self._content)
+        else:
+            is_file = isinstance(self._given, io.BufferedIOBase | io.RawIOBase)
+            items = Items(_pieces_of(self._given) if is_file else self._given)
+            first = await items.first()
+            if first is END:
+                raise ValueError("the source is empty")
+            if not recognition.check_first(first):
+                self._items = items
+                return
+            if self._filename is None:
+                raise ValueError(_NO_NAME)
+            self._content = await self._spooled(items)
+        if self._content.size == 0:
+            raise ValueError("the source is empty")
+
+    async def _spooled(self, items: Items) -> Spool:
+        spool = Spool()
+        self._hold(spool)
+        slices = TimeSlices()
+        number = 0
+        async with aclosing(items.batches()) as batches:
+            async for batch in batches:
+                before = spool.size
+                for piece in batch:
+                    if not recognition.is_bytes(piece):
+                        raise TypeError(
+                            f"item {number} (counted from 0) of the source is "
+                            f"{type(piece).__name__}, though the first is bytes"
+                        )
+                    view = memoryview(piece).cast("B")
+                    for start in range(0, len(view), PIECE):
+                        await spool.write(bytes(view[start : start + PIECE]))
+                    number += 1
+                items.size_seen(len(batch), spool.size - before)
+                await slices.yield_if_due()
+        await spool.finish()
+        return spool
+
+    async def _of_rows(self, items: Items, name: str, kind: Format, key: RowKey | None) -> Payload:
+        encoder = CsvRows(key) if kind is Format.CSV else JsonRows(key)
+        spool = Spool()
+        self._hold(spool)
+        slices = TimeSlices()
+        async with aclosing(items.batches()) as batches:
+            async for batch in batches:
+                data = encoder.encode(batch)
+                items.size_seen(len(batch), len(data))
+                await spool.write(data)
+                await slices.yield_if_due()
+        await spool.finish()
+        if isinstance(encoder, JsonRows):
+            return Payload(name, encoder.count, spool)
+        head = encoder.header()
+        if encoder.is_ragged:
+            ragged, spool = spool, Spool()
+            self._hold(spool)
+            await encoder.fill_up(ragged, spool)
+        return Payload(name, encoder.count, spool, head=head)
+
+    async def _of_file(self, name: str, kind: Format, key: RowKey | None) -> Payload:
+        content = self._content
+        assert content is not None  # noqa: S101 - it was opened
+        if kind is Format.ZIP:
+            return Payload(name, None, content)
+        text = await text_checks.checked_text(content)
+        check = text_checks.check_csv if kind is Format.CSV else text_checks.check_json_lines
+        await check(content, text.start)
+        if key is None:
+            return Payload(name, text.lines, content, start=text.start, is_text=True)
+        spool = Spool()
+        self._hold(spool)
+        rows = await write_with_keys(content, text.start, kind, key, spool)
+        return Payload(name, rows, spool)
+
+    def _hold(self, content: Content) -> None:
+        self._held.append(content)
+
+
+def _name_of(given: object, path: str) -> str:
+    name = Path(path).name
+    try:
+        file_names.format_of(name)
+    except ValueError as error:
+        advice = "; text is taken for the path of a file" if isinstance(given, str) else ""
+        raise ValueError(f"{error}{advice}") from None
+    return name
+
+
+async def _pieces_of(file: io.BufferedIOBase) -> AsyncGenerator[bytes]:
+    """Read a file that the caller opened; as an iterable, it would be read in the event loop."""
+    while piece := await asyncio.to_thread(file.read, PIECE):
+        yield piece
+
+
+def _close(held: list[Content]) -> None:
+    for content in held:
+        content.close()
+
+
+_NO_NAME = "filename is needed for a source of bytes; its ending tells the service the format"
