@@ -32,13 +32,11 @@ The package logs to ``logging.getLogger("prolific_async")``, and never the token
 """
 
 import importlib
-import types
 import typing
 
 from prolific_async._version import __version__
 from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
-from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
 from prolific_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -73,12 +71,30 @@ from prolific_async.models import (
     Workspace,
 )
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.unset import UNSET, Unset
 from prolific_async.workspaces import Workspaces
+
+if typing.TYPE_CHECKING:
+    from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
+    from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
+    from prolific_async.datasets import DatasetOrId, Datasets
+    from prolific_async.job_models import (
+        AppendResult,
+        BatchSync,
+        ImportJob,
+        JobStatus,
+        Progress,
+        RejectedRow,
+        SchemaMigration,
+        UnmigratedDatapoint,
+    )
 
 __docformat__ = "google"
 
 __all__ = [
+    "UNSET",
     "APIStatusError",
+    "AppendResult",
     "AuthenticationError",
     "BadRequestError",
     "Batch",
@@ -86,30 +102,43 @@ __all__ = [
     "BatchNotSetUpError",
     "BatchOrId",
     "BatchStatus",
+    "BatchSync",
     "Batches",
     "ConfigurationError",
     "ConflictError",
     "ConnectError",
     "ConnectionLostError",
     "Copies",
+    "Dataset",
+    "DatasetOrId",
     "DatasetRef",
     "DatasetSchema",
+    "DatasetStatus",
+    "Datasets",
     "DecodeError",
     "FieldType",
+    "ImportJob",
+    "JobStatus",
     "NotFoundError",
     "OutcomeUnknownError",
     "PermissionDeniedError",
     "PollPolicy",
+    "Progress",
     "ProlificClient",
     "ProlificError",
     "RateLimitedError",
+    "RejectedRow",
     "RequestTimeoutError",
     "RetryPolicy",
     "SchemaField",
+    "SchemaMigration",
     "ServerError",
     "StatusEvent",
     "TaskDetails",
     "TransportError",
+    "UnmigratedDatapoint",
+    "Unset",
+    "Upload",
     "ValidationError",
     "WaitError",
     "WaitFailedError",
@@ -120,9 +149,24 @@ __all__ = [
 ]
 
 if not typing.TYPE_CHECKING:  # a type checker would take any name for one of this function
+    _MODULES = {"datasets", "layout"}
+    _ON_FIRST_USE = {
+        name: module
+        for module, names in {
+            "dataset_models": "Dataset DatasetStatus Upload",
+            "dataset_schema": "DatasetSchema FieldType SchemaField",
+            "datasets": "DatasetOrId Datasets",
+            "job_models": "AppendResult BatchSync ImportJob JobStatus Progress RejectedRow "
+            "SchemaMigration UnmigratedDatapoint",
+        }.items()
+        for name in names.split()
+    }
 
-    def __getattr__(name: str) -> types.ModuleType:
-        """Import ``layout`` on its first use: its classes take 10 ms to make."""
-        if name == "layout":
-            return importlib.import_module("prolific_async.layout")
+    def __getattr__(name: str) -> object:
+        """Import what only some programs need on its first use: classes take time to make."""
+        if name in _MODULES:
+            return importlib.import_module(f"prolific_async.{name}")
+        if name in _ON_FIRST_USE:
+            module = importlib.import_module(f"prolific_async.{_ON_FIRST_USE[name]}")
+            return getattr(module, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
 from types import EllipsisType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from prolific_async._messages import brief
 from prolific_async._numbers import number, whole
-from prolific_async.models import Batch, StatusEvent
+from prolific_async.models import Batch, StatusEvent, TaskDetails
 from prolific_async.policies import PollPolicy
 
 T = TypeVar("T")
@@ -66,6 +67,31 @@ def batch_id(batch: object) -> str:
     return identifier(batch.id if isinstance(batch, Batch) else batch)
 
 
+def dataset_id(dataset: object) -> str:
+    """Check the id of a ``Dataset``, or an id, and return it as text.
+
+    Raises:
+        ValueError: As ``identifier``.
+
+    """
+    if not isinstance(dataset, str | UUID):
+        from prolific_async.dataset_models import Dataset  # noqa: PLC0415 - on its first use
+
+        if isinstance(dataset, Dataset):
+            return identifier(dataset.id)
+    return identifier(dataset)
+
+
+def optional_dataset_id(dataset: object) -> str | None:
+    """Check a dataset or its id, and return the id as text, None for None.
+
+    Raises:
+        ValueError: As ``identifier``.
+
+    """
+    return None if dataset is None else dataset_id(dataset)
+
+
 def batches(given: Iterable[T]) -> Iterable[T]:
     """Check that a value is an iterable of batches, and return it unread.
 
@@ -107,6 +133,55 @@ def unique_name(given: object) -> str:
     if not (name := _name(given).strip()):
         raise ValueError(f"name must not be blank: {given!r}")
     return name
+
+
+def new_name(given: object) -> str:
+    """Check the name of what is to be made, and return it as it is.
+
+    Raises:
+        ValueError: It is not text, or blank.
+
+    """
+    unique_name(given)
+    return _name(given)
+
+
+def task_details(given: object) -> dict[str, Any]:
+    """Check the texts of a task, and return their JSON.
+
+    Raises:
+        ValueError: They are no TaskDetails.
+
+    """
+    if not isinstance(given, TaskDetails):
+        raise ValueError(f"task must be a TaskDetails, not {type(given).__name__}")
+    return given.to_dict()
+
+
+def auto_sync(given: object) -> bool:
+    """Check a flag and return it.
+
+    Raises:
+        ValueError: It is no bool.
+
+    """
+    if not isinstance(given, bool):
+        raise ValueError(f"auto_sync must be a bool: {brief(repr(given))}")
+    return given
+
+
+def dataset_schema(given: object) -> dict[str, Any]:
+    """Check a schema, and return its JSON.
+
+    Raises:
+        ValueError: It is no DatasetSchema.
+
+    """
+    from prolific_async.dataset_schema import DatasetSchema  # noqa: PLC0415 - on its first use
+
+    if not isinstance(given, DatasetSchema):
+        raise ValueError(f"schema must be a DatasetSchema, not {type(given).__name__}")
+    return given.to_dict()
 
 
 def unique_names(given: Iterable[str]) -> list[str]:
@@ -174,17 +249,28 @@ def wait_rules(
     if not isinstance(policy, PollPolicy):
         raise ValueError(f"poll must be a PollPolicy: {poll!r}")
     seconds = policy.timeout if given_timeout is ... else timeout(given_timeout)
+    on_event = plain_function("on_event", on_event)
     return WaitRules(policy, seconds, None if on_event is None else _in_context(on_event))
+
+
+def plain_function(name: str, given: Callable[[T], object] | None) -> Callable[[T], object] | None:
+    """Check a callback and return it, None for none.
+
+    Raises:
+        ValueError: It is no function, or a coroutine function.
+
+    """
+    if given is None:
+        return None
+    is_awaited = inspect.iscoroutinefunction
+    # An object's __call__ may be a coroutine function, too.
+    if not callable(given) or is_awaited(given) or is_awaited(type(given).__call__):
+        raise ValueError(f"{name} must be a plain function, not a coroutine function: {given!r}")
+    return given
 
 
 def _in_context(on_event: Callable[[StatusEvent], object]) -> Callable[[StatusEvent], object]:
     """Return a callback that runs in the context of this call."""
-    is_awaited = inspect.iscoroutinefunction
-    # An object's __call__ may be a coroutine function, too.
-    if not callable(on_event) or is_awaited(on_event) or is_awaited(type(on_event).__call__):
-        raise ValueError(
-            f"on_event must be a plain function, not a coroutine function: {on_event!r}"
-        )
     # Its log records and spans belong to the caller, not to the poll.
     context = copy_context()
     return lambda event: context.run(on_event, event)

@@ -11,8 +11,11 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
+# For annotations: what is imported on its first use.
+import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
+from prolific_async._batch_contents import BatchContents
 from prolific_async._client_state import ClientState
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
@@ -50,8 +53,8 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
-class Batches:
-    """Duplicates batches, sets them up, reads them and waits for them.
+class Batches(BatchContents):
+    """Makes batches, sets them up, reads them and waits for them.
 
     A batch is given as a ``Batch``, as its id in text, or as a ``uuid.UUID``.
 
@@ -67,6 +70,7 @@ class Batches:
     def __init__(
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
     ) -> None:
+        super().__init__(transport)
         self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
@@ -191,7 +195,7 @@ class Batches:
         batch: BatchOrId,
         *,
         name: str | None = None,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -228,7 +232,7 @@ class Batches:
         batch: BatchOrId,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -240,7 +244,7 @@ class Batches:
         batch: BatchOrId,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -251,7 +255,7 @@ class Batches:
         batch: BatchOrId,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -316,7 +320,7 @@ class Batches:
         self,
         batch: BatchOrId,
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
     ) -> None:
         """Start to build a batch's tasks; ``wait_until_ready`` waits until they are built.
@@ -327,7 +331,7 @@ class Batches:
 
         Args:
             batch: The batch to set up; its dataset must be READY.
-            dataset_id: The dataset to use; not needed if one was attached before.
+            dataset_id: The dataset to use, or its id; not needed if one was attached before.
             tasks_per_group: Tasks in each group, 1 by default. A ``META_TASK_GROUP_ID`` column of
                 the dataset takes precedence.
 
@@ -340,7 +344,7 @@ class Batches:
         await set_up(
             self._api,
             _validation.batch_id(batch),
-            dataset_id=_validation.optional_identifier(dataset_id),
+            dataset_id=_validation.optional_dataset_id(dataset_id),
             tasks_per_group=_validation.tasks_per_group(tasks_per_group),
             retry=self._retry,
             sleep=self._pause,
@@ -594,7 +598,7 @@ class Batches:
     def _copy_plan(
         self,
         batch: BatchOrId,
-        dataset_id: str | UUID | None,
+        dataset_id: prolific_async.Dataset | str | UUID | None,
         tasks_per_group: int | None,
         timeout: float | EllipsisType | None,
         on_event: Callable[[StatusEvent], object] | None,
@@ -607,15 +611,11 @@ class Batches:
             source=batch,
             source_id=_validation.batch_id(batch),
             prefix=self._prefix,
-            dataset_id=_validation.optional_identifier(dataset_id),
+            dataset_id=_validation.optional_dataset_id(dataset_id),
             tasks_per_group=_validation.tasks_per_group(tasks_per_group),
             timeout=timeout if timeout is ... else _validation.timeout(timeout),
             on_event=on_event,
         )
-
-    def _bind(self, batch: Batch) -> Batch:
-        self._workspaces.learn(batch.id, batch.workspace_id)
-        return batch.bind(self)
 
     def _awaited(self, batch: BatchOrId) -> Awaited:
         """Check what is to be awaited, and learn its workspace."""

@@ -8,6 +8,8 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
+# For annotations: the datasets are imported on their first use.
+import prolific_async
 from prolific_async._client_state import FEW, ClientState
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
@@ -28,6 +30,7 @@ class ProlificClient:
 
     Attributes:
         batches: The calls on Task Builder batches.
+        datasets: The calls on the datasets that their tasks are made from.
         workspaces: The calls on the workspaces that batches are in.
 
     """
@@ -35,6 +38,7 @@ class ProlificClient:
     batches: Batches
     workspaces: Workspaces
     _is_view = False
+    _datasets: prolific_async.datasets.Datasets | None = None
 
     def __init__(
         self,
@@ -159,12 +163,22 @@ class ProlificClient:
         view = object.__new__(type(self))
         vars(view).update(vars(self))
         view._is_view = True
-        view._retry, view._poll = retry, poll
+        view._retry, view._poll, view._datasets = retry, poll, None
         if seconds != self._transport.request_timeout or retry is not self._retry:
             view._transport = TransportView(self._transport, seconds, retry)
         view.batches = Batches(view._transport, retry, poll, self._state)
         view.workspaces = Workspaces(view._transport)
         return view
+
+    @property
+    def datasets(self) -> prolific_async.datasets.Datasets:
+        """The calls on the datasets that the tasks of batches are made from."""
+        if self._datasets is None:
+            # With its first use: it and what it needs take as long to import as batches do.
+            from prolific_async.datasets import Datasets  # noqa: PLC0415
+
+            self._datasets = Datasets(self._transport, self._retry, self._poll)
+        return self._datasets
 
     async def close(self) -> None:
         """End all waits with WaitFailedError, and close the session unless borrowed. Idempotent.

@@ -48,15 +48,35 @@ _REQUEST_IDS = (
 )
 
 
+_PLACES = {
+    "batches": "for the batch in the workspace",
+    "duplicate": "for the copy in the workspace",
+    "setup": "at the batch's status",
+}
+_LISTED = ("/batches", "/duplicate")  # POSTs that make a batch, which the workspace's list shows
+
+
+def may_be_repeated(method: str, path: str) -> bool:
+    """Return whether a call may be sent twice without an effect beyond the first one's.
+
+    Of appended records the service takes identical ones as one, and syncs of a batch take turns:
+    https://docs.prolific.com/api-reference/ai-task-builder (append datapoints, sync a batch).
+    """
+    if method == "POST":
+        return path.endswith(("/sync", "/datapoints"))
+    return method != "PATCH" or path.rpartition("/")[0].endswith("/batches")
+
+
 def _try_again(method: str, path: str) -> str:
     """Return the advice for a call whose response was lost."""
-    return "try again" if method == "GET" else f"it may have run, so {_look_first(path)}"
+    if may_be_repeated(method, path):
+        return "try again"
+    return f"it may have run, so {_look_first(path)}"
 
 
 def _look_first(path: str) -> str:
     """Return what tells whether a POST has run."""
-    places = {"duplicate": "for the copy in the workspace", "setup": "at the batch's status"}
-    place = places.get(path.rpartition("/")[2], "for what it may have made or changed")
+    place = _PLACES.get(path.rpartition("/")[2], "for what it may have made or changed")
     return f"look {place} before you send it again"
 
 
@@ -80,6 +100,9 @@ class ProlificError(Exception):
     """The step of ``duplicate_and_wait`` that failed: "duplicate", "setup" or "wait"."""
     copy: prolific_async.Batch | None = None
     """The copy that exists although ``duplicate_and_wait`` failed, None if none is known."""
+
+    result: prolific_async.AppendResult | None = None
+    """What an ``append`` that failed had taken before, None for any other call."""
 
     def __init__(self, *args: object) -> None:
         # Not super().__init__: OSError, a base of some, would take three arguments for its own.
@@ -337,7 +360,7 @@ class ServerError(APIStatusError):
     """5xx: the service, or a gateway before it, failed. A POST may have run."""
 
     def _advice(self) -> str:
-        if self.method == "GET":
+        if may_be_repeated(self.method, self.path):
             return f"the service failed, so try again {self._when()}"
         later = f" {self._when()}" if self.retry_after else ""
         return f"the service failed, but {_try_again(self.method, self.path)}{later}"
@@ -409,8 +432,8 @@ class OutcomeUnknownError(ProlificError):
     def _sentence(self) -> str:
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
-        is_duplicate = self.path.endswith("/duplicate")
-        found = f" (candidates: {named_ids(ids)})" if ids or is_duplicate else ""
+        is_listed = self.path.endswith(_LISTED)
+        found = f" (candidates: {named_ids(ids)})" if ids or is_listed else ""
         unknown = f"{self.method} {self.path} may or may not have run; {_look_first(self.path)}"
         return f"{self._reason or unknown}{found}"
 

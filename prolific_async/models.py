@@ -22,6 +22,7 @@ from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
+from prolific_async.unset import UNSET, Unset
 
 if TYPE_CHECKING:
     import prolific_async.layout  # at run time, on its first use
@@ -179,7 +180,7 @@ class Batch(WireModel):
         self,
         *,
         name: str | None = None,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -199,7 +200,7 @@ class Batch(WireModel):
         self,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -210,7 +211,7 @@ class Batch(WireModel):
         self,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -220,7 +221,7 @@ class Batch(WireModel):
         self,
         names: Iterable[str],
         *,
-        dataset_id: str | UUID | None = None,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | EllipsisType | None = ...,
         on_event: Callable[[StatusEvent], object] | None = None,
@@ -242,10 +243,43 @@ class Batch(WireModel):
         return await self._bound.find_copies(self, name=name)
 
     async def setup(
-        self, *, dataset_id: str | UUID | None = None, tasks_per_group: int | None = None
+        self,
+        *,
+        dataset_id: prolific_async.Dataset | str | UUID | None = None,
+        tasks_per_group: int | None = None,
     ) -> None:
         """Have this batch's tasks built: see ``Batches.setup``."""
         await self._bound.setup(self, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
+
+    async def update(
+        self,
+        *,
+        name: str | Unset = UNSET,
+        task: TaskDetails | Unset = UNSET,
+        dataset: prolific_async.Dataset | str | UUID | Unset = UNSET,
+        items: prolific_async.layout.LayoutLike | Unset | None = UNSET,
+        auto_sync: bool | Unset = UNSET,
+    ) -> Batch:
+        """Change this batch: see ``Batches.update``."""
+        return await self._bound.update(
+            self, name=name, task=task, dataset=dataset, items=items, auto_sync=auto_sync
+        )
+
+    async def sync(self) -> prolific_async.BatchSync:
+        """Have tasks built for its dataset's new datapoints: see ``Batches.sync``."""
+        return await self._bound.sync(self)
+
+    async def task_ids(self) -> list[str]:
+        """Return the ids of its tasks: see ``Batches.task_ids``."""
+        return await self._bound.task_ids(self)
+
+    async def task_group_ids(self) -> list[str]:
+        """Return the ids of the groups of its tasks: see ``Batches.task_group_ids``."""
+        return await self._bound.task_group_ids(self)
+
+    async def preview_url(self) -> str:
+        """Return the address at which people see it: see ``Batches.preview_url``."""
+        return await self._bound.preview_url(self)
 
     async def refresh(self) -> Batch:
         """Return this batch as it is now: see ``Batches.get``."""

@@ -16,7 +16,7 @@ import attrs
 import pytest
 
 import prolific_async
-from prolific_async import errors
+from prolific_async import UNSET, errors
 from tests.conftest import HANGS
 
 PACKAGE = Path(prolific_async.__file__).parent
@@ -30,9 +30,6 @@ NAMES = {
     "BatchStatus",
     "Copies",
     "DatasetRef",
-    "DatasetSchema",
-    "FieldType",
-    "SchemaField",
     "TaskDetails",
     "StatusEvent",
     "Workspace",
@@ -61,8 +58,31 @@ NAMES = {
     "BatchNotSetUpError",
     "WaitFailedError",
     "WaitTimeoutError",
+    "UNSET",
+    "Unset",
     "__version__",
 }
+# Imported by the programs that use datasets.
+ON_FIRST_USE = {
+    "AppendResult",
+    "BatchSync",
+    "Dataset",
+    "DatasetOrId",
+    "DatasetSchema",
+    "DatasetStatus",
+    "Datasets",
+    "FieldType",
+    "ImportJob",
+    "JobStatus",
+    "Progress",
+    "RejectedRow",
+    "SchemaField",
+    "SchemaMigration",
+    "UnmigratedDatapoint",
+    "Upload",
+}
+NAMES |= ON_FIRST_USE
+NO_CLASSES = {"__version__", "BatchOrId", "DatasetOrId", "UNSET", "Unset"}
 
 DEPENDENCIES = {"aiohttp", "attrs", "backoff", "cattrs"}
 # What aiohttp takes in when it happens to be there.
@@ -83,7 +103,14 @@ CLIENT = {
 NEEDED = inspect.Parameter.empty
 WAITING = {"timeout": ..., "poll": None}
 COPYING = {"dataset_id": None, "tasks_per_group": None, "timeout": ..., "on_event": None}
+CREATING = {"items": None, "dataset": None, "auto_sync": None}
 VERBS: dict[str, dict[str, Any]] = {
+    "create": {"name": NEEDED, "task": NEEDED} | CREATING,
+    "update": {"name": UNSET, "task": UNSET} | dict.fromkeys(CREATING, UNSET),
+    "sync": {},
+    "task_ids": {},
+    "task_group_ids": {},
+    "preview_url": {},
     "duplicate": {"name": None, "upload_new_dataset": False},
     "get_or_duplicate": {"name": NEEDED, "settle_seconds": 30.0},
     "duplicate_and_wait": {"name": None} | COPYING,
@@ -102,6 +129,11 @@ VERBS: dict[str, dict[str, Any]] = {
     "remove_wait_observer": {},
 }
 BOUND_VERBS = {
+    "update": "update",
+    "sync": "sync",
+    "task_ids": "task_ids",
+    "task_group_ids": "task_group_ids",
+    "preview_url": "preview_url",
     "duplicate": "duplicate",
     "get_or_duplicate": "get_or_duplicate",
     "duplicate_and_wait": "duplicate_and_wait",
@@ -181,7 +213,9 @@ def test_the_module_has_no_other_public_names() -> None:
         for name, value in vars(prolific_async).items()
         if not isinstance(value, ModuleType) and (name == "__version__" or not name.startswith("_"))
     }
-    assert shown == set(prolific_async.__all__)
+    # Some names are imported on their first use, and stand in the module's __getattr__.
+    assert shown <= set(prolific_async.__all__)
+    assert set(prolific_async.__all__) - shown == ON_FIRST_USE
 
 
 def test_a_star_import_imports_all() -> None:
@@ -200,7 +234,7 @@ def test_every_error_is_public() -> None:
     assert public == {name for name in prolific_async.__all__ if name.endswith("Error")}
 
 
-@pytest.mark.parametrize("name", sorted(NAMES - {"__version__", "BatchOrId"}))
+@pytest.mark.parametrize("name", sorted(NAMES - NO_CLASSES))
 def test_every_public_name_has_a_docstring(name: str) -> None:
     thing = getattr(prolific_async, name)
     assert thing.__name__ == name
@@ -238,6 +272,42 @@ def test_each_bound_verb_has_the_same_parameters_without_the_id(
     assert all(item.kind is item.KEYWORD_ONLY or item.name == "names" for item in parameters)
 
 
+DATASET_VERBS: dict[str, dict[str, Any]] = {
+    "create": {"name": NEEDED, "schema": None},
+    "get": {},
+    "get_status": {},
+    "append": {"records": NEEDED, "key": None, "timeout": ..., "on_progress": None},
+    "update_schema": {"schema": NEEDED},
+}
+BOUND_DATASET_VERBS = {
+    "refresh": "get",
+    "get_status": "get_status",
+    "append": "append",
+    "update_schema": "update_schema",
+}
+
+
+def test_the_verbs_of_datasets_have_the_documented_parameters() -> None:
+    shown = dict(inspect.getmembers(prolific_async.Datasets, inspect.isfunction))
+    assert {name for name in shown if not name.startswith("_")} == set(DATASET_VERBS)
+    for verb, expected in DATASET_VERBS.items():
+        (_, first), *others = defaults(shown[verb]).items()
+        assert first is NEEDED
+        assert dict(others) == expected
+        assert inspect.getdoc(shown[verb])
+    for verb, of_resource in BOUND_DATASET_VERBS.items():
+        assert defaults(getattr(prolific_async.Dataset, verb)) == DATASET_VERBS[of_resource]
+
+
+def test_datasets_are_imported_on_their_first_use() -> None:
+    assert "prolific_async.datasets" in imported_by(
+        "import prolific_async; prolific_async.ProlificClient('t').datasets"
+    )
+    late = imported_by("from prolific_async import Dataset, DatasetSchema")
+    assert "prolific_async.dataset_models" in late
+    assert "prolific_async.datasets" not in late
+
+
 def test_a_view_takes_what_the_design_says() -> None:
     options = {"request_timeout": None, "retry": None, "poll": None}
     assert defaults(prolific_async.ProlificClient.with_options) == options
@@ -245,7 +315,7 @@ def test_a_view_takes_what_the_design_says() -> None:
 
 def test_the_resource_has_no_other_verbs() -> None:
     batches = type(prolific_async.ProlificClient("t").batches)
-    shown = {name for name, thing in vars(batches).items() if inspect.isfunction(thing)}
+    shown = {name for name, _ in inspect.getmembers(batches, inspect.isfunction)}
     # The client closes its resources.
     assert {name for name in shown if not name.startswith("_")} - {"close"} == set(VERBS)
 
@@ -274,7 +344,8 @@ def test_importing_loads_only_the_dependencies(imported: set[str]) -> None:
 def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
     assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
     ours = {name for name in imported if name.startswith("prolific_async.")}
-    for part in ("simulator", "cli", "layout", "__main__"):
+    late = ("dataset_models", "dataset_schema", "datasets", "job_models", "layout")
+    for part in ("simulator", "cli", *late, "__main__"):
         assert not [name for name in ours if name.split(".")[1] == part]
 
 
@@ -321,6 +392,10 @@ def modules_imported_in(path: Path) -> set[str]:
 
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
+    ("prolific_async._batch_contents", "prolific_async"),  # and what is imported on its first use
+    ("prolific_async.batches", "prolific_async"),
+    ("prolific_async.client", "prolific_async"),
+    ("prolific_async.dataset_models", "prolific_async"),
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
     ("prolific_async.models", "prolific_async"),  # a batch calls its resource
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),

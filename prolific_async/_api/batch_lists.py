@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from prolific_async._api.pagination import check_page
 from prolific_async._api.partial_batches import read_partial
-from prolific_async._http.responses import MAX_BODY, undecodable
+from prolific_async._http.responses import MAX_BODY, http_date, undecodable
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
 from prolific_async._json.reading import MAX_PROBLEMS
@@ -17,25 +18,59 @@ from prolific_async.errors import DecodeError
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from prolific_async._http.request import Request
+    from prolific_async._http.response_body import Chunks
 
 T = TypeVar("T")
 
 
+class ServiceTime(NamedTuple):
+    """The service's clock, and when it showed this.
+
+    Attributes:
+        date: Seconds since 1970, None when the response has no readable ``Date``.
+        at: When the response began to come, in loop time.
+
+    """
+
+    date: float | None
+    at: float
+
+
+class PickedPage(NamedTuple, Generic[T]):
+    """What is picked of a page.
+
+    Attributes:
+        page: The page without its elements.
+        elements: Their number.
+        picked: What is picked of them.
+        time: The service's clock.
+
+    """
+
+    page: dict[str, Any]
+    elements: int
+    picked: list[T]
+    time: ServiceTime
+
+
 async def pick_from_page(
-    stream: Callable[[Request], AbstractAsyncContextManager[AsyncIterator[bytes]]],
+    stream: Callable[[Request], AbstractAsyncContextManager[Chunks]],
     request: Request,
     pick: Callable[[Any], T | None],
-) -> tuple[dict[str, Any], int, list[T]]:
-    """Return a page without its elements, their number, and what is picked of them."""
+) -> PickedPage[T]:
+    """Read a page as it comes, and return what is picked of its elements."""
     page: dict[str, Any] = {}
     picked: list[T] = []
     elements = 0
     slices = TimeSlices()
     async with stream(request) as chunks:  # which adds the request id to a DecodeError
+        time = ServiceTime(
+            http_date(chunks.headers.get("Date", "")), asyncio.get_running_loop().time()
+        )
         try:
             async with aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts:
                 async for key, _, _, value in parts:
@@ -49,7 +84,7 @@ async def pick_from_page(
         except ValueError as error:
             raise undecodable(request, f"not a readable list of JSON ({error})") from None
         check_page(request, page)
-    return page, elements, picked
+    return PickedPage(page, elements, picked, time)
 
 
 async def read_batches(request: Request, page: dict[str, Any]) -> list[Batch]:

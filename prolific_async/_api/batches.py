@@ -9,47 +9,42 @@ Facts: https://docs.prolific.com/api-reference/ai-task-builder
 
 from __future__ import annotations
 
-import json
-import re
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import quote
 
 from prolific_async._api import batch_lists
 from prolific_async._api.pagination import Pagination, every_page
 from prolific_async._api.partial_batches import Source
+from prolific_async._api.requests import batch_path, json_body, path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, http_date
 from prolific_async._http.retry import did_not_run, get_again, retrying
 from prolific_async._json.converter import load
-from prolific_async._validation import identifier
 from prolific_async.models import Batch, BatchStatus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
+    from prolific_async._api.batch_lists import PickedPage, ServiceTime
     from prolific_async._http.request import Poll
     from prolific_async._http.transport import Transport
     from prolific_async.policies import RetryPolicy
 
 T = TypeVar("T")
 
-# The service's own ids, UUIDs and hexadecimal strings, need no encoding.
-_PLAIN = re.compile(r"[0-9A-Za-z_-]+")
-
-_ENCODER = json.JSONEncoder()
+read_batch = partial(load, Batch)
 
 
 def get_batch(batch_id: object, *, prefix: str = "") -> Request:
     """Build the GET of a whole batch."""
-    return Request("GET", _batch_path(batch_id, prefix), read=_read_batch)
+    return Request("GET", batch_path(batch_id, prefix), read=read_batch)
 
 
 def get_batch_status(batch_id: object, *, prefix: str = "") -> Request:
     """Build the GET of a batch's status."""
-    return Request("GET", _batch_path(batch_id, prefix) + "/status", read=_read_status)
+    return Request("GET", batch_path(batch_id, prefix) + "/status", read=_read_status)
 
 
 def list_batches(workspace_id: object, *, prefix: str = "") -> Request:
@@ -66,8 +61,8 @@ def duplicate_batch(
     prefix: str = "",
 ) -> Request:
     """Build the POST that copies a batch; None leaves a key out."""
-    body = _body({"name": name, "upload_new_dataset": upload_new_dataset})
-    return Request("POST", _batch_path(batch_id, prefix) + "/duplicate", "", body, _read_batch)
+    body = json_body({"name": name, "upload_new_dataset": upload_new_dataset})
+    return Request("POST", batch_path(batch_id, prefix) + "/duplicate", "", body, read_batch)
 
 
 def set_up_batch(
@@ -78,34 +73,10 @@ def set_up_batch(
     prefix: str = "",
 ) -> Request:
     """Build the POST that sets a batch up; None leaves a key out."""
-    body = _body({"dataset_id": dataset_id, "tasks_per_group": tasks_per_group})
-    return Request("POST", _batch_path(batch_id, prefix) + "/setup", "", body)
+    body = json_body({"dataset_id": dataset_id, "tasks_per_group": tasks_per_group})
+    return Request("POST", batch_path(batch_id, prefix) + "/setup", "", body)
 
 
-def path_segment(given: object) -> str:
-    """Encode an id as one path segment, so that none can reach another path.
-
-    Raises:
-        ValueError: As ``identifier``.
-
-    """
-    if type(given) is str and _PLAIN.fullmatch(given):
-        return given
-    return quote(identifier(given), safe="")
-
-
-def _batch_path(batch_id: object, prefix: str) -> str:
-    return f"{prefix}{ROOT}/batches/{path_segment(batch_id)}"
-
-
-def _body(keys: dict[str, Any]) -> bytes:
-    # Value by value: the encoder is quick for text, and sets itself up anew for each object.
-    encode = _ENCODER.encode
-    given = [f'"{key}": {encode(value)}' for key, value in keys.items() if value is not None]
-    return f"{{{', '.join(given)}}}".encode()
-
-
-_read_batch = partial(load, Batch)
 # To call the enum takes ten times as long.
 _STATUSES = {status.value: status for status in BatchStatus}
 
@@ -196,8 +167,12 @@ class BatchesAPI:
         body: bytes = (await self._send(request, poll, raw=True)).data
         return body
 
-    async def pick_from_list(self, workspace_id: str, pick: Callable[[Any], T | None]) -> list[T]:
+    async def pick_from_list(
+        self, workspace_id: str, pick: Callable[[Any], T | None]
+    ) -> tuple[list[T], ServiceTime]:
         """Read a workspace's whole list as it comes, and return what is picked of its elements.
+
+        The service's clock is returned beside it, as it was when the list began to come.
 
         However long the list is, no more than one element is held beside those.
 
@@ -207,17 +182,20 @@ class BatchesAPI:
 
         """
         picked: list[T] = []
+        time: ServiceTime | None = None
 
-        async def read(request: Request) -> tuple[dict[str, Any], int, list[T]]:
+        async def read(request: Request) -> PickedPage[T]:
             return await batch_lists.pick_from_page(self._stream, request, pick)
 
         read_page = retrying(read, self._retry, get_again, sleep=self._pause)
         pagination = Pagination(list_batches(workspace_id, prefix=self.prefix))
         while (request := pagination.following) is not None:
-            page, elements, of_page = await read_page(request)
-            picked += of_page
-            pagination.follow(page, elements)
-        return picked
+            found = await read_page(request)
+            picked += found.picked
+            time = time or found.time
+            pagination.follow(found.page, found.elements)
+        assert time is not None  # noqa: S101 - there is a first page
+        return picked, time
 
     def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
+from prolific_async._http.request import JSON
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from types import TracebackType
@@ -33,15 +35,15 @@ _LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError
 
 
 class Body(aiohttp.BytesPayload):
-    """The JSON of a request, which checks the connection before aiohttp writes headers and body.
+    """The body of a request, which checks the connection before aiohttp writes headers and body.
 
     Attributes:
         begun: Whether a byte of the request may have been sent.
 
     """
 
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body, content_type="application/json")
+    def __init__(self, body: bytes, content_type: str = JSON) -> None:
+        super().__init__(body, content_type=content_type)
         self.begun = False
 
     async def write_with_length(
@@ -125,7 +127,8 @@ class Attempt(Timed):
     Args:
         session: Its session, whose rate limiter decides when a request that has its connection may
             be sent; the time limit does not count that wait.
-        body: JSON, None for no body.
+        body: The body, None for none.
+        content_type: Its media type.
 
     Attributes:
         body: The body as aiohttp takes it.
@@ -135,10 +138,10 @@ class Attempt(Timed):
 
     __slots__ = ("_begun", "_found_dead", "_is_connected", "_session", "body", "is_answered")
 
-    def __init__(self, session: LoopSession, body: bytes | None) -> None:
+    def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
         super().__init__(session.time_limit)
         self._session = session
-        self.body = None if body is None else Body(body)
+        self.body = None if body is None else Body(body, content_type)
         self._is_connected = False
         self._found_dead = False
         self._begun = False

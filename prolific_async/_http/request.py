@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from attrs import define
 
+JSON = "application/json"
+
 
 class Request(NamedTuple):
     """One HTTP request, before it is sent.
@@ -16,9 +18,11 @@ class Request(NamedTuple):
         method: HTTP method.
         path: Percent-encoded path from the host's root.
         query: Percent-encoded query, empty for none.
-        body: JSON, None for no body.
+        body: The body, None for none.
         read: Called with the response's JSON, the method and the path; returns what the call is
             for. None for the whole response.
+        content_type: Media type of the body.
+        hides_response: Whether the body of a success holds a secret, so that no error shows it.
 
     """
 
@@ -27,6 +31,8 @@ class Request(NamedTuple):
     query: str = ""
     body: bytes | None = None
     read: Callable[[Any, str, str], Any] | None = None
+    content_type: str = JSON
+    hides_response: bool = False
 
     @property
     def target(self) -> str:

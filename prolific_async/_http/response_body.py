@@ -12,7 +12,7 @@ from prolific_async._http.attempt import Timed
 from prolific_async._http.error_translation import passes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
@@ -75,6 +75,11 @@ class Chunks:
     failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError]
     _waited: float = field(default=0.0, init=False)  # seconds for the piece that is being read
     _received: int = field(default=0, init=False)  # bytes of it
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the response."""
+        return self.response.headers
 
     def __aiter__(self) -> Self:
         return self

@@ -106,6 +106,9 @@ def decode(
         return request.read(data, request.method, request.path)
     except errors.DecodeError as error:
         error.request_id = Response(headers, data, secret).request_id
+        if request.hides_response:
+            error.body = None
+            error.args = (error.problems, None, error.method, error.path)
         raise
 
 
@@ -157,7 +160,8 @@ def _no_json(
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get(hdrs.CONTENT_TYPE, 'of no type')} ({reason})"
-    error = undecodable(request, hide(problem, secret), _shown(body, secret))
+    shown = None if request.hides_response else _shown(body, secret)
+    error = undecodable(request, hide(problem, secret), shown)
     error.request_id = Response(headers, body, secret).request_id
     return error
 

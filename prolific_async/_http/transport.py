@@ -128,7 +128,7 @@ class Transport(SessionOwner):
         try:
             if self._closed or self._borrowed is not None:
                 self.check_usable()
-            attempt = Attempt(session, request.body)
+            attempt = Attempt(session, request.body, request.content_type)
             sent_at = session.loop.time()
             try:
                 if poll is not None and poll.sent_at is None:
@@ -155,7 +155,7 @@ class Transport(SessionOwner):
                 return responses.decode(request, status, headers, body, secret=secret, raw=raw)
             except (Exception, asyncio.CancelledError) as error:
                 foreign = (
-                    request.body is None and not is_poll and self._may_be_foreign(session, error)
+                    request.method == "GET" and not is_poll and self._may_be_foreign(session, error)
                 )
                 # Before there is a response, the attempt itself raises none of our errors.
                 if passes(error, may_be_foreign=foreign, is_own=attempt.is_answered):

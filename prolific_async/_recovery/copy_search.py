@@ -1,6 +1,6 @@
-"""Search for the copies of a batch: the batches of its workspace that bear a name.
+"""Search for the copies of a batch, or a new one: the batches of a workspace that bear a name.
 
-A batch that cannot be read whole must not hide a copy, so one of the name is found by its id.
+A batch that cannot be read whole must not hide another, so one of the name is found by its id.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from prolific_async._api.batch_lists import ServiceTime
 from prolific_async._api.batches import BatchesAPI, SourceRead, list_batches
 from prolific_async._api.partial_batches import PartialBatch, Source, read_created_at, read_partial
 from prolific_async._json.converter import load
@@ -21,6 +22,19 @@ Found: TypeAlias = Batch | PartialBatch
 
 _SKEW = 60.0  # seconds that the clock of batches may be behind the one of responses
 _ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
+
+
+class Listed(NamedTuple):
+    """The batches of a workspace that its list shows.
+
+    Attributes:
+        found: The wanted ones by their names, in the order of the list.
+        time: The service's clock when the list was read.
+
+    """
+
+    found: dict[str, list[Found]]
+    time: ServiceTime
 
 
 class _Wanted(NamedTuple):
@@ -43,7 +57,7 @@ class CopySearch:
     def __init__(self, api: BatchesAPI) -> None:
         self._api = api
         self._sources = SharedRequests[str, None, SourceRead](self._read_source)
-        self._lists = SharedRequests[str, _Wanted, dict[str, list[Found]]](self._read_list)
+        self._lists = SharedRequests[str, _Wanted, Listed](self._read_list)
 
     async def source(self, batch_id: str) -> SourceRead:
         """Return a source and the service's clock."""
@@ -66,19 +80,29 @@ class CopySearch:
         found = await self.batches_of(source.workspace_id, name, since)
         return namesakes(found, name.strip(), source, self._api.prefix)
 
+    async def made_in(self, workspace_id: str, name: str) -> tuple[dict[str, Found], ServiceTime]:
+        """Return the batches of a workspace that bear a name, by id, and the service's clock.
+
+        Raises:
+            DecodeError: One of them has no id.
+
+        """
+        wanted = _Wanted(name.strip())
+        listed = await self._lists.get(workspace_id, wanted)
+        found = listed.found.get(wanted.name, [])
+        return _by_id(found, wanted.name, workspace_id, self._api.prefix), listed.time
+
     async def batches_of(
         self, workspace_id: str, name: str, since: float = -math.inf
     ) -> list[Found]:
         """Return the batches of a workspace that bear a name, in the order of its list."""
         wanted = _Wanted(name.strip(), since)
-        return (await self._lists.get(workspace_id, wanted)).get(wanted.name, [])
+        return (await self._lists.get(workspace_id, wanted)).found.get(wanted.name, [])
 
     async def _read_source(self, batch_id: str, _: object) -> SourceRead:
         return await self._api.get_source(batch_id)
 
-    async def _read_list(
-        self, workspace_id: str, wanted: Collection[_Wanted]
-    ) -> dict[str, list[Found]]:
+    async def _read_list(self, workspace_id: str, wanted: Collection[_Wanted]) -> Listed:
         since: dict[str, float] = {}
         for name, earliest in wanted:
             since[name] = min(earliest, since.get(name, math.inf))
@@ -88,9 +112,10 @@ class CopySearch:
             return None if name is None else (name, _read(data))
 
         found: dict[str, list[Found]] = {}
-        for name, batch in await self._api.pick_from_list(workspace_id, pick):
+        picked, time = await self._api.pick_from_list(workspace_id, pick)
+        for name, batch in picked:
             found.setdefault(name, []).append(batch)
-        return found
+        return Listed(found, time)
 
 
 def _read(data: Any) -> Found:
@@ -128,12 +153,17 @@ def namesakes(
         DecodeError: One of them has no id.
 
     """
+    others = [batch for batch in found if batch.id != source.id]
+    return _by_id(others, name, source.workspace_id, prefix)
+
+
+def _by_id(found: list[Found], name: str, workspace_id: str, prefix: str) -> dict[str, Found]:
     named: dict[str, Found] = {}
     for batch in found:
-        if batch.name is None or batch.name.strip() != name or batch.id == source.id:
+        if batch.name is None or batch.name.strip() != name:
             continue
         if batch.id is None:
-            path = list_batches(source.workspace_id, prefix=prefix).path
+            path = list_batches(workspace_id, prefix=prefix).path
             raise DecodeError((f"$.{RESULTS}: {name!r} has no id",), None, "GET", path)
         named[batch.id] = batch  # pages may overlap when a batch is made between two of them
     return named
@@ -148,7 +178,7 @@ def copies_of(found: Mapping[str, Found]) -> Copies:
 
 
 class CallStart:
-    """When a duplicate began; tells which batches were made since then.
+    """When a call began that makes a batch; tells which batches were made since then.
 
     The clock is the service's, or this machine's if the responses carry no ``Date``. The service's
     clock counts whole seconds, as the times of batches may, and need not agree with ours. Ours may

@@ -32,6 +32,7 @@ class Copying:
 
     Attributes:
         duplicate: Sends a duplicate and returns its copy, as ``Duplicator.duplicate``.
+        create: Sends a create and returns its batch, as ``Duplicator.create``.
         named_copy: Returns the steps of ``get_or_duplicate``, as ``NamedCopies.named_copy``.
 
     """
@@ -53,6 +54,7 @@ class Copying:
             api, self._search, self._duplicator, pending, retry=retry, poll=poll, sleep=sleep
         )
         self.duplicate = self._duplicator.duplicate
+        self.create = self._duplicator.create
         self.named_copy = self._named_copies.named_copy
 
     async def get_or_duplicate(

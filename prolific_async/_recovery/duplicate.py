@@ -1,8 +1,9 @@
-"""Duplicates of batches: each is sent once, and its copy is searched for if the response is lost.
+"""Batches that a call makes: it is sent once, and searched for if the response is lost.
 
-The search goes by name, so it must never find the copy of another call: ``PendingDuplicates``
-remembers the calls and copies of this client. Other clients cannot be known here, hence the advice
-to use unique names.
+The calls are duplicates, which make copies, and creates; what is said here of a duplicate and its
+copy holds for a create and its batch, too. The search goes by name, so it must never find the copy
+of another call: ``PendingDuplicates`` remembers the calls and copies of this client. Other clients
+cannot be known here, hence the advice to use unique names.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
+from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define
 
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch
     from prolific_async.policies import RetryPolicy
 
+    _Search: TypeAlias = Callable[
+        ["PendingDuplicate"], Awaitable[tuple[CallStart, dict[str, Found]]]
+    ]
+
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
 _FEW = 1000  # known copies, which may be remembered for longer
 
@@ -46,7 +52,7 @@ def default_name(source_name: str) -> str:
 
 @define(eq=False, repr=False)
 class PendingDuplicate:
-    """One call of ``duplicate``, until its copy is known.
+    """One call of ``duplicate`` or ``create``, until its copy is known.
 
     Attributes:
         name: The name that its copy is to have, without space around it; None for the default.
@@ -143,7 +149,7 @@ def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
 
 
 class Duplicator:
-    """Duplicates batches. Two calls of one client never return the same copy.
+    """Duplicates batches and creates them. Two calls of one client never return the same batch.
 
     Args:
         api: Sends the requests.
@@ -182,18 +188,44 @@ class Duplicator:
             ProlificError: It failed and made no copy.
 
         """
+        return await self._make(
+            name,
+            partial(
+                self._api.duplicate, batch_id, name=name, upload_new_dataset=upload_new_dataset
+            ),
+            partial(self._copies_of, batch_id),
+        )
+
+    async def create(
+        self, workspace_id: str, name: str, send: Callable[[], Awaitable[Batch]]
+    ) -> Batch:
+        """Send a create and return its batch, searched for if the response is lost.
+
+        Args:
+            workspace_id: The workspace that the batch is made in.
+            name: Its name.
+            send: Sends the create.
+
+        Raises:
+            OutcomeUnknownError: It may have run, and no batch is surely the one that it made.
+            ProlificError: It failed and made none.
+
+        """
+        return await self._make(name, send, partial(self._batches_in, workspace_id))
+
+    async def _make(
+        self, name: str | None, send: Callable[[], Awaitable[Batch]], search: _Search
+    ) -> Batch:
         now = asyncio.get_running_loop().time
         pending = self._pending.open(name, now())
         try:
             try:
-                copy = await self._api.duplicate(
-                    batch_id, name=name, upload_new_dataset=upload_new_dataset
-                )
+                copy = await send()
             except ProlificError as failure:
                 pending.may_have_run = may_have_run(failure)
                 if not pending.may_have_run:
                     raise
-                candidates, is_sure = await self._find(batch_id, pending)
+                candidates, is_sure = await self._find(search, pending)
                 if not is_sure:
                     raise unknown_outcome(failure, candidates) from failure
                 (copy,) = candidates.batches
@@ -204,7 +236,24 @@ class Duplicator:
         finally:
             self._pending.close(pending, now())
 
-    async def _find(self, source_id: str, pending: PendingDuplicate) -> tuple[Copies, bool]:
+    async def _copies_of(
+        self, source_id: str, pending: PendingDuplicate
+    ) -> tuple[CallStart, dict[str, Found]]:
+        source, date = await self._search.source(source_id)
+        age = asyncio.get_running_loop().time() - pending.began
+        start = CallStart(date, age, self._utc_now)
+        name = pending.name
+        if name is None:
+            name = default_name(source.name).strip()
+        return start, await self._search.named(source, name, start.earliest)
+
+    async def _batches_in(
+        self, workspace_id: str, pending: PendingDuplicate
+    ) -> tuple[CallStart, dict[str, Found]]:
+        found, time = await self._search.made_in(workspace_id, pending.name or "")
+        return CallStart(time.date, time.at - pending.began, self._utc_now), found
+
+    async def _find(self, search: _Search, pending: PendingDuplicate) -> tuple[Copies, bool]:
         """Return the candidates, and whether the only one is surely the copy.
 
         Searches again while there is no candidate: the POST may still be running, or the list lag.
@@ -213,13 +262,7 @@ class Duplicator:
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             try:
                 await self._sleep(pause)
-                source, date = await self._search.source(source_id)
-                age = asyncio.get_running_loop().time() - pending.began
-                start = CallStart(date, age, self._utc_now)
-                name = pending.name
-                if name is None:
-                    name = default_name(source.name).strip()
-                named = await self._search.named(source, name, start.earliest)
+                start, named = await search(pending)
             except ProlificError as failure:
                 # The GETs were repeated already, where a repeat helps.
                 if may_poll_again(failure) and not get_again(failure):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from prolific_async._http.retry import may_have_run
 from prolific_async._messages import brief
 from prolific_async.errors import (
     APIStatusError,
@@ -12,6 +16,8 @@ from prolific_async.errors import (
 )
 from prolific_async.models import Copies
 
+T = TypeVar("T")
+
 
 def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> OutcomeUnknownError:  # noqa: B008 - frozen
     """Return the error of a POST that failed so, with the batches that may be its copy."""
@@ -19,6 +25,21 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
     return OutcomeUnknownError(
         method, path, candidates.batches, candidates.unreadable, failure=failure
     )
+
+
+async def sent_once(work: Awaitable[T]) -> T:
+    """Await a call that must not run twice, and of which nothing tells whether it has run.
+
+    Raises:
+        OutcomeUnknownError: It failed, and may have run.
+
+    """
+    try:
+        return await work
+    except ProlificError as failure:
+        if not may_have_run(failure):
+            raise
+        raise unknown_outcome(failure) from failure
 
 
 def unknown_copy(

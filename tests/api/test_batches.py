@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async._api import batches as api
-from prolific_async._api.batches import path_segment
+from prolific_async._api.requests import path_segment
 from prolific_async._http.request import Request
 from prolific_async._validation import identifier
 

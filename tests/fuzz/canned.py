@@ -22,6 +22,7 @@ from prolific_async._http import responses
 from prolific_async._http.credentials import Token
 from prolific_async._json.decoding import decode
 from prolific_async.batches import Batches
+from tests.streams import Stream
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Canned:
         )
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, request: Request) -> AsyncIterator[Stream]:
         self.asked.append(request)
         body = next(self._answers)
         size = len(body) // 3 + 1
@@ -71,7 +72,7 @@ class Canned:
                 await asyncio.sleep(0)
                 yield body[start : start + size]
 
-        yield chunks()
+        yield Stream(chunks(), {"Date": NOW})
 
 
 def verbs(canned: Canned) -> Batches:

@@ -17,6 +17,7 @@ from prolific_async._http.responses import Response
 from prolific_async._recovery.copy_search import CallStart, CopySearch, Found, copies_of, namesakes
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
+from tests.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ WIRE = batch("UNINITIALISED", "c-1").to_dict()
 MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SOURCE = Source("b-1", "Original", "w-1")
 LIST = "/api/v1/data-collection/batches"
+DATE = "Wed, 04 Mar 2026 05:06:08 GMT"
 
 # Each makes a batch unreadable.
 ODD_FIELDS = [
@@ -60,7 +62,7 @@ class Canned:
         return Response({}, self._next())
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(self, request: Request) -> AsyncIterator[Stream]:
         self.asked.append(request.target)
         given = self._next()
         body = given if isinstance(given, bytes) else json.dumps(given).encode()
@@ -70,7 +72,7 @@ class Canned:
                 await asyncio.sleep(0)
                 yield body[start : start + self._size]
 
-        yield chunks()
+        yield Stream(chunks(), {"Date": DATE})
 
     def _next(self) -> Any:
         answer = next(self._given)

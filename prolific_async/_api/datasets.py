@@ -1,0 +1,193 @@
+"""Typed calls of datasets: what each request says, and how its response is read.
+
+No method waits or recovers a lost call. A GET is sent again as the retry policy says, and so is an
+append, as the service takes identical records as one; what makes a dataset or changes its schema is
+sent again only when it surely did not run.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (datasets).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from attrs import evolve
+
+from prolific_async._api.requests import dataset_path, json_body, path_segment
+from prolific_async._api.upload_urls import UploadUrl, read_upload_url
+from prolific_async._http.base_url import ROOT
+from prolific_async._http.request import Request
+from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._json.converter import load
+from prolific_async._sources import file_names
+from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.job_models import AppendResult, ImportJob, SchemaMigration
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from prolific_async._http.request import Poll
+    from prolific_async._http.transport import Transport
+
+JSON_LINES = "application/x-ndjson"
+
+
+def create_dataset(
+    workspace_id: str, *, name: str, schema: dict[str, Any] | None = None, prefix: str = ""
+) -> Request:
+    """Build the POST that makes a dataset; one with a schema is of V4."""
+    body = json_body({"name": name, "workspace_id": workspace_id, "schema": schema})
+    return Request("POST", f"{prefix}{ROOT}/datasets", "", body, _read_dataset)
+
+
+def get_dataset(dataset_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a whole dataset."""
+    return Request("GET", dataset_path(dataset_id, prefix), read=_read_dataset)
+
+
+def get_dataset_status(dataset_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a dataset's status."""
+    return Request("GET", dataset_path(dataset_id, prefix) + "/status", read=_read_status)
+
+
+def update_dataset_schema(
+    dataset_id: object, schema: dict[str, Any], *, prefix: str = ""
+) -> Request:
+    """Build the PATCH that changes a dataset's schema."""
+    body = json_body({"schema": schema})
+    return Request("PATCH", dataset_path(dataset_id, prefix), "", body, _read_dataset)
+
+
+def get_upload_url(dataset_id: object, filename: str, *, prefix: str = "") -> Request:
+    """Build the GET of a URL to upload a file to; its success is a 201.
+
+    Raises:
+        ValueError: The filename cannot be one.
+
+    """
+    file_names.format_of(filename)
+    path = f"{dataset_path(dataset_id, prefix)}/upload-url/{quote(filename, safe='')}"
+    return Request("GET", path, read=read_upload_url, hides_response=True)
+
+
+def get_import(dataset_id: object, import_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of an import."""
+    path = f"{dataset_path(dataset_id, prefix)}/imports/{path_segment(import_id)}"
+    return Request("GET", path, read=partial(load, ImportJob))
+
+
+def append_datapoints(dataset_id: object, body: bytes, *, first: int, prefix: str = "") -> Request:
+    """Build the POST that adds records, given as JSON lines.
+
+    Args:
+        dataset_id: The dataset.
+        body: The records.
+        first: The place of the first one in all that is appended, from 0; the service counts each
+            request's from 1.
+        prefix: Path of a gateway.
+
+    """
+    path = dataset_path(dataset_id, prefix) + "/datapoints"
+    read = partial(_read_appended, first)
+    return Request("POST", path, "", body, read, content_type=JSON_LINES)
+
+
+def get_schema_migration(dataset_id: object, job_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a schema migration."""
+    path = f"{dataset_path(dataset_id, prefix)}/schema-migrations/{path_segment(job_id)}"
+    return Request("GET", path, read=partial(load, SchemaMigration))
+
+
+_read_dataset = partial(load, Dataset)
+
+
+def _read_status(data: Any, method: str, path: str) -> DatasetStatus | None:
+    status = load(dict, data, method, path).get("status")
+    if status is None:
+        return None
+    return load(DatasetStatus, status, method, path, at="$.status", within=data)
+
+
+def _read_appended(first: int, data: Any, method: str, path: str) -> AppendResult:
+    if isinstance(data, dict) and data.get("errors", data) is None:
+        data = data | {"errors": []}
+    result = load(AppendResult, data, method, path)
+    errors = tuple(
+        error
+        if error.record_index is None
+        else evolve(error, record_index=first + max(error.record_index - 1, 0))
+        for error in result.errors
+    )
+    return evolve(result, errors=errors)
+
+
+class DatasetsAPI:
+    """The calls of datasets. What they return is bound to no client.
+
+    Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
+    and DecodeError, and ValueError for an id that cannot be one.
+
+    Args:
+        transport: Sends the requests.
+
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._prefix = transport.prefix
+        self._send = transport.send
+
+    def create(
+        self, workspace_id: str, *, name: str, schema: dict[str, Any] | None = None
+    ) -> Coroutine[Any, Any, Dataset]:
+        """Make a dataset and return it."""
+        request = create_dataset(workspace_id, name=name, schema=schema, prefix=self._prefix)
+        return self._send(request, None, did_not_run)
+
+    def get(self, dataset_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Dataset]:
+        """Return a dataset as it is now."""
+        return self._read(get_dataset(dataset_id, prefix=self._prefix), poll)
+
+    def get_status(
+        self, dataset_id: str, poll: Poll | None = None
+    ) -> Coroutine[Any, Any, DatasetStatus | None]:
+        """Return a dataset's status, None when the service gave none."""
+        return self._read(get_dataset_status(dataset_id, prefix=self._prefix), poll)
+
+    def update_schema(
+        self, dataset_id: str, schema: dict[str, Any]
+    ) -> Coroutine[Any, Any, Dataset]:
+        """Change a dataset's schema, and return the dataset as it is then."""
+        request = update_dataset_schema(dataset_id, schema, prefix=self._prefix)
+        return self._send(request, None, did_not_run)
+
+    def upload_url(self, dataset_id: str, filename: str) -> Coroutine[Any, Any, UploadUrl]:
+        """Return a URL to upload a file to; on V4 it comes with a new import."""
+        return self._read(get_upload_url(dataset_id, filename, prefix=self._prefix))
+
+    def get_import(
+        self, dataset_id: str, import_id: str, poll: Poll | None = None
+    ) -> Coroutine[Any, Any, ImportJob]:
+        """Return an import as it is now."""
+        return self._read(get_import(dataset_id, import_id, prefix=self._prefix), poll)
+
+    def append_path(self, dataset_id: str) -> str:
+        """Return the path of the request that adds records."""
+        return append_datapoints(dataset_id, b"", first=0, prefix=self._prefix).path
+
+    def append(
+        self, dataset_id: str, body: bytes, *, first: int
+    ) -> Coroutine[Any, Any, AppendResult]:
+        """Add records, given as JSON lines, the first of which has a place in a longer stream."""
+        request = append_datapoints(dataset_id, body, first=first, prefix=self._prefix)
+        return self._send(request, None, get_again)
+
+    def get_migration(
+        self, dataset_id: str, job_id: str, poll: Poll | None = None
+    ) -> Coroutine[Any, Any, SchemaMigration]:
+        """Return a schema migration as it is now."""
+        return self._read(get_schema_migration(dataset_id, job_id, prefix=self._prefix), poll)
+
+    def _read(self, request: Request, poll: Poll | None = None) -> Coroutine[Any, Any, Any]:
+        return self._send(request, poll, get_again if poll is None else None)

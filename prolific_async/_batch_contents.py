@@ -1,0 +1,208 @@
+"""The calls of ``client.batches`` that make batches and change them, without those that wait."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any, cast
+from urllib.parse import quote
+from uuid import UUID
+
+# For annotations: what is imported on its first use.
+import prolific_async
+from prolific_async import _validation
+from prolific_async._api.batch_contents import BatchContentsAPI
+from prolific_async._http.transport import Transport
+from prolific_async._polling.workspaces import Workspaces
+from prolific_async._recovery.copying import Copying
+from prolific_async.errors import OutcomeUnknownError
+from prolific_async.models import Batch, TaskDetails
+from prolific_async.unset import UNSET, Unset
+
+_APPLICATION = "https://app.prolific.com"
+
+
+class BatchContents:
+    """Makes batches, changes them, and tells what is in them.
+
+    The class that derives from it sets the attributes that are only declared here.
+    """
+
+    _copying: Copying
+    _workspaces: Workspaces
+
+    def __init__(self, transport: Transport) -> None:
+        self._contents_api = BatchContentsAPI(transport)
+
+    async def create(
+        self,
+        workspace_id: str,
+        *,
+        name: str,
+        task: TaskDetails,
+        items: prolific_async.layout.LayoutLike | None = None,
+        dataset: prolific_async.Dataset | str | UUID | None = None,
+        auto_sync: bool | None = None,
+    ) -> Batch:
+        """Make a batch and return it, UNINITIALISED; call ``setup`` on it next.
+
+        The POST is repeated only if it surely did not run. If its response is lost, the batch is
+        searched for in the workspace by its name, as the copy of a ``duplicate`` is: **with a
+        unique name, it is found and returned**. If the call is cancelled, there may or may not be
+        a batch; the workspace's list tells.
+
+        Args:
+            workspace_id: The workspace to make it in.
+            name: Its name.
+            task: The texts that participants see; the service wants all three.
+            items: Its layout: pages of ``prolific_async.layout``, the service's own JSON, or
+                ``{"batch_items": […]}``.
+            dataset: The dataset to make tasks from, in any state; it can also be given to
+                ``setup``.
+            auto_sync: Whether data that is added to the dataset later becomes tasks by itself. More
+                tasks under an active study may mean more pay.
+
+        Returns:
+            The batch, bound to this client.
+
+        Raises:
+            OutcomeUnknownError: The POST may have run, and no batch is surely the one that it made.
+                The error names the candidates. Two calls never return the same batch.
+            TypeError: ``items`` is no layout.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/create-task-builder-batch
+
+        """
+        workspace_id = _validation.identifier(workspace_id)
+        name = _validation.new_name(name)
+        keys = {
+            "name": name,
+            "task_details": _validation.task_details(task),
+            "dataset_id": _validation.optional_dataset_id(dataset),
+            "batch_items": None if items is None else _batch_items(items),
+            "auto_sync_enabled": None if auto_sync is None else _validation.auto_sync(auto_sync),
+        }
+        send = partial(self._contents_api.create, workspace_id, keys)
+        try:
+            batch = await self._copying.create(workspace_id, name, send)
+        except OutcomeUnknownError as error:
+            error.candidates = tuple(map(self._bind, error.candidates))
+            raise
+        return self._bind(batch)
+
+    async def update(
+        self,
+        batch: Batch | str | UUID,
+        *,
+        name: str | Unset = UNSET,
+        task: TaskDetails | Unset = UNSET,
+        dataset: prolific_async.Dataset | str | UUID | Unset = UNSET,
+        items: prolific_async.layout.LayoutLike | Unset | None = UNSET,
+        auto_sync: bool | Unset = UNSET,
+    ) -> Batch:
+        """Change a batch, and return it as it is then; what is not given stays as it is.
+
+        The call is repeated as a read is, since the same change made twice is one.
+
+        Args:
+            batch: The batch to change. Whether its layout can be changed after ``setup`` is up to
+                the service.
+            name: Its new name.
+            task: The new texts, all three of them.
+            dataset: The dataset to make tasks from, in any state.
+            items: The new layout, in place of the old one, as in ``create``; None takes the layout
+                away. Parts that keep their ``id`` are the same parts as before.
+            auto_sync: Whether data that is added to the dataset later becomes tasks by itself. More
+                tasks under an active study may mean more pay.
+
+        Returns:
+            The batch, bound to this client.
+
+        Raises:
+            ValueError: Also if nothing is given to change.
+            TypeError: ``items`` is no layout.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/update-task-builder-batch
+
+        """
+        batch_id = _validation.batch_id(batch)
+        keys: dict[str, Any] = {}
+        if name is not UNSET:
+            keys["name"] = _validation.new_name(name)
+        if task is not UNSET:
+            keys["task_details"] = _validation.task_details(task)
+        if dataset is not UNSET:
+            keys["dataset_id"] = _validation.dataset_id(dataset)
+        if items is not UNSET:
+            keys["batch_items"] = None if items is None else _batch_items(items)
+        if auto_sync is not UNSET:
+            keys["auto_sync_enabled"] = _validation.auto_sync(auto_sync)
+        if not keys:
+            raise ValueError("update needs something to change: name, task, dataset, items, …")
+        return self._bind(await self._contents_api.update(batch_id, keys))
+
+    async def sync(self, batch: Batch | str | UUID) -> prolific_async.BatchSync:
+        """Have tasks built for the datapoints that the dataset got since ``setup``.
+
+        The batch must be READY, and its dataset have a schema (V4). Syncs of one batch take turns,
+        and each builds what is still missing, so the call is repeated as a read is. More tasks
+        under an active study may mean more pay.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The sync, bound to this client.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/sync-task-builder-batch
+
+        """
+        sync = await self._contents_api.sync(_validation.batch_id(batch))
+        return sync.bind(self)
+
+    async def task_ids(self, batch: Batch | str | UUID) -> list[str]:
+        """Return the ids of a batch's tasks, in the service's order."""
+        return await self._contents_api.task_ids(_validation.batch_id(batch))
+
+    async def task_group_ids(self, batch: Batch | str | UUID) -> list[str]:
+        """Return the ids of the groups of a batch's tasks, in the service's order."""
+        return await self._contents_api.task_group_ids(_validation.batch_id(batch))
+
+    async def preview_url(self, batch: Batch | str | UUID) -> str:
+        """Return the address at which people see the first task group of a batch.
+
+        It leads to Prolific's web application, or to ``PROLIFIC_APPLICATION_URL`` of the
+        environment, and wants a login there.
+
+        Args:
+            batch: The batch, which must be READY.
+
+        Raises:
+            ValueError: Also if the batch has no task group yet.
+
+        """
+        batch_id = _validation.batch_id(batch)
+        groups = await self._contents_api.task_group_ids(batch_id)
+        if not groups:
+            raise ValueError(
+                f"batch {batch_id} has no task group to show: set it up, and wait until it is READY"
+            )
+        return _preview_url(batch_id, groups[0])
+
+    def _bind(self, batch: Batch) -> Batch:
+        self._workspaces.learn(batch.id, batch.workspace_id)
+        return batch.bind(cast("prolific_async.batches.Batches", self))
+
+
+def _batch_items(items: Any) -> list[dict[str, Any]]:
+    from prolific_async.layout.sending import batch_items  # noqa: PLC0415 - on its first use
+
+    return batch_items(items)
+
+
+def _preview_url(batch_id: str, group_id: str) -> str:
+    """Return the address that the service's command line gives: github.com/prolific-oss/cli."""
+    application = os.environ.get("PROLIFIC_APPLICATION_URL", "").strip() or _APPLICATION
+    batch, group = quote(batch_id, safe=""), quote(group_id, safe="")
+    path = f"/data-collection-tool/batches/{batch}/task-groups/{group}"
+    return f"{application.rstrip('/')}{path}?preview=true"

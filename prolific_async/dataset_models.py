@@ -1,0 +1,171 @@
+"""Models of datasets, and of what was uploaded to them.
+
+Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get and create a
+dataset). All but id and name are optional, as older responses have no more, and the two generations
+have not the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from types import EllipsisType
+
+from attrs import frozen
+
+# For annotations: a dataset refers to its resource, and the resource to datasets.
+import prolific_async
+from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
+from prolific_async._pydantic import OpenEnum
+from prolific_async._sources.append_slices import Records
+from prolific_async.dataset_schema import DatasetSchema
+from prolific_async.errors import ConfigurationError
+from prolific_async.job_models import (
+    AppendResult,
+    BoundModel,
+    ImportJob,
+    Progress,
+    SchemaMigration,
+)
+
+_V3, _V4 = 3, 4
+
+
+class DatasetStatus(OpenEnum):
+    """The status of a dataset without a schema (V3); one with a schema (V4) has its imports.
+
+    The enum is open: an unknown value is kept unchanged, and equals its string.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
+    """
+
+    UNINITIALISED = "UNINITIALISED"
+    """Nothing was uploaded, or only just now."""
+    PROCESSING = "PROCESSING"
+    """The rows of its file are being taken in."""
+    READY = "READY"
+    """Batches can be set up with it."""
+    ERROR = "ERROR"
+    """Its file could not be taken in."""
+
+
+@frozen(hash=False, repr=False)
+class Dataset(BoundModel):
+    """A snapshot of one dataset: the rows that tasks are made from.
+
+    There are two generations. V3 has no schema, takes one file, and has a ``status``. V4 was
+    created with a schema, takes any number of files and records, and has ``imports``.
+
+    It compares by value and hashes by ``id``. A dataset that a client returned is bound to it,
+    which its methods use; comparing, pickling and ``to_dict`` ignore the client. The methods of a
+    dataset that was built by hand or unpickled raise ConfigurationError.
+
+    Attributes:
+        id: The dataset's id, which every call takes; a UUID, as text.
+        name: Its name; need not be unique.
+        created_at: When it was made, in UTC.
+        created_by: Id of the user who made it.
+        workspace_id: The workspace that it belongs to.
+        total_datapoint_count: The number of its rows.
+        schema_version: 3 or 4, its generation; None if the service does not send it.
+        status: Its status when this snapshot was taken; None for V4.
+        filename: Name of the uploaded file (V3).
+        has_predetermined_grouping_id: Whether a column groups the rows (V3).
+        schema: The fields of its rows (V4), None if it has none yet.
+        imports: The uploads (V4), newest first; None for V3.
+        migration_job_id: The migration that a change of the schema began, None otherwise.
+        extra: Unknown keys of the response, read-only.
+
+    """
+
+    id: str
+    name: str
+    created_at: datetime | None = None
+    created_by: str | None = None
+    workspace_id: str | None = None
+    total_datapoint_count: int | None = None
+    schema_version: IntOrDigits | None = None
+    status: DatasetStatus | None = None
+    filename: str | None = None
+    has_predetermined_grouping_id: bool | None = None
+    schema: DatasetSchema | None = None
+    imports: tuple[ImportJob, ...] | None = None
+    migration_job_id: str | None = None
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        """Show what tells datasets apart, in one line; ``to_dict`` shows all of it."""
+        status = f" {self.status}" if self.status is not None else ""
+        count = self.total_datapoint_count
+        rows = f", {count} rows" if count is not None else ""
+        return f"<Dataset {self.id} {self.name!r} V{self.generation}{status}{rows}>"
+
+    @property
+    def generation(self) -> int:
+        """4 for a dataset that was created with a schema, else 3."""
+        if self.schema_version is not None:
+            return _V3 if self.schema_version < _V4 else _V4
+        return _V3 if self.schema is None and self.imports is None else _V4
+
+    @property
+    def _bound(self) -> prolific_async.datasets.Datasets:
+        if self._resource is None:
+            raise ConfigurationError(
+                f"dataset {self.id} came from no client; call client.datasets with its id instead"
+            )
+        datasets: prolific_async.datasets.Datasets = self._resource
+        return datasets
+
+    async def refresh(self) -> Dataset:
+        """Return this dataset as it is now: see ``Datasets.get``."""
+        return await self._bound.get(self)
+
+    async def get_status(self) -> DatasetStatus | None:
+        """Return this dataset's status as it is now: see ``Datasets.get_status``."""
+        return await self._bound.get_status(self)
+
+    async def append(
+        self,
+        records: Records,
+        *,
+        key: str | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> AppendResult:
+        """Add records to this dataset: see ``Datasets.append``."""
+        return await self._bound.append(
+            self, records, key=key, timeout=timeout, on_progress=on_progress
+        )
+
+    async def update_schema(self, schema: DatasetSchema) -> SchemaMigration | None:
+        """Change the fields of this dataset's rows: see ``Datasets.update_schema``."""
+        return await self._bound.update_schema(self, schema)
+
+
+@frozen(repr=False)
+class Upload(BoundModel):
+    """A file that was uploaded to a dataset, and whose rows are taken in from now on.
+
+    Attributes:
+        id: The id of its import (V4) or of the dataset (V3).
+        dataset_id: The dataset.
+        filename: Its name.
+        size: Bytes that were sent.
+        rows: The number of its rows, None if that is not known. Of a file that was sent as it is,
+            an estimate.
+        import_id: The id of its import (V4), None for V3.
+        status: The status of the import (a ``JobStatus``) or of the dataset (a ``DatasetStatus``),
+            as text; None if it is not known yet.
+        extra: Unknown keys of what it was read from, read-only.
+
+    """
+
+    id: str
+    dataset_id: str
+    filename: str
+    size: int
+    rows: int | None = None
+    import_id: str | None = None
+    status: str | None = None

@@ -1,0 +1,177 @@
+"""``client.datasets``: the calls on datasets, the rows that a batch's tasks are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import EllipsisType
+from typing import TypeAlias
+from uuid import UUID
+
+from prolific_async import _validation
+from prolific_async._api.datasets import DatasetsAPI
+from prolific_async._appending import Appending, default_limit
+from prolific_async._http.transport import Transport
+from prolific_async._recovery.unknown_outcome import sent_once
+from prolific_async._sources import row_keys
+from prolific_async._sources.append_slices import Records, check_records
+from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.dataset_schema import DatasetSchema
+from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
+from prolific_async.policies import PollPolicy, RetryPolicy
+
+DatasetOrId: TypeAlias = Dataset | str | UUID
+"""A dataset, or its id as text or as a UUID; for the signatures of your own helpers."""
+
+
+class Datasets:
+    """Makes datasets, reads them, adds records to them and changes their schemas.
+
+    A dataset is given as a ``Dataset``, as its id in text, or as a ``uuid.UUID``. There are two
+    generations: one that is made with a schema is of V4, one without of V3.
+
+    Every call may raise ConfigurationError (the client is closed, or used from a second loop),
+    TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
+    invalid argument. The methods list only what they add.
+    """
+
+    def __init__(self, transport: Transport, retry: RetryPolicy, poll: PollPolicy) -> None:
+        self._api = DatasetsAPI(transport)
+        self._pause = transport.pause
+        self._retry = retry
+        self._poll = poll
+
+    async def create(
+        self, workspace_id: str, *, name: str, schema: DatasetSchema | None = None
+    ) -> Dataset:
+        """Make a dataset without rows, and return it.
+
+        The POST is repeated only if it surely did not run. The service lists no datasets, so one
+        whose response is lost cannot be searched for; it holds nothing and costs nothing.
+
+        Args:
+            workspace_id: The workspace to make it in.
+            name: Its name.
+            schema: The fields of its rows, which makes it one of V4; by default it is one of V3,
+                which takes one file.
+
+        Returns:
+            The dataset, bound to this client.
+
+        Raises:
+            OutcomeUnknownError: The POST may have run.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/create-task-builder-dataset
+
+        """
+        workspace_id = _validation.identifier(workspace_id)
+        name = _validation.new_name(name)
+        fields = None if schema is None else _validation.dataset_schema(schema)
+        dataset = await sent_once(self._api.create(workspace_id, name=name, schema=fields))
+        return dataset.bind(self)
+
+    async def get(self, dataset: DatasetOrId) -> Dataset:
+        """Read a dataset and return it, bound to this client."""
+        return (await self._api.get(_validation.dataset_id(dataset))).bind(self)
+
+    async def get_status(self, dataset: DatasetOrId) -> DatasetStatus | None:
+        """Return the status of a V3 dataset, None if the service sends none.
+
+        That of a V4 dataset says nothing: its imports have a status each.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
+        """
+        return await self._api.get_status(_validation.dataset_id(dataset))
+
+    async def append(
+        self,
+        dataset: DatasetOrId,
+        records: Records,
+        *,
+        key: str | None = None,
+        timeout: float | EllipsisType | None = ...,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> AppendResult:
+        """Add records to a V4 dataset, in slices of up to 1,000 records and 4 MiB.
+
+        While an import or a migration runs, the service refuses (409), and the slice is sent again
+        later. One whose response is lost is sent again at once, since the service takes identical
+        records as one. If a batch of the dataset has ``auto_sync_enabled``, tasks are built for the
+        new records by themselves; more tasks under an active study may mean more pay.
+
+        Args:
+            dataset: The dataset, which has a schema.
+            records: An iterable, plain or async, of mappings; any number. A plain one is read in
+                the event loop.
+            key: Name of the field that joins answers to records later. Its text, unique in each
+                call, is sent a second time as ``META_ROW_KEY``, a field of the type "metadata" that
+                the schema must have.
+            timeout: Seconds for everything, None for no limit. By default the policy's, or a minute
+                and a second for ten records if that is longer and ``len(records)`` is known.
+            on_progress: A plain function that is called after each slice; what it raises is logged.
+
+        Returns:
+            How many were taken and how many were not, and why. Look at it: the service answers with
+            a success when it took none.
+
+        Raises:
+            RequestTimeoutError: The timeout is over.
+            ValueError: Also if a record cannot be sent; those before it were sent.
+            TypeError: ``records`` is no iterable of mappings.
+            Exception: Each error that comes after the first request has ``result``, what was taken
+                before it.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder (append datapoints).
+
+        """
+        dataset_id = _validation.dataset_id(dataset)
+        check_records(records)
+        key = row_keys.checked(key)
+        limit = default_limit(self._poll, records) if timeout is ... else _limit(timeout)
+        on_progress = _validation.plain_function("on_progress", on_progress)
+        schema = dataset.schema if isinstance(dataset, Dataset) else None
+        if key is not None:
+            schema = schema or (await self._api.get(dataset_id)).schema
+            row_keys.check_schema(schema)
+        appending = Appending(
+            self._api, dataset_id, self._retry, self._poll, self._pause, on_progress
+        )
+        return await appending.run(records, key=key, limit=limit)
+
+    async def update_schema(
+        self, dataset: DatasetOrId, schema: DatasetSchema
+    ) -> SchemaMigration | None:
+        """Give a V4 dataset another schema.
+
+        Uploads that wait for a schema (``pending_schema``) go on with the first one. The PATCH is
+        repeated only if it surely did not run: each one makes a new version of the schema.
+
+        Args:
+            dataset: The dataset.
+            schema: All of its fields. Which one is the ``task_group_id`` cannot be changed once
+                there are rows.
+
+        Returns:
+            The migration of the rows to the new schema, bound to this client; None if there is
+            nothing to migrate.
+
+        Raises:
+            OutcomeUnknownError: The PATCH may have run; ``get`` shows the schema.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/update-task-builder-dataset
+
+        """
+        dataset_id = _validation.dataset_id(dataset)
+        fields = _validation.dataset_schema(schema)
+        updated = await sent_once(self._api.update_schema(dataset_id, fields))
+        if updated.migration_job_id is None:
+            return None
+        # All that is known of it without another request, which could fail.
+        migration = SchemaMigration(updated.migration_job_id, dataset_id, JobStatus.PROCESSING)
+        return migration.bind(self)
+
+
+def _limit(timeout: float | None) -> float | None:
+    seconds = _validation.timeout(timeout)
+    if seconds == 0:
+        raise ValueError("timeout must be above 0: it bounds the requests, too")
+    return seconds

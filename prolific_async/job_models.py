@@ -1,0 +1,246 @@
+"""Models of jobs: what the service does in the background, beside the setup of batches.
+
+Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (import status,
+schema migration status, batch sync status).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Self
+
+from attrs import field as attribute
+from attrs import frozen
+
+from prolific_async._json.converter import JsonModel, WireModel
+from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
+from prolific_async._pydantic import OpenEnum
+
+
+class JobStatus(OpenEnum):
+    """The status of an import, a schema migration or a sync.
+
+    The enum is open: an unknown value is kept unchanged, and equals its string.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (import status, schema migration
+    status, batch sync status).
+    """
+
+    UNINITIALISED = "uninitialised"
+    """Its file has not been uploaded yet."""
+    QUEUED = "queued"
+    """It waits for its turn."""
+    PROCESSING = "processing"
+    """It is under way."""
+    COMPLETE = "complete"
+    """It has done all."""
+    PARTIAL = "partial"
+    """It has done what it could; ``errors`` tell what it could not."""
+    FAILED = "failed"
+    """It has done nothing; ``reason`` tells why."""
+    PENDING_SCHEMA = "pending_schema"
+    """It waits until its dataset has a schema."""
+
+
+@frozen
+class Progress(JsonModel):
+    """How far a call has come, as ``on_progress`` gets it.
+
+    Attributes:
+        step: What it does; "append" or "upload".
+        done: How much of it is done.
+        total: How much there is, None if that is not known.
+        unit: What is counted: "records" or "bytes".
+        elapsed: Seconds since the step began.
+
+    """
+
+    step: str
+    done: int
+    total: int | None
+    unit: str
+    elapsed: float
+
+
+@frozen(eq=False, repr=False)
+class BoundModel(WireModel):
+    """A value of the wire that a client may bind, for its methods.
+
+    Comparing, pickling and ``to_dict`` ignore the client.
+    """
+
+    # Any, as cattrs resolves every annotation and the resources are not to be imported here.
+    _resource: Any = attribute(default=None, init=False, eq=False, repr=False, kw_only=True)
+
+    def bind(self, resource: Any) -> Self:
+        """Return this value with verbs of a client; the client does this with what it returns.
+
+        It is a copy if another client, or another view of it, has bound this one.
+        """
+        is_free = self._resource is None or self._resource is resource
+        bound = self if is_free else type(self).from_dict(self.to_dict())
+        object.__setattr__(bound, "_resource", resource)
+        return bound
+
+
+@frozen(repr=False)
+class RejectedRow(WireModel):
+    """A row that the service did not take.
+
+    Attributes:
+        record_index: Its place, counted from 0, without a CSV's header; None if it is unknown.
+        field: The field that is wrong, "_raw" for a row that cannot be read, None if no single one.
+        reason: Why.
+
+    """
+
+    record_index: int | None = None
+    field: str | None = None
+    reason: str | None = None
+
+
+@frozen(repr=False)
+class ImportJob(WireModel):
+    """The import of a file into a dataset with a schema (V4).
+
+    Attributes:
+        import_id: Its id; a UUID, as text.
+        status: Its status when this was read.
+        dataset_id: The dataset.
+        type: How the rows came; "file_upload".
+        created_at: When its upload was asked for, in UTC.
+        updated_at: When it changed last, in UTC.
+        filename: Name of the file.
+        accepted_count: Rows that were taken, those that were there before included; None before the
+            end.
+        rejected_count: Rows that were not, None if it is not partial.
+        errors: The rows that were not, perhaps fewer than ``rejected_count``; None if it is not
+            partial.
+        reason: Why it failed, None if it did not.
+        extra: Unknown keys of the response, read-only.
+
+    """
+
+    import_id: str
+    status: JobStatus
+    dataset_id: str | None = None
+    type: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    filename: str | None = None
+    accepted_count: int | None = None
+    rejected_count: int | None = None
+    errors: tuple[RejectedRow, ...] | None = None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id, under the name that all jobs have for it."""
+        return self.import_id
+
+
+@frozen(repr=False)
+class AppendResult(WireModel):
+    """What the service made of appended records.
+
+    Attributes:
+        accepted: Records that were taken; identical ones that were there before count.
+        rejected: Records that were not.
+        errors: The first 10,000 of those, with their places in what was appended, counted from 0.
+        extra: Unknown keys of the response, read-only.
+
+    """
+
+    accepted: int
+    rejected: int
+    errors: tuple[RejectedRow, ...] = ()
+
+
+@frozen(repr=False)
+class UnmigratedDatapoint(WireModel):
+    """A datapoint that does not fit the new schema of its dataset.
+
+    Attributes:
+        datapoint_id: Its id.
+        field: The field that does not fit, None if no single one.
+        reason: Why.
+
+    """
+
+    datapoint_id: str | None = None
+    field: str | None = None
+    reason: str | None = None
+
+
+@frozen(repr=False)
+class SchemaMigration(BoundModel):
+    """The work of fitting a dataset's datapoints to a new schema.
+
+    Attributes:
+        job_id: Its id; a UUID, as text.
+        dataset_id: The dataset.
+        status: Its status when this was read.
+        schema_version: The version of the schema, None if that is not known.
+        created_at: When it began, in UTC.
+        updated_at: When it changed last, in UTC.
+        reprocessed_count: Datapoints that fit; None before the end.
+        failed_count: Datapoints that do not, None if it is not partial.
+        errors: Some of those, None if it is not partial.
+        reason: Why it failed, None if it did not.
+        extra: Unknown keys of the response, read-only.
+
+    """
+
+    job_id: str
+    dataset_id: str
+    status: JobStatus
+    schema_version: IntOrDigits | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    reprocessed_count: int | None = None
+    failed_count: int | None = None
+    errors: tuple[UnmigratedDatapoint, ...] | None = None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id, under the name that all jobs have for it."""
+        return self.job_id
+
+
+@frozen(repr=False)
+class BatchSync(BoundModel):
+    """The building of tasks for datapoints that a batch's dataset got after its setup.
+
+    Attributes:
+        sync_id: Its id; a UUID, as text.
+        batch_id: The batch.
+        status: Its status when this was read.
+        dataset_id: The dataset.
+        created_at: When it was asked for, in UTC.
+        updated_at: When it changed last, in UTC.
+        tasks_created: New tasks; None before the end, as the next three.
+        datapoints_processed: Datapoints that they are of.
+        groups_created: New groups of tasks.
+        groups_expanded: Groups that got more tasks.
+        reason: Why it failed, None if it did not.
+        extra: Unknown keys of the response, read-only.
+
+    """
+
+    sync_id: str
+    batch_id: str
+    status: JobStatus
+    dataset_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    tasks_created: int | None = None
+    datapoints_processed: int | None = None
+    groups_created: int | None = None
+    groups_expanded: int | None = None
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id, under the name that all jobs have for it."""
+        return self.sync_id
