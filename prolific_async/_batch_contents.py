@@ -25,14 +25,17 @@ _APPLICATION = "https://app.prolific.com"
 class BatchContents:
     """Makes batches, changes them, and tells what is in them.
 
-    The class that derives from it sets the attributes that are only declared here.
+    Args:
+        transport: Sends the requests.
+        workspaces: Learns the workspaces of batches.
+        copying: Makes batches, and finds those whose response is lost.
+
     """
 
-    _copying: Copying
-    _workspaces: Workspaces
-
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, workspaces: Workspaces, copying: Copying) -> None:
         self._contents_api = BatchContentsAPI(transport)
+        self._workspaces = workspaces
+        self._copying = copying
 
     async def create(
         self,

@@ -70,24 +70,19 @@ class Batches(BatchContents):
     def __init__(
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
     ) -> None:
-        super().__init__(transport)
+        api = BatchesAPI(transport, retry)
+        copying = Copying(
+            api, shared.pending, shared.attempts, retry=retry, poll=poll, sleep=transport.pause
+        )
+        super().__init__(transport, shared.workspaces, copying)
         self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
-        self._api = BatchesAPI(transport, retry)
+        self._api = api
         self.shared = shared
-        self._workspaces = shared.workspaces
         self._waiter = Waiter(shared.waits, shared.pending.copies, transport, retry)
-        self._copying = Copying(
-            self._api,
-            shared.pending,
-            shared.attempts,
-            retry=retry,
-            poll=poll,
-            sleep=transport.pause,
-        )
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False

@@ -203,7 +203,8 @@ def defaults(function: Any) -> dict[str, Any]:
 
 def test_all_has_the_public_names() -> None:
     assert set(prolific_async.__all__) == NAMES
-    assert sorted(prolific_async.__all__) == prolific_async.__all__
+    in_order = sorted(NAMES, key=lambda name: (not name.isupper(), name))
+    assert prolific_async.__all__ == in_order
     assert len(set(prolific_async.__all__)) == len(prolific_async.__all__)
 
 
