@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prolific_async import APIStatusError, Batch, errors
+from prolific_async import APIStatusError, Batch, Dataset, errors
 
 
 def batch(status: str = "READY", batch_id: str = "b1", **more: Any) -> Batch:
@@ -29,3 +29,16 @@ def status_error(status: int, retry_after: float | None = None) -> APIStatusErro
     kinds = {404: errors.NotFoundError, 429: errors.RateLimitedError, 400: errors.BadRequestError}
     kind = errors.ServerError if status >= 500 else kinds.get(status, errors.APIStatusError)
     return kind(status, "GET", "/x", None, None, None, "", retry_after, {})
+
+
+def dataset(status: str | None = "READY", **more: Any) -> Dataset:
+    wire = {
+        "id": "d1",
+        "name": "Rows",
+        "created_at": "2026-03-04T05:06:07Z",
+        "created_by": "u1",
+        "workspace_id": "w1",
+        "total_datapoint_count": 3,
+        "schema_version": 3,
+    }
+    return Dataset.from_dict(wire | ({} if status is None else {"status": status}) | more)

@@ -15,18 +15,27 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import prolific_async
 from prolific_async import (
+    AppendResult,
     Batch,
     BatchStatus,
+    BatchSync,
     ConnectError,
     Copies,
     DatasetRef,
     DatasetSchema,
     DecodeError,
+    ImportJob,
+    JobStatus,
     PollPolicy,
+    Progress,
     ProlificClient,
     ProlificError,
+    RejectedRow,
     RetryPolicy,
+    SchemaMigration,
     StatusEvent,
+    UnmigratedDatapoint,
+    Upload,
     Workspace,
 )
 from prolific_async.extensions import JsonModel
@@ -54,6 +63,19 @@ VALUES += [Copies((BATCH,), ("b2",)), PollPolicy(timeout=None), RetryPolicy(maxi
 VALUES += [Workspace("w1", "Research", owner="u1", extra={"users": [{"name": "Ann"}]})]
 SCHEMA = DatasetSchema.of(a={"type": "text", "label": "A"}, b="metadata", strict=False)
 VALUES += [SCHEMA, SCHEMA.fields["a"]]
+ROW, DATAPOINT = RejectedRow(0, "a", "missing"), UnmigratedDatapoint("p1", "a", "missing")
+VALUES += [ROW, DATAPOINT, AppendResult(2, 1, (ROW,)), Progress("append", 1, None, "records", 0.5)]
+IMPORT = ImportJob("i1", JobStatus.PARTIAL, accepted_count=1, rejected_count=1, errors=(ROW,))
+DATASET = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
+VALUES += [attrs.evolve(DATASET, imports=(IMPORT,)), IMPORT]
+VALUES += [SchemaMigration("j1", "d1", JobStatus.PARTIAL, errors=(DATAPOINT,))]
+VALUES += [BatchSync("s1", "b1", JobStatus.QUEUED), Upload("i1", "d1", "rows.csv", 9)]
+# What is wrong for the models that need no key.
+WITHOUT_NEEDS = {
+    Copies: {"batches": 3},
+    RejectedRow: {"field": 3},
+    UnmigratedDatapoint: {"field": 3},
+}
 BATCHES = TypeAdapter(Batch)
 
 
@@ -170,8 +192,8 @@ def test_faults_have_their_places() -> None:
 @pytest.mark.parametrize("data", [[1], "b1", None, 3, {"x": object()}, {1, 2}], ids=range(6))
 @pytest.mark.parametrize("cls", MODELS)
 def test_what_is_no_model_is_a_validation_error(cls: type[Any], data: Any) -> None:
-    if cls is Copies and isinstance(data, dict):
-        data = {"batches": 3}  # it needs no key, and knows of no other
+    if isinstance(data, dict):
+        data = WITHOUT_NEEDS.get(cls, data)
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(cls).validate_python(data)
     assert not isinstance(caught.value.__cause__, DecodeError)

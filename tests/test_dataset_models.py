@@ -1,0 +1,179 @@
+"""Models of datasets and jobs: what is read, what compares equal, and what a client binds."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import attrs
+import pytest
+
+from prolific_async import (
+    AppendResult,
+    BatchSync,
+    ConfigurationError,
+    Dataset,
+    DatasetSchema,
+    DatasetStatus,
+    DecodeError,
+    ImportJob,
+    JobStatus,
+    Progress,
+    RejectedRow,
+    SchemaMigration,
+    UnmigratedDatapoint,
+    Upload,
+)
+from tests import samples
+
+IMPORT = {
+    "dataset_id": "d1",
+    "import_id": "i1",
+    "type": "file_upload",
+    "created_at": "2026-03-04T05:06:07Z",
+    "updated_at": "2026-03-04T05:06:08Z",
+    "status": "complete",
+    "accepted_count": 3,
+}
+V4 = {
+    "schema_version": "4",
+    "schema": {"strict": True, "fields": {"prompt": {"type": "text"}}},
+    "imports": [IMPORT],
+}
+SYNC = BatchSync("s1", "b1", JobStatus.QUEUED)
+MIGRATION = SchemaMigration("j1", "d1", JobStatus.PROCESSING)
+UPLOAD = Upload("i1", "d1", "rows.jsonl", 100, 3, "i1")
+BOUND = [samples.dataset(), SYNC, MIGRATION, UPLOAD]
+MODELS = [
+    *BOUND,
+    samples.dataset(**V4),
+    ImportJob.from_dict(IMPORT),
+    RejectedRow(0, "a", "missing"),
+    UnmigratedDatapoint("p1", "a", "missing"),
+    AppendResult(2, 1, (RejectedRow(0),)),
+    Progress("append", 1000, None, "records", 0.5),
+]
+
+
+def test_a_dataset_without_a_schema() -> None:
+    dataset = samples.dataset()
+    assert dataset.generation == 3
+    assert dataset.status is DatasetStatus.READY
+    assert dataset.schema is dataset.imports is None
+    assert repr(dataset) == "<Dataset d1 'Rows' V3 READY, 3 rows>"
+
+
+def test_a_dataset_with_a_schema() -> None:
+    dataset = samples.dataset(None, **V4)
+    assert dataset.generation == 4
+    assert dataset.schema == DatasetSchema.of(prompt="text")
+    assert dataset.imports is not None
+    assert [job.id for job in dataset.imports] == ["i1"]
+    assert dataset.imports[0].status is JobStatus.COMPLETE
+    assert repr(dataset) == "<Dataset d1 'Rows' V4, 3 rows>"
+    assert Dataset.from_dict(dataset.to_dict()) == dataset
+
+
+@pytest.mark.parametrize(
+    ("more", "generation"),
+    [
+        ({}, 3),
+        ({"schema": None, "imports": None}, 3),
+        ({"imports": []}, 4),
+        ({"schema": {"strict": True, "fields": {}}}, 4),
+        ({"schema_version": "3", "imports": []}, 3),
+        ({"schema_version": 4}, 4),
+        ({"schema_version": 5}, 4),
+    ],
+)
+def test_the_generation_is_told_by_what_there_is(more: dict[str, Any], generation: int) -> None:
+    assert Dataset.from_dict({"id": "d1", "name": "Rows"} | more).generation == generation
+
+
+def test_older_responses_have_few_fields() -> None:
+    dataset = Dataset.from_dict({"id": "d1", "name": "Rows", "status": "PARKED"})
+    assert dataset.status == "PARKED"
+    assert dataset.workspace_id is dataset.total_datapoint_count is None
+    assert repr(dataset) == "<Dataset d1 'Rows' V3 PARKED>"
+
+
+def test_every_bad_path_is_named() -> None:
+    wire = {"id": "d1", "imports": [{"import_id": 5}], "schema": {"fields": {"a": 1}}}
+    with pytest.raises(DecodeError) as caught:
+        Dataset.from_dict(wire)
+    assert set(caught.value.problems) == {
+        "$.name: it is missing",
+        "$.imports[0].import_id: a string is needed, not an integer",
+        "$.imports[0].status: it is missing",
+        "$.schema.fields['a']: an object is needed, not an integer",
+    }
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda one: type(one).__name__)
+def test_models_are_frozen_and_survive_pickle_and_json(model: Any) -> None:
+    assert not hasattr(model, "__dict__")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        model.status = "x"
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert again == model
+    assert type(model).from_dict(model.to_dict()) == model
+
+
+def test_equal_by_value_and_hashed_by_id() -> None:
+    dataset, other = samples.dataset(), samples.dataset("ERROR")
+    assert dataset == samples.dataset()
+    assert dataset != other
+    assert hash(dataset) == hash(other)
+    assert BatchSync.from_dict(SYNC.to_dict()) == SYNC
+    assert BatchSync("s1", "b1", JobStatus.COMPLETE) != SYNC
+    assert hash(SYNC) == hash(BatchSync("s1", "b1", JobStatus.QUEUED))
+
+
+@pytest.mark.parametrize("model", BOUND, ids=lambda one: type(one).__name__)
+def test_what_is_bound_twice_is_a_copy(model: Any) -> None:
+    free = type(model).from_dict(model.to_dict())
+    first = free.bind("one resource")
+    assert first is free
+    assert first.bind("one resource") is first
+    second = first.bind("another")
+    assert second is not first
+    assert second == first == model
+    assert (first._resource, second._resource) == ("one resource", "another")
+    assert pickle.loads(pickle.dumps(second))._resource is None
+    assert "resource" not in repr(second)
+
+
+@pytest.mark.parametrize("verb", ["refresh", "get_status", "update_schema", "append"])
+async def test_verbs_of_a_dataset_without_a_client_are_an_error(verb: str) -> None:
+    given: dict[str, Any] = {"update_schema": ("schema",), "append": ([],)}
+    with pytest.raises(ConfigurationError, match="dataset d1 came from no client"):
+        await getattr(samples.dataset(), verb)(*given.get(verb, ()))
+
+
+class Recorder:
+    """A resource that returns what it was called with."""
+
+    def __getattr__(self, verb: str) -> Any:
+        async def call(*given: Any, **options: Any) -> Any:
+            return verb, given, options
+
+        return call
+
+
+async def test_each_verb_passes_its_arguments_to_the_resource() -> None:
+    dataset: Any = samples.dataset().bind(Recorder())
+    assert await dataset.refresh() == ("get", (dataset,), {})
+    assert await dataset.get_status() == ("get_status", (dataset,), {})
+    assert await dataset.update_schema("S") == ("update_schema", (dataset, "S"), {})
+    options = {"key": "k", "timeout": 5, "on_progress": print}
+    assert await dataset.append([], **options) == ("append", (dataset, []), options)
+
+
+async def test_each_new_verb_of_a_batch_passes_its_arguments_to_the_resource() -> None:
+    recorder: Any = Recorder()
+    batch: Any = samples.batch().bind(recorder)
+    for verb in ("sync", "task_ids", "task_group_ids", "preview_url"):
+        assert await getattr(batch, verb)() == (verb, (batch,), {})
+    options = {"name": "N", "task": 1, "dataset": 2, "items": None, "auto_sync": True}
+    assert await batch.update(**options) == ("update", (batch,), options)
