@@ -14,6 +14,7 @@ from prolific_async._http.transport import Transport
 from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
+from prolific_async._sources.file_names import V3
 from prolific_async.dataset_models import Dataset, DatasetStatus
 from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
@@ -128,7 +129,11 @@ class Datasets:
         key = row_keys.checked(key)
         limit = default_limit(self._poll, records) if timeout is ... else _limit(timeout)
         on_progress = _validation.plain_function("on_progress", on_progress)
-        schema = dataset.schema if isinstance(dataset, Dataset) else None
+        schema = None
+        if isinstance(dataset, Dataset):
+            schema = dataset.schema
+            if dataset.generation == V3:
+                raise ValueError(f"dataset {dataset_id} has no schema, so it takes a file alone")
         if key is not None:
             schema = schema or (await self._api.get(dataset_id)).schema
             row_keys.check_schema(schema)
