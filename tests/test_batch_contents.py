@@ -15,11 +15,13 @@ from prolific_async import (
     JobStatus,
     OutcomeUnknownError,
     TaskDetails,
+    TransportError,
     Unset,
     ValidationError,
 )
 from prolific_async import layout as ui
 from tests import samples
+from tests.http.test_trace_configs import trace
 from tests.scripted import TOKEN, scripted
 
 TASK = TaskDetails("Rate", "Read both.", "Choose one.")
@@ -264,3 +266,13 @@ async def test_the_token_is_sent_with_every_method() -> None:
         await client.batches.update("b-9", name="R")
         await client.batches.sync("b-1")
     assert {one.headers["authorization"] for one in service.received} == {f"Token {TOKEN}"}
+
+
+async def test_a_callback_that_raises_in_a_sync_counts_as_a_lost_response() -> None:
+    config = trace("on_request_end", lambda: RuntimeError("of the trace"), "POST")
+    answers = [(202, SYNC)] * 4
+    async with scripted(*answers, trace_configs=[config]) as (client, _):
+        with pytest.raises(TransportError, match="RuntimeError: of the trace") as caught:
+            await client.batches.sync("b-1")
+    assert caught.value.attempts == 4
+    assert "; try again" in str(caught.value)

@@ -666,3 +666,36 @@ def test_attempts_are_told_when_there_was_more_than_one() -> None:
     error.attempts = 3
     assert str(error).endswith("(after 3 attempts, request id r-1)")
     assert pickle.loads(pickle.dumps(error)).attempts == 3
+
+
+B = "/gateway/api/v1/data-collection/batches"
+D = "/gateway/api/v1/data-collection/datasets"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "advice"),
+    [
+        ("GET", D, None),
+        ("DELETE", f"{B}/b-1/export/e-1", None),
+        ("PATCH", f"{B}/b-1", None),
+        ("POST", f"{B}/b-1/sync", None),
+        ("POST", f"{D}/d-1/datapoints", None),
+        ("POST", B, "look for the batch in the workspace"),
+        ("POST", f"{B}/b-1/duplicate", "look for the copy in the workspace"),
+        ("POST", f"{B}/b-1/setup", "look at the batch's status"),
+        ("POST", D, "look for what it may have made or changed"),
+        ("PATCH", f"{D}/d-1", "look for what it may have made or changed"),
+    ],
+)
+def test_what_was_lost_is_tried_again_only_if_that_does_no_harm(
+    method: str, path: str, advice: str | None
+) -> None:
+    lost = ConnectionLostError(method, path, "reset")
+    failed = ServerError(503, method, path, None, None, None, "", None, {})
+    if advice is None:
+        assert str(lost).endswith("; try again")
+        assert str(failed).endswith("; the service failed, so try again later")
+    else:
+        repeat = f"it may have run, so {advice} before you send it again"
+        assert str(lost).endswith(f"; {repeat}")
+        assert str(failed).endswith(f"; the service failed, but {repeat}")

@@ -73,6 +73,47 @@ async def test_a_post_sends_its_keys_as_json() -> None:
     assert bodies == [b"{}"]
 
 
+@pytest.mark.parametrize("status", ["200 OK", "202 Accepted", "204 No Content"])
+async def test_a_delete_has_no_body_and_may_be_answered_by_none(status: str) -> None:
+    async with serving(plain(b"", status=status)) as (url, heads):
+        sender = transport(url)
+        answer = await sender.send(REQUEST._replace(method="DELETE"))
+        await sender.close()
+    assert answer.data is None
+    assert heads[0].startswith(b"DELETE /api/v1/data-collection/batches/b1/status HTTP/1.1\r\n")
+    assert b"Content-Type" not in heads[0]
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "POST"])
+async def test_a_body_may_be_of_another_type(method: str) -> None:
+    bodies: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        bodies.append(await reader.readexactly(6))
+        writer.write(plain(b"{}", status="201 Created"))
+
+    request = REQUEST._replace(method=method, body=b"[]\n{}\n", content_type="application/x-ndjson")
+    async with serving(answer) as (url, heads):
+        sender = transport(url)
+        answered = await sender.send(request)
+        await sender.close()
+    assert answered.data == {}
+    assert heads[0].count(b"\r\nContent-Type: application/x-ndjson\r\n") == 1
+    assert b"\r\nContent-Length: 6\r\n" in heads[0]
+    assert bodies == [b"[]\n{}\n"]
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+async def test_a_lost_connection_is_never_retried_below_the_policy(method: str) -> None:
+    async def hang_up(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        pass
+
+    async with serving(hang_up) as (url, heads):
+        error = await failure(url, REQUEST._replace(method=method))
+    assert isinstance(error, ConnectionLostError)
+    assert len(heads) == 1
+
+
 async def test_cookies_are_not_kept(sim: Simulator) -> None:
     async with serving(plain(b"{}", "Set-Cookie: machine=7; Path=/")) as (url, heads):
         sender = transport(url)

@@ -12,6 +12,7 @@ from typing import Any, cast
 from attrs import define, field
 
 from prolific_async import Batch, BatchStatus, RetryPolicy
+from prolific_async._api.batch_lists import ServiceTime
 from prolific_async._api.batches import BatchesAPI, SourceRead
 from prolific_async._api.partial_batches import PartialBatch, Source
 from prolific_async._http.request import Request
@@ -134,6 +135,13 @@ class Service:
         wanted = [one for one in found if wanted_name(_wire(one), {name: since}) is not None]
         return namesakes(wanted, name, source)
 
+    async def made_in(self, workspace_id: str, name: str) -> tuple[dict[str, Found], ServiceTime]:
+        now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
+        date = format_datetime(now, usegmt=True) if self.date is None else self.date
+        time = ServiceTime(http_date(date), asyncio.get_running_loop().time())
+        nothing = Source("none", "", workspace_id)
+        return await self.named(nothing, name), time
+
     def _fail(self, read: str) -> None:
         if read in self.unread:
             raise self.unread[read]
@@ -154,6 +162,13 @@ class Service:
 
     async def duplicate(self, name: str | None, post: Post) -> Batch:
         return await self.duplicator(post).duplicate("b-1", name=name)
+
+    async def create(self, name: str, post: Post) -> Batch:
+        async def send() -> Batch:
+            response = await post(DUPLICATE)
+            return load(Batch, response.data, DUPLICATE.method, DUPLICATE.path)
+
+        return await self.duplicator(post).create("w-1", name, send)
 
     def answering(self, name: str) -> Post:
         async def post(request: Request) -> Response:

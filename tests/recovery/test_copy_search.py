@@ -18,6 +18,7 @@ from prolific_async._recovery.copy_search import CallStart, CopySearch, Found, c
 from tests.recovery.failures import AT_ONCE
 from tests.samples import batch
 from tests.streams import Stream
+from tests.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -254,4 +255,51 @@ def test_a_namesake_without_an_id_is_a_decode_error() -> None:
     assert (caught.value.method, caught.value.path) == ("GET", LIST)
     with pytest.raises(DecodeError) as caught:
         namesakes([PartialBatch(None, "Round 1", MADE)], "Round 1", SOURCE, "/gateway")
+    assert caught.value.path == f"/gateway{LIST}"
+
+
+# --- Batches of a workspace, with the service's clock ------------------------------------------
+
+
+async def test_batches_of_a_name_come_with_the_services_clock() -> None:
+    other = WIRE | {"id": "other", "name": "Round 2"}
+    spaced = WIRE | {"id": "spaced", "name": " Round 1\n"}
+    search = search_in({"results": [WIRE, other, spaced, WIRE | {"created_at": None, "id": "odd"}]})
+    found, time = await search.made_in("w-1", " Round 1")
+    assert list(found) == ["c-1", "spaced", "odd"]
+    assert found["odd"] == PartialBatch("odd", "Round 1", None)
+    assert time.date == MADE.timestamp() + 1
+    assert 0 <= asyncio.get_running_loop().time() - time.at < 5
+
+
+def test_the_clock_is_that_of_the_beginning_of_the_first_page() -> None:
+    class Slow(Canned):
+        @asynccontextmanager
+        async def stream(self, request: Request) -> AsyncIterator[Stream]:
+            await asyncio.sleep(10)
+            async with super().stream(request) as stream:
+
+                async def slowly() -> AsyncIterator[bytes]:
+                    async for piece in stream:
+                        await asyncio.sleep(100)
+                        yield piece
+
+                yield Stream(slowly(), stream.headers)
+
+    async def main() -> None:
+        link = {"next": {"href": "?page=2"}}
+        transport = Slow({"results": [WIRE], "_links": link}, {"results": [WIRE | {"id": "c-2"}]})
+        began = asyncio.get_running_loop().time()
+        found, time = await search_over(transport).made_in("w-1", "Round 1")
+        assert list(found) == ["c-1", "c-2"]
+        assert time.at == began + 10
+
+    run(main())
+
+
+async def test_a_batch_of_the_name_without_an_id_is_an_error() -> None:
+    transport = Canned({"results": [WIRE | {"id": None}]})
+    transport.prefix = "/gateway"
+    with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
+        await search_over(transport).made_in("w-1", "Round 1")
     assert caught.value.path == f"/gateway{LIST}"
