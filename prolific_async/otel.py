@@ -25,12 +25,11 @@ own package for aiohttp, which the extra installs, and makes a span for each req
 without the other.
 
 A call's span is named after its method, such as "prolific duplicate", and lasts as long as the
-call. ``duplicate``, ``find_copies``, ``setup``, ``get``, ``get_status`` and ``list`` have one. The
-spans of its requests are its children, repeated requests and the search for a lost copy included.
-It has
+call. Every call on batches that does not wait has one. The spans of its requests are its children,
+repeated requests and the search for a lost copy included. It has
 
-- the attribute ``prolific.batch.id`` (the batch that was given) or ``prolific.workspace.id``, and
-  after a duplicate ``prolific.copy.id``;
+- the attribute ``prolific.batch.id`` (the batch that was given) or ``prolific.workspace.id``, after
+  a duplicate ``prolific.copy.id``, and after a create the ``prolific.batch.id`` of the new batch;
 - the status OK when the call returned, else ERROR with the exception and ``error.type``. A
   cancelled call has no status, but an event "left".
 
@@ -88,6 +87,12 @@ _CALLS = (
     "get",
     "get_status",
     "list",
+    "create",
+    "update",
+    "sync",
+    "task_ids",
+    "task_group_ids",
+    "preview_url",
 )
 _SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
 
@@ -163,6 +168,8 @@ class _Tracing:
             with _log_errors():
                 if name in _MAKE_A_COPY:
                     span.set_attribute("prolific.copy.id", result.id)
+                if name == "create":
+                    span.set_attribute("prolific.batch.id", result.id)
                 _end_ok(span)
             return result
 

@@ -81,9 +81,9 @@ async def scripted(
     service = Scripted(list(answers))
     server = await asyncio.start_server(service.handle, "127.0.0.1", 0)
     service.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    options = {"retry": QUICK_RETRY, "poll": QUICK_POLL, "request_timeout": 2} | options
+    quick: dict[str, Any] = {"retry": QUICK_RETRY, "poll": QUICK_POLL, "request_timeout": 2}
     try:
-        async with ProlificClient(TOKEN, base_url=service.url, **options) as client:
+        async with ProlificClient(TOKEN, base_url=service.url, **quick | options) as client:
             yield client, service
         assert service.answers == []
     finally:

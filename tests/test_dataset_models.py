@@ -36,7 +36,7 @@ IMPORT = {
     "status": "complete",
     "accepted_count": 3,
 }
-V4 = {
+V4: dict[str, Any] = {
     "schema_version": "4",
     "schema": {"strict": True, "fields": {"prompt": {"type": "text"}}},
     "imports": [IMPORT],
@@ -60,7 +60,7 @@ def test_a_dataset_without_a_schema() -> None:
     dataset = samples.dataset()
     assert dataset.generation == 3
     assert dataset.status is DatasetStatus.READY
-    assert dataset.schema is dataset.imports is None
+    assert (dataset.schema, dataset.imports) == (None, None)
     assert repr(dataset) == "<Dataset d1 'Rows' V3 READY, 3 rows>"
 
 
@@ -94,7 +94,7 @@ def test_the_generation_is_told_by_what_there_is(more: dict[str, Any], generatio
 def test_older_responses_have_few_fields() -> None:
     dataset = Dataset.from_dict({"id": "d1", "name": "Rows", "status": "PARKED"})
     assert dataset.status == "PARKED"
-    assert dataset.workspace_id is dataset.total_datapoint_count is None
+    assert (dataset.workspace_id, dataset.total_datapoint_count) == (None, None)
     assert repr(dataset) == "<Dataset d1 'Rows' V3 PARKED>"
 
 

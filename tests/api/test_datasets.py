@@ -164,9 +164,11 @@ def test_places_of_rejected_records_are_counted_over_the_whole_stream() -> None:
     assert isinstance(result, AppendResult)
     assert [error.record_index for error in result.errors] == [2000, 2999, None]
     assert (result.accepted, result.rejected, result.extra) == (998, 3, {"more": 1})
-    for errors in ({}, {"errors": None}, {"errors": []}):
-        assert read(request, {"accepted": 1, "rejected": 0} | errors).errors == ()
-    for bad in ({"accepted": 1}, {"accepted": 1, "rejected": 0, "errors": 5}, [], None):
+    nothing: list[dict[str, Any]] = [{}, {"errors": None}, {"errors": []}]
+    for none in nothing:
+        assert read(request, {"accepted": 1, "rejected": 0} | none).errors == ()
+    unreadable: list[Any] = [{"accepted": 1}, {"accepted": 1, "rejected": 0, "errors": 5}, [], None]
+    for bad in unreadable:
         with pytest.raises(DecodeError):
             read(request, bad)
 

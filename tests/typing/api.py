@@ -12,29 +12,41 @@ import aiohttp
 
 import prolific_async
 from prolific_async import (
+    UNSET,
     APIStatusError,
+    AppendResult,
     Batch,
     Batches,
     BatchFailedError,
     BatchOrId,
     BatchStatus,
+    BatchSync,
     ConnectError,
     Copies,
+    Dataset,
+    DatasetOrId,
     DatasetRef,
+    Datasets,
     DatasetSchema,
+    DatasetStatus,
     DecodeError,
     FieldType,
+    ImportJob,
+    JobStatus,
     OutcomeUnknownError,
     PollPolicy,
+    Progress,
     ProlificClient,
     ProlificError,
     RateLimitedError,
     RetryPolicy,
     SchemaField,
+    SchemaMigration,
     ServerError,
     StatusEvent,
     TaskDetails,
     TransportError,
+    Unset,
     WaitError,
     WaitTimeoutError,
     Workspace,
@@ -319,6 +331,55 @@ async def failures(client: ProlificClient) -> None:
     except ProlificError as error:
         caught: Exception = error
         raise caught from None
+
+
+# --- Datasets and batches from nothing ----------------------------------------------------------
+
+
+async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    schema = DatasetSchema.of(prompt="text")
+    datasets: Datasets = client.datasets
+    dataset = await datasets.create("w-1", name="Rows", schema=schema)
+    assert_type(dataset, Dataset)
+    given: tuple[DatasetOrId, ...] = (dataset, "d-1", uuid)
+    for one in given:
+        assert_type(await datasets.get(one), Dataset)
+        assert_type(await datasets.get_status(one), DatasetStatus | None)
+        assert_type(await datasets.update_schema(one, schema), SchemaMigration | None)
+        assert_type(await datasets.append(one, [{"prompt": 1}], timeout=None), AppendResult)
+    assert_type(await dataset.refresh(), Dataset)
+    assert_type(await dataset.append([], key="id", on_progress=on_progress), AppendResult)
+    assert_type(dataset.generation, int)
+    assert_type(dataset.imports, tuple[ImportJob, ...] | None)
+    await datasets.create("w-1", name="Rows", schema={})  # type: ignore[arg-type]
+    await datasets.create("w-1", "Rows")  # type: ignore[call-arg]
+    await datasets.append("d-1", "rows.csv")  # type: ignore[arg-type]
+
+    task = TaskDetails("Rate", "Read.", "Choose.")
+    pages = [ui.Page.of(ui.DatasetField("prompt"))]
+    created = await client.batches.create(
+        "w-1", name="Round 1", task=task, items=pages, dataset=dataset, auto_sync=True
+    )
+    assert_type(created, Batch)
+    assert_type(await client.batches.update(batch, items=None, name="Round 2"), Batch)
+    assert_type(await batch.update(dataset=uuid, task=task, auto_sync=UNSET), Batch)
+    unchanged: str | Unset = UNSET
+    assert_type(await batch.update(name=unchanged, items={"batch_items": []}), Batch)
+    await batch.setup(dataset_id=dataset)
+    sync = await batch.sync()
+    assert_type(sync, BatchSync)
+    assert_type(sync.status, JobStatus)
+    assert_type(sync.id, str)
+    assert_type(await batch.task_ids(), list[str])
+    assert_type(await client.batches.task_group_ids(uuid), list[str])
+    assert_type(await batch.preview_url(), str)
+    await batch.update(name=None)  # type: ignore[arg-type]
+    await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
+
+
+def on_progress(progress: Progress) -> None:
+    assert_type(progress.done, int)
+    assert_type(progress.total, int | None)
 
 
 # --- Layouts ----------------------------------------------------------------------------------
