@@ -6,13 +6,14 @@ Only the record being read is in memory, so a file of any size can be counted.
 import csv
 import io
 import json
+import threading
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["RAW", "UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
+__all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
 
-RAW = "_raw"
-"""The field that the service names for a record that it cannot parse."""
+_FIELD_LIMIT = threading.Lock()
+_LONGEST_CELL = 2**31 - 1  # what a C long holds on every platform
 
 
 class UnreadableRecord(Exception):  # noqa: N818 - a record's verdict, yielded and not raised
@@ -27,7 +28,7 @@ def csv_records(file: IO[bytes]) -> Iterator[dict[str, str] | UnreadableRecord]:
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     try:
-        rows = csv.reader(text)
+        rows = _unlimited(csv.reader(text))
         header = next(rows, [])
         for row in rows:
             if not row:
@@ -65,3 +66,18 @@ def task_group_count(tasks: int, tasks_per_group: int, group_ids: set[str] | Non
     if group_ids is not None:
         return len(group_ids)
     return -(-tasks // tasks_per_group)
+
+
+def _unlimited(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    # The csv module's limit of 131,072 characters in a cell belongs to the whole process, so it is
+    # lifted for each row only.
+    while True:
+        with _FIELD_LIMIT:
+            limit = csv.field_size_limit(_LONGEST_CELL)
+            try:
+                row = next(rows, None)
+            finally:
+                csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield row

@@ -1,5 +1,6 @@
 """Parsing of uploaded CSV and JSONL."""
 
+import csv
 import io
 
 import pytest
@@ -34,6 +35,14 @@ def test_a_csv_without_rows(raw: bytes) -> None:
 def test_a_csv_of_another_encoding_is_refused() -> None:
     with pytest.raises(UnicodeDecodeError):
         list(csv_records(io.BytesIO("a\né".encode("latin-1"))))
+
+
+def test_a_cell_above_the_csv_modules_limit_is_read_and_the_limit_kept() -> None:
+    limit = csv.field_size_limit()
+    cell = "x" * (limit + 1)
+    records = csv_records(io.BytesIO(f"a\n{cell}\n1".encode()))
+    assert next(records) == {"a": cell}
+    assert csv.field_size_limit() == limit
 
 
 def test_the_file_stays_open() -> None:
