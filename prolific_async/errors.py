@@ -399,7 +399,8 @@ class OutcomeUnknownError(ProlificError):
     """A POST may or may not have run; ``failure`` is how it failed.
 
     It was not sent again, since that could make a second copy or a second setup. Look for the copy
-    in the workspace, for example with ``find_copies``, or at the batch's status, before you do.
+    or the new batch in the workspace, for example with ``find_copies``, at the batch's status, or
+    at the dataset's schema, before you do.
 
     Attributes:
         method: HTTP method of the call.

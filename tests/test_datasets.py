@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import pickle
+import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from prolific_async import (
     ConnectionLostError,
     DatasetSchema,
     DatasetStatus,
+    DecodeError,
     JobStatus,
     OutcomeUnknownError,
     PollPolicy,
@@ -31,6 +34,7 @@ from prolific_async import (
 from prolific_async._appending import default_limit
 from tests import samples
 from tests.scripted import scripted
+from tests.test_cycles import left_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -327,3 +331,78 @@ def test_the_limit_grows_with_the_records(
     timeout: float | None, records: Any, seconds: float | None
 ) -> None:
     assert default_limit(PollPolicy(timeout=timeout), records) == seconds
+
+
+# --- What calls leave behind ----------------------------------------------------------------------
+
+
+async def test_a_link_is_in_no_frame_of_an_error() -> None:
+    link = "https://bucket.example/key?X-Amz-Signature=s3cret"
+    async with scripted((201, {"upload_url": link, "http_method": 5})) as (client, _):
+        with pytest.raises(DecodeError) as caught:
+            await client.datasets._api.upload_url("d1", "rows.csv")
+    in_package = [
+        frame
+        for frame, _ in traceback.walk_tb(caught.value.__traceback__)
+        if "prolific_async/" in frame.f_code.co_filename
+    ]
+    assert in_package
+    assert not [frame for frame in in_package if "s3cret" in repr(frame.f_locals)]
+
+
+async def test_an_upload_url_is_a_get_with_201() -> None:
+    answer: tuple[int, Any] = (201, {"upload_url": "https://bucket.example/key"})
+    async with scripted(answer, None, answer) as (client, service):
+        for name in ("my rows.csv", "rows.zip"):
+            url = await client.datasets._api.upload_url("d1", name)
+            assert url.url.reveal() == "https://bucket.example/key"
+    assert service.calls == [
+        ("GET", "/datasets/d1/upload-url/my%20rows.csv"),
+        *[("GET", "/datasets/d1/upload-url/rows.zip")] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [(200, TAKEN)],
+        [(400, {})],
+        [(409, {}), (409, {})],
+        [(409, {}), (200, TAKEN)],
+        [None] * 4,
+    ],
+    ids=repr,
+)
+async def test_an_append_leaves_no_reference_cycle(answers: list[Any]) -> None:
+    poll = PollPolicy(initial=0.001, factor=100_000, maximum=1000)
+    async with scripted(*answers, poll=poll) as (client, _):
+
+        async def call() -> None:
+            await client.datasets.append("d1", [{"prompt": "x"}], timeout=0.05)
+
+        assert await left_by(call) == []
+
+
+@pytest.mark.parametrize("step", range(1, 30))
+async def test_a_cancelled_append_closes_the_records(step: int) -> None:
+    told: list[str] = []
+
+    async def stream() -> AsyncIterator[dict[str, Any]]:
+        told.append("begun")
+        try:
+            for row in rows(3):
+                await asyncio.sleep(0)
+                yield row
+        finally:
+            told.append("closed")
+
+    async with scripted((409, {}), (200, TAKEN)) as (client, service):
+        task = asyncio.ensure_future(client.datasets.append("d1", stream()))
+        for _ in range(step):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            assert (await task).accepted == 1
+        assert told in ([], ["begun", "closed"])
+        await asyncio.sleep(0.01)
+        service.answers.clear()
