@@ -43,6 +43,7 @@ _REQUEST_IDS = (
     "Request-Id",
     "X-Correlation-Id",
     "X-Amzn-RequestId",
+    "X-Amz-Request-Id",
     "X-Amzn-Trace-Id",
     "CF-Ray",
 )
@@ -54,7 +55,9 @@ def _try_again(method: str, path: str) -> str:
 
 
 def _look_first(path: str) -> str:
-    """Return what tells whether a POST has run."""
+    """Return what tells whether a POST, or the PUT of a file, has run."""
+    if "/upload-url/" in path:
+        return "look at the dataset before you upload it again"
     places = {"duplicate": "for the copy in the workspace", "setup": "at the batch's status"}
     place = places.get(path.rpartition("/")[2], "for what it may have made or changed")
     return f"look {place} before you send it again"
@@ -272,6 +275,8 @@ class APIStatusError(ProlificError):
         return f"in {seconds(self.retry_after)}" if self.retry_after else "later"
 
     def _what_to_do(self) -> str:
+        if self.method == "PUT":
+            return "the storage refused the file and kept nothing of it, so upload it again"
         if self.status in _FOLLOWED:
             return "redirects are not followed, so check base_url"
         if self.status == _NOT_MODIFIED:

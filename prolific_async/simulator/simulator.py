@@ -179,8 +179,8 @@ class Simulator(Contents):
         Args:
             method: Such as "POST".
             route: The end of the path as it is sent, starting with a slash: "/batches" is the list,
-                "/status" every status, "/<batch id>" one batch; a presigned URL ends in "/<filename>". A trailing slash
-                is ignored.
+                "/status" every status, "/<batch id>" one batch, "/<filename>" a presigned URL. A
+                trailing slash is ignored.
             fault: What goes wrong.
             times: Number of requests; None for all until `clear_faults`.
 
