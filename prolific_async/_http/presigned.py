@@ -72,15 +72,11 @@ class PresignedUrl:
             service: The service's own address, whose host must be loopback for http.
 
         """
-        if not re.fullmatch(r"[!-~]+", self._text):
+        url = self._parsed()
+        if url is None or not url.host:
             return "$.upload_url: no URL"
-        try:
-            url = self.reveal()
-            host = url.host
-        except ValueError:
-            return "$.upload_url: no URL"
-        local = url.scheme == "http" and is_loopback(host) and is_loopback(service.host)
-        if not host or (url.scheme != "https" and not local):
+        local = url.scheme == "http" and is_loopback(url.host) and is_loopback(service.host)
+        if url.scheme != "https" and not local:
             return "$.upload_url: an address with https:// is needed"
         if url.user is not None or url.password is not None:
             return "$.upload_url: it must hold no user and password"
@@ -89,6 +85,12 @@ class PresignedUrl:
         if not re.fullmatch(r"[!-~][ -~]*", self.content_type):
             return "$.content_type: no media type"
         return None
+
+    def _parsed(self) -> URL | None:
+        try:
+            return self.reveal() if re.fullmatch(r"[!-~]+", self._text) else None
+        except ValueError:
+            return None
 
     def reveal(self) -> URL:
         """Return the URL, exactly as it was signed."""

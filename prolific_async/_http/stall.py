@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from prolific_async._http.attempt import Timed
 
@@ -44,7 +44,7 @@ class Stall(Timed):
         self.moved = 0
         self.transport: asyncio.WriteTransport | None = None
 
-    def __enter__(self) -> Stall:
+    def __enter__(self) -> Self:
         super().__enter__()
         self._session.transfers.add(self)
         return self

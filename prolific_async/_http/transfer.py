@@ -87,25 +87,22 @@ async def upload(
             link, renew = await renew(), None
         if (problem := link.problem(transport.origin)) is not None:
             raise errors.DecodeError((problem,), None, "GET", path)
-        request = Request(link.method, path)
-        pause: float | None = 0.0
         outer = sys.exception()
         try:
-            await _attempt(transport, session, request, payload, link, on_progress)
+            await _attempt(
+                transport, session, Request(link.method, path), payload, link, on_progress
+            )
         except BaseException as error:
             clear_locals(error, outer)
             if not isinstance(error, errors.ProlificError):
                 raise
-            if payload.failure is None:
-                if renew is not None and is_refused_as_expired(error):
-                    link.expires = session.loop.time()
-                    continue
-                if (pause := failures.pause_after(error)) is None:
-                    raise
+            if renew is not None and is_refused_as_expired(error):
+                link.expires = session.loop.time()
+                continue
+            if (pause := failures.pause_after(error)) is None:
+                raise
         else:
             return link
-        if payload.failure is not None:
-            raise payload.failure
         await transport.pause(pause)
 
 
@@ -126,7 +123,7 @@ async def _attempt(
     on_progress: Callable[[int], object] | None,
 ) -> None:
     """Send the file once."""
-    failure: errors.ProlificError
+    failure: Exception
     stall = Stall(session)
     body = UploadBody(payload, stall, on_progress)
     sent_at = session.loop.time()
@@ -148,7 +145,7 @@ async def _attempt(
     except (Exception, asyncio.CancelledError) as error:
         if passes(error, may_be_foreign=False):
             raise
-        failure = _failure(transport, request, error, unsent=not body.begun)
+        failure = payload.failure or _failure(transport, request, error, unsent=not body.begun)
         _log_end(session, request, type(failure).__name__, sent_at)
     else:
         return

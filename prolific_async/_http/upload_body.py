@@ -61,12 +61,14 @@ class UploadBody(aiohttp.Payload):
         self.begun = False
 
     async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
+        self,
+        writer: AbstractStreamWriter,
+        content_length: int | None,  # noqa: ARG002 - that of the payload
     ) -> None:
-        """Write everything; the length is that of the payload."""
+        """Write everything."""
         stall = self._stall
         self.begun = True
-        stall.transport = writer.transport  # type: ignore[attr-defined]  # of each writer there is
+        stall.transport = writer.transport
         sent = 0
         stall.pause()
         try:
@@ -90,13 +92,13 @@ class UploadBody(aiohttp.Payload):
             return
         try:
             self._on_progress(sent)
-        except (Exception, asyncio.CancelledError):
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it raises
             _log.error("on_progress raised", exc_info=True)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Write everything."""
         await self.write_with_length(writer, None)
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+    def decode(self, *_: str) -> str:
         """Raise TypeError: it is never in memory as a whole."""
         raise TypeError("an upload is no text")
