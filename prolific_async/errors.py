@@ -43,6 +43,7 @@ _REQUEST_IDS = (
     "Request-Id",
     "X-Correlation-Id",
     "X-Amzn-RequestId",
+    "X-Amz-Request-Id",
     "X-Amzn-Trace-Id",
     "CF-Ray",
 )
@@ -64,7 +65,9 @@ def may_be_repeated(method: str, path: str) -> bool:
     """
     if method == "POST":
         return path.endswith(("/sync", "/datapoints"))
-    return method != "PATCH" or path.rpartition("/")[0].endswith("/batches")
+    if method == "PATCH":
+        return path.rpartition("/")[0].endswith("/batches")
+    return method in ("GET", "DELETE")
 
 
 def _try_again(method: str, path: str) -> str:
@@ -75,7 +78,9 @@ def _try_again(method: str, path: str) -> str:
 
 
 def _look_first(path: str) -> str:
-    """Return what tells whether a POST has run."""
+    """Return what tells whether a POST, or the PUT of a file, has run."""
+    if "/upload-url/" in path:
+        return "look at the dataset before you upload it again"
     place = _PLACES.get(path.rpartition("/")[2], "for what it may have made or changed")
     return f"look {place} before you send it again"
 
@@ -295,6 +300,8 @@ class APIStatusError(ProlificError):
         return f"in {seconds(self.retry_after)}" if self.retry_after else "later"
 
     def _what_to_do(self) -> str:
+        if self.method == "PUT":
+            return "the storage refused the file and kept nothing of it, so upload it again"
         if self.status in _FOLLOWED:
             return "redirects are not followed, so check base_url"
         if self.status == _NOT_MODIFIED:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
 # Rounds in which the loop reads what has arrived: TLS takes a few to end a connection.
 _ROUNDS = 10
-# aiohttp sends a GET again by itself after the last two, and turns the first into one of them.
-_LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+"""Lost connections: aiohttp sends a GET or a PUT again by itself after the last two, and turns the
+first into one of them."""
 
 
 class Body(aiohttp.BytesPayload):
@@ -204,7 +205,7 @@ class Attempt(Timed):
                 return response
             response.close()  # said on an idle connection, such as a 408 before it is closed
             raise aiohttp.ServerDisconnectedError
-        except _LOST as error:
+        except LOST as error:
             is_dead = self._is_connected and not self.begun
             if self._found_dead or not is_dead or self._session.rate_limiter.is_closed:
                 raise Lost(*error.args) from error

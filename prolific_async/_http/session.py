@@ -18,7 +18,7 @@ from prolific_async import errors
 from prolific_async._http import session_checks
 from prolific_async._http.base_url import proxy_for
 from prolific_async._http.rate_limiter import RateLimiter
-from prolific_async._http.time_limit import TimeLimit
+from prolific_async._http.time_limit import Expiring, TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LoopSession:
         time_limit: Bounds each attempt.
         closing: Set when the client is closed.
         time_limits: Those of views, by their seconds; each lives as long as a view or a request.
+        transfers: What bounds the transfers under way.
         middlewares: Those of the session, whose place a request's own would take.
 
     """
@@ -51,6 +52,7 @@ class LoopSession:
     time_limit: TimeLimit
     closing: asyncio.Event = Factory(asyncio.Event)
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
+    transfers: set[Expiring] = Factory(set)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
 
     @middlewares.default
@@ -64,6 +66,8 @@ class LoopSession:
         self.time_limit.close()
         for time_limit in list(self.time_limits.values()):
             time_limit.close()
+        for transfer in list(self.transfers):
+            transfer.expire()
 
 
 class SessionOwner:
@@ -121,6 +125,16 @@ class SessionOwner:
         if connector is not None:
             limits += [connector.limit, connector.limit_per_host]
         return min(limit for limit in limits if limit)  # 0 is for none
+
+    @property
+    def origin(self) -> URL:
+        """Scheme, host and port of the service."""
+        return self._origin
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """Says how often a request is sent again."""
+        return self._retry
 
     @property
     def is_closed(self) -> bool:

@@ -31,6 +31,7 @@ def _option(name: str) -> Any:
 def simulate(
     *,
     port: Annotated[Any, _option("port")] = OPTIONS["port"].default,
+    storage_port: Annotated[Any, _option("storage-port")] = OPTIONS["storage-port"].default,
     setup: Annotated[Any, _option("setup")] = OPTIONS["setup"].default,
     token: Annotated[Any, _option("token")] = OPTIONS["token"].default,
     workspace_id: Annotated[Any, _option("workspace-id")] = OPTIONS["workspace-id"].default,
@@ -39,7 +40,12 @@ def simulate(
     """Run ``prolific_async.simulator.command.serve``."""
     try:
         code = serve(
-            port=port, setup=setup, token=token, workspace_id=workspace_id, batch_id=batch_id
+            port=port,
+            storage_port=storage_port,
+            setup=setup,
+            token=token,
+            workspace_id=workspace_id,
+            batch_id=batch_id,
         )
     except OSError as error:
         code = handle_output_error(error)

@@ -25,8 +25,9 @@ DESCRIPTION = """\
 Serve a simulated Prolific on this machine, for clients in any language.
 
 It runs until interrupted. As soon as it answers requests it prints
-PROLIFIC_URL, PROLIFIC_TOKEN, WORKSPACE_ID and BATCH_ID, a line each; the batch
-is READY.
+PROLIFIC_URL, PROLIFIC_TOKEN, WORKSPACE_ID, BATCH_ID and STORAGE_URL, a line
+each; the batch is READY. Presigned URLs, for uploads and downloads, lead to
+STORAGE_URL, on a port of its own.
 
 Endpoints of its own, which are no part of Prolific's API, let a test script
 what goes wrong. They need the token, take JSON, and meet no faults themselves.
@@ -104,6 +105,7 @@ def _visible(text: str) -> str:
 OPTIONS: Mapping[str, Option] = MappingProxyType(
     {
         "port": Option("PORT", "Port to listen on at 127.0.0.1; 0 is any free one.", _port, "8765"),
+        "storage-port": Option("PORT", "Port of STORAGE_URL; 0 is any free one.", _port, "0"),
         "setup": Option(
             "WHEN",
             "When a setup ends: immediately, seconds:N, or polls:N (after N polls).",
@@ -136,35 +138,44 @@ def serve(
     *,
     port: int,
     setup: Ending,
+    storage_port: int = 0,
     token: str | None = None,
     workspace_id: str | None = None,
     batch_id: str | None = None,
 ) -> int:
     """Serve a workspace with one READY batch until SIGINT or SIGTERM.
 
-    Prints `PROLIFIC_URL=…`, `PROLIFIC_TOKEN=…`, `WORKSPACE_ID=…` and `BATCH_ID=…`, a line each, as
-    soon as requests are answered.
+    Prints `PROLIFIC_URL=…`, `PROLIFIC_TOKEN=…`, `WORKSPACE_ID=…`, `BATCH_ID=…` and `STORAGE_URL=…`,
+    a line each, as soon as requests are answered.
 
     Args:
         port: 0 for any free one.
         setup: When setups end.
+        storage_port: The port to which presigned URLs lead; 0 for any free one.
         token: The token that requests must carry; random if left out.
         workspace_id: Id of the workspace; random if left out.
         batch_id: Id of the batch; random if left out.
 
     Returns:
-        The exit code: 0 after a signal, 2 if the port cannot be used.
+        The exit code: 0 after a signal, 2 if a port cannot be used.
     """
     simulator = Simulator(
-        setup=setup, token=token, workspace_id=workspace_id, port=port, log_size=_LOG_SIZE
+        setup=setup,
+        token=token,
+        workspace_id=workspace_id,
+        port=port,
+        storage_port=storage_port,
+        log_size=_LOG_SIZE,
     )
     batch_id = simulator.add_batch("Original", status="READY", tasks_per_group=1, batch_id=batch_id)
     try:
         asyncio.run(_serve(simulator, batch_id))
     except _PortError as error:
+        storage = f" and storage port {storage_port}" if storage_port else ""
+        options = "--port and --storage-port" if storage_port else "--port"
         sys.stderr.write(
-            f"simulate: cannot listen on port {port} ({error}):"
-            " choose another one with --port, or 0 for any free one\n"
+            f"simulate: cannot listen on port {port}{storage} ({error}):"
+            f" choose another one with {options}, or 0 for any free one\n"
         )
         return 2
     except KeyboardInterrupt:
@@ -192,6 +203,7 @@ async def _serve(simulator: Simulator, batch_id: str) -> None:
             f"PROLIFIC_TOKEN={simulator.token}\n"
             f"WORKSPACE_ID={simulator.workspace_id}\n"
             f"BATCH_ID={batch_id}\n"
+            f"STORAGE_URL={simulator.storage_url}\n"
         )
         sys.stdout.flush()
         await stop.wait()

@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.request_log import LOG_ENTRY
 
-__all__ = ["apply_faults"]
+__all__ = ["apply_faults", "read_rest"]
 
 _NO_FAULT = Fault()
 
@@ -33,6 +33,10 @@ def apply_faults(faults: FaultQueue, utc_now: Callable[[], datetime]) -> Middlew
     @web.middleware
     async def apply_fault(request: web.Request, handler: Handler) -> web.StreamResponse:
         fault = faults.take(request.method, request.rel_url.raw_path) or _NO_FAULT
+        if fault.cut_request is not None:
+            await _read(request, fault.cut_request)
+            await asyncio.sleep(fault.delay)
+            return _reset(request)
         if fault.reset == "before":
             await asyncio.sleep(fault.delay)
             return _reset(request)
@@ -49,10 +53,26 @@ def apply_faults(faults: FaultQueue, utc_now: Callable[[], datetime]) -> Middlew
     return apply_fault
 
 
+async def read_rest(request: web.Request) -> None:
+    """Read what has not been read of a request's body, and forget it."""
+    with contextlib.suppress(web.RequestPayloadError):
+        while await request.content.readany():
+            pass
+
+
+async def _read(request: web.Request, size: int) -> None:
+    """Read so many bytes of a request's body, or to its end; the log may have read it before."""
+    with contextlib.suppress(web.RequestPayloadError):
+        while size > 0 and (piece := await request.content.read(size)):
+            size -= len(piece)
+
+
 async def _respond(fault: Fault, request: web.Request, handler: Handler) -> web.Response:
     if fault.is_scripted:
         if fault.applied:
             await handler(request)
+        # Else the connection is reset, and the client may lose the response.
+        await read_rest(request)
         return fault.scripted_response()
     # The handlers of the service keep the whole body in memory, so that a fault can cut it.
     response = cast("web.Response", await handler(request))

@@ -49,6 +49,8 @@ class Fault:
             applied.
         cut: Close the connection after so many bytes of the body. The length header is that of
             the whole body.
+        cut_request: Reset the connection once so many bytes of the request's body have come, or all
+            of them, after `delay` seconds in which no more are read. The request is not applied.
         drip: Send the body byte by byte with so many seconds between them.
         applied: With `status` or `body`: apply the request before that response is sent, as when
             a gateway fails after the service has done its work.
@@ -65,6 +67,7 @@ class Fault:
     delay: float = attrs.field(default=0.0, converter=real, kw_only=True)
     reset: Literal["before", "after"] | None = attrs.field(default=None, kw_only=True)
     cut: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
+    cut_request: int | None = attrs.field(default=None, converter=whole_or_none, kw_only=True)
     drip: float | None = attrs.field(default=None, converter=real_or_none, kw_only=True)
     applied: bool = attrs.field(default=False, kw_only=True)
     _content: tuple[bytes, str] | None = attrs.field(init=False, repr=False, eq=False)
@@ -91,13 +94,19 @@ class Fault:
 
     def _problems(self) -> list[str]:
         spoilt = self.is_scripted or self.headers or self.cut is not None or self.drip is not None
+        resets = self.reset is not None or self.cut_request is not None
         checks = [
             (_is_whole(self.status, 200, 599), "status must be from 200 to 599"),
             (_is_seconds(self.delay), "delay must be seconds from 0 on"),
             (self.drip is None or _is_seconds(self.drip), "drip must be seconds from 0 on"),
             (_is_whole(self.cut, 0, None), "cut must be a number of bytes from 0 on"),
             (self.reset in (None, "before", "after"), 'reset must be "before" or "after"'),
-            (not (self.reset and spoilt), "a reset sends no response"),
+            (
+                _is_whole(self.cut_request, 0, None),
+                "cut_request must be bytes from 0 on",
+            ),
+            (not (resets and spoilt), "a reset sends no response"),
+            (self.reset is None or self.cut_request is None, "cut_request is a reset, too"),
             (isinstance(self.applied, bool), "applied must be true or false"),
             (self.is_scripted or not self.applied, "applied needs a status or a body"),
             (

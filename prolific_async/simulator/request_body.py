@@ -17,7 +17,7 @@ MAX_BODY = 8 * 2**20
 
 @attrs.frozen
 class OmittedBody:
-    """Stands in the log for a body that was too long to keep.
+    """Stands in the log for a body that was too long to keep, or an uploaded file.
 
     Args:
         size: Its length in bytes, after decompression.

@@ -10,6 +10,7 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from prolific_async.simulator.presigned_urls import hide_signature
 from prolific_async.simulator.request_body import MAX_BODY, Body, OmittedBody, read_body
 from prolific_async.simulator.responses import RefusedError, error_response
 
@@ -26,9 +27,11 @@ class SeenRequest:
     Args:
         method: In capitals.
         path: As it was sent, percent-encoded, without the query.
-        query: The decoded query parameters, the first one of each name.
+        query: The decoded query parameters, the first one of each name, without the signature of a
+            presigned URL.
         body: The decoded JSON, else the text, or None when it was empty. The newest 8 MiB of all
-            bodies are kept; the others are an `OmittedBody`, which has the size.
+            bodies are kept; the others are an `OmittedBody`, which has the size. So is what comes
+            over a presigned URL, as far as it has come.
         status: The status of the response; None when the connection ended before one was sent.
         at: When it arrived, on the loop's clock in seconds.
         headers: By lower-case name, without those that carry credentials.
@@ -94,7 +97,7 @@ class RequestLog:
             SeenRequest(
                 method=method,
                 path=path,
-                query=MappingProxyType(dict(query)),
+                query=MappingProxyType(dict(hide_signature(query))),
                 body=None,
                 status=None,
                 at=at,
@@ -135,10 +138,14 @@ class RequestLog:
         return self._entries.copy()
 
 
-def log_requests(log: RequestLog) -> Middleware:
+def log_requests(log: RequestLog, *, with_bodies: bool = True) -> Middleware:
     """Return a middleware that logs each request and sets the status before a response is sent.
 
     A client that has its response therefore finds its request in the log.
+
+    Args:
+        log: The log.
+        with_bodies: Whether bodies are read and logged, else that is left to the handler.
     """
 
     @web.middleware
@@ -151,7 +158,8 @@ def log_requests(log: RequestLog) -> Middleware:
             at=asyncio.get_running_loop().time(),
         )
         try:
-            log.set_body(entry, await read_body(request))
+            if with_bodies:
+                log.set_body(entry, await read_body(request))
             response = await handler(request)
             if request.transport is not None and not request.transport.is_closing():
                 entry.update(status=response.status)

@@ -13,14 +13,21 @@ _SHUTDOWN = 0.01  # seconds that requests in flight get when the server closes
 
 
 class Server:
-    """Serves an application on a port of this machine."""
+    """Serves an application on a port of this machine.
 
-    def __init__(self, app: web.Application) -> None:
+    Args:
+        app: The application.
+        decompresses: Whether handlers get bodies as their `Content-Encoding` unpacks them, else as
+            they were sent.
+    """
+
+    def __init__(self, app: web.Application, *, decompresses: bool = True) -> None:
         # A handler is cancelled when its client disconnects: its request is over at that moment.
         # Bodies are read to their end, except broken ones, after which nothing can be read.
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            auto_decompress=decompresses,
             handler_cancellation=True,
             lingering_time=0,
             shutdown_timeout=_SHUTDOWN,

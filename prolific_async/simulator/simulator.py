@@ -14,11 +14,14 @@ from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.control_routes import control_routes
 from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.models import BatchSnapshot
+from prolific_async.simulator.presigned_urls import LIFETIME
 from prolific_async.simulator.request_log import RequestLog, SeenRequest
 from prolific_async.simulator.server import HOST, Server
 from prolific_async.simulator.serving_thread import ServingThread
 from prolific_async.simulator.setup_durations import AfterPolls, Ending, check_ending
 from prolific_async.simulator.state import State
+from prolific_async.simulator.storage import Uploads
+from prolific_async.simulator.storage_app import make_storage_app
 
 __all__ = ["Simulator"]
 
@@ -42,11 +45,14 @@ class Simulator(Contents):
         token: The token that requests must carry as `Authorization: Token …`; random if left out.
         workspace_id: Id of the workspace that exists from the start; random if left out.
         port: 0 for any free one.
+        storage_port: The port of the storage, to which presigned URLs lead; 0 for any free one.
+        url_lifetime: Seconds until a presigned URL expires, on the loop's clock.
         log_size: Number of the newest requests that are kept, 100,000 by default; None for all.
 
     Raises:
         TypeError: `setup` is neither an `Ending` nor a function.
-        ValueError: The token cannot be sent in a header, or the workspace's id is empty.
+        ValueError: The token cannot be sent in a header, the workspace's id is empty, or
+            `url_lifetime` is negative or infinite.
     """
 
     def __init__(
@@ -56,6 +62,8 @@ class Simulator(Contents):
         token: str | None = None,
         workspace_id: str | None = None,
         port: int = 0,
+        storage_port: int = 0,
+        url_lifetime: float = LIFETIME,
         log_size: int | None = _LOG_SIZE,
     ) -> None:
         # A class is callable, but `setup=Immediately` is a mistake.
@@ -70,7 +78,12 @@ class Simulator(Contents):
         self._log = RequestLog(log_size)
         controls = control_routes(self, self._faults, self._log)
         self._server = Server(make_app(state, self.token, self._faults, self._log, controls))
-        self._requested_port = port
+        self._uploads = Uploads(self._now, _utc_now, url_lifetime)
+        self._storage = Server(
+            make_storage_app(self._uploads, self.token, self._faults, self._log),
+            decompresses=False,
+        )
+        self._requested_ports = port, storage_port
         self._port: int | None = None
         self._thread: ServingThread | None = None
 
@@ -91,7 +104,7 @@ class Simulator(Contents):
         await self.close()
 
     def __enter__(self) -> Self:
-        thread = ServingThread(self.start, self._server.close)
+        thread = ServingThread(self.start, self._stop)
         thread.start()
         self._thread = thread
         return self
@@ -109,17 +122,25 @@ class Simulator(Contents):
         """Start serving in the running event loop.
 
         Raises:
-            OSError: The port is taken.
+            OSError: A port is taken.
             RuntimeError: The simulator has been started before.
         """
         if self._port is not None:
             raise RuntimeError("a Simulator is started once: make another one")
-        self._port = await self._server.start(self._requested_port)
+        port, storage_port = self._requested_ports
+        started = await self._server.start(port)
+        try:
+            storage_port = await self._storage.start(storage_port)
+        except BaseException:
+            await self._server.close()
+            raise
+        self._uploads.urls.base_url = f"http://{HOST}:{storage_port}"
+        self._port = started
 
     async def close(self) -> None:
         """Stop serving and drop every connection at once. Idempotent."""
         if self._thread is None:
-            await self._server.close()
+            await self._stop()
         else:
             await asyncio.to_thread(self._thread.stop)
 
@@ -131,8 +152,18 @@ class Simulator(Contents):
         return f"http://{HOST}:{self._port}"
 
     @property
+    def storage_url(self) -> str:
+        """The base URL of the storage, on the second port; as `url`."""
+        if self._port is None:
+            raise RuntimeError("the Simulator has no URL before it is started")
+        return self._uploads.urls.base_url
+
+    @property
     def requests(self) -> tuple[SeenRequest, ...]:
-        """The finished requests, also those that broke off, in the order of their arrival."""
+        """The finished requests, also those that broke off, in the order of their arrival.
+
+        Those to the storage are among them.
+        """
         return self._log.finished()
 
     @property
@@ -148,7 +179,8 @@ class Simulator(Contents):
         Args:
             method: Such as "POST".
             route: The end of the path as it is sent, starting with a slash: "/batches" is the list,
-                "/status" every status, "/<batch id>" one batch. A trailing slash is ignored.
+                "/status" every status, "/<batch id>" one batch, "/<filename>" a presigned URL. A
+                trailing slash is ignored.
             fault: What goes wrong.
             times: Number of requests; None for all until `clear_faults`.
 
@@ -161,6 +193,10 @@ class Simulator(Contents):
     def clear_faults(self) -> None:
         """Remove all faults that have not met their requests."""
         self._faults.clear()
+
+    async def _stop(self) -> None:
+        await self._storage.close()
+        await self._server.close()
 
     def _now(self) -> float:
         # A test may call this in a loop of its own, with another clock than the serving thread's.

@@ -20,7 +20,7 @@ import sys
 from prolific_async.simulator.command import main
 sys.exit(main(["--port=0"]))
 """
-NAMES = ["PROLIFIC_URL", "PROLIFIC_TOKEN", "WORKSPACE_ID", "BATCH_ID"]
+NAMES = ["PROLIFIC_URL", "PROLIFIC_TOKEN", "WORKSPACE_ID", "BATCH_ID", "STORAGE_URL"]
 
 
 class Screen(io.StringIO):
@@ -36,7 +36,7 @@ class Screen(io.StringIO):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_four_lines_and_stops_on_a_signal(
+def test_it_prints_a_line_each_and_stops_on_a_signal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
@@ -84,6 +84,15 @@ def test_a_taken_port_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> N
     assert shown.err.count("\n") == 1
     assert f"cannot listen on port {port} (" in shown.err
     assert "--port" in shown.err
+
+
+def test_a_taken_storage_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--port=0", f"--storage-port={port}"]) == 2
+    shown = capsys.readouterr().err
+    assert f"storage port {port} (" in shown
+    assert "--storage-port" in shown
 
 
 @pytest.mark.parametrize(
@@ -168,4 +177,4 @@ def test_token_and_ids_are_fixed_on_request(
     assert main(["--port=0"]) == 0
     assert "a-real-one" not in screen.getvalue()
     assert main(["--port=0", "--token=t", "--workspace-id", "w", "--batch-id=b"]) == 0
-    assert screen.getvalue().endswith("\nPROLIFIC_TOKEN=t\nWORKSPACE_ID=w\nBATCH_ID=b\n")
+    assert "\nPROLIFIC_TOKEN=t\nWORKSPACE_ID=w\nBATCH_ID=b\nSTORAGE_URL=" in screen.getvalue()

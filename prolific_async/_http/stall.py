@@ -1,0 +1,112 @@
+"""``Stall``: ends a transfer over which no byte moves any more."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from prolific_async._http.attempt import Timed
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+if TYPE_CHECKING:
+    import asyncio
+    from types import TracebackType
+
+    from prolific_async._http.session import LoopSession
+
+_CHECKS = 8  # within the time that a transfer may stand still
+
+
+class Stall(Timed):
+    """Context manager that raises TimeoutError in its task when a transfer has stood still.
+
+    A transfer may take any time, but no longer than ``request_timeout`` without a byte that moves.
+    It also ends when the client is closed.
+
+    Attributes:
+        moved: Bytes that were sent or received, which whoever does so counts here.
+        transport: The connection, whose buffers show what moves; None before there is one.
+
+    """
+
+    __slots__ = ("_last", "_session", "_since", "_timer", "moved", "transport")
+
+    def __init__(self, session: LoopSession) -> None:
+        super().__init__(session.time_limit)
+        self._session = session
+        self._timer: asyncio.TimerHandle | None = None
+        self._last: tuple[int, ...] = ()
+        self._since = 0.0
+        self.moved = 0
+        self.transport: asyncio.WriteTransport | None = None
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._session.transfers.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.pause()
+        self._session.transfers.discard(self)
+        super().__exit__(kind, error, traceback)
+
+    def expire(self) -> None:
+        """Interrupt the task, once."""
+        if not self._expired:
+            self.pause()
+            super().expire()
+
+    def pause(self) -> None:
+        """Stop the time, while something else than the socket is awaited."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def resume(self) -> None:
+        """Start the time anew."""
+        if not self._expired and self._timer is None:
+            self._last, self._since = self._state(), self._limit.loop.time()
+            self._arm()
+
+    def _arm(self) -> None:
+        self._timer = self._limit.loop.call_later(self._limit.seconds / _CHECKS, self._check)
+
+    def _check(self) -> None:
+        self._timer = None
+        now, state = self._limit.loop.time(), self._state()
+        if state != self._last:
+            self._last, self._since = state, now
+        if now - self._since < self._limit.seconds:
+            self._arm()
+        else:
+            self.expire()
+
+    def _state(self) -> tuple[int, ...]:
+        """Return numbers of which one changes when a byte moves."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return (self.moved,)
+        return self.moved, transport.get_write_buffer_size(), _unsent(transport)
+
+
+def _unsent(transport: asyncio.WriteTransport) -> int:
+    """Return how many bytes the system has still to send, 0 where it does not tell.
+
+    Over a slow line those that it has taken may take longer than a transfer may stand still.
+    """
+    socket = transport.get_extra_info("socket")
+    if sys.platform == "win32" or socket is None:
+        return 0
+    with suppress(OSError, ValueError):
+        told = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        return int.from_bytes(told, sys.byteorder)
+    return 0

@@ -1,0 +1,104 @@
+"""The body of an upload, as aiohttp sends it: piece by piece, while its progress is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Protocol
+
+import aiohttp
+
+from prolific_async._logging import log as _log
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
+    from prolific_async._http.stall import Stall
+
+_AT_ONCE = 64 * 1024  # bytes; fewer take more time, of more the stall limit sees less
+
+
+class Payload(Protocol):
+    """What is uploaded, as often as that takes.
+
+    Attributes:
+        failure: What the latest reading raised, None for nothing.
+
+    """
+
+    failure: Exception | None
+
+    @property
+    def size(self) -> int:
+        """Number of its bytes."""
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        """Yield the bytes from the first one on."""
+
+
+class UploadBody(aiohttp.Payload):
+    """The body of one attempt.
+
+    Args:
+        payload: What is sent.
+        stall: Bounds the attempt. The time for reading the source does not count.
+        on_progress: Called with the bytes sent so far; what it raises is logged.
+
+    Attributes:
+        begun: Whether a byte of the request may have been sent.
+
+    """
+
+    def __init__(
+        self, payload: Payload, stall: Stall, on_progress: Callable[[int], object] | None
+    ) -> None:
+        super().__init__(payload)
+        self._size = payload.size
+        self._payload = payload
+        self._stall = stall
+        self._on_progress = on_progress
+        self.begun = False
+
+    async def write_with_length(
+        self,
+        writer: AbstractStreamWriter,
+        content_length: int | None,  # noqa: ARG002 - that of the payload
+    ) -> None:
+        """Write everything."""
+        stall = self._stall
+        self.begun = True
+        stall.transport = writer.transport
+        sent = 0
+        stall.pause()
+        try:
+            async with aclosing(self._payload.chunks()) as chunks:
+                async for chunk in chunks:
+                    stall.resume()
+                    view = memoryview(chunk)
+                    for start in range(0, len(view), _AT_ONCE):
+                        part = view[start : start + _AT_ONCE]
+                        await writer.write(part)
+                        stall.moved += len(part)
+                    sent += len(view)
+                    self._tell(sent)
+                    await asyncio.sleep(0)  # a fast connection and a source in memory never wait
+                    stall.pause()
+        finally:
+            stall.resume()
+
+    def _tell(self, sent: int) -> None:
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(sent)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it raises
+            _log.error("on_progress raised", exc_info=True)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Write everything."""
+        await self.write_with_length(writer, None)
+
+    def decode(self, *_: str) -> str:
+        """Raise TypeError: it is never in memory as a whole."""
+        raise TypeError("an upload is no text")
