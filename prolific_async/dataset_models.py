@@ -18,6 +18,7 @@ import prolific_async
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
 from prolific_async._pydantic import OpenEnum
 from prolific_async._sources.append_slices import Records
+from prolific_async._sources.source import SourceLike
 from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.errors import ConfigurationError
 from prolific_async.job_models import (
@@ -125,6 +126,19 @@ class Dataset(BoundModel):
     async def get_status(self) -> DatasetStatus | None:
         """Return this dataset's status as it is now: see ``Datasets.get_status``."""
         return await self._bound.get_status(self)
+
+    async def upload(
+        self,
+        source: SourceLike,
+        *,
+        filename: str | None = None,
+        key: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Upload:
+        """Upload a file or rows to this dataset: see ``Datasets.upload``."""
+        return await self._bound.upload(
+            self, source, filename=filename, key=key, on_progress=on_progress
+        )
 
     async def append(
         self,

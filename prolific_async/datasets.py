@@ -15,7 +15,9 @@ from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
 from prolific_async._sources.file_names import V3
-from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async._sources.source import Source, SourceLike
+from prolific_async._uploading import Uploader
+from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
 from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
 from prolific_async.policies import PollPolicy, RetryPolicy
@@ -25,7 +27,7 @@ DatasetOrId: TypeAlias = Dataset | str | UUID
 
 
 class Datasets:
-    """Makes datasets, reads them, adds records to them and changes their schemas.
+    """Makes datasets, reads them, uploads files and records, and changes their schemas.
 
     A dataset is given as a ``Dataset``, as its id in text, or as a ``uuid.UUID``. There are two
     generations: one that is made with a schema is of V4, one without of V3.
@@ -37,6 +39,7 @@ class Datasets:
 
     def __init__(self, transport: Transport, retry: RetryPolicy, poll: PollPolicy) -> None:
         self._api = DatasetsAPI(transport)
+        self._uploader = Uploader(transport, self._api)
         self._pause = transport.pause
         self._retry = retry
         self._poll = poll
@@ -82,6 +85,52 @@ class Datasets:
         Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
         """
         return await self._api.get_status(_validation.dataset_id(dataset))
+
+    async def upload(
+        self,
+        dataset: DatasetOrId,
+        source: SourceLike,
+        *,
+        filename: str | None = None,
+        key: str | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Upload:
+        """Upload a file or rows to a dataset, and return once the service has stored the file.
+
+        Its rows are taken in afterwards. A V3 dataset takes one file, a V4 dataset any number.
+        Rows are sent as ``rows.csv`` (V3) or ``rows.jsonl`` (V4).
+
+        The file is sent again after a lost connection, a time-out or a 5xx, and to a new address
+        when the first has expired. The transfer may take any time, but no longer than
+        ``request_timeout`` in which no byte moves. The API token does not go with it.
+
+        Args:
+            dataset: The dataset.
+            source: A path, bytes, or an iterable, plain or async, of bytes or of rows, which are
+                mappings of column names to cells. A plain iterable is read in the event loop.
+            filename: Name of the file, needed for bytes. It ends in .csv or .zip (V3), or in .csv
+                or .jsonl (V4).
+            key: Name of the column that joins answers to rows later. Its text, unique in the
+                source, is sent a second time as ``META_ROW_KEY``, which participants do not see;
+                the schema of a V4 dataset must have that field, of the type "metadata".
+            on_progress: A plain function that is called after each piece; what it raises is logged.
+
+        Returns:
+            The upload, bound to this client.
+
+        Raises:
+            ValueError: Also if the source is empty or cannot be sent, changes while it is sent, or
+                the dataset takes no such file, or no more files.
+            TypeError: The source is none, such as a DataFrame; the message says what to pass.
+            OSError: The file cannot be read.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder (working with datasets).
+
+        """
+        dataset_id = _validation.dataset_id(dataset)
+        on_progress = _validation.plain_function("on_progress", on_progress)
+        given = Source(source, filename=filename, key=key)
+        return (await self._uploader.upload(dataset_id, given, on_progress)).bind(self)
 
     async def append(
         self,

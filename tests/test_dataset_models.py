@@ -144,9 +144,9 @@ def test_what_is_bound_twice_is_a_copy(model: Any) -> None:
     assert "resource" not in repr(second)
 
 
-@pytest.mark.parametrize("verb", ["refresh", "get_status", "update_schema", "append"])
+@pytest.mark.parametrize("verb", ["refresh", "get_status", "update_schema", "append", "upload"])
 async def test_verbs_of_a_dataset_without_a_client_are_an_error(verb: str) -> None:
-    given: dict[str, Any] = {"update_schema": ("schema",), "append": ([],)}
+    given: dict[str, Any] = {"update_schema": ("schema",), "append": ([],), "upload": (b"",)}
     with pytest.raises(ConfigurationError, match="dataset d1 came from no client"):
         await getattr(samples.dataset(), verb)(*given.get(verb, ()))
 
@@ -166,6 +166,8 @@ async def test_each_verb_passes_its_arguments_to_the_resource() -> None:
     assert await dataset.refresh() == ("get", (dataset,), {})
     assert await dataset.get_status() == ("get_status", (dataset,), {})
     assert await dataset.update_schema("S") == ("update_schema", (dataset, "S"), {})
+    options: dict[str, Any] = {"key": "k", "filename": "f", "on_progress": print}
+    assert await dataset.upload(b"", **options) == ("upload", (dataset, b""), options)
     options = {"key": "k", "timeout": 5, "on_progress": print}
     assert await dataset.append([], **options) == ("append", (dataset, []), options)
 

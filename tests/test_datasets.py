@@ -355,7 +355,7 @@ async def test_an_upload_url_is_a_get_with_201() -> None:
     async with scripted(answer, None, answer) as (client, service):
         for name in ("my rows.csv", "rows.zip"):
             url = await client.datasets._api.upload_url("d1", name)
-            assert url.url.reveal() == "https://bucket.example/key"
+            assert str(url.link.reveal()) == "https://bucket.example/key"
     assert service.calls == [
         ("GET", "/datasets/d1/upload-url/my%20rows.csv"),
         *[("GET", "/datasets/d1/upload-url/rows.zip")] * 2,

@@ -277,12 +277,14 @@ DATASET_VERBS: dict[str, dict[str, Any]] = {
     "create": {"name": NEEDED, "schema": None},
     "get": {},
     "get_status": {},
+    "upload": {"source": NEEDED, "filename": None, "key": None, "on_progress": None},
     "append": {"records": NEEDED, "key": None, "timeout": ..., "on_progress": None},
     "update_schema": {"schema": NEEDED},
 }
 BOUND_DATASET_VERBS = {
     "refresh": "get",
     "get_status": "get_status",
+    "upload": "upload",
     "append": "append",
     "update_schema": "update_schema",
 }

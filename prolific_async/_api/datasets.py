@@ -9,6 +9,7 @@ Facts: https://docs.prolific.com/api-reference/ai-task-builder (datasets).
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from prolific_async._api.requests import dataset_path, json_body, path_segment
 from prolific_async._api.upload_urls import UploadUrl, read_upload_url
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
+from prolific_async._http.responses import adding_request_id
 from prolific_async._http.retry import did_not_run, get_again
 from prolific_async._json.converter import load
 from prolific_async._sources import file_names
@@ -69,7 +71,7 @@ def get_upload_url(dataset_id: object, filename: str, *, prefix: str = "") -> Re
     """
     file_names.format_of(filename)
     path = f"{dataset_path(dataset_id, prefix)}/upload-url/{quote(filename, safe='')}"
-    return Request("GET", path, read=read_upload_url, hides_response=True)
+    return Request("GET", path, hides_response=True)
 
 
 def get_import(dataset_id: object, import_id: object, *, prefix: str = "") -> Request:
@@ -162,9 +164,20 @@ class DatasetsAPI:
         request = update_dataset_schema(dataset_id, schema, prefix=self._prefix)
         return self._send(request, None, did_not_run)
 
-    def upload_url(self, dataset_id: str, filename: str) -> Coroutine[Any, Any, UploadUrl]:
+    async def upload_url(self, dataset_id: str, filename: str) -> UploadUrl:
         """Return a URL to upload a file to; on V4 it comes with a new import."""
-        return self._read(get_upload_url(dataset_id, filename, prefix=self._prefix))
+        request = get_upload_url(dataset_id, filename, prefix=self._prefix)
+        response = await self._read(request)
+        received = asyncio.get_running_loop().time()
+        data, headers, request_id = response.data, response.headers, response.request_id
+        # They may echo the token, and loggers show the local variables of an error's frames.
+        del response
+        call = (request.method, request.path)
+        with adding_request_id(request_id):
+            try:
+                return read_upload_url(data, headers, received, filename=filename, call=call)
+            finally:
+                del data, headers
 
     def get_import(
         self, dataset_id: str, import_id: str, poll: Poll | None = None

@@ -1,57 +1,31 @@
-"""Presigned URLs: where a dataset's file is uploaded to.
-
-Whoever has such a link can upload with it, so it is a secret: it stands in no repr, JSON, pickle,
-log record or error.
+"""The response that says where a dataset's file is uploaded to.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (working with datasets).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NamedTuple
 
 from attrs import frozen
 
+from prolific_async._http.presigned import PresignedUrl, content_type_of, expiry
 from prolific_async._json.converter import WireModel, load
+from prolific_async.errors import DecodeError
 
 
-class SecretUrl:
-    """A URL whose repr hides it, and which cannot be pickled; ``reveal`` returns the text."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the URL as text."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "[url]"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a presigned URL cannot be pickled: ask for a new one")
-
-
-@frozen(eq=False)
-class UploadUrl:
-    """Where and how a file is uploaded.
+class UploadUrl(NamedTuple):
+    """Where a file is uploaded.
 
     Attributes:
-        url: The link.
-        method: HTTP method of the upload.
-        content_type: The ``Content-Type`` that the upload must have, None if any will do.
-        expires_at: When the link ends, in UTC; None if the service does not tell.
+        link: The presigned URL, a secret.
         import_id: The import that the upload begins (V4), None for V3.
 
     """
 
-    url: SecretUrl
-    method: str
-    content_type: str | None
-    expires_at: datetime | None
+    link: PresignedUrl
     import_id: str | None
 
 
@@ -64,18 +38,39 @@ class _Wire(WireModel):
     import_id: str | None = None
 
 
-def read_upload_url(data: Any, method: str, path: str) -> UploadUrl:
+def read_upload_url(
+    data: Any,
+    headers: Mapping[str, str],
+    received: float,
+    *,
+    filename: str,
+    call: tuple[str, str],
+) -> UploadUrl:
     """Read the response to the request for a URL.
 
+    Args:
+        data: Its JSON.
+        headers: Its headers.
+        received: The loop time at which it came.
+        filename: The name of the file, whose ending tells a content type if the service does not.
+        call: Method and path of the request.
+
     Raises:
-        DecodeError: It does not have the documented form.
+        DecodeError: It does not have the documented form. Its body, which may have the link, is
+            left out.
 
     """
-    wire = load(_Wire, data, method, path)
-    return UploadUrl(
-        SecretUrl(wire.upload_url),
-        wire.http_method,
-        wire.content_type,
-        wire.expires_at,
-        wire.import_id,
-    )
+    try:
+        wire = load(_Wire, data, *call)
+    except DecodeError as error:
+        problems = error.problems
+    else:
+        link = PresignedUrl(
+            wire.upload_url,
+            method=wire.http_method,
+            content_type=wire.content_type or content_type_of(filename),
+            expires=expiry(wire.expires_at, headers, received),
+        )
+        return UploadUrl(link, wire.import_id)
+    del data  # loggers show the local variables of an error's frames
+    raise DecodeError(problems, None, *call)

@@ -106,9 +106,6 @@ def decode(
         return request.read(data, request.method, request.path)
     except errors.DecodeError as error:
         error.request_id = Response(headers, data, secret).request_id
-        if request.hides_response:
-            error.body = None
-            error.args = (error.problems, None, error.method, error.path)
         raise
 
 

@@ -47,6 +47,7 @@ from prolific_async import (
     TaskDetails,
     TransportError,
     Unset,
+    Upload,
     WaitError,
     WaitTimeoutError,
     Workspace,
@@ -347,8 +348,13 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
         assert_type(await datasets.get_status(one), DatasetStatus | None)
         assert_type(await datasets.update_schema(one, schema), SchemaMigration | None)
         assert_type(await datasets.append(one, [{"prompt": 1}], timeout=None), AppendResult)
+        assert_type(await datasets.upload(one, [{"prompt": 1}], key="prompt"), Upload)
     assert_type(await dataset.refresh(), Dataset)
     assert_type(await dataset.append([], key="id", on_progress=on_progress), AppendResult)
+    upload = await dataset.upload(b"a\n1\n", filename="rows.csv", on_progress=on_progress)
+    assert_type(upload.id, str)
+    assert_type(upload.rows, int | None)
+    await dataset.upload(5)  # type: ignore[arg-type]
     assert_type(dataset.generation, int)
     assert_type(dataset.imports, tuple[ImportJob, ...] | None)
     await datasets.create("w-1", name="Rows", schema={})  # type: ignore[arg-type]

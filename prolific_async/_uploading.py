@@ -1,0 +1,109 @@
+"""``upload``: one source, checked, encoded and sent to where the service wants it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from prolific_async._api.datasets import get_upload_url
+from prolific_async._http import transfer
+from prolific_async._sources.file_names import V3
+from prolific_async.dataset_models import DatasetStatus, Upload
+from prolific_async.job_models import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prolific_async._api.datasets import DatasetsAPI
+    from prolific_async._api.upload_urls import UploadUrl
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.transport import Transport
+    from prolific_async._sources.payload import Payload
+    from prolific_async._sources.source import Source
+    from prolific_async.dataset_models import Dataset
+
+
+@frozen(eq=False, repr=False)
+class Uploader:
+    """Uploads sources to datasets.
+
+    Args:
+        transport: The client's, for its settings.
+        api: Reads datasets, and asks where files go.
+
+    """
+
+    _transport: Transport
+    _api: DatasetsAPI
+
+    async def upload(
+        self,
+        dataset_id: str,
+        source: Source,
+        on_progress: Callable[[Progress], object] | None,
+    ) -> Upload:
+        """Send a source, and return once the service has stored it.
+
+        Raises:
+            ValueError: The source cannot be read or sent, or the dataset takes no more files.
+            ProlificError: A request or the transfer failed.
+
+        """
+        async with source:  # which fails before anything is sent
+            dataset = await self._api.get(dataset_id)
+            _check_takes_files(dataset)
+            payload = await source.payload(dataset.generation, dataset.schema)
+            url = await self._send(dataset_id, payload, on_progress)
+        return Upload(
+            url.import_id or dataset_id,
+            dataset_id,
+            payload.filename,
+            payload.size,
+            payload.rows,
+            url.import_id,
+        )
+
+    async def _send(
+        self, dataset_id: str, payload: Payload, on_progress: Callable[[Progress], object] | None
+    ) -> UploadUrl:
+        """Send a file, and return the URL that took it."""
+        url = await self._api.upload_url(dataset_id, payload.filename)
+        now = asyncio.get_running_loop().time
+        began = now()
+
+        async def renew() -> PresignedUrl:
+            nonlocal url
+            url = await self._api.upload_url(dataset_id, payload.filename)
+            return url.link
+
+        def tell(sent: int) -> None:
+            assert on_progress is not None  # noqa: S101 - for the type checker
+            on_progress(Progress("upload", sent, payload.size, "bytes", now() - began))
+
+        path = get_upload_url(dataset_id, payload.filename, prefix=self._transport.prefix).path
+        await transfer.upload(
+            self._transport,
+            path,
+            payload,
+            url.link,
+            renew=renew,
+            on_progress=None if on_progress is None else tell,
+        )
+        return url
+
+
+def _check_takes_files(dataset: Dataset) -> None:
+    """Check that a dataset takes a file: of V3, it takes one, and its old READY would end a wait.
+
+    Raises:
+        ValueError: It does not.
+
+    """
+    status = dataset.status
+    if dataset.generation == V3 and status not in (None, DatasetStatus.UNINITIALISED):
+        raise ValueError(
+            f"dataset {dataset.id} has its file ({status}): a dataset without a schema takes one, "
+            "so upload to a new dataset"
+        )
