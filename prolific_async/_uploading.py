@@ -56,14 +56,15 @@ class Uploader:
             _check_takes_files(dataset)
             payload = await source.payload(dataset.generation, dataset.schema)
             url = await self._send(dataset_id, payload, on_progress)
-        return Upload(
-            url.import_id or dataset_id,
-            dataset_id,
-            payload.filename,
-            payload.size,
-            payload.rows,
-            url.import_id,
-        )
+            # While the source, which knows the size, is open.
+            return Upload(
+                url.import_id or dataset_id,
+                dataset_id,
+                payload.filename,
+                payload.size,
+                payload.rows,
+                url.import_id,
+            )
 
     async def _send(
         self, dataset_id: str, payload: Payload, on_progress: Callable[[Progress], object] | None
