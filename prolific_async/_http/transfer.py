@@ -214,7 +214,9 @@ def _failure(
         reason = f"no byte moved for {transport.request_timeout:g} s"
         failure = errors.RequestTimeoutError(request.method, request.path, reason)
     cause: BaseException = error
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
         cause = error.os_error
     if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientError):
         cause.__cause__ = cause.__context__ = None

@@ -37,6 +37,7 @@ from prolific_async.simulator import Fault, OmittedBody, Simulator
 from prolific_async.simulator.storage import Upload
 from tests.conftest import NOON
 from tests.http.raw import TOKEN, plain, serving, transport
+from tests.http.test_tls import AUTHORITY, serving_tls
 
 PATH = "/api/v1/data-collection/datasets/d1/upload-url/rows.csv"
 QUICK = RetryPolicy(initial=0.001, maximum=0.002)
@@ -181,9 +182,11 @@ async def test_a_borrowed_session_and_trace_configs_see_nothing(storage: Storage
 
     trace = aiohttp.TraceConfig()
     trace.on_request_start.append(note)
-    async with aiohttp.ClientSession(headers={"X-Mine": "1"}, trace_configs=[trace]) as session:
-        async with sender(session=session) as made:
-            await upload(made, PATH, Bytes(TEXT), storage.link())
+    async with (
+        aiohttp.ClientSession(headers={"X-Mine": "1"}, trace_configs=[trace]) as session,
+        sender(session=session) as made,
+    ):
+        await upload(made, PATH, Bytes(TEXT), storage.link())
     async with sender(trace_configs=[trace]) as made:
         await upload(made, PATH, Bytes(TEXT), storage.link())
     assert called == []
@@ -294,6 +297,15 @@ async def test_a_connection_that_is_never_made(port: int) -> None:
     assert isinstance(error, ConnectError)
     assert error.attempts == 4
     assert isinstance(error.__cause__, OSError)
+
+
+async def test_a_storage_that_does_not_prove_who_it_is_gets_nothing() -> None:
+    async with serving_tls(AUTHORITY.issue_cert("127.0.0.1")) as (base, received):
+        error = await failure(url(base), retry=ONCE)
+    assert isinstance(error, ConnectError)
+    assert "certificate verify failed" in error.reason
+    assert received == []
+    assert SECRET not in shown(error)
 
 
 async def test_a_post_is_not_sent_again(storage: Storage) -> None:
