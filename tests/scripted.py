@@ -63,6 +63,8 @@ class Scripted:
                 top = f"HTTP/1.1 {status} X\r\nDate: {DATE}\r\nContent-Length: {len(sent)}\r\n"
                 writer.write(top.encode() + b"Connection: close\r\n\r\n" + sent)
                 await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client has gone
         finally:
             writer.close()
 

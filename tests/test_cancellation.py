@@ -16,16 +16,21 @@ import pytest
 from prolific_async import (
     Batch,
     BatchFailedError,
+    Dataset,
+    Datasets,
+    DatasetSchema,
     PollPolicy,
     ProlificClient,
     RetryPolicy,
+    TaskDetails,
     WaitFailedError,
     WaitTimeoutError,
     Workspaces,
 )
 from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
-from tests.samples import batch
+from tests.conftest import NOON
+from tests.samples import batch, dataset
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import timers
 
@@ -171,7 +176,87 @@ async def _close_with_waits(setting: ClientWithBatches) -> None:
     await setting.client.close()
 
 
+TASK = TaskDetails("Rate", "Read both.", "Choose one.")
+SCHEMA = DatasetSchema.of(prompt="text")
+SYNC = {"sync_id": "s-1", "batch_id": "b-1", "status": "queued"}
+NEW_DATASET = dataset("UNINITIALISED").to_dict()
+
+
+async def _create(setting: ClientWithBatches) -> None:
+    setting.meets("POST", "/batches", Fault(status=201, body=batch().to_dict()))
+    await setting.verbs.create(setting.workspace, name="unique", task=TASK)
+
+
+async def _create_lost(setting: ClientWithBatches) -> None:
+    made = batch(name="unique", created_at=NOON.isoformat()).to_dict()
+    setting.meets("POST", "/batches", Fault(503))
+    setting.meets("GET", "/batches", Fault(body={"results": [made]}))
+    await setting.verbs.create(setting.workspace, name="unique", task=TASK)
+
+
+async def _updated(setting: ClientWithBatches, *, bound: bool = False) -> None:
+    changed = Fault(body=batch().to_dict())
+    setting.meets("PATCH", f"/{setting.source}", Fault(503), changed)
+    if bound:
+        await setting.batch.update(name="R")
+    else:
+        await setting.verbs.update(setting.source, name="R")
+
+
+async def _synced(setting: ClientWithBatches, *, bound: bool = False) -> None:
+    setting.meets("POST", "/sync", Fault(503), Fault(status=202, body=SYNC))
+    await (setting.batch.sync() if bound else setting.verbs.sync(setting.source))
+
+
+async def _listed(setting: ClientWithBatches, verb: str, *, bound: bool = False) -> None:
+    for route in ("/tasks", "/task-groups"):
+        setting.meets("GET", route, Fault(body=["one"]))
+    calls: Any = setting.batch if bound else setting.verbs
+    await getattr(calls, verb)(*([] if bound else [setting.source]))
+    setting.sim.clear_faults()
+
+
+async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bool = False) -> None:
+    """Call a verb of datasets, which the service has an answer for."""
+    appended = {"accepted": 1, "rejected": 0, "errors": []}
+    setting.meets("POST", "/datasets", Fault(status=201, body=NEW_DATASET))
+    for method, route, body in (
+        ("GET", "/d1", NEW_DATASET),
+        ("GET", "/d1/status", {"status": "READY"}),
+        ("PATCH", "/d1", NEW_DATASET | {"migration_job_id": "j-1"}),
+    ):
+        setting.meets(method, route, Fault(body=body))
+    setting.meets("POST", "/datapoints", Fault(409), Fault(503), Fault(body=appended))
+    datasets = setting.client.datasets
+    v4 = dataset(None, schema_version=4).bind(datasets)
+    calls: Any = v4 if bound else datasets
+    name = {} if verb != "create" else {"name": "Rows"}
+    first = [setting.workspace] if verb == "create" else [] if bound else ["d1"]
+    await getattr(calls, verb)(*first, *given, **name)
+    setting.sim.clear_faults()
+
+
 CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
+    "Batches.create": _create,
+    "Batches.create, lost": _create_lost,
+    "Batches.update": _updated,
+    "Batch.update": partial(_updated, bound=True),
+    "Batches.sync": _synced,
+    "Batch.sync": partial(_synced, bound=True),
+    **{
+        f"{kind}.{verb}": partial(_listed, verb=verb, bound=kind == "Batch")
+        for verb in ("task_ids", "task_group_ids", "preview_url")
+        for kind in ("Batches", "Batch")
+    },
+    "Datasets.create": lambda setting: _dataset(setting, "create"),
+    "Datasets.get": lambda setting: _dataset(setting, "get"),
+    "Datasets.get_status": lambda setting: _dataset(setting, "get_status"),
+    "Datasets.update_schema": lambda setting: _dataset(setting, "update_schema", SCHEMA),
+    "Datasets.append": lambda setting: _dataset(setting, "append", [{"prompt": "x"}]),
+    "Dataset.refresh": lambda setting: _dataset(setting, "refresh", bound=True),
+    "Dataset.get_status": lambda setting: _dataset(setting, "get_status", bound=True),
+    "Dataset.update_schema": lambda setting: _dataset(setting, "update_schema", SCHEMA, bound=True),
+    "Dataset.append": lambda setting: _dataset(setting, "append", [{"prompt": "x"}], bound=True),
     "Batches.get_status": lambda setting: setting.verbs.get_status(setting.one),
     "Batches.get_status, retried": _retried,
     "Batches.get_status, dripping": _dripping,
@@ -342,7 +427,7 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 
 def test_every_public_coroutine_is_cancelled() -> None:
-    kinds = (Batch, Batches, Workspaces, ProlificClient, Simulator)
+    kinds = (Batch, Batches, Dataset, Datasets, Workspaces, ProlificClient, Simulator)
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds
@@ -352,6 +437,7 @@ def test_every_public_coroutine_is_cancelled() -> None:
         if name in ("__aenter__", "__aexit__") or not name.startswith("_")
     }
     internal = {"Batches.close"}  # the client's own, whose close is cancelled
+    internal |= {"Datasets.upload", "Dataset.upload"}  # by tests of uploads
     tried = {
         f"{call.partition('.')[0]}.{name}"
         for call in (*CALLS, *SIMULATED)

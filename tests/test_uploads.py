@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,10 +23,10 @@ from prolific_async import (
 )
 from tests import samples
 from tests.scripted import DATE, Scripted, scripted
+from tests.stepping import cancelled_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
 
     from prolific_async import ProlificClient
 
@@ -233,3 +236,26 @@ async def test_a_link_is_in_no_error(answers: list[Any], kind: type[ProlificErro
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if "prolific_async/" in frame.f_code.co_filename:
             assert SECRET not in repr(frame.f_locals)
+
+
+def temporary_files() -> list[str]:
+    """Return the open files without a name, where the system shows them."""
+    folder = Path("/proc/self/fd")
+    found = []
+    for one in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):
+            found.append(str(one.readlink()))
+    return [one for one in found if one.endswith("(deleted)")]
+
+
+@pytest.mark.parametrize("manner", ["woken", "waiting"])
+async def test_a_cancelled_upload_leaves_no_temporary_file(manner: Any) -> None:
+    before = temporary_files()
+    came_that_far, steps = True, count(1)
+    while came_that_far:
+        async with storing(V3, link(), (503, b""), STORED) as (client, service):
+            call = partial(client.datasets.upload, "d1", iter(ROWS))
+            came_that_far = await cancelled_at(next(steps), manner, call)
+            service.answers.clear()
+        assert temporary_files() == before
+    assert next(steps) > 5
