@@ -300,7 +300,7 @@ class APIStatusError(ProlificError):
         return f"in {seconds(self.retry_after)}" if self.retry_after else "later"
 
     def _what_to_do(self) -> str:
-        if self.method == "PUT":
+        if self.method == "PUT" and self.status not in (_REQUEST_TIMEOUT, _TOO_EARLY):
             return "the storage refused the file and kept nothing of it, so upload it again"
         if self.status in _FOLLOWED:
             return "redirects are not followed, so check base_url"

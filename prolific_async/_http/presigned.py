@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from html import unescape
 from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import unquote
 
 from aiohttp import hdrs
 from yarl import URL
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from prolific_async.errors import ProlificError
 
 _BY_ENDING = {".csv": "text/csv", ".jsonl": "application/x-ndjson", ".zip": "application/zip"}
-_LONG_ENOUGH = 16  # characters of a query parameter that may be a secret
+_LONG_ENOUGH = 20  # characters of a part that may be a secret; a name or a date has fewer
 _REFUSED = frozenset({400, 401, 403})
 _SHOWN_HEADERS = (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.RETRY_AFTER, hdrs.SERVER, "X-Amz-Request-Id")
 
@@ -99,10 +100,10 @@ class PresignedUrl:
     def hide(self, text: str) -> str:
         """Return a text with "[link]" in place of the URL and of what makes it a secret."""
         query = self._text.partition("?")[2]
-        values = (pair.rpartition("=")[2] for pair in query.split("&"))
-        secrets = (self._text, query, *(one for one in values if len(one) >= _LONG_ENOUGH))
-        for secret in secrets:
-            if secret:
+        values = [pair.rpartition("=")[2] for pair in query.split("&")]
+        values += map(unquote, values)
+        for secret in (self._text, query, *values):
+            if len(secret) >= _LONG_ENOUGH:
                 text = text.replace(secret, "[link]")
         return text
 

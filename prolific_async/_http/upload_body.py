@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from prolific_async._http.stall import Stall
 
-_AT_ONCE = 64 * 1024  # bytes; fewer take more time, of more the stall limit sees less
+_AT_ONCE = 128 * 1024  # bytes; fewer take more time, of more the stall limit sees less
 
 
 class Payload(Protocol):

@@ -11,6 +11,9 @@ It keeps workspaces, datasets and batches, responds as the service does, and fai
 
 For synchronous tests, `with Simulator() as sim:` serves in a thread of its own.
 
+Presigned URLs lead to a second port, `sim.storage_url`. Faults meet requests to both, and
+`sim.requests` has them all.
+
 `sim.fail(batch_id)` makes a batch end in ERROR; `sim.set_status` and `sim.remove` change it without
 a request. The simulator shares no code with the client, so a bug in one cannot hide in the other.
 """

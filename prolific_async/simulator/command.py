@@ -42,7 +42,8 @@ Endpoints:
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
 "after" the request is applied), cut (bytes), drip (seconds between bytes),
-applied (true: the request runs, although its response is scripted).
+applied (true: the request runs, although its response is scripted),
+cut_request (bytes of the request after which its connection is reset).
 
 A batch may have a name, batch_id, workspace_id, status, datapoints,
 instructions, tasks_per_group and dataset_status. The response has its id.

@@ -96,11 +96,10 @@ class Storage:
 
 
 @pytest.fixture
-async def storage() -> AsyncIterator[Storage]:
-    async with Simulator() as sim:
-        kept = Storage(sim)
-        sim._uploads.stored = kept.stored
-        yield kept
+async def storage(sim: Simulator) -> Storage:
+    kept = Storage(sim)
+    sim._uploads.stored = kept.stored
+    return kept
 
 
 @contextlib.asynccontextmanager
@@ -687,5 +686,7 @@ def test_a_link_hides_itself() -> None:
     link = url("https://s3.example")
     assert SECRET not in repr(link)
     assert link.hide(f"{SECRET} and {link.reveal()}") == "[link] and [link]"
+    quoted = PresignedUrl("https://s3.example/x?Key=AKIA%2F20260504%2Feu%2Fs3%2Faws4")
+    assert quoted.hide("for AKIA/20260504/eu/s3/aws4") == "for [link]"
     with pytest.raises(TypeError):
         pickle.dumps(link)
