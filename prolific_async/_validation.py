@@ -20,6 +20,8 @@ from prolific_async.policies import PollPolicy
 T = TypeVar("T")
 
 _SHOWN = 100  # characters of an invalid id
+_BEFORE_ROWS = 60.0  # seconds that a job may take beside its rows
+_ROWS_A_SECOND = 10  # a third of what was measured
 
 
 def identifier(given: object) -> str:
@@ -145,7 +147,7 @@ class WaitRules(NamedTuple):
     """What a wait's caller decides.
 
     Attributes:
-        policy: How the batch is polled.
+        policy: How it is polled.
         timeout: Seconds, None for no limit.
         on_event: A callback bound to the caller's context, None for none.
 
@@ -162,8 +164,17 @@ def wait_rules(
     on_event: Callable[[StatusEvent], object] | None,
     *,
     default: PollPolicy,
+    rows: int | None = None,
 ) -> WaitRules:
-    """Return a wait's rules; ``default`` is the client's policy.
+    """Return a wait's rules.
+
+    Args:
+        given_timeout: Seconds, None for no limit, ... for the default: the policy's.
+        poll: The policy, None for the default.
+        on_event: The caller's callback, None for none.
+        default: The client's policy.
+        rows: How many rows the service has to write, None if that is not known or there are none.
+            It wrote 27 a second, so the default timeout is at least 60 seconds and one for ten.
 
     Raises:
         ValueError: The timeout is no number from 0 to infinity, ``poll`` no PollPolicy, or
@@ -174,6 +185,8 @@ def wait_rules(
     if not isinstance(policy, PollPolicy):
         raise ValueError(f"poll must be a PollPolicy: {poll!r}")
     seconds = policy.timeout if given_timeout is ... else timeout(given_timeout)
+    if given_timeout is ... and seconds is not None and rows is not None:
+        seconds = max(seconds, _BEFORE_ROWS + rows / _ROWS_A_SECOND)
     return WaitRules(policy, seconds, None if on_event is None else _in_context(on_event))
 
 
