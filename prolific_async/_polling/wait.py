@@ -105,6 +105,8 @@ class Wait:
             self.again_at = now + self._gap
         if self.time.polls_left != math.inf and sent < self.time.started:
             return  # with a timeout of 0, a wait makes a poll of its own
+        if result.status is None and result.value is not None and self._status is None:
+            return  # it was read for others, after an end that this wait has not seen
         shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
             self._take_in(result, now, sent if shared else None)
