@@ -15,7 +15,7 @@ from prolific_async.errors import BatchFailedError, BatchNotSetUpError, WaitErro
 from prolific_async.models import BatchStatus, StatusEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from prolific_async._http.request import Request
     from prolific_async._pydantic import OpenEnum
@@ -116,6 +116,14 @@ def status_event(key: Key, event: Event) -> StatusEvent:
     if isinstance(key, str):
         return StatusEvent(key, *event)
     return StatusEvent(None, *event, key.kind.name, key.id)
+
+
+def complete(error: WaitError, key: Key, events: Iterable[Event], cause: Exception | None) -> None:
+    """Set what the story of a wait's error leaves out: its kind, its events and its cause."""
+    error.events = tuple(status_event(key, event) for event in events)
+    error.failure = cause
+    if not isinstance(key, str):
+        error.kind = key.kind.name
 
 
 def named(key: Key) -> str:

@@ -17,7 +17,7 @@ from prolific_async._http.retry import hint, may_poll_again, pauses
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import summary
-from prolific_async._polling.kinds import BATCH_VERDICT, id_of, named, status_event
+from prolific_async._polling.kinds import BATCH_VERDICT, complete, id_of, named
 from prolific_async.errors import (
     NotFoundError,
     ProlificError,
@@ -293,11 +293,7 @@ class Wait:
         if self.outcome is None:  # else a callback has ended the wait before
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
-                events = self._events or ()
-                outcome.events = tuple(status_event(self.key, event) for event in events)
-                outcome.failure = cause
-                if not isinstance(self.key, str):
-                    outcome.kind = self.key.kind.name
+                complete(outcome, self.key, self._events or (), cause)
         if news is not None and self.listeners is not None:
             self.listeners.tell(news)
 
