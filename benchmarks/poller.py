@@ -66,7 +66,7 @@ class Polling:
         self._retry = RetryPolicy()
 
     async def get_status(self, *_: object) -> BatchStatus | None:
-        return PENDING.status
+        return BatchStatus.PROCESSING
 
     async def poll_list(self, *_: object) -> GroupResult:
         self.polls += 1

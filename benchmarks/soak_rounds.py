@@ -221,10 +221,7 @@ class Rounds:
 
         async def collect() -> dict[str, Batch | WaitError]:
             async with aclosing(client.batches.as_ready(copies)) as ready:
-                return {
-                    end.batch_id if isinstance(end, WaitError) else end.id: end
-                    async for end in ready
-                }
+                return {end.id: end async for end in ready}
 
         outcome = await self._try("as_ready", collect())
         if outcome.result is not None and outcome.result.keys() != copies:

@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _KEPT_ERRORS = 10_000
-_ROWS_PER_SECOND = 10.0  # less than half of what imports were seen to write
-_LEAST = 60.0  # seconds
-
-
-def default_limit(policy: PollPolicy, records: object) -> float | None:
-    """Return the seconds that an append may take if its caller does not say, None for no limit."""
-    if policy.timeout is None or not isinstance(records, Sized):
-        return policy.timeout
-    return max(policy.timeout, _LEAST + len(records) / _ROWS_PER_SECOND)
 
 
 @define(eq=False)

@@ -59,7 +59,7 @@ class ClientState:
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
 
-            source = StatusSource(BatchesAPI(transport, retry), workspaces, retry)
+            source = StatusSource(BatchesAPI(transport, retry), workspaces, retry, transport)
             return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
 
         return cls(workspaces, Waits(new_poller))

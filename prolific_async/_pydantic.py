@@ -136,7 +136,8 @@ class OpenEnum(StrEnum):
         inside = handler.resolve_ref_schema(described)
         del inside["type"]
         known = {"type": "string", "enum": [member.value for member in cls]}
-        inside |= _titled(cls) | {"anyOf": [known, {"type": "string"}]}
+        shown = {"anyOf": [known, {"type": "string"}]} if len(cls) else {"type": "string"}
+        inside |= _titled(cls) | shown
         return described
 
 

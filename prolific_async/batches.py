@@ -82,7 +82,7 @@ class Batches(BatchContents):
         self._poll = poll
         self._api = api
         self.shared = shared
-        self._waiter = Waiter(shared.waits, shared.pending.copies, transport, retry)
+        self._waiter: Waiter[Batch] = Waiter(shared.waits, shared.pending.copies, transport, retry)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -543,7 +543,7 @@ class Batches(BatchContents):
         self.shared.waits.poll_now(_validation.batch_id(batch))
 
     def add_wait_observer(self, observer: WaitObserver) -> None:
-        """Report every wait of this client that begins from now on, for tracing and metrics.
+        """Report every wait for a batch that begins from now on, for tracing and metrics.
 
         When a wait begins, the observer is called with the batch's id, and returns a listener for
         that wait, or None to ignore it. The listener is called with each ``StatusEvent``, then once

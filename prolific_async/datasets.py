@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from types import EllipsisType
 from typing import TypeAlias
 from uuid import UUID
 
 from prolific_async import _validation
 from prolific_async._api.datasets import DatasetsAPI
-from prolific_async._appending import Appending, default_limit
+from prolific_async._appending import Appending
 from prolific_async._http.transport import Transport
 from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
@@ -176,7 +176,9 @@ class Datasets:
         dataset_id = _validation.dataset_id(dataset)
         check_records(records)
         key = row_keys.checked(key)
-        limit = default_limit(self._poll, records) if timeout is ... else _limit(timeout)
+        known = len(records) if isinstance(records, Sized) else None
+        default = _validation.default_limit(self._poll, known)
+        limit = default if timeout is ... else _limit(timeout)
         on_progress = _validation.plain_function("on_progress", on_progress)
         schema = None
         if isinstance(dataset, Dataset):

@@ -17,6 +17,10 @@
     └── WaitError
         ├── BatchFailedError
         ├── BatchNotSetUpError
+        ├── NothingUploadedError
+        ├── SchemaNeededError
+        ├── JobFailedError
+        │   └── PartialImportError, PartialMigrationError
         ├── WaitFailedError
         └── WaitTimeoutError        (also TimeoutError)
 
@@ -447,10 +451,11 @@ class OutcomeUnknownError(ProlificError):
 
 
 class WaitError(ProlificError):
-    """A wait ended without READY. The batch itself is untouched, and may be waited for again.
+    """A wait ended otherwise than well. It changed nothing on the service: wait again at any time.
 
     Attributes:
-        batch_id: The batch that was waited for.
+        kind: The kind of what was waited for: "batch", "dataset", "import", "migration" or "sync".
+        id: Its id.
         last_status: The newest status known, None if none was ever seen.
         elapsed: Seconds since the start of the wait.
         polls: Number of polls that this wait made.
@@ -461,26 +466,35 @@ class WaitError(ProlificError):
 
     _ending: ClassVar[str] = "ended without READY"
 
+    kind: str = "batch"
+
     def __init__(
         self,
-        batch_id: str,
-        last_status: prolific_async.BatchStatus | None,
+        id: str,  # noqa: A002 - as the attribute
+        last_status: prolific_async.models.WaitStatus | None,
         elapsed: float,
         polls: int,
         events: tuple[prolific_async.StatusEvent, ...],
         failure: Exception | None = None,
+        *,
+        kind: str = "batch",
     ) -> None:
-        super().__init__(batch_id, last_status, elapsed, polls, events)
-        self.batch_id, self.last_status = batch_id, last_status
+        super().__init__(id, last_status, elapsed, polls, events)
+        self.kind, self.id, self.last_status = kind, id, last_status
         self.elapsed, self.polls, self.events = elapsed, polls, events
         if failure is not None:
             self.failure = failure
+
+    @property
+    def batch_id(self) -> str | None:
+        """The batch that was waited for, None if it was something else."""
+        return self.id if self.kind == "batch" else None
 
     def _sentence(self) -> str:
         seen = brief(self.last_status or "no status seen")
         polls = "1 poll" if self.polls == 1 else f"{self.polls} polls"
         return (
-            f"waiting for batch {self.batch_id} {self._how_it_ended()} "
+            f"waiting for {self.kind} {self.id} {self._how_it_ended()} "
             f"({seen}, {polls} in {self.elapsed:.1f} s)"
         )
 
@@ -500,14 +514,14 @@ class BatchFailedError(WaitError):
 
     def __init__(
         self,
-        batch_id: str,
-        last_status: prolific_async.BatchStatus | None,
+        id: str,  # noqa: A002 - as the attribute
+        last_status: prolific_async.models.WaitStatus | None,
         elapsed: float,
         polls: int,
         events: tuple[prolific_async.StatusEvent, ...],
         batch: prolific_async.Batch | None = None,
     ) -> None:
-        super().__init__(batch_id, last_status, elapsed, polls, events)
+        super().__init__(id, last_status, elapsed, polls, events)
         self.args = (*self.args, batch)
         self.batch = batch
 
@@ -525,6 +539,126 @@ class BatchNotSetUpError(WaitError):
         "found UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
         "was done allow a longer uninitialised_grace"
     )
+
+
+class NothingUploadedError(WaitError):
+    """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded to it."""
+
+    _ending = (
+        "found that nothing was uploaded to it for too long: upload its rows, or if that was done "
+        "allow a longer uninitialised_grace"
+    )
+
+
+class SchemaNeededError(WaitError):
+    """The import is held until its dataset has a schema; it goes on by itself then."""
+
+    _ending = "found that its dataset has no schema: call update_schema, then wait again"
+
+
+class JobFailedError(WaitError):
+    """What was waited for has failed: a dataset's processing, an import, a migration, a sync.
+
+    Attributes:
+        job: What failed, as it was read then, bound to no client; None if it could not be read.
+
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - as the attribute
+        last_status: prolific_async.models.WaitStatus | None,
+        elapsed: float,
+        polls: int,
+        events: tuple[prolific_async.StatusEvent, ...],
+        job: Any = None,
+        *,
+        kind: str = "job",
+    ) -> None:
+        super().__init__(id, last_status, elapsed, polls, events, kind=kind)
+        self.args = (*self.args, job)
+        self.job = job
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, in the service's words; None if it did not say."""
+        reason = getattr(self.job, "reason", None)
+        return reason if isinstance(reason, str) else None
+
+    def _how_it_ended(self) -> str:
+        said = brief(self.reason or "")
+        advice = _AFTER_FAILURE.get(self.kind, "correct what it names, and begin again")
+        return f"found that it failed{said and f': {said}'}; {advice}"
+
+
+_AFTER_FAILURE = {
+    "dataset": "correct the data, and upload it to a new dataset",
+    "import": "correct the data, and upload it again",
+    "migration": "correct the schema, and update it again",
+    "sync": "call sync again",
+    "export": "export again",
+}
+
+
+class _Partial:
+    """What the errors of jobs that have done a part of their work have in common."""
+
+    job: Any
+    _counts: ClassVar[tuple[str, str]]  # names of the job's own two
+
+    @property
+    def accepted_count(self) -> int | None:
+        """What the service took, None if it did not say how many."""
+        return self._count(0)
+
+    @property
+    def rejected_count(self) -> int | None:
+        """What it did not take, None if it did not say how many."""
+        return self._count(1)
+
+    @property
+    def errors(self) -> tuple[Any, ...]:
+        """What it did not take, each with its place, field and reason; perhaps not all."""
+        return getattr(self.job, "errors", None) or ()
+
+    def _count(self, index: int) -> int | None:
+        count: int | None = getattr(self.job, self._counts[index], None)
+        return count
+
+    def _told(self) -> str:
+        counts = (self.accepted_count, "accepted"), (self.rejected_count, "rejected")
+        known = ", ".join(f"{count} {what}" for count, what in counts if count is not None)
+        reasons = (getattr(one, "reason", None) for one in self.errors)
+        first = brief(str(next(filter(None, reasons), "")))
+        return "".join(
+            f"{said}; " for said in (known, first and f"the first because {first}") if said
+        )
+
+
+class PartialImportError(_Partial, JobFailedError):
+    """The service took some rows of an import and not the others; what it took stays.
+
+    ``accepted_count`` and ``rejected_count`` are their numbers, and ``errors`` tell which rows were
+    not taken, and why. ``wait(partial="accept")`` returns the dataset all the same.
+    """
+
+    _counts = "accepted_count", "rejected_count"
+
+    def _how_it_ended(self) -> str:
+        return f"found only a part taken: {self._told()}see .errors, and upload the rest corrected"
+
+
+class PartialMigrationError(_Partial, JobFailedError):
+    """Some datapoints of a dataset do not fit its new schema; the others were migrated.
+
+    ``accepted_count`` and ``rejected_count`` are their numbers, and ``errors`` tell which do not
+    fit, and why.
+    """
+
+    _counts = "reprocessed_count", "failed_count"
+
+    def _how_it_ended(self) -> str:
+        return f"found only a part migrated: {self._told()}see .errors, and correct the schema"
 
 
 class WaitFailedError(WaitError):
@@ -547,14 +681,16 @@ class WaitTimeoutError(WaitError, TimeoutError):
         if self.step in ("duplicate", "setup"):
             return (
                 f"timed out after {self.elapsed:.1f} s in the {self.step} of batch "
-                f"{self.batch_id}, which may have run; {self.advice}"
+                f"{self.id}, which may have run; {self.advice}"
             )
         return super()._sentence()
 
     def _how_it_ended(self) -> str:
         advice = []
         if self.last_status == "UNINITIALISED":
-            advice.append("call setup, or if that was done wait longer")
+            first = {"batch": "call setup", "dataset": "upload its rows"}.get(self.kind)
+            if first is not None:
+                advice.append(f"{first}, or if that was done wait longer")
         if self.failure is not None:
             advice.append(_text(self.failure))
         return f"timed out: {'; '.join(advice) or self.advice}"

@@ -6,6 +6,9 @@ here. Applications need none of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from prolific_async import _validation as arguments
 from prolific_async._http.retry import may_poll_again
 from prolific_async._json.converter import JsonModel
@@ -25,6 +28,7 @@ __all__ = [
     "may_poll_again",
     "named_copy",
     "number",
+    "observe_other_waits",
     "set_up_once",
 ]
 
@@ -40,3 +44,18 @@ def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: f
 
     """
     return batches._copying.named_copy(source_id, name, settle_seconds=settle_seconds)  # noqa: SLF001 - its own
+
+
+def observe_other_waits(
+    batches: Batches, observer: Callable[[str, str], Callable[[Any], object] | None]
+) -> None:
+    """Report every wait for something else than a batch that begins from now on.
+
+    Args:
+        batches: The ``batches`` of the client.
+        observer: As in ``Batches.add_wait_observer``, but called with the kind and the id of what
+            is awaited, such as "import", and what the wait returns is the outcome.
+
+    """
+    waits = batches.shared.waits
+    waits.job_observers += (lambda key: observer(key.kind.name, key.id),)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from datetime import datetime
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, overload
 from uuid import UUID
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 # For annotations: a batch refers to its resource, and the resource to batches.
 import prolific_async
@@ -44,6 +44,10 @@ class BatchStatus(OpenEnum):
     """It can be attached to a study."""
     ERROR = "ERROR"
     """Its setup failed; the data may be unusable."""
+
+
+WaitStatus: TypeAlias = BatchStatus | OpenEnum
+"""A status that a wait has seen: a batch's, or one of another kind, whose enum is open as well."""
 
 
 @frozen(repr=False)
@@ -368,7 +372,7 @@ class StatusEvent(JsonModel):
     Events compare by value, their errors by text, so that ``from_dict(event.to_dict()) == event``.
 
     Attributes:
-        batch_id: The batch that was polled.
+        batch_id: The batch that was polled, None if it was something else.
         status: The newest status known, None if there is none yet. A poll that fails, or whose
             response has no status, does not change it.
         previous: The newest status known before this poll.
@@ -378,13 +382,17 @@ class StatusEvent(JsonModel):
         error: Why the poll failed, whether or not the wait goes on; None if it succeeded. It keeps
             at most 64 KiB of the response: a longer text is cut, longer JSON becomes its text or
             None. In ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
+        kind: The kind of what was polled: "batch", "dataset", "import", "migration" or "sync".
+        id: Its id.
 
     """
 
-    batch_id: str
-    status: BatchStatus | None
-    previous: BatchStatus | None
+    batch_id: str | None
+    status: WaitStatus | None
+    previous: WaitStatus | None
     polls: int
     elapsed: float
     next_in: float | None
     error: ProlificError | None = field(default=None, eq=_text_of)
+    kind: str = "batch"
+    id: str = Factory(lambda self: self.batch_id or "", takes_self=True)

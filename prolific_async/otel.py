@@ -33,23 +33,25 @@ repeated requests and the search for a lost copy included. It has
 - the status OK when the call returned, else ERROR with the exception and ``error.type``. A
   cancelled call has no status, but an event "left".
 
-A wait's span is named "prolific wait" and lasts as long as the wait for one batch:
+A wait's span is named "prolific wait" and lasts as long as the wait for one thing. For a batch,
 ``wait_until_ready`` and ``watch`` have one, ``wait_all`` and ``as_ready`` one for each batch, two
-for a batch that is given twice. It is a child of the span in which the call was made, and has
+for a batch that is given twice; a dataset, an import or another job has one as well. It is a child
+of the span in which the call was made, and has
 
 - the attributes ``prolific.batch.id``, ``prolific.batch.status`` (the newest known) and
-  ``prolific.wait.polls`` (the number of polls);
+  ``prolific.wait.polls`` (the number of polls), and for another kind that kind's name in the place
+  of "batch", such as ``prolific.import.id``;
 - an event "poll" for each poll, with ``prolific.batch.status``, ``prolific.wait.polls``,
   ``prolific.wait.elapsed`` and ``prolific.wait.next_in`` in seconds, and ``error.type`` if the poll
   failed. OpenTelemetry keeps the last 128 of them unless ``OTEL_SPAN_EVENT_COUNT_LIMIT`` is set;
-- the status OK when the batch is READY, else ERROR with the exception and ``error.type``. A wait
+- the status OK when the wait ended well, else ERROR with the exception and ``error.type``. A wait
   that was cancelled, or whose generator was closed, has no status, but an event "left".
 
 ``error.type`` is the name of the exception's class.
 
-A poll serves every wait for its batch, so the span of its request has no parent. No span shows the
-token, unless the trace config is told to capture the header ``authorization``. Errors of tracing
-are logged and break no call and no wait.
+A poll serves every wait for the same thing, so the span of its request has no parent. No span shows
+the token, unless the trace config is told to capture the header ``authorization``. Errors of
+tracing are logged and break no call and no wait.
 """
 
 from __future__ import annotations
@@ -63,9 +65,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import frozen
 
-from prolific_async import Batch, ProlificClient, StatusEvent, WaitError, __version__
+from prolific_async import ProlificClient, StatusEvent, WaitError, __version__
 from prolific_async.batches import WaitListener
-from prolific_async.extensions import log
+from prolific_async.extensions import log, observe_other_waits
 
 try:
     from opentelemetry import trace
@@ -117,7 +119,8 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
         tracing = _INSTRUMENTED[client] = _Tracing(tracer_provider, tracer)
         if client.batches.shared not in _TRACED_WAITS:  # views share their waits
             _TRACED_WAITS.add(client.batches.shared)
-            client.batches.add_wait_observer(tracing.observe_wait)
+            client.batches.add_wait_observer(partial(tracing.observe_wait, "batch"))
+            observe_other_waits(client.batches, tracing.observe_wait)
         for name in _CALLS:
             # On the resource, since a batch's own verbs call the resource's.
             setattr(client.batches, name, tracing.traced(name, getattr(client.batches, name)))
@@ -133,9 +136,9 @@ class _Tracing:
     provider: trace.TracerProvider | None
     _tracer: trace.Tracer
 
-    def observe_wait(self, batch_id: str) -> WaitListener:
+    def observe_wait(self, kind: str, awaited_id: str) -> WaitListener:
         """Start the span of a wait, and return its listener."""
-        attributes = {"prolific.batch.id": batch_id}
+        attributes = {f"prolific.{kind}.id": awaited_id}
         return partial(_record, self._tracer.start_span("prolific wait", attributes=attributes))
 
     def traced(
@@ -180,23 +183,23 @@ _INSTRUMENTED: WeakKeyDictionary[ProlificClient, _Tracing] = WeakKeyDictionary()
 _TRACED_WAITS: WeakSet[object] = WeakSet()
 
 
-def _record(span: trace.Span, news: StatusEvent | Batch | WaitError | None) -> None:
+def _record(span: trace.Span, news: object) -> None:
     """Record a wait's poll as an event of its span, or end the span with the wait's outcome."""
     match news:
         case StatusEvent():
             _add_poll(span, news)
         case WaitError():
             _end_failed(span, news)
-        case Batch():
-            _end_ok(span)
         case None:
             _end_left(span)
+        case _:
+            _end_ok(span)
 
 
 def _add_poll(span: trace.Span, event: StatusEvent) -> None:
     attributes: dict[str, str | int | float] = {"prolific.wait.polls": event.polls}
     if event.status is not None:
-        attributes["prolific.batch.status"] = str(event.status)
+        attributes[f"prolific.{event.kind}.status"] = str(event.status)
     span.set_attributes(attributes)
     attributes["prolific.wait.elapsed"] = event.elapsed
     if event.next_in is not None:

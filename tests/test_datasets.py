@@ -31,7 +31,7 @@ from prolific_async import (
     SchemaMigration,
     ServerError,
 )
-from prolific_async._appending import default_limit
+from prolific_async._validation import default_limit
 from tests import samples
 from tests.scripted import scripted
 from tests.test_cycles import left_by
@@ -321,14 +321,14 @@ async def test_a_lost_connection_says_that_it_may_be_tried_again() -> None:
 @pytest.mark.parametrize(
     ("timeout", "records", "seconds"),
     [
-        (1800.0, [{}], 1800.0),
-        (10.0, [{}] * 100, 70.0),
-        (10.0, iter([{}]), 10.0),
-        (None, [{}], None),
+        (1800.0, 1, 1800.0),
+        (10.0, 100, 70.0),
+        (10.0, None, 10.0),
+        (None, 1, None),
     ],
 )
 def test_the_limit_grows_with_the_records(
-    timeout: float | None, records: Any, seconds: float | None
+    timeout: float | None, records: int | None, seconds: float | None
 ) -> None:
     assert default_limit(PollPolicy(timeout=timeout), records) == seconds
 

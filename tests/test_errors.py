@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,12 +26,17 @@ from prolific_async.errors import (
     ConnectError,
     ConnectionLostError,
     DecodeError,
+    JobFailedError,
     NotFoundError,
+    NothingUploadedError,
     OutcomeUnknownError,
+    PartialImportError,
+    PartialMigrationError,
     PermissionDeniedError,
     ProlificError,
     RateLimitedError,
     RequestTimeoutError,
+    SchemaNeededError,
     ServerError,
     TransportError,
     ValidationError,
@@ -74,6 +80,11 @@ PARENTS: dict[type[ProlificError], tuple[type[BaseException], ...]] = {
     WaitError: (ProlificError,),
     BatchFailedError: (WaitError,),
     BatchNotSetUpError: (WaitError,),
+    NothingUploadedError: (WaitError,),
+    SchemaNeededError: (WaitError,),
+    JobFailedError: (WaitError,),
+    PartialImportError: (JobFailedError,),
+    PartialMigrationError: (JobFailedError,),
     WaitFailedError: (WaitError,),
     WaitTimeoutError: (WaitError, TimeoutError),
 }
@@ -92,9 +103,16 @@ ATTRIBUTES: dict[type[ProlificError], tuple[str, ...]] = {
     ),
     DecodeError: ("problems", "body"),
     OutcomeUnknownError: ("candidates",),
-    WaitError: ("batch_id", "last_status", "elapsed", "polls", "events"),
+    WaitError: ("kind", "id", "batch_id", "last_status", "elapsed", "polls", "events"),
     BatchFailedError: ("batch",),
+    JobFailedError: ("job", "reason"),
+    PartialImportError: ("accepted_count", "rejected_count", "errors"),
+    PartialMigrationError: ("accepted_count", "rejected_count", "errors"),
 }
+
+
+DERIVED = {"batch_id", "reason", "accepted_count", "rejected_count", "errors"}
+"""Attributes that follow from others."""
 
 
 def a_batch() -> Batch:
@@ -142,6 +160,15 @@ def events() -> tuple[StatusEvent, ...]:
 
 STORY = ("b-1", BatchStatus("SYNCING"), 12.34, 2, events())
 
+JOB = SimpleNamespace(
+    reason="row 7 has no text",
+    accepted_count=5,
+    rejected_count=2,
+    reprocessed_count=6,
+    failed_count=1,
+    errors=(SimpleNamespace(record_index=3, field=None, reason="too long"),),
+)
+
 SAMPLES: dict[type[ProlificError], ProlificError] = {
     ProlificError: ProlificError("something is wrong"),
     ConfigurationError: ConfigurationError("no token: set PROLIFIC_TOKEN, or pass token="),
@@ -163,6 +190,11 @@ SAMPLES: dict[type[ProlificError], ProlificError] = {
     WaitError: WaitError(*STORY),
     BatchFailedError: BatchFailedError(*STORY, a_batch()),
     BatchNotSetUpError: BatchNotSetUpError(*STORY),
+    NothingUploadedError: NothingUploadedError(*STORY, kind="dataset"),
+    SchemaNeededError: SchemaNeededError(*STORY, kind="import"),
+    JobFailedError: JobFailedError(*STORY, JOB, kind="import"),
+    PartialImportError: PartialImportError(*STORY, JOB, kind="import"),
+    PartialMigrationError: PartialMigrationError(*STORY, JOB, kind="migration"),
     WaitFailedError: WaitFailedError(*STORY),
     WaitTimeoutError: WaitTimeoutError(*STORY),
 }
@@ -263,12 +295,11 @@ def test_a_foreign_cause_does_not_hinder_pickle(cls: type[ProlificError]) -> Non
 @every_class
 def test_attributes_set_later_survive_too(cls: type[ProlificError]) -> None:
     error = fresh(cls)
-    for name in named_attributes(cls):
+    names = [name for name in named_attributes(cls) if name not in DERIVED]
+    for name in names:
         setattr(error, name, ())
     again = pickle.loads(pickle.dumps(error))
-    assert [getattr(again, name) for name in named_attributes(cls)] == [
-        () for _ in named_attributes(cls)
-    ]
+    assert [getattr(again, name) for name in names] == [() for _ in names]
 
 
 @every_class
@@ -462,6 +493,44 @@ def test_a_wait_that_never_saw_a_status_says_so() -> None:
     text = str(WaitTimeoutError("b-1", None, 0.5, 1, ()))
     assert "None" not in text
     assert "1 poll " in text
+
+
+def test_errors_of_other_waits_name_their_kind_and_what_the_service_said() -> None:
+    failed = JobFailedError("i-1", None, 2.0, 3, (), JOB, kind="import")
+    assert (failed.kind, failed.id, failed.batch_id) == ("import", "i-1", None)
+    assert failed.reason == "row 7 has no text"
+    assert "waiting for import i-1 found that it failed: row 7 has no text; correct" in str(failed)
+    partial = PartialImportError("i-1", None, 2.0, 3, (), JOB, kind="import")
+    assert (partial.accepted_count, partial.rejected_count) == (5, 2)
+    assert partial.errors == JOB.errors
+    assert "5 accepted, 2 rejected; the first because too long; see" in str(partial)
+    migrated = PartialMigrationError("m-1", None, 2.0, 3, (), JOB, kind="migration")
+    assert (migrated.accepted_count, migrated.rejected_count) == (6, 1)
+    assert "waiting for migration m-1 found only a part migrated: 6 accepted, 1" in str(migrated)
+    assert not isinstance(migrated, PartialImportError)
+
+
+def test_errors_of_jobs_of_which_nothing_is_known_are_sentences() -> None:
+    for kind in ("dataset", "import", "migration", "sync", "export", "job"):
+        error = JobFailedError("j-1", None, 2.0, 3, (), kind=kind)
+        assert str(error).startswith(f"waiting for {kind} j-1 found that it failed; ")
+        assert "None" not in str(error)
+    bare = PartialImportError("i-1", None, 2.0, 3, ())
+    assert (bare.accepted_count, bare.rejected_count, bare.errors) == (None, None, ())
+    assert "taken: see .errors, and" in str(bare)
+    odd = JobFailedError("i-1", None, 2.0, 3, (), SimpleNamespace(reason=7))
+    assert odd.reason is None
+
+
+def test_what_to_do_after_a_time_out_depends_on_the_kind() -> None:
+    seen = BatchStatus.UNINITIALISED
+    advice = {
+        kind: str(WaitTimeoutError("x-1", seen, 0.5, 1, (), kind=kind))
+        for kind in ("batch", "dataset", "import")
+    }
+    assert "call setup, or" in advice["batch"]
+    assert "upload its rows, or" in advice["dataset"]
+    assert "timed out: wait again, or longer" in advice["import"]
 
 
 def test_a_lost_duplicate_names_its_candidates() -> None:

@@ -22,6 +22,7 @@ from prolific_async import (
 )
 from prolific_async.batches import Batches
 from prolific_async.durable import Order
+from prolific_async.models import WaitStatus
 from prolific_async.simulator import Simulator
 from tests import samples
 
@@ -162,7 +163,7 @@ def test_signatures_can_be_read(cls: type) -> None:
 
 def test_hints_are_the_classes_themselves() -> None:
     hints = typing.get_type_hints(WaitTimeoutError.__init__)
-    assert hints["last_status"] == BatchStatus | None
+    assert hints["last_status"] == WaitStatus | None
     assert hints["events"] == tuple[StatusEvent, ...]
     assert typing.get_type_hints(ProlificClient)["batches"] is Batches
     assert typing.get_type_hints(Batch.bind)["batches"] is Batches

@@ -37,6 +37,10 @@ from prolific_async import (
     WaitTimeoutError,
     otel,
 )
+from prolific_async._api.batches import get_batch
+from prolific_async._polling.kinds import BATCH_VERDICT, Kind
+from prolific_async._polling.waiter import Waiter, awaited_job
+from prolific_async._validation import wait_rules
 from prolific_async.batches import Batches
 from prolific_async.otel import instrument
 from prolific_async.simulator import Fault
@@ -45,6 +49,7 @@ from tests.stepping import Manner, cancelled_at
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
+    from prolific_async import Batch
     from prolific_async.simulator import Simulator
 
 
@@ -216,6 +221,33 @@ async def test_the_verbs_of_a_batch_are_traced_wherever_it_came_from(
     with pytest.raises(BatchFailedError):
         await caught.value.batch.wait_until_ready()
     assert len(traces.waits) == 6
+
+
+async def test_a_wait_for_a_job_names_its_kind(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    kind = Kind(
+        name="import",
+        get_status=lambda key, prefix: get_batch(key.id, prefix=prefix),
+        status_of=lambda batch: batch.status,
+        verdict=BATCH_VERDICT,
+    )
+    shared = client.batches.shared
+    waiter: Waiter[Batch] = Waiter(shared.waits, {}, client._transport, RetryPolicy())
+    rules = wait_rules(5, None, None, default=PollPolicy())
+    job_id = sim.add_batch(status="READY")
+    await waiter.wait(awaited_job(kind, job_id), rules, lambda batch: batch)
+    (span,) = traces.waits
+    assert attributes(span) == {
+        "prolific.import.id": job_id,
+        "prolific.import.status": "READY",
+        "prolific.wait.polls": 1,
+    }
+    assert span.status.status_code is StatusCode.OK
+    failed = awaited_job(kind, sim.add_batch(status="ERROR"))
+    with pytest.raises(BatchFailedError):
+        await waiter.wait(failed, rules, lambda batch: batch)
+    assert attributes(traces.waits[1])["error.type"] == "BatchFailedError"
 
 
 async def test_a_failed_wait_has_the_error(

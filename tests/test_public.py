@@ -23,6 +23,11 @@ PACKAGE = Path(prolific_async.__file__).parent
 
 # What callers make, get and name in signatures, and the errors.
 NAMES = {
+    "JobFailedError",
+    "NothingUploadedError",
+    "PartialImportError",
+    "PartialMigrationError",
+    "SchemaNeededError",
     "ProlificClient",
     "Batch",
     "Batches",
@@ -325,7 +330,8 @@ def test_the_resource_has_no_other_verbs() -> None:
 
 def test_an_event_has_the_documented_fields() -> None:
     names = [field.name for field in attrs.fields(prolific_async.StatusEvent)]
-    assert names == ["batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"]
+    of_a_batch = ["batch_id", "status", "previous", "polls", "elapsed", "next_in", "error"]
+    assert names == [*of_a_batch, "kind", "id"]
 
 
 def test_the_version_is_the_same_everywhere() -> None:

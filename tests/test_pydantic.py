@@ -58,7 +58,10 @@ BATCH = samples.batch(
     auto_sync_enabled=None,
     news={"of": [1, None]},
 )
-VALUES: list[Any] = [BATCH, BATCH.datasets[0], BATCH.task_details, EVENT]
+EVENT_OF_JOB = StatusEvent(
+    None, JobStatus.COMPLETE, BatchStatus.PROCESSING, 3, 1.5, None, kind="import", id="i1"
+)
+VALUES: list[Any] = [BATCH, BATCH.datasets[0], BATCH.task_details, EVENT, EVENT_OF_JOB]
 VALUES += [Copies((BATCH,), ("b2",)), PollPolicy(timeout=None), RetryPolicy(maximum=3)]
 VALUES += [Workspace("w1", "Research", owner="u1", extra={"users": [{"name": "Ann"}]})]
 SCHEMA = DatasetSchema.of(a={"type": "text", "label": "A"}, b="metadata", strict=False)
@@ -294,6 +297,22 @@ def test_the_error_of_an_event_is_its_text() -> None:
     assert hash(again) == hash(event)
     assert event != EVENT
     assert event != attrs.evolve(event, error=ConnectError("GET", "/x", "other"))
+
+
+def test_an_event_names_the_kind_and_id_of_what_was_polled() -> None:
+    assert EVENT.to_dict() | {"kind": "batch", "id": "b1"} == EVENT.to_dict()
+    old = {key: one for key, one in EVENT.to_dict().items() if key not in ("kind", "id")}
+    assert StatusEvent.from_dict(old) == EVENT
+    written = EVENT_OF_JOB.to_dict()
+    assert (written["batch_id"], written["kind"], written["id"]) == (None, "import", "i1")
+    again = StatusEvent.from_dict(written)
+    assert again == EVENT_OF_JOB
+    assert hash(again) == hash(EVENT_OF_JOB)
+    assert again.status == "complete"
+    assert again.previous is BatchStatus.PROCESSING
+    with pytest.raises(DecodeError) as caught:
+        StatusEvent.from_dict(written | {"status": 5, "previous": []})
+    assert [one.partition(":")[0] for one in caught.value.problems] == ["$.status", "$.previous"]
 
 
 LONE = "a\ud800b"

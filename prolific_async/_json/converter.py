@@ -214,6 +214,7 @@ def _converter(*, detailed: bool) -> Converter:
         lambda kind: kind in (Scalar, Scalar | None), scalars.scalar
     )
     converter.register_structure_hook(StrEnum, reading.enum)
+    converter.register_structure_hook_func(reading.is_union_of_enums, reading.enum_of_union)
     converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is tuple, reading.tuple_hook

@@ -70,6 +70,24 @@ def enum(value: Any, kind: Any) -> Any:
     return kind(_text(value))
 
 
+def is_union_of_enums(cls: Any) -> bool:
+    """Tell whether a type is a union of open enums of texts, and perhaps of None."""
+    kinds = [kind for kind in get_args(cls) if kind is not NoneType]
+    return len(kinds) > 1 and all(
+        isinstance(one, type) and issubclass(one, StrEnum) for one in kinds
+    )
+
+
+def enum_of_union(value: Any, cls: Any) -> Any:
+    """Read a member of the first enum that has it, else an unseen one of the first."""
+    kinds = get_args(cls)
+    if value is None and NoneType in kinds:
+        return None
+    text = _text(value)
+    known = (kind for kind in kinds if kind is not NoneType and text in kind.__members__.values())
+    return next(known, kinds[0])(text)
+
+
 def _kind(cls: Any) -> Any:
     """Return X for ``X | None``, and any other type as it is."""
     kinds = get_args(cls)

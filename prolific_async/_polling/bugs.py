@@ -12,6 +12,7 @@ from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
+    from prolific_async._polling.kinds import Key
     from prolific_async._polling.wait import Wait
 
 BUGS = (Exception, asyncio.CancelledError)
@@ -23,8 +24,8 @@ def log_bug(error: BaseException) -> None:
     _log.error("polling is broken", exc_info=error)
 
 
-def bug(key: str, error: BaseException) -> ProlificError:
-    """Log a bug in waiting for a batch, and return the error that its waits fail with."""
+def bug(key: Key, error: BaseException) -> ProlificError:
+    """Log a bug in waiting for something, and return the error that its waits fail with."""
     _log.error("waiting for %s is broken", key, exc_info=error)
     failure = ProlificError(
         "this is a bug, of this package or of a policy or log handler that it was given "

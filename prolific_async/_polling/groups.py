@@ -35,8 +35,11 @@ class Groups:
     def of(self, target: PollTarget) -> WorkspaceGroup | None:
         """Return a target's group, which changes once its workspace becomes known.
 
-        None while it is alone, unless lists are polled for one target, too.
+        None while it is alone, unless lists are polled for one target, too, and for all that is no
+        batch.
         """
+        if not isinstance(target.key, str):
+            return None
         name = target.workspace_id or self._workspaces.of(target.key)
         if target.is_placed and name == target.workspace_id:
             return target.group

@@ -1,10 +1,10 @@
-"""Results of polls: of one batch, and of a workspace's list."""
+"""Results of polls: of one thing, and of a workspace's list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import field, frozen
 
@@ -12,15 +12,28 @@ from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import NEWEST, bounded
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
-from prolific_async.models import Batch, BatchStatus
+from prolific_async.models import BatchStatus
+
+if TYPE_CHECKING:
+    from prolific_async.models import WaitStatus
 
 
 class PollResult(NamedTuple):
-    """Result of one poll: a status, perhaps with the whole batch, or an error."""
+    """Result of one poll: a status, perhaps with more, or an error.
 
-    status: BatchStatus | None = None
-    batch: Batch | None = None
+    Attributes:
+        status: The status, None if the poll showed none.
+        value: What the wait returns, such as the whole batch; None if the poll did not read it. If
+            the poll showed no status, it is what has become of a thing in the status of before.
+        error: Why the poll failed.
+        job: What else the poll has read, of which an error may be made.
+
+    """
+
+    status: WaitStatus | None = None
+    value: Any = None
     error: ProlificError | None = None
+    job: Any = None
 
 
 @frozen(kw_only=True)
@@ -57,7 +70,11 @@ def failed_list(error: ProlificError | ValueError) -> GroupResult:
 
 
 # A batch's states in their order; a status without a place here is between the first and the last.
-_AGES = {BatchStatus.UNINITIALISED: 0, BatchStatus.READY: 2, BatchStatus.ERROR: 2}
+_AGES: dict[WaitStatus, int] = {
+    BatchStatus.UNINITIALISED: 0,
+    BatchStatus.READY: 2,
+    BatchStatus.ERROR: 2,
+}
 
 
 def is_older(one: PollResult, other: PollResult) -> bool:

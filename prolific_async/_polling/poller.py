@@ -1,6 +1,6 @@
 """Poller: makes the polls that the scheduler asks for, and tells the waits what they show.
 
-All waits of a client share it, and the polls of the batches they wait for. A wait has no task: a
+All waits of a client share it, and the polls of what they wait for. A wait has no task: a
 poll is a task while it lasts, and one timer serves all waits. Nothing runs when nobody waits.
 """
 
@@ -27,6 +27,7 @@ from prolific_async.models import Batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
+    from prolific_async._polling.kinds import Key
     from prolific_async._polling.list_polls import Step
     from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.targets import Pollable
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class Poller:
-    """Polls batches for waits, in the event loop that runs when it is made."""
+    """Polls for waits, in the event loop that runs when it is made."""
 
     def __init__(
         self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
@@ -94,7 +95,7 @@ class Poller:
         return over
 
     def leave(self, wait: Wait) -> None:
-        """Forget a wait, whether it is over or not; the polls of its batch end with the last."""
+        """Forget a wait, whether it is over or not; the polls of its target end with the last."""
         wait.over = None  # its callbacks may hold the wait
         target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
@@ -113,8 +114,8 @@ class Poller:
         if ending := [task for task in self._under_way if task.cancelling()]:
             await asyncio.wait(ending)
 
-    def poll_now(self, key: str) -> None:
-        """Make the next poll of a batch due now; many calls before it make one poll."""
+    def poll_now(self, key: Key) -> None:
+        """Make the next poll of a target due now; many calls before it make one poll."""
         self._scheduler.poll_now(key, self._loop.time())
         self._set_timer()
 
@@ -238,8 +239,12 @@ class Poller:
         thing.sent_at = None
         if isinstance(thing, PollTarget):
             thing.asked = False  # any call of ``poll_now`` so far asked for this poll
-            request = self._source.get if thing.whole else self._source.get_status
-            poll = request(thing.key, thing)
+            key = thing.key
+            if isinstance(key, str):
+                request = self._source.get if thing.whole else self._source.get_status
+                poll = request(key, thing)
+            else:
+                poll = self._source.poll(key, thing, whole=thing.whole)
         else:
             poll = self._lists.poll(thing)
         # In an empty context: a poll is made for many waits, not for the first of them alone.
@@ -264,9 +269,10 @@ class Poller:
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
                 self._lists.single_seconds += (now - sent_at - self._lists.single_seconds) / 8
-                found = task.result()
-                is_whole = isinstance(found, Batch)
-                result = PollResult(found.status, found) if is_whole else PollResult(found)
+                result = found = task.result()
+                if isinstance(thing.key, str):
+                    is_whole = isinstance(found, Batch)
+                    result = PollResult(found.status, found) if is_whole else PollResult(found)
                 self._take_result(thing, result, now)
             elif isinstance(error, Exception) and not isinstance(error, ProlificError):
                 thing.stage = SHOWN
@@ -278,8 +284,9 @@ class Poller:
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a single poll, unless that only checks a list that is right."""
-        if result.batch is not None and target.workspace_id is None:
-            self._workspaces.learn(target.key, result.batch.workspace_id)
+        key = target.key
+        if result.value is not None and target.workspace_id is None and isinstance(key, str):
+            self._workspaces.learn(key, result.value.workspace_id)
         if target.group is None or self._lists.is_news(target, result, now):
             self._show(target, result, now)
         else:

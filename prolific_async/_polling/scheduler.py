@@ -1,4 +1,4 @@
-"""Scheduler: decides when which batches are polled, singly or by their workspace's list.
+"""Scheduler: decides when what is polled, singly or, of batches, by their workspace's list.
 
 Pure: it is told about waits, results and the time, and returns what to do. What concerns many
 targets is decided target by target, so that the poller can do it in slices.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 import math
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prolific_async._polling.groups import Groups
 from prolific_async._polling.targets import POLLED, SHOWN, Pollable, PollTarget, WorkspaceGroup
@@ -22,6 +22,7 @@ from prolific_async._polling.targets import POLLED, SHOWN, Pollable, PollTarget,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from prolific_async._polling.kinds import Key
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
 
@@ -33,7 +34,7 @@ class Scheduler:
     """Decides what to poll next.
 
     Attributes:
-        targets: All poll targets, by batch id.
+        targets: All poll targets, by key.
         groups: The groups of the targets.
         next_time: When something is due next, inf for never.
 
@@ -47,7 +48,7 @@ class Scheduler:
             few: Targets from which on a list is polled; inf for never, 1 for always.
 
         """
-        self.targets: dict[str, PollTarget] = {}
+        self.targets: dict[Any, PollTarget] = {}
         self.groups = Groups(workspaces, few)
         self.next_time = math.inf
         self._workspaces = workspaces
@@ -64,10 +65,10 @@ class Scheduler:
         """Schedule a target, old or new, for a wait that it was given, whatever its other waits."""
         if target.key not in self.targets:
             self.targets[target.key] = target
-            if wait.workspace_id is None:
-                self._workspaces.awaited.add(wait.key)
+            if wait.workspace_id is None and isinstance(target.key, str):
+                self._workspaces.awaited.add(target.key)
         elif target.workspace_id is None and wait.workspace_id is not None:
-            self._workspaces.learn(wait.key, wait.workspace_id)
+            self._workspaces.learn(target.key, wait.workspace_id)
         target.whole = target.whole or wait.wants_whole
         target.deadline = min(target.deadline, wait.deadline)
         due = max(wait.due, target.not_before)
@@ -177,8 +178,8 @@ class Scheduler:
             return False
         return self._plan_for(target, next_due(target), now)
 
-    def poll_now(self, key: str, now: float) -> None:
-        """Make the next poll of a batch due now; many calls before it make one poll."""
+    def poll_now(self, key: Key, now: float) -> None:
+        """Make the next poll of a target due now; many calls before it make one poll."""
         if (target := self.targets.get(key)) is not None:
             # A poll that is not sent yet is the one that is asked for.
             target.asked = target.stage != POLLED or target.is_sent
@@ -188,7 +189,8 @@ class Scheduler:
     def _end(self, target: PollTarget) -> None:
         if self.targets.get(target.key) is target:
             del self.targets[target.key]
-            self._workspaces.awaited.discard(target.key)
+            if isinstance(target.key, str):
+                self._workspaces.awaited.discard(target.key)
             self._schedule(target, math.inf)
             self.groups.remove(target)
             if not self.targets:  # to clear them gives back the tables, which were large perhaps

@@ -1,4 +1,4 @@
-"""Status source: the requests that show the status of batches, and what they show."""
+"""Status source: the requests that show how things stand, and what they show."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import hint
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
+from prolific_async._polling.kinds import named
 from prolific_async._polling.list_parser import read
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_list, failed_poll
+from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     ProlificError,
     RateLimitedError,
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from prolific_async._api.batches import BatchesAPI
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import Poll, Request
+    from prolific_async._http.transport import Transport
+    from prolific_async._polling.kinds import Key, TargetKey
     from prolific_async._polling.list_parser import ListMemory
     from prolific_async._polling.workspaces import Workspaces
     from prolific_async.policies import RetryPolicy
@@ -35,7 +39,7 @@ _REFUSED = 1.0  # seconds at least until a list that was refused is asked for ag
 
 
 class StatusSource:
-    """Polls batches, and learns from lists which workspace a batch belongs to.
+    """Polls batches and all else, and learns from lists which workspace a batch belongs to.
 
     Attributes:
         get: Reads a whole batch, as ``BatchesAPI.get``.
@@ -43,10 +47,13 @@ class StatusSource:
 
     """
 
-    def __init__(self, api: BatchesAPI, workspaces: Workspaces, retry: RetryPolicy) -> None:
+    def __init__(
+        self, api: BatchesAPI, workspaces: Workspaces, retry: RetryPolicy, transport: Transport
+    ) -> None:
         self.get = api.get
         self.get_status = api.get_status
         self._api = api
+        self._send = transport.send
         self._workspaces = workspaces
         self._retry = retry
         self._lists: OrderedDict[str, ListMemory] = OrderedDict()
@@ -57,20 +64,37 @@ class StatusSource:
             self._lists.pop(workspace_id, None)
         self._workspaces.shrink()
 
-    def failed(self, batch_id: str, error: BaseException | None) -> PollResult:
+    async def poll(self, key: TargetKey, poll: Poll, *, whole: bool) -> PollResult:
+        """Poll what is no batch: its status, or what its waits return."""
+        kind = key.kind
+        found = await self._send(self._request(key, whole=whole), poll)
+        if found is None or isinstance(found, OpenEnum):
+            return PollResult(found)
+        status = kind.status_of(found)
+        is_value = whole or kind.get is None
+        return PollResult(status, found) if is_value else PollResult(status, job=found)
+
+    def failed(self, key: Key, error: BaseException | None) -> PollResult:
         """Return the result of a poll that failed: with an error, or as its task was cancelled."""
         if isinstance(error, ProlificError):
-            _log.info("a poll of batch %s failed: %s", batch_id, error)
+            _log.info("a poll of %s failed: %s", named(key), error)
             return failed_poll(error)
-        request = get_batch_status(batch_id, prefix=self._api.prefix)
+        request = self._request(key, whole=False)
         lost = TransportError(request.method, request.path, "the poll was broken off")
         return failed_poll(lost)
 
-    def cut_off(self, batch_id: str, *, whole: bool) -> RequestTimeoutError:
+    def cut_off(self, key: Key, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
-        build = get_batch if whole else get_batch_status
-        request = build(batch_id, prefix=self._api.prefix)
+        request = self._request(key, whole=whole)
         return RequestTimeoutError(request.method, request.path, "the wait's time was over")
+
+    def _request(self, key: Key, *, whole: bool) -> Request:
+        prefix = self._api.prefix
+        if isinstance(key, str):
+            return (get_batch if whole else get_batch_status)(key, prefix=prefix)
+        kind = key.kind
+        build = kind.get if whole and kind.get is not None else kind.get_status
+        return build(key, prefix)
 
     async def poll_list(
         self,

@@ -1,4 +1,4 @@
-"""What is polled: single batches, each with its waits, and groups of batches of one workspace."""
+"""What is polled: single things, each with its waits, and groups of batches of one workspace."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class _Pollable(Poll):
 
 @define(eq=False, repr=False, weakref_slot=False)
 class PollTarget(_Pollable):
-    """A batch that is polled, and the waits that share its polls.
+    """Something that is polled, such as a batch, and the waits that share its polls.
 
     After a failed poll it is not polled before the shortest pause of its waits is over, whoever
     joins or asks for a poll meanwhile.
 
     Attributes:
-        key: The batch's id.
-        workspace_id: Its workspace, None if that is not known.
+        key: Its kind and id (``kinds.Key``), of a batch the id alone.
+        workspace_id: The batch's workspace, None if that is not known.
         waits: Its waits: a tuple for one alone, as a dict would take 200 bytes more.
         asked: Whether ``poll_now`` asked for a poll.
         whole: Whether a wait needs the whole batch, which a list is not read for.
@@ -72,11 +72,12 @@ class PollTarget(_Pollable):
         not_before: When the pause after a failed poll is over.
         is_placed: Whether it counts in its workspace: a newcomer does not until it is polled.
         group: Its group, None for a newcomer, and while it is alone in its workspace.
-        alone_until: When its group's list, which did not show it, is tried for it again.
+        alone_until: When its group's list, which did not show it, is tried for it again; inf for
+            what no list shows.
 
     """
 
-    key: str
+    key: Any
     workspace_id: str | None = None
     waits: tuple[Wait, ...] | dict[Wait, None] = field(default=(), init=False)
     asked: bool = field(default=False, init=False)
@@ -87,7 +88,10 @@ class PollTarget(_Pollable):
     not_before: float = field(default=-math.inf, init=False)
     is_placed: bool = field(default=False, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
-    alone_until: float = field(default=-math.inf, init=False)
+    alone_until: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.alone_until = -math.inf if isinstance(self.key, str) else math.inf
 
     def add(self, wait: Wait) -> None:
         """Add a wait."""

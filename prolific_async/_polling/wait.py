@@ -1,7 +1,8 @@
 """Rules of one wait, pure: it is told the results of polls and the time.
 
-It says when it needs its next poll and whether that must read the whole batch; the poller hands
-each result to ``observe`` and reads ``outcome``. Times are those of the event loop.
+It says when it needs its next poll and whether that must read what the wait returns, such as the
+whole batch; the poller hands each result to ``observe`` and reads ``outcome``. Times are those of
+the event loop.
 """
 
 from __future__ import annotations
@@ -16,89 +17,87 @@ from prolific_async._http.retry import hint, may_poll_again, pauses
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import summary
+from prolific_async._polling.kinds import BATCH_VERDICT, complete, id_of, named
 from prolific_async.errors import (
-    BatchFailedError,
-    BatchNotSetUpError,
     NotFoundError,
     ProlificError,
     WaitError,
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async.models import Batch, BatchStatus, StatusEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prolific_async._polling.deadline import Deadline
+    from prolific_async._polling.kinds import Event, Story, Verdict
     from prolific_async._polling.poll_results import PollResult
-    from prolific_async._polling.wait_listeners import Event, WaitListeners
+    from prolific_async._polling.wait_listeners import WaitListeners
+    from prolific_async.models import WaitStatus
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _KEPT_EVENTS = 20
 _EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
 
-# By name and by identity, for the sake of the many polls that show nothing new: an enum's own
-# attributes, hash and equality cost several times as much.
-_UNINITIALISED, _PROCESSING, _READY, _ERROR = BatchStatus
-_PENDING = (_PROCESSING, _UNINITIALISED)
-
-_Poll: TypeAlias = tuple["BatchStatus | None", float]  # the status before it, and the time elapsed
+_Poll: TypeAlias = tuple["WaitStatus | None", float]  # the status before it, and the time elapsed
 
 
 @define(eq=False, repr=False, weakref_slot=False, kw_only=True)
 class Wait:
-    """One wait for one batch, from its first poll to its outcome.
+    """One wait for one thing, such as a batch, from its first poll to its outcome.
 
     Attributes:
-        key: The id of the batch.
-        workspace_id: Its workspace, None if that was not known when the wait began.
+        key: Its kind and id (``kinds.Key``), of a batch the id alone.
+        workspace_id: The batch's workspace, None if that was not known when the wait began.
         time: Its start and deadline.
         listeners: Get its events, None for nobody.
         policy: Gaps, graces and the failure budget.
         retry: Pauses after failures, and the cap of the service's hints.
-        found_by: Until when a 404 means that the batch is not yet found.
+        verdict: What its statuses mean.
+        found_by: Until when a 404 means that it is not yet found.
         random: Source of jitter, from 0 to 1.
         due: When the wait needs its next poll, inf for no more.
         deadline: When it is to be expired, inf for never.
-        wants_whole: Whether polls must read the whole batch, as one showed READY or ERROR.
-        again_at: When the batch may be polled again after a failed poll, as far as this wait goes.
-        outcome: The READY batch, or the error that the wait ends with; None while it lasts.
+        wants_whole: Whether polls must read what the wait returns, as one showed an end.
+        again_at: When it may be polled again after a failed poll, as far as this wait goes.
+        outcome: What the wait returns, or the error that it ends with; None while it lasts.
         polls: Its polls so far.
         over: The future of its caller; only the poller uses it.
 
     """
 
-    key: str
+    key: Any
     workspace_id: str | None = None
     time: Deadline
     policy: PollPolicy
     retry: RetryPolicy
     listeners: WaitListeners | None = None
+    verdict: Verdict = BATCH_VERDICT
     found_by: float = -math.inf
     random: Callable[[], float] = random.random
     due: float = field(init=False)
     deadline: float = field(init=False)
     again_at: float = field(init=False)
     wants_whole: bool = field(default=False, init=False)
-    outcome: Batch | WaitError | None = field(default=None, init=False)
+    outcome: Any = field(default=None, init=False)
     polls: int = field(default=0, init=False)
     over: Any = field(default=None, init=False)
-    _status: BatchStatus | None = field(default=None, init=False)
+    _status: WaitStatus | None = field(default=None, init=False)
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
     _uninitialised_since: float = field(default=math.inf, init=False)
-    # A poll that showed an end, while the batch itself is still being read.
+    # A poll that showed an end, while what the wait returns is still being read.
     _ending: _Poll | None = field(default=None, init=False)
     _events: list[Event] | None = field(default=None, init=False)
     # Statuses that need no warning, or none any more.
-    _known: tuple[BatchStatus | None, ...] = field(default=_PENDING, init=False)
+    _known: tuple[WaitStatus | None, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.due = self.again_at = self.time.started
         self.deadline = self.time.at
         self._gap = self.policy.initial
+        self._known = self.verdict.pending
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         """Take in the result of a poll that was sent at a time, for this wait or for others."""
@@ -106,10 +105,12 @@ class Wait:
             self.again_at = now + self._gap
         if self.time.polls_left != math.inf and sent < self.time.started:
             return  # with a timeout of 0, a wait makes a poll of its own
+        if result.status is None and result.value is not None and self._status is None:
+            return  # it was read for others, after an end that this wait has not seen
         shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
             self._take_in(result, now, sent if shared else None)
-        elif not shared or result.batch is not None:
+        elif not shared or result.value is not None:
             self._follow_up(self._ending, result, now)
 
     def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
@@ -123,7 +124,7 @@ class Wait:
         """
         ending = self._ending
         polling = cut is not None
-        has_failed = ending is not None and self._status is _ERROR
+        has_failed = ending is not None and self._status in self.verdict.failed
         late = self.time.was_slept_through(now, self.due, on_its_way=polling or held)
         if late and not has_failed:
             self.time = self.time.extended(now, polling=polling)
@@ -132,7 +133,7 @@ class Wait:
         self._ending = None
         if ending is not None:
             if has_failed:
-                self._end(ending, BatchFailedError(*self._story(now)))
+                self._end(ending, self.verdict.failure(self._story(now), None))
                 return
             self._tell(ending, 0.0 if polling else None)
         if cut is not None:
@@ -141,7 +142,7 @@ class Wait:
         self._time_out(now)
 
     def fail(self, error: Exception, now: float) -> None:
-        """End the wait because its batch will not be polled any more."""
+        """End the wait because its target will not be polled any more."""
         ending, self._ending = self._ending, None
         event = None if ending is None else self._tell(ending, None, later=True)
         self._set(WaitFailedError(*self._story(now)), error, event)
@@ -153,41 +154,51 @@ class Wait:
         poll = self._status, now - self.time.started
         if status is not None:
             self._status = status
+        elif result.value is not None:
+            status = self._status
         if error is not None:
             self._fail_poll(poll, error, now, shared=shared is not None)
             return
         self._failures, self._pauses = 0, None
-        if status is _READY or status is _ERROR:
-            if result.batch is None:
-                self._ending = poll
-                self.wants_whole = True
-                self.due = now
-            elif status is _READY:
-                self._end(poll, result.batch)
-            else:
-                self._end(poll, BatchFailedError(*self._story(now), result.batch))
+        verdict = self.verdict
+        if status in verdict.ends:
+            self._take_end(poll, result, now, is_ready=status in verdict.ready)
             return
-        if self._status is not _UNINITIALISED:
+        if self._status != verdict.unstarted or verdict.unstarted is None:
             self._uninitialised_since = math.inf
         else:
             self._uninitialised_since = min(self._uninitialised_since, now)
             if now - self._uninitialised_since >= self.policy.uninitialised_grace:
-                self._end(poll, BatchNotSetUpError(*self._story(now)))
+                self._end(poll, verdict.not_started(*self._story(now)))
                 return
         if status not in self._known:
             self._known += (status,)
             shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
-            _log.warning("batch %s shows %s, which counts as pending", self.key, shown)
+            _log.warning("%s shows %s, which counts as pending", named(self.key), shown)
         self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
 
+    def _take_end(self, poll: _Poll, result: PollResult, now: float, *, is_ready: bool) -> None:
+        """End the wait, or have read first what it returns or how it failed."""
+        value = result.value
+        job = value if result.job is None else result.job
+        if is_ready and value is not None:
+            self._end(poll, value)
+        elif not is_ready and job is not None:
+            self._end(poll, self.verdict.failure(self._story(now), job))
+        else:
+            self._ending = poll
+            self.wants_whole = True
+            self.due = now
+
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
-        """Take in the read of the whole batch that a status of READY or ERROR asked for."""
+        """Take in what the wait returns, or how it failed, which was read after an end."""
         self._ending = None
-        shown = self._status
-        if shown is _READY and result.batch is not None and result.status is _READY:
-            self._end(ending, result.batch)
-        elif shown is _ERROR and (result.error is not None or result.status is _ERROR):
-            self._end(ending, BatchFailedError(*self._story(now), result.batch))
+        verdict, value, shown = self.verdict, result.value, self._status
+        status = shown if result.status is None and value is not None else result.status
+        if shown in verdict.ready and value is not None and status in verdict.ready:
+            self._end(ending, value)
+        elif shown in verdict.failed and (result.error is not None or status in verdict.failed):
+            self._end(ending, verdict.failure(self._story(now), value))
         else:  # the newer response wins
             self._tell(ending, 0.0)
             if self.outcome is None:  # a callback may have ended the wait
@@ -275,18 +286,14 @@ class Wait:
             self.listeners.tell(event)
         return event
 
-    def _end(
-        self, poll: _Poll, outcome: Batch | WaitError, cause: ProlificError | None = None
-    ) -> None:
+    def _end(self, poll: _Poll, outcome: object, cause: ProlificError | None = None) -> None:
         self._set(outcome, cause, self._tell(poll, None, cause, later=True))
 
-    def _set(self, outcome: Batch | WaitError, cause: Exception | None, news: Event | None) -> None:
+    def _set(self, outcome: object, cause: Exception | None, news: Event | None) -> None:
         if self.outcome is None:  # else a callback has ended the wait before
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
-                events = self._events or ()
-                outcome.events = tuple(StatusEvent(self.key, *event) for event in events)
-                outcome.failure = cause
+                complete(outcome, self.key, self._events or (), cause)
         if news is not None and self.listeners is not None:
             self.listeners.tell(news)
 
@@ -294,6 +301,6 @@ class Wait:
         newest = self._events[-1][-1] if self._events else None
         self._set(WaitTimeoutError(*self._story(now)), newest, None)
 
-    def _story(self, now: float) -> tuple[str, BatchStatus | None, float, int, tuple[()]]:
+    def _story(self, now: float) -> Story:
         """Return the first arguments of a WaitError; its events are added later."""
-        return self.key, self._status, now - self.time.started, self.polls, ()
+        return id_of(self.key), self._status, now - self.time.started, self.polls, ()

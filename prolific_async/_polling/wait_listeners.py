@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import define, field
 
 from prolific_async._logging import log as _log
-from prolific_async.models import StatusEvent
+from prolific_async._polling.kinds import named, status_event
 
 if TYPE_CHECKING:
-    from prolific_async.errors import ProlificError, WaitError
-    from prolific_async.models import Batch, BatchStatus
+    from prolific_async._polling.kinds import Event, Key
+    from prolific_async.models import StatusEvent
 
-# A StatusEvent without its batch: a plain tuple costs a tenth of one, and mostly nobody asks.
-Event: TypeAlias = tuple[
-    "BatchStatus | None", "BatchStatus | None", int, float, "float | None", "ProlificError | None"
-]
-Listener: TypeAlias = "Callable[[StatusEvent | Batch | WaitError | None], object]"
-Observer: TypeAlias = "Callable[[str], Listener | None]"
+Listener: TypeAlias = Callable[[Any], object]
+"""Gets each StatusEvent, then the outcome: what the wait returns, its WaitError, or None."""
+Observer: TypeAlias = Callable[[Any], Listener | None]
+"""Gets the key of a wait that begins."""
 
 
 @define(eq=False, repr=False)
@@ -29,14 +27,14 @@ class WaitListeners:
     """Calls the observers' listeners of one wait, then the caller's callback.
 
     Attributes:
-        key: The batch that is polled.
+        key: What is polled.
         on_event: The caller's callback, None for none.
-        observers: Called with the batch's id at the start; each may return a listener. Both run in
-            the context in which the wait was made.
+        observers: Called with the key at the start; each may return a listener. Both run in the
+            context in which the wait was made.
 
     """
 
-    key: str
+    key: Key
     on_event: Callable[[StatusEvent], object] | None = None
     observers: tuple[Observer, ...] = ()
     _context: Context = field(factory=copy_context, init=False)
@@ -49,13 +47,13 @@ class WaitListeners:
 
     def tell(self, event: Event) -> None:
         """Call all with an event."""
-        told = StatusEvent(self.key, *event)
+        told = status_event(self.key, event)
         for listener in self._listeners:
             self._observe(listener, told)
         if self.on_event is not None:
             call_safely("on_event", self.key, self.on_event, told)
 
-    def end(self, outcome: Batch | WaitError | None) -> None:
+    def end(self, outcome: object) -> None:
         """Report the outcome to observers, None if the wait was given up; only once."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
@@ -71,7 +69,7 @@ class WaitListeners:
         )
 
 
-def call_safely(name: str, key: str, function: Callable[[Any], object], value: object) -> None:
+def call_safely(name: str, key: Key, function: Callable[[Any], object], value: object) -> None:
     """Call a function of the caller's for one wait; log what it raises."""
     try:
         _call_outside_of_tasks(function, value)
@@ -79,7 +77,7 @@ def call_safely(name: str, key: str, function: Callable[[Any], object], value: o
         raise
     # A CancelledError, as of a future that it asks, would end a poll that serves others, too.
     except BaseException:  # noqa: BLE001
-        _log.exception("%s raised for batch %s; the wait goes on", name, key)
+        _log.exception("%s raised for %s; the wait goes on", name, named(key))
 
 
 def _call_outside_of_tasks(function: Callable[[Any], object], value: object) -> None:

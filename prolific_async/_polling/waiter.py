@@ -7,10 +7,11 @@ import math
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.kinds import BATCH_VERDICT, TargetKey
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._tracebacks import without_frames
@@ -20,38 +21,68 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from prolific_async._http.transport import Transport
+    from prolific_async._polling.kinds import Key, Kind, Verdict
     from prolific_async._polling.waits import Waits
     from prolific_async._validation import WaitRules
-    from prolific_async.models import Batch, StatusEvent
+    from prolific_async.models import StatusEvent
     from prolific_async.policies import RetryPolicy
 
-    Outcome: TypeAlias = Batch | WaitError
-    Bind: TypeAlias = Callable[[Batch], Batch]
+T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
-    """What a wait is for.
+    """What a wait is for: a batch, or what ``awaited_job`` returns.
 
     Attributes:
-        id: Its id.
-        workspace_id: Its workspace, None if the caller does not know it.
+        key: Its kind and id, of a batch the id alone.
+        workspace_id: The batch's workspace, None if the caller does not know it.
         error: Why the id is invalid, so that the wait fails; None if it is valid.
+        verdict: What its statuses mean.
+        made_at: When this client made it, in loop time; None if it did not, or for a batch, of
+            which the ``Waiter`` knows it.
 
     """
 
-    id: str
+    key: Key
     workspace_id: str | None = None
     error: ValueError | None = None
+    verdict: Verdict = BATCH_VERDICT
+    made_at: float | None = None
 
 
-class Waiter:
-    """Waits for one thing or many, with the settings of one client or view.
+def awaited_job(
+    kind: Kind,
+    job_id: str,
+    parent_id: str | None = None,
+    *,
+    verdict: Verdict | None = None,
+    made_at: float | None = None,
+) -> Awaited:
+    """Return what a wait for something else than a batch is for.
 
-    Each verb takes the rules of its waits, and what binds a batch to the client.
+    Waits with the same kind and ids share their polls, whatever their verdicts.
+
+    Args:
+        kind: Its kind.
+        job_id: Its id.
+        parent_id: The id of what it belongs to, if the kind's requests need that.
+        verdict: What its statuses mean; by default what the kind says.
+        made_at: When this client made it, in loop time, None if it did not: for
+            ``not_found_grace`` from then on, a 404 counts as pending.
+
+    """
+    key = TargetKey(kind, job_id, parent_id)
+    return Awaited(key, None, None, verdict or kind.verdict, made_at)
+
+
+class Waiter(Generic[T]):
+    """Waits for one T or many, with the settings of one client or view.
+
+    Each verb takes the rules of its waits, and what binds a T to the client.
 
     Args:
         waits: All waits of the client.
-        made_at: When this client made the things that it waits for, by id, in loop time.
+        made_at: When this client made the batches that it waits for, by id, in loop time.
         transport: Tells whether the client can be used, and how long a request may last.
         retry: Pauses after failures, and the cap of the service's hints.
 
@@ -66,7 +97,7 @@ class Waiter:
         self._request_timeout = transport.request_timeout
         self._retry = retry
 
-    async def wait(self, awaited: Awaited, rules: WaitRules, bind: Bind) -> Batch:
+    async def wait(self, awaited: Awaited, rules: WaitRules, bind: Callable[[T], T]) -> T:
         """Wait for one thing, and return it or raise the wait's error."""
         wait = self._wait(awaited, rules)
         over = self._waits.start(wait)
@@ -81,10 +112,10 @@ class Waiter:
         self,
         awaited: Iterable[Awaited],
         rules: WaitRules,
-        bind: Bind,
+        bind: Callable[[T], T],
         *,
         return_exceptions: bool,
-    ) -> list[Outcome]:
+    ) -> list[T | WaitError]:
         """Wait for many things and return the outcomes in the order given.
 
         Raises:
@@ -98,31 +129,33 @@ class Waiter:
                     _bind_outcome(wait, bind)
                 else:
                     _result(wait, bind)
-        return cast("list[Outcome]", [wait.outcome for wait in waits])
+        return cast("list[T | WaitError]", [wait.outcome for wait in waits])
 
     def as_ready(
-        self, awaited: Iterable[Awaited], rules: WaitRules, bind: Bind
-    ) -> AsyncGenerator[Outcome]:
+        self, awaited: Iterable[Awaited], rules: WaitRules, bind: Callable[[T], T]
+    ) -> AsyncGenerator[T | WaitError]:
         """Yield the outcome of each wait when it is over; the waits begin with this call."""
         # The rest is done in slices: making 30,000 waits at once would block the loop.
         build = partial(self._waits_of, awaited, rules, self._deadline(rules), copy_context())
         return self._outcomes_of(build, bind)
 
     def as_ready_of_stream(
-        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, bind: Bind
-    ) -> AsyncGenerator[Outcome]:
+        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, bind: Callable[[T], T]
+    ) -> AsyncGenerator[T | WaitError]:
         """Yield the outcome of each wait when it is over; each begins when the stream yields it."""
         stream = self._waits_of_stream(awaited, rules)
         return _outcomes(self._waits.ended_of_stream(stream, copy_context()), bind)
 
-    def watch(self, awaited: Awaited, rules: WaitRules, bind: Bind) -> AsyncGenerator[StatusEvent]:
+    def watch(
+        self, awaited: Awaited, rules: WaitRules, bind: Callable[[T], T]
+    ) -> AsyncGenerator[StatusEvent]:
         """Yield the events of one wait, then raise its error if it ends with one."""
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
         wait = self._wait(awaited, rules._replace(on_event=events.put_nowait))
         return self._watched(wait, events, bind)
 
     async def _watched(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], bind: Bind
+        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], bind: Callable[[T], T]
     ) -> AsyncGenerator[StatusEvent]:
         over = self._waits.start(wait)
         over.add_done_callback(lambda _: events.put_nowait(None))
@@ -157,19 +190,22 @@ class Waiter:
                 yield wait
 
     async def _outcomes_of(
-        self, build: Callable[[], Awaitable[list[Wait]]], bind: Bind
-    ) -> AsyncGenerator[Outcome]:
+        self, build: Callable[[], Awaitable[list[Wait]]], bind: Callable[[T], T]
+    ) -> AsyncGenerator[T | WaitError]:
         outcomes = _outcomes(self._waits.ended(await build()), bind)
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 yield outcome
 
     def _wait(self, awaited: Awaited, rules: WaitRules, time: Deadline | None = None) -> Wait:
-        key = awaited.id
+        key = awaited.key
         time = time or self._deadline(rules)
         self._check_usable()
-        tell, observers = rules.on_event, self._waits.observers
-        made_at = self._made_at.get(key)
+        tell = rules.on_event
+        if isinstance(key, str):
+            observers, made_at = self._waits.observers, self._made_at.get(key)
+        else:
+            observers, made_at = self._waits.job_observers, awaited.made_at
         policy = rules.policy
         return Wait(
             key=key,
@@ -178,6 +214,7 @@ class Waiter:
             listeners=WaitListeners(key, tell, observers) if tell or observers else None,
             policy=policy,
             retry=self._retry,
+            verdict=awaited.verdict,
             found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
         )
 
@@ -186,7 +223,7 @@ class Waiter:
         return Deadline.after(now, rules.timeout, self._request_timeout)
 
 
-async def _outcomes(ended: AsyncGenerator[Wait], bind: Bind) -> AsyncGenerator[Outcome]:
+async def _outcomes(ended: AsyncGenerator[Wait], bind: Callable[[T], T]) -> AsyncGenerator[Any]:
     async with aclosing(ended):
         async for wait in ended:
             _bind_outcome(wait, bind)
@@ -194,8 +231,8 @@ async def _outcomes(ended: AsyncGenerator[Wait], bind: Bind) -> AsyncGenerator[O
                 yield wait.outcome
 
 
-def _bind_outcome(wait: Wait, bind: Bind) -> None:
-    # Waits of several views may share one batch, which is copied for the second of them.
+def _bind_outcome(wait: Wait, bind: Callable[[Any], Any]) -> None:
+    # Waits of several views may share one value, which is copied for the second of them.
     outcome = wait.outcome
     if isinstance(outcome, BatchFailedError):
         outcome.batch = outcome.batch and bind(outcome.batch)
@@ -203,11 +240,10 @@ def _bind_outcome(wait: Wait, bind: Bind) -> None:
         wait.outcome = bind(outcome)
 
 
-def _result(wait: Wait, bind: Bind) -> Batch:
-    """Return the READY batch of a wait that is over, or raise its error, once."""
+def _result(wait: Wait, bind: Callable[[T], T]) -> T:
+    """Return what a wait that is over has come to, or raise its error, once."""
     _bind_outcome(wait, bind)
-    outcome = wait.outcome
-    assert outcome is not None  # noqa: S101 - for the type checker
+    outcome: T | WaitError = wait.outcome
     if not isinstance(outcome, WaitError):
         return outcome
     # An error holds the frames that it has passed. What these hold must not hold the error, or

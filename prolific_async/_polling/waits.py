@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
     from contextvars import Context
 
+    from prolific_async._polling.kinds import Key
     from prolific_async._polling.poller import Poller
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.wait_listeners import Observer
@@ -26,13 +27,16 @@ class Waits:
     """Starts waits, and tells when each is over.
 
     Attributes:
-        observers: Report the waits that are made from now on, see ``Batches.add_wait_observer``.
+        observers: Report the waits for batches that are made from now on: called with the batch's
+            id, see ``Batches.add_wait_observer``.
+        job_observers: Report those for all else: called with the ``TargetKey``.
 
     """
 
     def __init__(self, new_poller: Callable[[], Poller]) -> None:
         """Begin without waits, and without the poller, which the first wait needs."""
         self.observers: tuple[Observer, ...] = ()
+        self.job_observers: tuple[Observer, ...] = ()
         self._new_poller = new_poller
         self._poller: Poller | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,10 +118,10 @@ class Waits:
             finally:  # also when cancelled again
                 await _leave(poller, going)
 
-    def poll_now(self, batch_id: str) -> None:
-        """Make the next poll of a batch due now."""
+    def poll_now(self, key: Key) -> None:
+        """Make the next poll of something due now."""
         if self._poller is not None:
-            self._here().poll_now(batch_id)
+            self._here().poll_now(key)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every wait."""

@@ -7,7 +7,10 @@ from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
     ConfigurationError,
+    JobFailedError,
+    NothingUploadedError,
     ProlificError,
+    SchemaNeededError,
     WaitFailedError,
     WaitTimeoutError,
 )
@@ -46,7 +49,9 @@ _WORST_FIRST = (
 def exit_code_of(error: Exception) -> ExitCode:
     """Return the exit code that an error stands for."""
     match error:
-        case BatchFailedError() | BatchNotSetUpError():
+        case BatchFailedError() | BatchNotSetUpError() | JobFailedError():
+            return ExitCode.FAILED
+        case NothingUploadedError() | SchemaNeededError():
             return ExitCode.FAILED
         case WaitFailedError(failure=ValueError()):  # an invalid id
             return ExitCode.USAGE

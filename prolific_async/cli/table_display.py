@@ -15,7 +15,7 @@ from prolific_async.cli.batch_output import cut_text, status_text
 from prolific_async.cli.output import printable
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
 from prolific_async.errors import WaitError
-from prolific_async.models import BatchStatus, StatusEvent
+from prolific_async.models import BatchStatus, StatusEvent, WaitStatus
 
 __all__ = ["TableDisplay"]
 
@@ -27,7 +27,7 @@ _LEAST_NAME_WIDTH = 12  # columns
 @define
 class _Row:
     name: str
-    status: BatchStatus | None = None
+    status: WaitStatus | None = None
     polls: int = 0
     began: float | None = None
     elapsed: float | None = None
@@ -106,7 +106,7 @@ class TableDisplay(WaitDisplay):
 
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
         for item in news:
-            row = self._rows.setdefault(item.batch_id, _Row(item.batch_id))
+            row = self._rows.setdefault(item.id, _Row(item.id))
             if isinstance(item, StatusEvent):
                 row.add_event(item, time.monotonic())
             elif isinstance(item.outcome, WaitError):
@@ -115,7 +115,7 @@ class TableDisplay(WaitDisplay):
                 row.note = f"{item.outcome.total_task_count} tasks"
             else:
                 self._removed += 1
-                del self._rows[item.batch_id]
+                del self._rows[item.id]
         self._live.refresh()
 
     def _render(self) -> RenderableType:

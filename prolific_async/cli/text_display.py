@@ -29,7 +29,7 @@ class TextDisplay(WaitDisplay):
 
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
         for item in news:
-            name = self._names.get(item.batch_id, item.batch_id)
+            name = self._names.get(item.id, item.id)
             if isinstance(item, StatusEvent):
                 if item.status != item.previous:
                     print_line(f"{item.elapsed:.1f} s", name, item.status)
@@ -53,16 +53,16 @@ class JsonDisplay(WaitDisplay):
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
         for item in news:
             if isinstance(item, StatusEvent):
-                self._newest[item.batch_id] = item
+                self._newest[item.id] = item
                 print_json(_poll_document(item))
             else:
-                print_json(_end_document(item, self._newest.pop(item.batch_id, None)))
+                print_json(_end_document(item, self._newest.pop(item.id, None)))
 
 
 def _poll_document(event: StatusEvent) -> dict[str, object]:
     return {
         "kind": "poll",
-        "batch_id": event.batch_id,
+        "batch_id": event.id,
         "status": event.status,
         "previous": event.previous,
         "polls": event.polls,
@@ -79,7 +79,7 @@ def _end_document(end: WaitEnd, newest: StatusEvent | None) -> dict[str, object]
     counted = error or newest
     return {
         "kind": "end",
-        "batch_id": end.batch_id,
+        "batch_id": end.id,
         "outcome": outcome_name(outcome),
         "status": outcome.last_status if isinstance(outcome, WaitError) else outcome.status,
         "polls": counted.polls if counted else 0,

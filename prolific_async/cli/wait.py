@@ -94,7 +94,7 @@ class _Report:
             async for outcome in outcomes:
                 self._is_empty = False
                 if isinstance(outcome, WaitError):
-                    self._display.add_end(outcome.batch_id, outcome)
+                    self._display.add_end(outcome.id, outcome)
                     self._add_error(outcome)
                 else:
                     self._display.add_end(outcome.id, outcome)

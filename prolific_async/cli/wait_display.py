@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
+    JobFailedError,
     WaitError,
     WaitTimeoutError,
 )
@@ -27,7 +28,7 @@ _FRAME = 0.1  # seconds
 class WaitEnd:
     """The end of a wait: the batch, and the READY batch or the error."""
 
-    batch_id: str
+    id: str
     outcome: Batch | WaitError
 
 
@@ -36,7 +37,7 @@ def outcome_name(outcome: Batch | WaitError) -> str:
     match outcome:
         case Batch():
             return "ready"
-        case BatchFailedError():
+        case BatchFailedError() | JobFailedError():
             return "failed"
         case BatchNotSetUpError():
             return "not_set_up"

@@ -77,6 +77,19 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.BatchNotSetUpError: Problem(
         409, "not_set_up", "This batch has not been set up, which needs a READY dataset."
     ),
+    errors.NothingUploadedError: Problem(
+        409, "nothing_uploaded", "Nothing has been uploaded to this dataset."
+    ),
+    errors.SchemaNeededError: Problem(409, "schema_needed", "This dataset needs a schema first."),
+    errors.JobFailedError: Problem(
+        409, "job_failed", "Prolific could not do this: correct the data, and begin again."
+    ),
+    errors.PartialImportError: Problem(
+        409, "partial_import", "Prolific took a part of the rows only: correct the others."
+    ),
+    errors.PartialMigrationError: Problem(
+        409, "partial_migration", "Some datapoints do not fit the new schema: correct it."
+    ),
     errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
 }
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 from attrs import asdict, define, field
+from attrs.filters import exclude
 from fastapi import Depends, Header, HTTPException
 from fastapi.requests import HTTPConnection
 from fastapi.sse import ServerSentEvent
@@ -133,7 +134,7 @@ class _WaitEvents:
                 batches,
                 timeout=timeout,
                 poll=poll,
-                on_event=lambda event: unsent.put("status", event.batch_id, self._status(event)),
+                on_event=lambda event: unsent.put("status", event.id, self._status(event)),
             )
             async with aclosing(outcomes):
                 async for outcome in outcomes:
@@ -143,7 +144,7 @@ class _WaitEvents:
                         counts["restarting"] += 1
                     else:
                         counts["failed"] += 1
-                        unsent.put("failed", outcome.batch_id, self._failure(outcome))
+                        unsent.put("failed", outcome.id, self._failure(outcome))
         except ConfigurationError as error:  # the client was closed before a wait could begin
             log_problem(error, self._connection)
             counts["restarting"] += 1
@@ -173,7 +174,7 @@ class _WaitEvents:
 
     def _status(self, event: StatusEvent) -> dict[str, Any]:
         error = event.error and problem_of(event.error, self._connection).detail
-        return asdict(event) | {"error": error}
+        return asdict(event, filter=exclude("kind", "id")) | {"error": error}
 
     def _failure(self, error: WaitError) -> dict[str, Any]:
         problem = log_problem(error, self._connection)

@@ -21,6 +21,9 @@ NO_ID.failure = ValueError("no id")
     [
         (FAILED, 1),
         (errors.BatchNotSetUpError(*WAIT), 1),
+        (errors.NothingUploadedError(*WAIT), 1),
+        (errors.SchemaNeededError(*WAIT), 1),
+        (errors.PartialImportError(*WAIT), 1),
         (errors.ConfigurationError("no token"), 2),
         (ValueError("no id"), 2),
         (TIMED_OUT, 3),

@@ -194,9 +194,9 @@ class Service:
 
     async def get(self, key: str, poll: Poll) -> Batch:
         result = raised(await self.poll(key, True, partial(note_sent, poll)))  # noqa: FBT003
-        return result.batch or samples.batch(str(result.status))
+        return result.value or samples.batch(str(result.status))
 
-    async def get_status(self, key: str, poll: Poll) -> BatchStatus | None:
+    async def get_status(self, key: str, poll: Poll) -> Any:
         return raised(await self.poll(key, False, partial(note_sent, poll))).status  # noqa: FBT003
 
     async def poll_list(

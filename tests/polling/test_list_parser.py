@@ -78,9 +78,9 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
         "unseen": "SYNCING",
     }
     assert isinstance(listing.results["pending"].status, BatchStatus)
-    with_batch = {batch_id for batch_id, poll in listing.results.items() if poll.batch}
+    with_batch = {batch_id for batch_id, poll in listing.results.items() if poll.value}
     assert with_batch == {"ready", "error"}
-    assert listing.results["ready"].batch == load(Batch, items[1], "GET", "/batches")
+    assert listing.results["ready"].value == load(Batch, items[1], "GET", "/batches")
     assert listing.news == [element["id"] for element in items]
 
 
@@ -96,7 +96,7 @@ FREED: list[int] = []
 
 async def test_the_body_is_freed_before_its_batches_are_read() -> None:
     class API:
-        prefix = get = get_status = None
+        prefix = get = get_status = send = None
 
         async def list_body(self, workspace_id: str, poll: Poll) -> bytes:
             return Body(body([item("b1", "READY"), item("b2")]))
@@ -110,7 +110,7 @@ async def test_the_body_is_freed_before_its_batches_are_read() -> None:
 
     FREED.clear()
     api: Any = API()
-    source = StatusSource(api, Workspaces(), RetryPolicy())
+    source = StatusSource(api, Workspaces(), RetryPolicy(), api)
     result = await source.poll_list("w1", ["b1"], Wanted({"b1", "b2"}), Poll())
     assert freed
     assert all(freed)

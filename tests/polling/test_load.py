@@ -58,7 +58,7 @@ class Load:
         self.polls += 1
         if self.is_broken:
             raise ZeroDivisionError
-        return PENDING.status
+        return BatchStatus.PROCESSING
 
     async def poll_list(
         self, name: str | None, _keys: object, _wanted: object, poll: Poll

@@ -17,6 +17,7 @@ from tests.samples import batch, status_error
 
 if TYPE_CHECKING:
     from prolific_async import Batch, ProlificError
+    from prolific_async._http.request import Request
 
 POLL = Poll(within=3.0)
 LOST = TransportError("GET", "/x", "lost")
@@ -34,6 +35,9 @@ class API:
         self.broken: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.get_status: Any = None
+
+    async def send(self, request: Request, poll: Poll) -> Any:
+        raise AssertionError((request, poll))  # no batch is polled so
 
     async def get(self, batch_id: str, poll: Poll) -> Batch:
         self.note(batch_id, poll)
@@ -62,7 +66,7 @@ class Source:
     def __init__(self, retry: RetryPolicy = RetryPolicy(), **workspaces: str) -> None:  # noqa: B008
         self.api, self.known = API(**workspaces), Workspaces()
         api: Any = self.api
-        self.source = StatusSource(api, self.known, retry)
+        self.source = StatusSource(api, self.known, retry, api)
 
     async def poll_list(self, workspace: str | None, *batch_ids: str) -> GroupResult:
         ids = list(batch_ids)
@@ -181,7 +185,7 @@ async def test_the_search_ends_with_the_first_list_that_shows_others() -> None:
     result = await it.poll_list(None, "a", "b", "c", "d")
     assert it.api.requests == ["a", "w1", "b", "w2"]
     assert set(result.found) == {"a", "b", "c"}
-    assert result.found["b"].batch is not None
+    assert result.found["b"].value is not None
     assert (result.again, result.gave_up, result.failure) == (True, None, None)
     sizes = [len(await it.api.list_body(home, POLL)) for home in ("w1", "w2")]
     assert result.size == sum(sizes)
@@ -248,7 +252,7 @@ async def test_a_refused_list_holds_the_search() -> None:
     assert it.api.requests == ["a", "w1"]
     assert (result.failure, result.refused_for) == ("the list was answered with 429", 5)
     assert set(result.found) == {"a"}
-    assert result.found["a"].batch is not None
+    assert result.found["a"].value is not None
 
 
 async def test_a_list_that_fails_ends_the_search() -> None:

@@ -624,7 +624,7 @@ def test_a_wait_keeps_its_promises_for_any_results(
             break
         now += latency
         # Only a poll that reads the whole batch shows one.
-        whole = poll.batch is not None or poll.error is not None
+        whole = poll.value is not None or poll.error is not None
         if wait.wants_whole and not whole:
             status = poll.status or BatchStatus.READY
             events += wait.observe(PollResult(status, batch(status)), now)

@@ -54,6 +54,7 @@ from prolific_async import (
 )
 from prolific_async import layout as ui
 from prolific_async.layout.sending import batch_items
+from prolific_async.models import WaitStatus
 
 assert_type(prolific_async.__version__, str)
 
@@ -125,9 +126,10 @@ async def copying(client: ProlificClient, batch: Batch, uuid: UUID, flag: bool) 
 
 
 def on_event(event: StatusEvent) -> None:
-    assert_type(event.batch_id, str)
-    assert_type(event.status, BatchStatus | None)
-    assert_type(event.previous, BatchStatus | None)
+    assert_type(event.batch_id, str | None)
+    assert_type((event.kind, event.id), tuple[str, str])
+    statuses: list[WaitStatus | None] = [event.status, event.previous]
+    assert_type(statuses[0] is BatchStatus.READY, bool)
     assert_type(event.polls, int)
     assert_type(event.elapsed, float)
     assert_type(event.next_in, float | None)
@@ -301,8 +303,10 @@ async def failures(client: ProlificClient) -> None:
         timed_out: TimeoutError = error
         raise timed_out from None
     except WaitError as error:
-        assert_type(error.batch_id, str)
-        assert_type(error.last_status, BatchStatus | None)
+        assert_type(error.batch_id, str | None)
+        assert_type((error.kind, error.id), tuple[str, str])
+        statuses: list[WaitStatus | None] = [error.last_status, BatchStatus.READY]
+        assert_type(statuses[0] is BatchStatus.READY, bool)
         assert_type(error.elapsed, float)
         assert_type(error.polls, int)
         assert_type(error.events, tuple[StatusEvent, ...])
