@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from prolific_async._api.batches import BatchesAPI
-from prolific_async._polling.waits import Waits
+from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.duplicate import PendingDuplicates
 from prolific_async._recovery.shared_calls import SharedCalls
@@ -37,7 +37,7 @@ class ClientState:
     """
 
     workspaces: Workspaces
-    waits: Waits
+    waits: WaitRunner
     pending: PendingDuplicates = field(factory=PendingDuplicates)
     attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
     setups: SharedCalls[str, None] = field(factory=SharedCalls)
@@ -62,4 +62,4 @@ class ClientState:
             source = StatusSource(BatchesAPI(transport, retry), workspaces, retry)
             return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
 
-        return cls(workspaces, Waits(new_poller))
+        return cls(workspaces, WaitRunner(new_poller))

@@ -21,7 +21,7 @@ from prolific_async._duplicate_and_wait import (
 )
 from prolific_async._http.transport import Transport
 from prolific_async._numbers import number
-from prolific_async._polling.waiter import Awaited, Waiter
+from prolific_async._polling.wait_verbs import Awaited, WaitVerbs
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
@@ -75,7 +75,7 @@ class Batches:
         self._api = BatchesAPI(transport, retry)
         self.shared = shared
         self._workspaces = shared.workspaces
-        self._waiter = Waiter(shared.waits, shared.pending.copies, transport, retry)
+        self._waits = WaitVerbs(shared.waits, shared.pending.copies, transport, retry)
         self._copying = Copying(
             self._api,
             shared.pending,
@@ -412,7 +412,7 @@ class Batches:
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        return await self._waiter.wait(awaited, rules, methodcaller("bind", self))
+        return await self._waits.wait(awaited, rules, methodcaller("bind", self))
 
     @overload
     async def wait_all(
@@ -459,7 +459,7 @@ class Batches:
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        outcomes = await self._waiter.wait_all(
+        outcomes = await self._waits.wait_all(
             map(self._awaited, given),
             rules,
             methodcaller("bind", self),
@@ -493,14 +493,14 @@ class Batches:
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._awaited_of_stream(batches)
-            return self._waiter.as_ready_of_stream(stream, rules, methodcaller("bind", self))
+            return self._waits.as_ready_of_stream(stream, rules, methodcaller("bind", self))
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        return self._waiter.as_ready(map(self._awaited, given), rules, methodcaller("bind", self))
+        return self._waits.as_ready(map(self._awaited, given), rules, methodcaller("bind", self))
 
     def watch(
         self,
@@ -524,7 +524,7 @@ class Batches:
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
-        return self._waiter.watch(awaited, rules, methodcaller("bind", self))
+        return self._waits.watch(awaited, rules, methodcaller("bind", self))
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.

@@ -22,7 +22,7 @@ _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop 
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
-class Waits:
+class WaitRunner:
     """Starts waits, and tells when each is over.
 
     Attributes:

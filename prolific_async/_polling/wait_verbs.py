@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
     from prolific_async._http.transport import Transport
-    from prolific_async._polling.waits import Waits
+    from prolific_async._polling.wait_runner import WaitRunner
     from prolific_async._validation import WaitRules
     from prolific_async.models import Batch, StatusEvent
     from prolific_async.policies import RetryPolicy
@@ -44,7 +44,7 @@ class Awaited(NamedTuple):
     error: ValueError | None = None
 
 
-class Waiter:
+class WaitVerbs:
     """Waits for one thing or many, with the settings of one client or view.
 
     Each verb takes the rules of its waits, and what binds a batch to the client.
@@ -58,7 +58,11 @@ class Waiter:
     """
 
     def __init__(
-        self, waits: Waits, made_at: Mapping[str, float], transport: Transport, retry: RetryPolicy
+        self,
+        waits: WaitRunner,
+        made_at: Mapping[str, float],
+        transport: Transport,
+        retry: RetryPolicy,
     ) -> None:
         self._waits = waits
         self._made_at = made_at
