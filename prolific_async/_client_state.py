@@ -55,6 +55,7 @@ class ClientState:
         workspaces = Workspaces()
 
         def new_poller() -> Poller:
+            transport.check_usable()
             # With the first wait: half of the package's import is for programs that wait.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415

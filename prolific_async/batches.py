@@ -75,7 +75,9 @@ class Batches:
         self._api = BatchesAPI(transport, retry)
         self.shared = shared
         self._workspaces = shared.workspaces
-        self._waits = WaitVerbs(shared.waits, shared.pending.copies, transport, retry)
+        self._waits = WaitVerbs(
+            shared.waits, shared.pending.copies, transport.request_timeout, retry
+        )
         self._copying = Copying(
             self._api,
             shared.pending,
@@ -524,6 +526,7 @@ class Batches:
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
+        self._check_usable()
         return self._waits.watch(awaited, rules, methodcaller("bind", self))
 
     def poll_now(self, batch: BatchOrId) -> None:

@@ -124,7 +124,10 @@ class WaitRunner:
         if self._poller is not None:
             poller = self._here()
             poller.close(reason)
-            await poller.settled()
+            try:
+                await poller.settled()
+            finally:
+                self._poller = None  # a later wait asks for a new one, and so whether it may wait
 
     def _here(self) -> Poller:
         """Return the poller of this loop, a new one if that of before belongs to another loop."""

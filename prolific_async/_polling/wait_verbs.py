@@ -19,7 +19,6 @@ from prolific_async.errors import BatchFailedError, WaitError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
-    from prolific_async._http.transport import Transport
     from prolific_async._polling.wait_runner import WaitRunner
     from prolific_async._validation import WaitRules
     from prolific_async.models import Batch, StatusEvent
@@ -52,7 +51,7 @@ class WaitVerbs:
     Args:
         waits: All waits of the client.
         made_at: When this client made the things that it waits for, by id, in loop time.
-        transport: Tells whether the client can be used, and how long a request may last.
+        request_timeout: Seconds that a request may last.
         retry: Pauses after failures, and the cap of the service's hints.
 
     """
@@ -61,13 +60,12 @@ class WaitVerbs:
         self,
         waits: WaitRunner,
         made_at: Mapping[str, float],
-        transport: Transport,
+        request_timeout: float,
         retry: RetryPolicy,
     ) -> None:
         self._waits = waits
         self._made_at = made_at
-        self._check_usable = transport.check_usable
-        self._request_timeout = transport.request_timeout
+        self._request_timeout = request_timeout
         self._retry = retry
 
     async def wait(self, awaited: Awaited, rules: WaitRules, bind: Bind) -> Batch:
@@ -171,7 +169,6 @@ class WaitVerbs:
     def _wait(self, awaited: Awaited, rules: WaitRules, time: Deadline | None = None) -> Wait:
         key = awaited.id
         time = time or self._deadline(rules)
-        self._check_usable()
         tell, observers = rules.on_event, self._waits.observers
         made_at = self._made_at.get(key)
         policy = rules.policy

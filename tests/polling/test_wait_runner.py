@@ -280,12 +280,14 @@ async def test_close_ends_every_wait_and_its_poll() -> None:
     waits = [observed(f"k{number}") for number in range(2)]
     futures = [client.waits.start(wait) for wait, _ in waits]
     await asyncio.sleep(0.05)
+    poller = client.poller
     await client.waits.close(CLOSED)
     assert client.service.running == 0
     assert all(over.done() for over in futures)
     await asyncio.sleep(0)
     assert [listener.told[-1] for _, listener in waits] == [CLOSED, CLOSED]
-    await client.nothing_left()
+    await nothing_left(poller)
+    assert client.poller is None
 
 
 @pytest.mark.parametrize(("few", "lists"), [(8, 0), (4, 1)])
