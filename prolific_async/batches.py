@@ -6,7 +6,6 @@ import builtins
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
-from operator import methodcaller
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
@@ -412,9 +411,11 @@ class Batches:
             WaitTimeoutError: The timeout is over.
 
         """
-        awaited = self._awaited(batch)
-        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        return await self._waits.wait(awaited, rules, methodcaller("bind", self))
+        return await self._waits.wait(
+            self._awaited(batch),
+            _validation.wait_rules(timeout, poll, on_event, default=self._poll),
+            self,
+        )
 
     @overload
     async def wait_all(
@@ -464,7 +465,7 @@ class Batches:
         outcomes = await self._waits.wait_all(
             map(self._awaited, given),
             rules,
-            methodcaller("bind", self),
+            self,
             return_exceptions=return_exceptions,
         )
         return cast("builtins.list[Batch]", outcomes)
@@ -495,14 +496,14 @@ class Batches:
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._awaited_of_stream(batches)
-            return self._waits.as_ready_of_stream(stream, rules, methodcaller("bind", self))
+            return self._waits.as_ready_of_stream(stream, rules, self)
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        return self._waits.as_ready(map(self._awaited, given), rules, methodcaller("bind", self))
+        return self._waits.as_ready(map(self._awaited, given), rules, self)
 
     def watch(
         self,
@@ -527,7 +528,7 @@ class Batches:
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
         self._check_usable()
-        return self._waits.watch(awaited, rules, methodcaller("bind", self))
+        return self._waits.watch(awaited, rules, self)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.

@@ -7,7 +7,7 @@ import math
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.deadline import Deadline
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
     Outcome: TypeAlias = Batch | WaitError
-    Bind: TypeAlias = Callable[[Batch], Batch]
+    Owner: TypeAlias = Any  # Batches, which is not to be imported here
 
 
 class Awaited(NamedTuple):
@@ -46,7 +46,7 @@ class Awaited(NamedTuple):
 class WaitVerbs:
     """Waits for one thing or many, with the settings of one client or view.
 
-    Each verb takes the rules of its waits, and what binds a batch to the client.
+    Each verb takes the rules of its waits, and the resource that a batch is bound to.
 
     Args:
         waits: All waits of the client.
@@ -68,22 +68,23 @@ class WaitVerbs:
         self._request_timeout = request_timeout
         self._retry = retry
 
-    async def wait(self, awaited: Awaited, rules: WaitRules, bind: Bind) -> Batch:
+    async def wait(self, awaited: Awaited, rules: WaitRules, owner: Owner) -> Batch:
         """Wait for one thing, and return it or raise the wait's error."""
         wait = self._wait(awaited, rules)
+        del awaited, rules  # many waits would keep many of them
         over = self._waits.start(wait)
         try:
             await over
         finally:
             if wait.outcome is None:
                 await self._waits.leave(wait, over)
-        return _result(wait, bind)
+        return _result(wait, owner)
 
     async def wait_all(
         self,
         awaited: Iterable[Awaited],
         rules: WaitRules,
-        bind: Bind,
+        owner: Owner,
         *,
         return_exceptions: bool,
     ) -> list[Outcome]:
@@ -97,34 +98,36 @@ class WaitVerbs:
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if return_exceptions:
-                    _bind_outcome(wait, bind)
+                    _bind_outcome(wait, owner)
                 else:
-                    _result(wait, bind)
+                    _result(wait, owner)
         return cast("list[Outcome]", [wait.outcome for wait in waits])
 
     def as_ready(
-        self, awaited: Iterable[Awaited], rules: WaitRules, bind: Bind
+        self, awaited: Iterable[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[Outcome]:
         """Yield the outcome of each wait when it is over; the waits begin with this call."""
         # The rest is done in slices: making 30,000 waits at once would block the loop.
         build = partial(self._waits_of, awaited, rules, self._deadline(rules), copy_context())
-        return self._outcomes_of(build, bind)
+        return self._outcomes_of(build, owner)
 
     def as_ready_of_stream(
-        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, bind: Bind
+        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[Outcome]:
         """Yield the outcome of each wait when it is over; each begins when the stream yields it."""
         stream = self._waits_of_stream(awaited, rules)
-        return _outcomes(self._waits.ended_of_stream(stream, copy_context()), bind)
+        return _outcomes(self._waits.ended_of_stream(stream, copy_context()), owner)
 
-    def watch(self, awaited: Awaited, rules: WaitRules, bind: Bind) -> AsyncGenerator[StatusEvent]:
+    def watch(
+        self, awaited: Awaited, rules: WaitRules, owner: Owner
+    ) -> AsyncGenerator[StatusEvent]:
         """Yield the events of one wait, then raise its error if it ends with one."""
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
         wait = self._wait(awaited, rules._replace(on_event=events.put_nowait))
-        return self._watched(wait, events, bind)
+        return self._watched(wait, events, owner)
 
     async def _watched(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], bind: Bind
+        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], owner: Owner
     ) -> AsyncGenerator[StatusEvent]:
         over = self._waits.start(wait)
         over.add_done_callback(lambda _: events.put_nowait(None))
@@ -133,7 +136,7 @@ class WaitVerbs:
                 yield event
         finally:
             await self._waits.leave(wait, over)
-        _result(wait, bind)
+        _result(wait, owner)
 
     async def _waits_of(
         self, awaited: Iterable[Awaited], rules: WaitRules, time: Deadline, context: Context
@@ -159,9 +162,9 @@ class WaitVerbs:
                 yield wait
 
     async def _outcomes_of(
-        self, build: Callable[[], Awaitable[list[Wait]]], bind: Bind
+        self, build: Callable[[], Awaitable[list[Wait]]], owner: Owner
     ) -> AsyncGenerator[Outcome]:
-        outcomes = _outcomes(self._waits.ended(await build()), bind)
+        outcomes = _outcomes(self._waits.ended(await build()), owner)
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 yield outcome
@@ -187,26 +190,26 @@ class WaitVerbs:
         return Deadline.after(now, rules.timeout, self._request_timeout)
 
 
-async def _outcomes(ended: AsyncGenerator[Wait], bind: Bind) -> AsyncGenerator[Outcome]:
+async def _outcomes(ended: AsyncGenerator[Wait], owner: Owner) -> AsyncGenerator[Outcome]:
     async with aclosing(ended):
         async for wait in ended:
-            _bind_outcome(wait, bind)
+            _bind_outcome(wait, owner)
             if wait.outcome is not None:
                 yield wait.outcome
 
 
-def _bind_outcome(wait: Wait, bind: Bind) -> None:
+def _bind_outcome(wait: Wait, owner: Owner) -> None:
     # Waits of several views may share one batch, which is copied for the second of them.
     outcome = wait.outcome
     if isinstance(outcome, BatchFailedError):
-        outcome.batch = outcome.batch and bind(outcome.batch)
+        outcome.batch = outcome.batch and outcome.batch.bind(owner)
     elif outcome is not None and not isinstance(outcome, WaitError):
-        wait.outcome = bind(outcome)
+        wait.outcome = outcome.bind(owner)
 
 
-def _result(wait: Wait, bind: Bind) -> Batch:
+def _result(wait: Wait, owner: Owner) -> Batch:
     """Return the READY batch of a wait that is over, or raise its error, once."""
-    _bind_outcome(wait, bind)
+    _bind_outcome(wait, owner)
     outcome = wait.outcome
     assert outcome is not None  # noqa: S101 - for the type checker
     if not isinstance(outcome, WaitError):
