@@ -20,7 +20,7 @@ from prolific_async._duplicate_and_wait import (
 )
 from prolific_async._http.transport import Transport
 from prolific_async._numbers import number
-from prolific_async._polling.wait_verbs import Awaited, WaitVerbs
+from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, result_of
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
@@ -411,11 +411,16 @@ class Batches:
             WaitTimeoutError: The timeout is over.
 
         """
-        return await self._waits.wait(
+        wait, over = self._waits.start(
             self._awaited(batch),
             _validation.wait_rules(timeout, poll, on_event, default=self._poll),
-            self,
         )
+        try:
+            await over
+        finally:
+            if wait.outcome is None:
+                await self._waits.leave(wait, over)
+        return result_of(wait, self)
 
     @overload
     async def wait_all(

@@ -54,6 +54,9 @@ class WaitVerbs:
         request_timeout: Seconds that a request may last.
         retry: Pauses after failures, and the cap of the service's hints.
 
+    Attributes:
+        leave: Gives up a wait that ``start`` began, as ``WaitRunner.leave``.
+
     """
 
     def __init__(
@@ -63,22 +66,20 @@ class WaitVerbs:
         request_timeout: float,
         retry: RetryPolicy,
     ) -> None:
+        self.leave = waits.leave
         self._waits = waits
         self._made_at = made_at
         self._request_timeout = request_timeout
         self._retry = retry
 
-    async def wait(self, awaited: Awaited, rules: WaitRules, owner: Owner) -> Batch:
-        """Wait for one thing, and return it or raise the wait's error."""
+    def start(self, awaited: Awaited, rules: WaitRules) -> tuple[Wait, asyncio.Future[None]]:
+        """Start a wait, and return it with the future that is done when it is over.
+
+        The caller awaits the future, by ``leave`` gives the wait up if that is cancelled, and gets
+        its outcome by ``result_of``. A coroutine that did so would take 250 bytes for each wait.
+        """
         wait = self._wait(awaited, rules)
-        del awaited, rules  # many waits would keep many of them
-        over = self._waits.start(wait)
-        try:
-            await over
-        finally:
-            if wait.outcome is None:
-                await self._waits.leave(wait, over)
-        return _result(wait, owner)
+        return wait, self._waits.start(wait)
 
     async def wait_all(
         self,
@@ -100,7 +101,7 @@ class WaitVerbs:
                 if return_exceptions:
                     _bind_outcome(wait, owner)
                 else:
-                    _result(wait, owner)
+                    result_of(wait, owner)
         return cast("list[Outcome]", [wait.outcome for wait in waits])
 
     def as_ready(
@@ -136,7 +137,7 @@ class WaitVerbs:
                 yield event
         finally:
             await self._waits.leave(wait, over)
-        _result(wait, owner)
+        result_of(wait, owner)
 
     async def _waits_of(
         self, awaited: Iterable[Awaited], rules: WaitRules, time: Deadline, context: Context
@@ -207,7 +208,7 @@ def _bind_outcome(wait: Wait, owner: Owner) -> None:
         wait.outcome = outcome.bind(owner)
 
 
-def _result(wait: Wait, owner: Owner) -> Batch:
+def result_of(wait: Wait, owner: Owner) -> Batch:
     """Return the READY batch of a wait that is over, or raise its error, once."""
     _bind_outcome(wait, owner)
     outcome = wait.outcome
