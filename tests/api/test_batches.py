@@ -270,7 +270,8 @@ def test_a_get_is_sent_again_and_a_poll_is_not() -> None:
 def test_a_post_is_sent_with_what_was_given() -> None:
     transport = SentCalls("answer")
     calls = calls_to(transport)
-    assert asyncio.run(calls.duplicate("b-1", name="n", upload_new_dataset=True)) == "answer"
+    answer: Any = asyncio.run(calls.duplicate("b-1", name="n", upload_new_dataset=True))
+    assert answer == "answer"
     asyncio.run(calls.duplicate("b-1"))
     asyncio.run(calls.set_up("b-1", dataset_id="d-1", tasks_per_group=5))
     copy = api.duplicate_batch("b-1", name="n", upload_new_dataset=True, prefix="/gateway")
