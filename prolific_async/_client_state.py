@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from prolific_async._api.batches import BatchesAPI
-from prolific_async._polling.waits import Waits
+from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.duplicate import PendingDuplicates
 from prolific_async._recovery.shared_calls import SharedCalls
@@ -37,7 +37,7 @@ class ClientState:
     """
 
     workspaces: Workspaces
-    waits: Waits
+    waits: WaitRunner
     pending: PendingDuplicates = field(factory=PendingDuplicates)
     attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
     setups: SharedCalls[str, None] = field(factory=SharedCalls)
@@ -55,6 +55,7 @@ class ClientState:
         workspaces = Workspaces()
 
         def new_poller() -> Poller:
+            transport.check_usable()
             # With the first wait: half of the package's import is for programs that wait.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
@@ -62,4 +63,4 @@ class ClientState:
             source = StatusSource(BatchesAPI(transport, retry), workspaces, retry, transport)
             return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
 
-        return cls(workspaces, Waits(new_poller))
+        return cls(workspaces, WaitRunner(new_poller))

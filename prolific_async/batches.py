@@ -6,7 +6,6 @@ import builtins
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
-from operator import methodcaller
 from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
@@ -24,7 +23,7 @@ from prolific_async._duplicate_and_wait import (
 )
 from prolific_async._http.transport import Transport
 from prolific_async._numbers import number
-from prolific_async._polling.waiter import Awaited, Waiter
+from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, result_of
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
@@ -82,7 +81,9 @@ class Batches(BatchContents):
         self._poll = poll
         self._api = api
         self.shared = shared
-        self._waiter: Waiter[Batch] = Waiter(shared.waits, shared.pending.copies, transport, retry)
+        self._waits: WaitVerbs[Batch] = WaitVerbs(
+            shared.waits, shared.pending.copies, transport.request_timeout, retry
+        )
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -409,9 +410,17 @@ class Batches(BatchContents):
             WaitTimeoutError: The timeout is over.
 
         """
-        awaited = self._awaited(batch)
-        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
-        return await self._waiter.wait(awaited, rules, methodcaller("bind", self))
+        wait, over = self._waits.start(
+            self._awaited(batch),
+            _validation.wait_rules(timeout, poll, on_event, default=self._poll),
+        )
+        try:
+            await over
+        finally:
+            if wait.outcome is None:
+                await self._waits.leave(wait, over)
+        ready: Batch = result_of(wait, self)
+        return ready
 
     @overload
     async def wait_all(
@@ -458,10 +467,10 @@ class Batches(BatchContents):
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        outcomes = await self._waiter.wait_all(
+        outcomes = await self._waits.wait_all(
             map(self._awaited, given),
             rules,
-            methodcaller("bind", self),
+            self,
             return_exceptions=return_exceptions,
         )
         return cast("builtins.list[Batch]", outcomes)
@@ -492,14 +501,14 @@ class Batches(BatchContents):
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._awaited_of_stream(batches)
-            return self._waiter.as_ready_of_stream(stream, rules, methodcaller("bind", self))
+            return self._waits.as_ready_of_stream(stream, rules, self)
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        return self._waiter.as_ready(map(self._awaited, given), rules, methodcaller("bind", self))
+        return self._waits.as_ready(map(self._awaited, given), rules, self)
 
     def watch(
         self,
@@ -523,7 +532,8 @@ class Batches(BatchContents):
         """
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
-        return self._waiter.watch(awaited, rules, methodcaller("bind", self))
+        self._check_usable()
+        return self._waits.watch(awaited, rules, self)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.

@@ -16,7 +16,6 @@ class Workspaces:
     """
 
     def __init__(self, transport: Transport) -> None:
-        self._check_usable = transport.check_usable
         self._api = WorkspacesAPI(transport)
 
     async def list(self) -> builtins.list[Workspace]:

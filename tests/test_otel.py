@@ -39,7 +39,7 @@ from prolific_async import (
 )
 from prolific_async._api.batches import get_batch
 from prolific_async._polling.kinds import BATCH_VERDICT, Kind
-from prolific_async._polling.waiter import Waiter, awaited_job
+from prolific_async._polling.wait_verbs import WaitVerbs, awaited_job
 from prolific_async._validation import wait_rules
 from prolific_async.batches import Batches
 from prolific_async.otel import instrument
@@ -233,10 +233,12 @@ async def test_a_wait_for_a_job_names_its_kind(
         verdict=BATCH_VERDICT,
     )
     shared = client.batches.shared
-    waiter: Waiter[Batch] = Waiter(shared.waits, {}, client._transport, RetryPolicy())
+    waiter: WaitVerbs[Batch] = WaitVerbs(
+        shared.waits, {}, client._transport.request_timeout, RetryPolicy()
+    )
     rules = wait_rules(5, None, None, default=PollPolicy())
     job_id = sim.add_batch(status="READY")
-    await waiter.wait(awaited_job(kind, job_id), rules, lambda batch: batch)
+    await waiter.wait(awaited_job(kind, job_id), rules, client.batches)
     (span,) = traces.waits
     assert attributes(span) == {
         "prolific.import.id": job_id,
@@ -246,7 +248,7 @@ async def test_a_wait_for_a_job_names_its_kind(
     assert span.status.status_code is StatusCode.OK
     failed = awaited_job(kind, sim.add_batch(status="ERROR"))
     with pytest.raises(BatchFailedError):
-        await waiter.wait(failed, rules, lambda batch: batch)
+        await waiter.wait(failed, rules, client.batches)
     assert attributes(traces.waits[1])["error.type"] == "BatchFailedError"
 
 

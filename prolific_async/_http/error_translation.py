@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
 
 
-def passes(
+def is_passed_on(
     error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
 ) -> bool:
     """Return whether what an attempt raised goes on to the caller as it is.

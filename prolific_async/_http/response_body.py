@@ -9,7 +9,7 @@ from attrs import define, field
 
 from prolific_async._http import responses
 from prolific_async._http.attempt import Timed
-from prolific_async._http.error_translation import passes
+from prolific_async._http.error_translation import is_passed_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,7 +91,7 @@ class Chunks:
                 raise ConnectionError("closed")  # noqa: TRY301 - as if it had been reading
             chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
-            if passes(error, may_be_foreign=False):
+            if is_passed_on(error, may_be_foreign=False):
                 raise
             failure = self.failure(error)
         else:

@@ -147,7 +147,7 @@ def _refused(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
     """Return the error of a response that is not 2xx."""
-    return _status_error(request, status, _hidden(headers, secret), _shown(body, secret))
+    return _status_error(request, status, _hidden(headers, secret), _excerpt(body, secret))
 
 
 def _no_json(
@@ -157,7 +157,7 @@ def _no_json(
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
     problem = f"not readable JSON but {headers.get(hdrs.CONTENT_TYPE, 'of no type')} ({reason})"
-    shown = None if request.hides_response else _shown(body, secret)
+    shown = None if request.hides_response else _excerpt(body, secret)
     error = undecodable(request, hide(problem, secret), shown)
     error.request_id = Response(headers, body, secret).request_id
     return error
@@ -188,7 +188,7 @@ def malformed(request: Request, message: str, secret: Token) -> errors.DecodeErr
     return undecodable(request, f"not HTTP ({hide(reason, secret)})")
 
 
-def _shown(body: bytes, secret: Token) -> str:
+def _excerpt(body: bytes, secret: Token) -> str:
     """Return what an error shows of a body: the beginning of a long one."""
     text = hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"), secret)
     if len(body) > MAX_SHOWN:

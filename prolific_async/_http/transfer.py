@@ -20,7 +20,7 @@ from prolific_async._http import responses
 from prolific_async._http.attempt import LOST, Lost
 from prolific_async._http.base_url import proxy_for
 from prolific_async._http.credentials import NO_TOKEN
-from prolific_async._http.error_translation import passes, translated
+from prolific_async._http.error_translation import is_passed_on, translated
 from prolific_async._http.presigned import (
     PresignedUrl,
     is_refused_as_expired,
@@ -143,7 +143,7 @@ async def _attempt(
             shown = shown_refusal(refusal, link).encode()
             responses.decode(request, status, shown_headers(headers), shown)  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
-        if passes(error, may_be_foreign=False):
+        if is_passed_on(error, may_be_foreign=False):
             raise
         failure = payload.failure or _failure(transport, request, error, unsent=not body.begun)
         _log_end(session, request, type(failure).__name__, sent_at)

@@ -17,7 +17,7 @@ from yarl import URL
 from prolific_async import errors
 from prolific_async._http import responses, session_checks
 from prolific_async._http.attempt import Attempt, Lost
-from prolific_async._http.error_translation import passes, translated
+from prolific_async._http.error_translation import is_passed_on, translated
 from prolific_async._http.response_body import Chunks, read_body
 from prolific_async._http.retry import Failures
 from prolific_async._http.session import SessionOwner
@@ -158,7 +158,7 @@ class Transport(SessionOwner):
                     request.method == "GET" and not is_poll and self._may_be_foreign(session, error)
                 )
                 # Before there is a response, the attempt itself raises none of our errors.
-                if passes(error, may_be_foreign=foreign, is_own=attempt.is_answered):
+                if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
                     raise
                 failure = self._failure(session, request, error, within, unsent=not attempt.begun)
                 _log_end(session, request, type(failure).__name__, sent_at)
@@ -184,7 +184,7 @@ class Transport(SessionOwner):
                 responses.decode(*received, secret=self._token)  # raises what it says
         except (Exception, asyncio.CancelledError) as error:
             foreign = self._may_be_foreign(session, error)
-            if passes(error, may_be_foreign=foreign, is_own=attempt.is_answered):
+            if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
                 raise
             failure = self._failure(session, request, error, unsent=not attempt.begun)
             _log_end(session, request, type(failure).__name__, sent_at)

@@ -128,12 +128,11 @@ class Poller:
 
     def _tell_all(self, target: PollTarget, tell: Tell, now: float, then: Then) -> None:
         """Call a function with each wait of a target, in slices if many, then another one."""
-        waits = list(target.waits)
-        if len(waits) > FEW:
+        if len(target.waits) > FEW:
             tell_one = partial(self._tell, target, tell, now)
-            self._work.each(waits, tell_one, partial(then, target, now))
+            self._work.each(list(target.waits), tell_one, partial(then, target, now))
             return
-        for wait in waits:
+        for wait in tuple(target.waits):  # a copy, unless it is a tuple
             self._tell(target, tell, now, wait)
         then(target, now)
 

@@ -202,7 +202,8 @@ class Scheduler:
             target.stage = POLLED  # no list would do, so there is nothing to wait for
             self._schedule(target, target.deadline)
             return True
-        self._schedule(target, min(self._due_alone(target, due, now), target.deadline))
+        due = self._due_alone(target, due, now)
+        self._schedule(target, min(target.deadline, due))
         return False
 
     def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
@@ -287,10 +288,12 @@ def next_due(target: PollTarget) -> float:
     """Take in what a target's waits need now; return when they need the next poll."""
     due = deadline = math.inf
     whole = False
-    for wait in target.waits:
+    for wait in target.waits:  # without min(), which takes as long as all the rest
         due = min(due, wait.due)
         deadline = min(deadline, wait.deadline)
         if wait.wants_whole:
             whole = True
     target.deadline, target.whole = deadline, whole
-    return max(-math.inf if target.asked else due, target.not_before)
+    if target.asked or due < target.not_before:
+        return target.not_before
+    return due

@@ -233,7 +233,7 @@ class Wait:
     ) -> None:
         """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
         policy, gap, time = self.policy, self._gap, self.time
-        self.again_at = now + max(gap, pause)
+        self.again_at = now + (max(pause, gap))
         if time.polls_left != math.inf:
             self._few_left(poll, now, error, floor)
             return
@@ -242,10 +242,10 @@ class Wait:
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
             raise ValueError(f"{type(policy).__name__}.jittered gave no gap: {gap!r}")
-        if error is None:
-            due = min(now + gap, time.last_poll)
-        else:
-            due = max(min(now + max(gap, pause), time.last_poll), now + floor)
+        due = now + (max(pause, gap))
+        due = min(due, time.last_poll)
+        if floor:
+            due = max(due, now + floor)
         if last or now >= time.last_poll or due >= time.at:
             self.due = math.inf
             self._tell(poll, None, error)

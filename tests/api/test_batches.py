@@ -1,7 +1,9 @@
 """Requests of the endpoints, without any I/O."""
 
+import asyncio
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -12,8 +14,12 @@ from hypothesis import strategies as st
 
 from prolific_async._api import batches as api
 from prolific_async._api.requests import path_segment
-from prolific_async._http.request import Request
+from prolific_async._http.request import Poll, Request
+from prolific_async._http.retry import did_not_run, get_again
 from prolific_async._validation import identifier
+from prolific_async.errors import DecodeError
+from prolific_async.models import BatchStatus
+from prolific_async.policies import RetryPolicy
 
 ROOT = "/api/v1/data-collection"
 
@@ -172,3 +178,142 @@ def test_a_long_invalid_id_is_shown_in_part() -> None:
     with pytest.raises(ValueError, match=r"U\+000A .* at position 100001") as caught:
         path_segment("x" * 100_000 + "\n")
     assert len(str(caught.value)) < 250
+
+
+def read_status(data: Any) -> Any:
+    request = api.get_batch_status("b-1")
+    assert request.read is not None
+    return request.read(data, request.method, request.path)
+
+
+@pytest.mark.parametrize("status", list(BatchStatus))
+def test_every_status_is_read_as_the_member_itself(status: BatchStatus) -> None:
+    assert read_status({"status": status.value}) is status
+
+
+def test_a_status_that_is_new_is_read_as_its_text() -> None:
+    status = read_status({"status": "PAUSED"})
+    assert isinstance(status, BatchStatus)
+    assert status.value == "PAUSED"
+
+
+@pytest.mark.parametrize("data", [{}, {"status": None}, {"state": "READY"}])
+def test_a_status_that_is_missing_or_null_is_none(data: Any) -> None:
+    assert read_status(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        ({"status": 5}, "$.status"),
+        ({"status": False}, "$.status"),
+        ({"status": ["READY"]}, "$.status"),
+        ({"status": {}}, "$.status"),
+        ([], "$"),
+        ("READY", "$"),
+        (None, "$"),
+        (5, "$"),
+    ],
+)
+def test_a_status_that_cannot_be_read_is_a_decode_error_of_the_call(data: Any, where: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        read_status(data)
+    error = caught.value
+    assert [problem.partition(": ")[0] for problem in error.problems] == [where]
+    assert (error.method, error.path) == ("GET", f"{ROOT}/batches/b-1/status")
+    assert error.body == data
+
+
+class SentCalls:
+    """A transport that notes what it is asked to send, and returns what was prepared."""
+
+    prefix = "/gateway"
+
+    def __init__(self, response: Any = None) -> None:
+        self.response = response
+        self.calls: list[tuple[Request, Poll | None, Any, bool]] = []
+
+    async def send(
+        self, request: Request, poll: Poll | None = None, again: Any = None, *, raw: bool = False
+    ) -> Any:
+        self.calls.append((request, poll, again, raw))
+        return self.response
+
+    stream = pause = None
+
+
+def calls_to(transport: SentCalls) -> api.BatchesAPI:
+    return api.BatchesAPI(transport, RetryPolicy())  # type: ignore[arg-type] # what it uses of one
+
+
+def response(data: Any, date: str | None = None) -> SimpleNamespace:
+    headers = {} if date is None else {"Date": date}
+    return SimpleNamespace(data=data, headers=headers, request_id="req-1")
+
+
+def test_a_get_is_sent_again_and_a_poll_is_not() -> None:
+    transport, poll = SentCalls("answer"), Poll()
+    calls = calls_to(transport)
+    for call in (calls.get, calls.get_status):
+        assert asyncio.run(call("b-1")) == "answer"
+        assert asyncio.run(call("b-1", poll)) == "answer"
+    batch = api.get_batch("b-1", prefix="/gateway")
+    status = api.get_batch_status("b-1", prefix="/gateway")
+    assert transport.calls == [
+        (batch, None, get_again, False),
+        (batch, poll, None, False),
+        (status, None, get_again, False),
+        (status, poll, None, False),
+    ]
+
+
+def test_a_post_is_sent_with_what_was_given() -> None:
+    transport = SentCalls("answer")
+    calls = calls_to(transport)
+    answer: Any = asyncio.run(calls.duplicate("b-1", name="n", upload_new_dataset=True))
+    assert answer == "answer"
+    asyncio.run(calls.duplicate("b-1"))
+    asyncio.run(calls.set_up("b-1", dataset_id="d-1", tasks_per_group=5))
+    copy = api.duplicate_batch("b-1", name="n", upload_new_dataset=True, prefix="/gateway")
+    assert transport.calls == [
+        (copy, None, did_not_run, False),
+        (api.duplicate_batch("b-1", prefix="/gateway"), None, did_not_run, False),
+        (
+            api.set_up_batch("b-1", dataset_id="d-1", tasks_per_group=5, prefix="/gateway"),
+            None,
+            None,
+            False,
+        ),
+    ]
+
+
+def test_the_body_of_a_list_is_polled_undecoded() -> None:
+    transport, poll = SentCalls(response(b"[]")), Poll()
+    assert asyncio.run(calls_to(transport).list_body("w-1", poll)) == b"[]"
+    assert transport.calls == [(api.list_batches("w-1", prefix="/gateway"), poll, None, True)]
+
+
+def test_a_source_is_read_with_the_date_of_its_response() -> None:
+    data = {"id": "b-1", "name": "n", "workspace_id": "w-1", "status": 5}
+    transport = SentCalls(response(data, "Thu, 01 Jan 1970 00:01:40 GMT"))
+    source, date = asyncio.run(calls_to(transport).get_source("b-1"))
+    assert (source.id, source.name, source.workspace_id, date) == ("b-1", "n", "w-1", 100)
+    path = f"/gateway{ROOT}/batches/b-1"
+    assert transport.calls == [(Request("GET", path), None, get_again, False)]
+    assert asyncio.run(calls_to(SentCalls(response(data))).get_source("b-1")).date is None
+
+
+def test_a_source_that_cannot_be_read_is_a_decode_error_of_the_call() -> None:
+    with pytest.raises(DecodeError) as caught:
+        asyncio.run(calls_to(SentCalls(response({"id": "b-1", "name": "n"}))).get_source("b-1"))
+    error = caught.value
+    assert (error.method, error.path) == ("GET", f"/gateway{ROOT}/batches/b-1")
+    assert [problem.partition(": ")[0] for problem in error.problems] == ["$.workspace_id"]
+    assert error.request_id == "req-1"
+
+
+def test_a_copy_is_read_as_a_batch_and_has_no_query() -> None:
+    copy = api.duplicate_batch("b-1")
+    assert copy.query == ""
+    assert copy.read is api.get_batch("b-1").read
+    assert copy.read is not None

@@ -18,7 +18,7 @@ from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._http.request import Request
 from prolific_async._json.converter import JsonModel
 from prolific_async._polling.kinds import Kind, Verdict
-from prolific_async._polling.waiter import Awaited, Waiter
+from prolific_async._polling.wait_verbs import Awaited, WaitVerbs
 from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     JobFailedError,
@@ -30,8 +30,6 @@ from prolific_async.errors import (
 from tests.polling.fakes import clock, note_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prolific_async import StatusEvent
     from prolific_async._http.request import Poll
     from prolific_async._polling.kinds import Story, TargetKey
@@ -56,8 +54,17 @@ class DatasetStatus(OpenEnum):
     ERROR = "ERROR"
 
 
+class Bindable:
+    """A value that tells what it was bound to."""
+
+    __slots__ = ()
+
+    def bind(self, owner: object) -> Any:
+        return self if owner is None else (self, owner)
+
+
 @frozen
-class Job(JsonModel):
+class Job(Bindable, JsonModel):
     status: JobStatus | None
     reason: str | None = None
     accepted_count: int | None = None
@@ -65,7 +72,7 @@ class Job(JsonModel):
 
 
 @frozen
-class Dataset(JsonModel):
+class Dataset(Bindable, JsonModel):
     id: str
     status: DatasetStatus | None = None
 
@@ -222,8 +229,8 @@ class Jobs:
         self.network = Network(limit)
         transport: Any = self.network
         self.state = ClientState.new(transport, RETRY, few=few)
-        self.waiter: Waiter[Any] = Waiter(
-            self.state.waits, self.state.pending.copies, transport, RETRY
+        self.waiter: WaitVerbs[Any] = WaitVerbs(
+            self.state.waits, self.state.pending.copies, transport.request_timeout, RETRY
         )
         self.events: list[StatusEvent] = []
 
@@ -233,12 +240,10 @@ class Jobs:
             {"status": one} if one is None or isinstance(one, str) else one for one in answers
         ]
 
-    async def wait(
-        self, awaited: Awaited, *, bind: Callable[[Any], Any] = lambda value: value, **rules: Any
-    ) -> Any:
+    async def wait(self, awaited: Awaited, *, owner: object = None, **rules: Any) -> Any:
         given: dict[str, Any] = {"given_timeout": ..., "poll": None, **rules}
         made = _validation.wait_rules(on_event=self.events.append, default=EVERY_SECOND, **given)
-        return await self.waiter.wait(awaited, made, bind)
+        return await self.waiter.wait(awaited, made, owner)
 
     async def fails(self, awaited: Awaited, **rules: Any) -> Any:
         """Return the error that a wait ends with."""

@@ -25,7 +25,7 @@ from prolific_async import (
 )
 from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._polling.kinds import BATCH_VERDICT, Kind
-from prolific_async._polling.waiter import Awaited, Waiter, awaited_job
+from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, awaited_job
 from prolific_async.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -77,7 +77,7 @@ def shown(events: list[StatusEvent]) -> list[str | None]:
 async def test_a_job_that_its_polls_read_whole_is_returned_by_the_last_of_them() -> None:
     it = Jobs()
     it.shows(SYNC_PATH, "queued", PROCESSING, {"status": "complete", "accepted_count": 7})
-    done = await it.wait(A_SYNC, bind=lambda job: (job, "bound"))
+    done = await it.wait(A_SYNC, owner="bound")
     assert done == (Job(JobStatus.COMPLETE, accepted_count=7), "bound")
     assert it.network.sent == [(0, SYNC_PATH), (1.01, SYNC_PATH), (2.02, SYNC_PATH)]
     assert shown(it.events) == ["queued", "processing", "complete"]
@@ -321,10 +321,11 @@ async def test_cancelling_and_closing_leave_nothing() -> None:
     await asyncio.sleep(2.5)
     waiting[0].cancel()
     await asyncio.wait(waiting[:1])
+    poller = it.poller
     await it.state.waits.close(ConfigurationError("closed"))
     closed = await waiting[1]
     assert (type(closed), closed.kind) == (WaitFailedError, "import")
-    await nothing_left(it.poller)
+    await nothing_left(poller)
 
 
 # --- many ------------------------------------------------------------------------------------
@@ -383,13 +384,13 @@ async def test_a_thousand_jobs_and_a_thousand_batches_wait_side_by_side() -> Non
     jobs = it.waiter.wait_all(
         [awaited_job(SYNC, f"s{number}", "b") for number in range(count)],
         rules,
-        lambda job: job,
+        None,
         return_exceptions=False,
     )
     batches = it.waiter.wait_all(
         [Awaited(f"b{number}", "w1") for number in range(count)],
         rules,
-        lambda batch: batch,
+        None,
         return_exceptions=False,
     )
     done: list[Any]
@@ -469,12 +470,14 @@ async def test_jobs_of_a_client_are_polled_beside_its_batches(sim: Simulator) ->
     quick = PollPolicy(initial=0.01, maximum=0.02)
     async with ProlificClient(sim.token, base_url=sim.url, poll=quick) as client:
         batches = client.batches
-        waiter: Waiter[Batch] = Waiter(batches.shared.waits, {}, client._transport, RetryPolicy())
+        waiter: WaitVerbs[Batch] = WaitVerbs(
+            batches.shared.waits, {}, client._transport.request_timeout, RetryPolicy()
+        )
         rules = _validation.wait_rules(5, None, None, default=quick)
         jobs = waiter.wait_all(
             [awaited_job(kind, one) for one in ids],
             rules,
-            lambda batch: batch.bind(batches),
+            batches,
             return_exceptions=True,
         )
         *done, failed = await jobs
@@ -485,13 +488,9 @@ async def test_jobs_of_a_client_are_polled_beside_its_batches(sim: Simulator) ->
         assert not [one for one in sim.requests if one.query]  # no list
         before = len(sim.requests)
         await asyncio.gather(
-            batches.wait_until_ready(ids[0]), waiter.wait(awaited_job(kind, ids[0]), rules, unbound)
+            batches.wait_until_ready(ids[0]), waiter.wait(awaited_job(kind, ids[0]), rules, batches)
         )
         assert len(sim.requests) == before + 4  # two targets, though the ids are equal
-
-
-def unbound(batch: Batch) -> Batch:
-    return batch
 
 
 # --- rules -----------------------------------------------------------------------------------

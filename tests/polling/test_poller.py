@@ -14,7 +14,7 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import APART
-from prolific_async._polling.waits import Waits
+from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError, ProlificError, RequestTimeoutError
 from tests.polling.fakes import (
@@ -624,7 +624,7 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
         return Service()
 
     polls = run(service())
-    waits = Waits(lambda: Poller(polls, Workspaces(), few=8, at_once=5))
+    waits = WaitRunner(lambda: Poller(polls, Workspaces(), few=8, at_once=5))
 
     async def leave_behind() -> asyncio.Future[None]:
         wait = FakeWait("k")

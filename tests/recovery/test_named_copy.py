@@ -10,6 +10,7 @@ from attrs import define, field
 
 from prolific_async import ConnectError, Copies, OutcomeUnknownError
 from prolific_async._recovery.named_copy import NamedCopy
+from prolific_async._recovery.unknown_outcome import unknown_copy, unsearched_copy
 from tests.recovery.failures import DUPLICATE, LOST, UNRUN, UNSENT, each
 from tests.samples import batch
 from tests.virtual_time import run
@@ -260,5 +261,47 @@ def test_a_failed_search_allows_no_duplicate() -> None:
         with pytest.raises(ConnectError):
             await copy.find()
         assert not copy.may_send
+
+    run(main())
+
+
+def test_the_error_of_a_lost_duplicate_keeps_what_is_known_and_why_the_search_failed() -> None:
+    lost = OutcomeUnknownError("POST", DUPLICATE.path, (COPY,), ("unread",), failure=LOST)
+    lost.attempts = 3
+    error = unsearched_copy(lost, "Round 2", UNSENT)
+    assert (error.method, error.path) == ("POST", DUPLICATE.path)
+    assert (error.candidates, error.unreadable) == ((COPY,), ("unread",))
+    assert error.failure is LOST
+    assert error.attempts == 3
+    assert f"POST {DUPLICATE.path} may or may not have run" in str(error)
+    assert f"the search for its copy 'Round 2' failed: {UNSENT}; to try again" in str(error)
+    unfailed = unsearched_copy(OutcomeUnknownError("POST", DUPLICATE.path), "Round 2", UNSENT)
+    assert unfailed.failure is UNSENT
+
+
+@pytest.mark.parametrize("unreadable", [(), ("unread",)])
+def test_the_error_of_a_name_says_whether_several_batches_bear_it(
+    unreadable: tuple[str, ...],
+) -> None:
+    error = unknown_copy(DUPLICATE.path, "Round 2", Copies((COPY,), unreadable), UNSENT)
+    assert (error.method, error.path) == ("POST", DUPLICATE.path)
+    assert (error.candidates, error.unreadable) == ((COPY,), unreadable)
+    assert error.failure is UNSENT
+    assert "the name 'Round 2'" in str(error)
+    assert ("several batches bear" in str(error)) is bool(unreadable)
+    assert ("made a copy, but it is not known" in str(error)) is not bool(unreadable)
+
+
+def test_what_cannot_be_searched_for_names_its_duplicate() -> None:
+    async def main() -> None:
+        copy = Workspace().copy()
+        unsent = copy.unsearched(UNSENT)
+        assert (unsent.method, unsent.path, unsent.failure) == ("POST", DUPLICATE.path, UNSENT)
+        copy.assume_sent()
+        assert not copy.may_send
+        made = await made_by(Workspace())
+        error = made.unsearched(UNSENT)
+        assert (error.path, error.candidates, error.failure) == (DUPLICATE.path, (COPY,), UNSENT)
+        assert "'Round 2'" in str(error)
 
     run(main())

@@ -7,7 +7,7 @@ import math
 from contextlib import aclosing
 from contextvars import Context, copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.deadline import Deadline
@@ -20,12 +20,13 @@ from prolific_async.errors import BatchFailedError, WaitError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
-    from prolific_async._http.transport import Transport
     from prolific_async._polling.kinds import Key, Kind, Verdict
-    from prolific_async._polling.waits import Waits
+    from prolific_async._polling.wait_runner import WaitRunner
     from prolific_async._validation import WaitRules
     from prolific_async.models import StatusEvent
     from prolific_async.policies import RetryPolicy
+
+    Owner: TypeAlias = Any  # a resource such as Batches, which is not to be imported here
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ class Awaited(NamedTuple):
         error: Why the id is invalid, so that the wait fails; None if it is valid.
         verdict: What its statuses mean.
         made_at: When this client made it, in loop time; None if it did not, or for a batch, of
-            which the ``Waiter`` knows it.
+            which the ``WaitVerbs`` know it.
 
     """
 
@@ -75,44 +76,60 @@ def awaited_job(
     return Awaited(key, None, None, verdict or kind.verdict, made_at)
 
 
-class Waiter(Generic[T]):
+class WaitVerbs(Generic[T]):
     """Waits for one T or many, with the settings of one client or view.
 
-    Each verb takes the rules of its waits, and what binds a T to the client.
+    Each verb takes the rules of its waits, and the resource that a T is bound to.
 
     Args:
         waits: All waits of the client.
         made_at: When this client made the batches that it waits for, by id, in loop time.
-        transport: Tells whether the client can be used, and how long a request may last.
+        request_timeout: Seconds that a request may last.
         retry: Pauses after failures, and the cap of the service's hints.
+
+    Attributes:
+        leave: Gives up a wait that ``start`` began, as ``WaitRunner.leave``.
 
     """
 
     def __init__(
-        self, waits: Waits, made_at: Mapping[str, float], transport: Transport, retry: RetryPolicy
+        self,
+        waits: WaitRunner,
+        made_at: Mapping[str, float],
+        request_timeout: float,
+        retry: RetryPolicy,
     ) -> None:
+        self.leave = waits.leave
         self._waits = waits
         self._made_at = made_at
-        self._check_usable = transport.check_usable
-        self._request_timeout = transport.request_timeout
+        self._request_timeout = request_timeout
         self._retry = retry
 
-    async def wait(self, awaited: Awaited, rules: WaitRules, bind: Callable[[T], T]) -> T:
-        """Wait for one thing, and return it or raise the wait's error."""
+    def start(self, awaited: Awaited, rules: WaitRules) -> tuple[Wait, asyncio.Future[None]]:
+        """Start a wait, and return it with the future that is done when it is over.
+
+        The caller awaits the future, by ``leave`` gives the wait up if that is cancelled, and gets
+        its outcome by ``result_of``. A coroutine that did so would take 250 bytes for each wait.
+        """
         wait = self._wait(awaited, rules)
-        over = self._waits.start(wait)
+        return wait, self._waits.start(wait)
+
+    async def wait(self, awaited: Awaited, rules: WaitRules, owner: Owner) -> T:
+        """Wait for one thing, and return it or raise the wait's error."""
+        wait, over = self.start(awaited, rules)
         try:
             await over
         finally:
             if wait.outcome is None:
-                await self._waits.leave(wait, over)
-        return _result(wait, bind)
+                await self.leave(wait, over)
+        outcome: T = result_of(wait, owner)
+        return outcome
 
     async def wait_all(
         self,
         awaited: Iterable[Awaited],
         rules: WaitRules,
-        bind: Callable[[T], T],
+        owner: Owner,
         *,
         return_exceptions: bool,
     ) -> list[T | WaitError]:
@@ -126,36 +143,36 @@ class Waiter(Generic[T]):
         async with aclosing(self._waits.ended(waits)) as ended:
             async for wait in ended:
                 if return_exceptions:
-                    _bind_outcome(wait, bind)
+                    _bind_outcome(wait, owner)
                 else:
-                    _result(wait, bind)
+                    result_of(wait, owner)
         return cast("list[T | WaitError]", [wait.outcome for wait in waits])
 
     def as_ready(
-        self, awaited: Iterable[Awaited], rules: WaitRules, bind: Callable[[T], T]
+        self, awaited: Iterable[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[T | WaitError]:
         """Yield the outcome of each wait when it is over; the waits begin with this call."""
         # The rest is done in slices: making 30,000 waits at once would block the loop.
         build = partial(self._waits_of, awaited, rules, self._deadline(rules), copy_context())
-        return self._outcomes_of(build, bind)
+        return self._outcomes_of(build, owner)
 
     def as_ready_of_stream(
-        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, bind: Callable[[T], T]
+        self, awaited: AsyncGenerator[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[T | WaitError]:
         """Yield the outcome of each wait when it is over; each begins when the stream yields it."""
         stream = self._waits_of_stream(awaited, rules)
-        return _outcomes(self._waits.ended_of_stream(stream, copy_context()), bind)
+        return _outcomes(self._waits.ended_of_stream(stream, copy_context()), owner)
 
     def watch(
-        self, awaited: Awaited, rules: WaitRules, bind: Callable[[T], T]
+        self, awaited: Awaited, rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[StatusEvent]:
         """Yield the events of one wait, then raise its error if it ends with one."""
         events: asyncio.Queue[StatusEvent | None] = asyncio.Queue()
         wait = self._wait(awaited, rules._replace(on_event=events.put_nowait))
-        return self._watched(wait, events, bind)
+        return self._watched(wait, events, owner)
 
     async def _watched(
-        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], bind: Callable[[T], T]
+        self, wait: Wait, events: asyncio.Queue[StatusEvent | None], owner: Owner
     ) -> AsyncGenerator[StatusEvent]:
         over = self._waits.start(wait)
         over.add_done_callback(lambda _: events.put_nowait(None))
@@ -164,7 +181,7 @@ class Waiter(Generic[T]):
                 yield event
         finally:
             await self._waits.leave(wait, over)
-        _result(wait, bind)
+        result_of(wait, owner)
 
     async def _waits_of(
         self, awaited: Iterable[Awaited], rules: WaitRules, time: Deadline, context: Context
@@ -190,9 +207,9 @@ class Waiter(Generic[T]):
                 yield wait
 
     async def _outcomes_of(
-        self, build: Callable[[], Awaitable[list[Wait]]], bind: Callable[[T], T]
+        self, build: Callable[[], Awaitable[list[Wait]]], owner: Owner
     ) -> AsyncGenerator[T | WaitError]:
-        outcomes = _outcomes(self._waits.ended(await build()), bind)
+        outcomes = _outcomes(self._waits.ended(await build()), owner)
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 yield outcome
@@ -200,7 +217,6 @@ class Waiter(Generic[T]):
     def _wait(self, awaited: Awaited, rules: WaitRules, time: Deadline | None = None) -> Wait:
         key = awaited.key
         time = time or self._deadline(rules)
-        self._check_usable()
         tell = rules.on_event
         if isinstance(key, str):
             observers, made_at = self._waits.observers, self._made_at.get(key)
@@ -223,27 +239,27 @@ class Waiter(Generic[T]):
         return Deadline.after(now, rules.timeout, self._request_timeout)
 
 
-async def _outcomes(ended: AsyncGenerator[Wait], bind: Callable[[T], T]) -> AsyncGenerator[Any]:
+async def _outcomes(ended: AsyncGenerator[Wait], owner: Owner) -> AsyncGenerator[Any]:
     async with aclosing(ended):
         async for wait in ended:
-            _bind_outcome(wait, bind)
+            _bind_outcome(wait, owner)
             if wait.outcome is not None:
                 yield wait.outcome
 
 
-def _bind_outcome(wait: Wait, bind: Callable[[Any], Any]) -> None:
+def _bind_outcome(wait: Wait, owner: Owner) -> None:
     # Waits of several views may share one value, which is copied for the second of them.
     outcome = wait.outcome
     if isinstance(outcome, BatchFailedError):
-        outcome.batch = outcome.batch and bind(outcome.batch)
+        outcome.batch = outcome.batch and outcome.batch.bind(owner)
     elif outcome is not None and not isinstance(outcome, WaitError):
-        wait.outcome = bind(outcome)
+        wait.outcome = outcome.bind(owner)
 
 
-def _result(wait: Wait, bind: Callable[[T], T]) -> T:
+def result_of(wait: Wait, owner: Owner) -> Any:
     """Return what a wait that is over has come to, or raise its error, once."""
-    _bind_outcome(wait, bind)
-    outcome: T | WaitError = wait.outcome
+    _bind_outcome(wait, owner)
+    outcome = wait.outcome
     if not isinstance(outcome, WaitError):
         return outcome
     # An error holds the frames that it has passed. What these hold must not hold the error, or

@@ -12,7 +12,7 @@ import pytest
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait_listeners import WaitListeners
-from prolific_async._polling.waits import Waits
+from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import (
     CLOSED,
@@ -41,7 +41,7 @@ class Client:
         source: Any = self.service
         self.workspaces = Workspaces()
         settings = {"few": 8, "at_once": 50} | settings
-        self.waits = Waits(lambda: Poller(source, self.workspaces, **settings))
+        self.waits = WaitRunner(lambda: Poller(source, self.workspaces, **settings))
         self.service.shown = dict.fromkeys(ready, READY)
 
     def show_lists(self, count: int) -> None:
@@ -243,7 +243,7 @@ async def test_a_stream_is_read_ahead_by_a_bounded_number() -> None:
             yield FakeWait(f"k{number}")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prolific_async._polling.waits._STREAMED", 2)
+        patch.setattr("prolific_async._polling.wait_runner._STREAMED", 2)
         ended = client.waits.ended_of_stream(numbered(), copy_context())
         ahead = []
         async for _ in ended:
@@ -280,12 +280,14 @@ async def test_close_ends_every_wait_and_its_poll() -> None:
     waits = [observed(f"k{number}") for number in range(2)]
     futures = [client.waits.start(wait) for wait, _ in waits]
     await asyncio.sleep(0.05)
+    poller = client.poller
     await client.waits.close(CLOSED)
     assert client.service.running == 0
     assert all(over.done() for over in futures)
     await asyncio.sleep(0)
     assert [listener.told[-1] for _, listener in waits] == [CLOSED, CLOSED]
-    await client.nothing_left()
+    await nothing_left(poller)
+    assert client.poller is None
 
 
 @pytest.mark.parametrize(("few", "lists"), [(8, 0), (4, 1)])

@@ -23,7 +23,7 @@ _STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop 
 _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
 
 
-class Waits:
+class WaitRunner:
     """Starts waits, and tells when each is over.
 
     Attributes:
@@ -128,7 +128,10 @@ class Waits:
         if self._poller is not None:
             poller = self._here()
             poller.close(reason)
-            await poller.settled()
+            try:
+                await poller.settled()
+            finally:
+                self._poller = None  # a later wait asks for a new one, and so whether it may wait
 
     def _here(self) -> Poller:
         """Return the poller of this loop, a new one if that of before belongs to another loop."""
