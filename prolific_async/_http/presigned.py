@@ -101,7 +101,7 @@ class PresignedUrl:
         """Return a text with "[link]" in place of the URL and of what makes it a secret."""
         query = self._text.partition("?")[2]
         values = [pair.rpartition("=")[2] for pair in query.split("&")]
-        values += [unquote(one) for one in values]
+        values += [unquote(value) for value in values]
         for secret in (self._text, query, *values):
             if len(secret) >= _LONG_ENOUGH:
                 text = text.replace(secret, "[link]")
