@@ -79,7 +79,7 @@ class Dataset:
     filename: str | None
     status: str
     name: str = "Dataset"
-    created_at: datetime
+    created_at: datetime | None = None
     created_by: str = ""
     version: int = 3
     schema: dict[str, Any] | None = None
@@ -96,10 +96,15 @@ class Dataset:
     def not_ready(self) -> str | None:
         """Return why a batch cannot be set up with it, or None.
 
-        Version 4 needs a complete import; a partial one does not do [?: the facts' texts differ].
+        Version 4 needs an import that is complete, or partial with accepted rows [?: one text of
+        the service demands `complete`, another calls accepted rows usable]. Appending is not
+        enough.
         """
         if self.version == 3:
             return None if self.status == "READY" else f"The dataset is {self.status}, not READY."
-        if any(job.status == "complete" for job in self.imports.values()):
+        if any(
+            job.status == "complete" or (job.status == "partial" and self.datapoints)
+            for job in self.imports.values()
+        ):
             return None
         return "The dataset has no complete import."

@@ -9,7 +9,14 @@ from typing import IO, Any, BinaryIO
 from prolific_async.simulator.dataset_models import ImportedRows
 from prolific_async.simulator.uploaded_rows import UnreadableRecord, csv_records, jsonl_records
 
-__all__ = ["CONTENT_TYPES", "check_records", "group_field", "missing_field", "read_upload", "suffix"]
+__all__ = [
+    "CONTENT_TYPES",
+    "check_records",
+    "group_field",
+    "missing_field",
+    "read_upload",
+    "suffix",
+]
 
 # By generation and suffix. The type for JSONL is not documented [?].
 CONTENT_TYPES: Mapping[int, Mapping[str, str]] = {
@@ -110,9 +117,7 @@ def _problem(
     return None if missing is None else (missing, "missing")
 
 
-def _accept(
-    rows: ImportedRows, record: Any, grouping: str | None, *, unique: bool
-) -> None:
+def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, unique: bool) -> None:
     rows.accepted += 1
     if unique:
         text = json.dumps(record, sort_keys=True).encode()

@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from prolific_async.simulator.dataset_jobs import copy_ids, end_due
 from prolific_async.simulator.models import (
     ERROR,
     PROCESSING,
@@ -25,7 +26,9 @@ from prolific_async.simulator.models import (
     Batch,
     BatchSnapshot,
     Dataset,
-    RunningSetup,
+    Built,
+    Run,
+    SyncJob,
 )
 from prolific_async.simulator.setup_durations import Ending, check_ending, has_ended
 
@@ -75,9 +78,18 @@ class State:
         return workspace_id
 
     def add_dataset(
-        self, workspace_id: str, *, datapoints: int, filename: str, status: str
+        self,
+        workspace_id: str,
+        *,
+        datapoints: int,
+        filename: str | None,
+        status: str,
+        **more: Any,
     ) -> Dataset:
-        """Add a dataset. Raises KeyError for an unknown workspace."""
+        """Add a dataset. Raises KeyError for an unknown workspace.
+
+        `more` are further attributes of `Dataset`.
+        """
         self._known_workspace(workspace_id)
         dataset = Dataset(
             id=str(uuid.uuid4()),
@@ -85,6 +97,8 @@ class State:
             datapoints=datapoints,
             filename=filename,
             status=status,
+            created_at=self.utc_now(),
+            **more,
         )
         self.datasets[dataset.id] = dataset
         return dataset
@@ -103,11 +117,18 @@ class State:
         del self.batches[batch.id], self.workspaces[batch.workspace_id][batch.id]
 
     def update(self, batch: Batch) -> Batch:
-        """End the batch's setup if it is due, and return the batch. Does not count as a poll."""
+        """End what is due of the batch's setup, syncs and dataset, and return the batch.
+
+        Does not count as a poll.
+        """
+        if batch.dataset is not None and batch.dataset.running:
+            end_due(batch.dataset, self.now(), self.utc_now)
         setup = batch.running_setup
         if setup and has_ended(setup.ending, elapsed=self.now() - setup.started, polls=setup.polls):
             batch.status = ERROR if batch.fails else READY
             batch.running_setup = None
+        if batch.syncs:
+            self._end_syncs(batch)
         return batch
 
     def poll(self, batch: Batch) -> Batch:
@@ -130,16 +151,25 @@ class State:
                 raise SetupRefusedError("dataset_id", "There is no such dataset in the workspace.")
         if dataset is None:
             raise SetupRefusedError("dataset_id", "The batch has no dataset.")
-        if dataset.status != READY:
-            raise SetupRefusedError("dataset_id", f"The dataset is {dataset.status}, not READY.")
+        end_due(dataset, self.now(), self.utc_now)
+        if dataset.not_ready is not None:
+            raise SetupRefusedError("dataset_id", dataset.not_ready)
         # The service's documentation does not say what a second setup does. Refusing it reveals a
         # client that sends the POST twice; after ERROR another setup does no harm.
         if self.update(batch).status in (PROCESSING, READY):
             raise SetupRefusedError("status", f"The batch is {batch.status} already.")
         # A `setup=` function gets the batch as it will be. If it raises, nothing has changed.
+        built = Built(dataset.datapoints, copy_ids(dataset.group_ids))
         setup = self._start_setup(
-            attrs.evolve(batch, status=PROCESSING, dataset=dataset, tasks_per_group=tasks_per_group)
+            attrs.evolve(
+                batch,
+                status=PROCESSING,
+                dataset=dataset,
+                tasks_per_group=tasks_per_group,
+                built=built,
+            )
         )
+        batch.built = built
         batch.status, batch.running_setup = PROCESSING, setup
         batch.dataset, batch.tasks_per_group = dataset, tasks_per_group
 
@@ -157,16 +187,68 @@ class State:
             source_id=source.id,
             fails=False,
             running_setup=None,
+            built=None,
+            syncs={},
             encoded=None,
         )
         self.add(copy)
         return copy
 
-    def _start_setup(self, batch: Batch) -> RunningSetup:
+    def sync(self, batch: Batch, ending: Ending) -> SyncJob:
+        """Start a sync of a READY batch.
+
+        Raises:
+            SetupRefusedError: The batch is not READY, or has no dataset with a schema.
+        """
+        if self.update(batch).status != READY:
+            raise SetupRefusedError("status", f"The batch is {batch.status}, not READY.")
+        if batch.dataset is None or batch.dataset.version == 3:
+            raise SetupRefusedError("dataset_id", "The batch has no dataset with a schema.")
+        now = self.utc_now()
+        job = SyncJob(
+            id=str(uuid.uuid4()),
+            dataset_id=batch.dataset.id,
+            created_at=now,
+            updated_at=now,
+            run=Run(ending, started=self.now()),
+        )
+        batch.syncs[job.id] = job
+        return job
+
+    def _end_syncs(self, batch: Batch) -> None:
+        """End the syncs that are due, one after the other: those of a batch are serialised."""
+        for job in batch.syncs.values():
+            if job.status in ("complete", "failed"):
+                continue
+            job.status = "processing" if job.run.polls else "queued"
+            elapsed = self.now() - job.run.started
+            if not has_ended(job.run.ending, elapsed=elapsed, polls=job.run.polls):
+                return
+            dataset = batch.dataset
+            if dataset is None or batch.status != READY:
+                job.status, job.shown = "failed", {"reason": "The batch is not READY."}
+                continue
+            tasks, groups = batch.total_task_count, batch.total_task_groups
+            was = batch.built or Built(0, None)
+            batch.built = Built(dataset.datapoints, copy_ids(dataset.group_ids))
+            made = batch.total_task_count - tasks
+            # Without group ids an open last group is filled up first.
+            keyed = batch.built.group_ids is not None
+            job.status, job.updated_at = "complete", self.utc_now()
+            job.shown = {
+                "tasks_created": made,
+                "datapoints_processed": dataset.datapoints - was.datapoints,
+                "groups_created": batch.total_task_groups - groups,
+                "groups_expanded": int(
+                    not keyed and made > 0 and tasks % (batch.tasks_per_group or 1) > 0
+                ),
+            }
+
+    def _start_setup(self, batch: Batch) -> Run:
         ending = self.setup
         if not isinstance(ending, Ending):
             ending = check_ending(ending(batch.snapshot()))
-        return RunningSetup(ending, started=self.now())
+        return Run(ending, started=self.now())
 
     def _known_workspace(self, workspace_id: str) -> dict[str, Batch]:
         try:
