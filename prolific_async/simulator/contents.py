@@ -2,7 +2,6 @@
 
 import functools
 import json
-import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -67,7 +66,6 @@ class Contents:
 
     def __init__(self, state: State, workspace_id: str | None = None) -> None:
         self._state = state
-        self._user_id = secrets.token_hex(12)
         self.workspace_id = state.add_workspace(workspace_id)
         """The workspace that exists from the start, used where none is given."""
 
@@ -182,7 +180,7 @@ class Contents:
             name=name,
             workspace_id=workspace_id,
             created_at=(created_at or self._state.utc_now()).astimezone(UTC),
-            created_by=self._user_id,
+            created_by=self._state.user_id,
             dataset=dataset,
             instructions=instructions,
             task_details=_as_json(task_details),

@@ -95,11 +95,11 @@ class RowsPerSecond:
 Ending = Immediately | AfterSeconds | AfterPolls
 
 
-def check_ending(ending: object) -> Ending:
+def check_ending(ending: object, name: str = "setup") -> Ending:
     """Return `ending` unchanged. Raises TypeError if it is not an `Ending`."""
     if not isinstance(ending, Ending):
         raise TypeError(
-            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
+            f"{name}: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
         )
     return ending
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from prolific_async.simulator.batch_syncs_end import end_syncs
 from prolific_async.simulator.dataset_jobs import copy_ids, end_due
 from prolific_async.simulator.models import (
     ERROR,
@@ -28,7 +29,6 @@ from prolific_async.simulator.models import (
     Dataset,
     Built,
     Run,
-    SyncJob,
 )
 from prolific_async.simulator.setup_durations import Ending, check_ending, has_ended
 
@@ -61,6 +61,7 @@ class State:
     # Batches by workspace, so that a list takes time for its own batches only.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
     titles: dict[str, str] = attrs.field(init=False, factory=dict)  # of the workspaces
+    user_id: str = attrs.field(init=False, factory=lambda: secrets.token_hex(12))
     # Reentrant: a `setup=` function is called under it and may change the state.
     lock: AbstractContextManager[Any] = attrs.field(init=False, factory=threading.RLock)
 
@@ -128,7 +129,7 @@ class State:
             batch.status = ERROR if batch.fails else READY
             batch.running_setup = None
         if batch.syncs:
-            self._end_syncs(batch)
+            end_syncs(batch, self.now(), self.utc_now())
         return batch
 
     def poll(self, batch: Batch) -> Batch:
@@ -193,56 +194,6 @@ class State:
         )
         self.add(copy)
         return copy
-
-    def sync(self, batch: Batch, ending: Ending) -> SyncJob:
-        """Start a sync of a READY batch.
-
-        Raises:
-            SetupRefusedError: The batch is not READY, or has no dataset with a schema.
-        """
-        if self.update(batch).status != READY:
-            raise SetupRefusedError("status", f"The batch is {batch.status}, not READY.")
-        if batch.dataset is None or batch.dataset.version == 3:
-            raise SetupRefusedError("dataset_id", "The batch has no dataset with a schema.")
-        now = self.utc_now()
-        job = SyncJob(
-            id=str(uuid.uuid4()),
-            dataset_id=batch.dataset.id,
-            created_at=now,
-            updated_at=now,
-            run=Run(ending, started=self.now()),
-        )
-        batch.syncs[job.id] = job
-        return job
-
-    def _end_syncs(self, batch: Batch) -> None:
-        """End the syncs that are due, one after the other: those of a batch are serialised."""
-        for job in batch.syncs.values():
-            if job.status in ("complete", "failed"):
-                continue
-            job.status = "processing" if job.run.polls else "queued"
-            elapsed = self.now() - job.run.started
-            if not has_ended(job.run.ending, elapsed=elapsed, polls=job.run.polls):
-                return
-            dataset = batch.dataset
-            if dataset is None or batch.status != READY:
-                job.status, job.shown = "failed", {"reason": "The batch is not READY."}
-                continue
-            tasks, groups = batch.total_task_count, batch.total_task_groups
-            was = batch.built or Built(0, None)
-            batch.built = Built(dataset.datapoints, copy_ids(dataset.group_ids))
-            made = batch.total_task_count - tasks
-            # Without group ids an open last group is filled up first.
-            keyed = batch.built.group_ids is not None
-            job.status, job.updated_at = "complete", self.utc_now()
-            job.shown = {
-                "tasks_created": made,
-                "datapoints_processed": dataset.datapoints - was.datapoints,
-                "groups_created": batch.total_task_groups - groups,
-                "groups_expanded": int(
-                    not keyed and made > 0 and tasks % (batch.tasks_per_group or 1) > 0
-                ),
-            }
 
     def _start_setup(self, batch: Batch) -> Run:
         ending = self.setup
