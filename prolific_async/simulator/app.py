@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.batch_editing_routes import editing_routes
+from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
 from prolific_async.simulator.dataset_routes import dataset_routes
 from prolific_async.simulator.dataset_state import Datasets

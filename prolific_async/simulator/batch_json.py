@@ -12,7 +12,7 @@ from typing import Any
 
 from prolific_async.simulator.models import Batch, Dataset
 
-__all__ = ["batch_json", "duplicate_json", "list_json", "timestamp"]
+__all__ = ["batch_json", "created_json", "list_json", "timestamp"]
 
 
 def list_json(batches: Iterable[Batch]) -> bytes:
@@ -35,8 +35,8 @@ def batch_json(batch: Batch) -> bytes:
     return batch.encoded[1]
 
 
-def duplicate_json(batch: Batch) -> bytes:
-    """Encode the response to duplicate: the ten fields and some newer ones, fewer than get."""
+def created_json(batch: Batch) -> bytes:
+    """Encode the response to create and duplicate: the ten fields and some newer ones, fewer than get."""
     document = {
         **_required_fields(batch),
         "auto_sync_enabled": batch.auto_sync_enabled,

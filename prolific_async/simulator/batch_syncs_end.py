@@ -1,5 +1,6 @@
 """Ends of syncs, computed when a batch is read."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from prolific_async.simulator.dataset_jobs import copy_ids
@@ -9,7 +10,7 @@ from prolific_async.simulator.setup_durations import has_ended
 __all__ = ["end_syncs"]
 
 
-def end_syncs(batch: Batch, now: float, utc_now: datetime) -> None:
+def end_syncs(batch: Batch, now: float, utc_now: Callable[[], datetime]) -> None:
     """End the syncs that are due, one after the other: those of a batch are serialised."""
     for job in batch.syncs.values():
         if job.status in ("complete", "failed"):
@@ -28,7 +29,7 @@ def end_syncs(batch: Batch, now: float, utc_now: datetime) -> None:
         made = batch.total_task_count - tasks
         # Without group ids an open last group is filled up first.
         keyed = batch.built.group_ids is not None
-        job.status, job.updated_at = "complete", utc_now
+        job.status, job.updated_at = "complete", utc_now()
         job.shown = {
             "tasks_created": made,
             "datapoints_processed": dataset.datapoints - was.datapoints,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from prolific_async.simulator.batch_json import timestamp
-from prolific_async.simulator.dataset_models import Dataset, ImportJob, ImportedRows, Migration
+from prolific_async.simulator.dataset_models import Dataset, ImportedRows, ImportJob, Migration
 from prolific_async.simulator.models import SyncJob
 from prolific_async.simulator.storage import Upload
 

@@ -85,16 +85,12 @@ def dataset_routes(datasets: Datasets) -> list[web.RouteDef]:
             "migration_job_id": migration.id,
         }
 
-    def new_upload(
-        request: web.Request, _: Body, dataset: Dataset
-    ) -> tuple[int, dict[str, Any]]:
+    def new_upload(request: web.Request, _: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         # aiohttp leaves %2F as it is.
         filename = unquote(request.match_info["filename"])
         return 201, show.upload_document(dataset, datasets.new_upload(dataset, filename))
 
-    def get_import(
-        request: web.Request, _: Body, dataset: Dataset
-    ) -> tuple[int, dict[str, Any]]:
+    def get_import(request: web.Request, _: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         job = dataset.imports.get(request.match_info["import_id"])
         if job is None or dataset.version == 3:
             raise RefusedError(404, "There is no such import.")

@@ -171,4 +171,3 @@ class Datasets:
     def _need_version_4(self, dataset: Dataset) -> None:
         if dataset.version == 3:
             raise RefusedError(400, "The dataset is of version 3, which has no schema.")
-

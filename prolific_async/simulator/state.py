@@ -26,8 +26,8 @@ from prolific_async.simulator.models import (
     UNINITIALISED,
     Batch,
     BatchSnapshot,
-    Dataset,
     Built,
+    Dataset,
     Run,
 )
 from prolific_async.simulator.setup_durations import Ending, check_ending, has_ended
