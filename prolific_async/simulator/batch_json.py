@@ -36,7 +36,7 @@ def batch_json(batch: Batch) -> bytes:
 
 
 def created_json(batch: Batch) -> bytes:
-    """Encode the response to create and duplicate: the ten fields and some newer ones, fewer than get."""
+    """Encode the response to create and duplicate: fewer fields than get."""
     document = {
         **_required_fields(batch),
         "auto_sync_enabled": batch.auto_sync_enabled,

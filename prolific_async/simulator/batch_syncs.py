@@ -18,7 +18,7 @@ def start_sync(state: State, batch: Batch, ending: Ending) -> SyncJob:
     """
     if state.update(batch).status != READY:
         raise SetupRefusedError("status", f"The batch is {batch.status}, not READY.")
-    if batch.dataset is None or batch.dataset.version == 3:
+    if batch.dataset is None or batch.dataset.has_status:
         raise SetupRefusedError("dataset_id", "The batch has no dataset with a schema.")
     now = state.utc_now()
     job = SyncJob(

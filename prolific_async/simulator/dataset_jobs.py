@@ -28,7 +28,7 @@ def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> No
 
 def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
     """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
-    if dataset.version == 3:
+    if dataset.has_status:
         dataset.datapoints, dataset.group_ids = rows.accepted, rows.group_ids
         return
     new = rows.digests - dataset.digests

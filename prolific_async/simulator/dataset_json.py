@@ -29,7 +29,7 @@ def dataset_document(dataset: Dataset) -> dict[str, Any]:
         "total_datapoint_count": dataset.datapoints,
         "schema_version": dataset.version,
     }
-    if dataset.version == 3:
+    if dataset.has_status:
         return {
             **document,
             "status": dataset.status,
@@ -42,7 +42,7 @@ def dataset_document(dataset: Dataset) -> dict[str, Any]:
 
 def status_document(dataset: Dataset) -> dict[str, Any]:
     """Show a dataset's status, which is null for version 4 [?: nothing meaningful is known]."""
-    return {"status": dataset.status if dataset.version == 3 else None}
+    return {"status": dataset.status if dataset.has_status else None}
 
 
 def import_document(dataset: Dataset, job: ImportJob) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def upload_document(dataset: Dataset, upload: Upload) -> dict[str, Any]:
         "expires_at": timestamp(upload.expires_at),
         "file_key": f"datasets/{dataset.id}/{upload.id}/{upload.filename}",
     }
-    return document if dataset.version == 3 else {**document, "import_id": upload.id}
+    return document if dataset.has_status else {**document, "import_id": upload.id}
 
 
 def append_document(rows: ImportedRows) -> dict[str, Any]:

@@ -93,6 +93,11 @@ class Dataset:
     import_failure: str | None = None  # why all imports fail
 
     @property
+    def has_status(self) -> bool:
+        """Whether it is of version 3."""
+        return self.version == 3  # noqa: PLR2004 - the generations are numbered
+
+    @property
     def not_ready(self) -> str | None:
         """Return why a batch cannot be set up with it, or None.
 
@@ -100,7 +105,7 @@ class Dataset:
         the service demands `complete`, another calls accepted rows usable]. Appending is not
         enough.
         """
-        if self.version == 3:
+        if self.has_status:
             return None if self.status == "READY" else f"The dataset is {self.status}, not READY."
         if any(
             job.status == "complete" or (job.status == "partial" and self.datapoints)

@@ -12,7 +12,14 @@ from urllib.parse import unquote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from prolific_async.simulator import dataset_json as show
+from prolific_async.simulator.dataset_json import (
+    append_document,
+    dataset_document,
+    import_document,
+    migration_document,
+    status_document,
+    upload_document,
+)
 from prolific_async.simulator.dataset_models import Dataset
 from prolific_async.simulator.dataset_schema import checked_schema
 from prolific_async.simulator.dataset_state import Datasets
@@ -68,18 +75,18 @@ def dataset_routes(datasets: Datasets) -> list[web.RouteDef]:
                 schema=None if schema is None else checked_schema(schema),
                 schema_number=int(schema is not None),
             )
-            return json_response(201, json.dumps(show.dataset_document(dataset)).encode())
+            return json_response(201, json.dumps(dataset_document(dataset)).encode())
 
     def get(_: web.Request, __: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
-        return 200, show.dataset_document(datasets.poll(dataset))
+        return 200, dataset_document(datasets.poll(dataset))
 
     def get_status(_: web.Request, __: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
-        return 200, show.status_document(datasets.poll(dataset))
+        return 200, status_document(datasets.poll(dataset))
 
     def update(_: web.Request, body: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         schema = checked_schema(body.json_object().get("schema"))
         migration = datasets.set_schema(dataset, schema)
-        document = show.dataset_document(dataset)
+        document = dataset_document(dataset)
         return 200, document if migration is None else {
             **document,
             "migration_job_id": migration.id,
@@ -88,14 +95,14 @@ def dataset_routes(datasets: Datasets) -> list[web.RouteDef]:
     def new_upload(request: web.Request, _: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         # aiohttp leaves %2F as it is.
         filename = unquote(request.match_info["filename"])
-        return 201, show.upload_document(dataset, datasets.new_upload(dataset, filename))
+        return 201, upload_document(dataset, datasets.new_upload(dataset, filename))
 
     def get_import(request: web.Request, _: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         job = dataset.imports.get(request.match_info["import_id"])
-        if job is None or dataset.version == 3:
+        if job is None or dataset.has_status:
             raise RefusedError(404, "There is no such import.")
         datasets.poll_job(dataset, job)
-        return 200, show.import_document(dataset, job)
+        return 200, import_document(dataset, job)
 
     def get_migration(
         request: web.Request, _: Body, dataset: Dataset
@@ -104,14 +111,14 @@ def dataset_routes(datasets: Datasets) -> list[web.RouteDef]:
         if job is None:
             raise RefusedError(404, "There is no such migration.")
         datasets.poll_job(dataset, job)
-        return 200, show.migration_document(dataset, job)
+        return 200, migration_document(dataset, job)
 
     def append(request: web.Request, body: Body, dataset: Dataset) -> tuple[int, dict[str, Any]]:
         if request.content_type == "text/csv":
             raise RefusedError(400, "Records are JSON, a line each, and not CSV.")
         if body.size > MAX_BODY:
             raise RefusedError(413, f"The body has more than {MAX_BODY} bytes.")
-        return 200, show.append_document(datasets.append(dataset, body.raw))
+        return 200, append_document(datasets.append(dataset, body.raw))
 
     return [
         web.post(_DATASETS, create),

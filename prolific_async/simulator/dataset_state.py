@@ -93,7 +93,7 @@ class Datasets:
                 return
             dataset.filename = upload.filename
             job.updated_at = self.state.utc_now()
-            if dataset.version == 4 and dataset.schema is None:
+            if not dataset.has_status and dataset.schema is None:
                 job.status, job.parked = "pending_schema", file
                 return
             self._start_import(dataset, job, file)
@@ -169,5 +169,5 @@ class Datasets:
         return Run(self.ending(rows), started=self.state.now())
 
     def _need_version_4(self, dataset: Dataset) -> None:
-        if dataset.version == 3:
+        if dataset.has_status:
             raise RefusedError(400, "The dataset is of version 3, which has no schema.")
