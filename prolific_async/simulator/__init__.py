@@ -22,7 +22,13 @@ from prolific_async.simulator.faults import Fault
 from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.request_body import OmittedBody
 from prolific_async.simulator.request_log import SeenRequest
-from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.setup_durations import (
+    AfterPolls,
+    AfterSeconds,
+    Ending,
+    Immediately,
+    RowsPerSecond,
+)
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = [
@@ -33,6 +39,7 @@ __all__ = [
     "Fault",
     "Immediately",
     "OmittedBody",
+    "RowsPerSecond",
     "SeenRequest",
     "Simulator",
 ]

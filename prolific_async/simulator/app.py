@@ -5,8 +5,11 @@ from collections.abc import Iterable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from prolific_async.simulator.batch_editing_routes import editing_routes
 from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
+from prolific_async.simulator.dataset_routes import dataset_routes
+from prolific_async.simulator.dataset_state import Datasets
 from prolific_async.simulator.fault_middleware import apply_faults
 from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog, log_requests
@@ -23,6 +26,7 @@ def make_app(
     faults: FaultQueue,
     log: RequestLog,
     control_routes: Iterable[web.RouteDef] = (),
+    datasets: Datasets | None = None,
 ) -> web.Application:
     """Make the application that serves a state.
 
@@ -33,6 +37,7 @@ def make_app(
         log: The log of the requests.
         control_routes: Routes of the simulator itself. Their requests meet no faults and are not
             logged.
+        datasets: The datasets of the state; without them there are only the first batch routes.
     """
     app = web.Application(
         middlewares=[
@@ -42,7 +47,8 @@ def make_app(
             _require_token(token),
         ]
     )
-    routes = [*batch_routes(state), *workspace_routes(state), *control_routes]
+    more = [] if datasets is None else [*dataset_routes(datasets), *editing_routes(datasets)]
+    routes = [*batch_routes(state), *more, *workspace_routes(state), *control_routes]
     app.add_routes(_with_and_without_slash(routes))
     return app
 

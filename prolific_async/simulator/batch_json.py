@@ -12,7 +12,7 @@ from typing import Any
 
 from prolific_async.simulator.models import Batch, Dataset
 
-__all__ = ["batch_json", "duplicate_json", "list_json"]
+__all__ = ["batch_json", "created_json", "list_json", "timestamp"]
 
 
 def list_json(batches: Iterable[Batch]) -> bytes:
@@ -27,14 +27,16 @@ def batch_json(batch: Batch) -> bytes:
 
     The document is kept until the batch changes: long lists are polled often and change little.
     """
-    changing = (batch.status, batch.tasks_per_group, batch.dataset)
+    dataset = batch.dataset
+    datapoints = None if dataset is None else (dataset.datapoints, dataset.filename)
+    changing = (batch.status, batch.tasks_per_group, dataset, datapoints, batch.built)
     if batch.encoded is None or batch.encoded[0] != changing:
         batch.encoded = changing, json.dumps(_batch(batch)).encode()
     return batch.encoded[1]
 
 
-def duplicate_json(batch: Batch) -> bytes:
-    """Encode the response to duplicate: the ten fields and some newer ones, fewer than get."""
+def created_json(batch: Batch) -> bytes:
+    """Encode the response to create and duplicate: fewer fields than get."""
     document = {
         **_required_fields(batch),
         "auto_sync_enabled": batch.auto_sync_enabled,
@@ -52,7 +54,7 @@ def _batch(batch: Batch) -> dict[str, Any]:
             {**_dataset(dataset), "filename": dataset.filename} for dataset in _datasets(batch)
         ],
         # Datasets of version 3 have a status; those of version 4 have import jobs instead.
-        "schema_version": 3,
+        "schema_version": 3 if batch.dataset is None else batch.dataset.version,
         "total_task_groups": batch.total_task_groups,
         "batch_items": batch.batch_items,
         "auto_sync_enabled": batch.auto_sync_enabled,
@@ -65,7 +67,7 @@ def _batch(batch: Batch) -> dict[str, Any]:
 def _required_fields(batch: Batch) -> dict[str, Any]:
     return {
         "id": batch.id,
-        "created_at": _timestamp(batch.created_at),
+        "created_at": timestamp(batch.created_at),
         "created_by": batch.created_by,
         "datasets": [_dataset(dataset) for dataset in _datasets(batch)],
         "name": batch.name,
@@ -85,5 +87,6 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
     return {"id": dataset.id, "total_datapoint_count": dataset.datapoints}
 
 
-def _timestamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
+    """Return a moment as the service writes it."""
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

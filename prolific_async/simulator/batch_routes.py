@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from prolific_async.simulator.batch_json import batch_json, duplicate_json, list_json
+from prolific_async.simulator.batch_json import batch_json, created_json, list_json
 from prolific_async.simulator.models import Batch
 from prolific_async.simulator.request_body import read_body
 from prolific_async.simulator.responses import RefusedError, json_response
@@ -92,7 +92,7 @@ def _duplicate(state: State, batch: Batch, fields: _Fields) -> web.Response:
     name = _typed(fields, "name", str, "a string")
     without_dataset = _typed(fields, "upload_new_dataset", bool, "true or false")
     copy = state.duplicate(batch, name=name, with_dataset=not without_dataset)
-    return json_response(201, duplicate_json(copy))
+    return json_response(201, created_json(copy))
 
 
 def _integer(fields: _Fields, key: str) -> int | None:

@@ -2,13 +2,13 @@
 
 import functools
 import json
-import secrets
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from prolific_async.simulator.dataset_models import ImportJob
 from prolific_async.simulator.models import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.numbers import whole
 from prolific_async.simulator.state import State
@@ -67,7 +67,6 @@ class Contents:
 
     def __init__(self, state: State, workspace_id: str | None = None) -> None:
         self._state = state
-        self._user_id = secrets.token_hex(12)
         self.workspace_id = state.add_workspace(workspace_id)
         """The workspace that exists from the start, used where none is given."""
 
@@ -97,6 +96,8 @@ class Contents:
         status: str = READY,
         filename: str = "datapoints.csv",
         workspace_id: str | None = None,
+        name: str = "Dataset",
+        schema: Mapping[str, Any] | None = None,
     ) -> str:
         """Add a dataset that no batch uses yet.
 
@@ -105,6 +106,9 @@ class Contents:
             status: UNINITIALISED, PROCESSING, READY or ERROR; only READY can be set up.
             filename: Shown by get and list.
             workspace_id: The default workspace if left out.
+            name: As the service shows it.
+            schema: Makes it one of version 4, which has no status. With datapoints, a batch can be
+                set up with it, as after a complete import.
 
         Returns:
             Its id, a UUID string.
@@ -113,7 +117,18 @@ class Contents:
             KeyError: There is no such workspace.
             ValueError: `datapoints` is not a whole number from 0 on.
         """
-        return self._add_dataset(workspace_id, datapoints, status, filename).id
+        dataset = self._add_dataset(workspace_id, datapoints, status, filename)
+        dataset.name = name
+        if schema is not None:
+            dataset.version, dataset.schema, dataset.schema_number = 4, _as_json(schema), 1
+            if dataset.datapoints:
+                now = self._state.utc_now()
+                job = ImportJob(
+                    id=str(uuid.uuid4()), filename=filename, created_at=now, updated_at=now
+                )
+                job.status, job.shown = "complete", {"accepted_count": dataset.datapoints}
+                dataset.imports[job.id] = job
+        return dataset.id
 
     @_locked
     def add_batch(
@@ -182,7 +197,7 @@ class Contents:
             name=name,
             workspace_id=workspace_id,
             created_at=(created_at or self._state.utc_now()).astimezone(UTC),
-            created_by=self._user_id,
+            created_by=self._state.user_id,
             dataset=dataset,
             instructions=instructions,
             task_details=_as_json(task_details),
@@ -224,6 +239,37 @@ class Contents:
     def set_dataset_status(self, dataset_id: str, status: str) -> None:
         """Set the status of a dataset. Raises KeyError if there is no such dataset."""
         self._dataset(dataset_id).status = status
+
+    @_locked
+    def set_import(self, import_id: str, status: str, **shown: Any) -> None:
+        """Set the status of an import, which then lasts.
+
+        Args:
+            import_id: The import, of a dataset of version 4.
+            status: Any text, also one that the service never sends.
+            **shown: Further keys of its document, such as `accepted_count`, `rejected_count`,
+                `errors` or `reason`, instead of those that it has.
+
+        Raises:
+            KeyError: There is no such import.
+            TypeError: A value cannot be encoded as JSON.
+        """
+        for dataset in self._state.datasets.values():
+            if import_id in dataset.imports:
+                job = dataset.imports[import_id]
+                job.shown, job.status, job.run = _as_json(shown), status, None
+                if job in dataset.running:
+                    dataset.running.remove(job)
+                return
+        raise KeyError(f"there is no import {import_id!r}")
+
+    @_locked
+    def fail_imports(self, dataset_id: str, reason: str | None = "The import failed.") -> None:
+        """Make the running imports of a dataset, and all later ones, fail; None: no longer.
+
+        Raises KeyError if there is no such dataset.
+        """
+        self._dataset(dataset_id).import_failure = reason
 
     @_locked
     def remove(self, batch_id: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.setup_durations import Ending
+from prolific_async.simulator.dataset_models import Dataset, Run
+from prolific_async.simulator.uploaded_rows import task_group_count
 
 __all__ = [
     "ERROR",
@@ -15,8 +16,10 @@ __all__ = [
     "UNINITIALISED",
     "Batch",
     "BatchSnapshot",
+    "Built",
     "Dataset",
-    "RunningSetup",
+    "Run",
+    "SyncJob",
 ]
 
 UNINITIALISED, PROCESSING, READY, ERROR = "UNINITIALISED", "PROCESSING", "READY", "ERROR"
@@ -53,24 +56,25 @@ class BatchSnapshot:
     source_id: str | None
 
 
+@attrs.frozen
+class Built:
+    """The datapoints of which a setup or sync has made tasks, and their group ids, if any."""
+
+    datapoints: int
+    group_ids: set[str] | None
+
+
 @attrs.define(kw_only=True, eq=False)
-class Dataset:
-    """A dataset of the generation that has a status of its own. Batches may share it."""
+class SyncJob:
+    """A sync of a batch. `shown` is what its end adds to the document."""
 
     id: str
-    workspace_id: str
-    datapoints: int
-    filename: str
-    status: str
-
-
-@attrs.define
-class RunningSetup:
-    """A setup in progress: when it ends, when it started, and how often it was polled."""
-
-    ending: Ending
-    started: float
-    polls: int = 0
+    dataset_id: str
+    created_at: datetime
+    updated_at: datetime
+    run: Run
+    status: str = "queued"
+    shown: dict[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -92,7 +96,9 @@ class Batch:
     tasks_per_group: int | None = None
     source_id: str | None = None
     fails: bool = False
-    running_setup: RunningSetup | None = None
+    running_setup: Run | None = None
+    built: "Built | None" = None
+    syncs: dict[str, "SyncJob"] = attrs.field(factory=dict)
     # The encoded document, and the values that it depends on.
     encoded: tuple[tuple[object, ...], bytes] | None = None
 
@@ -101,12 +107,14 @@ class Batch:
         """Datapoints times instructions once the setup has succeeded, 0 before."""
         if self.status != READY or self.dataset is None:
             return 0
-        return self.dataset.datapoints * self.instructions
+        datapoints = self.built.datapoints if self.built else self.dataset.datapoints
+        return datapoints * self.instructions
 
     @property
     def total_task_groups(self) -> int:
         """The number of task groups; the last group may be smaller."""
-        return -(-self.total_task_count // (self.tasks_per_group or 1))
+        groups = self.built.group_ids if self.built and self.total_task_count else None
+        return task_group_count(self.total_task_count, self.tasks_per_group or 1, groups)
 
     def snapshot(self) -> BatchSnapshot:
         """Return the present state as an immutable value."""

@@ -35,11 +35,13 @@ class Body:
         is_json: Whether it is JSON.
         content: The decoded JSON; else the text, with invalid UTF-8 replaced; None for an empty
             body; an `OmittedBody` for one over `MAX_BODY`.
+        raw: Its bytes; empty for one over `MAX_BODY`.
     """
 
     size: int
     is_json: bool
     content: Any
+    raw: bytes = attrs.field(default=b"", repr=False, eq=False)
 
     @classmethod
     def decode(cls, raw: bytes) -> "Body":
@@ -50,8 +52,8 @@ class Body:
             # `loads` accepts other encodings, too, but JSON is UTF-8 (RFC 8259, 8.1).
             content = json.loads(raw.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
-            return cls(len(raw), is_json=False, content=raw.decode(errors="replace"))
-        return cls(len(raw), is_json=True, content=content)
+            return cls(len(raw), is_json=False, content=raw.decode(errors="replace"), raw=raw)
+        return cls(len(raw), is_json=True, content=content, raw=raw)
 
     @classmethod
     def omit(cls, size: int) -> "Body":

@@ -7,7 +7,15 @@ import attrs
 
 from prolific_async.simulator.numbers import real, whole
 
-__all__ = ["AfterPolls", "AfterSeconds", "Ending", "Immediately", "check_ending", "has_ended"]
+__all__ = [
+    "AfterPolls",
+    "AfterSeconds",
+    "Ending",
+    "Immediately",
+    "RowsPerSecond",
+    "check_ending",
+    "has_ended",
+]
 
 
 def _not_negative(_owner: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
@@ -58,14 +66,40 @@ class AfterPolls:
     )
 
 
+@attrs.frozen
+class RowsPerSecond:
+    """End an import after a time that grows with its rows, on the loop's clock.
+
+    Args:
+        rows: Rows in a second, above 0; the service's imports of version 3 write about 27.
+
+    Raises:
+        ValueError: `rows` is not above 0, or infinite.
+        TypeError: `rows` is not a number.
+    """
+
+    rows: float = attrs.field(
+        converter=real,
+        validator=[attrs.validators.instance_of((int, float)), _not_negative],
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.rows:
+            raise ValueError("rows must be above 0")
+
+    def ending(self, rows: int) -> AfterSeconds:
+        """Return when an import of so many rows ends."""
+        return AfterSeconds(rows / self.rows)
+
+
 Ending = Immediately | AfterSeconds | AfterPolls
 
 
-def check_ending(ending: object) -> Ending:
+def check_ending(ending: object, name: str = "setup") -> Ending:
     """Return `ending` unchanged. Raises TypeError if it is not an `Ending`."""
     if not isinstance(ending, Ending):
         raise TypeError(
-            f"setup: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
+            f"{name}: {ending!r} is neither Immediately(), AfterSeconds(…) nor AfterPolls(…)"
         )
     return ending
 

@@ -12,13 +12,19 @@ from typing import Self
 from prolific_async.simulator.app import make_app
 from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.control_routes import control_routes
+from prolific_async.simulator.dataset_state import Datasets
 from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.presigned_urls import LIFETIME
 from prolific_async.simulator.request_log import RequestLog, SeenRequest
 from prolific_async.simulator.server import HOST, Server
 from prolific_async.simulator.serving_thread import ServingThread
-from prolific_async.simulator.setup_durations import AfterPolls, Ending, check_ending
+from prolific_async.simulator.setup_durations import (
+    AfterPolls,
+    Ending,
+    RowsPerSecond,
+    check_ending,
+)
 from prolific_async.simulator.state import State
 from prolific_async.simulator.storage import Uploads
 from prolific_async.simulator.storage_app import make_storage_app
@@ -42,6 +48,8 @@ class Simulator(Contents):
         setup: When a setup ends: `Immediately()`, `AfterSeconds(s)`, `AfterPolls(n)`, or a function
             that gets the batch and returns one of them, called in the thread that serves. One poll
             by default.
+        imports: When imports of uploads, schema migrations and syncs end: as `setup`, or
+            `RowsPerSecond(27)` after a time that grows with their rows. One poll by default.
         token: The token that requests must carry as `Authorization: Token …`; random if left out.
         workspace_id: Id of the workspace that exists from the start; random if left out.
         port: 0 for any free one.
@@ -50,7 +58,7 @@ class Simulator(Contents):
         log_size: Number of the newest requests that are kept, 100,000 by default; None for all.
 
     Raises:
-        TypeError: `setup` is neither an `Ending` nor a function.
+        TypeError: `setup` is neither an `Ending` nor a function, or `imports` no `Ending` either.
         ValueError: The token cannot be sent in a header, the workspace's id is empty, or
             `url_lifetime` is negative or infinite.
     """
@@ -59,6 +67,7 @@ class Simulator(Contents):
         self,
         *,
         setup: Ending | Callable[[BatchSnapshot], Ending] = _DEFAULT_SETUP,
+        imports: Ending | RowsPerSecond = _DEFAULT_SETUP,
         token: str | None = None,
         workspace_id: str | None = None,
         port: int = 0,
@@ -69,6 +78,8 @@ class Simulator(Contents):
         # A class is callable, but `setup=Immediately` is a mistake.
         if isinstance(setup, type) or not callable(setup):
             check_ending(setup)
+        if not isinstance(imports, RowsPerSecond):
+            check_ending(imports, "imports")
         self.token = f"simulated-{secrets.token_hex(16)}" if token is None else token
         if not re.fullmatch("[!-~]+", self.token):
             raise ValueError("Simulator: the token must be visible ASCII, and not empty")
@@ -77,8 +88,12 @@ class Simulator(Contents):
         self._faults = FaultQueue()
         self._log = RequestLog(log_size)
         controls = control_routes(self, self._faults, self._log)
-        self._server = Server(make_app(state, self.token, self._faults, self._log, controls))
         self._uploads = Uploads(self._now, _utc_now, url_lifetime)
+        datasets = Datasets(state, self._uploads, imports)
+        self._uploads.stored = datasets.store
+        self._server = Server(
+            make_app(state, self.token, self._faults, self._log, controls, datasets)
+        )
         self._storage = Server(
             make_storage_app(self._uploads, self.token, self._faults, self._log),
             decompresses=False,

@@ -17,6 +17,8 @@ from typing import Any
 
 import attrs
 
+from prolific_async.simulator.batch_syncs_end import end_syncs
+from prolific_async.simulator.dataset_jobs import copy_ids, end_due
 from prolific_async.simulator.models import (
     ERROR,
     PROCESSING,
@@ -24,8 +26,9 @@ from prolific_async.simulator.models import (
     UNINITIALISED,
     Batch,
     BatchSnapshot,
+    Built,
     Dataset,
-    RunningSetup,
+    Run,
 )
 from prolific_async.simulator.setup_durations import Ending, check_ending, has_ended
 
@@ -58,6 +61,7 @@ class State:
     # Batches by workspace, so that a list takes time for its own batches only.
     workspaces: dict[str, dict[str, Batch]] = attrs.field(init=False, factory=dict)
     titles: dict[str, str] = attrs.field(init=False, factory=dict)  # of the workspaces
+    user_id: str = attrs.field(init=False, factory=lambda: secrets.token_hex(12))
     # Reentrant: a `setup=` function is called under it and may change the state.
     lock: AbstractContextManager[Any] = attrs.field(init=False, factory=threading.RLock)
 
@@ -75,9 +79,18 @@ class State:
         return workspace_id
 
     def add_dataset(
-        self, workspace_id: str, *, datapoints: int, filename: str, status: str
+        self,
+        workspace_id: str,
+        *,
+        datapoints: int,
+        filename: str | None,
+        status: str,
+        **more: Any,
     ) -> Dataset:
-        """Add a dataset. Raises KeyError for an unknown workspace."""
+        """Add a dataset. Raises KeyError for an unknown workspace.
+
+        `more` are further attributes of `Dataset`.
+        """
         self._known_workspace(workspace_id)
         dataset = Dataset(
             id=str(uuid.uuid4()),
@@ -85,6 +98,8 @@ class State:
             datapoints=datapoints,
             filename=filename,
             status=status,
+            created_at=self.utc_now(),
+            **more,
         )
         self.datasets[dataset.id] = dataset
         return dataset
@@ -103,11 +118,18 @@ class State:
         del self.batches[batch.id], self.workspaces[batch.workspace_id][batch.id]
 
     def update(self, batch: Batch) -> Batch:
-        """End the batch's setup if it is due, and return the batch. Does not count as a poll."""
+        """End what is due of the batch's setup, syncs and dataset, and return the batch.
+
+        Does not count as a poll.
+        """
+        if batch.dataset is not None and batch.dataset.running:
+            end_due(batch.dataset, self.now(), self.utc_now)
         setup = batch.running_setup
         if setup and has_ended(setup.ending, elapsed=self.now() - setup.started, polls=setup.polls):
             batch.status = ERROR if batch.fails else READY
             batch.running_setup = None
+        if batch.syncs:
+            end_syncs(batch, self.now(), self.utc_now())
         return batch
 
     def poll(self, batch: Batch) -> Batch:
@@ -130,16 +152,25 @@ class State:
                 raise SetupRefusedError("dataset_id", "There is no such dataset in the workspace.")
         if dataset is None:
             raise SetupRefusedError("dataset_id", "The batch has no dataset.")
-        if dataset.status != READY:
-            raise SetupRefusedError("dataset_id", f"The dataset is {dataset.status}, not READY.")
+        end_due(dataset, self.now(), self.utc_now)
+        if dataset.not_ready is not None:
+            raise SetupRefusedError("dataset_id", dataset.not_ready)
         # The service's documentation does not say what a second setup does. Refusing it reveals a
         # client that sends the POST twice; after ERROR another setup does no harm.
         if self.update(batch).status in (PROCESSING, READY):
             raise SetupRefusedError("status", f"The batch is {batch.status} already.")
         # A `setup=` function gets the batch as it will be. If it raises, nothing has changed.
+        built = Built(dataset.datapoints, copy_ids(dataset.group_ids))
         setup = self._start_setup(
-            attrs.evolve(batch, status=PROCESSING, dataset=dataset, tasks_per_group=tasks_per_group)
+            attrs.evolve(
+                batch,
+                status=PROCESSING,
+                dataset=dataset,
+                tasks_per_group=tasks_per_group,
+                built=built,
+            )
         )
+        batch.built = built
         batch.status, batch.running_setup = PROCESSING, setup
         batch.dataset, batch.tasks_per_group = dataset, tasks_per_group
 
@@ -157,16 +188,18 @@ class State:
             source_id=source.id,
             fails=False,
             running_setup=None,
+            built=None,
+            syncs={},
             encoded=None,
         )
         self.add(copy)
         return copy
 
-    def _start_setup(self, batch: Batch) -> RunningSetup:
+    def _start_setup(self, batch: Batch) -> Run:
         ending = self.setup
         if not isinstance(ending, Ending):
             ending = check_ending(ending(batch.snapshot()))
-        return RunningSetup(ending, started=self.now())
+        return Run(ending, started=self.now())
 
     def _known_workspace(self, workspace_id: str) -> dict[str, Batch]:
         try:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
@@ -41,7 +41,7 @@ def csv_records(file: IO[bytes]) -> Iterator[dict[str, str] | UnreadableRecord]:
         text.detach()
 
 
-def jsonl_records(file: IO[bytes]) -> Iterator[dict[str, Any] | UnreadableRecord]:
+def jsonl_records(file: Iterable[bytes]) -> Iterator[dict[str, Any] | UnreadableRecord]:
     """Yield each line's JSON object; blank lines are skipped.
 
     A line that is not a JSON object in UTF-8 is an `UnreadableRecord`.

@@ -1,0 +1,77 @@
+"""Ends of imports and schema migrations, computed when a dataset is read."""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+
+from prolific_async.simulator.dataset_models import Dataset, ImportedRows, ImportJob, Migration
+from prolific_async.simulator.row_import import missing_field
+from prolific_async.simulator.setup_durations import has_ended
+
+__all__ = ["add_rows", "copy_ids", "end_due"]
+
+_MAX_ERRORS = 100
+
+
+def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> None:
+    """End the imports and migrations of a dataset that are due."""
+    for job in tuple(dataset.running):
+        run = job.run
+        if run and has_ended(run.ending, elapsed=now - run.started, polls=run.polls):
+            job.updated_at, job.run = utc_now(), None
+            dataset.running.remove(job)
+            if isinstance(job, Migration):
+                _end_migration(dataset, job)
+            else:
+                _end_import(dataset, job)
+
+
+def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
+    """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
+    if dataset.has_status:
+        dataset.datapoints, dataset.group_ids = rows.accepted, rows.group_ids
+        return
+    new = rows.digests - dataset.digests
+    dataset.digests |= new
+    dataset.datapoints += len(new)
+    dataset.keys += rows.keys
+    if rows.group_ids is not None:
+        dataset.group_ids = (dataset.group_ids or set()) | rows.group_ids
+
+
+def copy_ids(ids: set[str] | None) -> set[str] | None:
+    """Copy group ids, which later rows add to."""
+    return None if ids is None else set(ids)
+
+
+def _end_import(dataset: Dataset, job: ImportJob) -> None:
+    rows, job.rows = job.rows or ImportedRows(), None
+    failure = dataset.import_failure or rows.failure
+    dataset.status = "ERROR" if failure else "READY"
+    if failure:
+        job.status, job.shown = "failed", {"reason": failure}
+        return
+    add_rows(dataset, rows)
+    job.status, job.shown = "complete", {"accepted_count": rows.accepted}
+    if rows.rejected:
+        job.status = "partial"
+        job.shown |= {"rejected_count": rows.rejected, "errors": rows.errors}
+
+
+def _end_migration(dataset: Dataset, job: Migration) -> None:
+    schema = dataset.schema or {"strict": False, "fields": {}}
+    errors = []
+    for keys, count in dataset.keys.items():
+        if field := missing_field(schema, keys):
+            errors += [(field, "missing")] * count
+    failed = min(len(errors), dataset.datapoints)
+    job.status, job.shown = "complete", {"reprocessed_count": dataset.datapoints - failed}
+    if failed:
+        job.status = "partial"
+        job.shown |= {
+            "failed_count": failed,
+            "errors": [
+                {"datapoint_id": str(uuid.uuid4()), "field": field, "reason": reason}
+                for field, reason in errors[: min(failed, _MAX_ERRORS)]
+            ],
+        }

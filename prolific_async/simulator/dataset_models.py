@@ -1,0 +1,115 @@
+"""Datasets of both generations, their imports and migrations, as the simulator stores them."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import attrs
+
+from prolific_async.simulator.setup_durations import Ending
+
+__all__ = ["Dataset", "ImportJob", "ImportedRows", "Migration", "Run"]
+
+
+@attrs.define
+class Run:
+    """Work in progress: when it ends, when it started, and how often it was polled."""
+
+    ending: Ending
+    started: float
+    polls: int = 0
+
+
+@attrs.define(kw_only=True, eq=False)
+class ImportedRows:
+    """What parsing a file or an append gave: rows that are not in the dataset yet.
+
+    `digests` identify the accepted records, `keys` counts them by the fields that they have, and
+    `group_ids` is None without a column or field of group ids. `failure` is the reason why the
+    file as a whole is refused.
+    """
+
+    accepted: int = 0
+    rejected: int = 0
+    digests: set[bytes] = attrs.field(factory=set)
+    keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
+    group_ids: set[str] | None = None
+    errors: list[dict[str, Any]] = attrs.field(factory=list)
+    failure: str | None = None
+
+
+@attrs.define(kw_only=True, eq=False)
+class ImportJob:
+    """The import of one upload. Version 3 has them too, but shows only the dataset's status."""
+
+    id: str
+    filename: str
+    created_at: datetime
+    updated_at: datetime
+    status: str = "uninitialised"
+    rows: ImportedRows | None = None
+    run: Run | None = None
+    parked: BinaryIO | None = None  # a file that waits for a schema
+    shown: dict[str, Any] = attrs.field(factory=dict)  # what the end adds to the document
+
+
+@attrs.define(kw_only=True, eq=False)
+class Migration:
+    """A migration of the stored records to a new schema."""
+
+    id: str
+    schema_version: int
+    created_at: datetime
+    updated_at: datetime
+    run: Run | None
+    status: str = "processing"
+    shown: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.define(kw_only=True, eq=False)
+class Dataset:
+    """A dataset, which batches may share.
+
+    Of version 3, with a status of its own, or of version 4, with a schema and imports.
+    """
+
+    id: str
+    workspace_id: str
+    datapoints: int
+    filename: str | None
+    status: str
+    name: str = "Dataset"
+    created_at: datetime | None = None
+    created_by: str = ""
+    version: int = 3
+    schema: dict[str, Any] | None = None
+    schema_number: int = 0  # versions of the schema so far
+    imports: dict[str, ImportJob] = attrs.field(factory=dict)
+    migrations: dict[str, Migration] = attrs.field(factory=dict)
+    running: list[ImportJob | Migration] = attrs.field(factory=list)
+    digests: set[bytes] = attrs.field(factory=set)
+    keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
+    group_ids: set[str] | None = None
+    import_failure: str | None = None  # why all imports fail
+
+    @property
+    def has_status(self) -> bool:
+        """Whether it is of version 3."""
+        return self.version == 3  # noqa: PLR2004 - the generations are numbered
+
+    @property
+    def not_ready(self) -> str | None:
+        """Return why a batch cannot be set up with it, or None.
+
+        Version 4 needs an import that is complete, or partial with accepted rows [?: one text of
+        the service demands `complete`, another calls accepted rows usable]. Appending is not
+        enough.
+        """
+        if self.has_status:
+            return None if self.status == "READY" else f"The dataset is {self.status}, not READY."
+        if any(
+            job.status == "complete" or (job.status == "partial" and self.datapoints)
+            for job in self.imports.values()
+        ):
+            return None
+        return "The dataset has no complete import."

@@ -1,0 +1,147 @@
+"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from typing import IO, Any, BinaryIO
+
+from prolific_async.simulator.dataset_models import ImportedRows
+from prolific_async.simulator.uploaded_rows import UnreadableRecord, csv_records, jsonl_records
+
+__all__ = [
+    "CONTENT_TYPES",
+    "check_records",
+    "group_field",
+    "missing_field",
+    "read_upload",
+    "suffix",
+]
+
+# By generation and suffix. The type for JSONL is not documented [?].
+CONTENT_TYPES: Mapping[int, Mapping[str, str]] = {
+    3: {".csv": "text/csv", ".zip": "application/zip"},
+    4: {".csv": "text/csv", ".jsonl": "application/x-ndjson"},
+}
+_GROUP_COLUMN = "META_TASK_GROUP_ID"
+_MAX_ERRORS = 100  # the list "may be shorter" than the count
+
+
+def suffix(filename: str) -> str:
+    """Return a file's suffix in lower case, with its dot; empty if it has none."""
+    _, dot, end = filename.rpartition(".")
+    return (dot + end).lower()
+
+
+def group_field(schema: Mapping[str, Any]) -> str | None:
+    """Return the key of the field whose values group the records, or None."""
+    fields = schema["fields"].items()
+    return next((key for key, field in fields if field["type"] == "task_group_id"), None)
+
+
+def missing_field(schema: Mapping[str, Any], keys: Iterable[str]) -> str | None:
+    """Return a field that a strict schema misses in a record, or None."""
+    if not schema["strict"]:
+        return None
+    have = frozenset(keys)
+    return next((key for key in schema["fields"] if key not in have), None)
+
+
+def read_upload(file: BinaryIO, filename: str, schema: Mapping[str, Any] | None) -> ImportedRows:
+    """Read a file of version 4, or of version 3 where `schema` is None.
+
+    A file without records, or one that is not UTF-8, fails as a whole, and so does a file of
+    version 3 with a row that cannot be read. A ZIP counts the rows of its CSV files. [?: all of
+    this is assumed]
+    """
+    try:
+        if suffix(filename) == ".zip":
+            rows = _read_zip(file)
+        elif suffix(filename) == ".jsonl":
+            rows = check_records(jsonl_records(file), schema, first=0)
+        else:
+            rows = check_records(csv_records(file), schema, first=0)
+    except UnicodeDecodeError:
+        return ImportedRows(failure="The file is not UTF-8.")
+    except zipfile.BadZipFile:
+        return ImportedRows(failure="The file is not a ZIP archive.")
+    if rows.failure is None and not rows.accepted + rows.rejected:
+        rows.failure = "The file has no records."
+    return rows
+
+
+def check_records(
+    records: Iterable[Mapping[str, Any] | UnreadableRecord],
+    schema: Mapping[str, Any] | None,
+    *,
+    first: int,
+) -> ImportedRows:
+    """Check and count records.
+
+    With a strict schema a record that misses a field is rejected; null counts as missing, and a
+    list or an object is no value of a field. Other keys are ignored [?].
+
+    Args:
+        records: Parsed records.
+        schema: None for version 3.
+        first: The index of the first record in `errors`.
+    """
+    rows = ImportedRows()
+    grouping = _GROUP_COLUMN if schema is None else group_field(schema)
+    for index, record in enumerate(records, first):
+        problem = _problem(record, schema)
+        if problem is None:
+            _accept(rows, record, grouping, unique=schema is not None)
+        elif schema is None:
+            rows.failure = f"Row {index + 1}: {problem[1]}."
+            return rows
+        else:
+            rows.rejected += 1
+            if len(rows.errors) < _MAX_ERRORS:
+                field, reason = problem
+                rows.errors.append({"record_index": index, "field": field, "reason": reason})
+    return rows
+
+
+def _problem(
+    record: Mapping[str, Any] | UnreadableRecord, schema: Mapping[str, Any] | None
+) -> tuple[str, str] | None:
+    if isinstance(record, UnreadableRecord):
+        return "_raw", str(record)
+    if schema is None:
+        return None
+    for key in schema["fields"]:
+        if isinstance(record.get(key), list | dict):
+            return key, "not text, a number, true or false"
+    missing = missing_field(schema, (key for key, value in record.items() if value is not None))
+    return None if missing is None else (missing, "missing")
+
+
+def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, unique: bool) -> None:
+    rows.accepted += 1
+    if unique:
+        text = json.dumps(record, sort_keys=True).encode()
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        if digest in rows.digests:
+            return
+        rows.digests.add(digest)
+        rows.keys[frozenset(key for key, value in record.items() if value is not None)] += 1
+    if grouping in record:
+        rows.group_ids = rows.group_ids or set()
+        rows.group_ids.add(str(record[grouping]))
+
+
+def _read_zip(file: IO[bytes]) -> ImportedRows:
+    total = ImportedRows()
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            if suffix(name) != ".csv":
+                continue
+            with archive.open(name) as member:
+                rows = check_records(csv_records(member), None, first=0)
+            if rows.failure is not None:
+                return rows
+            total.accepted += rows.accepted
+            if rows.group_ids is not None:
+                total.group_ids = (total.group_ids or set()) | rows.group_ids
+    return total
