@@ -129,7 +129,7 @@ class State:
             batch.status = ERROR if batch.fails else READY
             batch.running_setup = None
         if batch.syncs:
-            end_syncs(batch, self.now(), self.utc_now())
+            end_syncs(batch, self.now(), self.utc_now)
         return batch
 
     def poll(self, batch: Batch) -> Batch:
