@@ -56,7 +56,7 @@ class ClientState:
 
         def new_poller() -> Poller:
             transport.check_usable()
-            # With the first wait: half of the package's import is for programs that wait.
+            # With the first wait: what never waits need not import them.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
 

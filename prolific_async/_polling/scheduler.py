@@ -288,7 +288,7 @@ def next_due(target: PollTarget) -> float:
     """Take in what a target's waits need now; return when they need the next poll."""
     due = deadline = math.inf
     whole = False
-    for wait in target.waits:  # without min(), which takes as long as all the rest
+    for wait in target.waits:
         due = min(due, wait.due)
         deadline = min(deadline, wait.deadline)
         if wait.wants_whole:

@@ -233,7 +233,7 @@ class Wait:
     ) -> None:
         """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
         policy, gap, time = self.policy, self._gap, self.time
-        self.again_at = now + (max(pause, gap))
+        self.again_at = now + max(gap, pause)
         if time.polls_left != math.inf:
             self._few_left(poll, now, error, floor)
             return
@@ -242,7 +242,7 @@ class Wait:
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
             raise ValueError(f"{type(policy).__name__}.jittered gave no gap: {gap!r}")
-        due = now + (max(pause, gap))
+        due = now + max(gap, pause)
         due = min(due, time.last_poll)
         if floor:
             due = max(due, now + floor)
