@@ -241,7 +241,7 @@ class Contents:
         self._dataset(dataset_id).status = status
 
     @_locked
-    def set_import(self, import_id: str, status: str, **shown: Any) -> None:
+    def set_import(self, /, import_id: str, status: str, **shown: Any) -> None:
         """Set the status of an import, which then lasts.
 
         Args:

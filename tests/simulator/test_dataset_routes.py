@@ -129,7 +129,11 @@ async def test_an_upload_waits_for_a_schema_and_a_second_schema_migrates(world: 
 
 async def test_a_batch_is_created_changed_and_synced(world: World) -> None:
     dataset_id = world.add_dataset(datapoints=3, schema=SCHEMA)
-    fields = {"name": "B", "workspace_id": world.workspace_id, "task_details": DETAILS}
+    fields: dict[str, Any] = {
+        "name": "B",
+        "workspace_id": world.workspace_id,
+        "task_details": DETAILS,
+    }
     status, refused = await world.ask("POST", "/batches", {**fields, "batch_items": LAYOUT})
     assert (status, refused["type"]) == (422, "INVALID_BATCH_ITEMS")
     fields |= {"batch_items": LAYOUT, "dataset_id": dataset_id}
