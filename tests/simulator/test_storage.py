@@ -147,8 +147,11 @@ async def test_urls_that_were_not_given_out(sim: Simulator, session: aiohttp.Cli
     ] == (403, "SignatureDoesNotMatch")
 
 
-async def test_a_url_expires_on_the_clock_of_the_simulator(session: aiohttp.ClientSession) -> None:
+async def test_a_url_expires_on_the_clock_of_the_simulator(
+    session: aiohttp.ClientSession, kept: Kept
+) -> None:
     async with Simulator(url_lifetime=0.03) as sim:
+        sim._uploads.stored = kept.stored
         url = new(sim).url
         assert (await put(session, url))[0] == 200
         await asyncio.sleep(0.04)
@@ -399,13 +402,3 @@ def test_it_serves_in_a_thread(kept: Kept) -> None:
         assert kept.uploads[0][1] == CSV
         kept.files[0].close()
     assert not is_open(sim.storage_url)
-
-
-def test_by_default_what_comes_is_discarded() -> None:
-    with Simulator() as sim:
-        host = sim.storage_url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=5)
-        target = new(sim).url.removeprefix(sim.storage_url)
-        connection.request("PUT", target, body=CSV, headers=TYPED)
-        assert connection.getresponse().status == 200
-        connection.close()
