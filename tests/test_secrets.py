@@ -461,7 +461,7 @@ class Wire:
             serving(plain(json.dumps(READY).encode()))
         )
         self._client = await self._stack.enter_async_context(
-            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF)
+            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=PollPolicy(timeout=0))
         )
 
     def close(self) -> None:
