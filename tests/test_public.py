@@ -418,6 +418,7 @@ CIRCULAR = {
     ("prolific_async.dataset_models", "prolific_async"),
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
     ("prolific_async.models", "prolific_async"),  # a batch calls its resource
+    ("prolific_async.job_models", "prolific_async"),  # and so does a job
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
 # The layers of the core from the bottom up; a layer imports none above it.

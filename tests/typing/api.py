@@ -362,7 +362,6 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(await upload.wait(), Dataset)
     assert_type(await upload.wait(partial="accept", timeout=None, on_event=on_event), Dataset)
     await upload.wait(partial="maybe")  # type: ignore[arg-type]
-    await upload.wait(600)  # type: ignore[call-arg]
     migration = await dataset.update_schema(schema)
     if migration is not None:
         assert_type(await migration.wait(timeout=600, poll=PollPolicy()), SchemaMigration)
@@ -391,6 +390,7 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(sync.status, JobStatus)
     assert_type(sync.id, str)
     assert_type(await sync.wait(timeout=None, on_event=on_event), BatchSync)
+    await sync.wait(600)  # type: ignore[call-arg]
     assert_type(await batch.task_ids(), list[str])
     assert_type(await client.batches.task_group_ids(uuid), list[str])
     assert_type(await batch.preview_url(), str)
