@@ -31,9 +31,12 @@ def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
     if dataset.has_status:
         dataset.datapoints, dataset.group_ids = rows.accepted, rows.group_ids
         return
-    new = rows.digests - dataset.digests
-    dataset.digests |= new
-    dataset.datapoints += len(new)
+    if dataset.digests:
+        new = rows.digests - dataset.digests
+        dataset.digests |= new
+    else:
+        new = dataset.digests = rows.digests  # not copied: they may be many
+    dataset.datapoints += len(new) + rows.others
     dataset.keys += rows.keys
     if rows.group_ids is not None:
         dataset.group_ids = (dataset.group_ids or set()) | rows.group_ids

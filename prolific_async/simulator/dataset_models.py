@@ -13,9 +13,12 @@ __all__ = ["Dataset", "ImportJob", "ImportedRows", "Migration", "Run"]
 
 @attrs.define
 class Run:
-    """Work in progress: when it ends, when it started, and how often it was polled."""
+    """Work in progress: when it ends, when it started, and how often it was polled.
 
-    ending: Ending
+    `ending` is None as long as that is not known, as the rows of a file are still being counted.
+    """
+
+    ending: Ending | None
     started: float
     polls: int = 0
 
@@ -24,14 +27,16 @@ class Run:
 class ImportedRows:
     """What parsing a file or an append gave: rows that are not in the dataset yet.
 
-    `digests` identify the accepted records, `keys` counts them by the fields that they have, and
-    `group_ids` is None without a column or field of group ids. `failure` is the reason why the
+    `digests` identify the first accepted records, `others` is the number of the later ones, which
+    are not compared, `keys` counts records by the fields that they have, and `group_ids` is None
+    without a column or field of group ids. `failure` is the reason why the
     file as a whole is refused.
     """
 
     accepted: int = 0
     rejected: int = 0
     digests: set[bytes] = attrs.field(factory=set)
+    others: int = 0
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
     group_ids: set[str] | None = None
     errors: list[dict[str, Any]] = attrs.field(factory=list)

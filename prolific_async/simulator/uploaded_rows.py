@@ -1,10 +1,11 @@
 """Parsing of uploaded CSV and JSONL, one record at a time, and the number of task groups.
 
-Only the record being read is in memory, so a file of any size can be counted.
+Only a few records are in memory at a time, so a file of any size can be counted.
 """
 
 import csv
 import io
+import itertools
 import json
 import threading
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count
 
 _FIELD_LIMIT = threading.Lock()
 _LONGEST_CELL = 2**31 - 1  # what a C long holds on every platform
+_ROWS_AT_ONCE = 32
 
 
 class UnreadableRecord(Exception):  # noqa: N818 - a record's verdict, yielded and not raised
@@ -70,14 +72,14 @@ def task_group_count(tasks: int, tasks_per_group: int, group_ids: set[str] | Non
 
 def _unlimited(rows: Iterator[list[str]]) -> Iterator[list[str]]:
     # The csv module's limit of 131,072 characters in a cell belongs to the whole process, so it is
-    # lifted for each row only.
+    # lifted while a few rows are read only.
     while True:
         with _FIELD_LIMIT:
             limit = csv.field_size_limit(_LONGEST_CELL)
             try:
-                row = next(rows, None)
+                some = list(itertools.islice(rows, _ROWS_AT_ONCE))
             finally:
                 csv.field_size_limit(limit)
-        if row is None:
+        if not some:
             return
-        yield row
+        yield from some
