@@ -26,7 +26,8 @@ async def spool(content: StreamReader, arrived: Callable[[int], object]) -> Bina
     Raises:
         OSError: The file cannot be written.
     """
-    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
+    # The caller closes it.
+    file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115
     writer = _Writer(file)
     size = 0
     try:
