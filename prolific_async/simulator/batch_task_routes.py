@@ -38,7 +38,8 @@ def task_routes(datasets: Datasets) -> list[web.RouteDef]:
         job = batch.syncs.get(request.match_info["sync_id"])
         if job is None:
             raise RefusedError(404, "There is no such sync.")
-        job.run.polls += 1
+        if job.run:
+            job.run.polls += 1
         state.update(batch)
         return json_response(200, json.dumps(sync_document(batch.id, job)).encode())
 

@@ -1,6 +1,7 @@
 """Ends of imports and schema migrations, computed when a dataset is read."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from prolific_async.simulator.dataset_models import Dataset, ImportedRows, Impor
 from prolific_async.simulator.row_import import missing_field
 from prolific_async.simulator.setup_durations import has_ended
 
-__all__ = ["add_rows", "copy_ids", "end_due"]
+__all__ = ["add_rows", "end_due"]
 
 _MAX_ERRORS = 100
 
@@ -29,7 +30,7 @@ def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> No
 def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
     """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
     if dataset.has_status:
-        dataset.datapoints, dataset.group_ids = rows.accepted, rows.group_ids
+        dataset.datapoints, dataset.groups = rows.accepted, rows.groups
         return
     if dataset.digests:
         new = rows.digests - dataset.digests
@@ -38,13 +39,9 @@ def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
         new = dataset.digests = rows.digests  # not copied: they may be many
     dataset.datapoints += len(new) + rows.others
     dataset.keys += rows.keys
-    if rows.group_ids is not None:
-        dataset.group_ids = (dataset.group_ids or set()) | rows.group_ids
-
-
-def copy_ids(ids: set[str] | None) -> set[str] | None:
-    """Copy group ids, which later rows add to."""
-    return None if ids is None else set(ids)
+    if rows.groups is not None:
+        dataset.groups = Counter() if dataset.groups is None else dataset.groups
+        dataset.groups.update(rows.groups)
 
 
 def _end_import(dataset: Dataset, job: ImportJob) -> None:

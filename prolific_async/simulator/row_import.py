@@ -5,6 +5,7 @@ import hashlib
 import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO, cast
 
@@ -39,8 +40,9 @@ def suffix(filename: str) -> str:
 
 def group_field(schema: Mapping[str, Any]) -> str | None:
     """Return the key of the field whose values group the records, or None."""
-    fields = schema["fields"].items()
-    return next((key for key, field in fields if field["type"] == "task_group_id"), None)
+    fields: Mapping[str, Mapping[str, Any]] = schema["fields"]
+    grouping = (key for key, field in fields.items() if field["type"] == "task_group_id")
+    return next(grouping, None)
 
 
 def missing_field(schema: Mapping[str, Any], has: frozenset[str]) -> str | None:
@@ -137,11 +139,13 @@ def _problem(
 
 def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, compares: bool) -> None:
     rows.accepted += 1
-    if compares and _is_new(rows, record):
+    if compares:
+        if not _is_new(rows, record):
+            return
         rows.keys[_fields(record)] += 1
-    if grouping in record:
-        rows.group_ids = rows.group_ids or set()
-        rows.group_ids.add(str(record[grouping]))
+    if record.get(grouping) is not None:
+        rows.groups = Counter() if rows.groups is None else rows.groups
+        rows.groups[str(record[grouping])] += 1
 
 
 def _is_new(rows: ImportedRows, record: Mapping[str, Any]) -> bool:
@@ -174,6 +178,7 @@ def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> Impo
             if rows.failure is not None:
                 return rows
             total.accepted += rows.accepted
-            if rows.group_ids is not None:
-                total.group_ids = (total.group_ids or set()) | rows.group_ids
+            if rows.groups is not None:
+                total.groups = Counter() if total.groups is None else total.groups
+                total.groups.update(rows.groups)
     return total

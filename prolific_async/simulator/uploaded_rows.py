@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import IO, Any
 
 __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
@@ -59,14 +59,14 @@ def jsonl_records(file: Iterable[bytes]) -> Iterator[dict[str, Any] | Unreadable
         yield record if isinstance(record, dict) else UnreadableRecord("not a JSON object")
 
 
-def task_group_count(tasks: int, tasks_per_group: int, group_ids: set[str] | None) -> int:
+def task_group_count(tasks: int, tasks_per_group: int, groups: Sized | None) -> int:
     """Return how many groups a setup makes.
 
-    `group_ids` are the values of the `META_TASK_GROUP_ID` column (V3) or of the `task_group_id`
+    `groups` are the values of the `META_TASK_GROUP_ID` column (V3) or of the `task_group_id`
     field (V4), which override `tasks_per_group`; None where the dataset has no such column.
     """
-    if group_ids is not None:
-        return len(group_ids)
+    if groups is not None:
+        return len(groups)
     return -(-tasks // tasks_per_group)
 
 
