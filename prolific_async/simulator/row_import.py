@@ -47,9 +47,10 @@ def group_field(schema: Mapping[str, Any]) -> str | None:
 
 def missing_field(schema: Mapping[str, Any], has: frozenset[str]) -> str | None:
     """Return a field that a strict schema misses in a record, of which `has` has the fields."""
-    if not schema["strict"] or schema["fields"].keys() <= has:
+    fields: Mapping[str, Any] = schema["fields"]
+    if not schema["strict"] or fields.keys() <= has:
         return None
-    return next(key for key in schema["fields"] if key not in has)
+    return next(key for key in fields if key not in has)
 
 
 def read_upload(
