@@ -257,7 +257,7 @@ async def test_a_batch_can_be_added_and_made_to_fail(sim: Simulator, send: Send)
         ({"datapoints": "7"}, 400, "datapoints must be a whole number or null"),
         ({"datapoints": True}, 400, "datapoints must be a whole number or null"),
         ({"name": None}, 400, "name must be text"),
-        ({"title": "x"}, 400, "unknown: title; known: batch_id, "),
+        ({"title": "x"}, 400, "unknown: title; known: auto_sync_enabled, batch_id, "),
     ],
 )
 async def test_an_invalid_batch_is_refused(
