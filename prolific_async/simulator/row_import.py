@@ -1,5 +1,6 @@
 """Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts."""
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -77,7 +78,7 @@ def read_upload(
         elif suffix(filename) == ".jsonl":
             rows = check_records(jsonl_records(in_slices(file)), schema, first=0)
         else:
-            rows = check_records(csv_records(in_slices(file)), schema, first=0)
+            rows = _read_csv(in_slices(file), schema)
     except UnicodeDecodeError:
         return ImportedRows(failure="The file is not UTF-8.")
     except csv.Error as error:
@@ -167,6 +168,11 @@ def _fields(record: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(record)
 
 
+def _read_csv(file: BinaryIO, schema: Mapping[str, Any] | None) -> ImportedRows:
+    with contextlib.closing(csv_records(file)) as records:
+        return check_records(records, schema, first=0)
+
+
 def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> ImportedRows:
     total = ImportedRows()
     with zipfile.ZipFile(file) as archive:
@@ -174,8 +180,7 @@ def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> Impo
             if suffix(name) != ".csv":
                 continue
             with archive.open(name) as member:
-                records = csv_records(in_slices(cast("BinaryIO", member)))
-                rows = check_records(records, None, first=0)
+                rows = _read_csv(in_slices(cast("BinaryIO", member)), None)
             if rows.failure is not None:
                 return rows
             total.accepted += rows.accepted

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from typing import IO, Any
 
 __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
@@ -22,11 +22,14 @@ class UnreadableRecord(Exception):  # noqa: N818 - a record's verdict, yielded a
     """A record that cannot be parsed; `str()` gives the reason."""
 
 
-def csv_records(file: IO[bytes]) -> Iterator[dict[str, str] | UnreadableRecord]:
+def csv_records(
+    file: IO[bytes],
+) -> Generator[dict[str, str] | UnreadableRecord, None, None]:
     """Yield each data row of a CSV in UTF-8 as a mapping of column to cell.
 
     A byte order mark is skipped, and so are empty lines. A row with too many or too few cells is
     an `UnreadableRecord` [?: the facts don't tell]. Raises UnicodeDecodeError for other encodings.
+    Close it before the file.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     try:

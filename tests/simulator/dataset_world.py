@@ -1,5 +1,6 @@
 """A simulator and the raw requests to its datasets and batches, without the client."""
 
+import io
 import json
 from typing import Any
 
@@ -47,7 +48,7 @@ class World(Simulator):
     async def put(self, upload: Any, content: bytes) -> int:
         headers = {"Content-Type": upload["content_type"]}
         async with aiohttp.request(
-            upload["http_method"], upload["upload_url"], data=content, headers=headers
+            upload["http_method"], upload["upload_url"], data=io.BytesIO(content), headers=headers
         ) as response:
             return response.status
 
