@@ -36,7 +36,7 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return raw.getvalue()
 
 
-# --- version 3 -------------------------------------------------------------------------------------
+# --- version 3 ----------------------------------------------------------------------------------
 
 
 async def test_version_3_goes_from_uninitialised_to_ready(world: World) -> None:
@@ -99,7 +99,7 @@ async def test_the_status_that_a_test_sets_lasts_until_the_next_upload(world: Wo
     assert (await world.ended(f"/datasets/{dataset_id}"))["status"] == "READY"
 
 
-# --- version 4 -------------------------------------------------------------------------------------
+# --- version 4 ----------------------------------------------------------------------------------
 
 
 async def test_an_import_of_version_4_is_partial_with_zero_based_errors(world: World) -> None:
@@ -191,7 +191,7 @@ async def test_a_url_that_expired_leaves_its_import_uninitialised() -> None:
         assert (await world.ask("GET", path))[1]["import_id"] != upload["import_id"]
 
 
-# --- how long they take ------------------------------------------------------------------------
+# --- how long they take ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("polls", "shown"), [(0, 0), (1, 1), (3, 3)])
@@ -261,7 +261,7 @@ def test_a_large_file_is_dropped_when_the_simulator_ends() -> None:
     assert asyncio.run(upload()) < 1
 
 
-# --- groups ----------------------------------------------------------------------------------------
+# --- groups -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ async def test_a_batch_is_set_up_only_once_an_import_has_ended(world: World) -> 
     assert world.batches[batch_id].total_task_count == 2
 
 
-# --- what tests set ----------------------------------------------------------------------------
+# --- what tests set -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("schema", [None, SCHEMA])

@@ -19,7 +19,7 @@ async def world() -> AsyncIterator[World]:
         yield started
 
 
-# --- D1, D2, D4: create, get and status ------------------------------------------------------------
+# --- D1, D2, D4: create, get and status ---------------------------------------------------------
 
 
 async def test_a_dataset_of_version_3(world: World) -> None:
@@ -113,7 +113,7 @@ async def test_what_is_not_there_is_404(world: World, method: str, path: str) ->
         assert (await world.ask(method, f"/datasets/{known}{path}"))[0] == expected
 
 
-# --- D5: upload URLs ---------------------------------------------------------------------------
+# --- D5: upload URLs ------------------------------------------------------------------------
 
 
 async def test_an_upload_url(world: World) -> None:
@@ -157,7 +157,7 @@ async def test_each_generation_has_its_types(
     assert ("import_id" in upload) == (status == 201 and bool(fields))
 
 
-# --- D7: append ----------------------------------------------------------------------------------
+# --- D7: append -------------------------------------------------------------------------------
 
 
 async def test_appended_records_count_once_with_one_based_errors(world: World) -> None:
@@ -213,7 +213,7 @@ async def test_a_thousand_records_are_accepted(world: World) -> None:
     assert result["accepted"] == world.datasets[dataset_id].total_datapoint_count == 1000
 
 
-# --- D3, D8: schemas and migrations --------------------------------------------------------------
+# --- D3, D8: schemas and migrations -----------------------------------------------------------
 
 
 async def test_a_second_schema_migrates_and_appends_wait(world: World) -> None:
@@ -266,7 +266,7 @@ async def test_schemas_that_cannot_be_set(world: World, fields: Any, body: Any) 
     assert (await world.ask("PATCH", f"/datasets/{dataset_id}", body))[0] == 400
 
 
-# --- what tests add ------------------------------------------------------------------------------
+# --- what tests add ---------------------------------------------------------------------------
 
 
 async def test_datasets_are_added_and_shown(world: World) -> None:
