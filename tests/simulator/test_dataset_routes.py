@@ -86,8 +86,8 @@ async def test_what_create_refuses(world: World, fields: Any, status: int) -> No
 async def test_schemas_that_break_a_rule(
     world: World, strict: Any, fields: Any, problem: str
 ) -> None:
-    body = {"name": "D", "workspace_id": world.workspace_id}
-    body["schema"] = {"strict": strict, "fields": fields}
+    schema = {"strict": strict, "fields": fields}
+    body = {"name": "D", "workspace_id": world.workspace_id, "schema": schema}
     status, refused = await world.ask("POST", "/datasets", body)
     assert status == 400
     assert problem in refused["error"]["detail"]["schema"][0]

@@ -6,27 +6,29 @@ import pytest
 
 from prolific_async.simulator.layout_rules import instruction_count, layout_issues
 
-OPTIONS = [{"label": "A", "value": "a"}, {"label": "B", "value": 2}]
-CHOICE = {"type": "multiple_choice", "description": "?", "answer_limit": 1, "options": OPTIONS}
-HEADED = [{**option, "heading": "Why?"} for option in OPTIONS]
-UNITS = {
+Item = dict[str, Any]
+
+OPTIONS: list[Item] = [{"label": "A", "value": "a"}, {"label": "B", "value": 2}]
+CHOICE: Item = {"type": "multiple_choice", "description": "?", "answer_limit": 1, "options": OPTIONS}
+HEADED: list[Item] = [{**option, "heading": "Why?"} for option in OPTIONS]
+UNITS: Item = {
     "type": "free_text_with_unit",
     "description": "?",
     "unit_options": OPTIONS,
     "unit_position": "suffix",
 }
-STARS = {"type": "star_rating", "description": "?"}
-FILES = {"type": "file_upload", "description": "?"}
-TEXT = {"type": "free_text", "description": "?"}
-RICH = {"type": "rich_text", "content": "x"}
-IMAGE = {"type": "image", "url": "https://x/y.png", "alt_text": "x"}
+STARS: Item = {"type": "star_rating", "description": "?"}
+FILES: Item = {"type": "file_upload", "description": "?"}
+TEXT: Item = {"type": "free_text", "description": "?"}
+RICH: Item = {"type": "rich_text", "content": "x"}
+IMAGE: Item = {"type": "image", "url": "https://x/y.png", "alt_text": "x"}
 
 
-def page(*items: Any, **more: Any) -> dict[str, Any]:
+def page(*items: Any, **more: Any) -> Item:
     return {"rows": [{"columns": [{"items": list(items)}]}], **more}
 
 
-def field(key: str) -> dict[str, Any]:
+def field(key: str) -> Item:
     return {"type": "dataset_field", "field": key}
 
 
