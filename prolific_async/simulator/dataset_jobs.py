@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from prolific_async.simulator.dataset_models import Dataset, ImportedRows, ImportJob, Migration
@@ -14,9 +14,14 @@ __all__ = ["add_rows", "end_due"]
 _MAX_ERRORS = 100
 
 
-def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> None:
-    """End the imports and migrations of a dataset that are due."""
-    for job in tuple(dataset.running):
+def end_due(
+    dataset: Dataset,
+    now: float,
+    utc_now: Callable[[], datetime],
+    jobs: Iterable[ImportJob | Migration] | None = None,
+) -> None:
+    """End the imports and migrations of a dataset that are due: all that run, or some of them."""
+    for job in tuple(dataset.running) if jobs is None else jobs:
         run = job.run
         if run and has_ended(run.ending, elapsed=now - run.started, polls=run.polls):
             job.updated_at, job.run = utc_now(), None

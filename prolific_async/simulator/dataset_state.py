@@ -55,10 +55,11 @@ class Datasets:
         return self.update(dataset)
 
     def poll_job(self, dataset: Dataset, job: ImportJob | Migration) -> None:
-        """Count a poll of one import or migration, and update the dataset."""
+        """Count a poll of one import or migration, and end it if it is due."""
         if job.run:
             job.run.polls += 1
-        self.update(dataset)
+            # Only this one: a dataset may have thousands.
+            end_due(dataset, self.state.now(), self.state.utc_now, [job])
 
     def update(self, dataset: Dataset) -> Dataset:
         """End what is due, and return the dataset. Does not count as a poll."""

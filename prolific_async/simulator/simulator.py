@@ -212,7 +212,7 @@ class Simulator(Contents):
     async def _stop(self) -> None:
         await self._storage.close()
         await self._server.close()
-        await asyncio.to_thread(self._datasets.close)
+        self._datasets.close()
 
     def _now(self) -> float:
         # A test may call this in a loop of its own, with another clock than the serving thread's.
