@@ -1,6 +1,7 @@
 """A simulator in a thread of its own."""
 
 import asyncio
+import contextlib
 import http.client
 import inspect
 import json
@@ -179,6 +180,10 @@ def test_every_method_holds_the_lock() -> None:
         "set_status": ("b1", "READY"),
         "set_dataset_status": ("d1", "READY"),
         "remove": ("b1",),
+        "set_import": ("i1", "failed"),
+        "set_migration": ("m1", "failed"),
+        "set_sync": ("s1", "failed"),
+        "fail_imports": ("d1",),
     }
     calls = {name for name, _ in inspect.getmembers(Contents, inspect.isfunction)}
     assert {name for name in calls if not name.startswith("_")} == set(arguments)
@@ -189,7 +194,8 @@ def test_every_method_holds_the_lock() -> None:
     sim._state.lock = counting
     for name, values in arguments.items():
         before = counting.taken
-        getattr(sim, name)(*values)
+        with contextlib.suppress(KeyError):  # there are no jobs
+            getattr(sim, name)(*values)
         assert counting.taken == before + 1, name
     assert dict(sim.batches)
     assert counting.taken >= len(arguments) + 2
