@@ -40,7 +40,7 @@ def is_of_a_call(thing: object) -> bool:
 async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
     """Make a call in a task of its own; return the objects left without a collection."""
     gc.disable()
-    gc.freeze()  # so that existing objects do not count
+    gc.freeze()  # so that existing objects do not count, here and in the collections to come
     try:
         task = asyncio.ensure_future(_dropped(call))
         await asyncio.wait([task])
@@ -50,7 +50,6 @@ async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
             await asyncio.sleep(0)
         return [thing for thing in gc.get_objects() if is_of_a_call(thing)]
     finally:
-        gc.unfreeze()
         gc.enable()
 
 
