@@ -139,7 +139,9 @@ async def _attempt(
                 if stall.transport is not None:
                     stall.transport.abort()
         _log_end(session, request, status, sent_at)
-        if not responses.is_success(status):
+        if responses.is_success(status):
+            _check_whole(request, body, status)
+        else:
             shown = shown_refusal(refusal, link).encode()
             responses.decode(request, status, shown_headers(headers), shown)  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
@@ -150,6 +152,18 @@ async def _attempt(
     else:
         return
     raise failure
+
+
+def _check_whole(request: Request, body: UploadBody, status: int) -> None:
+    """Check that a success came after the file: without all of it, nothing can have stored it.
+
+    Raises:
+        ConnectionLostError: It came before.
+
+    """
+    if body.left:
+        reason = f"it was answered with {status} before the whole file was sent"
+        raise errors.ConnectionLostError(request.method, request.path, reason)
 
 
 async def _send(

@@ -38,6 +38,7 @@ from prolific_async.simulator.storage import Upload
 from tests.conftest import NOON
 from tests.http.raw import TOKEN, plain, serving, transport
 from tests.http.test_tls import AUTHORITY, serving_tls
+from tests.uvloops import timers
 
 PATH = "/api/v1/data-collection/datasets/d1/upload-url/rows.csv"
 QUICK = RetryPolicy(initial=0.001, maximum=0.002)
@@ -357,6 +358,36 @@ async def test_a_refusal_that_comes_early_ends_the_upload() -> None:
         error = await failure(url(base), Bytes(LONG), request_timeout=5)
     assert (error.status, error.error_code) == (403, "AccessDenied")
     assert len(heads) == 1
+
+
+def early(status: str) -> Callable[..., Awaitable[None]]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(plain(b"<Error><Code>Full</Code></Error>", status=status))
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+    return answer
+
+
+async def test_a_success_that_comes_before_the_whole_file_is_none() -> None:
+    async with serving(early("200 OK")) as (base, heads):
+        error = await failure(url(base), Bytes(LONG))
+    assert isinstance(error, ConnectionLostError)
+    assert error.reason == "it was answered with 200 before the whole file was sent"
+    assert len(heads) == 4
+
+
+@pytest.mark.parametrize("status", ["200 OK", "403 No", "503 Busy"])
+@pytest.mark.parametrize("content", [LONG, bytes(1_200_000)], ids=["connection", "source"])
+async def test_an_early_answer_leaves_nothing_that_runs(status: str, content: bytes) -> None:
+    before = asyncio.all_tasks()
+    async with serving(early(status)) as (base, _), sender(retry=ONCE) as made:
+        with pytest.raises(ProlificError):
+            await upload(made, PATH, Bytes(content, pause=0.02), url(base))
+        mine = asyncio.all_tasks() - before
+        assert [one for one in mine if "write_bytes" in repr(one)] == []
+        assert "prolific_async._http.stall" not in timers()
 
 
 @pytest.mark.parametrize(
