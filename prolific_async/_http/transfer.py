@@ -133,7 +133,7 @@ async def _attempt(
         ) as http:
             try:
                 with stall:
-                    status, headers, refusal = await _send(http, body, link, stall)
+                    status, headers, refusal = await _send(http, body, link)
             finally:
                 # Else what is in its buffer keeps it open for as long as nobody reads it.
                 if stall.transport is not None:
@@ -143,7 +143,9 @@ async def _attempt(
             _check_whole(request, body, status)
         else:
             shown = shown_refusal(refusal, link).encode()
-            responses.decode(request, status, shown_headers(headers), shown)  # raises what it says
+            responses.decode(
+                request, status, shown_headers(headers, link), shown
+            )  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
@@ -167,7 +169,7 @@ def _check_whole(request: Request, body: UploadBody, status: int) -> None:
 
 
 async def _send(
-    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl, stall: Stall
+    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl
 ) -> tuple[int, Mapping[str, str], str]:
     """Send the file, and return status, headers and, of a refusal, the beginning of its body."""
     response = await http.request(
@@ -183,8 +185,7 @@ async def _send(
         shown = bytearray()
         if not responses.is_success(response.status):
             while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
-                shown += chunk
-                stall.moved += len(chunk)
+                shown += chunk  # no movement of the file, so it cannot come for hours
         text = shown[: responses.MAX_SHOWN].decode(errors="replace")
         return response.status, response.headers, text
     finally:
