@@ -180,5 +180,9 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             return importlib.import_module(f"prolific_async.{name}")
         if name in _ON_FIRST_USE:
             module = importlib.import_module(f"prolific_async.{_ON_FIRST_USE[name]}")
-            return getattr(module, name)
+            value = globals()[name] = getattr(module, name)
+            return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_MODULES, *_ON_FIRST_USE})
