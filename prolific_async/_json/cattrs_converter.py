@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from prolific_async._json import reading, scalars
 from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
+from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def problems(converter: Converter, cls: type[Any], data: Any, at: str) -> tuple[
         converter.structure(data, cls)
     except Exception as error:  # noqa: BLE001 - cattrs lets through what a hook raises
         found = transform_error(error, at, _reason)
+        # The frames of the hooks hold the errors that they have found, which hold the frames.
+        without_frames(error)
         return tuple(f"{path}: {reason}" for reason, path in (f.rsplit(" @ ", 1) for f in found))
     return (f"{at}: unreadable",)
 
