@@ -100,7 +100,7 @@ class ProlificClient:
 
         converter.prepare()
         secret, no_token = read_token(token)
-        self._base_url, no_address = read_base_url(base_url)
+        self._base_url, no_address = read_base_url(base_url, secret)
         # Loggers that print local variables would show them, and either can be the token.
         del token, base_url
         request_timeout = number("request_timeout", request_timeout, positive=True)
