@@ -197,6 +197,8 @@ FAULTS = {
     "lost after": Fault(reset="after"),
     "broken": Fault(body="{"),
     "another shape": Fault(body=[1]),
+    "bad keys": Fault(body={"id": 1, "datasets": [1, {"id": 2}], "task_details": {}}),
+    "bad results": Fault(body={"results": [{"id": "b", "datasets": [1]}, {"id": 1}, 2]}),
     "cut": Fault(cut=1),
     "late": Fault(delay=0.05),
 }

@@ -63,6 +63,7 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "In a job queue": ["<Batch .* 'Round 2' READY, 200 tasks>"] * 2,
     "Seeing what it does": ["<Batch .*>"],
     "Testing your own application": [],
+    "Datasets in tests": [],
 }
 
 

@@ -1,4 +1,7 @@
-"""The rules of a dataset's schema."""
+"""The rules of a dataset's schema.
+
+Source: "Defining a Dataset Schema" of docs.prolific.com.
+"""
 
 from typing import Any
 
@@ -26,13 +29,19 @@ def _problem(schema: Any) -> str | None:
     if not isinstance(fields, dict) or not 1 <= len(fields) <= _MAX_FIELDS:
         return f"fields must have 1 to {_MAX_FIELDS} fields."
     for key, field in fields.items():
-        if not 1 <= len(key) <= _MAX_KEY:
-            return f"A key must have 1 to {_MAX_KEY} characters."
-        if not isinstance(field, dict) or field.get("type") not in _TYPES:
-            return f"{key}: type must be one of {', '.join(sorted(_TYPES))}."
-        label = field.get("label")
-        if label is not None and not (isinstance(label, str) and len(label) <= _MAX_LABEL):
-            return f"{key}: label must be text of at most {_MAX_LABEL} characters."
+        if problem := _field_problem(key, field):
+            return problem
     if sum(field["type"] == "task_group_id" for field in fields.values()) > 1:
         return "At most one field may be a task_group_id."
+    return None
+
+
+def _field_problem(key: str, field: Any) -> str | None:
+    if not 1 <= len(key) <= _MAX_KEY:
+        return f"A key must have 1 to {_MAX_KEY} characters."
+    if not isinstance(field, dict) or str(field.get("type")) not in _TYPES:
+        return f"{key}: type must be one of {', '.join(sorted(_TYPES))}."
+    label = field.get("label")
+    if label is not None and not (isinstance(label, str) and len(label) <= _MAX_LABEL):
+        return f"{key}: label must be text of at most {_MAX_LABEL} characters."
     return None

@@ -58,7 +58,9 @@ class PresignedUrl:
         """
         if query != self._query:
             raise _mismatch()
-        if hdrs.AUTHORIZATION in headers or any(token in value for value in headers.values()):
+        if hdrs.AUTHORIZATION in headers or any(
+            token in value.split() for value in headers.values()
+        ):
             raise StorageRefusedError(
                 400,
                 "InvalidArgument",

@@ -104,11 +104,11 @@ def check_ending(ending: object, name: str = "setup") -> Ending:
     return ending
 
 
-def has_ended(ending: Ending, *, elapsed: float, polls: int) -> bool:
+def has_ended(ending: Ending | None, *, elapsed: float, polls: int) -> bool:
     """Tell whether a setup has ended.
 
     Args:
-        ending: When it ends.
+        ending: When it ends; None if that is not known yet.
         elapsed: Seconds since the setup was accepted.
         polls: Polls of the batch since then, the present one included.
     """
@@ -116,4 +116,4 @@ def has_ended(ending: Ending, *, elapsed: float, polls: int) -> bool:
         return elapsed >= ending.seconds
     if isinstance(ending, AfterPolls):
         return polls > ending.polls
-    return True
+    return ending is not None

@@ -116,6 +116,7 @@ async def test_unknown_roots_get_404(world: World, root: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
+        ("PUT", "", "GET,POST"),
         ("DELETE", "/ID", "GET,PATCH"),
         ("GET", "/ID/setup", "POST"),
         ("PUT", "/ID/duplicate", "POST"),

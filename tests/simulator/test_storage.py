@@ -6,6 +6,7 @@ import gzip
 import http.client
 import io
 import socket
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -156,6 +157,8 @@ async def test_a_url_expires_on_the_clock_of_the_simulator(
         await asyncio.sleep(0.04)
         assert await refusal(session, url) == (403, "AccessDenied", "Request has expired")
         assert (await put(session, new(sim).url))[0] == 200
+        for file in kept.files:
+            file.close()
 
 
 @pytest.mark.parametrize("lifetime", [-1, float("inf"), float("nan"), True])
@@ -182,6 +185,41 @@ async def test_files_go_to_the_disk(
     with kept.files[0] as file:
         assert file._rolled
         assert file.read() == data
+
+
+async def test_a_large_body_that_ends_early_leaves_no_file(
+    sim: Simulator, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Any] = []
+    real = tempfile.SpooledTemporaryFile
+
+    def make(**options: Any) -> Any:
+        files.append(real(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", make)
+    target = new(sim).url.removeprefix(sim.storage_url)
+    port = int(sim.storage_url.rpartition(":")[2])
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = (
+        f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        "Content-Length: 9999999\r\n\r\n"
+    )
+    writer.write(head.encode() + bytes(5_000_000))
+    await writer.drain()
+    writer.close()
+    while not (sim.requests and files[0].closed):
+        await asyncio.sleep(0.002)
+    assert kept.uploads == []
+
+
+async def test_a_short_token_is_not_found_within_other_words(
+    session: aiohttp.ClientSession, kept: Kept
+) -> None:
+    async with Simulator(token="c") as sim:
+        sim._uploads.stored = kept.stored
+        assert (await put(session, new(sim).url))[0] == 200
+        kept.files[0].close()
 
 
 async def test_a_compressed_body_is_stored_as_it_is(
