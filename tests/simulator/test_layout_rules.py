@@ -9,7 +9,12 @@ from prolific_async.simulator.layout_rules import instruction_count, layout_issu
 Item = dict[str, Any]
 
 OPTIONS: list[Item] = [{"label": "A", "value": "a"}, {"label": "B", "value": 2}]
-CHOICE: Item = {"type": "multiple_choice", "description": "?", "answer_limit": 1, "options": OPTIONS}
+CHOICE: Item = {
+    "type": "multiple_choice",
+    "description": "?",
+    "answer_limit": 1,
+    "options": OPTIONS,
+}
 HEADED: list[Item] = [{**option, "heading": "Why?"} for option in OPTIONS]
 UNITS: Item = {
     "type": "free_text_with_unit",
