@@ -22,6 +22,7 @@ from prolific_async._json.scalars import IntOrDigits, JsonObject
 from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
+from prolific_async.statuses import DatasetStatus, JobStatus
 from prolific_async.unset import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class BatchStatus(OpenEnum):
     """Its setup failed; the data may be unusable."""
 
 
-WaitStatus: TypeAlias = BatchStatus | OpenEnum
-"""A status that a wait has seen: a batch's, or one of another kind, whose enum is open as well."""
+WaitStatus: TypeAlias = BatchStatus | DatasetStatus | JobStatus
+"""A status that a wait has seen: of a batch, a dataset without a schema (V3), or a job."""
 
 
 @frozen(repr=False)

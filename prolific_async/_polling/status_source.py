@@ -13,14 +13,13 @@ from prolific_async._logging import log as _log
 from prolific_async._polling.kinds import named
 from prolific_async._polling.list_parser import read
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_list, failed_poll
-from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     ProlificError,
     RateLimitedError,
     RequestTimeoutError,
     TransportError,
 )
-from prolific_async.models import Batch
+from prolific_async.models import Batch, WaitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -68,7 +67,7 @@ class StatusSource:
         """Poll what is no batch: its status, or what its waits return."""
         kind = key.kind
         found = await self._send(self._request(key, whole=whole), poll)
-        if found is None or isinstance(found, OpenEnum):
+        if found is None or isinstance(found, WaitStatus):
             return PollResult(found)
         status = kind.status_of(found)
         # What a poll for the status has read is a result only with a status, which may be an end.
