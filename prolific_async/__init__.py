@@ -76,7 +76,6 @@ from prolific_async.models import (
     Workspace,
 )
 from prolific_async.policies import PollPolicy, RetryPolicy
-from prolific_async.statuses import DatasetStatus, JobStatus
 from prolific_async.unset import UNSET, Unset
 from prolific_async.workspaces import Workspaces
 
@@ -93,6 +92,7 @@ if typing.TYPE_CHECKING:
         SchemaMigration,
         UnmigratedDatapoint,
     )
+    from prolific_async.statuses import DatasetStatus, JobStatus
 
 __docformat__ = "google"
 
@@ -168,6 +168,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             "datasets": "DatasetOrId Datasets",
             "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
             "UnmigratedDatapoint",
+            "statuses": "DatasetStatus JobStatus",
         }.items()
         for name in names.split()
     }

@@ -763,7 +763,5 @@ async def test_the_oldest_jobs_are_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     begun.add("a")
     begun.add("c")
     assert begun.get("b") is None
-    kept = begun.get("a")
-    assert kept is not None
-    assert kept.rows is None
+    assert (begun.get("a") or (0, 1))[1] is None
     assert begun.get("c") is not None

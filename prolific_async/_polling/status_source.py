@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import hint
@@ -13,13 +13,14 @@ from prolific_async._logging import log as _log
 from prolific_async._polling.kinds import named
 from prolific_async._polling.list_parser import read
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_list, failed_poll
+from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     ProlificError,
     RateLimitedError,
     RequestTimeoutError,
     TransportError,
 )
-from prolific_async.models import Batch, WaitStatus
+from prolific_async.models import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from prolific_async._polling.kinds import Key, TargetKey
     from prolific_async._polling.list_parser import ListMemory
     from prolific_async._polling.workspaces import Workspaces
+    from prolific_async.models import WaitStatus
     from prolific_async.policies import RetryPolicy
 
 _LISTS_AT_MOST = 64  # lists that are compared with the next ones
@@ -67,8 +69,8 @@ class StatusSource:
         """Poll what is no batch: its status, or what its waits return."""
         kind = key.kind
         found = await self._send(self._request(key, whole=whole), poll)
-        if found is None or isinstance(found, WaitStatus):
-            return PollResult(found)
+        if found is None or isinstance(found, OpenEnum):
+            return PollResult(cast("WaitStatus | None", found))
         status = kind.status_of(found)
         # What a poll for the status has read is a result only with a status, which may be an end.
         is_value = status is not None if kind.get is None else whole
