@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
-from prolific_async._json.reading import MAX_PROBLEMS
+from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
 

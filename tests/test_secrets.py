@@ -351,6 +351,29 @@ async def test_no_trace_that_raises_shows_the_token(event: str, shown: list[str]
         assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
 
 
+async def test_the_parts_of_a_group_that_a_trace_raises_keep_no_locals() -> None:
+    def send(headers: object) -> None:
+        raise ValueError(f"{type(headers).__name__} of the trace")
+
+    async def broken(session: object, context: object, parameters: Any) -> None:
+        failures: list[ValueError] = []
+        try:
+            send(parameters.headers)
+        except ValueError as error:
+            failures.append(error)
+        raise ExceptionGroup("of the trace", failures)  # without one of them as its context
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(broken)
+    async with ProlificClient(TOKEN, base_url=HERE, retry=ONCE, trace_configs=[trace]) as client:
+        with pytest.raises(ExceptionGroup) as failed:
+            await client.batches.get("b1")
+    (part,) = failed.value.exceptions
+    frames = [frame for frame, _ in traceback.walk_tb(part.__traceback__)]
+    assert [frame.f_code.co_name for frame in frames] == ["broken", "send"]
+    assert [frame.f_locals for frame in frames] == [{}, {}]
+
+
 async def test_the_exception_that_the_caller_handles_is_unchanged() -> None:
     async def fail() -> None:
         kept = 5

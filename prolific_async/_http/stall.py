@@ -33,7 +33,7 @@ class Stall(Timed):
 
     """
 
-    __slots__ = ("_last", "_session", "_since", "_timer", "moved", "transport")
+    __slots__ = ("_is_over", "_last", "_session", "_since", "_timer", "moved", "transport")
 
     def __init__(self, session: LoopSession) -> None:
         super().__init__(session.time_limit)
@@ -41,6 +41,7 @@ class Stall(Timed):
         self._timer: asyncio.TimerHandle | None = None
         self._last: tuple[int, ...] = ()
         self._since = 0.0
+        self._is_over = False
         self.moved = 0
         self.transport: asyncio.WriteTransport | None = None
 
@@ -55,6 +56,7 @@ class Stall(Timed):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_over = True  # a body that is still being written must not start the time again
         self.pause()
         self._session.transfers.discard(self)
         super().__exit__(kind, error, traceback)
@@ -73,7 +75,7 @@ class Stall(Timed):
 
     def resume(self) -> None:
         """Start the time anew."""
-        if not self._expired and self._timer is None:
+        if not self._is_over and not self._expired and self._timer is None:
             self._last, self._since = self._state(), self._limit.loop.time()
             self._arm()
 

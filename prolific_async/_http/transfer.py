@@ -133,15 +133,19 @@ async def _attempt(
         ) as http:
             try:
                 with stall:
-                    status, headers, refusal = await _send(http, body, link, stall)
+                    status, headers, refusal = await _send(http, body, link)
             finally:
                 # Else what is in its buffer keeps it open for as long as nobody reads it.
                 if stall.transport is not None:
                     stall.transport.abort()
         _log_end(session, request, status, sent_at)
-        if not responses.is_success(status):
+        if responses.is_success(status):
+            _check_whole(request, body, status)
+        else:
             shown = shown_refusal(refusal, link).encode()
-            responses.decode(request, status, shown_headers(headers), shown)  # raises what it says
+            responses.decode(
+                request, status, shown_headers(headers, link), shown
+            )  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
@@ -152,8 +156,20 @@ async def _attempt(
     raise failure
 
 
+def _check_whole(request: Request, body: UploadBody, status: int) -> None:
+    """Check that a success came after the file: without all of it, nothing can have stored it.
+
+    Raises:
+        ConnectionLostError: It came before.
+
+    """
+    if body.left:
+        reason = f"it was answered with {status} before the whole file was sent"
+        raise errors.ConnectionLostError(request.method, request.path, reason)
+
+
 async def _send(
-    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl, stall: Stall
+    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl
 ) -> tuple[int, Mapping[str, str], str]:
     """Send the file, and return status, headers and, of a refusal, the beginning of its body."""
     response = await http.request(
@@ -169,8 +185,7 @@ async def _send(
         shown = bytearray()
         if not responses.is_success(response.status):
             while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
-                shown += chunk
-                stall.moved += len(chunk)
+                shown += chunk  # no movement of the file, so it cannot come for hours
         text = shown[: responses.MAX_SHOWN].decode(errors="replace")
         return response.status, response.headers, text
     finally:

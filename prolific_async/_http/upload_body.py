@@ -47,6 +47,7 @@ class UploadBody(aiohttp.Payload):
 
     Attributes:
         begun: Whether a byte of the request may have been sent.
+        left: Bytes that were not handed to the connection yet.
 
     """
 
@@ -59,6 +60,7 @@ class UploadBody(aiohttp.Payload):
         self._stall = stall
         self._on_progress = on_progress
         self.begun = False
+        self.left = self._size
 
     async def write_with_length(
         self,
@@ -78,6 +80,7 @@ class UploadBody(aiohttp.Payload):
                     view = memoryview(chunk)
                     for start in range(0, len(view), _AT_ONCE):
                         part = view[start : start + _AT_ONCE]
+                        self.left -= len(part)
                         await writer.write(part)
                         stall.moved += len(part)
                     sent += len(view)

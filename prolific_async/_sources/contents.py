@@ -34,11 +34,17 @@ class Content(Protocol):
         """Give back what holds the bytes; called in a thread."""
 
 
+def flat(given: bytes | bytearray | memoryview) -> memoryview:
+    """Return a view of bytes as single bytes; it locks the size of the caller's, so release it."""
+    view = memoryview(given)
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
+
+
 class BytesContent:
     """Bytes of the caller, which are not copied as a whole."""
 
     def __init__(self, given: bytes | bytearray | memoryview) -> None:
-        self._view = memoryview(given).cast("B")
+        self._view = flat(given)
 
     @property
     def size(self) -> int:
@@ -178,7 +184,14 @@ def _temporary_file() -> BinaryIO:
 
 
 def _regular_file(path: str) -> BinaryIO:
-    _check_regular(path, Path(path).stat().st_mode)
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError as error:
+        if not path.startswith("~"):
+            raise
+        advice = f"{error.strerror}; ~ is not expanded here, use Path.expanduser()"
+        raise FileNotFoundError(error.errno, advice, path) from None
+    _check_regular(path, mode)
     file = open(path, "rb", opener=_opener)  # noqa: SIM115 - the caller closes it
     try:
         _check_regular(path, os.fstat(file.fileno()).st_mode)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from itertools import islice
 from typing import Any
 
 _MOST = 16  # items of a batch: enough to share what a batch costs, few enough to be large
 _LARGE = 16 * 1024  # bytes of an item above which batches are smaller
+
+_BUFFERS = (bytearray, memoryview)
 
 END = object()
 """What stands for the first item where there is none."""
@@ -16,7 +25,9 @@ END = object()
 class Items:
     """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
 
-    ``size_seen`` is told after each batch, so that the next one is not too large.
+    ``size_seen`` is told after each batch, so that the next one is not too large. Whoever makes the
+    items one by one may use the same dict or buffer for the next one, so a batch has copies of
+    dicts, and ends after a buffer.
     """
 
     def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -43,13 +54,14 @@ class Items:
             yield [first]
         if self._async is None:
             assert self._plain is not None  # noqa: S101 - for the type checker
-            while batch := list(islice(self._plain, self._most)):
+            read = _held if isinstance(self._given, list | tuple) else _made
+            while batch := read(self._plain, self._most):
                 yield batch
             return
         batch = []
         async for item in self._async:
-            batch.append(item)
-            if len(batch) >= self._most:
+            batch.append(_kept(item))
+            if len(batch) >= self._most or isinstance(item, _BUFFERS):
                 yield batch
                 batch = []
         if batch:
@@ -58,3 +70,25 @@ class Items:
     def size_seen(self, items: int, size: int) -> None:
         """Fit the next batch to the size in bytes of the one before."""
         self._most = max(1, min(_MOST, _LARGE * _MOST * items // (size + 1)))
+
+
+def _held(items: Iterator[Any], most: int) -> list[Any]:
+    """Read items that exist all at once."""
+    return list(islice(items, most))
+
+
+def _made(items: Iterator[Any], most: int) -> list[Any]:
+    """Read items that are made one by one."""
+    batch = []
+    for item in items:
+        batch.append(_kept(item))
+        if len(batch) >= most or isinstance(item, _BUFFERS):
+            break
+    return batch
+
+
+def _kept(item: Any) -> Any:
+    """Return an item that does not change when the next one is made, unless it is a buffer."""
+    if type(item) is dict:
+        return item.copy()
+    return dict(item) if isinstance(item, Mapping) else item

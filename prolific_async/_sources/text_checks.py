@@ -103,6 +103,8 @@ async def check_csv(content: Content, start: int) -> None:
         data += await content.read(start + len(data), PART)
         found = first_record(data, is_whole=start + len(data) == content.size)
     header, end = found
+    if b"\0" in header:  # first letters beyond Latin-1 have no such byte
+        raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
     columns_of(header)
     if not await _has_other_than(b"\r\n", content, start + end):
         raise ValueError("the CSV has a header, but no row")

@@ -8,7 +8,7 @@ import io
 import socket
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -46,8 +46,10 @@ async def sim(kept: Kept) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept() -> Iterator[Kept]:
+    yield (made := Kept())
+    for file in made.files:
+        file.close()
 
 
 @pytest.fixture
@@ -88,7 +90,6 @@ async def test_a_file_is_stored_without_a_token(
     assert sim.storage_url != sim.url
     assert await put(session, upload.url) == (200, "")
     assert kept.uploads == [(upload, CSV)]
-    kept.files[0].close()
 
 
 async def test_each_file_has_a_url_of_its_own_which_may_be_used_again(
@@ -99,8 +100,6 @@ async def test_each_file_has_a_url_of_its_own_which_may_be_used_again(
     for url in (second.url, first.url, first.url):
         assert await put(session, url) == (200, "")
     assert [upload for upload, _ in kept.uploads] == [second, first, first]
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +228,6 @@ async def test_a_compressed_body_is_stored_as_it_is(
     data = gzip.compress(CSV)
     await put(session, new(sim).url, data=data, headers=TYPED | {"Content-Encoding": "gzip"})
     assert kept.uploads[0][1] == data
-    kept.files[0].close()
 
 
 async def test_a_body_that_ends_early_is_not_stored(sim: Simulator, kept: Kept) -> None:
@@ -298,8 +296,6 @@ async def test_a_scripted_response(
     assert await put(session, new(sim).url) == (503, body)
     assert len(kept.uploads) == stored
     assert (await put(session, new(sim).url))[0] == 200
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize(("reset", "stored"), [("before", 0), ("after", 1)])
@@ -312,8 +308,6 @@ async def test_a_reset(
     assert len(kept.uploads) >= stored
     assert bool(kept.uploads) is bool(stored)
     assert all(seen.status is None for seen in sim.requests)
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize("size", [0, 5, 400_000, 2_000_000])
@@ -438,5 +432,4 @@ def test_it_serves_in_a_thread(kept: Kept) -> None:
         assert connection.getresponse().status == 200
         connection.close()
         assert kept.uploads[0][1] == CSV
-        kept.files[0].close()
     assert not is_open(sim.storage_url)

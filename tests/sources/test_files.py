@@ -81,6 +81,20 @@ async def test_a_file_that_is_not_there_is_the_error_of_the_system(tmp_path: Pat
         await Source(tmp_path / "file" / "x.csv").__aenter__()
 
 
+async def test_a_home_directory_is_not_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("~/gone.csv", Path("~nobody/gone.csv")):
+        with pytest.raises(FileNotFoundError, match=r"use Path\.expanduser\(\): '~") as caught:
+            await Source(path).__aenter__()
+        assert caught.value.filename == str(path)
+    there = tmp_path / "~"
+    there.mkdir()
+    (there / "x.csv").write_bytes(CSV)
+    monkeypatch.chdir(tmp_path)
+    assert await sent("~/x.csv", 3) == CSV
+
+
 READ = """
 import asyncio, concurrent.futures.thread, os, sys
 from prolific_async._sources.source import Source
@@ -122,6 +136,9 @@ def test_a_file_without_permission_is_the_error_of_the_system(tmp_path: Path) ->
         ("a,é\n1,2\n".encode("utf-16-le"), "the source is UTF-16 or UTF-32"),
         ("a,é\n1,2\n".encode("utf-32"), "the source is UTF-16"),
         ("a,é\n1,2\n".encode("utf-32-be"), "the source is UTF-16 or UTF-32"),
+        ("中,b\r\n1,2\r\n".encode("utf-16-le"), "the source is UTF-16 or UTF-32"),
+        ("中,b\r\n1,2\r\n".encode("utf-16-be"), "the source is UTF-16 or UTF-32"),
+        ('"#TYPE a"\n"a"\n"1"\n'.encode("utf-16"), "the source is UTF-16: save it as UTF-8"),
         (b"\x00\x00\xfe\xff\x00\x00\x00a", "the source is UTF-32"),
         ("a,é\n1,2\n".encode("cp1252"), r"not UTF-8 \(see its byte 2\): save it as UTF-8"),
         ("a,b\n1,é".encode()[:-1], r"not UTF-8 \(see its byte 6\)"),
