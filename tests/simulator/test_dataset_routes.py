@@ -293,4 +293,6 @@ async def test_datasets_are_added_and_shown(world: World) -> None:
     assert document["imports"][0]["accepted_count"] == 1
     with pytest.raises(TypeError):
         world.add_dataset(schema={"fields": object()})
+    with pytest.raises(ValueError, match="schema: strict must be"):
+        world.add_dataset(schema={"fields": {}})
     assert len(world.datasets) == 3
