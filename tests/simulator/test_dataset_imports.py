@@ -16,6 +16,7 @@ from prolific_async.simulator import (
     Immediately,
     OmittedBody,
     RowsPerSecond,
+    import_reader,
 )
 from tests.simulator.dataset_world import SCHEMA, World
 
@@ -233,6 +234,13 @@ async def test_an_import_takes_a_time_that_grows_with_its_rows() -> None:
         assert world.datasets[many].status == "PROCESSING"
 
 
+@pytest.fixture
+def slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file of some MiB take at least some tenths of a second."""
+    monkeypatch.setattr(import_reader, "_PAUSE", 0.005)
+
+
+@pytest.mark.usefixtures("slow_reader")
 async def test_a_large_file_is_imported_while_others_are_served() -> None:
     content = b"q,a\n" + b"".join(b"question %d,answer\n" % i for i in range(100_000))
     async with World(imports=Immediately()) as world:
@@ -249,6 +257,7 @@ async def test_a_large_file_is_imported_while_others_are_served() -> None:
         assert put.body == OmittedBody(len(content))
 
 
+@pytest.mark.usefixtures("slow_reader")
 def test_a_large_file_is_dropped_when_the_simulator_ends() -> None:
     async def upload() -> float:
         async with World(imports=Immediately()) as world:
