@@ -9,7 +9,12 @@ from prolific_async.simulator.layout_rules import instruction_count, layout_issu
 Item = dict[str, Any]
 
 OPTIONS: list[Item] = [{"label": "A", "value": "a"}, {"label": "B", "value": 2}]
-CHOICE: Item = {"type": "multiple_choice", "description": "?", "answer_limit": 1, "options": OPTIONS}
+CHOICE: Item = {
+    "type": "multiple_choice",
+    "description": "?",
+    "answer_limit": 1,
+    "options": OPTIONS,
+}
 HEADED: list[Item] = [{**option, "heading": "Why?"} for option in OPTIONS]
 UNITS: Item = {
     "type": "free_text_with_unit",
@@ -85,6 +90,7 @@ def test_a_good_layout_has_no_issues() -> None:
         ({**UNITS, "unit_options": [*OPTIONS, "x"]}, "unit_options"),
         ({**UNITS, "unit_position": "above"}, "unit_position"),
         ({**UNITS, "default_unit": "c"}, "default_unit"),
+        ({**UNITS, "unit_options": [OPTIONS[0], {**OPTIONS[1], "validation": 1}]}, "validation"),
         ({**CHOICE, "answer_limit": None}, "answer_limit"),
         ({**CHOICE, "answer_limit": 0}, "answer_limit"),
         ({**CHOICE, "answer_limit": 3}, "answer_limit"),
