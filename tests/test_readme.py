@@ -128,6 +128,7 @@ async def test_the_simulators_own_endpoint(sim: Simulator) -> None:
         assert response.status == 503
 
 
+@pytest.mark.slow
 async def test_the_command_line(sim: Simulator) -> None:
     (shown,) = examples(SHELL)["Command line"]
     scripts = str(Path(sys.executable).parent)

@@ -183,12 +183,13 @@ BAD_ANSWERS = {
     "an echo with 200": plain(b"you sent " + ECHO),
     "an echo with 400": plain(b'{"detail": "' + ECHO + b'"}', status="400 Bad Request"),
     "an echo in a header with 404": plain(b"", f"X-Echo: {TOKEN}", status="404 Not Found"),
-    "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many"),
+    "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="503 Busy"),
     "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
     "an echo in a header with 200": plain(b"you sent it", f"X-Echo: {TOKEN}"),
     "an echo in a header of a list that is cut": plain(b'{"', f"X-Echo: {TOKEN}", length=99),
     "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
 }
+SLOWING = plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many")
 
 
 async def late_chunk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,7 +210,14 @@ async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
     shown += [repr(client), str(client), repr(client.batches), repr(vars(client.batches))]
 
 
-@pytest.mark.parametrize("bad", [*BAD_ANSWERS.values(), late_chunk], ids=[*BAD_ANSWERS, "late"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(pytest.param(bad, id=name) for name, bad in BAD_ANSWERS.items()),
+        pytest.param(late_chunk, id="late"),
+        pytest.param(SLOWING, marks=pytest.mark.slow, id="an echo in the hint of a 429"),
+    ],
+)
 async def test_no_bad_response_shows_the_token(bad: Any, shown: list[str]) -> None:
     async with (
         serving(bad) as (url, heads),
@@ -476,7 +484,7 @@ class Wire:
             serving(plain(json.dumps(READY).encode()))
         )
         self._client = await self._stack.enter_async_context(
-            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF)
+            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=PollPolicy(timeout=0))
         )
 
     def close(self) -> None:
