@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import tempfile
@@ -10,8 +11,12 @@ from typing import BinaryIO, Protocol
 
 from prolific_async._sources.guarded_file import GuardedFile
 
-PIECE = 512 * 1024
-"""Bytes that are read, written and sent at once."""
+PIECE = 256 * 1024
+"""Bytes that are read, written and sent at once.
+
+For two of twice the size glibc gets new pages from the system each time, which cost more than the
+bytes that are copied.
+"""
 
 PART = 256 * 1024
 """Bytes that are worked on at once."""
@@ -24,8 +29,8 @@ class Content(Protocol):
     def size(self) -> int:
         """Number of the bytes."""
 
-    async def read(self, start: int, length: int) -> bytes:
-        """Return bytes from a place on; fewer than asked for only at the end."""
+    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
+        """Begin to read bytes from a place on; there are fewer than asked for only at the end."""
 
     async def verify(self) -> None:
         """Raise ValueError if the bytes changed since their length was taken."""
@@ -45,9 +50,9 @@ class BytesContent:
         """Number of the bytes."""
         return len(self._view)
 
-    async def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
         """Return bytes from a place on."""
-        return bytes(self._view[start : start + length])
+        return _done(bytes(self._view[start : start + length]))
 
     async def verify(self) -> None:
         """Do nothing: the caller's bytes are locked."""
@@ -92,11 +97,11 @@ class Spool:
         self._in_memory = 0
         await self._file.use(lambda file: file.write(data))
 
-    async def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
         """Return bytes from a place on."""
-        if self._whole:
-            return self._whole[start : start + length]
-        return await self._file.use(lambda file: _read(file, start, length)) if self.size else b""
+        if self._whole or not self.size:
+            return _done(self._whole[start : start + length])
+        return self._file.use(lambda file: _read(file, start, length))
 
     async def verify(self) -> None:
         """Do nothing: nobody else has the file."""
@@ -126,7 +131,7 @@ class FileContent:
         self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
         self.size = self._seen[-1]
 
-    async def read(self, start: int, length: int) -> bytes:
+    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
         """Return bytes from a place on.
 
         Raises:
@@ -134,10 +139,14 @@ class FileContent:
 
         """
         wanted = min(length, self.size - start)
-        data = await self._file.use(lambda file: _read(file, start, wanted))
-        if len(data) < wanted:
-            raise self._changed()
-        return data
+
+        def whole(file: BinaryIO) -> bytes:
+            data = _read(file, start, wanted)
+            if len(data) < wanted:
+                raise self._changed()
+            return data
+
+        return self._file.use(whole)
 
     async def verify(self) -> None:
         """Check that the path still names the same file, unchanged.
@@ -166,6 +175,12 @@ class FileContent:
 
 def _identity(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _done(data: bytes) -> asyncio.Future[bytes]:
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    future.set_result(data)
+    return future
 
 
 def _read(file: BinaryIO, start: int, length: int) -> bytes:
