@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
+from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class UploadBody(aiohttp.Payload):
         self.begun = True
         stall.transport = writer.transport
         sent = 0
+        slices = TimeSlices()
         stall.pause()
         try:
             async with aclosing(self._payload.chunks()) as chunks:
@@ -82,7 +84,7 @@ class UploadBody(aiohttp.Payload):
                         stall.moved += len(part)
                     sent += len(view)
                     self._tell(sent)
-                    await asyncio.sleep(0)  # a fast connection and a source in memory never wait
+                    await slices.yield_if_due()  # where neither source nor connection wait
                     stall.pause()
         finally:
             stall.resume()
