@@ -6,8 +6,9 @@ import asyncio
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeAlias
 
 from prolific_async._sources.guarded_file import GuardedFile
 
@@ -21,6 +22,8 @@ bytes that are copied.
 PART = 256 * 1024
 """Bytes that are worked on at once."""
 
+Check: TypeAlias = Callable[[bytes], object]
+
 
 class Content(Protocol):
     """Bytes that can be read from any place, more than once."""
@@ -29,8 +32,15 @@ class Content(Protocol):
     def size(self) -> int:
         """Number of the bytes."""
 
-    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
-        """Begin to read bytes from a place on; there are fewer than asked for only at the end."""
+    def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
+        """Begin to read bytes from a place on; there are fewer than asked for only at the end.
+
+        Args:
+            start: The place.
+            length: How many bytes.
+            check: Called with them, in the thread that reads them, and raises if they are wrong.
+
+        """
 
     async def verify(self) -> None:
         """Raise ValueError if the bytes changed since their length was taken."""
@@ -50,9 +60,9 @@ class BytesContent:
         """Number of the bytes."""
         return len(self._view)
 
-    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
+    def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from a place on."""
-        return _done(bytes(self._view[start : start + length]))
+        return _done(bytes(self._view[start : start + length]), check)
 
     async def verify(self) -> None:
         """Do nothing: the caller's bytes are locked."""
@@ -97,11 +107,11 @@ class Spool:
         self._in_memory = 0
         await self._file.use(lambda file: file.write(data))
 
-    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
+    def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from a place on."""
         if self._whole or not self.size:
-            return _done(self._whole[start : start + length])
-        return self._file.use(lambda file: _read(file, start, length))
+            return _done(self._whole[start : start + length], check)
+        return self._file.use(lambda file: _checked(_read(file, start, length), check))
 
     async def verify(self) -> None:
         """Do nothing: nobody else has the file."""
@@ -131,7 +141,7 @@ class FileContent:
         self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
         self.size = self._seen[-1]
 
-    def read(self, start: int, length: int) -> asyncio.Future[bytes]:
+    def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from a place on.
 
         Raises:
@@ -144,7 +154,7 @@ class FileContent:
             data = _read(file, start, wanted)
             if len(data) < wanted:
                 raise self._changed()
-            return data
+            return _checked(data, check)
 
         return self._file.use(whole)
 
@@ -177,10 +187,19 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _done(data: bytes) -> asyncio.Future[bytes]:
+def _done(data: bytes, check: Check | None) -> asyncio.Future[bytes]:
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    future.set_result(data)
+    try:
+        future.set_result(_checked(data, check))
+    except ValueError as error:
+        future.set_exception(error)
     return future
+
+
+def _checked(data: bytes, check: Check | None) -> bytes:
+    if check is not None:
+        check(data)
+    return data
 
 
 def _read(file: BinaryIO, start: int, length: int) -> bytes:

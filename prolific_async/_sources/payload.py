@@ -49,10 +49,10 @@ class Payload:
 
         """
         self.failure = None
-        check = Utf8Check(self._start) if self._is_text else None
         content = self._content
+        check = Utf8Check(self._start, content.size).feed if self._is_text else None
         # Each piece is read while the one before is sent.
-        reading = content.read(self._start, PIECE)
+        reading = content.read(self._start, PIECE, check)
         try:
             if self._head:
                 yield self._head
@@ -61,11 +61,9 @@ class Payload:
                     piece = await reading
                     after = at + len(piece)
                     if after < content.size:
-                        reading = content.read(after, PIECE)
+                        reading = content.read(after, PIECE, check)
                     else:
                         await content.verify()
-                    if check is not None:
-                        check.feed(piece, final=after == content.size)
                 except Exception as error:
                     self.failure = error
                     raise
