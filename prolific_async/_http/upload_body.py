@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from prolific_async._http.stall import Stall
 
-_AT_ONCE = 128 * 1024  # bytes; fewer take more time, of more the stall limit sees less
-
 
 class Payload(Protocol):
     """What is uploaded, as often as that takes.
@@ -35,7 +33,7 @@ class Payload(Protocol):
         """Number of its bytes."""
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes from the first one on."""
+        """Yield the bytes from the first one on, in pieces that the stall limit can count."""
 
 
 class UploadBody(aiohttp.Payload):
@@ -77,12 +75,9 @@ class UploadBody(aiohttp.Payload):
             async with aclosing(self._payload.chunks()) as chunks:
                 async for chunk in chunks:
                     stall.resume()
-                    view = memoryview(chunk)
-                    for start in range(0, len(view), _AT_ONCE):
-                        part = view[start : start + _AT_ONCE]
-                        await writer.write(part)
-                        stall.moved += len(part)
-                    sent += len(view)
+                    await writer.write(chunk)
+                    stall.moved += len(chunk)
+                    sent += len(chunk)
                     self._tell(sent)
                     await slices.yield_if_due()  # where neither source nor connection wait
                     stall.pause()
