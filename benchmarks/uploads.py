@@ -17,13 +17,13 @@ from pathlib import Path
 
 from benchmarks.comparison import Comparison
 from benchmarks.tables import machine, markdown, one_line
-from benchmarks.uploads_run import PEER, SUBJECTS, Case, Cost, run, write_file
+from benchmarks.uploads_run import PATH, PEER, ROWS, SUBJECTS, Case, Cost, run, write_file
 from benchmarks.uploads_server import Handle, Stored, serving_uploads
 
 MIB = 1 << 20
 CHECKED = MIB  # bytes of the uploads that are compared with the file
-SOURCES = ("path", "rows")
-ROUNDS = {"path": 15, "rows": 3}
+SOURCES = (PATH, ROWS)
+ROUNDS = {PATH: 15, ROWS: 3}
 
 Run = Callable[[Case], Cost]
 
@@ -36,8 +36,7 @@ def compared(source: str, size: int, rounds: int, server: Handle, run_case: Run)
         def cases(about: int) -> dict[str, Case]:
             rows = write_file(path, about)
             return {
-                subject: Case(subject, server.url, str(path), rows, source == "rows")
-                for subject in SUBJECTS
+                subject: Case(subject, server.url, str(path), rows, source) for subject in SUBJECTS
             }
 
         for subject, case in cases(min(size, CHECKED)).items():
@@ -48,7 +47,7 @@ def compared(source: str, size: int, rounds: int, server: Handle, run_case: Run)
                 raise RuntimeError(f"{subject} sent other bytes")
         now = cases(size)
         comparison = Comparison(
-            f"{size // MIB:,} MiB from {'a path' if source == 'path' else source}",
+            f"{size // MIB:,} MiB from {'a path' if source == PATH else source}",
             tuple(SUBJECTS),
             [("wall", PEER), ("cpu", PEER)],
         )

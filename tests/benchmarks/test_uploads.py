@@ -74,7 +74,7 @@ def test_the_file_holds_the_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("checks", [True, False])
-def test_the_server_takes_bodies_one_after_the_other(server: Handle, checks: bool) -> None:
+def test_the_server_takes_bodies_one_after_the_other(server: Handle, *, checks: bool) -> None:
     server.stored(checks=checks)
     connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=HANGS)
     for body in (b"a" * 700_000, b"b"):
@@ -93,7 +93,7 @@ def test_figures_as_a_table() -> None:
         "1 MiB from rows", (OURS, PEER), [("wall", PEER), ("cpu", PEER)]
     )
     for subject in comparison.turns(2):
-        comparison.add(subject, **attrs.asdict(cost_of(Case(subject, "", "", 1, True))))
+        comparison.add(subject, **attrs.asdict(cost_of(Case(subject, "", "", 1, "rows"))))
     ours, peer = (line.split("|") for line in uploads.table(comparison).splitlines()[2:])
     assert [cell.strip() for cell in ours[1:-1]] == [
         OURS, "1.00", "0.50", *["0.50 (0.50 to 0.50)"] * 2, "4.0", "3.0",
