@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from benchmarks import rows, uploads, uploads_run
+from benchmarks.comparison import Comparison
 from benchmarks.uploads_run import OURS, PEER, Case, Cost
 from benchmarks.uploads_server import STORAGE, Handle, Stored, serving_uploads
 from tests.conftest import HANGS
@@ -89,9 +90,7 @@ def test_the_server_takes_bodies_one_after_the_other(server: Handle, *, checks: 
 
 
 def test_figures_as_a_table() -> None:
-    comparison = uploads.Comparison(
-        "1 MiB from rows", (OURS, PEER), [("wall", PEER), ("cpu", PEER)]
-    )
+    comparison = Comparison("1 MiB from rows", (OURS, PEER), [("wall", PEER), ("cpu", PEER)])
     for subject in comparison.turns(2):
         comparison.add(subject, **attrs.asdict(cost_of(Case(subject, "", "", 1, "rows"))))
     ours, peer = (line.split("|") for line in uploads.table(comparison).splitlines()[2:])
