@@ -219,16 +219,16 @@ def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
         ((b"ab\xc3", b"a"), 12),
         ((b"ab\xe2\x82", b"\xac\xff"), 15),
         ((b"\xf0", b"\x9f", b"\x98", b"x"), 10),
-        ((b"ab\xf0\x9f", b""), 12),
+        ((b"ab\xf0", b"\x9f"), 12),
     ],
 )
 def test_a_fault_between_pieces_has_its_place(pieces: tuple[bytes, ...], at: int) -> None:
-    check = text_checks.Utf8Check(10)
+    check = text_checks.Utf8Check(10, 10 + sum(map(len, pieces)))
     *others, last = pieces
     for piece in others:
         check.feed(piece)
     with pytest.raises(ValueError, match=rf"see its byte {at}\)"):
-        check.feed(last, final=True)
+        check.feed(last)
 
 
 async def test_the_rest_of_a_long_file_is_checked_on_its_way(tmp_path: Path) -> None:
