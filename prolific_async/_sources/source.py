@@ -108,8 +108,9 @@ class Source:
         """Close files and remove temporary ones; safe to call again."""
         held, self._held = self._held, []
         if held:
-            # In a thread, as it takes time to free the space of a large file.
-            await asyncio.to_thread(_close, held)
+            # In a thread, as it takes time to free the space of a large file; and surely, as a
+            # cancellation takes what waits for a thread out of the queue.
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
         """Return what is sent to a dataset; called once.
