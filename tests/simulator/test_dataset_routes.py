@@ -11,7 +11,10 @@ from prolific_async.simulator import Immediately
 from tests.simulator.dataset_world import SCHEMA, World
 
 LOOSE = {**SCHEMA, "strict": False}
-GROUPED = {"strict": True, "fields": {"q": {"type": "text"}, "g": {"type": "task_group_id"}}}
+GROUPED: dict[str, Any] = {
+    "strict": True,
+    "fields": {"q": {"type": "text"}, "g": {"type": "task_group_id"}},
+}
 
 
 @pytest.fixture
@@ -266,7 +269,7 @@ async def test_the_group_field_is_fixed_once_there_are_records(world: World) -> 
     assert (await world.ask("PATCH", f"/datasets/{empty}", {"schema": SCHEMA}))[0] == 200
     full = world.add_dataset(schema=GROUPED, datapoints=1)
     assert (await world.ask("PATCH", f"/datasets/{full}", {"schema": SCHEMA}))[0] == 400
-    wider = {**GROUPED, "fields": {**GROUPED["fields"], "a": {"type": "text"}}}  # type: ignore[dict-item]
+    wider = {**GROUPED, "fields": {**GROUPED["fields"], "a": {"type": "text"}}}
     assert (await world.ask("PATCH", f"/datasets/{full}", {"schema": wider}))[0] == 200
 
 
