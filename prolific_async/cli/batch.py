@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import wait
+from prolific_async.cli import batch_contents, wait
 from prolific_async.cli.batch_output import print_batch, print_batches
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
@@ -187,6 +187,9 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     run_command(work())
 
 
+app.command(cls=Command)(batch_contents.create)
+app.command(cls=Command)(batch_contents.update)
+app.command(cls=Command)(batch_contents.preview)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
 
 

@@ -7,9 +7,10 @@ import re
 import shutil
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["Command", "Group", "width"]
+__all__ = ["Command", "Group", "UsageError", "width"]
 
 _WIDEST, _NARROWEST = 80, 30  # columns
 # click joins the lines of a paragraph unless it begins with "\b".
@@ -21,13 +22,29 @@ def width() -> int:
     return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
 
 
+class UsageError(typer.BadParameter):
+    """Options that are invalid together; a command raises it before it does anything."""
+
+    def format_message(self) -> str:
+        """Return the message alone, as it names the options."""
+        return self.message
+
+
 class Command(TyperCommand):
-    """A command whose examples are not wrapped."""
+    """A command whose examples are not wrapped, and whose function may raise UsageError."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Keep the line breaks of examples in the help text."""
         super().__init__(*args, **options)
         self.help = _UNWRAPPED.sub("\b\n", self.help or "")
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a usage error shows its usage line."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            error.ctx, error.cmd = ctx, self
+            raise
 
     # Each release of typer decorates the names of arguments differently, with braces, types and
     # dots. Here they are their metavars.
