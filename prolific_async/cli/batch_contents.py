@@ -33,11 +33,12 @@ _AUTO_SYNC = typer.Option(
 )
 
 
-def create(  # noqa: PLR0913 - an option each
+def create(
     *,
     workspace: Workspace,
     name: Annotated[
-        str, text("--name", "The batch's name; a unique one lets it be found if a response is lost.")
+        str,
+        text("--name", "The batch's name; a unique one lets it be found if a response is lost."),
     ],
     task_name: Annotated[str, _TASK_NAME],
     introduction: Annotated[str, _INTRODUCTION],
@@ -48,7 +49,7 @@ def create(  # noqa: PLR0913 - an option each
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Make a batch and print its id; 'setup' has its tasks built.
+    r"""Make a batch and print its id; 'setup' has its tasks built.
 
     Example:
       batch=$(prolific-async batch create --workspace "$WORKSPACE_ID" \\
@@ -72,7 +73,7 @@ def create(  # noqa: PLR0913 - an option each
     run_command(work())
 
 
-def update(  # noqa: PLR0913 - an option each
+def update(
     batch_id: BatchId,
     *,
     name: Annotated[str | None, text("--name", "Its new name.")] = None,

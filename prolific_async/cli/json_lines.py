@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import define, field
 
@@ -64,15 +64,18 @@ def input_records() -> AsyncIterator[dict[str, Any]]:
 
 async def _pieces(path: str) -> AsyncGenerator[bytes]:
     try:
-        if not (given := Path(path)).is_file() and given.exists() and not given.is_dir():
-            # It could not be read twice, and opening a pipe may take for ever.
-            raise ValueError(f"'{printable(path)}' is no regular file: give - and pipe it in")
-        file = await asyncio.to_thread(given.open, "rb")
-        with file:
+        with await asyncio.to_thread(_opened, path) as file:
             while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
     except OSError as error:
         raise ValueError(unreadable(path, error)) from None
+
+
+def _opened(path: str) -> BinaryIO:
+    if (given := Path(path)).is_fifo():
+        # It cannot be read twice, and to open it may take for ever.
+        raise ValueError(f"'{printable(path)}' is a pipe, not a file: give - and pipe it in")
+    return given.open("rb")
 
 
 async def _records(pieces: AsyncGenerator[bytes], name: str) -> AsyncGenerator[dict[str, Any]]:
@@ -117,7 +120,7 @@ def _record(line: bytes, name: str) -> dict[str, Any]:
             f"{name} is not JSON ({reason}): a record is a JSON object in a line of its own"
         ) from None
     if not isinstance(record, dict):
-        raise ValueError(f"{name} is no JSON object, such as {{\"prompt\": \"...\"}}")
+        raise ValueError(f'{name} is no JSON object, such as {{"prompt": "..."}}')
     return record
 
 

@@ -14,11 +14,11 @@ __all__ = [
     "DatasetId",
     "DatasetIds",
     "DatasetIdsOrStdin",
-    "Timeout",
     "Url",
     "Workspace",
     "number",
     "text",
+    "timeout",
 ]
 
 _Number = TypeVar("_Number", int, float)
@@ -91,6 +91,17 @@ def number(
         return value
 
     return parse
+
+
+def timeout(description: str, *, shows_default: bool = False) -> Any:
+    """Return an option whose value is a number of seconds."""
+    return typer.Option(
+        "--timeout",
+        parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
+        metavar="SECONDS",
+        help=description,
+        show_default=shows_default,
+    )
 
 
 def text(name: str, description: str, *, metavar: str = "TEXT") -> Any:

@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import Annotated
 
-import typer
 from attrs import define, field
 
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
-from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
+from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url
+from prolific_async.cli.options import timeout as seconds
 from prolific_async.cli.output import is_terminal, print_error
 from prolific_async.cli.stdin import first_words, is_typed
 from prolific_async.cli.table_display import TableDisplay
@@ -29,12 +29,7 @@ def wait(
     *,
     timeout: Annotated[
         float,
-        typer.Option(
-            "--timeout",
-            parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
-            metavar="SECONDS",
-            help="Seconds for each batch; 0 is one poll, inf has no end.",
-        ),
+        seconds("Seconds for each batch; 0 is one poll, inf has no end.", shows_default=True),
     ] = 1800,
     as_json: AsJson = False,
     url: Url = None,

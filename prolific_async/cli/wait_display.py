@@ -1,13 +1,11 @@
 """Base class of the displays that follow waits: as lines, as JSON, or as a live table."""
 
-import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable
 
 from attrs import define, field, frozen
 
+from prolific_async.cli.display import Display
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
@@ -18,10 +16,6 @@ from prolific_async.errors import (
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
-
-T = TypeVar("T")
-
-_FRAME = 0.1  # seconds
 
 
 @frozen
@@ -53,12 +47,8 @@ def outcome_words(error: WaitError) -> str:
 
 
 @define(eq=False)
-class WaitDisplay(ABC):
-    """Collects the events and ends of waits, and writes them ten times a second.
-
-    It never writes from a wait's callback, where an error such as a closed pipe would only be
-    logged.
-    """
+class WaitDisplay(Display):
+    """Collects the events and ends of waits, and writes them ten times a second."""
 
     _news: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
 
@@ -70,23 +60,9 @@ class WaitDisplay(ABC):
         """Add the end of a wait."""
         self._news.append(WaitEnd(batch_id, outcome))
 
-    async def show_during(self, work: Awaitable[T]) -> T:
-        """Show events and ends until the work is done, and return its result."""
-        task = asyncio.ensure_future(work)
-        try:
-            with self._open():
-                while not task.done():
-                    await asyncio.wait([task], timeout=_FRAME)
-                    news, self._news = self._news, []
-                    self._show(news)
-            return task.result()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        yield
+    def _draw(self) -> None:
+        news, self._news = self._news, []
+        self._show(news)
 
     @abstractmethod
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
