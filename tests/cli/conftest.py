@@ -37,6 +37,11 @@ class CommandResult:
         return json.loads(self.out)
 
     @property
+    def bars(self) -> str:
+        """Return what a terminal got on stderr, without colours and cursor movements."""
+        return _without_controls(self.err)
+
+    @property
     def screen(self) -> str:
         """Return all terminal output, without colours and cursor movements."""
         return _without_controls(self.out)
@@ -108,7 +113,7 @@ def failed(account: Simulator) -> str:
 
 
 def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> CommandResult:
-    out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    out, err = kind(io.BytesIO(), encoding), kind(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
     texts = (_ELAPSED.sub("0.0 s", _written_to(stream)) for stream in (out, err))
