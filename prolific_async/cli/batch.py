@@ -189,6 +189,7 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
 
 app.command(cls=Command)(batch_contents.create)
 app.command(cls=Command)(batch_contents.update)
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_contents.sync)
 app.command(cls=Command)(batch_contents.preview)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
 

@@ -1,19 +1,24 @@
-"""``prolific-async batch create``, ``update`` and ``preview``."""
+"""``prolific-async batch create``, ``update``, ``sync`` and ``preview``."""
 
 from typing import Annotated, Any
 
 import typer
 
 from prolific_async.cli.command_runner import run_command
-from prolific_async.cli.exit_codes import ExitCode
+from prolific_async.cli.exit_codes import ExitCode, exit_code_of
 from prolific_async.cli.help_pages import UsageError
 from prolific_async.cli.json_files import read_layout
 from prolific_async.cli.options import AsJson, BatchId, Url, Workspace, text
-from prolific_async.cli.output import print_json, print_line
+from prolific_async.cli.options import timeout as seconds
+from prolific_async.cli.output import print_error, print_json, print_line
+from prolific_async.cli.progress_display import progress_display
+from prolific_async.cli.wait_report import outcome_document
 from prolific_async.client import ProlificClient
+from prolific_async.errors import WaitError
+from prolific_async.job_models import BatchSync
 from prolific_async.models import Batch, TaskDetails
 
-__all__ = ["create", "preview", "update"]
+__all__ = ["create", "preview", "sync", "update"]
 
 _TASK_NAME = text("--task-name", "The task's headline.")
 _INTRODUCTION = text("--introduction", "What the task is about, in basic HTML.")
@@ -23,7 +28,7 @@ _LAYOUT = typer.Option(
     "--layout",
     parser=read_layout,
     metavar="FILE",
-    help='JSON file of the pages: a list of them, or {"batch_items": [...]}.',
+    help="JSON file of the pages: a list of them, alone or under the key batch_items.",
     show_default=False,
 )
 _AUTO_SYNC = typer.Option(
@@ -120,6 +125,51 @@ def update(
     run_command(work())
 
 
+def sync(
+    batch_id: BatchId,
+    *,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the tasks are built.")] = False,
+    timeout: Annotated[float | None, seconds("Seconds to wait; by default half an hour.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Have tasks built for rows that came after 'setup', and print the sync's id.
+
+    The batch must be READY, and its dataset have a schema (V4). More tasks
+    under an active study may mean more pay.
+
+    With --wait there are two more columns: the status and the number of new
+    tasks. With --json --wait the object has, beside those of the sync, the keys
+    outcome ("ready", "failed", "timed_out" or "gave_up"), job (null, or the
+    sync that failed) and error (null, or type and message).
+
+    Example:
+      prolific-async batch sync "$batch" --wait
+    """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout needs --wait")
+
+    async def work() -> ExitCode:
+        display = progress_display(as_json=as_json)
+
+        async def sync_and_wait() -> tuple[BatchSync, BatchSync | WaitError | None]:
+            begun = await client.batches.sync(batch_id)
+            if not wait:
+                return begun, None
+            try:
+                return begun, await begun.wait(
+                    timeout=... if timeout is None else timeout, on_event=display.add_event
+                )
+            except WaitError as error:
+                return begun, error
+
+        async with ProlificClient(base_url=url) as client:
+            begun, outcome = await display.show_during(sync_and_wait())
+        return _print_sync(begun, outcome, as_json=as_json)
+
+    run_command(work())
+
+
 def preview(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None:
     """Print the address at which people see a READY batch; they need a login there.
 
@@ -147,6 +197,24 @@ def _task(name: str | None, introduction: str | None, steps: str | None) -> Task
     if missing:
         raise UsageError(f"the texts of a task are changed together: give {' and '.join(missing)}")
     return TaskDetails(str(name), introduction, steps)
+
+
+def _print_sync(
+    begun: BatchSync, outcome: BatchSync | WaitError | None, *, as_json: bool
+) -> ExitCode:
+    error = outcome if isinstance(outcome, WaitError) else None
+    newest = outcome if isinstance(outcome, BatchSync) else begun
+    if as_json:
+        print_json(newest.to_dict() | outcome_document(outcome))
+    if error is not None:
+        print_error(error)
+        return exit_code_of(error)
+    if not as_json:
+        cells = (
+            (newest.id,) if outcome is None else (newest.id, newest.status, newest.tasks_created)
+        )
+        print_line(*cells)
+    return ExitCode.OK
 
 
 def _print_made(batch: Batch, *, as_json: bool) -> ExitCode:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prolific_async.cli.output import is_terminal, print_line, printable
+from prolific_async.job_models import JobStatus
 from prolific_async.models import Batch, BatchStatus
 
 __all__ = ["cut_text", "has_room", "print_batch", "print_batches", "status_text"]
@@ -24,6 +25,13 @@ _STYLES: Mapping[str, str] = {
     BatchStatus.PROCESSING: "yellow",
     BatchStatus.READY: "green",
     BatchStatus.ERROR: "bold red",
+    JobStatus.UNINITIALISED: "dim",
+    JobStatus.QUEUED: "dim",
+    JobStatus.PROCESSING: "yellow",
+    JobStatus.PENDING_SCHEMA: "yellow",
+    JobStatus.COMPLETE: "green",
+    JobStatus.PARTIAL: "bold yellow",
+    JobStatus.FAILED: "bold red",
 }
 
 

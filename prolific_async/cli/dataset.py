@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from prolific_async.cli import dataset_rows
+from prolific_async.cli import dataset_rows, dataset_wait
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.dataset_output import dataset_line
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
@@ -112,6 +112,9 @@ def status(dataset_ids: DatasetIds, *, as_json: AsJson = False, url: Url = None)
         return worst_exit_code(one for one in results if isinstance(one, ProlificError))
 
     run_command(work())
+
+
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(dataset_wait.wait)
 
 
 def _schema(fields: list[str]) -> DatasetSchema:

@@ -1,13 +1,12 @@
 """Output of datasets and of rows that the service did not take."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from prolific_async.cli.output import print_error
 from prolific_async.dataset_models import Dataset
 from prolific_async.job_models import ImportJob, JobStatus, RejectedRow
 
-__all__ = ["dataset_line", "dataset_status", "print_rejected"]
+__all__ = ["dataset_line", "dataset_status", "print_rejected", "rejected_lines"]
 
 _RUNNING = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.PENDING_SCHEMA)
 _SHOWN = 20  # rejected rows; a file that does not fit its schema has as many as rows
@@ -31,15 +30,21 @@ def dataset_line(dataset: Dataset) -> tuple[object, ...]:
     return line
 
 
-def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
-    """Print to stderr which rows the service did not take, the first twenty a line each."""
+def rejected_lines(rows: Sequence[RejectedRow], count: int | None) -> list[str]:
+    """Return which rows the service did not take, the first twenty a line each."""
+    lines = []
     for row in rows[:_SHOWN]:
         place = "a row" if row.record_index is None else f"row {row.record_index} (counted from 0)"
         field = "" if row.field in (None, "_raw") else f", field '{row.field}'"
-        print_error(f"not taken: {place}{field}: {row.reason or 'the service gives no reason'}")
-    more = (len(rows) if count is None else count) - min(len(rows), _SHOWN)
-    if more > 0:
-        print_error(f"not taken: {more} more")
+        lines.append(f"not taken: {place}{field}: {row.reason or 'no reason was given'}")
+    more = (len(rows) if count is None else count) - len(lines)
+    return [*lines, f"not taken: {more} more"] if lines and more > 0 else lines
+
+
+def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
+    """Print to stderr which rows the service did not take."""
+    for line in rejected_lines(rows, count):
+        print_error(line)
 
 
 def _newest_import(dataset: Dataset) -> ImportJob | None:
@@ -47,8 +52,3 @@ def _newest_import(dataset: Dataset) -> ImportJob | None:
     imports = [job for job in dataset.imports or () if job.status != JobStatus.UNINITIALISED]
     running = (job for job in imports if job.status in _RUNNING)
     return next(running, imports[0] if imports else None)
-
-
-def job_document(job: Any) -> dict[str, Any] | None:
-    """Return the JSON document of a job that failed, None if it could not be read."""
-    return None if job is None else dict(job.to_dict())

@@ -1,5 +1,6 @@
 """``prolific-async dataset upload`` and ``append``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.dataset_output import print_rejected
-from prolific_async.cli.exit_codes import ExitCode
+from prolific_async.cli.exit_codes import ExitCode, exit_code_of
 from prolific_async.cli.help_pages import UsageError
 from prolific_async.cli.json_files import unreadable
 from prolific_async.cli.json_lines import FileRecords, input_records
@@ -16,14 +17,21 @@ from prolific_async.cli.options import timeout as seconds
 from prolific_async.cli.output import print_error, print_json, print_line
 from prolific_async.cli.progress_display import ProgressDisplay, progress_display
 from prolific_async.cli.stdin import input_pieces
+from prolific_async.cli.wait_report import error_lines, outcome_document
 from prolific_async.client import ProlificClient
-from prolific_async.dataset_models import Upload
-from prolific_async.errors import ProlificError
+from prolific_async.dataset_models import Dataset, Upload
+from prolific_async.errors import ProlificError, WaitError
 from prolific_async.job_models import AppendResult
 
 __all__ = ["append", "upload"]
 
 _STDIN = "-"
+
+
+class Partial(StrEnum):
+    """What is done about an import of which the service took only a part."""
+
+    ACCEPT = "accept"
 
 
 def upload(
@@ -44,29 +52,62 @@ def upload(
         str | None,
         text("--key", "Column that joins answers to rows later; unique.", metavar="COLUMN"),
     ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rows are taken in.")] = False,
+    timeout: Annotated[
+        float | None,
+        seconds("Seconds to wait; by default half an hour, or longer for many rows."),
+    ] = None,
+    partial: Annotated[
+        Partial | None,
+        typer.Option(
+            "--partial",
+            metavar="accept",
+            help="With --wait: succeed although the service took only some of the rows.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Upload a file to a dataset, and print the dataset's id once it is stored.
 
+    With --wait it is printed once the rows are taken in. Rows that are not
+    taken (V4) are named, and the exit code is 1; what was taken stays.
+
+    With --json --wait the object has, beside the keys of the upload, outcome
+    ("ready", "partial", "failed", "schema_needed", "timed_out" or "gave_up"),
+    dataset if it is ready, job (null, or the import that failed) and error
+    (null, or type and message).
+
     Examples:
-      prolific-async dataset upload "$dataset" rows.csv --key sample_id
+      prolific-async dataset upload "$dataset" rows.csv --key sample_id --wait
       gunzip < rows.csv.gz |
         prolific-async dataset upload "$dataset" - --filename rows.csv
     """
     if file == _STDIN and filename is None:
         raise UsageError("- needs --filename, whose ending tells the format, such as rows.csv")
+    if not wait and (partial is not None or timeout is not None):
+        raise UsageError("--partial and --timeout need --wait")
 
     async def work() -> ExitCode:
         display = progress_display(as_json=as_json)
+
+        async def upload_and_wait() -> tuple[Upload, Dataset | WaitError | None]:
+            stored = await _upload(client, dataset_id, file, filename, key, display)
+            if not wait:
+                return stored, None
+            try:
+                return stored, await stored.wait(
+                    partial="raise" if partial is None else "accept",
+                    timeout=... if timeout is None else timeout,
+                    on_event=display.add_event,
+                )
+            except WaitError as error:
+                return stored, error
+
         async with ProlificClient(base_url=url) as client:
-            sending = _upload(client, dataset_id, file, filename, key, display)
-            stored = await display.show_during(sending)
-        if as_json:
-            print_json(stored.to_dict())
-        else:
-            print_line(stored.dataset_id)
-        return ExitCode.OK
+            stored, outcome = await display.show_during(upload_and_wait())
+        return _print_upload(stored, outcome, as_json=as_json)
 
     run_command(work())
 
@@ -118,6 +159,21 @@ def append(
         return ExitCode.FAILED if result.rejected else ExitCode.OK
 
     run_command(work())
+
+
+def _print_upload(
+    stored: Upload, outcome: Dataset | WaitError | None, *, as_json: bool
+) -> ExitCode:
+    if as_json:
+        dataset = {"dataset": outcome.to_dict()} if isinstance(outcome, Dataset) else {}
+        print_json(stored.to_dict() | dataset | outcome_document(outcome))
+    if isinstance(outcome, WaitError):
+        for line in error_lines(outcome):
+            print_error(line)
+        return exit_code_of(outcome)
+    if not as_json:
+        print_line(stored.dataset_id)
+    return ExitCode.OK
 
 
 async def _upload(

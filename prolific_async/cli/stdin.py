@@ -5,10 +5,10 @@ import codecs
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
 
-__all__ = ["first_words", "input_pieces", "is_typed", "is_utf_16", "utf_16_words"]
+__all__ = ["first_words", "input_pieces", "is_typed", "is_utf_16", "utf_16_words", "with_stdin"]
 
 _CHUNK = 65536  # bytes
 
@@ -56,6 +56,22 @@ def _first_word(line: bytes, *, is_start: bool) -> list[str]:
             raise ValueError(utf_16_words("standard input"))
         line = line.removeprefix(codecs.BOM_UTF8)
     return line.decode(errors="surrogateescape").split(maxsplit=1)[:1]
+
+
+async def with_stdin(given: Iterable[str], *, reads_stdin: bool) -> AsyncGenerator[str]:
+    """Yield ids, and then perhaps those that come from standard input.
+
+    Raises:
+        ValueError: As ``first_words``.
+
+    """
+    for one in given:
+        yield one
+    if not reads_stdin:
+        return
+    async with aclosing(first_words()) as words:
+        async for word in words:
+            yield word
 
 
 def utf_16_words(subject: str) -> str:

@@ -39,18 +39,20 @@ def test_create_sends_only_what_is_given(account: Simulator, made: Any, cli: Any
     assert sent(account, "POST") == {"name": "Round 1", "task_details": TASK} | workspace
 
 
-@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize("option", ["--auto-sync", "--no-auto-sync"])
 def test_create_sends_all_that_is_given(
-    account: Simulator, made: Any, layout: str, flag: bool, cli: Any
+    account: Simulator, made: Any, layout: str, option: str, cli: Any
 ) -> None:
     dataset_id = account.add_dataset()
-    option = "--auto-sync" if flag else "--no-auto-sync"
     ran = cli(*made, "--layout", layout, "--dataset", dataset_id, option, "--json")
     assert (ran.code, ran.err) == (0, "")
     assert ran.json["datasets"][0]["id"] == dataset_id
     body = sent(account, "POST")
     assert body["batch_items"] == PAGES
-    assert (body["dataset_id"], body["auto_sync_enabled"]) == (dataset_id, flag)
+    assert (body["dataset_id"], body["auto_sync_enabled"]) == (
+        dataset_id,
+        option == "--auto-sync",
+    )
 
 
 def test_a_layout_may_be_an_object_and_begin_with_a_mark(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prolific_async.simulator import Fault, Immediately, Simulator
+from prolific_async.simulator import Fault, Simulator
 
 FIELDS = {"prompt": {"type": "text"}, "a=b": {"type": "metadata"}}
 
