@@ -147,9 +147,13 @@ def append(
 
     async def work() -> ExitCode:
         display = progress_display(as_json=as_json)
-        async with ProlificClient(base_url=url) as client:
-            appending = _append(client, dataset_id, file, key, timeout, display)
-            result = await display.show_during(appending)
+        try:
+            async with ProlificClient(base_url=url) as client:
+                appending = _append(client, dataset_id, file, key, timeout, display)
+                result = await display.show_during(appending)
+        except (ProlificError, ValueError) as error:
+            _print_taken_before(error)
+            raise
         if as_json:
             print_json(result.to_dict())
         else:
@@ -208,21 +212,21 @@ async def _append(
     else:
         records = FileRecords(file)
         await records.check()
-    try:
-        result = await client.datasets.append(
-            dataset_id,
-            records,
-            key=key,
-            timeout=... if timeout is None else timeout,
-            on_progress=display.add_progress,
-        )
-    except (ProlificError, ValueError) as error:
-        before: AppendResult | None = getattr(error, "result", None)
-        if before is not None and (before.accepted or before.rejected):
-            print_error(
-                f"before the error {before.accepted} records were taken, and {before.rejected} not"
-            )
-        raise
+    result = await client.datasets.append(
+        dataset_id,
+        records,
+        key=key,
+        timeout=... if timeout is None else timeout,
+        on_progress=display.add_progress,
+    )
     if not result.accepted and not result.rejected:
         raise ValueError("no records came from standard input, so there was nothing to append")
     return result
+
+
+def _print_taken_before(error: Exception) -> None:
+    before: AppendResult | None = getattr(error, "result", None)
+    if before is not None and (before.accepted or before.rejected):
+        print_error(
+            f"before the error {before.accepted} records were taken, and {before.rejected} not"
+        )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from attrs import define, field
 from rich.console import Console, RenderableType
-from rich.filesize import decimal
+from rich.filesize import pick_unit_and_suffix
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -25,7 +25,8 @@ __all__ = ["ProgressDisplay", "progress_display"]
 
 _LINE_GAP = 10.0  # seconds between two lines of one step
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8  # columns
-_BESIDE_BAR = 46  # columns: the step, the amount, the time, and what parts them
+_BYTES = ["bytes", "kB", "MB", "GB", "TB"]
+_BESIDE_BAR = 44  # columns: the step, the amount, the time, and what parts them
 
 
 @define(eq=False)
@@ -55,9 +56,12 @@ def amount_of(progress: Progress) -> str:
     """Return how much is done, and of how much, with the unit."""
     done, total = progress.done, progress.total
     if progress.unit == "bytes":
-        return decimal(done) if total is None else f"{decimal(done)} of {decimal(total)}"
-    known = "" if total is None else f" of {total:,}"
-    return f"{done:,}{known} {progress.unit}"
+        unit, name = pick_unit_and_suffix(max(done, total or 0), _BYTES, 1000)
+        digits = 0 if unit == 1 else 1
+        of_total = "" if total is None else f"/{total / unit:.{digits}f}"
+        return f"{done / unit:.{digits}f}{of_total} {name}"
+    of_total = "" if total is None else f"/{total:,}"
+    return f"{done:,}{of_total} {progress.unit}"
 
 
 @define(eq=False)
