@@ -13,6 +13,7 @@ import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batch_contents import BatchContentsAPI
 from prolific_async._http.transport import Transport
+from prolific_async._polling.begun_jobs import BegunJobs
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.copying import Copying
 from prolific_async.errors import OutcomeUnknownError
@@ -29,13 +30,17 @@ class BatchContents:
         transport: Sends the requests.
         workspaces: Learns the workspaces of batches.
         copying: Makes batches, and finds those whose response is lost.
+        begun: Keeps when a sync began.
 
     """
 
-    def __init__(self, transport: Transport, workspaces: Workspaces, copying: Copying) -> None:
+    def __init__(
+        self, transport: Transport, workspaces: Workspaces, copying: Copying, begun: BegunJobs
+    ) -> None:
         self._contents_api = BatchContentsAPI(transport)
         self._workspaces = workspaces
         self._copying = copying
+        self._begun = begun
 
     async def create(
         self,
@@ -161,6 +166,7 @@ class BatchContents:
 
         """
         sync = await self._contents_api.sync(_validation.batch_id(batch))
+        self._begun.add(sync.id)
         return sync.bind(self)
 
     async def task_ids(self, batch: Batch | str | UUID) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from prolific_async._api.batches import BatchesAPI
+from prolific_async._polling.begun_jobs import BegunJobs
 from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async._recovery.duplicate import PendingDuplicates
@@ -33,6 +34,7 @@ class ClientState:
         pending: The duplicates whose copy is not known.
         attempts: Calls of ``get_or_duplicate``, by batch and name.
         setups: Setups of named copies, by id.
+        begun: The datasets and jobs that the client began.
 
     """
 
@@ -41,6 +43,7 @@ class ClientState:
     pending: PendingDuplicates = field(factory=PendingDuplicates)
     attempts: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
     setups: SharedCalls[str, None] = field(factory=SharedCalls)
+    begun: BegunJobs = field(factory=BegunJobs)
 
     @classmethod
     def new(cls, transport: Transport, retry: RetryPolicy, *, few: float) -> ClientState:

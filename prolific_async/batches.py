@@ -22,6 +22,7 @@ from prolific_async._duplicate_and_wait import (
     duplicate_and_wait_all,
 )
 from prolific_async._http.transport import Transport
+from prolific_async._job_waits import JobWaits
 from prolific_async._numbers import number
 from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, result_of
 from prolific_async._recovery.copying import Copying
@@ -63,6 +64,7 @@ class Batches(BatchContents):
 
     Attributes:
         shared: What the views of a client share.
+        jobs: Waits for the jobs that it began, for their own ``wait``.
 
     """
 
@@ -73,7 +75,7 @@ class Batches(BatchContents):
         copying = Copying(
             api, shared.pending, shared.attempts, retry=retry, poll=poll, sleep=transport.pause
         )
-        super().__init__(transport, shared.workspaces, copying)
+        super().__init__(transport, shared.workspaces, copying, shared.begun)
         self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
@@ -84,6 +86,7 @@ class Batches(BatchContents):
         self._waits: WaitVerbs[Batch] = WaitVerbs(
             shared.waits, shared.pending.copies, transport.request_timeout, retry
         )
+        self.jobs = JobWaits(self._waits, shared.begun, poll)
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False

@@ -177,7 +177,7 @@ class ProlificClient:
             # With its first use: it and what it needs take as long to import as batches do.
             from prolific_async.datasets import Datasets  # noqa: PLC0415
 
-            self._datasets = Datasets(self._transport, self._retry, self._poll)
+            self._datasets = Datasets(self._transport, self._retry, self._poll, self._state)
         return self._datasets
 
     async def close(self) -> None:

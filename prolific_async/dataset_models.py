@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from types import EllipsisType
+from typing import Literal
 
 from attrs import frozen
 
@@ -23,11 +24,14 @@ from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.errors import ConfigurationError
 from prolific_async.job_models import (
     AppendResult,
+    BoundJob,
     BoundModel,
     ImportJob,
     Progress,
     SchemaMigration,
 )
+from prolific_async.models import StatusEvent
+from prolific_async.policies import PollPolicy
 
 _V3, _V4 = 3, 4
 
@@ -157,9 +161,21 @@ class Dataset(BoundModel):
         """Change the fields of this dataset's rows: see ``Datasets.update_schema``."""
         return await self._bound.update_schema(self, schema)
 
+    async def wait_until_ready(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Dataset:
+        """Return this dataset once its rows are there: see ``Datasets.wait_until_ready``."""
+        return await self._bound.wait_until_ready(
+            self, timeout=timeout, poll=poll, on_event=on_event
+        )
+
 
 @frozen(repr=False)
-class Upload(BoundModel):
+class Upload(BoundJob):
     """A file that was uploaded to a dataset, and whose rows are taken in from now on.
 
     Attributes:
@@ -183,3 +199,41 @@ class Upload(BoundModel):
     rows: int | None = None
     import_id: str | None = None
     status: str | None = None
+
+    async def wait(
+        self,
+        *,
+        partial: Literal["raise", "accept"] = "raise",
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Dataset:
+        """Wait until the rows are taken in, and return the dataset as it is then.
+
+        With a schema (V4) it is this file's own import that counts, without one (V3) the status of
+        the dataset, which shows UNINITIALISED for a while after an upload.
+
+        Args:
+            partial: Whether an import that took only a part of the rows raises ("raise") or returns
+                the dataset all the same ("accept").
+            timeout: Seconds for everything, None for no limit. By default the policy's, or a minute
+                and a second for ten rows if that is longer and their number is known.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll; what it raises is logged.
+
+        Raises:
+            PartialImportError: Some rows were not taken; ``errors`` tell which, and why.
+            SchemaNeededError: The import waits until the dataset has a schema.
+            JobFailedError: No row was taken; ``reason`` tells why.
+            WaitFailedError: Polling failed for good, or the client was closed.
+            WaitTimeoutError: The timeout is over.
+
+        """
+        return await self._waits.upload(
+            self,
+            self._resource,
+            partial=partial,
+            timeout=timeout,
+            poll=poll,
+            on_event=on_event,
+        )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from types import EllipsisType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from prolific_async import _validation
 from prolific_async._api.datasets import DatasetsAPI
 from prolific_async._appending import Appending
+from prolific_async._client_state import ClientState
 from prolific_async._http.transport import Transport
+from prolific_async._job_waits import JobWaits
+from prolific_async._polling.wait_verbs import WaitVerbs
 from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
@@ -20,6 +23,7 @@ from prolific_async._uploading import Uploader
 from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
 from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
+from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
 
 DatasetOrId: TypeAlias = Dataset | str | UUID
@@ -35,14 +39,23 @@ class Datasets:
     Every call may raise ConfigurationError (the client is closed, or used from a second loop),
     TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
     invalid argument. The methods list only what they add.
+
+    Attributes:
+        jobs: Waits for the jobs that it began, for their own ``wait``.
+
     """
 
-    def __init__(self, transport: Transport, retry: RetryPolicy, poll: PollPolicy) -> None:
+    def __init__(
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
+    ) -> None:
         self._api = DatasetsAPI(transport)
         self._uploader = Uploader(transport, self._api)
         self._pause = transport.pause
         self._retry = retry
         self._poll = poll
+        self._begun = shared.begun
+        waits = WaitVerbs[Any](shared.waits, {}, transport.request_timeout, retry)
+        self.jobs = JobWaits(waits, shared.begun, poll)
 
     async def create(
         self, workspace_id: str, *, name: str, schema: DatasetSchema | None = None
@@ -71,6 +84,7 @@ class Datasets:
         name = _validation.new_name(name)
         fields = None if schema is None else _validation.dataset_schema(schema)
         dataset = await sent_once(self._api.create(workspace_id, name=name, schema=fields))
+        self._begun.add(dataset.id)
         return dataset.bind(self)
 
     async def get(self, dataset: DatasetOrId) -> Dataset:
@@ -97,8 +111,9 @@ class Datasets:
     ) -> Upload:
         """Upload a file or rows to a dataset, and return once the service has stored the file.
 
-        Its rows are taken in afterwards. A V3 dataset takes one file, a V4 dataset any number.
-        Rows are sent as ``rows.csv`` (V3) or ``rows.jsonl`` (V4).
+        Its rows are taken in afterwards: ``await upload.wait()`` returns the dataset once they are.
+        A V3 dataset takes one file, a V4 dataset any number. Rows are sent as ``rows.csv`` (V3) or
+        ``rows.jsonl`` (V4).
 
         The file is sent again after a lost connection, a time-out or a 5xx, and to a new address
         when the first has expired. The transfer may take any time, but no longer than
@@ -130,7 +145,9 @@ class Datasets:
         dataset_id = _validation.dataset_id(dataset)
         on_progress = _validation.plain_function("on_progress", on_progress)
         given = Source(source, filename=filename, key=key)
-        return (await self._uploader.upload(dataset_id, given, on_progress)).bind(self)
+        upload = await self._uploader.upload(dataset_id, given, on_progress)
+        self._begun.add(upload.id, dataset_id, rows=upload.rows)
+        return upload.bind(self)
 
     async def append(
         self,
@@ -223,7 +240,45 @@ class Datasets:
             return None
         # All that is known of it without another request, which could fail.
         migration = SchemaMigration(updated.migration_job_id, dataset_id, JobStatus.PROCESSING)
+        self._begun.add(migration.id, rows=updated.total_datapoint_count)
         return migration.bind(self)
+
+    async def wait_until_ready(
+        self,
+        dataset: DatasetOrId,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> Dataset:
+        """Wait until batches can be set up with a dataset, and return it.
+
+        A V3 dataset is awaited by its status. One of V4 has none: it is awaited as long as an
+        import runs, and ready when one was complete or partial or when it has datapoints. Whether
+        a file was taken in whole is told by its upload's own ``wait``.
+
+        Args:
+            dataset: The dataset.
+            timeout: Seconds for everything, None for no limit. By default the policy's, or a minute
+                and a second for ten rows if that is longer and this client has uploaded them.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll; what it raises is logged.
+                ``status`` is that of the dataset (V3) or of the import that counts (V4).
+
+        Returns:
+            The dataset as it was then, bound to this client.
+
+        Raises:
+            JobFailedError: The file could not be taken in (V3).
+            NothingUploadedError: For ``uninitialised_grace``, no import ran or had taken rows (V4).
+            WaitFailedError: Polling failed for good, or the client was closed.
+            WaitTimeoutError: The timeout is over.
+
+        """
+        dataset_id = _validation.dataset_id(dataset)
+        return await self.jobs.dataset(
+            dataset_id, self, timeout=timeout, poll=poll, on_event=on_event
+        )
 
 
 def _limit(timeout: float | None) -> float | None:

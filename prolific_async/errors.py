@@ -542,12 +542,24 @@ class BatchNotSetUpError(WaitError):
 
 
 class NothingUploadedError(WaitError):
-    """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded to it."""
+    """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded, or taken in.
 
-    _ending = (
-        "found that nothing was uploaded to it for too long: upload its rows, or if that was done "
-        "allow a longer uninitialised_grace"
-    )
+    ``last_status`` is "failed" or "pending_schema" if that became of its newest import.
+    """
+
+    def _how_it_ended(self) -> str:
+        match self.last_status:
+            case "failed":
+                return (
+                    "found that its import failed: see the dataset's imports for the reason, "
+                    "correct the data, and upload it again"
+                )
+            case "pending_schema":
+                return "found that its rows wait for a schema: call update_schema, then wait again"
+        return (
+            "found that nothing was uploaded to it for too long: upload its rows, or if that was "
+            "done allow a longer uninitialised_grace"
+        )
 
 
 class SchemaNeededError(WaitError):
@@ -687,7 +699,7 @@ class WaitTimeoutError(WaitError, TimeoutError):
 
     def _how_it_ended(self) -> str:
         advice = []
-        if self.last_status == "UNINITIALISED":
+        if self.last_status in ("UNINITIALISED", "uninitialised"):
             first = {"batch": "call setup", "dataset": "upload its rows"}.get(self.kind)
             if first is not None:
                 advice.append(f"{first}, or if that was done wait longer")

@@ -6,8 +6,10 @@ schema migration status, batch sync status).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Self
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import field as attribute
 from attrs import frozen
@@ -15,6 +17,12 @@ from attrs import frozen
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
 from prolific_async._pydantic import OpenEnum
+from prolific_async.errors import ConfigurationError
+from prolific_async.models import StatusEvent
+from prolific_async.policies import PollPolicy
+
+if TYPE_CHECKING:
+    from prolific_async._job_waits import JobWaits
 
 
 class JobStatus(OpenEnum):
@@ -81,6 +89,25 @@ class BoundModel(WireModel):
         bound = self if is_free else type(self).from_dict(self.to_dict())
         object.__setattr__(bound, "_resource", resource)
         return bound
+
+
+@frozen(eq=False, repr=False)
+class BoundJob(BoundModel):
+    """A job that can be awaited once it is bound to ``client.datasets`` or ``client.batches``."""
+
+    @property
+    def _waits(self) -> JobWaits:
+        if self._resource is None:
+            raise ConfigurationError(
+                f"{type(self).__name__} {getattr(self, 'id', '')} came from no client: its bind(…) "
+                f"takes {self._owner}, and then it can be awaited"
+            )
+        waits: JobWaits = self._resource.jobs
+        return waits
+
+    @property
+    def _owner(self) -> str:
+        return "client.datasets"
 
 
 @frozen(repr=False)
@@ -173,7 +200,7 @@ class UnmigratedDatapoint(WireModel):
 
 
 @frozen(repr=False)
-class SchemaMigration(BoundModel):
+class SchemaMigration(BoundJob):
     """The work of fitting a dataset's datapoints to a new schema.
 
     Attributes:
@@ -207,9 +234,35 @@ class SchemaMigration(BoundModel):
         """Its id, under the name that all jobs have for it."""
         return self.job_id
 
+    async def wait(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> SchemaMigration:
+        """Wait until all datapoints fit the new schema, and return the migration as it is then.
+
+        Args:
+            timeout: Seconds for everything, None for no limit. By default the policy's, or a minute
+                and a second for ten datapoints if that is longer and this client began it.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll; what it raises is logged.
+
+        Raises:
+            PartialMigrationError: Some datapoints do not fit.
+            JobFailedError: The migration failed; ``reason`` tells why.
+            WaitFailedError: Polling failed for good, or the client was closed.
+            WaitTimeoutError: The timeout is over.
+
+        """
+        return await self._waits.migration(
+            self, self._resource, timeout=timeout, poll=poll, on_event=on_event
+        )
+
 
 @frozen(repr=False)
-class BatchSync(BoundModel):
+class BatchSync(BoundJob):
     """The building of tasks for datapoints that a batch's dataset got after its setup.
 
     Attributes:
@@ -244,3 +297,31 @@ class BatchSync(BoundModel):
     def id(self) -> str:
         """Its id, under the name that all jobs have for it."""
         return self.sync_id
+
+    @property
+    def _owner(self) -> str:
+        return "client.batches"
+
+    async def wait(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        poll: PollPolicy | None = None,
+        on_event: Callable[[StatusEvent], object] | None = None,
+    ) -> BatchSync:
+        """Wait until the tasks are built, and return the sync as it is then.
+
+        Args:
+            timeout: Seconds for everything, None for no limit; by default the policy's.
+            poll: How often to poll and what to tolerate; by default the client's policy.
+            on_event: A plain function that is called with every poll; what it raises is logged.
+
+        Raises:
+            JobFailedError: The sync failed; ``reason`` tells why.
+            WaitFailedError: Polling failed for good, or the client was closed.
+            WaitTimeoutError: The timeout is over.
+
+        """
+        return await self._waits.sync(
+            self, self._resource, timeout=timeout, poll=poll, on_event=on_event
+        )

@@ -42,8 +42,8 @@ class Verdict:
         pending: Statuses with which it goes on without a warning.
         failure: Makes that error of a story, the status being its second part, and of what a poll
             has read; None if nothing could be read.
-        unstarted: The status of what nobody has started, which ends a wait with ``not_started``
-            when it stays for ``uninitialised_grace``; None for no such status.
+        unstarted: Statuses of what nobody has started, which end a wait with ``not_started`` when
+            they stay for ``uninitialised_grace``.
         not_started: Makes that error of a story.
         ends: Both kinds of statuses that end a wait.
 
@@ -53,7 +53,7 @@ class Verdict:
     failed: tuple[OpenEnum, ...]
     pending: tuple[OpenEnum, ...]
     failure: Callable[[Story, Any], WaitError]
-    unstarted: WaitStatus | None = None
+    unstarted: tuple[WaitStatus, ...] = ()
     not_started: Callable[..., WaitError] = WaitError
     ends: tuple[OpenEnum, ...] = field(init=False)
 
@@ -136,6 +136,6 @@ BATCH_VERDICT = Verdict(
     failed=(BatchStatus.ERROR,),
     pending=(BatchStatus.PROCESSING, BatchStatus.UNINITIALISED),
     failure=lambda story, batch: BatchFailedError(*story, batch),
-    unstarted=BatchStatus.UNINITIALISED,
+    unstarted=(BatchStatus.UNINITIALISED,),
     not_started=BatchNotSetUpError,
 )

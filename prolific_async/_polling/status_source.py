@@ -71,7 +71,8 @@ class StatusSource:
         if found is None or isinstance(found, OpenEnum):
             return PollResult(found)
         status = kind.status_of(found)
-        is_value = whole or kind.get is None
+        # What a poll for the status has read is a result only with a status, which may be an end.
+        is_value = status is not None if kind.get is None else whole
         return PollResult(status, found) if is_value else PollResult(status, job=found)
 
     def failed(self, key: Key, error: BaseException | None) -> PollResult:

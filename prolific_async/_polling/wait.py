@@ -164,7 +164,7 @@ class Wait:
         if status in verdict.ends:
             self._take_end(poll, result, now, is_ready=status in verdict.ready)
             return
-        if self._status != verdict.unstarted or verdict.unstarted is None:
+        if self._status not in verdict.unstarted:
             self._uninitialised_since = math.inf
         else:
             self._uninitialised_since = min(self._uninitialised_since, now)

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from prolific_async import PollPolicy, RetryPolicy, _validation
+from prolific_async import DatasetStatus, JobStatus, PollPolicy, RetryPolicy, _validation
 from prolific_async._client_state import ClientState
 from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._http.request import Request
 from prolific_async._json.converter import JsonModel
 from prolific_async._polling.kinds import Kind, Verdict
 from prolific_async._polling.wait_verbs import Awaited, WaitVerbs
-from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     JobFailedError,
     NothingUploadedError,
@@ -36,22 +35,6 @@ if TYPE_CHECKING:
 
 EVERY_SECOND = PollPolicy(initial=1, maximum=1, factor=1, jitter=0, timeout=100)
 RETRY = RetryPolicy(initial=0.001, maximum=0.002)
-
-
-class JobStatus(OpenEnum):
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    PENDING_SCHEMA = "pending_schema"
-
-
-class DatasetStatus(OpenEnum):
-    UNINITIALISED = "UNINITIALISED"
-    PROCESSING = "PROCESSING"
-    READY = "READY"
-    ERROR = "ERROR"
 
 
 class Bindable:
@@ -157,7 +140,7 @@ DATASET = Kind(
         failed=(DatasetStatus.ERROR,),
         pending=(DatasetStatus.PROCESSING, DatasetStatus.UNINITIALISED),
         failure=lambda story, dataset: JobFailedError(*story, dataset),
-        unstarted=DatasetStatus.UNINITIALISED,
+        unstarted=(DatasetStatus.UNINITIALISED,),
         not_started=NothingUploadedError,
     ),
 )

@@ -12,6 +12,7 @@ import pytest
 from prolific_async import (
     BatchFailedError,
     JobFailedError,
+    JobStatus,
     NothingUploadedError,
     PartialImportError,
     PollPolicy,
@@ -43,7 +44,6 @@ from tests.polling.jobs import (
     Dataset,
     Job,
     Jobs,
-    JobStatus,
 )
 from tests.polling.jobs import (
     policy as changed,
@@ -237,6 +237,7 @@ async def test_null_and_unseen_statuses_are_pending_and_logged_once() -> None:
         logger.removeHandler(handler)
     assert warned == [
         "sync s1 shows the unseen status 'paused', which counts as pending",
+        "sync s1 shows no status, which counts as pending",
         "dataset d1 shows no status, which counts as pending",
         "dataset d1 shows the unseen status 'new', which counts as pending",
     ]
@@ -254,6 +255,9 @@ async def test_only_a_kind_with_an_unstarted_status_has_a_grace() -> None:
     late = await it.fails(A_SYNC, poll=changed(uninitialised_grace=5), given_timeout=20)
     assert type(late) is WaitTimeoutError
     assert late.elapsed == pytest.approx(20)
+    assert (
+        late.polls == len(it.network.sent) - 6 == 20
+    )  # a response without a status has a gap, too
 
 
 @poller_test

@@ -1,0 +1,112 @@
+"""Waits for datasets and jobs: what the ``wait`` of each job, and ``wait_until_ready``, do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from prolific_async import _validation
+from prolific_async._polling.wait_verbs import awaited_job
+
+if TYPE_CHECKING:
+    from prolific_async import BatchSync, Dataset, SchemaMigration, Upload
+    from prolific_async._polling.begun_jobs import BegunJobs
+    from prolific_async._polling.kinds import Kind, Verdict
+    from prolific_async._polling.wait_verbs import WaitVerbs
+    from prolific_async.policies import PollPolicy
+
+    Owner = Any  # the resource that what a wait returns is bound to
+
+_PARTIAL = ("raise", "accept")
+
+
+@frozen(eq=False, repr=False)
+class JobWaits:
+    """Waits for datasets and jobs, with the settings of one client or view.
+
+    Each method takes the resource that what it returns is bound to, and the arguments that a wait
+    has: ``timeout``, ``poll`` and ``on_event``.
+
+    Args:
+        waits: Starts the waits.
+        begun: What the client knows of the datasets and jobs that it began.
+        poll: How waits poll, unless one brings its own policy.
+
+    """
+
+    _waits: WaitVerbs[Any]
+    _begun: BegunJobs
+    _poll: PollPolicy
+
+    async def dataset(self, dataset_id: str, owner: Owner, **options: Any) -> Dataset:
+        """Return a dataset once it is READY (V3), or its imports have taken rows (V4)."""
+        from prolific_async._polling.job_kinds import DATASET  # noqa: PLC0415 - on its first use
+
+        dataset: Dataset = await self._wait(DATASET, dataset_id, None, owner, **options)
+        return dataset
+
+    async def upload(
+        self, upload: Upload, owner: Owner, *, partial: str, **options: Any
+    ) -> Dataset:
+        """Return the dataset of an upload once its rows are taken in."""
+        from prolific_async._polling.job_kinds import (  # noqa: PLC0415 - on its first use
+            IMPORT,
+            PARTIAL_ACCEPTED,
+        )
+
+        if partial not in _PARTIAL:
+            raise ValueError(f"partial must be 'raise' or 'accept': {partial!r}")
+        if upload.import_id is None:
+            return await self.dataset(upload.dataset_id, owner, rows=upload.rows, **options)
+        dataset: Dataset = await self._wait(
+            IMPORT,
+            upload.import_id,
+            upload.dataset_id,
+            owner,
+            rows=upload.rows,
+            verdict=PARTIAL_ACCEPTED if partial == "accept" else None,
+            **options,
+        )
+        return dataset
+
+    async def migration(
+        self, migration: SchemaMigration, owner: Owner, **options: Any
+    ) -> SchemaMigration:
+        """Return a migration once it is complete."""
+        from prolific_async._polling.job_kinds import MIGRATION  # noqa: PLC0415 - on its first use
+
+        ended: SchemaMigration = await self._wait(
+            MIGRATION, migration.job_id, migration.dataset_id, owner, **options
+        )
+        return ended
+
+    async def sync(self, sync: BatchSync, owner: Owner, **options: Any) -> BatchSync:
+        """Return a sync once it is complete."""
+        from prolific_async._polling.job_kinds import SYNC  # noqa: PLC0415 - on its first use
+
+        ended: BatchSync = await self._wait(SYNC, sync.sync_id, sync.batch_id, owner, **options)
+        return ended
+
+    async def _wait(
+        self,
+        kind: Kind,
+        job_id: str,
+        parent_id: str | None,
+        owner: Owner,
+        *,
+        verdict: Verdict | None = None,
+        rows: int | None = None,
+        timeout: Any,
+        poll: Any,
+        on_event: Any,
+    ) -> Any:
+        job_id = _validation.identifier(job_id)
+        parent_id = _validation.optional_identifier(parent_id)
+        begun = self._begun.get(job_id)
+        if rows is None and begun is not None:
+            rows = begun.rows
+        rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll, rows=rows)
+        made_at = None if begun is None else begun.at
+        awaited = awaited_job(kind, job_id, parent_id, verdict=verdict, made_at=made_at)
+        return await self._waits.wait(awaited, rules, owner)

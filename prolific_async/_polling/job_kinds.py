@@ -1,0 +1,134 @@
+"""Kinds of poll targets that are no batches: datasets, imports, schema migrations and syncs.
+
+Facts about the statuses: https://docs.prolific.com/api-reference/ai-task-builder (dataset status,
+import status, schema migration status, batch sync status).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._api.batch_contents import get_batch_sync
+from prolific_async._api.datasets import get_dataset, get_import, get_schema_migration
+from prolific_async._polling.kinds import Kind, Verdict
+from prolific_async._sources.file_names import V3
+from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.errors import (
+    JobFailedError,
+    NothingUploadedError,
+    PartialImportError,
+    PartialMigrationError,
+    SchemaNeededError,
+    WaitError,
+)
+from prolific_async.job_models import ImportJob, JobStatus
+
+if TYPE_CHECKING:
+    from prolific_async._polling.kinds import Story
+    from prolific_async.models import WaitStatus
+
+_PENDING = (JobStatus.UNINITIALISED, JobStatus.QUEUED, JobStatus.PROCESSING)
+_TAKEN = (JobStatus.COMPLETE, JobStatus.PARTIAL)
+_WITHOUT_ROWS = (JobStatus.UNINITIALISED, JobStatus.PENDING_SCHEMA, JobStatus.FAILED)
+
+
+def status_of_dataset(dataset: Dataset) -> WaitStatus | None:
+    """Return what a wait for a dataset goes by: the status of a V3 dataset, or of V4's imports.
+
+    An import that runs comes first, then one that has taken rows; without either, datapoints that
+    are there count as complete. What is left is the newest import, or that there is none.
+    """
+    if dataset.generation == V3:
+        return dataset.status
+    statuses = [one.status for one in dataset.imports or ()]
+    for status in statuses:
+        if status not in _TAKEN and status not in _WITHOUT_ROWS:
+            return status
+    for status in statuses:
+        if status in _TAKEN:
+            return status
+    if dataset.total_datapoint_count:
+        return JobStatus.COMPLETE
+    # A URL that was asked for and never used leaves an import behind that says nothing.
+    ended = (status for status in statuses if status != JobStatus.UNINITIALISED)
+    return next(ended, JobStatus.UNINITIALISED)
+
+
+def _status_of_import(found: ImportJob | Dataset) -> JobStatus | None:
+    return found.status if isinstance(found, ImportJob) else None
+
+
+def _import_error(story: Story, job: Any) -> WaitError:
+    match story[1]:
+        case JobStatus.PARTIAL:
+            return PartialImportError(*story, job)
+        case JobStatus.PENDING_SCHEMA:
+            return SchemaNeededError(*story)
+    return JobFailedError(*story, job)
+
+
+def _migration_error(story: Story, job: Any) -> WaitError:
+    if story[1] == JobStatus.PARTIAL:
+        return PartialMigrationError(*story, job)
+    return JobFailedError(*story, job)
+
+
+# The whole dataset with each poll: it tells the generation, and what the wait returns.
+DATASET = Kind(
+    name="dataset",
+    get_status=lambda key, prefix: get_dataset(key.id, prefix=prefix),
+    status_of=status_of_dataset,
+    verdict=Verdict(
+        ready=(DatasetStatus.READY, *_TAKEN),
+        failed=(DatasetStatus.ERROR,),
+        pending=(DatasetStatus.UNINITIALISED, DatasetStatus.PROCESSING, *_PENDING, *_WITHOUT_ROWS),
+        failure=lambda story, dataset: JobFailedError(*story, dataset),
+        # V4's alone: a V3 dataset stays UNINITIALISED for a while after its upload, too.
+        unstarted=_WITHOUT_ROWS,
+        not_started=NothingUploadedError,
+    ),
+)
+
+IMPORT = Kind(
+    name="import",
+    get_status=lambda key, prefix: get_import(key.parent_id, key.id, prefix=prefix),
+    get=lambda key, prefix: get_dataset(key.parent_id, prefix=prefix),
+    status_of=_status_of_import,
+    verdict=Verdict(
+        ready=(JobStatus.COMPLETE,),
+        failed=(JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.PENDING_SCHEMA),
+        pending=_PENDING,
+        failure=_import_error,
+    ),
+)
+PARTIAL_ACCEPTED = Verdict(
+    ready=_TAKEN,
+    failed=(JobStatus.FAILED, JobStatus.PENDING_SCHEMA),
+    pending=_PENDING,
+    failure=_import_error,
+)
+"""Of an import that is welcome when it has taken only a part of the rows."""
+
+MIGRATION = Kind(
+    name="migration",
+    get_status=lambda key, prefix: get_schema_migration(key.parent_id, key.id, prefix=prefix),
+    status_of=lambda migration: migration.status,
+    verdict=Verdict(
+        ready=(JobStatus.COMPLETE,),
+        failed=(JobStatus.PARTIAL, JobStatus.FAILED),
+        pending=_PENDING,
+        failure=_migration_error,
+    ),
+)
+
+SYNC = Kind(
+    name="sync",
+    get_status=lambda key, prefix: get_batch_sync(key.parent_id, key.id, prefix=prefix),
+    status_of=lambda sync: sync.status,
+    verdict=Verdict(
+        ready=(JobStatus.COMPLETE,),
+        failed=(JobStatus.FAILED,),
+        pending=_PENDING,
+        failure=lambda story, sync: JobFailedError(*story, sync),
+    ),
+)
