@@ -91,8 +91,9 @@ app.command(cls=Command, epilog=EXIT_CODES_HELP)(dataset_rows.append)
 def status(dataset_ids: DatasetIds, *, as_json: AsJson = False, url: Url = None) -> None:
     """Print id, status and number of rows of each dataset, a line each.
 
-    The status of a dataset with a schema (V4) is that of its newest import. A
-    fourth column says what went wrong.
+    The status of a dataset with a schema (V4) is that of its imports: of the
+    one that runs, else of one that has brought rows. A fourth column says what
+    went wrong with the newest one.
 
     Example:
       prolific-async dataset status "$dataset"

@@ -4,18 +4,12 @@ from collections.abc import Sequence
 
 from prolific_async.cli.output import print_error
 from prolific_async.dataset_models import Dataset
+from prolific_async.extensions import dataset_status
 from prolific_async.job_models import ImportJob, JobStatus, RejectedRow
 
-__all__ = ["dataset_line", "dataset_status", "print_rejected", "rejected_lines"]
+__all__ = ["dataset_line", "print_rejected", "rejected_lines"]
 
-_RUNNING = (JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.PENDING_SCHEMA)
 _SHOWN = 20  # rejected rows; a file that does not fit its schema has as many as rows
-
-
-def dataset_status(dataset: Dataset) -> str | None:
-    """Return a dataset's status: of V4 that of the newest import, of those that run if one does."""
-    job = _newest_import(dataset)
-    return dataset.status if job is None else job.status
 
 
 def dataset_line(dataset: Dataset) -> tuple[object, ...]:
@@ -49,6 +43,5 @@ def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
 
 def _newest_import(dataset: Dataset) -> ImportJob | None:
     # One whose file never came stays as it is for ever.
-    imports = [job for job in dataset.imports or () if job.status != JobStatus.UNINITIALISED]
-    running = (job for job in imports if job.status in _RUNNING)
-    return next(running, imports[0] if imports else None)
+    came = (job for job in dataset.imports or () if job.status != JobStatus.UNINITIALISED)
+    return next(came, None)

@@ -207,10 +207,8 @@ async def _append(
     timeout: float | None,
     display: ProgressDisplay,
 ) -> AppendResult:
-    if file == _STDIN:
-        records = input_records()
-    else:
-        records = FileRecords(file)
+    records = input_records() if file == _STDIN else FileRecords(file)
+    if isinstance(records, FileRecords):
         await records.check()
     result = await client.datasets.append(
         dataset_id,

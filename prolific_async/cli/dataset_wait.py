@@ -1,12 +1,11 @@
 """``prolific-async dataset wait``."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import ExitCode
@@ -18,8 +17,7 @@ from prolific_async.cli.wait_report import WaitReport, wait_display
 from prolific_async.client import ProlificClient
 from prolific_async.dataset_models import Dataset
 from prolific_async.datasets import Datasets
-from prolific_async.errors import ProlificError, WaitError, WaitFailedError
-from prolific_async.models import StatusEvent
+from prolific_async.errors import WaitError, WaitFailedError
 
 __all__ = ["wait"]
 
@@ -41,9 +39,8 @@ def wait(
 ) -> None:
     """Wait until the rows of all datasets are taken in, whatever becomes of the others.
 
-    A dataset with a schema (V4) is ready when none of its imports runs and one
-    has brought rows; statuses are those of its imports. One without (V3) is
-    when it is READY.
+    A dataset without a schema (V3) is awaited until it is READY, one with a
+    schema (V4) until none of its imports runs and it has rows.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.
@@ -110,20 +107,13 @@ class _Waits:
         self._report.add(dataset_id, await self._outcome(dataset_id))
 
     async def _outcome(self, dataset_id: str) -> Dataset | WaitError:
-        began = time.monotonic()
-
-        def add_event(event: StatusEvent) -> None:
-            # An import's events are shown as those of its dataset.
-            self._display.add_event(evolve(event, id=dataset_id))
-
         try:
             return await self._datasets.wait_until_ready(
                 dataset_id,
                 timeout=... if self._timeout is None else self._timeout,
-                on_event=add_event,
+                on_event=self._display.add_event,
             )
         except WaitError as error:
             return error
-        except (ProlificError, ValueError) as error:  # before its first poll
-            story = dataset_id, None, time.monotonic() - began, 0, ()
-            return WaitFailedError(*story, error, kind="dataset")
+        except ValueError as error:  # an invalid id
+            return WaitFailedError(dataset_id, None, 0.0, 0, (), error, kind="dataset")

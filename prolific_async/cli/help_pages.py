@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 __all__ = ["Command", "Group", "UsageError", "width"]
 
 _WIDEST, _NARROWEST = 80, 30  # columns
+_WIDEST_NAME = 24  # columns
 # click joins the lines of a paragraph unless it begins with "\b".
 _UNWRAPPED = re.compile(r"^(?=(Endpoints|Examples?):$)", re.MULTILINE)
 
@@ -66,7 +67,8 @@ class Command(TyperCommand):
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
-                    formatter.write_dl(rows)
+                    # A longer name is alone in its line: 40 columns would not hold both.
+                    formatter.write_dl(rows, col_max=_WIDEST_NAME)
 
 
 def _is_argument(parameter: Any) -> bool:

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from prolific_async.cli.batch_output import cut_text, status_text
-from prolific_async.cli.dataset_output import dataset_status
 from prolific_async.cli.output import printable
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
 from prolific_async.dataset_models import Dataset
 from prolific_async.errors import WaitError
+from prolific_async.extensions import dataset_status
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["TableDisplay"]

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field
 
-from prolific_async.cli.dataset_output import dataset_status
 from prolific_async.cli.output import error_document, print_error, print_json, print_line
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_name, outcome_words
 from prolific_async.dataset_models import Dataset
 from prolific_async.errors import BatchFailedError, JobFailedError, ProlificError, WaitError
+from prolific_async.extensions import dataset_status
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["JsonDisplay", "TextDisplay"]
@@ -27,24 +27,17 @@ class TextDisplay(WaitDisplay):
     """
 
     _names: Mapping[str, str] = field(factory=dict)
-    _polled: set[str] = field(factory=set, init=False)
     _reported: set[type[ProlificError]] = field(factory=set, init=False)
 
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
         for item in news:
             name = self._names.get(item.id, item.id)
             if isinstance(item, StatusEvent):
-                if item.kind != "batch":
-                    self._polled.add(item.id)
                 if item.status != item.previous:
                     print_line(f"{item.elapsed:.1f} s", name, item.status)
                 if item.error is not None and item.next_in is not None:
                     self._report(item.error)
-            elif isinstance(item.outcome, Dataset):
-                if item.id not in self._polled:  # nothing had to be waited for
-                    print_line("0.0 s", name, outcome_words(item.outcome))
-                self._polled.discard(item.id)
-            elif not isinstance(item.outcome, Batch | BatchFailedError | JobFailedError):
+            elif not isinstance(item.outcome, Batch | BatchFailedError | Dataset | JobFailedError):
                 print_line(f"{item.outcome.elapsed:.1f} s", name, outcome_words(item.outcome))
 
     def _report(self, survived: ProlificError) -> None:
@@ -91,7 +84,11 @@ def _poll_document(kind: str, event: StatusEvent) -> dict[str, object]:
 def _end_document(kind: str, end: WaitEnd, newest: StatusEvent | None) -> dict[str, object]:
     outcome = end.outcome
     error = outcome if isinstance(outcome, WaitError) else None
-    found = outcome.batch if isinstance(outcome, BatchFailedError) else outcome
+    found: object = outcome
+    if isinstance(outcome, BatchFailedError):
+        found = outcome.batch
+    elif isinstance(outcome, JobFailedError):
+        found = outcome.job
     counted = error or newest
     return {
         "kind": "end",

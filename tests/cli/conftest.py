@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from prolific_async.__main__ import main
-from prolific_async.simulator import Simulator
+from prolific_async.simulator import Immediately, Simulator
 
 _CURSOR_UP = re.compile(r"\x1b\[\d*A")
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -73,7 +73,7 @@ Cli = Callable[..., CommandResult]
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    simulator = Simulator()
+    simulator = Simulator(imports=Immediately())
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         runner.run(simulator.start())

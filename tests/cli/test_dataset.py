@@ -116,15 +116,15 @@ def test_status_is_a_line_for_each(account: Simulator, cli: Any) -> None:
     assert missing["error"]["type"] == "NotFoundError"
 
 
-def test_the_status_with_a_schema_is_that_of_the_newest_import(
-    sim: Simulator, account: Simulator, create: Any, tmp_path: Path, cli: Any
+def test_the_status_with_a_schema_is_that_of_its_imports(
+    account: Simulator, create: Any, tmp_path: Path, cli: Any
 ) -> None:
     dataset_id = cli(*create, "--field", "prompt=text").out.strip()
-    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\t-\t0"]
+    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\tuninitialised\t0"]
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "a"}\n{"other": "b"}\n')
     import_id = cli("dataset", "upload", dataset_id, str(path), "--json").json["import_id"]
-    sim.set_import(import_id, "processing")
-    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\tprocessing\t0"]
-    sim.set_import(import_id, "failed", reason="No space.")
-    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\tfailed\t0\tNo space."]
+    account.set_import(import_id, "processing")
+    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\tprocessing\t1"]
+    account.set_import(import_id, "failed", reason="No space.")
+    assert cli("dataset", "status", dataset_id).lines == [f"{dataset_id}\tcomplete\t1\tNo space."]
