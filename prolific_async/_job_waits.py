@@ -10,10 +10,11 @@ from prolific_async import _validation
 from prolific_async._polling.wait_verbs import awaited_job
 
 if TYPE_CHECKING:
-    from prolific_async import BatchSync, Dataset, SchemaMigration, Upload
     from prolific_async._polling.begun_jobs import BegunJobs
     from prolific_async._polling.kinds import Kind, Verdict
     from prolific_async._polling.wait_verbs import WaitVerbs
+    from prolific_async.dataset_models import Dataset, Upload
+    from prolific_async.job_models import BatchSync, SchemaMigration
     from prolific_async.policies import PollPolicy
 
     Owner = Any  # the resource that what a wait returns is bound to

@@ -229,9 +229,10 @@ class Upload(BoundJob):
             WaitTimeoutError: The timeout is over.
 
         """
-        return await self._waits.upload(
+        datasets: prolific_async.Datasets = self._owner("client.datasets")
+        return await datasets.jobs.upload(
             self,
-            self._resource,
+            datasets,
             partial=partial,
             timeout=timeout,
             poll=poll,

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from attrs import field as attribute
 from attrs import frozen
 
+# For annotations: a job refers to its resource, and the resource to jobs.
+import prolific_async
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
 from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
-
-if TYPE_CHECKING:
-    from prolific_async._job_waits import JobWaits
 
 
 class JobStatus(OpenEnum):
@@ -95,19 +94,14 @@ class BoundModel(WireModel):
 class BoundJob(BoundModel):
     """A job that can be awaited once it is bound to ``client.datasets`` or ``client.batches``."""
 
-    @property
-    def _waits(self) -> JobWaits:
+    def _owner(self, name: str) -> Any:
+        """Return the resource of a client that this is bound to."""
         if self._resource is None:
             raise ConfigurationError(
-                f"{type(self).__name__} {getattr(self, 'id', '')} came from no client: its bind(…) "
-                f"takes {self._owner}, and then it can be awaited"
+                f"{type(self).__name__} {getattr(self, 'id', '')} came from no client: "
+                f"bind({name}) makes it one that can be awaited"
             )
-        waits: JobWaits = self._resource.jobs
-        return waits
-
-    @property
-    def _owner(self) -> str:
-        return "client.datasets"
+        return self._resource
 
 
 @frozen(repr=False)
@@ -256,8 +250,9 @@ class SchemaMigration(BoundJob):
             WaitTimeoutError: The timeout is over.
 
         """
-        return await self._waits.migration(
-            self, self._resource, timeout=timeout, poll=poll, on_event=on_event
+        datasets: prolific_async.Datasets = self._owner("client.datasets")
+        return await datasets.jobs.migration(
+            self, datasets, timeout=timeout, poll=poll, on_event=on_event
         )
 
 
@@ -298,10 +293,6 @@ class BatchSync(BoundJob):
         """Its id, under the name that all jobs have for it."""
         return self.sync_id
 
-    @property
-    def _owner(self) -> str:
-        return "client.batches"
-
     async def wait(
         self,
         *,
@@ -322,6 +313,5 @@ class BatchSync(BoundJob):
             WaitTimeoutError: The timeout is over.
 
         """
-        return await self._waits.sync(
-            self, self._resource, timeout=timeout, poll=poll, on_event=on_event
-        )
+        batches: prolific_async.Batches = self._owner("client.batches")
+        return await batches.jobs.sync(self, batches, timeout=timeout, poll=poll, on_event=on_event)

@@ -16,13 +16,16 @@ import pytest
 from prolific_async import (
     Batch,
     BatchFailedError,
+    BatchSync,
     Dataset,
     Datasets,
     DatasetSchema,
     PollPolicy,
     ProlificClient,
     RetryPolicy,
+    SchemaMigration,
     TaskDetails,
+    Upload,
     WaitFailedError,
     WaitTimeoutError,
     Workspaces,
@@ -180,6 +183,8 @@ TASK = TaskDetails("Rate", "Read both.", "Choose one.")
 SCHEMA = DatasetSchema.of(prompt="text")
 SYNC = {"sync_id": "s-1", "batch_id": "b-1", "status": "queued"}
 NEW_DATASET = dataset("UNINITIALISED").to_dict()
+IDS = {"import_id": "i-1", "job_id": "j-1", "sync_id": "s-1"}
+JOB = IDS | {"dataset_id": "d1", "batch_id": "b-1", "status": "queued"}
 
 
 async def _create(setting: ClientWithBatches) -> None:
@@ -236,6 +241,32 @@ async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bo
     setting.sim.clear_faults()
 
 
+async def _job_waited(setting: ClientWithBatches, kind: str, *, bound: bool = False) -> None:
+    """Wait for a dataset or a job, which two polls show as under way or lose."""
+    under_way = Fault(body=JOB | {"status": "processing"})
+    ended = Fault(body=JOB | {"status": "complete"})
+    datasets = setting.client.datasets
+    job: Any
+    match kind:
+        case "Upload":
+            job, route = Upload("i-1", "d1", "r.csv", 1, None, "i-1").bind(datasets), "/i-1"
+            setting.meets("GET", "/d1", Fault(body=NEW_DATASET))
+        case "SchemaMigration":
+            job, route = SchemaMigration.from_dict(JOB).bind(datasets), "/j-1"
+        case "BatchSync":
+            job, route = BatchSync.from_dict(JOB).bind(setting.verbs), "/s-1"
+        case _:
+            under_way, ended = Fault(body=NEW_DATASET), Fault(body=dataset().to_dict())
+            route = "/d1"
+    setting.meets("GET", route, under_way, Fault(503), ended)
+    if kind == "Dataset":
+        free = dataset()
+        await (free.bind(datasets) if bound else datasets).wait_until_ready(*[free][bound:])
+    else:
+        await job.wait()
+    setting.sim.clear_faults()
+
+
 CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Batches.create": _create,
     "Batches.create, lost": _create_lost,
@@ -257,6 +288,11 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Dataset.get_status": lambda setting: _dataset(setting, "get_status", bound=True),
     "Dataset.update_schema": lambda setting: _dataset(setting, "update_schema", SCHEMA, bound=True),
     "Dataset.append": lambda setting: _dataset(setting, "append", [{"prompt": "x"}], bound=True),
+    "Datasets.wait_until_ready": lambda setting: _job_waited(setting, "Dataset"),
+    "Dataset.wait_until_ready": lambda setting: _job_waited(setting, "Dataset", bound=True),
+    "Upload.wait": lambda setting: _job_waited(setting, "Upload"),
+    "SchemaMigration.wait": lambda setting: _job_waited(setting, "SchemaMigration"),
+    "BatchSync.wait": lambda setting: _job_waited(setting, "BatchSync"),
     "Batches.get_status": lambda setting: setting.verbs.get_status(setting.one),
     "Batches.get_status, retried": _retried,
     "Batches.get_status, dripping": _dripping,
@@ -427,7 +463,8 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 
 def test_every_public_coroutine_is_cancelled() -> None:
-    kinds = (Batch, Batches, Dataset, Datasets, Workspaces, ProlificClient, Simulator)
+    jobs = (Upload, SchemaMigration, BatchSync)
+    kinds = (Batch, Batches, Dataset, Datasets, *jobs, Workspaces, ProlificClient, Simulator)
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds

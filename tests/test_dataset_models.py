@@ -168,6 +168,8 @@ async def test_each_verb_passes_its_arguments_to_the_resource() -> None:
     assert await dataset.update_schema("S") == ("update_schema", (dataset, "S"), {})
     options: dict[str, Any] = {"key": "k", "filename": "f", "on_progress": print}
     assert await dataset.upload(b"", **options) == ("upload", (dataset, b""), options)
+    options = {"timeout": 5, "poll": "P", "on_event": print}
+    assert await dataset.wait_until_ready(**options) == ("wait_until_ready", (dataset,), options)
     options = {"key": "k", "timeout": 5, "on_progress": print}
     assert await dataset.append([], **options) == ("append", (dataset, []), options)
 

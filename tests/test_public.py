@@ -285,6 +285,7 @@ DATASET_VERBS: dict[str, dict[str, Any]] = {
     "upload": {"source": NEEDED, "filename": None, "key": None, "on_progress": None},
     "append": {"records": NEEDED, "key": None, "timeout": ..., "on_progress": None},
     "update_schema": {"schema": NEEDED},
+    "wait_until_ready": WAITING | {"on_event": None},
 }
 BOUND_DATASET_VERBS = {
     "refresh": "get",
@@ -292,6 +293,7 @@ BOUND_DATASET_VERBS = {
     "upload": "upload",
     "append": "append",
     "update_schema": "update_schema",
+    "wait_until_ready": "wait_until_ready",
 }
 
 
@@ -305,6 +307,15 @@ def test_the_verbs_of_datasets_have_the_documented_parameters() -> None:
         assert inspect.getdoc(shown[verb])
     for verb, of_resource in BOUND_DATASET_VERBS.items():
         assert defaults(getattr(prolific_async.Dataset, verb)) == DATASET_VERBS[of_resource]
+
+
+@pytest.mark.parametrize("name", ["Upload", "SchemaMigration", "BatchSync"])
+def test_each_job_is_awaited_alike(name: str) -> None:
+    own = {"partial": "raise"} if name == "Upload" else {}
+    wait = getattr(prolific_async, name).wait
+    assert defaults(wait) == own | WAITING | {"on_event": None}
+    kinds = {one.kind for one in list(inspect.signature(wait).parameters.values())[1:]}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_datasets_are_imported_on_their_first_use() -> None:
@@ -407,6 +418,7 @@ CIRCULAR = {
     ("prolific_async.dataset_models", "prolific_async"),
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
     ("prolific_async.models", "prolific_async"),  # a batch calls its resource
+    ("prolific_async.job_models", "prolific_async"),  # and so does a job
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
 # The layers of the core from the bottom up; a layer imports none above it.

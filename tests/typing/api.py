@@ -359,6 +359,15 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(upload.id, str)
     assert_type(upload.rows, int | None)
     await dataset.upload(5)  # type: ignore[arg-type]
+    assert_type(await upload.wait(), Dataset)
+    assert_type(await upload.wait(partial="accept", timeout=None, on_event=on_event), Dataset)
+    await upload.wait(partial="maybe")  # type: ignore[arg-type]
+    migration = await dataset.update_schema(schema)
+    if migration is not None:
+        assert_type(await migration.wait(timeout=600, poll=PollPolicy()), SchemaMigration)
+    for one in given:
+        assert_type(await datasets.wait_until_ready(one, on_event=on_event), Dataset)
+    assert_type(await dataset.wait_until_ready(timeout=600, poll=PollPolicy()), Dataset)
     assert_type(dataset.generation, int)
     assert_type(dataset.imports, tuple[ImportJob, ...] | None)
     await datasets.create("w-1", name="Rows", schema={})  # type: ignore[arg-type]
@@ -380,6 +389,8 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(sync, BatchSync)
     assert_type(sync.status, JobStatus)
     assert_type(sync.id, str)
+    assert_type(await sync.wait(timeout=None, on_event=on_event), BatchSync)
+    await sync.wait(600)  # type: ignore[call-arg]
     assert_type(await batch.task_ids(), list[str])
     assert_type(await client.batches.task_group_ids(uuid), list[str])
     assert_type(await batch.preview_url(), str)
