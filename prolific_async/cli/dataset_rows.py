@@ -90,7 +90,7 @@ def upload(
         raise UsageError("--partial and --timeout need --wait")
 
     async def work() -> ExitCode:
-        display = progress_display(as_json=as_json)
+        display = progress_display(as_json=as_json, reads_stdin=file == _STDIN)
 
         async def upload_and_wait() -> tuple[Upload, Dataset | WaitError | None]:
             stored = await _upload(client, dataset_id, file, filename, key, display)
@@ -146,7 +146,7 @@ def append(
     """
 
     async def work() -> ExitCode:
-        display = progress_display(as_json=as_json)
+        display = progress_display(as_json=as_json, reads_stdin=file == _STDIN)
         try:
             async with ProlificClient(base_url=url) as client:
                 appending = _append(client, dataset_id, file, key, timeout, display)

@@ -18,13 +18,16 @@ from rich.text import Text
 from prolific_async.cli.batch_output import cut_text, status_text
 from prolific_async.cli.display import Display
 from prolific_async.cli.output import is_error_terminal, print_error, print_line
-from prolific_async.job_models import Progress
+from prolific_async.cli.stdin import is_typed
+from prolific_async.dataset_models import DatasetStatus
+from prolific_async.job_models import JobStatus, Progress
 from prolific_async.models import StatusEvent
 
 __all__ = ["ProgressDisplay", "progress_display"]
 
 _LINE_GAP = 10.0  # seconds between two lines of one step
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8  # columns
+_DONE = (DatasetStatus.READY, JobStatus.COMPLETE, JobStatus.PARTIAL)
 _BYTES = ["bytes", "kB", "MB", "GB", "TB"]
 _BESIDE_BAR = 44  # columns: the step, the amount, the time, and what parts them
 
@@ -136,7 +139,9 @@ def _bar(step: _Step, width: int, now: float) -> ProgressBar:
         return ProgressBar(step.progress.total, step.progress.done, width)
     if step.ended is None:
         return ProgressBar(None, width=width, pulse=True, animation_time=now)
-    return ProgressBar(1, 1, width)
+    # A wait that was given up, or has found a failure, is not shown as done.
+    is_done = step.event is None or step.event.status in _DONE
+    return ProgressBar(1, int(is_done), width)
 
 
 @define(eq=False)
@@ -186,8 +191,15 @@ class NoDisplay(ProgressDisplay):
         pass
 
 
-def progress_display(*, as_json: bool) -> ProgressDisplay:
-    """Return the display for where stderr leads."""
-    if is_error_terminal():
+def progress_display(*, as_json: bool, reads_stdin: bool = False) -> ProgressDisplay:
+    """Return the display for where stderr leads.
+
+    Args:
+        as_json: Whether JSON was asked for.
+        reads_stdin: Whether the command reads standard input.
+
+    """
+    # What is typed at a terminal would be echoed into a bar.
+    if is_error_terminal() and not (reads_stdin and is_typed()):
         return BarDisplay()
     return NoDisplay() if as_json else LineDisplay()
