@@ -16,7 +16,6 @@ from prolific_async.cli.output import printable
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
 from prolific_async.dataset_models import Dataset
 from prolific_async.errors import WaitError
-from prolific_async.extensions import dataset_status
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["TableDisplay"]
@@ -50,10 +49,8 @@ class _Row:
         self.is_ready = True
         if isinstance(outcome, Batch):
             self.note = f"{outcome.total_task_count} tasks"
-            return
-        self.status = self.status or dataset_status(outcome)
-        if outcome.total_datapoint_count is not None:
-            self.note = f"{outcome.total_datapoint_count} rows"
+        else:
+            self.note = f"{outcome.total_datapoint_count or 0} rows"
 
     def hiding_rank(self) -> int:
         """Return how soon the row may be hidden: the higher, the sooner."""

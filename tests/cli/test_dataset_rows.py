@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,6 +163,13 @@ def test_a_refused_upload_is_one_sentence(
         ran = run("dataset", "upload", v3, csv)
         assert (ran.code, ran.out) == (4, "")
         assert "answered with 403" in ran.err
+
+
+def test_a_network_error_is_none_of_the_file(csv: str, account: Simulator, cli: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ran = cli("dataset", "upload", "d1", csv, "--url", url)
+    assert (ran.code, "cannot be read" in ran.err) == (4, False)
 
 
 def test_append_prints_what_was_taken(

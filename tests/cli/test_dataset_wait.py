@@ -193,24 +193,47 @@ def test_a_wait_after_an_upload_may_time_out(
         assert ran.out == ""
 
 
-def test_sync_prints_its_id(account: Simulator, cli: Any, terminal: Any) -> None:
+@pytest.fixture
+def synced(account: Simulator, cli: Any) -> str:
+    """Return a READY batch whose dataset has a schema."""
     dataset_id = account.add_dataset(schema=SCHEMA, datapoints=3)
     made = ("batch", "create", "--workspace", account.workspace_id, "--name", "R")
     texts = ("--task-name", "T", "--introduction", "I", "--steps", "S", "--dataset", dataset_id)
-    batch_id = cli(*made, *texts).out.strip()
+    batch_id: str = cli(*made, *texts).out.strip()
     cli("batch", "setup", batch_id)
-    assert cli("batch", "wait", batch_id).code == 0
+    account.set_status(batch_id, "READY")
+    return batch_id
 
-    ran = cli("batch", "sync", batch_id)
+
+def test_sync_prints_its_id(synced: str, cli: Any, terminal: Any) -> None:
+    ran = cli("batch", "sync", synced)
     assert (ran.code, ran.err, len(ran.out.split())) == (0, "", 1)
-    ran = cli("batch", "sync", batch_id, "--wait")
+    assert cli("batch", "sync", synced, "--json").json["status"] == "queued"
+
+
+def test_sync_waits_for_its_tasks(synced: str, cli: Any, terminal: Any) -> None:
+    ran = cli("batch", "sync", synced, "--wait")
     assert (ran.code, ran.out.split("\t")[1:]) == (0, ["complete", "0\n"])
-    assert ran.err.splitlines()[-1] == "0.0 s\tsync\tcomplete"
-    ran = terminal("batch", "sync", batch_id, "--wait", "--json")
+    assert ran.err == "0.0 s\tsync\tcomplete\n"
+    ran = terminal("batch", "sync", synced, "--wait", "--json")
     assert (ran.json["outcome"], ran.json["status"]) == ("ready", "complete")
     assert "complete" in ran.bars
 
-    ran = cli("batch", "sync", batch_id, "--timeout", "5")
+
+def test_a_sync_that_fails_exits_with_1(account: Simulator, synced: str, cli: Any) -> None:
+    failed = {"sync_id": "s1", "batch_id": synced, "status": "failed", "reason": "No space."}
+    account.inject("POST", "/sync", Fault(202, body=failed), times=None)
+    account.inject("GET", "/syncs/s1", Fault(200, body=failed), times=None)
+    ran = cli("batch", "sync", synced, "--wait")
+    assert (ran.code, ran.out) == (1, "")
+    assert "found that it failed: No space." in ran.err.splitlines()[-1]
+    ran = cli("batch", "sync", synced, "--wait", "--json")
+    assert (ran.code, ran.json["outcome"], ran.json["job"]) == (1, "failed", failed)
+
+
+def test_sync_refuses_what_makes_no_sense(account: Simulator, cli: Any) -> None:
+    ran = cli("batch", "sync", "b1", "--timeout", "5")
     assert (ran.code, ran.err.splitlines()[-1]) == (2, "Error: --timeout needs --wait")
+    assert account.requests == ()
     ran = cli("batch", "sync", account.add_batch())
     assert (ran.code, "answered with 4" in ran.err) == (4, True)
