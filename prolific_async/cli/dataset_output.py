@@ -20,7 +20,7 @@ def dataset_line(dataset: Dataset) -> tuple[object, ...]:
     if job is not None and job.reason:
         return *line, job.reason
     if job is not None and job.rejected_count:
-        return *line, f"{job.rejected_count} rows were not taken"
+        return *line, f"not taken: {job.rejected_count}"
     return line
 
 

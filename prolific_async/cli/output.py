@@ -21,8 +21,8 @@ __all__ = [
 _CANNOT_REDRAW = ("dumb", "unknown")  # the same as rich's
 # Advice at the end of an error's message that can be followed in Python only.
 _PYTHON_ADVICE = re.compile(
-    r"see \.errors, and "
-    r"|; see \.\w+(?: and \.\w+| for what the service said)?"
+    r"(?<=; )see \.errors, and (?=upload)"
+    r"|; see (?!\.errors, and upload)\.\w+(?: and \.\w+| for what the service said)?"
     r"|, or if that was done allow a longer uninitialised_grace"
     r"|; in code, ProlificClient\(token=…\) does as well"
 )

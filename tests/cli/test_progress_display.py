@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ def poll(
     status: str | None, elapsed: float = 0.0, *, kind: str = "import", **more: object
 ) -> StatusEvent:
     known = None if status is None else JobStatus(status)
-    event = {"next_in": 1.0, "error": None} | more
-    return StatusEvent(None, known, None, 1, elapsed, **event, kind=kind, id="x")  # type: ignore[arg-type] - of more
+    event: dict[str, Any] = {"next_in": 1.0, "error": None} | more
+    return StatusEvent(None, known, None, 1, elapsed, **event, kind=kind, id="x")
 
 
 def lines(*news: Progress | StatusEvent) -> None:
