@@ -20,11 +20,12 @@ from prolific_async._sources.append_slices import Records, check_records
 from prolific_async._sources.file_names import V3
 from prolific_async._sources.source import Source, SourceLike
 from prolific_async._uploading import Uploader
-from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
+from prolific_async.dataset_models import Dataset, Upload
 from prolific_async.dataset_schema import DatasetSchema
-from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
+from prolific_async.job_models import AppendResult, Progress, SchemaMigration
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.statuses import DatasetStatus, JobStatus
 
 DatasetOrId: TypeAlias = Dataset | str | UUID
 """A dataset, or its id as text or as a UUID; for the signatures of your own helpers."""

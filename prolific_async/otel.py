@@ -25,11 +25,13 @@ own package for aiohttp, which the extra installs, and makes a span for each req
 without the other.
 
 A call's span is named after its method, such as "prolific duplicate", and lasts as long as the
-call. Every call on batches that does not wait has one. The spans of its requests are its children,
-repeated requests and the search for a lost copy included. It has
+call. Every call on batches that does not wait has one, and so has every one on datasets, named such
+as "prolific dataset upload". The spans of its requests are its children, repeated requests and the
+search for a lost copy included; the transfer of a file, whose address is a secret, has none. It has
 
-- the attribute ``prolific.batch.id`` (the batch that was given) or ``prolific.workspace.id``, after
-  a duplicate ``prolific.copy.id``, and after a create the ``prolific.batch.id`` of the new batch;
+- the attribute ``prolific.batch.id`` or ``prolific.dataset.id`` (what was given) or
+  ``prolific.workspace.id``, after a duplicate ``prolific.copy.id``, and after a create the id of
+  the new batch or dataset;
 - the status OK when the call returned, else ERROR with the exception and ``error.type``. A
   cancelled call has no status, but an event "left".
 
@@ -96,7 +98,12 @@ _CALLS = (
     "task_group_ids",
     "preview_url",
 )
-_SUBJECTS = {"batch": "prolific.batch.id", "workspace_id": "prolific.workspace.id"}
+_DATASET_CALLS = ("create", "get", "get_status", "upload", "append", "update_schema")
+_SUBJECTS = {
+    "batch": "prolific.batch.id",
+    "dataset": "prolific.dataset.id",
+    "workspace_id": "prolific.workspace.id",
+}
 
 
 def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None = None) -> Client:
@@ -121,9 +128,11 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
             _TRACED_WAITS.add(client.batches.shared)
             client.batches.add_wait_observer(partial(tracing.observe_wait, "batch"))
             observe_other_waits(client.batches, tracing.observe_wait)
+        # On the resources, since the verbs of a batch or a dataset call the resource's.
         for name in _CALLS:
-            # On the resource, since a batch's own verbs call the resource's.
-            setattr(client.batches, name, tracing.traced(name, getattr(client.batches, name)))
+            tracing.trace(client.batches, name, "batch")
+        for name in _DATASET_CALLS:
+            tracing.trace(client.datasets, name, "dataset")
     elif tracer_provider not in (None, tracing.provider or trace.get_tracer_provider()):
         raise ValueError("the client's spans go to another tracer provider already")
     return client
@@ -141,11 +150,18 @@ class _Tracing:
         attributes = {f"prolific.{kind}.id": awaited_id}
         return partial(_record, self._tracer.start_span("prolific wait", attributes=attributes))
 
-    def traced(
-        self, name: str, verb: Callable[..., Coroutine[Any, Any, Any]]
-    ) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """Return a function that calls a verb in a span."""
+    def trace(self, resource: object, name: str, kind: str) -> None:
+        """Make a resource call one of its verbs in a span.
+
+        Args:
+            resource: The resource.
+            name: Name of the verb.
+            kind: What the verbs of the resource are for: "batch" or "dataset".
+
+        """
+        verb: Callable[..., Coroutine[Any, Any, Any]] = getattr(resource, name)
         parameter, *_ = inspect.signature(verb).parameters
+        title = f"prolific {name}" if kind == "batch" else f"prolific {kind} {name}"
 
         @wraps(verb)
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -154,7 +170,7 @@ class _Tracing:
             with _log_errors():
                 subject = args[0] if args else kwargs.get(parameter)
                 span = self._tracer.start_span(
-                    f"prolific {name}",
+                    title,
                     attributes={_SUBJECTS[parameter]: str(getattr(subject, "id", subject))},
                 )
             with trace.use_span(span, record_exception=False, set_status_on_exception=False):
@@ -172,11 +188,11 @@ class _Tracing:
                 if name in _MAKE_A_COPY:
                     span.set_attribute("prolific.copy.id", result.id)
                 if name == "create":
-                    span.set_attribute("prolific.batch.id", result.id)
+                    span.set_attribute(_SUBJECTS[kind], result.id)
                 _end_ok(span)
             return result
 
-        return call
+        setattr(resource, name, call)
 
 
 _INSTRUMENTED: WeakKeyDictionary[ProlificClient, _Tracing] = WeakKeyDictionary()

@@ -27,6 +27,7 @@ from opentelemetry.trace import StatusCode
 from prolific_async import (
     AuthenticationError,
     BatchFailedError,
+    DatasetSchema,
     NotFoundError,
     OutcomeUnknownError,
     PollPolicy,
@@ -42,6 +43,7 @@ from prolific_async._polling.kinds import BATCH_VERDICT, Kind
 from prolific_async._polling.wait_verbs import WaitVerbs, awaited_job
 from prolific_async._validation import wait_rules
 from prolific_async.batches import Batches
+from prolific_async.datasets import Datasets
 from prolific_async.otel import instrument
 from prolific_async.simulator import Fault
 from tests.stepping import Manner, cancelled_at
@@ -632,9 +634,49 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
 
 
 def test_every_method_that_awaits_has_a_span_of_its_own_or_one_for_each_wait() -> None:
-    coroutines = inspect.getmembers(Batches, inspect.iscoroutinefunction)
-    public = {name for name, _ in coroutines if not name.startswith("_")}
-    assert public == {*otel._CALLS, "wait_until_ready", "wait_all", "close"}
+    for resource, spanned in (
+        (Batches, {*otel._CALLS, "wait_until_ready", "wait_all", "close"}),
+        (Datasets, {*otel._DATASET_CALLS, "wait_until_ready"}),
+    ):
+        coroutines = inspect.getmembers(resource, inspect.iscoroutinefunction)
+        assert {name for name, _ in coroutines if not name.startswith("_")} == spanned
+
+
+async def test_calls_on_datasets_and_waits_for_jobs_have_spans(
+    client: ProlificClient, sim: Simulator, traces: Traces
+) -> None:
+    schema = DatasetSchema.of(prompt="text")
+    dataset = await client.datasets.create(sim.workspace_id, name="Rows", schema=schema)
+    upload = await dataset.upload([{"prompt": "a"}])
+    ready = await upload.wait()
+    await ready.wait_until_ready()
+    await ready.append([{"prompt": "b"}])
+    migration = await ready.update_schema(DatasetSchema.of(prompt="text", strict=False))
+    assert migration is not None
+    await migration.wait()
+    await ready.refresh()
+    with pytest.raises(NotFoundError):
+        await client.datasets.get_status("nobody's")
+    of_datasets = {"prolific.dataset.id": dataset.id}
+    spans = {name: [attributes(one) for one in found] for name, found in traces.calls.items()}
+    assert spans == {
+        "dataset create": [{"prolific.workspace.id": sim.workspace_id, **of_datasets}],
+        "dataset upload": [of_datasets],
+        "dataset append": [of_datasets],
+        "dataset update_schema": [of_datasets],
+        "dataset get": [of_datasets],
+        "dataset get_status": [{"prolific.dataset.id": "nobody's", "error.type": "NotFoundError"}],
+    }
+    (uploaded,) = traces.calls["dataset upload"]
+    assert len(traces.below(uploaded)) == 2  # the dataset and the address; the transfer has none
+    kinds = [("import", upload.id), ("dataset", dataset.id), ("migration", migration.id)]
+    of_waits = [attributes(one) for one in traces.waits]
+    assert [
+        one.get(f"prolific.{kind}.id") for one, (kind, _) in zip(of_waits, kinds, strict=True)
+    ] == [awaited_id for _, awaited_id in kinds]
+    assert [
+        one[f"prolific.{kind}.status"] for one, (kind, _) in zip(of_waits, kinds, strict=True)
+    ] == ["complete"] * 3
 
 
 async def test_a_traced_method_keeps_its_signature(client: ProlificClient, traces: Traces) -> None:

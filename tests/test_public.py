@@ -364,7 +364,7 @@ def test_importing_loads_only_the_dependencies(imported: set[str]) -> None:
 def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
     assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
     ours = {name for name in imported if name.startswith("prolific_async.")}
-    late = ("dataset_models", "dataset_schema", "datasets", "job_models", "layout")
+    late = ("dataset_models", "dataset_schema", "datasets", "job_models", "layout", "statuses")
     for part in ("simulator", "cli", *late, "__main__"):
         assert not [name for name in ours if name.split(".")[1] == part]
 
@@ -385,6 +385,8 @@ def test_the_layout_is_imported_on_its_first_use(use: str) -> None:
 def test_the_package_has_no_other_lazy_names() -> None:
     with pytest.raises(AttributeError, match="'prolific_async' has no attribute 'layouts'"):
         _ = prolific_async.layouts  # type: ignore[attr-defined] # it is the point
+    with pytest.raises(AttributeError, match=r"'prolific_async\.models' has no attribute 'Status'"):
+        _ = prolific_async.models.Status  # type: ignore[attr-defined] # it is the point
 
 
 def test_the_simulator_needs_no_extra() -> None:

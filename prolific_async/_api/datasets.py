@@ -24,8 +24,9 @@ from prolific_async._http.responses import adding_request_id
 from prolific_async._http.retry import did_not_run, get_again
 from prolific_async._json.converter import load
 from prolific_async._sources import file_names
-from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.dataset_models import Dataset
 from prolific_async.job_models import AppendResult, ImportJob, SchemaMigration
+from prolific_async.statuses import DatasetStatus
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -13,6 +13,7 @@ from uuid import UUID
 from dbos import DBOSConfig
 
 from prolific_async.client import ProlificClient
+from prolific_async.dataset_models import Dataset
 from prolific_async.durable.database import Database, checked_database, with_time_limits
 from prolific_async.durable.order import Order, OrderParts
 from prolific_async.durable.order_queues import OrderQueues
@@ -98,7 +99,7 @@ class DurableBatches:
         batch: Batch | str | UUID,
         *,
         name: str,
-        dataset_id: str | UUID | None = None,
+        dataset_id: Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
         timeout: float | None = 1800.0,
     ) -> Order:
@@ -118,7 +119,7 @@ class DurableBatches:
             name: Name of the copy. It must be unique in the workspace: **a batch that bears it is
                 taken for the copy**, which is how none is made twice. Space around it is dropped.
                 At most 1,024 bytes of UTF-8, as the database indexes it.
-            dataset_id: As for ``client.batches.setup``.
+            dataset_id: The dataset, or its id, as for ``client.batches.setup``.
             tasks_per_group: As for ``client.batches.setup``.
             timeout: Seconds from now for everything, by the system's clock: the time in the queue
                 counts, and a restart does not begin anew. None for no limit.

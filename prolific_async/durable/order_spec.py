@@ -15,6 +15,7 @@ from prolific_async.extensions import arguments
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from prolific_async.dataset_models import Dataset
     from prolific_async.models import Batch
 
 NAME = "prolific_async.order"
@@ -53,7 +54,7 @@ class OrderSpec:
         batch: Batch | str | UUID,
         name: str,
         *,
-        dataset_id: str | UUID | None,
+        dataset_id: Dataset | str | UUID | None,
         tasks_per_group: int | None,
         timeout: float | None,
     ) -> Self:
@@ -67,7 +68,7 @@ class OrderSpec:
         return cls(
             source_id=checked_source_id(batch),
             name=checked_name(name),
-            dataset_id=arguments.optional_identifier(dataset_id),
+            dataset_id=arguments.optional_dataset_id(dataset_id),
             tasks_per_group=arguments.tasks_per_group(tasks_per_group),
             began=time.time(),
             timeout=None if seconds == math.inf else seconds,

@@ -51,6 +51,9 @@ another 5xx. A mounted application needs handlers of its own.
 | ---------------------------------------------------- | ------ | ------------------------------- |
 | ``BadRequestError``, ``ValidationError``             | 400    | ``refused`` |
 | ``NotFoundError`` of a batch that the request names  | 404    | ``no_such_batch`` |
+| ``NotFoundError`` of a dataset that it names         | 404    | ``no_such_dataset`` |
+| ``NotFoundError`` of an import, migration or sync    | 404    | ``no_such_job`` |
+| that it names, or whose dataset or batch it names    |        | |
 | ``NotFoundError`` of any other                       | 500    | ``misconfigured`` |
 | ``AuthenticationError``, ``PermissionDeniedError``   | 500    | ``misconfigured`` |
 | ``ConfigurationError``                               | 500    | ``misconfigured`` |
@@ -63,6 +66,11 @@ another 5xx. A mounted application needs handlers of its own.
 | ``OutcomeUnknownError``, after anything else         | 502    | ``outcome_unknown`` |
 | ``BatchFailedError``                                 | 409    | ``batch_failed`` |
 | ``BatchNotSetUpError``                               | 409    | ``not_set_up`` |
+| ``NothingUploadedError``                             | 409    | ``nothing_uploaded`` |
+| ``SchemaNeededError``                                | 409    | ``schema_needed`` |
+| ``JobFailedError``                                   | 409    | ``job_failed`` |
+| ``PartialImportError``                               | 409    | ``partial_import`` |
+| ``PartialMigrationError``                            | 409    | ``partial_migration`` |
 | ``WaitTimeoutError``                                 | 504    | ``not_ready_in_time`` |
 | ``WaitFailedError``, the client was closed           | 503    | ``restarting``, ``Retry-After`` |
 | ``WaitFailedError``, for anything else               |        | as its ``failure`` |
@@ -72,7 +80,7 @@ another 5xx. A mounted application needs handlers of its own.
 |                                                      |        | ``Retry-After`` |
 
 The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
-callers. A request names a batch when the id is in its path, query or JSON body. 422 is FastAPI's
+callers. A request names what it has the id of, in its path, query or JSON body. 422 is FastAPI's
 alone. ``responses`` leaves out the errors of ``prolific_async.durable``, which most applications do
 not use. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
 candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:

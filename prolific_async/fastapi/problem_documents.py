@@ -23,7 +23,10 @@ _MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER = 30
 """Seconds in which a client recovers from a 429; the default where Prolific names none."""
 _LONGEST_RETRY_AFTER = 3600
-_BATCH_PATH = re.compile(r"/batches/([^/]+)(?:/\w+)?$")
+_PATH = re.compile(
+    r"/(?P<kind>batches|datasets)/(?P<id>[^/]+)"
+    r"(?:/(?:imports|schema-migrations|syncs)/(?P<job_id>[^/]+)|/[\w-]+|/upload-url/[^/]+)?$"
+)
 _LOGGED_PATH = 500  # characters
 _WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
 
@@ -52,6 +55,9 @@ _UNKNOWN = Problem(
     502, "outcome_unknown", "It may or may not have been done: check before you send it again."
 )
 _UNKNOWN_IN_TIME = evolve(_UNKNOWN, status=504)
+_NO_SUCH_BATCH = Problem(404, "no_such_batch", "There is no such batch.")
+_NO_SUCH_DATASET = Problem(404, "no_such_dataset", "There is no such dataset.")
+_NO_SUCH_JOB = Problem(404, "no_such_job", "There is no such import, migration or sync.")
 
 _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.ProlificError: _UNUSABLE,
@@ -64,8 +70,8 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.ValidationError: _REFUSED,
     errors.AuthenticationError: _MISCONFIGURED,
     errors.PermissionDeniedError: _MISCONFIGURED,
-    errors.NotFoundError: Problem(404, "no_such_batch", "There is no such batch."),
-    errors.ConflictError: Problem(409, "conflict", "Something else is at work on this batch."),
+    errors.NotFoundError: _NO_SUCH_BATCH,
+    errors.ConflictError: Problem(409, "conflict", "Something else is at work on it: try later."),
     errors.RateLimitedError: Problem(503, "busy", "Prolific is busy: try again later."),
     errors.OutcomeUnknownError: _UNKNOWN,
     errors.BatchFailedError: Problem(
@@ -90,7 +96,7 @@ _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.PartialMigrationError: Problem(
         409, "partial_migration", "Some datapoints do not fit the new schema: correct it."
     ),
-    errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This batch was not ready in time."),
+    errors.WaitTimeoutError: Problem(504, "not_ready_in_time", "This was not ready in time."),
 }
 
 _PROBLEMS_OF_ORDERS = {
@@ -111,9 +117,9 @@ def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Probl
             return _RESTARTING
         return problem_of(failure, connection)
     if isinstance(failure, ValueError):  # an iterable gave what can be no id
-        return _PROBLEMS[errors.NotFoundError]
-    if isinstance(error, errors.NotFoundError) and not _names_batch(connection, error.path):
-        return _MISCONFIGURED
+        return _NO_SUCH_BATCH
+    if isinstance(error, errors.NotFoundError):
+        return _of_not_found(connection, error.path)
     if isinstance(error, errors.OutcomeUnknownError):
         return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
     return _of_an_order(error) or next(
@@ -127,17 +133,26 @@ def _of_an_order(error: errors.ProlificError) -> Problem | None:
     return _PROBLEMS_OF_ORDERS.get(kind.__name__) if is_of_orders else None
 
 
-def _names_batch(connection: HTTPConnection, path: str) -> bool:
-    """Return whether a request names the batch of a path of Prolific's."""
-    match = _BATCH_PATH.search(path)
-    if match is None:
+def _of_not_found(connection: HTTPConnection, path: str) -> Problem:
+    """Return the problem of a 404: one of the caller's if the request names what was not found."""
+    match = _PATH.search(path)
+    if match is None or not any(_names(connection, match[one]) for one in ("id", "job_id")):
+        return _MISCONFIGURED
+    if match["job_id"] is not None:
+        return _NO_SUCH_JOB
+    return _NO_SUCH_BATCH if match["kind"] == "batches" else _NO_SUCH_DATASET
+
+
+def _names(connection: HTTPConnection, quoted_id: str | None) -> bool:
+    """Return whether a request holds an id of one of Prolific's paths."""
+    if quoted_id is None:
         return False
-    batch_id = unquote(match[1])
+    sought = unquote(quoted_id)
     queried = (value for _, value in connection.query_params.multi_items())
     given = {*map(str, connection.path_params.values()), *queried}
     # The part of the body that FastAPI has read; reading more could wait for ever.
     body: bytes = getattr(connection, "_body", b"")
-    return batch_id in given or batch_id.encode() in body
+    return sought in given or sought.encode() in body
 
 
 def log_problem(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
@@ -213,7 +228,8 @@ def _openapi_response(status: int, problems: list[Problem]) -> dict[str, Any]:
 
 def _responses() -> dict[int | str, dict[str, Any]]:
     by_status: dict[int, list[Problem]] = {}
-    for problem in dict.fromkeys([*_PROBLEMS.values(), _RESTARTING, _UNKNOWN_IN_TIME]):
+    more = (_NO_SUCH_DATASET, _NO_SUCH_JOB, _RESTARTING, _UNKNOWN_IN_TIME)
+    for problem in dict.fromkeys([*_PROBLEMS.values(), *more]):
         by_status.setdefault(problem.status, []).append(problem)
     return {status: _openapi_response(status, by_status[status]) for status in sorted(by_status)}
 

@@ -61,7 +61,8 @@ async def test_an_order_becomes_a_batch_that_is_ready(
     source = sim.add_batch()
     dataset = sim.add_dataset()
     async with durable.worker(client, settle_seconds=3600, **QUICK_WORKER):
-        order = await durable.order(source, name="Round 2", dataset_id=dataset, tasks_per_group=5)
+        given = await client.datasets.get(dataset)
+        order = await durable.order(source, name="Round 2", dataset_id=given, tasks_per_group=5)
         ready = await asyncio.wait_for(order.result(), SECONDS)
     copy = await client.batches.get(ready.id)
     assert ready == copy

@@ -138,7 +138,11 @@ def test_the_openapi_document_has_the_problems(make_client: Make) -> None:
     # What FastAPI says of a request by itself keeps its own status and its own form.
     assert list(told["422"]["content"]) == ["application/json"]
     assert list(told["404"]["content"]) == ["application/problem+json"]
-    assert told["404"]["description"] == "- `no_such_batch`: There is no such batch."
+    assert told["404"]["description"].splitlines() == [
+        "- `no_such_batch`: There is no such batch.",
+        "- `no_such_dataset`: There is no such dataset.",
+        "- `no_such_job`: There is no such import, migration or sync.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +161,31 @@ def test_a_404_is_passed_on_only_for_a_batch_that_the_request_names(
     path: dict[str, Any], query: bytes, status: int
 ) -> None:
     assert problem_of(api(errors.NotFoundError, 404), asked(path, query)).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "code"),
+    [
+        ("/batches/b1", "b1", "no_such_batch"),
+        ("/batches/b1/task-groups", "b1", "no_such_batch"),
+        ("/batches/b1/syncs/s1", "s1", "no_such_job"),
+        ("/batches/b1/syncs/s1", "b1", "no_such_job"),
+        ("/batches/b1/syncs/s1", "syncs", "misconfigured"),
+        ("/datasets/d1", "d1", "no_such_dataset"),
+        ("/datasets/d1/status", "d1", "no_such_dataset"),
+        ("/datasets/d1/upload-url/rows.csv", "d1", "no_such_dataset"),
+        ("/datasets/d1/upload-url/rows.csv", "rows.csv", "misconfigured"),
+        ("/datasets/d1/imports/i%2F1", "i/1", "no_such_job"),
+        ("/datasets/d1/schema-migrations/m1", "m1", "no_such_job"),
+        ("/datasets/d1/imports/i1", "d2", "misconfigured"),
+        ("/datasets", "datasets", "misconfigured"),
+        ("/studies/d1", "d1", "misconfigured"),
+    ],
+)
+def test_a_404_names_what_was_not_found(path: str, named: str, code: str) -> None:
+    path = f"/api/v1/data-collection{path}"
+    error = errors.NotFoundError(404, "GET", path, None, None, None, "", None, {})
+    assert problem_of(error, asked({"given": named})).code == code
 
 
 @pytest.mark.parametrize(("sent", "status"), [("nobody's", 404), ("original", 500)])
