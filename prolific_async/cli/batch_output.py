@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from prolific_async.cli.output import is_terminal, print_line, printable
-from prolific_async.job_models import JobStatus
 from prolific_async.models import Batch, BatchStatus
+from prolific_async.statuses import JobStatus
 
 __all__ = ["cut_text", "has_room", "print_batch", "print_batches", "status_text"]
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from prolific_async.cli.output import print_error
 from prolific_async.dataset_models import Dataset
 from prolific_async.extensions import dataset_status
-from prolific_async.job_models import ImportJob, JobStatus, RejectedRow
+from prolific_async.job_models import ImportJob, RejectedRow
+from prolific_async.statuses import JobStatus
 
 __all__ = ["dataset_line", "print_rejected", "rejected_lines"]
 

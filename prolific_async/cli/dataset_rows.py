@@ -10,11 +10,10 @@ from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.dataset_output import print_rejected
 from prolific_async.cli.exit_codes import ExitCode, exit_code_of
 from prolific_async.cli.help_pages import UsageError
-from prolific_async.cli.json_files import unreadable
 from prolific_async.cli.json_lines import FileRecords, input_records
 from prolific_async.cli.options import AsJson, DatasetId, Url, text
 from prolific_async.cli.options import timeout as seconds
-from prolific_async.cli.output import print_error, print_json, print_line
+from prolific_async.cli.output import print_error, print_json, print_line, printable
 from prolific_async.cli.progress_display import ProgressDisplay, progress_display
 from prolific_async.cli.stdin import input_pieces
 from prolific_async.cli.wait_report import error_lines, outcome_document
@@ -196,7 +195,9 @@ async def _upload(
     except OSError as error:
         if isinstance(error, ProlificError):
             raise
-        raise ValueError(unreadable(file, error)) from None
+        # Of the file, or of the temporary one to which some sources are copied.
+        reason = error.strerror or error
+        raise ValueError(f"'{printable(file)}' cannot be sent ({reason})") from None
 
 
 async def _append(

@@ -19,9 +19,9 @@ from prolific_async.cli.batch_output import cut_text, status_text
 from prolific_async.cli.display import Display
 from prolific_async.cli.output import is_error_terminal, print_error, print_line
 from prolific_async.cli.stdin import is_typed
-from prolific_async.dataset_models import DatasetStatus
-from prolific_async.job_models import JobStatus, Progress
+from prolific_async.job_models import Progress
 from prolific_async.models import StatusEvent
+from prolific_async.statuses import DatasetStatus, JobStatus
 
 __all__ = ["ProgressDisplay", "progress_display"]
 

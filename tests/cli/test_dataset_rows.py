@@ -102,7 +102,7 @@ def test_a_dumb_terminal_gets_lines(
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ("nothing.csv", "'nothing.csv' cannot be read (No such file or directory)"),
+        ("nothing.csv", "'nothing.csv' cannot be sent (No such file or directory)"),
         (".", "a file's name must end in .csv"),
         ("directory.csv", "'directory.csv' is a directory, not a file"),
         ("pipe.csv", "'pipe.csv' is a pipe, not a file"),
@@ -169,7 +169,7 @@ def test_a_network_error_is_none_of_the_file(csv: str, account: Simulator, cli: 
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     ran = cli("dataset", "upload", "d1", csv, "--url", url)
-    assert (ran.code, "cannot be read" in ran.err) == (4, False)
+    assert (ran.code, "cannot be sent" in ran.err) == (4, False)
 
 
 def test_append_prints_what_was_taken(
