@@ -44,7 +44,7 @@ BLOCKS = examples(PYTHON)
 PROGRAMS = {  # the output of each program, a pattern for each line
     "A first program": ["<Batch .* 'Round 2' READY, 200 tasks>"],
     "Waiting for many": [
-        r"PROCESSING 0\.0\d+ \d\.\d+",
+        r"PROCESSING \d\.\d+ \d\.\d+",
         r"READY \d\.\d+ None",
         r"\[<Batch .* 'Round 1' READY, .*>, <Batch .* 'Round 2' READY, .*>\]",
         "<Batch .* 'Round 1' READY, .*>",

@@ -8,7 +8,7 @@ from prolific_async.extensions import dataset_status
 from prolific_async.job_models import ImportJob, RejectedRow
 from prolific_async.statuses import JobStatus
 
-__all__ = ["dataset_line", "print_rejected", "rejected_lines"]
+__all__ = ["dataset_line", "print_rejected"]
 
 _SHOWN = 20  # rejected rows; a file that does not fit its schema has as many as rows
 
@@ -25,21 +25,15 @@ def dataset_line(dataset: Dataset) -> tuple[object, ...]:
     return line
 
 
-def rejected_lines(rows: Sequence[RejectedRow], count: int | None) -> list[str]:
-    """Return which rows the service did not take, the first twenty a line each."""
-    lines = []
+def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
+    """Print to stderr which rows the service did not take, the first twenty a line each."""
     for row in rows[:_SHOWN]:
         place = "a row" if row.record_index is None else f"row {row.record_index} (counted from 0)"
         field = "" if row.field in (None, "_raw") else f", field '{row.field}'"
-        lines.append(f"not taken: {place}{field}: {row.reason or 'no reason was given'}")
-    more = (len(rows) if count is None else count) - len(lines)
-    return [*lines, f"not taken: {more} more"] if lines and more > 0 else lines
-
-
-def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
-    """Print to stderr which rows the service did not take."""
-    for line in rejected_lines(rows, count):
-        print_error(line)
+        print_error(f"not taken: {place}{field}: {row.reason or 'no reason was given'}")
+    more = (len(rows) if count is None else count) - min(len(rows), _SHOWN)
+    if more > 0:
+        print_error(f"not taken: {more} more")
 
 
 def _newest_import(dataset: Dataset) -> ImportJob | None:

@@ -16,10 +16,10 @@ from prolific_async.cli.options import timeout as seconds
 from prolific_async.cli.output import print_error, print_json, print_line, printable
 from prolific_async.cli.progress_display import ProgressDisplay, progress_display
 from prolific_async.cli.stdin import input_pieces
-from prolific_async.cli.wait_report import error_lines, outcome_document
+from prolific_async.cli.wait_report import outcome_document
 from prolific_async.client import ProlificClient
 from prolific_async.dataset_models import Dataset, Upload
-from prolific_async.errors import ProlificError, WaitError
+from prolific_async.errors import PartialImportError, ProlificError, WaitError
 from prolific_async.job_models import AppendResult
 
 __all__ = ["append", "upload"]
@@ -171,8 +171,9 @@ def _print_upload(
         dataset = {"dataset": outcome.to_dict()} if isinstance(outcome, Dataset) else {}
         print_json(stored.to_dict() | dataset | outcome_document(outcome))
     if isinstance(outcome, WaitError):
-        for line in error_lines(outcome):
-            print_error(line)
+        print_error(outcome)
+        if isinstance(outcome, PartialImportError):
+            print_rejected(outcome.errors, outcome.rejected_count)
         return exit_code_of(outcome)
     if not as_json:
         print_line(stored.dataset_id)

@@ -40,7 +40,8 @@ def wait(
     """Wait until the rows of all datasets are taken in, whatever becomes of the others.
 
     A dataset without a schema (V3) is awaited until it is READY, one with a
-    schema (V4) until none of its imports runs and it has rows.
+    schema (V4) until none of its imports runs and it has rows. Whether all rows
+    of a file were taken is told by 'upload --wait'.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.
@@ -48,9 +49,8 @@ def wait(
     With --json there is one object a line. For each poll: kind ("poll"),
     dataset_id, status, previous, polls, elapsed and next_in (in seconds), error
     (null, or type and message). For each end: kind ("end"), dataset_id, outcome
-    ("ready", "failed", "partial", "nothing_uploaded", "schema_needed",
-    "timed_out" or "gave_up"), status, polls, elapsed, dataset (null, or all of
-    it) and error.
+    ("ready", "failed", "nothing_uploaded", "timed_out" or "gave_up"), status,
+    polls, elapsed, dataset (null, or all of it) and error.
 
     Of standard input the first word of each line is an id.
 

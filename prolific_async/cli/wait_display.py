@@ -19,7 +19,7 @@ from prolific_async.errors import (
 )
 from prolific_async.models import Batch, StatusEvent
 
-__all__ = ["WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
+__all__ = ["OUTCOMES", "WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
 
 
 @frozen
@@ -30,7 +30,7 @@ class WaitEnd:
     outcome: Batch | Dataset | WaitError
 
 
-_NAMES: Mapping[type[WaitError], str] = {  # the first that fits
+OUTCOMES: Mapping[type[WaitError], str] = {  # the first that fits
     PartialImportError: "partial",
     BatchFailedError: "failed",
     JobFailedError: "failed",
@@ -44,7 +44,7 @@ _NAMES: Mapping[type[WaitError], str] = {  # the first that fits
 
 def outcome_name(outcome: object) -> str:
     """Return the name of a wait's outcome in JSON."""
-    return next((name for kind, name in _NAMES.items() if isinstance(outcome, kind)), "ready")
+    return next((name for kind, name in OUTCOMES.items() if isinstance(outcome, kind)), "ready")
 
 
 def outcome_words(outcome: object) -> str:

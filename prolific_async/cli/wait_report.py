@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from prolific_async.cli.dataset_output import rejected_lines
 from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
 from prolific_async.cli.output import error_document, is_terminal, print_error
 from prolific_async.cli.stdin import is_typed
@@ -12,10 +11,10 @@ from prolific_async.cli.table_display import TableDisplay
 from prolific_async.cli.text_display import JsonDisplay, TextDisplay
 from prolific_async.cli.wait_display import WaitDisplay, outcome_name
 from prolific_async.dataset_models import Dataset
-from prolific_async.errors import PartialImportError, WaitError
+from prolific_async.errors import WaitError
 from prolific_async.models import Batch
 
-__all__ = ["WaitReport", "error_lines", "outcome_document", "wait_display"]
+__all__ = ["WaitReport", "outcome_document", "wait_display"]
 
 
 @define(eq=False)
@@ -35,10 +34,9 @@ class WaitReport:
             return
         self._errors.setdefault(exit_code_of(outcome), outcome)
         if isinstance(self._display, TableDisplay):
-            self._deferred += error_lines(outcome)
+            self._deferred.append(str(outcome))
         else:
-            for line in error_lines(outcome):
-                print_error(line)
+            print_error(outcome)
 
     def finish(self) -> ExitCode:
         """Print the deferred errors, and return the exit code."""
@@ -48,13 +46,6 @@ class WaitReport:
             print_error("no ids came from standard input, so there was nothing to wait for")
             return ExitCode.USAGE
         return worst_exit_code(self._errors.values())
-
-
-def error_lines(error: WaitError) -> list[str]:
-    """Return what is printed of an error: its sentence, and the rows that were not taken."""
-    if isinstance(error, PartialImportError):
-        return [str(error), *rejected_lines(error.errors, error.rejected_count)]
-    return [str(error)]
 
 
 def outcome_document(outcome: object) -> dict[str, object]:

@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from prolific_async.cli import app
+from prolific_async.cli.wait_display import OUTCOMES
 from prolific_async.simulator.command import OPTIONS
 from tests.cli.test_wait import END, POLL_KEYS
 
@@ -92,8 +93,17 @@ def test_groups_list_their_commands_and_the_exit_codes(cli: Any) -> None:
 
 
 def test_the_help_of_wait_names_every_field(cli: Any) -> None:
-    told = cli("batch", "wait", "-h").out
-    assert not [field for field in POLL_KEYS | END if field not in told]
+    for kind in ("batch", "dataset"):
+        told = cli(kind, "wait", "-h").out
+        fields = [field.replace("batch", kind) for field in POLL_KEYS | END]
+        assert not [field for field in fields if field not in told]
+        assert not [name for name in outcomes(kind) if f'"{name}"' not in told]
+
+
+def outcomes(kind: str) -> set[str]:
+    """Return the names of the outcomes that a wait of a kind can have."""
+    others = {"batch": ("nothing_uploaded",), "dataset": ("not_set_up",)}
+    return {"ready", *OUTCOMES.values()} - {"partial", "schema_needed", *others[kind]}
 
 
 @pytest.mark.parametrize(
