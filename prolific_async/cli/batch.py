@@ -24,7 +24,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True, epilog=EXIT_CODES_HELP, rich_
 
 @app.callback()
 def _batch() -> None:
-    """Duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
+    """Make, duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
 
 
 @app.command(cls=Command)
