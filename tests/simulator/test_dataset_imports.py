@@ -6,6 +6,7 @@ import json
 import time
 import zipfile
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -70,6 +71,7 @@ async def test_version_3_goes_from_uninitialised_to_ready(world: World) -> None:
         ("a.zip", zipped({"1.png": b"x"}), None),
         ("a.zip", zipped({"a.csv": b"a,b\n1\n"}), None),
     ],
+    ids=count(),  # an archive holds the time at which it was made
 )
 async def test_what_files_of_version_3_hold(
     world: World, filename: str, content: bytes, rows: int | None
