@@ -69,5 +69,4 @@ class Payload:
                     raise
                 yield piece
         finally:
-            if not reading.cancel() and not reading.cancelled():
-                reading.exception()  # else asyncio logs it
+            reading.cancel()  # if it has failed, asyncio does not log that any more
