@@ -213,7 +213,9 @@ def whole(generation: int, source: Callable[[Path], Any]) -> bytes:
 async def uploaded(
     client: ProlificClient, source: Callable[[Path], Any], file: Path
 ) -> str | ProlificError:
-    named = {"filename": "rows.csv"} if source in (in_memory, stream, open_file) else {}
+    named: dict[str, Any] = (
+        {"filename": "rows.csv"} if source in (in_memory, stream, open_file) else {}
+    )
     try:
         return (await client.datasets.upload("d1", source(file), **named)).id
     except ProlificError as error:

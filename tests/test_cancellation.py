@@ -247,7 +247,7 @@ async def _uploaded(setting: ClientWithBatches, source: str, *, bound: bool = Fa
     datasets = setting.client.datasets
     rows = await datasets.create(setting.workspace, name="Rows")
     setting.meets("PUT", "/x.csv", Fault(cut_request=7))
-    named = {"filename": "x.csv"}
+    named: dict[str, Any] = {"filename": "x.csv"}
     if source == "path":
         await datasets.upload(rows, FILE, **named)
     elif source == "stream":

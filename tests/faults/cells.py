@@ -202,7 +202,7 @@ def _when(late: float) -> str:
     return f" {abs(late):.0f} s {'late' if late > 0 else 'early'}"
 
 
-def _end(outcome: Batch | Dataset | ProlificError, when: str, events: list[StatusEvent]) -> str:
+def _end(outcome: object, when: str, events: list[StatusEvent]) -> str:
     """Describe how a wait ended."""
     if isinstance(outcome, ProlificError):
         cause = outcome.__cause__
