@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Container, Iterator
     from pathlib import Path
 
-NOW = "2026-03-04T05:06:07Z"
+PAST, LATER = "2026-03-04T05:06:06Z", "2026-03-04T06:06:07Z"  # a second before DATE, and later
 ONCE = RetryPolicy(max_attempts=1)
 STEP = 10  # bytes from one break to the next
 CSV = b'"a","b"\r\n' + b"".join(b'"%d","x, \xc3\xa9"\r\n' % number for number in range(12))
@@ -138,7 +138,7 @@ class Service:
         self.links += 1
         link = {
             "upload_url": f"{self.url}/storage/{self.links}",
-            "expires_at": NOW if self.links in self.expired else NOW.replace("05:", "06:"),
+            "expires_at": PAST if self.links in self.expired else LATER,
         }
         return link | ({"import_id": f"i-{self.links}"} if self.generation == 4 else {})
 
