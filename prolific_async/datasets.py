@@ -122,8 +122,10 @@ class Datasets:
 
         Args:
             dataset: The dataset.
-            source: A path, bytes, or an iterable, plain or async, of bytes or of rows, which are
-                mappings of column names to cells. A plain iterable is read in the event loop.
+            source: A path (``~`` is not expanded), bytes, a file that was opened in binary mode, or
+                an iterable, plain or async, of bytes or of rows, which are mappings of column names
+                to cells. A plain iterable is read in the event loop. What is made item by item may
+                use one dict or buffer for all items.
             filename: Name of the file, needed for bytes. It ends in .csv or .zip (V3), or in .csv
                 or .jsonl (V4).
             key: Name of the column that joins answers to rows later. Its text, unique in the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import io
 from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
@@ -247,11 +248,13 @@ async def _uploaded(setting: ClientWithBatches, source: str, *, bound: bool = Fa
     datasets = setting.client.datasets
     rows = await datasets.create(setting.workspace, name="Rows")
     setting.meets("PUT", "/x.csv", Fault(cut_request=7))
-    named = {"filename": "x.csv"}
+    named: dict[str, Any] = {"filename": "x.csv"}
     if source == "path":
         await datasets.upload(rows, FILE, **named)
     elif source == "stream":
         await datasets.upload(rows, pieces(), **named)
+    elif source == "open file":
+        await datasets.upload(rows, io.BytesIO(b"k,v\n1,2\n"), **named)
     else:
         given = iter([{"k": "x" * 30}] * 30)
         await (rows.upload(given, **named) if bound else datasets.upload(rows, given, **named))
@@ -313,6 +316,7 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Datasets.upload, rows": partial(_uploaded, source="rows"),
     "Datasets.upload, path": partial(_uploaded, source="path"),
     "Datasets.upload, byte stream": partial(_uploaded, source="stream"),
+    "Datasets.upload, open file": partial(_uploaded, source="open file"),
     "Dataset.upload": partial(_uploaded, source="rows", bound=True),
     "Datasets.wait_until_ready": lambda setting: _job_waited(setting, "Dataset"),
     "Dataset.wait_until_ready": lambda setting: _job_waited(setting, "Dataset", bound=True),

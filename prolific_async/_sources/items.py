@@ -91,9 +91,9 @@ def _held(items: Iterator[Any], most: int) -> list[Any]:
 def _made(items: Iterator[Any], most: int) -> list[Any]:
     """Read items that are made one by one."""
     batch = []
-    for item in items:
+    for item in islice(items, most):
         batch.append(_kept(item))
-        if len(batch) >= most or isinstance(item, _BUFFERS):
+        if isinstance(item, _BUFFERS):
             break
     return batch
 

@@ -35,7 +35,13 @@ _TASK = TaskDetails("Rate", "Read both.", "Choose one.")
 _SCHEMA = DatasetSchema.of(a="text")
 _EVERY = range(1, 1_000_000)
 _TOLD = 5.0  # seconds from which on a wait's end counts as early or late
-_WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
+_POLLED = {Sharing.GROUP: "batches", Sharing.IMPORT: "imports"}
+_WAITS = {
+    Sharing.ALONE: (1, 1),
+    Sharing.TEN: (1, 10),
+    Sharing.GROUP: (8, 1),
+    Sharing.IMPORT: (0, 1),
+}  # batches, waits each
 _LONGER = 10 * SET_UP  # than anything here takes
 
 
@@ -140,23 +146,21 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
     seconds = _LONGER if last else SET_UP
     async with staged(row, row.fault, seconds=seconds) as stage:
         batches, waits = _WAITS[sharing]
-        awaited = await _batches(stage, batches) * waits
+        is_import = sharing is Sharing.IMPORT
+        waited = [await _import(stage)] if is_import else await _batches(stage, batches)
+        calls = [one.wait if isinstance(one, Upload) else one.wait_until_ready for one in waited]
         stage.hit({position.value})
         loop = asyncio.get_running_loop()
         began = loop.time()
         events: list[StatusEvent] = []
         outcomes = await asyncio.gather(
             *(
-                _outcome(
-                    batch.wait_until_ready(
-                        timeout=DEADLINE if last else _LONGER, on_event=events.append
-                    )
-                )
-                for batch in awaited
+                _outcome(call(timeout=DEADLINE if last else _LONGER, on_event=events.append))
+                for call in calls * waits
             )
         )
         _method, path = stage.requests[position.value - 1]
-        assert path.endswith("/batches" if sharing is Sharing.GROUP else "/status")
+        assert path.rsplit("/", 2)[-2 if is_import else -1] == _POLLED.get(sharing, "status")
         late = loop.time() - began - (DEADLINE if last else 3 * GAP)
         when = "" if last and abs(late) < _TOLD else _when(late)
         told = " / ".join(sorted({_end(outcome, when, events) for outcome in outcomes}))
@@ -178,6 +182,13 @@ async def _batches(stage: Stage, count: int) -> list[Batch]:
     return [batch for batch in listed if batch.id in going]
 
 
+async def _import(stage: Stage) -> Upload:
+    """Return an upload whose rows are being taken in."""
+    datasets = stage.client.datasets
+    rows = await datasets.create(stage.sim.workspace_id, name="Rows", schema=_SCHEMA)
+    return await rows.upload([{"a": "1"}])
+
+
 async def _outcome(call: Awaitable[T]) -> T | ProlificError:
     try:
         return await call
@@ -191,13 +202,14 @@ def _when(late: float) -> str:
     return f" {abs(late):.0f} s {'late' if late > 0 else 'early'}"
 
 
-def _end(outcome: Batch | ProlificError, when: str, events: list[StatusEvent]) -> str:
+def _end(outcome: object, when: str, events: list[StatusEvent]) -> str:
     """Describe how a wait ended."""
     if isinstance(outcome, ProlificError):
         cause = outcome.__cause__
         return _name(outcome) + (f" from {_name(cause)}" if cause else "")
     survived = sorted({_name(event.error) for event in events if event.error})
-    return outcome.status + when + "".join(f" after {name}" for name in survived)
+    status = outcome.status if isinstance(outcome, Batch) else "complete"
+    return status + when + "".join(f" after {name}" for name in survived)
 
 
 def _name(outcome: object) -> str:

@@ -52,11 +52,12 @@ class Position(Enum):
 
 
 class Sharing(Enum):
-    """How many waits there are, and for which batches."""
+    """How many waits there are, and for what."""
 
     ALONE = "one wait"
     TEN = "ten waits for one batch"
     GROUP = "eight batches, by their list"
+    IMPORT = "one wait for an import"
 
 
 Column: TypeAlias = Call | tuple[Position, Sharing]

@@ -76,7 +76,8 @@ The setup takes 25 s. Without a fault the polls come at 0, 10, 20 and 30 s, and 
 READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its polls and
 send the requests of one. Eight batches of one workspace are polled by its list. A list that is hit
 fails no wait: all batches are polled singly then, or after a 429 by a later list. A list that shows
-READY holds the whole batch, so it needs no `get`.
+READY holds the whole batch, so it needs no `get`. An import takes 25 s, too, and ends with
+"complete"; then its dataset is read.
 """
 
 _MIDDLE = """

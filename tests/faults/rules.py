@@ -72,6 +72,9 @@ _ODD = {"408": "APIStatusError", "HTML with 200": "DecodeError", "gzip bomb": "D
 # A storage that says 200 is taken by its word, whatever comes after the header.
 _BELIEVED = frozenset({"body cut", "gzip bomb"})
 
+# An import has a status always, and READY is none of its own: these are as other faults.
+_OF_IMPORTS = {"null status": "HTML with 200", _GOES_BACK: "unseen status"}
+
 _ERRORS = {**_FATAL, **_NOT_YET, **_REFUSED, **_UNSENT, **_BROKEN, **_ODD}
 
 
@@ -82,6 +85,9 @@ def expected(name: str, column: Column) -> str:
             return _get(name, hits=1 if column is Call.ONCE else _ATTEMPTS)
         case Call():
             return _made(name, column)
+        case (position, Sharing.IMPORT):
+            alone = expected(_OF_IMPORTS.get(name, name), (position, Sharing.ALONE))
+            return alone.replace("READY", "complete")
         case (Position.LAST, sharing):
             return _last(name, sharing)
         case (position, sharing):

@@ -137,17 +137,19 @@ class _Resolver(AbstractResolver):
 async def staged(
     row: Row, fault: Fault, *, seconds: float, storage: bool = False
 ) -> AsyncIterator[Stage]:
-    """Open a stage on which a setup takes some seconds.
+    """Open a stage on which a setup or an import takes some seconds.
 
     Args:
         row: The fault.
         fault: What the simulator does.
-        seconds: How long a setup takes.
+        seconds: How long it takes.
         storage: Whether responses of the storage are changed, once, instead of the API's.
 
     """
     async with AsyncExitStack() as stack:
-        sim = await stack.enter_async_context(Simulator(setup=AfterSeconds(seconds)))
+        sim = await stack.enter_async_context(
+            Simulator(setup=AfterSeconds(seconds), imports=AfterSeconds(seconds))
+        )
         stage = Stage(row, fault, sim)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, LoopbackLoop)
