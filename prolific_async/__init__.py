@@ -35,7 +35,6 @@ import importlib
 import typing
 
 from prolific_async._version import __version__
-from prolific_async.batches import Batches, BatchOrId
 from prolific_async.client import ProlificClient
 from prolific_async.errors import (
     APIStatusError,
@@ -77,9 +76,9 @@ from prolific_async.models import (
 )
 from prolific_async.policies import PollPolicy, RetryPolicy
 from prolific_async.unset import UNSET, Unset
-from prolific_async.workspaces import Workspaces
 
 if typing.TYPE_CHECKING:
+    from prolific_async.batches import Batches, BatchOrId
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
     from prolific_async.datasets import DatasetOrId, Datasets
@@ -93,6 +92,7 @@ if typing.TYPE_CHECKING:
         UnmigratedDatapoint,
     )
     from prolific_async.statuses import DatasetStatus, JobStatus
+    from prolific_async.workspaces import Workspaces
 
 __docformat__ = "google"
 
@@ -159,16 +159,18 @@ __all__ = [
 ]
 
 if not typing.TYPE_CHECKING:  # a type checker would take any name for one of this function
-    _MODULES = {"datasets", "layout"}
+    _MODULES = {"batches", "datasets", "layout", "workspaces"}
     _ON_FIRST_USE = {
         name: module
         for module, names in {
+            "batches": "Batches BatchOrId",
             "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",
             "datasets": "DatasetOrId Datasets",
             "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
             "UnmigratedDatapoint",
             "statuses": "DatasetStatus JobStatus",
+            "workspaces": "Workspaces",
         }.items()
         for name in names.split()
     }
@@ -179,5 +181,9 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             return importlib.import_module(f"prolific_async.{name}")
         if name in _ON_FIRST_USE:
             module = importlib.import_module(f"prolific_async.{_ON_FIRST_USE[name]}")
-            return getattr(module, name)
+            value = globals()[name] = getattr(module, name)
+            return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_MODULES, *_ON_FIRST_USE})

@@ -14,7 +14,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E) -> E:
-    """Remove the tracebacks of an error, its causes and contexts, and return it.
+    """Remove the tracebacks of an error, its causes, contexts and parts, and return it.
 
     Each wait keeps the errors of twenty polls, which would take 250 KB with their frames. Also, a
     frame that refers to the wait would make a reference cycle.
@@ -43,7 +43,7 @@ def for_one_caller(error: E) -> E:
 
 
 def clear_locals(error: BaseException, outer: BaseException | None) -> None:
-    """Clear the local variables in the tracebacks of an error, its causes and contexts.
+    """Clear the local variables in the tracebacks of an error, its causes, contexts and parts.
 
     They include the request's headers, and so the token, which some loggers would print.
 
@@ -57,7 +57,10 @@ def clear_locals(error: BaseException, outer: BaseException | None) -> None:
 
 
 def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[BaseException]:
-    """Yield an error, its causes and its contexts, without ``end`` and what is behind it."""
+    """Yield an error, its causes, its contexts and the errors in groups.
+
+    ``end`` and what is behind it are left out.
+    """
     seen = {id(None), id(end)}
     links: list[BaseException | None] = [error]
     while links:
@@ -66,3 +69,5 @@ def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[B
             seen.add(id(link))
             yield link
             links += (link.__cause__, link.__context__)
+            if isinstance(link, BaseExceptionGroup):
+                links += link.exceptions

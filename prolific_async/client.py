@@ -8,18 +8,14 @@ from typing import Literal, NoReturn, Self
 
 import aiohttp
 
-# For annotations: the datasets are imported on their first use.
+# For annotations: the resources are imported with the first client, the datasets on first use.
 import prolific_async
-from prolific_async._client_state import FEW, ClientState
 from prolific_async._http.base_url import read_base_url
 from prolific_async._http.credentials import read_token
-from prolific_async._http.transport import Transport
-from prolific_async._http.transport_view import TransportView
+from prolific_async._json import converter
 from prolific_async._numbers import number, whole
-from prolific_async.batches import Batches
 from prolific_async.errors import ConfigurationError
 from prolific_async.policies import PollPolicy, RetryPolicy
-from prolific_async.workspaces import Workspaces
 
 
 class ProlificClient:
@@ -35,8 +31,8 @@ class ProlificClient:
 
     """
 
-    batches: Batches
-    workspaces: Workspaces
+    batches: prolific_async.batches.Batches
+    workspaces: prolific_async.workspaces.Workspaces
     _is_view = False
     _datasets: prolific_async.datasets.Datasets | None = None
 
@@ -97,8 +93,14 @@ class ProlificClient:
                 given beside a ``session``.
 
         """
+        # Here, not when a call is made: a POST whose response is lost must not need an import. What
+        # only names this class, for its annotations say, needs none of it.
+        from prolific_async._client_state import FEW, ClientState  # noqa: PLC0415
+        from prolific_async._http.transport import Transport  # noqa: PLC0415
+
+        converter.prepare()
         secret, no_token = read_token(token)
-        self._base_url, no_address = read_base_url(base_url)
+        self._base_url, no_address = read_base_url(base_url, secret)
         # Loggers that print local variables would show them, and either can be the token.
         del token, base_url
         request_timeout = number("request_timeout", request_timeout, positive=True)
@@ -125,8 +127,8 @@ class ProlificClient:
         self._retry = retry
         self._poll = poll
         self._state = ClientState.new(self._transport, retry, few=FEW[strategy])
-        self.batches = Batches(self._transport, retry, poll, self._state)
-        self.workspaces = Workspaces(self._transport)
+        self.batches = prolific_async.Batches(self._transport, retry, poll, self._state)
+        self.workspaces = prolific_async.Workspaces(self._transport)
 
     def with_options(
         self,
@@ -165,9 +167,11 @@ class ProlificClient:
         view._is_view = True
         view._retry, view._poll, view._datasets = retry, poll, None
         if seconds != self._transport.request_timeout or retry is not self._retry:
+            from prolific_async._http.transport_view import TransportView  # noqa: PLC0415
+
             view._transport = TransportView(self._transport, seconds, retry)
-        view.batches = Batches(view._transport, retry, poll, self._state)
-        view.workspaces = Workspaces(view._transport)
+        view.batches = prolific_async.Batches(view._transport, retry, poll, self._state)
+        view.workspaces = prolific_async.Workspaces(view._transport)
         return view
 
     @property

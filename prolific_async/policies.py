@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 from attrs import Attribute, Converter, field, frozen
@@ -14,30 +16,33 @@ from prolific_async._pydantic import JSON_SCHEMA
 # pragma: no mutate start - runs before a mutant can be chosen, see tests/MUTATIONS.md
 def _number(default: float, *, least: float = 0, positive: bool = False) -> Any:
     """Return a field for a finite number of any type, which becomes a plain ``float``."""
-    told: dict[str, float] = {"exclusiveMinimum": 0} if positive else {"minimum": least}
+    told = {"exclusiveMinimum": 0} if positive else {"minimum": least}
+    return _field(default, _to_number(least, positive), told)
 
+
+@cache  # the fields share converters, as attrs takes long to make one: it reads the signature
+def _to_number(least: float, positive: bool) -> Any:  # noqa: FBT001 - a key of the cache
     def plain(value: float, attribute: Attribute[float]) -> float:
         return number(attribute.name, value, least=least, positive=positive)
 
-    return _field(default, plain, told)
+    return Converter(plain, takes_field=True)
 
 
 def _number_or_none(default: float) -> Any:
     def plain(value: float | None, attribute: Attribute[float | None]) -> float | None:
         return None if value is None else number(attribute.name, value, or_none=True)
 
-    return _field(default, plain, {"minimum": 0})
+    return _field(default, Converter(plain, takes_field=True), {"minimum": 0})
 
 
 def _whole(default: int, *, least: int) -> Any:
     def plain(value: int, attribute: Attribute[int]) -> int:
         return whole(attribute.name, value, least=least)
 
-    return _field(default, plain, {"minimum": least})
+    return _field(default, Converter(plain, takes_field=True), {"minimum": least})
 
 
-def _field(default: float, plain: Any, told: dict[str, float]) -> Any:
-    converter = Converter(plain, takes_field=True)
+def _field(default: float, converter: Any, told: Mapping[str, float]) -> Any:
     return field(default=default, converter=converter, metadata={JSON_SCHEMA: told})
 
 

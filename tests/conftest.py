@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from datetime import UTC, datetime
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("uvloop"):
         config.hook.pytest_deselected(items=[one for one in items if not _runs_on_uvloop(one)])
         items[:] = [item for item in items if _runs_on_uvloop(item)]
+
+
+def pytest_collection_finish() -> None:
+    # Modules and tests stay: no collection of garbage during a test has to visit them again.
+    gc.collect()
+    gc.freeze()
 
 
 def _runs_on_uvloop(item: pytest.Item) -> bool:

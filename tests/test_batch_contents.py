@@ -203,7 +203,9 @@ async def test_a_batch_without_groups_has_no_preview() -> None:
 # --- What is repeated -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("lost", [None, (503, ""), (429, ""), (500, "")])
+@pytest.mark.parametrize(
+    "lost", [None, (503, ""), pytest.param((429, ""), marks=pytest.mark.slow), (500, "")]
+)
 async def test_update_and_sync_are_repeated_as_a_get_is(lost: tuple[int, str] | None) -> None:
     async with scripted(lost, (200, NEW), lost, lost, (202, SYNC)) as (client, service):
         assert (await client.batches.update("b-9", name="R")).id == "b-9"

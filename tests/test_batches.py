@@ -42,6 +42,7 @@ from prolific_async.simulator import (
     Simulator,
 )
 from tests.conftest import QUICK_POLL, QUICK_RETRY
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -267,17 +268,22 @@ async def test_two_duplicates_at_once_never_return_the_same_copy(
     assert set(copies) | named == set(sim.batches) - {batch_id}
 
 
-async def test_a_duplicate_that_did_not_run_is_sent_again(
-    sim: Simulator, client: ProlificClient
-) -> None:
-    batch_id = sim.add_batch()
-    sim.inject("POST", "/duplicate", Fault(status=429), times=3)
-    await client.batches.duplicate(batch_id)
-    assert len(sim.requests) == 4
-    sim.inject("POST", "/duplicate", Fault(status=429), times=4)
-    with pytest.raises(RateLimitedError):
-        await client.batches.duplicate(batch_id)
-    assert len(sim.batches) == 2
+def test_a_duplicate_that_did_not_run_is_sent_again() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, LoopbackLoop)
+        async with Simulator() as sim, ProlificClient(sim.token, base_url=sim.url) as client:
+            loop.may_jump = lambda: not sim.in_flight
+            batch_id = sim.add_batch()
+            sim.inject("POST", "/duplicate", Fault(status=429), times=3)
+            await client.batches.duplicate(batch_id)
+            assert len(sim.requests) == 4
+            sim.inject("POST", "/duplicate", Fault(status=429), times=4)
+            with pytest.raises(RateLimitedError):
+                await client.batches.duplicate(batch_id)
+            assert len(sim.batches) == 2
+
+    run(main(), LoopbackLoop)
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 405, 409, 422, 425])

@@ -105,6 +105,23 @@ def test_an_empty_token_does_not_fall_back_to_the_environment(
         ProlificClient("")
 
 
+@pytest.mark.parametrize("address", ["https://{}", "https://{}:8443/api/v1", "https://{}/gateway"])
+def test_a_base_url_with_the_token_as_its_host_is_refused(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "S3cret-0f_the.account"
+    monkeypatch.setenv("PROLIFIC_TOKEN", token)
+    monkeypatch.setenv("PROLIFIC_URL", address.format(token))
+    with pytest.raises(ConfigurationError, match="has the token as its host") as caught:
+        ProlificClient()
+    assert "s3cret" not in str(caught.value).lower()
+    shown = [frame.f_locals for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    assert "s3cret" not in repr(shown[1:]).lower()  # the first is this test
+    with pytest.raises(ConfigurationError, match="has the token as its host"):
+        ProlificClient(token.lower())
+    ProlificClient("account")  # what is only in the host may be a word
+
+
 def test_swapped_token_and_base_url_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROLIFIC_TOKEN", "https://api.prolific.com")
     monkeypatch.setenv("PROLIFIC_URL", "s3cret")

@@ -40,7 +40,7 @@ def is_of_a_call(thing: object) -> bool:
 async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
     """Make a call in a task of its own; return the objects left without a collection."""
     gc.disable()
-    gc.freeze()  # so that existing objects do not count
+    gc.freeze()  # so that existing objects do not count, here and in the collections to come
     try:
         task = asyncio.ensure_future(_dropped(call))
         await asyncio.wait([task])
@@ -50,7 +50,6 @@ async def left_by(call: Callable[[], Awaitable[object]]) -> list[object]:
             await asyncio.sleep(0)
         return [thing for thing in gc.get_objects() if is_of_a_call(thing)]
     finally:
-        gc.unfreeze()
         gc.enable()
 
 
@@ -127,6 +126,7 @@ ENDS: dict[str, Callable[[Simulator, str], None]] = {
     "unavailable": answers(Fault(503)),
     "lost": answers(Fault(reset="before")),
     "broken": answers(Fault(body="{")),
+    "bad keys": answers(Fault(body={"id": 1, "status": 2, "datasets": [1]})),
     "cut body": answers(Fault(cut=3)),
 }
 
@@ -198,6 +198,8 @@ FAULTS = {
     "lost after": Fault(reset="after"),
     "broken": Fault(body="{"),
     "another shape": Fault(body=[1]),
+    "bad keys": Fault(body={"id": 1, "datasets": [1, {"id": 2}], "task_details": {}}),
+    "bad results": Fault(body={"results": [{"id": "b", "datasets": [1]}, {"id": 1}, 2]}),
     "cut": Fault(cut=1),
     "late": Fault(delay=0.05),
 }

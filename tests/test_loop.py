@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
-from prolific_async._json.reading import MAX_PROBLEMS
+from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
 
@@ -141,6 +141,7 @@ BODIES: dict[str, bytes] = {
     "array": json.dumps(ELEMENTS).encode(),
     "cut JSON": json.dumps({"results": ELEMENTS}).encode()[:-2],
 }
+QUICK = ("escapes", "JSON", "cut JSON")
 
 
 async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
@@ -160,7 +161,13 @@ async def test_a_large_response_of_near_tokens_does_not_block_the_loop(
 @pytest.mark.parametrize(
     "status", [200, *(pytest.param(error, marks=pytest.mark.slow) for error in (400, 500))]
 )
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(body, marks=() if name in QUICK else pytest.mark.slow, id=name)
+        for name, body in BODIES.items()
+    ],
+)
 async def test_a_large_invalid_response_does_not_block_the_loop(
     far_sim: Simulator, client: ProlificClient, body: bytes, status: int
 ) -> None:

@@ -3,9 +3,11 @@
 import ast
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
@@ -30,15 +32,12 @@ NAMES = {
     "SchemaNeededError",
     "ProlificClient",
     "Batch",
-    "Batches",
-    "BatchOrId",
     "BatchStatus",
     "Copies",
     "DatasetRef",
     "TaskDetails",
     "StatusEvent",
     "Workspace",
-    "Workspaces",
     "RetryPolicy",
     "PollPolicy",
     "ProlificError",
@@ -67,9 +66,11 @@ NAMES = {
     "Unset",
     "__version__",
 }
-# Imported by the programs that use datasets.
+# Imported with the first client, and by the programs that use datasets.
 ON_FIRST_USE = {
     "AppendResult",
+    "BatchOrId",
+    "Batches",
     "BatchSync",
     "Dataset",
     "DatasetOrId",
@@ -85,6 +86,7 @@ ON_FIRST_USE = {
     "SchemaMigration",
     "UnmigratedDatapoint",
     "Upload",
+    "Workspaces",
 }
 NAMES |= ON_FIRST_USE
 NO_CLASSES = {"__version__", "BatchOrId", "DatasetOrId", "UNSET", "Unset"}
@@ -173,6 +175,20 @@ def needs(distributions: set[str]) -> set[str]:
     return found
 
 
+def run(code: str) -> str:
+    """Return what some code prints in a fresh interpreter, where a warning is an error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=HANGS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
 def imported_by(code: str) -> set[str]:
     """Return the modules that some code loads in a fresh interpreter."""
     script = (
@@ -181,16 +197,7 @@ def imported_by(code: str) -> set[str]:
         "real = {name for name, module in sys.modules.items() if getattr(module, '__spec__', 0)}\n"
         "print(json.dumps(sorted(real - before)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=HANGS,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return set(json.loads(done.stdout))
+    return set(json.loads(run(script)))
 
 
 @pytest.fixture(scope="module")
@@ -216,12 +223,51 @@ def test_all_has_the_public_names() -> None:
 def test_the_module_has_no_other_public_names() -> None:
     shown = {
         name
-        for name, value in vars(prolific_async).items()
-        if not isinstance(value, ModuleType) and (name == "__version__" or not name.startswith("_"))
+        for name in dir(prolific_async)
+        if not isinstance(getattr(prolific_async, name), ModuleType)
+        and (name == "__version__" or not name.startswith("_"))
     }
-    # Some names are imported on their first use, and stand in the module's __getattr__.
-    assert shown <= set(prolific_async.__all__)
-    assert set(prolific_async.__all__) - shown == ON_FIRST_USE
+    assert shown == set(prolific_async.__all__)
+
+
+def test_names_are_shown_before_their_first_use() -> None:
+    names = set(run("import prolific_async; print(*dir(prolific_async))").split())
+    assert names >= NAMES | {"batches", "datasets", "layout", "workspaces"}
+
+
+def test_some_names_are_imported_on_their_first_use() -> None:
+    made = set(run("import prolific_async; print(*vars(prolific_async))").split())
+    assert NAMES - made == ON_FIRST_USE
+
+
+@pytest.mark.parametrize("name", sorted(ON_FIRST_USE))
+def test_a_name_stays_what_it_was_on_its_first_use(name: str) -> None:
+    code = f"import prolific_async; a = prolific_async.{name}; from prolific_async import {name}"
+    assert run(f"{code}; print({name} is a is vars(prolific_async)['{name}'])") == "True\n"
+
+
+@pytest.mark.parametrize("name", sorted(ON_FIRST_USE - NO_CLASSES))
+def test_a_class_that_is_imported_on_its_first_use_can_be_pickled(name: str) -> None:
+    kept = pickle.dumps(getattr(prolific_async, name))
+    code = f"import pickle; print(pickle.loads({kept!r}).__name__)"
+    assert run(code) == f"{name}\n"
+
+
+def test_threads_may_be_the_first_to_use_a_name() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import prolific_async
+together = Barrier(8)
+def first(name):
+    together.wait()
+    return getattr(prolific_async, name), prolific_async.ProlificClient("t").batches
+with ThreadPoolExecutor(8) as pool:
+    names = ["Batches", "Workspaces", "datasets", "layout"] * 2
+    found = list(pool.map(first, names))
+print(len({id(one) for one, _ in found}), len({type(batches) for _, batches in found}))
+"""
+    assert run(code) == "4 1\n"
 
 
 def test_a_star_import_imports_all() -> None:
@@ -364,9 +410,51 @@ def test_importing_loads_only_the_dependencies(imported: set[str]) -> None:
 def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
     assert imported.isdisjoint({"typer", "rich", "click", "orjson", "uvloop", "pydantic", "dbos"})
     ours = {name for name in imported if name.startswith("prolific_async.")}
-    late = ("dataset_models", "dataset_schema", "datasets", "job_models", "layout", "statuses")
-    for part in ("simulator", "cli", *late, "__main__"):
-        assert not [name for name in ours if name.split(".")[1] == part]
+    assert not [name for name in ours if name.split(".")[1] in ("simulator", "cli", "__main__")]
+
+
+# Of this package and of its dependencies.
+WITH_THE_FIRST_CLIENT = (
+    "_api",
+    "_client_state",
+    "_http.transport",
+    "_json.cattrs_converter",
+    "_validation",
+    "batches",
+    "workspaces",
+)
+LATER = (
+    "_appending",
+    "_polling.poller",
+    "_sources",
+    "_uploading",
+    "dataset_models",
+    "dataset_schema",
+    "datasets",
+    "job_models",
+    "layout",
+    "statuses",
+)
+
+
+def loaded(parts: Iterable[str], modules: set[str]) -> list[str]:
+    """Return those of some modules of the package that are loaded, or that any part of is."""
+    names = [f"prolific_async.{part}" for part in parts]
+    return [one for one in names if any(f"{name}.".startswith(f"{one}.") for name in modules)]
+
+
+def test_importing_loads_only_what_names_classes_and_settings(imported: set[str]) -> None:
+    assert loaded((*WITH_THE_FIRST_CLIENT, *LATER), imported) == []
+    assert imported.isdisjoint({"backoff", "cattrs"})
+
+
+def test_the_first_client_imports_what_a_call_needs() -> None:
+    modules = imported_by("import prolific_async; prolific_async.ProlificClient('t')")
+    assert loaded(WITH_THE_FIRST_CLIENT, modules) == [
+        f"prolific_async.{part}" for part in WITH_THE_FIRST_CLIENT
+    ]
+    assert loaded(LATER, modules) == []
+    assert "cattrs" in modules
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "In a job queue": ["<Batch .* 'Round 2' READY, 200 tasks>"] * 2,
     "Seeing what it does": ["<Batch .*>"],
     "Testing your own application": [],
+    "Datasets in tests": [],
 }
 
 
@@ -148,6 +149,7 @@ async def run_shell(shown: str, **environment: str) -> bytes:
     return printed
 
 
+@pytest.mark.slow
 async def test_the_command_line(sim: Simulator) -> None:
     (shown,) = examples(SHELL)["Command line"]
     original = sim.add_batch(status="READY")
@@ -172,6 +174,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "layout.json").write_text(layout, encoding="utf-8")
 
 
+@pytest.mark.slow
 async def test_from_rows_to_ready_on_the_command_line(
     sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

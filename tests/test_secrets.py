@@ -20,16 +20,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from pydantic import TypeAdapter
 
 from prolific_async import (
     AuthenticationError,
     ConfigurationError,
     ConnectError,
+    Dataset,
     PollPolicy,
     ProlificClient,
     ProlificError,
     RetryPolicy,
     StatusEvent,
+    Upload,
     WaitError,
 )
 from prolific_async._http.base_url import ROOT
@@ -183,12 +186,13 @@ BAD_ANSWERS = {
     "an echo with 200": plain(b"you sent " + ECHO),
     "an echo with 400": plain(b'{"detail": "' + ECHO + b'"}', status="400 Bad Request"),
     "an echo in a header with 404": plain(b"", f"X-Echo: {TOKEN}", status="404 Not Found"),
-    "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many"),
+    "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="503 Busy"),
     "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
     "an echo in a header with 200": plain(b"you sent it", f"X-Echo: {TOKEN}"),
     "an echo in a header of a list that is cut": plain(b'{"', f"X-Echo: {TOKEN}", length=99),
     "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
 }
+SLOWING = plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many")
 
 
 async def late_chunk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -209,7 +213,14 @@ async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
     shown += [repr(client), str(client), repr(client.batches), repr(vars(client.batches))]
 
 
-@pytest.mark.parametrize("bad", [*BAD_ANSWERS.values(), late_chunk], ids=[*BAD_ANSWERS, "late"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(pytest.param(bad, id=name) for name, bad in BAD_ANSWERS.items()),
+        pytest.param(late_chunk, id="late"),
+        pytest.param(SLOWING, marks=pytest.mark.slow, id="an echo in the hint of a 429"),
+    ],
+)
 async def test_no_bad_response_shows_the_token(bad: Any, shown: list[str]) -> None:
     async with (
         serving(bad) as (url, heads),
@@ -351,6 +362,29 @@ async def test_no_trace_that_raises_shows_the_token(event: str, shown: list[str]
         assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
 
 
+async def test_the_parts_of_a_group_that_a_trace_raises_keep_no_locals() -> None:
+    def send(headers: object) -> None:
+        raise ValueError(f"{type(headers).__name__} of the trace")
+
+    async def broken(session: object, context: object, parameters: Any) -> None:
+        failures: list[ValueError] = []
+        try:
+            send(parameters.headers)
+        except ValueError as error:
+            failures.append(error)
+        raise ExceptionGroup("of the trace", failures)  # without one of them as its context
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(broken)
+    async with ProlificClient(TOKEN, base_url=HERE, retry=ONCE, trace_configs=[trace]) as client:
+        with pytest.raises(ExceptionGroup) as failed:
+            await client.batches.get("b1")
+    (part,) = failed.value.exceptions
+    frames = [frame for frame, _ in traceback.walk_tb(part.__traceback__)]
+    assert [frame.f_code.co_name for frame in frames] == ["broken", "send"]
+    assert [frame.f_locals for frame in frames] == [{}, {}]
+
+
 async def test_the_exception_that_the_caller_handles_is_unchanged() -> None:
     async def fail() -> None:
         kept = 5
@@ -437,6 +471,107 @@ async def test_a_proxy_does_not_get_the_token(
     assert TOKEN.encode() not in b"".join(heads)
 
 
+# --- presigned links ---------------------------------------------------------------------------
+
+SIGNATURE = "5ca1ab1e" * 8
+LINKED = {"id": "d1", "name": "Rows", "status": "UNINITIALISED"}
+
+
+@pytest.fixture
+def unlinked(shown: list[str]) -> Iterator[list[str]]:
+    """Collect as ``shown`` does, and check that it has no presigned link either."""
+    yield shown
+    assert shown
+    assert not re.findall(f".{{0,90}}{SIGNATURE[:16]}.{{0,30}}", "\n".join(shown))
+
+
+async def uploading(
+    storage: Any, shown: list[str], caplog: pytest.LogCaptureFixture, **options: Any
+) -> tuple[list[bytes], list[bytes]]:
+    """Upload to a storage that answers so; return the heads of requests to the API and to it."""
+    async with serving(storage) as (far, stored):
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            link = {"upload_url": f"{far}/rows.csv?X-Amz-Signature={SIGNATURE}&X-Amz-Expires=60"}
+            is_link = b"/upload-url/" in heads[-1].split(b"\r\n")[0]
+            writer.write(plain(json.dumps(link if is_link else LINKED).encode()))
+
+        async with serving(answer) as (url, heads):
+            client = ProlificClient(TOKEN, base_url=url, retry=ONCE, request_timeout=0.2, **options)
+            async with client:
+                told: list[object] = []
+                call = client.datasets.upload("d1", [{"a": 1}], on_progress=told.append)
+                found = await outcome(shown, call)
+                shown += map(repr, (client, vars(client), client.datasets, told))
+                if isinstance(found, Upload):
+                    shown += [repr(found.to_dict()), str(pickle.dumps(found)), repr(found)]
+            shown += [caplog.text, *(repr(vars(record)) for record in caplog.records)]
+            return list(heads), list(stored)
+
+
+SIGNED = SIGNATURE.encode()
+STORAGES = {
+    "stored": plain(b""),
+    "stored, with an echo": plain(SIGNED, f"ETag: {SIGNATURE}", f"X-Echo: {SIGNATURE}"),
+    "a redirect": plain(b"", f"Location: /{SIGNATURE}", status="307 Elsewhere"),
+    "refused": plain(
+        b"<Error><Code>AccessDenied</Code><Message>no " + SIGNED + b"</Message></Error>",
+        status="403 No",
+    ),
+    "refused as JSON": plain(b'{"detail": "' + SIGNED + b'"}', status="400 No"),
+    "refused in a reason": plain(b"", status=f"403 {SIGNATURE}"),
+    "refused in a hint": plain(b"", f"Retry-After: {SIGNATURE}", status="503 Busy"),
+    "refused with an id": plain(b"", f"X-Amz-Request-Id: {SIGNATURE}", status="403 No"),
+    "no HTTP": SIGNED + b"\r\n\r\n",
+    "a bad header": b"HTTP/1.1 200 OK\r\n(" + SIGNED + b"): 1\r\n\r\n",
+    "nothing": b"",
+    "half": plain(SIGNED, status="500 Oops", length=1000),
+    "silent": silent,
+}
+
+
+@pytest.mark.parametrize("storage", STORAGES.values(), ids=STORAGES)
+async def test_no_upload_shows_the_link_or_sends_the_token_to_the_storage(
+    storage: Any, unlinked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # asyncio's log shows each callback
+    traced: list[str] = []
+
+    async def note(_session: object, _context: object, parameters: Any) -> None:
+        traced.append(repr(parameters))
+
+    trace = aiohttp.TraceConfig()
+    for event in ("request_start", "request_end", "request_exception", "request_headers_sent"):
+        getattr(trace, f"on_{event}").append(note)
+    asked, stored = await uploading(storage, unlinked, caplog, trace_configs=[trace])
+    assert len(asked) == 2
+    assert all(TOKEN.encode() in head for head in asked)
+    assert stored
+    assert not any(TOKEN.encode() in head for head in stored)
+    assert not any("PUT" in one for one in traced)
+    # A trace sees the token itself, as it sees all headers.
+    unlinked += [one.replace(TOKEN, "") for one in traced]
+
+
+async def test_a_session_s_credentials_do_not_go_to_the_storage(
+    unlinked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"X-Gateway-Key": "of-the-gateway"}
+    async with aiohttp.ClientSession(headers=headers, cookies={"c": "of-the-jar"}) as session:
+        asked, stored = await uploading(plain(b""), unlinked, caplog, session=session)
+    assert all(b"of-the-gateway" in head for head in asked)
+    assert not any(b"of-the" in head for head in stored)
+
+
+def test_no_schema_has_a_link() -> None:
+    schema = json.dumps(TypeAdapter(Upload | Dataset).json_schema()).lower()
+    assert "upload_url" not in schema
+    assert "expires_at" not in schema
+    assert "import_id" in schema
+
+
 # --- ids ---------------------------------------------------------------------------------------
 
 
@@ -453,7 +588,7 @@ class Wire:
             serving(plain(json.dumps(READY).encode()))
         )
         self._client = await self._stack.enter_async_context(
-            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF)
+            ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=PollPolicy(timeout=0))
         )
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from prolific_async._api.pagination import check_page
 from prolific_async._api.partial_batches import read_partial
 from prolific_async._http.responses import MAX_BODY, http_date, undecodable
 from prolific_async._json.converter import load
+from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
-from prolific_async._json.reading import MAX_PROBLEMS
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
 from prolific_async.errors import DecodeError

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 from yarl import URL
 
+from prolific_async._http.credentials import Token
 from prolific_async.errors import ConfigurationError
 
 ROOT = "/api/v1/data-collection"
@@ -19,12 +20,12 @@ VERSION = ROOT.rpartition("/")[0]
 _DEFAULT_BASE_URL = "https://api.prolific.com"
 
 
-def read_base_url(given: str | None) -> tuple[str, str]:
+def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
     """Return the service's address, given or of the environment, and what is wrong with it, or "".
 
     ``/api/v1`` and ``/api/v1/data-collection`` at its end are taken away: scripts have them, and
     each request brings its own. Nothing of a bad address is returned: it may hold a password, or
-    be the token. Raises nothing, so that the caller can drop its own reference to the text.
+    the token. Raises nothing, so that the caller can drop its own reference to the text.
     """
     text = os.environ.get("PROLIFIC_URL", "") if given is None else given
     if given is None and not text.strip():
@@ -35,28 +36,36 @@ def read_base_url(given: str | None) -> tuple[str, str]:
         url = None
     if url is None:
         return "", "base_url (PROLIFIC_URL) is no URL"
-    if url.user is not None or url.password is not None:
-        return "", "base_url (PROLIFIC_URL) must hold no user and password: the token does that"
-    if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
-        return "", (
-            "base_url (PROLIFIC_URL) must be a plain address: no query, fragment or white space"
-        )
-    if not (
-        url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
-    ):
-        return "", (
-            "base_url (PROLIFIC_URL) must start with https://, or with http:// and name a loopback "
-            f"host, to keep the token safe; the service itself is {_DEFAULT_BASE_URL}"
-        )
     path = url.raw_path.rstrip("/")
     for known in (ROOT, VERSION):
         path = path.removesuffix(known).rstrip("/")
+    if problem := _problem(url, text, path, token):
+        return "", f"base_url (PROLIFIC_URL) {problem}"
+    return f"{url.origin()}{path}", ""
+
+
+def _problem(url: URL, text: str, path: str, token: Token) -> str:
+    """Return what is wrong with an address, "" for nothing."""
+    if url.user is not None or url.password is not None:
+        return "must hold no user and password: the token does that"
+    if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
+        return "must be a plain address: no query, fragment or white space"
+    if not (
+        url.host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host)))
+    ):
+        return (
+            "must start with https://, or with http:// and name a loopback host, to keep the token "
+            f"safe; the service itself is {_DEFAULT_BASE_URL}"
+        )
+    # Messages about the host would show it. A token that is no text is refused elsewhere.
+    if url.host.lower() == str(token.reveal()).lower():
+        return f"has the token as its host; the service itself is {_DEFAULT_BASE_URL}"
     if ROOT in path:
-        return "", (
-            f"base_url (PROLIFIC_URL) must not go on after {ROOT}, which each request brings; "
+        return (
+            f"must not go on after {ROOT}, which each request brings; "
             f"the service itself is {_DEFAULT_BASE_URL}"
         )
-    return f"{url.origin()}{path}", ""
+    return ""
 
 
 def is_loopback(host: str | None) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BY_ENDING = {".csv": "text/csv", ".jsonl": "application/x-ndjson", ".zip": "application/zip"}
 _LONG_ENOUGH = 20  # characters of a part that may be a secret; a name or a date has fewer
+_TOO_SHORT = 7  # characters of the beginning of a secret that tell nothing
 _REFUSED = frozenset({400, 401, 403})
 _SHOWN_HEADERS = (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.RETRY_AFTER, hdrs.SERVER, "X-Amz-Request-Id")
 
@@ -98,14 +99,28 @@ class PresignedUrl:
         return URL(self._text, encoded=True)
 
     def hide(self, text: str) -> str:
-        """Return a text with "[link]" in place of the URL and of what makes it a secret."""
+        """Return a text with "[link]" in place of the URL and of what makes it a secret.
+
+        The text may end in the middle of them: it may be cut.
+        """
         query = self._text.partition("?")[2]
         values = [pair.rpartition("=")[2] for pair in query.split("&")]
         values += [unquote(value) for value in values]
         for secret in (self._text, query, *values):
             if len(secret) >= _LONG_ENOUGH:
-                text = text.replace(secret, "[link]")
+                # Percent-encodings have either case.
+                text = re.sub(re.escape(secret), "[link]", text, flags=re.IGNORECASE)
+                text = _without_beginning(secret, text)
         return text
+
+
+def _without_beginning(secret: str, text: str) -> str:
+    """Return a text with "[link]" in place of the beginning of a secret that it ends with."""
+    end = text[-len(secret) :].lower()
+    for length in range(len(secret) - 1, _TOO_SHORT, -1):
+        if end.endswith(secret[:length].lower()):
+            return f"{text[:-length]}[link]"
+    return text
 
 
 def content_type_of(filename: str) -> str:
@@ -140,9 +155,9 @@ def is_refused_as_expired(error: ProlificError) -> bool:
     )
 
 
-def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return those headers of the storage's response that hold no link."""
-    return {name: headers[name] for name in _SHOWN_HEADERS if name in headers}
+def shown_headers(headers: Mapping[str, str], link: PresignedUrl) -> dict[str, str]:
+    """Return what an error shows of the headers of the storage's response."""
+    return {name: link.hide(headers[name]) for name in _SHOWN_HEADERS if name in headers}
 
 
 def shown_refusal(body: str, link: PresignedUrl) -> str:

@@ -133,15 +133,18 @@ async def _attempt(
         ) as http:
             try:
                 with stall:
-                    status, headers, refusal = await _send(http, body, link, stall)
+                    status, headers, refusal = await _send(http, body, link)
             finally:
                 # Else what is in its buffer keeps it open for as long as nobody reads it.
                 if stall.transport is not None:
                     stall.transport.abort()
         _log_end(session, request, status, sent_at)
-        if not responses.is_success(status):
+        if responses.is_success(status):
+            _check_stored(request, body, status, headers)
+        else:
             shown = shown_refusal(refusal, link).encode()
-            responses.decode(request, status, shown_headers(headers), shown)  # raises what it says
+            kept = shown_headers(headers, link)
+            responses.decode(request, status, kept, shown)  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
@@ -152,8 +155,26 @@ async def _attempt(
     raise failure
 
 
+def _check_stored(
+    request: Request, body: UploadBody, status: int, headers: Mapping[str, str]
+) -> None:
+    """Check that a success can be the storage's, which has the whole file.
+
+    Raises:
+        ConnectionLostError: It came before the whole file was sent.
+        DecodeError: It is a page, which something in between shows.
+
+    """
+    if body.left:
+        reason = f"it was answered with {status} before the whole file was sent"
+        raise errors.ConnectionLostError(request.method, request.path, reason)
+    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
+    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
+        raise responses.undecodable(request, "HTML, where the storage says that it has the file")
+
+
 async def _send(
-    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl, stall: Stall
+    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl
 ) -> tuple[int, Mapping[str, str], str]:
     """Send the file, and return status, headers and, of a refusal, the beginning of its body."""
     response = await http.request(
@@ -169,8 +190,7 @@ async def _send(
         shown = bytearray()
         if not responses.is_success(response.status):
             while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
-                shown += chunk
-                stall.moved += len(chunk)
+                shown += chunk  # no movement of the file, so it cannot come for hours
         text = shown[: responses.MAX_SHOWN].decode(errors="replace")
         return response.status, response.headers, text
     finally:

@@ -1,8 +1,7 @@
-"""Converter: JSON to models and back.
+"""Models, and how JSON is turned into them and back.
 
-No value is coerced; cattrs by default would read ``null`` as the text "None". Keys that a model
-does not know are kept in its ``extra``. The fast converter reads responses; the detailed one finds
-every fault, and runs only after the fast one has failed.
+Keys that a model does not know are kept in its ``extra``. The fast converter reads responses; the
+detailed one finds every fault, and runs only after the fast one has failed.
 """
 
 from __future__ import annotations
@@ -10,23 +9,20 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Mapping
-from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import field, fields, frozen
-from cattrs import Converter, ForbiddenExtraKeysError, transform_error
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from prolific_async._json import model_code, reading, scalars
 from prolific_async._json.decoding import TOO_DEEP
-from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
+from prolific_async._json.scalars import JsonObject
 from prolific_async._pydantic import PydanticModel
-from prolific_async.errors import DecodeError, ProlificError
+from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from cattrs import Converter
+
+    from prolific_async._json.model_code import Hook
 
 T = TypeVar("T")
 
@@ -129,8 +125,9 @@ def load(
         DecodeError: It does not fit; ``.problems`` has every bad path.
 
     """
+    hook = _HOOKS.get(cls) or _hook(cls)
     try:
-        model: T = (_HOOKS.get(cls) or _hook(cls))(data, cls)
+        model: T = hook(data, cls)
     except Exception:  # noqa: BLE001 - cattrs lets through what a hook or a constructor raises
         problems = _problems(cls, data, at)
     else:
@@ -138,102 +135,29 @@ def load(
     raise DecodeError(problems, data if within is None else within, method, path)
 
 
-_HOOKS: dict[Any, model_code.Hook] = {}
+def prepare() -> None:
+    """Import what reads models, which must not fail between a request and its response."""
+    _converter(detailed=False)
 
 
-def _hook(cls: Any) -> model_code.Hook:
+_HOOKS: dict[Any, Hook] = {}
+
+
+def _hook(cls: Any) -> Hook:
     """Look up the hook of a class once: in cattrs, that takes a tenth of the time of a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
 
 
 def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
-    try:
-        _converter(detailed=True).structure(data, cls)
-    except Exception as error:  # noqa: BLE001 - as above
-        found = transform_error(error, at, _reason)
-        return tuple(f"{path}: {reason}" for reason, path in (f.rsplit(" @ ", 1) for f in found))
-    return (f"{at}: unreadable",)
+    from prolific_async._json.cattrs_converter import problems  # noqa: PLC0415 - as below
 
-
-def _reason(error: BaseException, _type: object) -> str:
-    if isinstance(error, ForbiddenExtraKeysError):
-        return f"there is no key {' or '.join(sorted(map(repr, error.extra_fields)))}"
-    return "it is missing" if isinstance(error, KeyError) else str(error)
-
-
-def _is_model(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, WireModel)
-
-
-def _is_union_of_models(cls: Any) -> bool:
-    return get_origin(cls) in (Union, UnionType) and all(map(_is_model, get_args(cls)))
-
-
-def _is_plain_model(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, JsonModel)
-
-
-def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
-    refuses = cls._refuses_unknown_keys
-    inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=refuses)
-    return lambda value, _: inner(scalars.mapping(value, dict), cls)
-
-
-def _model_unhook(cls: type[Any], converter: Converter) -> Callable[[Any], dict[str, Any]]:
-    inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
-    arrays = reading.arrays_of(cls)
-    nullable = [one.name for one in reading.wire_fields(cls) if one.default is None]
-
-    def unhook(model: Any) -> dict[str, Any]:
-        wire: dict[str, Any] = inner(model)
-        nulls = model._nulls  # noqa: SLF001 - of the models
-        for key in nullable:
-            if wire[key] is None and key not in nulls:
-                del wire[key]
-        for key in nulls & arrays:
-            wire[key] = wire[key] or None
-        return wire | copy.deepcopy(dict(model.extra))
-
-    return unhook
+    return problems(_converter(detailed=True), cls, data, at)
 
 
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
-    converter = Converter(detailed_validation=detailed, unstruct_collection_overrides={tuple: list})
-    converter.register_structure_hook(str, scalars.string)
-    converter.register_structure_hook(int, scalars.integer)
-    converter.register_structure_hook(float, scalars.number)
-    converter.register_structure_hook(bool, scalars.boolean)
-    converter.register_structure_hook(dict, scalars.mapping)
-    converter.register_structure_hook(list, scalars.array)
-    converter.register_structure_hook(datetime, reading.time)
-    converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, scalars.int_or_digits)
-    converter.register_structure_hook_func(lambda kind: kind == Number, scalars.any_number)
-    converter.register_structure_hook_func(
-        lambda kind: kind in (Scalar, Scalar | None), scalars.scalar
-    )
-    converter.register_structure_hook(StrEnum, reading.enum)
-    converter.register_structure_hook_func(reading.is_union_of_enums, reading.enum_of_union)
-    converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
-    converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is tuple, reading.tuple_hook
-    )
-    converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is Mapping and kind != JsonObject,
-        reading.mapping_hook,
-    )
-    converter.register_structure_hook(ProlificError, scalars.error)
-    converter.register_structure_hook_factory(_is_plain_model, _plain_model_hook)
-    converter.register_structure_hook_factory(_is_model, reading.model_hook)
-    converter.register_structure_hook_factory(_is_union_of_models, reading.union_hook)
-    converter.register_unstructure_hook(ProlificError, str)
-    converter.register_unstructure_hook(StrEnum, str)
-    converter.register_unstructure_hook(
-        datetime, lambda moment: moment.isoformat().replace("+00:00", "Z")
-    )
-    converter.register_unstructure_hook_func(
-        lambda kind: kind == JsonObject, lambda value: copy.deepcopy(dict(value))
-    )
-    converter.register_unstructure_hook_factory(_is_model, _model_unhook)
-    return converter
+    # With the first client: what only names the classes of this package need not import cattrs.
+    from prolific_async._json.cattrs_converter import new_converter  # noqa: PLC0415
+
+    return new_converter(JsonModel, WireModel, detailed=detailed)

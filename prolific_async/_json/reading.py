@@ -14,14 +14,12 @@ from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
 from prolific_async._json import model_code, scalars
+from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async._json.model_code import Hook, Slot
 from prolific_async._json.scalars import IntOrDigits
 
 if TYPE_CHECKING:
     from cattrs import Converter
-
-MAX_PROBLEMS = 100
-"""Faults in an array after which the rest of it is not read: each takes 0.1 ms to tell."""
 
 _AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int}
 """Types whose values are taken as they are, if they have just this type."""

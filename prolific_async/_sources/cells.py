@@ -19,6 +19,7 @@ EXACT = frozenset({str, int, float, bool, NoneType})
 """Types whose values the encoders write as they are."""
 
 _SHORT = 1000  # bits of an int that Python surely turns into text
+_MISSING = frozenset({"NAType", "NaTType", "MaskedConstant"})  # of pandas, and of numpy.ma
 _FOR_EMPTY = "for an empty cell, give None"
 
 
@@ -62,6 +63,8 @@ def _of_other_type(value: Any) -> Cell:
         return str(value)
     if _dtype(value) == "bool" and not isinstance(value, Sized):
         return bool(value)
+    if _is_missing(value):
+        raise ValueError(f"it is a missing value ({type(value).__name__}); {_FOR_EMPTY}")
     if (refused := _refused(value)) is not None:
         raise ValueError(refused)
     try:
@@ -77,6 +80,13 @@ def _finite(number: float) -> int | float:
     if isinstance(number, float) and not math.isfinite(number):
         raise ValueError(f"{'NaN' if math.isnan(number) else number} is no value; {_FOR_EMPTY}")
     return number
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is pandas' or numpy's mark of a missing one."""
+    if "time" in _dtype(value):
+        return bool(value != value)  # noqa: PLR0124 - as NaT alone does
+    return type(value).__name__ in _MISSING
 
 
 def _refused(value: Any) -> str | None:

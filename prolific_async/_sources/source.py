@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
 from prolific_async._sources import file_names, recognition, row_keys, text_checks
-from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool
+from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool, flat
 from prolific_async._sources.csv_rows import CsvRows
 from prolific_async._sources.file_names import V4, Format
 from prolific_async._sources.items import END, Items
@@ -108,8 +108,9 @@ class Source:
         """Close files and remove temporary ones; safe to call again."""
         held, self._held = self._held, []
         if held:
-            # In a thread, as it takes time to free the space of a large file.
-            await asyncio.to_thread(_close, held)
+            # In a thread, as it takes time to free the space of a large file; and surely, as a
+            # cancellation takes what waits for a thread out of the queue.
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
         """Return what is sent to a dataset; called once.
@@ -176,9 +177,9 @@ class Source:
                             f"item {number} (counted from 0) of the source is "
                             f"{type(piece).__name__}, though the first is bytes"
                         )
-                    view = memoryview(piece).cast("B")
-                    for start in range(0, len(view), PIECE):
-                        await spool.write(bytes(view[start : start + PIECE]))
+                    with flat(piece) as view:
+                        for start in range(0, len(view), PIECE):
+                            await spool.write(bytes(view[start : start + PIECE]))
                     number += 1
                 items.size_seen(len(batch), spool.size - before)
                 await slices.yield_if_due()
@@ -239,6 +240,10 @@ async def _pieces_of(file: io.BufferedIOBase) -> AsyncGenerator[bytes]:
     """Read a file that the caller opened; as an iterable, it would be read in the event loop."""
     while piece := await asyncio.to_thread(file.read, PIECE):
         yield piece
+    if piece is None:
+        raise ValueError(
+            "the file is non-blocking and had nothing to read: it may not be at its end"
+        )
 
 
 def _close(held: list[Content]) -> None:
@@ -246,4 +251,7 @@ def _close(held: list[Content]) -> None:
         content.close()
 
 
-_NO_NAME = "filename is needed for a source of bytes; its ending tells the service the format"
+_NO_NAME = (
+    "filename is needed for a source of bytes, as its ending tells the service the format; "
+    "a path is given as text or as a Path, not as bytes"
+)

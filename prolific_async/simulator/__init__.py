@@ -12,12 +12,16 @@ It keeps workspaces, datasets and batches, responds as the service does, and fai
 For synchronous tests, `with Simulator() as sim:` serves in a thread of its own.
 
 Presigned URLs lead to a second port, `sim.storage_url`. Faults meet requests to both, and
-`sim.requests` has them all.
+`sim.requests` has them all. Uploaded CSV, JSONL and ZIP files are parsed and counted, whatever
+their size; `Simulator(imports=RowsPerSecond(27))` imports them as slowly as the service does.
 
-`sim.fail(batch_id)` makes a batch end in ERROR; `sim.set_status` and `sim.remove` change it without
-a request. The simulator shares no code with the client, so a bug in one cannot hide in the other.
+`sim.fail(batch_id)` makes a batch end in ERROR, `sim.fail_imports(dataset_id)` imports fail;
+`sim.set_status`, `sim.set_import` and the like change what there is without a request, and
+`sim.batches` and `sim.datasets` show it. The simulator shares no code with the client, so a bug in
+one cannot hide in the other.
 """
 
+from prolific_async.simulator.dataset_models import DatasetSnapshot
 from prolific_async.simulator.faults import Fault
 from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.request_body import OmittedBody
@@ -35,6 +39,7 @@ __all__ = [
     "AfterPolls",
     "AfterSeconds",
     "BatchSnapshot",
+    "DatasetSnapshot",
     "Ending",
     "Fault",
     "Immediately",

@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from prolific_async.simulator.batch_editing_routes import editing_routes
 from prolific_async.simulator.batch_routes import batch_routes
+from prolific_async.simulator.batch_task_routes import task_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
 from prolific_async.simulator.dataset_routes import dataset_routes
 from prolific_async.simulator.dataset_state import Datasets
@@ -47,8 +48,14 @@ def make_app(
             _require_token(token),
         ]
     )
-    more = [] if datasets is None else [*dataset_routes(datasets), *editing_routes(datasets)]
-    routes = [*batch_routes(state), *more, *workspace_routes(state), *control_routes]
+    more = [] if datasets is None else [*dataset_routes(datasets), *task_routes(datasets)]
+    routes = [
+        *batch_routes(state),
+        *editing_routes(state),
+        *more,
+        *workspace_routes(state),
+        *control_routes,
+    ]
     app.add_routes(_with_and_without_slash(routes))
     return app
 
@@ -79,7 +86,7 @@ async def _respond_to_refusals(request: web.Request, handler: Handler) -> web.St
     try:
         return await handler(request)
     except RefusedError as refused:
-        return error_response(refused.status, refused.detail)
+        return refused.response()
     except web.HTTPMethodNotAllowed as refused:
         response = error_response(405, f"{request.method} is not allowed here.")
         response.headers[hdrs.ALLOW] = refused.headers[hdrs.ALLOW]

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from prolific_async.simulator.batch_handlers import BATCH, BATCHES, on_batch
 from prolific_async.simulator.batch_json import batch_json, created_json, list_json
 from prolific_async.simulator.models import Batch
-from prolific_async.simulator.request_body import read_body
+from prolific_async.simulator.request_body import Body
 from prolific_async.simulator.responses import RefusedError, json_response
 from prolific_async.simulator.state import SetupRefusedError, State
 
@@ -23,28 +24,19 @@ __all__ = ["batch_routes"]
 _T = TypeVar("_T")
 _Fields = Mapping[str, Any]
 
-_BATCHES = "/api/v1/data-collection/batches"
-_BATCH = f"{_BATCHES}/{{batch_id:[^/]+}}"
 _MAX_INTEGER = 2**63 - 1  # a usual limit of databases; the service documents none
 
 
 def batch_routes(state: State) -> list[web.RouteDef]:
     """Return the routes of the batch endpoints."""
 
-    def on_batch(respond: Callable[[State, Batch, _Fields], web.Response]) -> Handler:
-        """Make a handler that finds the batch, reads the fields of the body, and responds."""
+    def on_fields(respond: Callable[[State, Batch, _Fields], web.Response]) -> Handler:
+        def handle(request: web.Request, body: Body, batch: Batch) -> web.Response:
+            # Every field is optional, so an empty body means an empty object.
+            is_read = request.method == "POST" and body.size
+            return respond(state, batch, body.json_object() if is_read else {})
 
-        async def handle(request: web.Request) -> web.Response:
-            body = await read_body(request)
-            with state.lock:
-                batch = state.batches.get(request.match_info["batch_id"])
-                if batch is None:
-                    raise RefusedError(404, "There is no such batch.")
-                # Every field is optional, so an empty body means an empty object.
-                is_read = request.method == "POST" and body.size
-                return respond(state, batch, body.json_object() if is_read else {})
-
-        return handle
+        return on_batch(state, handle)
 
     async def list_batches(request: web.Request) -> web.Response:
         workspace_id = request.query.get("workspace_id")
@@ -58,11 +50,11 @@ def batch_routes(state: State) -> list[web.RouteDef]:
             return json_response(200, list_json(map(state.poll, workspace.values())))
 
     return [
-        web.get(_BATCHES, list_batches, allow_head=False),
-        web.get(_BATCH, on_batch(_get), allow_head=False),
-        web.get(f"{_BATCH}/status", on_batch(_get_status), allow_head=False),
-        web.post(f"{_BATCH}/setup", on_batch(_set_up)),
-        web.post(f"{_BATCH}/duplicate", on_batch(_duplicate)),
+        web.get(BATCHES, list_batches, allow_head=False),
+        web.get(BATCH, on_fields(_get), allow_head=False),
+        web.get(f"{BATCH}/status", on_fields(_get_status), allow_head=False),
+        web.post(f"{BATCH}/setup", on_fields(_set_up)),
+        web.post(f"{BATCH}/duplicate", on_fields(_duplicate)),
     ]
 
 

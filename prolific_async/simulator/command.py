@@ -16,7 +16,13 @@ from typing import Any
 
 import attrs
 
-from prolific_async.simulator.setup_durations import AfterPolls, AfterSeconds, Ending, Immediately
+from prolific_async.simulator.setup_durations import (
+    AfterPolls,
+    AfterSeconds,
+    Ending,
+    Immediately,
+    RowsPerSecond,
+)
 from prolific_async.simulator.simulator import Simulator
 
 __all__ = ["DESCRIPTION", "OPTIONS", "Option", "main", "serve"]
@@ -38,6 +44,9 @@ Endpoints:
   GET    /_simulator/requests           list the newest 1,000 requests
   POST   /_simulator/batches            add a batch
   POST   /_simulator/batches/{id}/fail  make a batch end in ERROR
+  POST   /_simulator/datasets           add a dataset
+  POST   /_simulator/datasets/{id}/fail make its imports fail
+  POST   /_simulator/imports/{id}       set the status of an import
 
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
@@ -46,7 +55,10 @@ applied (true: the request runs, although its response is scripted),
 cut_request (bytes of the request after which its connection is reset).
 
 A batch may have a name, batch_id, workspace_id, status, datapoints,
-instructions, tasks_per_group and dataset_status. The response has its id.
+instructions, tasks_per_group, dataset_status, dataset_id, batch_items and
+auto_sync_enabled. A dataset may have a name, workspace_id, datapoints, filename,
+status (version 3) and schema (version 4). The response has the id. Imports fail
+with a reason; one that is set has a status and further keys of its document.
 
 Examples:
   prolific-async simulate --port 0 --setup polls:3
@@ -96,6 +108,16 @@ def _ending(text: str) -> Ending:
     raise ValueError(f"{text!r} is not immediately, seconds:N or polls:N")
 
 
+def _import_ending(text: str) -> Ending | RowsPerSecond:
+    kind, _, number = text.partition(":")
+    try:
+        return RowsPerSecond(float(number)) if kind == "rows" else _ending(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is not immediately, seconds:N, polls:N or rows:N, with N above 0"
+        ) from None
+
+
 def _visible(text: str) -> str:
     # Not shown: it may be a token.
     if not re.fullmatch("[!-~]+", text):
@@ -111,6 +133,13 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             "WHEN",
             "When a setup ends: immediately, seconds:N, or polls:N (after N polls).",
             _ending,
+            "seconds:5",
+        ),
+        "imports": Option(
+            "WHEN",
+            "When imports, schema migrations and syncs end: as --setup, or rows:N (N rows a second;"
+            " the service imports about 27).",
+            _import_ending,
             "seconds:5",
         ),
         "token": Option("TOKEN", "Token that requests must carry; random if left out.", _visible),
@@ -139,6 +168,7 @@ def serve(
     *,
     port: int,
     setup: Ending,
+    imports: Ending | RowsPerSecond,
     storage_port: int = 0,
     token: str | None = None,
     workspace_id: str | None = None,
@@ -152,6 +182,7 @@ def serve(
     Args:
         port: 0 for any free one.
         setup: When setups end.
+        imports: When imports, schema migrations and syncs end.
         storage_port: The port to which presigned URLs lead; 0 for any free one.
         token: The token that requests must carry; random if left out.
         workspace_id: Id of the workspace; random if left out.
@@ -162,6 +193,7 @@ def serve(
     """
     simulator = Simulator(
         setup=setup,
+        imports=imports,
         token=token,
         workspace_id=workspace_id,
         port=port,

@@ -7,6 +7,9 @@ They are no part of Prolific's API. They need the token, meet no faults and are 
     GET    /_simulator/requests           Simulator.requests
     POST   /_simulator/batches            Simulator.add_batch: some of its fields; returns the id
     POST   /_simulator/batches/{id}/fail  Simulator.fail
+    POST   /_simulator/datasets           Simulator.add_dataset; returns the id
+    POST   /_simulator/datasets/{id}/fail Simulator.fail_imports: reason
+    POST   /_simulator/imports/{id}       Simulator.set_import: status, and further keys
 """
 
 import json
@@ -38,10 +41,30 @@ _BATCH_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "instructions": (int,),
         "tasks_per_group": (int, NoneType),
         "dataset_status": (str,),
+        "dataset_id": (str, NoneType),
+        "batch_items": (list, NoneType),
+        "auto_sync_enabled": (bool,),
+    }
+)
+_DATASET_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "name": (str,),
+        "workspace_id": (str,),
+        "status": (str,),
+        "datapoints": (int,),
+        "filename": (str,),
+        "schema": (dict, NoneType),
     }
 )
 _TYPE_NAMES: Mapping[type, str] = MappingProxyType(
-    {str: "text", int: "a whole number", NoneType: "null"}
+    {
+        str: "text",
+        int: "a whole number",
+        bool: "true or false",
+        list: "a list",
+        dict: "an object",
+        NoneType: "null",
+    }
 )
 
 
@@ -49,7 +72,7 @@ def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> l
     """Return the routes by which a simulator is controlled.
 
     Args:
-        contents: Where batches are added and changed.
+        contents: Where batches and datasets are added and changed.
         faults: Where faults are added.
         log: The requests that the service has received.
     """
@@ -73,17 +96,30 @@ def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> l
 
     async def add_batch(request: web.Request) -> web.Response:
         given = (await read_body(request)).json_object()
-        _check_names(given, _BATCH_FIELDS)
-        for name, value in given.items():
-            # The exact type: True is an `int` of Python, but not a number of JSON.
-            if type(value) not in (kinds := _BATCH_FIELDS[name]):
-                raise TypeError(
-                    f"{name} must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}"
-                )
+        _check_fields(given, _BATCH_FIELDS)
         return json_response(201, json.dumps({"id": contents.add_batch(**given)}).encode())
 
     async def fail(request: web.Request) -> web.Response:
         contents.fail(request.match_info["batch_id"])
+        return web.Response(status=204)
+
+    async def add_dataset(request: web.Request) -> web.Response:
+        given = (await read_body(request)).json_object()
+        _check_fields(given, _DATASET_FIELDS)
+        return json_response(201, json.dumps({"id": contents.add_dataset(**given)}).encode())
+
+    async def fail_imports(request: web.Request) -> web.Response:
+        body = await read_body(request)
+        given = body.json_object() if body.size else {}
+        _check_fields(given, {"reason": (str, NoneType)})
+        contents.fail_imports(request.match_info["dataset_id"], **given)
+        return web.Response(status=204)
+
+    async def set_import(request: web.Request) -> web.Response:
+        shown = (await read_body(request)).json_object()
+        status = shown.pop("status", None)
+        _check_fields({"status": status}, {"status": (str,)})
+        contents.set_import(request.match_info["import_id"], status, **shown)
         return web.Response(status=204)
 
     routes: list[tuple[Callable[..., web.RouteDef], str, Handler]] = [
@@ -92,6 +128,9 @@ def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> l
         (web.get, "requests", list_requests),
         (web.post, "batches", add_batch),
         (web.post, "batches/{batch_id:[^/]+}/fail", fail),
+        (web.post, "datasets", add_dataset),
+        (web.post, "datasets/{dataset_id:[^/]+}/fail", fail_imports),
+        (web.post, "imports/{import_id:[^/]+}", set_import),
     ]
     return [method(CONTROL_PREFIX + path, _refusing(handler)) for method, path, handler in routes]
 
@@ -113,6 +152,14 @@ def _refusing(handler: Handler) -> Handler:
 def _check_names(given: Mapping[str, Any], known: Collection[str]) -> None:
     if unknown := sorted(given.keys() - set(known)):
         raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+
+
+def _check_fields(given: Mapping[str, Any], known: Mapping[str, tuple[type, ...]]) -> None:
+    _check_names(given, known)
+    for name, value in given.items():
+        # The exact type: True is an `int` of Python, but not a number of JSON.
+        if type(value) not in (kinds := known[name]):
+            raise TypeError(f"{name} must be {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}")
 
 
 def _request_json(seen: SeenRequest) -> dict[str, Any]:

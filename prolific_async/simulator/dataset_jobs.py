@@ -1,21 +1,31 @@
-"""Ends of imports and schema migrations, computed when a dataset is read."""
+"""Ends of imports and schema migrations, computed when a dataset is read.
+
+Sources: "get-dataset-import-status" and "get-schema-migration-status" under
+https://docs.prolific.com/api-reference/task-builder.
+"""
 
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from prolific_async.simulator.dataset_models import Dataset, ImportedRows, ImportJob, Migration
 from prolific_async.simulator.row_import import missing_field
 from prolific_async.simulator.setup_durations import has_ended
 
-__all__ = ["add_rows", "copy_ids", "end_due"]
+__all__ = ["add_rows", "end_due"]
 
 _MAX_ERRORS = 100
 
 
-def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> None:
-    """End the imports and migrations of a dataset that are due."""
-    for job in tuple(dataset.running):
+def end_due(
+    dataset: Dataset,
+    now: float,
+    utc_now: Callable[[], datetime],
+    jobs: Iterable[ImportJob | Migration] | None = None,
+) -> None:
+    """End the imports and migrations of a dataset that are due: all that run, or some of them."""
+    for job in tuple(dataset.running) if jobs is None else jobs:
         run = job.run
         if run and has_ended(run.ending, elapsed=now - run.started, polls=run.polls):
             job.updated_at, job.run = utc_now(), None
@@ -29,19 +39,18 @@ def end_due(dataset: Dataset, now: float, utc_now: Callable[[], datetime]) -> No
 def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
     """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
     if dataset.has_status:
-        dataset.datapoints, dataset.group_ids = rows.accepted, rows.group_ids
+        dataset.datapoints, dataset.groups = rows.accepted, rows.groups
         return
-    new = rows.digests - dataset.digests
-    dataset.digests |= new
-    dataset.datapoints += len(new)
+    if dataset.digests:
+        new = rows.digests - dataset.digests
+        dataset.digests |= new
+    else:
+        new = dataset.digests = rows.digests  # not copied: they may be many
+    dataset.datapoints += len(new) + rows.others
     dataset.keys += rows.keys
-    if rows.group_ids is not None:
-        dataset.group_ids = (dataset.group_ids or set()) | rows.group_ids
-
-
-def copy_ids(ids: set[str] | None) -> set[str] | None:
-    """Copy group ids, which later rows add to."""
-    return None if ids is None else set(ids)
+    if rows.groups is not None:
+        dataset.groups = Counter() if dataset.groups is None else dataset.groups
+        dataset.groups.update(rows.groups)
 
 
 def _end_import(dataset: Dataset, job: ImportJob) -> None:

@@ -34,7 +34,7 @@ def dataset_document(dataset: Dataset) -> dict[str, Any]:
             **document,
             "status": dataset.status,
             "filename": dataset.filename,
-            "has_predetermined_grouping_id": dataset.group_ids is not None,
+            "has_predetermined_grouping_id": dataset.groups is not None,
         }
     imports = [import_document(dataset, job) for job in reversed(dataset.imports.values())]
     return {**document, "schema": dataset.schema, "imports": imports}

@@ -8,14 +8,43 @@ import attrs
 
 from prolific_async.simulator.setup_durations import Ending
 
-__all__ = ["Dataset", "ImportJob", "ImportedRows", "Migration", "Run"]
+__all__ = ["Dataset", "DatasetSnapshot", "ImportJob", "ImportedRows", "Migration", "Run"]
+
+
+@attrs.frozen(kw_only=True)
+class DatasetSnapshot:
+    """The state of a dataset at one moment, for asserts.
+
+    Args:
+        id: A UUID string.
+        name: As the service shows it.
+        workspace_id: The workspace that holds it.
+        schema_version: 3, or 4 for one with a schema.
+        status: UNINITIALISED, PROCESSING, READY, ERROR, or whatever a test has set; None with
+            version 4, which has none.
+        filename: Of the newest upload; None before.
+        total_datapoint_count: Datapoints that imports and appends have added.
+        imports: Id and status of each import of version 4, oldest first.
+    """
+
+    id: str
+    name: str
+    workspace_id: str
+    schema_version: int
+    status: str | None
+    filename: str | None
+    total_datapoint_count: int
+    imports: tuple[tuple[str, str], ...]
 
 
 @attrs.define
 class Run:
-    """Work in progress: when it ends, when it started, and how often it was polled."""
+    """Work in progress: when it ends, when it started, and how often it was polled.
 
-    ending: Ending
+    `ending` is None as long as that is not known, as the rows of a file are still being counted.
+    """
+
+    ending: Ending | None
     started: float
     polls: int = 0
 
@@ -24,16 +53,18 @@ class Run:
 class ImportedRows:
     """What parsing a file or an append gave: rows that are not in the dataset yet.
 
-    `digests` identify the accepted records, `keys` counts them by the fields that they have, and
-    `group_ids` is None without a column or field of group ids. `failure` is the reason why the
+    `digests` identify the first accepted records, `others` is the number of the later ones, which
+    are not compared, `keys` counts records by the fields that they have, and `groups` by their
+    group ids, None without a column or field of them. `failure` is the reason why the
     file as a whole is refused.
     """
 
     accepted: int = 0
     rejected: int = 0
     digests: set[bytes] = attrs.field(factory=set)
+    others: int = 0
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
-    group_ids: set[str] | None = None
+    groups: Counter[str] | None = None
     errors: list[dict[str, Any]] = attrs.field(factory=list)
     failure: str | None = None
 
@@ -89,8 +120,23 @@ class Dataset:
     running: list[ImportJob | Migration] = attrs.field(factory=list)
     digests: set[bytes] = attrs.field(factory=set)
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
-    group_ids: set[str] | None = None
+    groups: Counter[str] | None = None
     import_failure: str | None = None  # why all imports fail
+
+    def snapshot(self) -> DatasetSnapshot:
+        """Return the present state as an immutable value."""
+        return DatasetSnapshot(
+            id=self.id,
+            name=self.name,
+            workspace_id=self.workspace_id,
+            schema_version=self.version,
+            status=self.status if self.has_status else None,
+            filename=self.filename,
+            total_datapoint_count=self.datapoints,
+            imports=()
+            if self.has_status
+            else tuple((job.id, job.status) for job in self.imports.values()),
+        )
 
     @property
     def has_status(self) -> bool:

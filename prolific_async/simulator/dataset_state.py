@@ -14,12 +14,12 @@ from prolific_async.simulator.dataset_models import (
     Migration,
     Run,
 )
+from prolific_async.simulator.import_reader import ImportReader
 from prolific_async.simulator.responses import RefusedError
 from prolific_async.simulator.row_import import (
     CONTENT_TYPES,
     check_records,
     group_field,
-    read_upload,
     suffix,
 )
 from prolific_async.simulator.setup_durations import Ending, RowsPerSecond
@@ -45,6 +45,7 @@ class Datasets:
     state: State
     uploads: Uploads
     speed: Ending | RowsPerSecond
+    _reader: ImportReader = attrs.field(init=False, factory=ImportReader)
 
     def poll(self, dataset: Dataset) -> Dataset:
         """Count a poll of everything that runs on a dataset, update and return it."""
@@ -54,10 +55,11 @@ class Datasets:
         return self.update(dataset)
 
     def poll_job(self, dataset: Dataset, job: ImportJob | Migration) -> None:
-        """Count a poll of one import or migration, and update the dataset."""
+        """Count a poll of one import or migration, and end it if it is due."""
         if job.run:
             job.run.polls += 1
-        self.update(dataset)
+            # Only this one: a dataset may have thousands.
+            end_due(dataset, self.state.now(), self.state.utc_now, [job])
 
     def update(self, dataset: Dataset) -> Dataset:
         """End what is due, and return the dataset. Does not count as a poll."""
@@ -153,16 +155,30 @@ class Datasets:
         start_auto_syncs(self.state, dataset, self.ending(rows.accepted))
         return rows
 
+    def close(self) -> None:
+        """Stop reading files, and close those that wait for a schema."""
+        self._reader.close()
+        with self.state.lock:
+            for dataset in self.state.datasets.values():
+                for job in dataset.imports.values():
+                    if job.parked is not None:
+                        job.parked.close()
+
     def ending(self, rows: int) -> Ending:
         """Return when work on so many rows ends."""
         return self.speed.ending(rows) if isinstance(self.speed, RowsPerSecond) else self.speed
 
     def _start_import(self, dataset: Dataset, job: ImportJob, file: BinaryIO) -> None:
-        with file:
-            job.rows = read_upload(file, job.filename, dataset.schema)
         job.status, dataset.status = "processing", "PROCESSING"
-        job.run = self._run(job.rows.accepted + job.rows.rejected)
+        run = job.run = Run(None, started=self.state.now())
         dataset.running.append(job)
+
+        def read(rows: ImportedRows) -> None:
+            with self.state.lock:
+                job.rows = rows
+                run.ending = self.ending(rows.accepted + rows.rejected)
+
+        self._reader.read(file, job.filename, dataset.schema, read)
         self.update(dataset)
 
     def _run(self, rows: int) -> Run:

@@ -1,33 +1,32 @@
-"""The rules of a batch's layout (`batch_items`), and the ids that the service gives its nodes."""
+"""The rules of a batch's layout (`batch_items`), and the ids that the service gives its nodes.
+
+Source: "Configurable Layout (batch_items)" of docs.prolific.com. The form of the issues is that of
+the errors of "create" and "update" under https://docs.prolific.com/api-reference/task-builder;
+their `type` texts are not documented [?].
+"""
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from prolific_async.simulator.layout_item_rules import CONTENT, item_problems
+
 __all__ = ["instruction_count", "layout_issues", "node_ids", "with_ids"]
 
-_CONTENT = frozenset({"dataset_field", "image", "rich_text"})
-# Other types are let through: the service gets new ones, whose fields are not documented [?].
-_REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "dataset_field": ("field",),
-        "image": ("url", "alt_text"),
-        "rich_text": ("content",),
-        "free_text_with_unit": ("description", "unit_options", "unit_position"),
-        "multiple_choice": ("description", "answer_limit", "options"),
-        "multiple_choice_with_free_text": ("description", "answer_limit", "options"),
-        "file_upload": ("description",),
-        "star_rating": ("description",),
-    }
-)
-_CHILDREN: Mapping[str, str] = MappingProxyType(
-    {"page": "rows", "row": "columns", "column": "items"}
+# What each kind of node holds: under which key, and nodes of which kind.
+_NESTING: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"page": ("rows", "row"), "row": ("columns", "column"), "column": ("items", "item")}
 )
 _MAX_COLUMNS = 2
+# A page at the beginning or end of a task group, which shows no datapoint.
+_FIXED_PAGES = ("intro", "outro")
+_ON_FIXED_PAGES = ("image", "rich_text")
+
+_Issue = dict[str, Any]
 
 
-def layout_issues(pages: Any, fields: Collection[str] | None) -> list[dict[str, Any]]:
+def layout_issues(pages: Any, fields: Collection[str] | None) -> list[_Issue]:
     """Return the issues of a layout, as the service lists them; empty if it is good.
 
     Args:
@@ -47,7 +46,8 @@ def with_ids(pages: list[Any], known: Collection[str] = ()) -> list[Any]:
 
     Known ids stay; nodes without an id, or with one that is unknown [?], get a new one.
     """
-    return [_with_ids(page, "page", set(known)) for page in pages]
+    left = set(known)
+    return [_with_ids(page, "page", left) for page in pages]
 
 
 def node_ids(pages: Any) -> set[str]:
@@ -57,91 +57,89 @@ def node_ids(pages: Any) -> set[str]:
     if not isinstance(pages, dict):
         return set()
     found = {pages["id"]} if isinstance(pages.get("id"), str) else set()
-    return found.union(*(node_ids(pages.get(children)) for children in _CHILDREN.values()))
+    return found.union(*(node_ids(pages.get(key)) for key, _ in _NESTING.values()))
 
 
 def instruction_count(pages: list[Any] | None) -> int:
     """Return the number of items that ask the participant for something."""
     return sum(
-        item["type"] not in _CONTENT
-        for page in pages or ()
-        for row in page["rows"]
-        for column in row["columns"]
-        for item in column["items"]
+        item["type"] not in CONTENT for page in pages or () for item, _ in _items(page, "page", [])
     )
 
 
-def _with_ids(node: dict[str, Any], kind: str, known: set[str]) -> dict[str, Any]:
+def _with_ids(node: Mapping[str, Any], kind: str, left: set[str]) -> dict[str, Any]:
     given = node.get("id")
-    keeps = isinstance(given, str) and given in known
-    if keeps:
-        known.discard(given)  # an id belongs to one node
+    keeps = isinstance(given, str) and given in left
+    left.discard(str(given))  # an id belongs to one node
     node = {**node, "id": given if keeps else str(uuid.uuid4())}
-    children = _CHILDREN.get(kind)
-    if children is not None:
-        below = {"page": "row", "row": "column", "column": "item"}[kind]
-        node[children] = [_with_ids(child, below, known) for child in node[children]]
+    if kind in _NESTING:
+        key, below = _NESTING[kind]
+        node[key] = [_with_ids(child, below, left) for child in node[key]]
     return node
 
 
-def _page_issues(page: Any, index: int, fields: Collection[str] | None) -> Iterator[dict[str, Any]]:
-    shown: set[str] = set()
+def _page_issues(page: Any, index: int, fields: Collection[str] | None) -> Iterator[_Issue]:
     position = page.get("display_position") if isinstance(page, dict) else None
-    if position not in (None, "intro", "outro"):
+    if position not in (None, *_FIXED_PAGES):
         yield _issue([index], "invalid", "It must be intro or outro.", "display_position")
-    for row, row_at in _children(page, "rows", [index]):
-        if isinstance(row, dict) and isinstance(row.get("columns"), list):
-            count = len(row["columns"])
-            if count > _MAX_COLUMNS:
-                yield _issue(row_at, "too_many", "A row has 1 or 2 columns.", "columns")
-        if row is None:
-            yield _issue(row_at, "required", "A page needs rows.", "rows")
+    yield from _nesting_issues(page, "page", [index])
+    shown: set[str] = set()
+    for item, at in _items(page, "page", [index]):
+        kind = item.get("type") if isinstance(item, dict) else None
+        if not isinstance(kind, str) or not kind:
+            yield _issue(at, "required", "An item needs a type.", "type")
             continue
-        for column, column_at in _children(row, "columns", row_at):
-            if column is None:
-                yield _issue(column_at, "required", "A row needs columns.", "columns")
-                continue
-            for item, at in _children(column, "items", column_at):
-                if item is None:
-                    yield _issue(at, "required", "A column needs items.", "items")
-                    continue
-                yield from _item_issues(item, at, fields, shown)
-                kind = item.get("type") if isinstance(item, dict) else None
-                if position is not None and kind not in ("image", "rich_text"):
-                    yield _issue(at, "invalid", f"No {kind} on an {position} page.", "type")
+        if position is not None and kind not in _ON_FIXED_PAGES:
+            yield _issue(at, "invalid", f"No {kind} on an {position} page.", "type")
+        for field, message in item_problems(item):
+            missing = item.get(field) is None
+            yield _issue(at, "required" if missing else "invalid", message, field)
+        if kind == "dataset_field" and isinstance(item.get("field"), str):
+            yield from _shown_field_issues(item["field"], at, fields, shown)
 
 
-def _children(node: Any, key: str, at: list[int]) -> Iterator[tuple[Any, list[int]]]:
-    """Yield the nodes below one, each with its place; None where there are none."""
-    nodes = node.get(key) if isinstance(node, dict) else None
-    if not isinstance(nodes, list) or not nodes:
-        yield None, at
+def _nesting_issues(node: Any, kind: str, at: list[int]) -> Iterator[_Issue]:
+    """Yield an issue for each node that holds nothing, or too many."""
+    if kind not in _NESTING:
         return
-    for index, child in enumerate(nodes):
-        yield ({} if child is None else child), [*at, index]
+    key, below = _NESTING[kind]
+    children = _children(node, key)
+    if not children:
+        yield _issue(at, "required", f"A {kind} needs {key}.", key)
+    elif kind == "row" and len(children) > _MAX_COLUMNS:
+        yield _issue(at, "too_many", f"A row has 1 to {_MAX_COLUMNS} columns.", key)
+    for index, child in enumerate(children):
+        yield from _nesting_issues(child, below, [*at, index])
 
 
-def _item_issues(
-    item: Any, at: list[int], fields: Collection[str] | None, shown: set[str]
-) -> Iterator[dict[str, Any]]:
-    kind = item.get("type") if isinstance(item, dict) else None
-    if not isinstance(kind, str) or not kind:
-        yield _issue(at, "required", "An item needs a type.", "type")
+def _items(node: Any, kind: str, at: list[int]) -> Iterator[tuple[Any, list[int]]]:
+    """Yield the items in a node, each with its place."""
+    if kind not in _NESTING:
+        yield node, at
         return
-    for key in _REQUIRED.get(kind, ()):
-        if item.get(key) is None:
-            yield _issue(at, "required", f"A {kind} needs {key}.", key)
-    if kind == "dataset_field" and isinstance(field := item.get("field"), str):
-        if fields is None:
-            yield _issue(at, "invalid", "The batch has no dataset with a schema.", "field")
-        elif field not in fields:
-            yield _issue(at, "invalid", f"The dataset shows no field {field}.", "field")
-        if field in shown:
-            yield _issue(at, "duplicate", f"{field} is on the page already.", "field")
-        shown.add(field)
+    key, below = _NESTING[kind]
+    for index, child in enumerate(_children(node, key)):
+        yield from _items(child, below, [*at, index])
 
 
-def _issue(at: list[int], kind: str, message: str, field: str | None = None) -> dict[str, Any]:
+def _children(node: Any, key: str) -> list[Any]:
+    children = node.get(key) if isinstance(node, dict) else None
+    return children if isinstance(children, list) else []
+
+
+def _shown_field_issues(
+    field: str, at: list[int], fields: Collection[str] | None, shown: set[str]
+) -> Iterator[_Issue]:
+    if fields is None:
+        yield _issue(at, "invalid", "The batch has no dataset with a schema.", "field")
+    elif field not in fields:
+        yield _issue(at, "invalid", f"The dataset shows no field {field}.", "field")
+    if field in shown:
+        yield _issue(at, "duplicate", f"{field} is on the page already.", "field")
+    shown.add(field)
+
+
+def _issue(at: list[int], kind: str, message: str, field: str | None = None) -> _Issue:
     place = dict(zip(("page", "row", "column", "item"), [*at, 0, 0, 0, 0], strict=False))
     issue = {**place, "type": kind, "message": message}
     return issue if field is None else {**issue, "field": field}

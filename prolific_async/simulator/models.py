@@ -1,5 +1,6 @@
 """Batches and datasets as the simulator stores them, and as tests see them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -58,10 +59,17 @@ class BatchSnapshot:
 
 @attrs.frozen
 class Built:
-    """The datapoints of which a setup or sync has made tasks, and their group ids, if any."""
+    """The datapoints of which a setup or sync has made tasks, counted by group id, if any."""
 
     datapoints: int
-    group_ids: set[str] | None
+    groups: Counter[str] | None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Built":
+        """Return what a setup or sync that ends now makes tasks of."""
+        # Copied: later rows add to it.
+        groups = None if dataset.groups is None else dataset.groups.copy()
+        return cls(dataset.datapoints, groups)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -72,7 +80,7 @@ class SyncJob:
     dataset_id: str
     created_at: datetime
     updated_at: datetime
-    run: Run
+    run: Run | None
     status: str = "queued"
     shown: dict[str, Any] = attrs.field(factory=dict)
 
@@ -113,7 +121,7 @@ class Batch:
     @property
     def total_task_groups(self) -> int:
         """The number of task groups; the last group may be smaller."""
-        groups = self.built.group_ids if self.built and self.total_task_count else None
+        groups = self.built.groups if self.built and self.total_task_count else None
         return task_group_count(self.total_task_count, self.tasks_per_group or 1, groups)
 
     def snapshot(self) -> BatchSnapshot:

@@ -1,4 +1,7 @@
-"""Presigned URLs: who has one may send one kind of request to one object, until it expires."""
+"""Presigned URLs: who has one may send one kind of request to one object, until it expires.
+
+The service's are those of Amazon S3, whose refusals and their order are imitated here.
+"""
 
 import secrets
 from collections.abc import Callable, Mapping
@@ -58,7 +61,9 @@ class PresignedUrl:
         """
         if query != self._query:
             raise _mismatch()
-        if hdrs.AUTHORIZATION in headers or any(token in value for value in headers.values()):
+        if hdrs.AUTHORIZATION in headers or any(
+            token in value.split() for value in headers.values()
+        ):
             raise StorageRefusedError(
                 400,
                 "InvalidArgument",

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from prolific_async.simulator.presigned_urls import hide_signature
 from prolific_async.simulator.request_body import MAX_BODY, Body, OmittedBody, read_body
-from prolific_async.simulator.responses import RefusedError, error_response
+from prolific_async.simulator.responses import RefusedError
 
 __all__ = ["LOG_ENTRY", "LogEntry", "RequestLog", "SeenRequest", "log_requests"]
 
@@ -165,7 +165,7 @@ def log_requests(log: RequestLog, *, with_bodies: bool = True) -> Middleware:
                 entry.update(status=response.status)
         except RefusedError as refused:
             entry.update(status=refused.status)
-            return error_response(refused.status, refused.detail)
+            return refused.response()
         except Exception:
             # A `setup=` function raised: aiohttp logs the traceback and responds with 500.
             entry.update(status=500)

@@ -21,6 +21,10 @@ class RefusedError(Exception):
     status: int
     detail: Detail
 
+    def response(self) -> web.Response:
+        """Make the error response."""
+        return error_response(self.status, self.detail)
+
 
 def json_response(status: int, document: bytes) -> web.Response:
     """Respond with encoded JSON."""

@@ -1,10 +1,18 @@
-"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts."""
+"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts.
 
+Sources: "Working with Datasets" and "Appending data to a dataset" of docs.prolific.com for the
+types of file, the `META_TASK_GROUP_ID` column, identical records and the errors.
+"""
+
+import contextlib
+import csv
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
-from typing import IO, Any, BinaryIO
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, cast
 
 from prolific_async.simulator.dataset_models import ImportedRows
 from prolific_async.simulator.uploaded_rows import UnreadableRecord, csv_records, jsonl_records
@@ -25,6 +33,8 @@ CONTENT_TYPES: Mapping[int, Mapping[str, str]] = {
 }
 _GROUP_COLUMN = "META_TASK_GROUP_ID"
 _MAX_ERRORS = 100  # the list "may be shorter" than the count
+_MAX_COMPARED = 500_000  # records; it is about 50 MB
+_encode = json.JSONEncoder(sort_keys=True).encode
 
 
 def suffix(filename: str) -> str:
@@ -35,36 +45,51 @@ def suffix(filename: str) -> str:
 
 def group_field(schema: Mapping[str, Any]) -> str | None:
     """Return the key of the field whose values group the records, or None."""
-    fields = schema["fields"].items()
-    return next((key for key, field in fields if field["type"] == "task_group_id"), None)
+    fields: Mapping[str, Mapping[str, Any]] = schema["fields"]
+    grouping = (key for key, field in fields.items() if field["type"] == "task_group_id")
+    return next(grouping, None)
 
 
-def missing_field(schema: Mapping[str, Any], keys: Iterable[str]) -> str | None:
-    """Return a field that a strict schema misses in a record, or None."""
-    if not schema["strict"]:
+def missing_field(schema: Mapping[str, Any], has: frozenset[str]) -> str | None:
+    """Return a field that a strict schema misses in a record, of which `has` has the fields."""
+    fields: Mapping[str, Any] = schema["fields"]
+    if not schema["strict"] or fields.keys() <= has:
         return None
-    have = frozenset(keys)
-    return next((key for key in schema["fields"] if key not in have), None)
+    return next(key for key in fields if key not in has)
 
 
-def read_upload(file: BinaryIO, filename: str, schema: Mapping[str, Any] | None) -> ImportedRows:
+def read_upload(
+    file: BinaryIO,
+    filename: str,
+    schema: Mapping[str, Any] | None,
+    in_slices: Callable[[BinaryIO], BinaryIO] = lambda file: file,
+) -> ImportedRows:
     """Read a file of version 4, or of version 3 where `schema` is None.
 
     A file without records, or one that is not UTF-8, fails as a whole, and so does a file of
     version 3 with a row that cannot be read. A ZIP counts the rows of its CSV files. [?: all of
     this is assumed]
+
+    Args:
+        file: The file, at its beginning.
+        filename: Its suffix tells what it is.
+        schema: Of the dataset; None for version 3.
+        in_slices: Wraps what is read from the beginning to the end: the file, or those in a ZIP.
     """
     try:
         if suffix(filename) == ".zip":
-            rows = _read_zip(file)
+            rows = _read_zip(file, in_slices)
         elif suffix(filename) == ".jsonl":
-            rows = check_records(jsonl_records(file), schema, first=0)
+            rows = check_records(jsonl_records(in_slices(file)), schema, first=0)
         else:
-            rows = check_records(csv_records(file), schema, first=0)
+            rows = _read_csv(in_slices(file), schema)
     except UnicodeDecodeError:
         return ImportedRows(failure="The file is not UTF-8.")
-    except zipfile.BadZipFile:
-        return ImportedRows(failure="The file is not a ZIP archive.")
+    except csv.Error as error:
+        return ImportedRows(failure=f"The file is not CSV: {error}.")
+    # The last two: an unknown compression, and encryption.
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        return ImportedRows(failure="The file is not a ZIP archive that can be read.")
     if rows.failure is None and not rows.accepted + rows.rejected:
         rows.failure = "The file has no records."
     return rows
@@ -79,7 +104,8 @@ def check_records(
     """Check and count records.
 
     With a strict schema a record that misses a field is rejected; null counts as missing, and a
-    list or an object is no value of a field. Other keys are ignored [?].
+    list or an object is no value of a field. Other keys are ignored [?]. Identical records count
+    once, as far as the first 500,000 different ones are concerned: the others are not kept.
 
     Args:
         records: Parsed records.
@@ -91,7 +117,7 @@ def check_records(
     for index, record in enumerate(records, first):
         problem = _problem(record, schema)
         if problem is None:
-            _accept(rows, record, grouping, unique=schema is not None)
+            _accept(rows, record, grouping, compares=schema is not None)
         elif schema is None:
             rows.failure = f"Row {index + 1}: {problem[1]}."
             return rows
@@ -113,35 +139,56 @@ def _problem(
     for key in schema["fields"]:
         if isinstance(record.get(key), list | dict):
             return key, "not text, a number, true or false"
-    missing = missing_field(schema, (key for key, value in record.items() if value is not None))
+    missing = missing_field(schema, _fields(record))
     return None if missing is None else (missing, "missing")
 
 
-def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, unique: bool) -> None:
+def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, compares: bool) -> None:
     rows.accepted += 1
-    if unique:
-        text = json.dumps(record, sort_keys=True).encode()
-        digest = hashlib.blake2b(text, digest_size=16).digest()
-        if digest in rows.digests:
+    if compares:
+        if not _is_new(rows, record):
             return
-        rows.digests.add(digest)
-        rows.keys[frozenset(key for key, value in record.items() if value is not None)] += 1
-    if grouping in record:
-        rows.group_ids = rows.group_ids or set()
-        rows.group_ids.add(str(record[grouping]))
+        rows.keys[_fields(record)] += 1
+    if record.get(grouping) is not None:
+        rows.groups = Counter() if rows.groups is None else rows.groups
+        rows.groups[str(record[grouping])] += 1
 
 
-def _read_zip(file: IO[bytes]) -> ImportedRows:
+def _is_new(rows: ImportedRows, record: Mapping[str, Any]) -> bool:
+    if len(rows.digests) >= _MAX_COMPARED:
+        rows.others += 1
+        return True
+    digest = hashlib.blake2b(_encode(record).encode(), digest_size=16).digest()
+    if digest in rows.digests:
+        return False
+    rows.digests.add(digest)
+    return True
+
+
+def _fields(record: Mapping[str, Any]) -> frozenset[str]:
+    """Return the fields that have a value."""
+    if None in record.values():
+        return frozenset(key for key, value in record.items() if value is not None)
+    return frozenset(record)
+
+
+def _read_csv(file: BinaryIO, schema: Mapping[str, Any] | None) -> ImportedRows:
+    with contextlib.closing(csv_records(file)) as records:
+        return check_records(records, schema, first=0)
+
+
+def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> ImportedRows:
     total = ImportedRows()
     with zipfile.ZipFile(file) as archive:
         for name in archive.namelist():
             if suffix(name) != ".csv":
                 continue
             with archive.open(name) as member:
-                rows = check_records(csv_records(member), None, first=0)
+                rows = _read_csv(in_slices(cast("BinaryIO", member)), None)
             if rows.failure is not None:
                 return rows
             total.accepted += rows.accepted
-            if rows.group_ids is not None:
-                total.group_ids = (total.group_ids or set()) | rows.group_ids
+            if rows.groups is not None:
+                total.groups = Counter() if total.groups is None else total.groups
+                total.groups.update(rows.groups)
     return total

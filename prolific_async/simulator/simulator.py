@@ -89,7 +89,7 @@ class Simulator(Contents):
         self._log = RequestLog(log_size)
         controls = control_routes(self, self._faults, self._log)
         self._uploads = Uploads(self._now, _utc_now, url_lifetime)
-        datasets = Datasets(state, self._uploads, imports)
+        self._datasets = datasets = Datasets(state, self._uploads, imports)
         self._uploads.stored = datasets.store
         self._server = Server(
             make_app(state, self.token, self._faults, self._log, controls, datasets)
@@ -212,6 +212,7 @@ class Simulator(Contents):
     async def _stop(self) -> None:
         await self._storage.close()
         await self._server.close()
+        self._datasets.close()
 
     def _now(self) -> float:
         # A test may call this in a loop of its own, with another clock than the serving thread's.

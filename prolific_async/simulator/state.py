@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from prolific_async.simulator.batch_syncs_end import end_syncs
-from prolific_async.simulator.dataset_jobs import copy_ids, end_due
+from prolific_async.simulator.dataset_jobs import end_due
 from prolific_async.simulator.models import (
     ERROR,
     PROCESSING,
@@ -160,7 +160,7 @@ class State:
         if self.update(batch).status in (PROCESSING, READY):
             raise SetupRefusedError("status", f"The batch is {batch.status} already.")
         # A `setup=` function gets the batch as it will be. If it raises, nothing has changed.
-        built = Built(dataset.datapoints, copy_ids(dataset.group_ids))
+        built = Built.of(dataset)
         setup = self._start_setup(
             attrs.evolve(
                 batch,

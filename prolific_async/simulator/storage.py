@@ -80,10 +80,10 @@ class Uploads:
 
     Attributes:
         urls: The presigned URLs.
-        stored: Called in the loop that serves with each upload whose file has come whole, and the
-            file, to be read from its beginning. It owns the file, and closes it. What it raises
-            is a response with status 500. The same file may come again, after a response that was
-            lost.
+        stored: Set before anything is served. Called in the loop that serves, with each upload
+            whose file has come whole, and the file, to be read from its beginning. It owns the
+            file, and closes it. What it raises is a response with status 500. The same file may
+            come again, after a response that was lost.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Uploads:
         if isinstance(lifetime, bool) or not 0 <= lifetime <= sys.float_info.max:
             raise ValueError(f"url_lifetime must be seconds from 0 on, not {lifetime!r}")
         self.urls = PresignedUrls(now, utc_now, lifetime)
-        self.stored: Callable[[Upload, BinaryIO], object] = _discard
+        self.stored: Callable[[Upload, BinaryIO], object]
 
     def new_url(self, dataset_id: str, filename: str, content_type: str) -> Upload:
         """Return a new URL for a file of a dataset."""
@@ -111,7 +111,3 @@ class Uploads:
         link = self.urls.sign("GET", str(uuid.uuid4()), file.filename)
         link.target = file
         return Download(link.method, link.url, link.expires_at)
-
-
-def _discard(_upload: Upload, file: BinaryIO) -> None:
-    file.close()

@@ -2,8 +2,7 @@
 
 import re
 import secrets
-import tempfile
-from typing import BinaryIO, cast
+from typing import cast
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -12,12 +11,12 @@ from prolific_async.simulator.fault_middleware import apply_faults, read_rest
 from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_body import OmittedBody
 from prolific_async.simulator.request_log import LOG_ENTRY, RequestLog, log_requests
+from prolific_async.simulator.spooled_body import spool
 from prolific_async.simulator.storage import StoredFile, Upload, Uploads
 from prolific_async.simulator.storage_errors import StorageRefusedError, xml_response
 
 __all__ = ["make_storage_app"]
 
-_IN_MEMORY = 1024 * 1024  # bytes of an upload, before it goes to a file
 _RANGE = re.compile("bytes=(?:([0-9]+)-([0-9]*)|-([0-9]+))")
 
 
@@ -76,15 +75,9 @@ async def _receive(request: web.Request, upload: Upload, uploads: Uploads) -> we
             411, "MissingContentLength", "You must provide the Content-Length HTTP header."
         )
     entry = request[LOG_ENTRY]
-    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - `stored` closes it
-    size = 0
+    file = await spool(request.content, lambda size: entry.update(body=OmittedBody(size)))
     try:
-        async for piece in request.content.iter_any():
-            file.write(piece)
-            size += len(piece)
-            entry.update(body=OmittedBody(size))
-        file.seek(0)
-        uploads.stored(upload, cast("BinaryIO", file))
+        uploads.stored(upload, file)
     except BaseException:
         file.close()
         raise

@@ -80,8 +80,9 @@ def chain(length: int) -> dict[Request, Any]:
 async def test_a_thousand_pages_are_followed_and_no_more() -> None:
     assert len(await follow(chain(1000))) == 1000
     with pytest.raises(DecodeError) as caught:
-        await follow(chain(1001))
+        await follow(pages := chain(1001))
     assert caught.value.problems == ("$: more than 1000 pages",)
+    assert caught.value.body == [*pages.values()][999]
 
 
 async def test_a_page_that_is_not_an_object_is_an_error_with_its_call() -> None:

@@ -88,7 +88,12 @@ def test_the_core_alone_reports_wrong_usage_of_simulate() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "argv"), [("typer", ["demo"]), ("rich.table", ["--help"]), ("typer", [])]
+    ("missing", "argv"),
+    [
+        ("typer", ["demo"]),
+        pytest.param("rich.table", ["--help"], marks=pytest.mark.slow),
+        pytest.param("typer", [], marks=pytest.mark.slow),
+    ],
 )
 def test_without_the_extra_it_says_what_to_install(missing: str, argv: list[str]) -> None:
     out, err = (process := core_only(*argv, missing=missing)).communicate()
@@ -113,7 +118,16 @@ def test_importing_the_package_imports_nothing_of_the_command_line() -> None:
     assert not {"typer", "rich", "click", "prolific_async.cli"} & set(modules)
 
 
-@pytest.mark.parametrize("argv", [["batch", "list"], ["simulate", "--port=0"], ["--help"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["batch", "list"],
+        *(
+            pytest.param(argv, marks=pytest.mark.slow)
+            for argv in (["simulate", "--port=0"], ["--help"])
+        ),
+    ],
+)
 def test_a_closed_pipe_exits_quietly(account: Simulator, argv: list[str]) -> None:
     account.add_batch()
     if argv == ["batch", "list"]:

@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
+import pytest
 import sqlalchemy as sa
 from dbos import DBOS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+SQLITE_FIRST = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+SOME_OF_BOTH = [
+    ("sqlite", "duplicate"),
+    ("postgresql", "setup"),
+    pytest.param("sqlite", "setup", marks=pytest.mark.slow),
+    pytest.param("postgresql", "duplicate", marks=pytest.mark.slow),
+]
+"""Databases, and the POSTs that are interrupted; the quick run has each of them once."""
 
 _COUNTED_ON_SQLITE = """
 CREATE TRIGGER "{verb} {table}" AFTER {verb} ON "{table}"

@@ -12,7 +12,7 @@ from dbos import DBOS
 from prolific_async import ConfigurationError, ProlificClient
 from prolific_async.durable import DurableBatches
 from tests.durable import worker as processes
-from tests.durable.databases import count_writes
+from tests.durable.databases import SQLITE_FIRST, count_writes
 from tests.durable.worker import QUICK_WORKER, SECONDS, Settings
 
 if TYPE_CHECKING:
@@ -204,6 +204,7 @@ async def test_dbos_warns_of_an_application_s_cancelled_workflow_and_of_no_order
     assert "cancelled" in dbos_warnings[0]
 
 
+@pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)
 async def test_orders_are_given_beside_an_application_s_dbos_and_carried_out_elsewhere(
     sim: Simulator, databases: SQLite | PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from dbos import DBOSClient
 
 from prolific_async.durable import DurableBatches
 from prolific_async.simulator import AfterPolls, Fault, Simulator
+from tests.durable.databases import SOME_OF_BOTH, SQLITE_FIRST
 from tests.durable.worker import (
     SECONDS,
     AtInsert,
@@ -89,7 +90,7 @@ async def _is_asked(sim: Simulator, ending: str) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("verb", ["duplicate", "setup"])
+@pytest.mark.parametrize(("databases", "verb"), SOME_OF_BOTH, indirect=["databases"])
 async def test_a_worker_may_die_in_the_middle_of_a_post(
     databases: SQLite | PostgreSQL, verb: str
 ) -> None:
@@ -292,6 +293,7 @@ async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warni
     assert dbos_warnings == []
 
 
+@pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)
 @pytest.mark.parametrize("procedure", ["take_over", pytest.param("dbos", marks=pytest.mark.slow)])
 async def test_the_work_of_one_that_never_comes_back_is_moved(
     databases: SQLite | PostgreSQL, procedure: str

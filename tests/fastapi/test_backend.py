@@ -185,6 +185,7 @@ async def test_many_browsers_on_many_batches_get_all_events(
     assert {browser.statuses[-1] for browser in browsers} == {"READY"}
 
 
+@pytest.mark.slow
 def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -70,6 +70,11 @@ CLASSES: dict[type[ProlificError], tuple[bool, bool, bool, bool]] = {
     WaitError: PLAIN,
     errors.BatchFailedError: PLAIN,
     errors.BatchNotSetUpError: PLAIN,
+    errors.JobFailedError: PLAIN,
+    errors.NothingUploadedError: PLAIN,
+    errors.PartialImportError: PLAIN,
+    errors.PartialMigrationError: PLAIN,
+    errors.SchemaNeededError: PLAIN,
     errors.WaitFailedError: PLAIN,
     errors.WaitTimeoutError: PLAIN,
 }
@@ -86,6 +91,11 @@ SAMPLES: dict[type[ProlificError], ProlificError] = {
     WaitError: WaitError("b-1", None, 1.0, 1, ()),
     errors.BatchFailedError: errors.BatchFailedError("b-1", None, 1.0, 1, ()),
     errors.BatchNotSetUpError: errors.BatchNotSetUpError("b-1", None, 1.0, 1, ()),
+    errors.JobFailedError: errors.JobFailedError("j-1", None, 1.0, 1, ()),
+    errors.NothingUploadedError: errors.NothingUploadedError("d-1", None, 1.0, 1, ()),
+    errors.PartialImportError: errors.PartialImportError("i-1", None, 1.0, 1, ()),
+    errors.PartialMigrationError: errors.PartialMigrationError("m-1", None, 1.0, 1, ()),
+    errors.SchemaNeededError: errors.SchemaNeededError("i-1", None, 1.0, 1, ()),
     errors.WaitFailedError: errors.WaitFailedError("b-1", None, 1.0, 1, ()),
     errors.WaitTimeoutError: errors.WaitTimeoutError("b-1", None, 1.0, 1, ()),
 }

@@ -38,6 +38,7 @@ from prolific_async.simulator.storage import Upload
 from tests.conftest import NOON
 from tests.http.raw import TOKEN, plain, serving, transport
 from tests.http.test_tls import AUTHORITY, serving_tls
+from tests.uvloops import timers
 
 PATH = "/api/v1/data-collection/datasets/d1/upload-url/rows.csv"
 QUICK = RetryPolicy(initial=0.001, maximum=0.002)
@@ -359,6 +360,48 @@ async def test_a_refusal_that_comes_early_ends_the_upload() -> None:
     assert len(heads) == 1
 
 
+async def test_a_page_with_200_is_no_storage_s_answer() -> None:
+    page = plain(b"<h1>Welcome</h1>", "Content-Type: text/html; charset=utf-8")
+    async with serving(page) as (base, heads):
+        error = await failure(url(base))
+    assert isinstance(error, DecodeError)
+    assert "HTML, where the storage says" in str(error)
+    assert len(heads) == 4
+    async with serving(plain(b"", "Content-Type: text/html; charset=UTF-8")) as (base, heads):
+        await send(url(base))
+    assert len(heads) == 1
+
+
+def early(status: str) -> Callable[..., Awaitable[None]]:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(plain(b"<Error><Code>Full</Code></Error>", status=status))
+        await writer.drain()
+        await asyncio.sleep(0.2)
+
+    return answer
+
+
+async def test_a_success_that_comes_before_the_whole_file_is_none() -> None:
+    async with serving(early("200 OK")) as (base, heads):
+        error = await failure(url(base), Bytes(LONG))
+    assert isinstance(error, ConnectionLostError)
+    assert error.reason == "it was answered with 200 before the whole file was sent"
+    assert len(heads) == 4
+
+
+@pytest.mark.parametrize("status", ["200 OK", "403 No", "503 Busy"])
+@pytest.mark.parametrize("content", [LONG, bytes(1_200_000)], ids=["connection", "source"])
+async def test_an_early_answer_leaves_nothing_that_runs(status: str, content: bytes) -> None:
+    before = asyncio.all_tasks()
+    async with serving(early(status)) as (base, _), sender(retry=ONCE) as made:
+        with pytest.raises(ProlificError):
+            await upload(made, PATH, Bytes(content, pause=0.02), url(base))
+        mine = asyncio.all_tasks() - before
+        assert [one for one in mine if "write_bytes" in repr(one)] == []
+        assert "prolific_async._http.stall" not in timers()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -535,6 +578,20 @@ async def test_a_stalled_upload_is_given_up(storage: Storage, fault: Fault) -> N
     assert 0.2 <= loop.time() - began < 0.5
 
 
+async def test_a_refusal_that_trickles_is_given_up() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(TEXT))
+        writer.write(plain(b"", status="403 No", length=100_000))
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with serving(answer) as (base, _):
+        error = await failure(url(base), request_timeout=0.1, retry=ONCE)
+    assert isinstance(error, RequestTimeoutError)
+
+
 async def test_closing_the_client_ends_it(storage: Storage) -> None:
     storage.sim.inject("PUT", "/rows.csv", Fault(delay=60.0), times=None)
     async with sender() as made:
@@ -682,11 +739,35 @@ async def test_the_link_is_in_no_cancellation(storage: Storage) -> None:
     assert link.reveal().query["X-Amz-Signature"] not in text
 
 
+@pytest.mark.parametrize("cut", [*range(8, 90, 9), 200])
+@pytest.mark.parametrize("length", [None, 99_999_999], ids=["at the end", "in a long answer"])
+async def test_a_link_that_is_cut_is_in_no_error(cut: int, length: int | None) -> None:
+    text = f"X-Amz-Signature={SECRET}"[:cut] if cut < 200 else SECRET
+    if length is None:  # the answer ends with the connection
+        answer = b"HTTP/1.1 403 No\r\n\r\n" + text.encode()
+    else:
+        echo = f"{'x' * (64 * 1024 - len(text))}{text}{SECRET}".encode()
+        answer = plain(echo, status="403 No", length=length)
+    async with serving(answer) as (base, _):
+        error = await failure(url(base), retry=ONCE)
+    assert error.status == 403
+    shown = f"{error.body} {error}"
+    assert SECRET[:8] not in shown
+    assert text not in shown
+
+
+async def test_a_link_in_a_header_is_hidden() -> None:
+    async with serving(plain(b"", f"Server: {SECRET}", status="403 No")) as (base, _):
+        error = await failure(url(base))
+    assert error.headers["server"] == "[link]"
+
+
 def test_a_link_hides_itself() -> None:
     link = url("https://s3.example")
     assert SECRET not in repr(link)
     assert link.hide(f"{SECRET} and {link.reveal()}") == "[link] and [link]"
     quoted = PresignedUrl("https://s3.example/x?Key=AKIA%2F20260504%2Feu%2Fs3%2Faws4")
     assert quoted.hide("for AKIA/20260504/eu/s3/aws4") == "for [link]"
+    assert quoted.hide("for AKIA%2f20260504%2feu%2fs3%2faws4") == "for [link]"
     with pytest.raises(TypeError):
         pickle.dumps(link)

@@ -163,8 +163,15 @@ async def test_an_exception_without_a_text_is_named() -> None:
     assert error.reason == f"127.0.0.1:{port}: ConnectionResetError"
 
 
-async def test_a_server_without_tls() -> None:
-    async with serving(plain(b"{}")) as (url, _):
+async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(10_000)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    await writer.drain()
+
+
+@pytest.mark.parametrize("bad", [refuse_tls, pytest.param(plain(b"{}"), marks=pytest.mark.slow)])
+async def test_a_server_without_tls(bad: Any) -> None:
+    async with serving(bad) as (url, _):
         error = await failure(url.replace("http:", "https:"))
     assert isinstance(error, ConnectError)
 

@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 PENDING = PollResult(BatchStatus.PROCESSING)
 LONG = 600.0
-MANY = [10_000, pytest.param(30_000, marks=pytest.mark.slow)]
+MANY = [
+    5_000,
+    pytest.param(10_000, marks=pytest.mark.slow),
+    pytest.param(30_000, marks=pytest.mark.slow),
+]
 
 
 class Load:

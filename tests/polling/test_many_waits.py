@@ -670,7 +670,9 @@ async def warmed_up(sim: Simulator, client: ProlificClient, ids: list[str]) -> l
     return batches
 
 
-@pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}], ids=repr)
+@pytest.mark.parametrize(
+    "headers", [{}, pytest.param({"Retry-After": "1"}, marks=pytest.mark.slow)], ids=repr
+)
 async def test_a_refused_list_is_held_back_without_single_polls(
     headers: dict[str, str], sim: Simulator, client: ProlificClient
 ) -> None:
@@ -1156,7 +1158,7 @@ async def test_as_ready_of_an_empty_stream(client: ProlificClient) -> None:
     assert [one async for one in client.batches.as_ready([])] == []
 
 
-@pytest.mark.parametrize("pausing", [False, True])
+@pytest.mark.parametrize("pausing", [pytest.param(False, marks=pytest.mark.slow), True])
 async def test_as_ready_of_an_endless_stream_that_is_left(
     pausing: bool,  # noqa: FBT001 - a parameter
     sim: Simulator,

@@ -38,7 +38,9 @@ AT_ONCE = {
 
 @pytest.mark.parametrize("many_sources", [False, True])
 @pytest.mark.parametrize("calls", [2, 20])
-@pytest.mark.parametrize("name", [ROUND, None, "Original (Copy)"])
+@pytest.mark.parametrize(
+    "name", [ROUND, None, pytest.param("Original (Copy)", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("faults", AT_ONCE.values(), ids=AT_ONCE)
 async def test_duplicates_at_the_same_time_get_different_copies(
     faults: list[Fault],

@@ -32,7 +32,7 @@ POST = "/duplicate"
 CALLERS = 200
 ONE_PROCESS = [59, pytest.param(1, marks=pytest.mark.slow)]
 """From one byte at which an exchange breaks to the next."""
-FOUR_PROCESSES = [97, pytest.param(3, marks=pytest.mark.slow)]
+FOUR_PROCESSES = [97, 3]
 
 
 def quick(bench: Bench) -> ProlificClient:
@@ -189,6 +189,7 @@ async def test_the_retry_policy_bounds_what_is_sent(bench: Bench) -> None:
     assert len(bench.proxy.posts) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", FOUR_PROCESSES)
 async def test_four_processes_never_get_different_copies(every: int, bench: Bench) -> None:
     async with quick(bench) as client:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prolific_async import Batch, PollPolicy, ProlificError, RetryPolicy
+from prolific_async._api.batches import duplicate_batch
 from prolific_async._api.partial_batches import PartialBatch
 from prolific_async._http.responses import Response
 from prolific_async._recovery.duplicate import PendingDuplicates
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 NAME = "Round 2"
 SETTLE = 30.0
 POLL = PollPolicy(initial=1.0, maximum=5.0, jitter=0)
+PREFIX = "/gateway"
+PATH = duplicate_batch("b-1", prefix=PREFIX).path
 
 
 @define
@@ -85,9 +88,10 @@ class Process:
         return Response({}, made[0].to_dict())
 
     async def read(self, batch_id: str) -> Batch:
+        assert batch_id == "odd"
         raise GARBLED
 
-    def get(self, settle_seconds: float = SETTLE) -> Any:
+    def get(self, settle_seconds: float = SETTLE, source: Batch | None = None) -> Any:
         duplicator = self.service.duplicator(self.post)
         duplicator._pending = self.pending
         copies = NamedCopies(
@@ -99,14 +103,14 @@ class Process:
             poll=POLL,
             sleep=asyncio.sleep,
         )
-        attempt = partial(copies.get, "b-1", NAME, settle_seconds=settle_seconds)
+        attempt = partial(copies.get, "b-1", NAME, settle_seconds=settle_seconds, source=source)
         return self.calls.run(("b-1", NAME), attempt)
 
 
 @define
 class _Api:
     process: Process
-    prefix: str = ""
+    prefix: str = PREFIX
 
     async def get(self, batch_id: str) -> Batch:
         return await self.process.read(batch_id)
@@ -145,6 +149,12 @@ async def test_one_is_made_where_there_is_none(service: Service) -> None:
 async def test_the_source_is_read_once(service: Service) -> None:
     await Process(service).get()
     assert service.seen == ["source", "w-1", "w-1"]
+
+
+@in_virtual_time
+async def test_a_source_that_is_known_is_not_read(service: Service) -> None:
+    await Process(service).get(source=service.batches[0])
+    assert service.seen == ["w-1", "w-1"]
 
 
 @in_virtual_time
@@ -214,7 +224,9 @@ async def test_several_of_the_name_are_named_and_nothing_is_sent(service: Servic
     for _ in range(3):
         service.make(NAME)
     process = Process(service)
-    assert named_by(await outcome_of(process.get())) == copies_in(service)
+    error = await outcome_of(process.get())
+    assert named_by(error) == copies_in(service)
+    assert f"POST {PATH};" in str(error)
     assert process.posts == 0
 
 
@@ -225,6 +237,8 @@ async def test_one_that_cannot_be_read_is_named(service: Service) -> None:
     error = await outcome_of(process.get())
     assert named_by(error) == {"odd"}
     assert isinstance(error, OutcomeUnknownError)
+    assert (error.method, error.path) == ("POST", PATH)
+    error.__cause__ = None  # as others do to it
     assert error.failure is GARBLED
     assert process.posts == 0
 

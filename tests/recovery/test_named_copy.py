@@ -114,6 +114,7 @@ def test_a_copy_that_was_made_is_not_returned_beside_another_of_its_name(shown: 
         workspace.copies = shown
         with pytest.raises(OutcomeUnknownError, match="several batches bear the name") as caught:
             await copy.find()
+        assert "; use one of them by its id, or give the copy another name" in str(caught.value)
         assert caught.value.candidates[0] == COPY
         ids = {one.id for one in caught.value.candidates} | {*caught.value.unreadable}
         assert ids == {"copy", "other"}
@@ -137,6 +138,7 @@ def test_a_list_that_does_not_show_the_copy_that_was_made_lags() -> None:
         copy = await made_by(Workspace(send_takes=7))
         assert isinstance(copy.lost, OutcomeUnknownError)
         assert copy.lost.candidates == (COPY,)
+        assert f"POST {DUPLICATE.path} made a copy" in str(copy.lost)
         began = now()
         while await copy.find() is None:
             assert not copy.may_send
@@ -158,6 +160,7 @@ def test_a_search_that_fails_for_good_tells_what_was_sent() -> None:
         lost = copy.unsearched(UNSENT)
         assert (lost.candidates, lost.failure) == ((), LOST)
         assert "may or may not have run" in str(lost)
+        assert "give the same name, which is searched for first" in str(lost)
 
     run(main())
 

@@ -116,8 +116,8 @@ async def test_unknown_roots_get_404(world: World, root: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "", "GET"),
-        ("DELETE", "/ID", "GET"),
+        ("PUT", "", "GET,POST"),
+        ("DELETE", "/ID", "GET,PATCH"),
         ("GET", "/ID/setup", "POST"),
         ("PUT", "/ID/duplicate", "POST"),
     ],

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from prolific_async.simulator import AfterPolls, AfterSeconds, Immediately, Simulator
-from prolific_async.simulator.command import DESCRIPTION, _ending, main
+from prolific_async.simulator import AfterPolls, AfterSeconds, Immediately, RowsPerSecond, Simulator
+from prolific_async.simulator.command import DESCRIPTION, _ending, _import_ending, main
 from tests.conftest import HANGS
 
 PROGRAM = """
@@ -42,7 +42,7 @@ def test_it_prints_a_line_each_and_stops_on_a_signal(
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
     screen = Screen(number)
     monkeypatch.setattr(sys, "stdout", screen)
-    assert main(["--port", "0", "--setup", "immediately"]) == 0
+    assert main(["--port", "0", "--setup", "immediately", "--imports", "rows:27"]) == 0
     assert [line.partition("=")[0] for line in screen.getvalue().splitlines()] == NAMES
     assert screen.getvalue().endswith("\n")
     assert capsys.readouterr().err == ""
@@ -121,7 +121,8 @@ def test_what_can_happen_before_it_listens(
     ],
 )
 def test_endings_are_parsed(text: str, ending: Any) -> None:
-    assert _ending(text) == ending
+    assert _ending(text) == _import_ending(text) == ending
+    assert _import_ending("rows:27") == RowsPerSecond(27)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,10 @@ def test_endings_are_parsed(text: str, ending: Any) -> None:
         ["--setup", "polls:1.5"],
         ["--setup", "immediately:1"],
         ["--setup", "never"],
+        ["--setup", "rows:27"],
+        ["--imports", "rows:0"],
+        ["--imports", "rows"],
+        ["--imports", "never"],
         ["--host", "0.0.0.0"],
         ["--token", ""],
         ["--token", "a b"],

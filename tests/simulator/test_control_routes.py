@@ -257,7 +257,7 @@ async def test_a_batch_can_be_added_and_made_to_fail(sim: Simulator, send: Send)
         ({"datapoints": "7"}, 400, "datapoints must be a whole number or null"),
         ({"datapoints": True}, 400, "datapoints must be a whole number or null"),
         ({"name": None}, 400, "name must be text"),
-        ({"title": "x"}, 400, "unknown: title; known: batch_id, "),
+        ({"title": "x"}, 400, "unknown: title; known: auto_sync_enabled, batch_id, "),
     ],
 )
 async def test_an_invalid_batch_is_refused(
@@ -268,6 +268,54 @@ async def test_an_invalid_batch_is_refused(
     assert heard.status == status
     assert refusal(heard).startswith(told)
     assert list(sim.batches) == ["taken"]
+
+
+async def test_datasets_are_added_and_their_imports_fail(sim: Simulator, send: Send) -> None:
+    schema = {"strict": False, "fields": {"q": {"type": "text"}}}
+    fields = {"name": "D", "datapoints": 3, "filename": "a.csv", "schema": schema}
+    heard = await send("POST", "/_simulator/datasets", fields)
+    dataset_id = heard.body["id"]
+    assert (heard.status, list(sim.datasets)) == (201, [dataset_id])
+    dataset = sim.datasets[dataset_id]
+    assert (dataset.name, dataset.schema_version, dataset.total_datapoint_count) == ("D", 4, 3)
+    batch = {"dataset_id": dataset_id, "auto_sync_enabled": True, "batch_items": []}
+    heard = await send("POST", "/_simulator/batches", batch)
+    assert sim.batches[heard.body["id"]].dataset_id == dataset_id
+    ((import_id, _),) = dataset.imports
+    shown = {"status": "partial", "rejected_count": 2}
+    assert (await send("POST", f"/_simulator/imports/{import_id}", shown)).status == 204
+    path = f"/api/v1/data-collection/datasets/{dataset_id}/imports/{import_id}"
+    job = (await send("GET", path)).body
+    assert (job["status"], job["rejected_count"]) == ("partial", 2)
+    fail = f"/_simulator/datasets/{dataset_id}/fail"
+    assert (await send("POST", fail)).status == 204
+    assert sim._state.datasets[dataset_id].import_failure == "The import failed."
+    assert (await send("POST", fail, {"reason": None})).status == 204
+    assert sim._state.datasets[dataset_id].import_failure is None
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "status", "told"),
+    [
+        ("datasets", {"schema": []}, 400, "schema must be an object or null"),
+        ("datasets", {"datapoints": None}, 400, "datapoints must be a whole number"),
+        ("datasets", {"rows": 1}, 400, "unknown: rows; known: datapoints, filename, "),
+        ("datasets", {"workspace_id": "nowhere"}, 404, "there is no workspace 'nowhere'"),
+        ("datasets/x/fail", {}, 404, "there is no dataset 'x'"),
+        ("datasets/x/fail", {"reason": 1}, 400, "reason must be text or null"),
+        ("imports/x", {"status": "failed"}, 404, "there is no import 'x'"),
+        ("imports/x", {}, 400, "status must be text"),
+        ("batches", {"batch_items": {}}, 400, "batch_items must be a list or null"),
+        ("batches", {"dataset_id": "x"}, 404, "there is no dataset 'x'"),
+    ],
+)
+async def test_invalid_datasets_and_imports_are_refused(
+    sim: Simulator, send: Send, path: str, fields: dict[str, Any], status: int, told: str
+) -> None:
+    heard = await send("POST", f"/_simulator/{path}", fields)
+    assert heard.status == status
+    assert refusal(heard).startswith(told)
+    assert not sim.datasets
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import gzip
 import http.client
 import io
 import socket
+import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any, BinaryIO
 
@@ -45,8 +46,10 @@ async def sim(kept: Kept) -> AsyncIterator[Simulator]:
 
 
 @pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def kept() -> Iterator[Kept]:
+    yield (made := Kept())
+    for file in made.files:
+        file.close()
 
 
 @pytest.fixture
@@ -87,7 +90,6 @@ async def test_a_file_is_stored_without_a_token(
     assert sim.storage_url != sim.url
     assert await put(session, upload.url) == (200, "")
     assert kept.uploads == [(upload, CSV)]
-    kept.files[0].close()
 
 
 async def test_each_file_has_a_url_of_its_own_which_may_be_used_again(
@@ -98,8 +100,6 @@ async def test_each_file_has_a_url_of_its_own_which_may_be_used_again(
     for url in (second.url, first.url, first.url):
         assert await put(session, url) == (200, "")
     assert [upload for upload, _ in kept.uploads] == [second, first, first]
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,18 @@ async def test_urls_that_were_not_given_out(sim: Simulator, session: aiohttp.Cli
     ] == (403, "SignatureDoesNotMatch")
 
 
-async def test_a_url_expires_on_the_clock_of_the_simulator(session: aiohttp.ClientSession) -> None:
+async def test_a_url_expires_on_the_clock_of_the_simulator(
+    session: aiohttp.ClientSession, kept: Kept
+) -> None:
     async with Simulator(url_lifetime=0.03) as sim:
+        sim._uploads.stored = kept.stored
         url = new(sim).url
         assert (await put(session, url))[0] == 200
         await asyncio.sleep(0.04)
         assert await refusal(session, url) == (403, "AccessDenied", "Request has expired")
         assert (await put(session, new(sim).url))[0] == 200
+        for file in kept.files:
+            file.close()
 
 
 @pytest.mark.parametrize("lifetime", [-1, float("inf"), float("nan"), True])
@@ -182,13 +187,47 @@ async def test_files_go_to_the_disk(
         assert file.read() == data
 
 
+async def test_a_large_body_that_ends_early_leaves_no_file(
+    sim: Simulator, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: list[Any] = []
+    real = tempfile.SpooledTemporaryFile
+
+    def make(**options: Any) -> Any:
+        files.append(real(**options))
+        return files[-1]
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", make)
+    target = new(sim).url.removeprefix(sim.storage_url)
+    port = int(sim.storage_url.rpartition(":")[2])
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = (
+        f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\n"
+        "Content-Length: 9999999\r\n\r\n"
+    )
+    writer.write(head.encode() + bytes(5_000_000))
+    await writer.drain()
+    writer.close()
+    while not (sim.requests and files[0].closed):
+        await asyncio.sleep(0.002)
+    assert kept.uploads == []
+
+
+async def test_a_short_token_is_not_found_within_other_words(
+    session: aiohttp.ClientSession, kept: Kept
+) -> None:
+    async with Simulator(token="c") as sim:
+        sim._uploads.stored = kept.stored
+        assert (await put(session, new(sim).url))[0] == 200
+        kept.files[0].close()
+
+
 async def test_a_compressed_body_is_stored_as_it_is(
     sim: Simulator, session: aiohttp.ClientSession, kept: Kept
 ) -> None:
     data = gzip.compress(CSV)
     await put(session, new(sim).url, data=data, headers=TYPED | {"Content-Encoding": "gzip"})
     assert kept.uploads[0][1] == data
-    kept.files[0].close()
 
 
 async def test_a_body_that_ends_early_is_not_stored(sim: Simulator, kept: Kept) -> None:
@@ -257,8 +296,6 @@ async def test_a_scripted_response(
     assert await put(session, new(sim).url) == (503, body)
     assert len(kept.uploads) == stored
     assert (await put(session, new(sim).url))[0] == 200
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize(("reset", "stored"), [("before", 0), ("after", 1)])
@@ -271,8 +308,6 @@ async def test_a_reset(
     assert len(kept.uploads) >= stored
     assert bool(kept.uploads) is bool(stored)
     assert all(seen.status is None for seen in sim.requests)
-    for file in kept.files:
-        file.close()
 
 
 @pytest.mark.parametrize("size", [0, 5, 400_000, 2_000_000])
@@ -397,15 +432,4 @@ def test_it_serves_in_a_thread(kept: Kept) -> None:
         assert connection.getresponse().status == 200
         connection.close()
         assert kept.uploads[0][1] == CSV
-        kept.files[0].close()
     assert not is_open(sim.storage_url)
-
-
-def test_by_default_what_comes_is_discarded() -> None:
-    with Simulator() as sim:
-        host = sim.storage_url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=5)
-        target = new(sim).url.removeprefix(sim.storage_url)
-        connection.request("PUT", target, body=CSV, headers=TYPED)
-        assert connection.getresponse().status == 200
-        connection.close()

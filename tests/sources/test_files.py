@@ -81,6 +81,20 @@ async def test_a_file_that_is_not_there_is_the_error_of_the_system(tmp_path: Pat
         await Source(tmp_path / "file" / "x.csv").__aenter__()
 
 
+async def test_a_home_directory_is_not_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("~/gone.csv", Path("~nobody/gone.csv")):
+        with pytest.raises(FileNotFoundError, match=r"use Path\.expanduser\(\): '~") as caught:
+            await Source(path).__aenter__()
+        assert caught.value.filename == str(path)
+    there = tmp_path / "~"
+    there.mkdir()
+    (there / "x.csv").write_bytes(CSV)
+    monkeypatch.chdir(tmp_path)
+    assert await sent("~/x.csv", 3) == CSV
+
+
 READ = """
 import asyncio, concurrent.futures.thread, os, sys
 from prolific_async._sources.source import Source
@@ -122,6 +136,9 @@ def test_a_file_without_permission_is_the_error_of_the_system(tmp_path: Path) ->
         ("a,é\n1,2\n".encode("utf-16-le"), "the source is UTF-16 or UTF-32"),
         ("a,é\n1,2\n".encode("utf-32"), "the source is UTF-16"),
         ("a,é\n1,2\n".encode("utf-32-be"), "the source is UTF-16 or UTF-32"),
+        ("中,b\r\n1,2\r\n".encode("utf-16-le"), "the source is UTF-16 or UTF-32"),
+        ("中,b\r\n1,2\r\n".encode("utf-16-be"), "the source is UTF-16 or UTF-32"),
+        ('"#TYPE a"\n"a"\n"1"\n'.encode("utf-16"), "the source is UTF-16: save it as UTF-8"),
         (b"\x00\x00\xfe\xff\x00\x00\x00a", "the source is UTF-32"),
         ("a,é\n1,2\n".encode("cp1252"), r"not UTF-8 \(see its byte 2\): save it as UTF-8"),
         ("a,b\n1,é".encode()[:-1], r"not UTF-8 \(see its byte 6\)"),
@@ -202,16 +219,16 @@ def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
         ((b"ab\xc3", b"a"), 12),
         ((b"ab\xe2\x82", b"\xac\xff"), 15),
         ((b"\xf0", b"\x9f", b"\x98", b"x"), 10),
-        ((b"ab\xf0\x9f", b""), 12),
+        ((b"ab\xf0", b"\x9f"), 12),
     ],
 )
 def test_a_fault_between_pieces_has_its_place(pieces: tuple[bytes, ...], at: int) -> None:
-    check = text_checks.Utf8Check(10)
+    check = text_checks.Utf8Check(10, 10 + sum(map(len, pieces)))
     *others, last = pieces
     for piece in others:
         check.feed(piece)
     with pytest.raises(ValueError, match=rf"see its byte {at}\)"):
-        check.feed(last, final=True)
+        check.feed(last)
 
 
 async def test_the_rest_of_a_long_file_is_checked_on_its_way(tmp_path: Path) -> None:
@@ -296,7 +313,7 @@ async def test_a_file_that_changes_before_its_keys_are_added_is_an_error(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
     path = tmp_path / "x.csv"
-    path.write_bytes(b"a,b\r\n" + b"".join(b"%d,2\r\n" % number for number in range(100_000)))
+    path.write_bytes(b"a,b\r\n" + b"".join(b"%d,2\r\n" % number for number in range(20_000)))
     async with Source(path, key="a") as source:
         change(path)
         with pytest.raises(ValueError, match=r"x\.csv' changed while it was read"):

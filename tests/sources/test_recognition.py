@@ -107,6 +107,19 @@ async def test_an_open_file_is_read_in_a_thread() -> None:
     assert threading.main_thread() not in threads
 
 
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_a_file_that_has_nothing_yet_is_not_taken_for_its_end(buffering: int) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.write(writing, CSV)
+    with (
+        os.fdopen(reading, "rb", buffering) as file,
+        os.fdopen(writing, "wb"),
+        pytest.raises(ValueError, match="non-blocking and had nothing to read"),
+    ):
+        await sent(file, 3, filename="a.csv")
+
+
 class Reader:
     """Rows with a method of the name, as those of SQLAlchemy's results."""
 
@@ -132,6 +145,21 @@ async def test_items_are_all_of_one_kind(other: Any) -> None:
 async def test_bytes_of_every_type_are_sources(kind: Any) -> None:
     for given in (kind(CSV), [kind(CSV[:3]), kind(CSV[3:])], slowly([kind(CSV)])):
         assert await sent(given, 3, filename="a.csv") == CSV
+
+
+async def test_bytes_may_lie_apart() -> None:
+    apart = memoryview(bytes(byte for one in CSV for byte in (one, 0)))[::2]
+    table = memoryview(CSV).cast("B", (2, len(CSV) // 2))
+    for view in (apart, table):
+        assert await sent(view, 3, filename="a.csv") == CSV
+        assert await sent([view], 3, filename="a.csv") == CSV
+
+
+async def test_a_path_of_bytes_is_no_path(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(CSV)
+    with pytest.raises(ValueError, match="a path is given as text or as a Path, not as bytes"):
+        Source(os.fsencode(path))
 
 
 async def test_a_path_is_text_or_an_object(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import io
 import math
 import tracemalloc
 from collections import OrderedDict, UserDict
@@ -118,6 +119,9 @@ PLAIN = [
     (np.float32(0.5), 0.5),
     (np.True_, True),
     (np.str_("é"), "é"),
+    (np.float16(0.1), 0.0999755859375),
+    (np.longdouble("0.5"), 0.5),
+    (np.uint64(2**64 - 1), 2**64 - 1),
     (Fraction(1, 4), 0.25),
     (Colour.RED, "red"),
     (Level.HIGH, 3),
@@ -156,6 +160,14 @@ class Odd(Enum):
     ONE = 1
 
 
+class NAType:
+    """As pandas has it; NaTType, too."""
+
+
+class NaTType(datetime):
+    pass
+
+
 REFUSED: list[tuple[Any, str]] = [
     (math.nan, "NaN is no value; for an empty cell, give None"),
     (np.float64("nan"), "NaN is no value"),
@@ -185,6 +197,11 @@ REFUSED: list[tuple[Any, str]] = [
     (object(), r"neither text nor a number"),
     (Odd.ONE, r"neither text nor a number"),
     (1j, r"neither text nor a number"),
+    (NAType(), r"a missing value \(NAType\); for an empty cell, give None"),
+    (NaTType(2026, 1, 1), r"a missing value \(NaTType\)"),
+    (np.datetime64("NaT"), r"a missing value \(datetime64\)"),
+    (np.timedelta64("NaT"), r"a missing value \(timedelta64\)"),
+    (np.ma.masked, r"a missing value \(MaskedConstant\)"),
     (np.complex128(1j), r"neither text nor a number"),
     (Fraction(10**400), r"neither text nor a number"),
     (10**5000, r"neither text nor a number"),
@@ -206,6 +223,19 @@ async def test_texts_that_look_like_no_number_are_text() -> None:
     rows = [{"a": 1.5, "b": "nan"}, {"a": 2.5, "b": "-inf"}]
     assert read_csv(await sent(rows, 3))[1:] == [["1.5", "nan"], ["2.5", "-inf"]]
     assert [row["b"] for row in read_json(await sent(rows, 4))] == ["nan", "-inf"]
+
+
+async def test_numbers_whose_sum_is_too_large_are_sent() -> None:
+    cells = [1e308, None, 1e308, "x", 10**400, True, 1e308]
+    found = read_csv(await sent([{"a": cell} for cell in cells], 3))[1:]
+    assert found == [["1e+308"], [""], ["1e+308"], ["x"], [str(10**400)], ["True"], ["1e+308"]]
+
+
+@pytest.mark.parametrize("cell", [math.nan, math.inf, -math.inf])
+async def test_a_number_that_is_none_is_found_among_others(cell: float) -> None:
+    cells = [1.5, None, "x", *[7.25] * 50, cell, 2, *[-math.inf] * 50]
+    with pytest.raises(ValueError, match=r"row 53 \(counted from 0\), column 'a': -?(NaN|inf) is"):
+        await sent([{"b": 1.5, "a": cell} for cell in cells], 3)
 
 
 @pytest.mark.parametrize(
@@ -271,6 +301,53 @@ async def test_rows_come_from_every_kind_of_iterable(generation: int) -> None:
     expected = await sent(rows, generation)
     for given_rows in (tuple(rows), iter(rows), (row for row in rows), produced()):
         assert await sent(given_rows, generation) == expected
+
+
+@pytest.mark.parametrize("kind", [dict, UserDict, OrderedDict])
+@pytest.mark.parametrize("generation", [3, 4])
+async def test_a_row_may_be_used_again_for_the_next_one(generation: int, kind: Any) -> None:
+    rows = [{"a": number, "b": "x"} for number in range(100)]
+
+    def made() -> Iterator[Any]:
+        same = kind()
+        for row in rows:
+            same.update(row)
+            yield same
+
+    async def awaited() -> AsyncIterator[Any]:
+        for row in made():
+            await asyncio.sleep(0)
+            yield row
+
+    expected = await sent(rows, generation)
+    assert await sent(made(), generation) == expected
+    assert await sent(awaited(), generation) == expected
+    same = {"a": 1, "b": "x"}
+    assert await sent([same] * 3, generation) == await sent([same, same.copy(), same], generation)
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096])
+@pytest.mark.parametrize("view", [lambda buffer, size: memoryview(buffer)[:size], bytearray])
+async def test_a_buffer_may_be_used_again_for_the_next_piece(size: int, view: Any) -> None:
+    data = b"a,b\n" + b"".join(b"%d,%d\n" % (number, number) for number in range(100))
+
+    def made() -> Iterator[Any]:
+        buffer = bytearray(size)
+        file = io.BytesIO(data)
+        while count := file.readinto(buffer):
+            if view is bytearray:
+                del buffer[count:]
+                yield buffer
+            else:
+                yield view(buffer, count)
+
+    async def awaited() -> AsyncIterator[Any]:
+        for piece in made():
+            await asyncio.sleep(0)
+            yield piece
+
+    assert await sent(made(), 3, filename="a.csv") == data
+    assert await sent(awaited(), 3, filename="a.csv") == data
 
 
 async def test_what_a_source_raises_is_not_changed() -> None:

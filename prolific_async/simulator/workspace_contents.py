@@ -1,0 +1,63 @@
+"""What the other parts of the simulator's contents build on: the state, its lock and workspaces."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prolific_async.simulator.numbers import whole
+from prolific_async.simulator.state import State
+
+__all__ = ["WorkspaceContents", "as_json", "count", "locked"]
+
+_Self = TypeVar("_Self", bound="WorkspaceContents")
+_Args = ParamSpec("_Args")
+_Result = TypeVar("_Result")
+
+
+def locked(
+    method: Callable[Concatenate[_Self, _Args], _Result],
+) -> Callable[Concatenate[_Self, _Args], _Result]:
+    """Hold the lock of the state during a method."""
+
+    @functools.wraps(method)
+    def with_lock(self: _Self, /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
+        with self._state.lock:
+            return method(self, *args, **options)
+
+    return with_lock
+
+
+class WorkspaceContents:
+    """Adds workspaces."""
+
+    def __init__(self, state: State, workspace_id: str | None = None) -> None:
+        self._state = state
+        self.workspace_id = state.add_workspace(workspace_id)
+        """The workspace that exists from the start, used where none is given."""
+
+    @locked
+    def add_workspace(self, workspace_id: str | None = None, *, title: str | None = None) -> str:
+        """Add an empty workspace and return its id.
+
+        Args:
+            workspace_id: Any id that is not empty; random if left out.
+            title: As the service shows it; "Workspace" with a number if left out.
+
+        Raises:
+            ValueError: The id is empty or in use.
+        """
+        return self._state.add_workspace(workspace_id, title)
+
+
+def count(name: str, value: int, *, least: int = 0) -> int:
+    """Return a plain whole number. Raises ValueError if it is none, or below `least`."""
+    number = whole(value)
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")
+    return number
+
+
+def as_json(value: Any) -> Any:
+    """Copy a value through JSON, so that what cannot be sent fails here, in the test."""
+    return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value))
