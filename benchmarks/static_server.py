@@ -72,7 +72,7 @@ class RequestParser:
         buffer = self._buffer + data
         lines = []
         while (head_end := buffer.find(HEAD_END)) >= 0:
-            end = head_end + len(HEAD_END) + _content_length(buffer[:head_end])
+            end = head_end + len(HEAD_END) + content_length(buffer[:head_end])
             if len(buffer) < end:
                 break
             lines.append(buffer[: buffer.index(b"\r\n")])
@@ -81,7 +81,7 @@ class RequestParser:
         return lines
 
 
-def _content_length(head: bytes) -> int:
+def content_length(head: bytes) -> int:
     """Return the Content-Length of a request, 0 without one; chunked bodies are not supported."""
     _, found, rest = head.lower().partition(b"\r\ncontent-length:")
     return int(rest.partition(b"\r\n")[0]) if found else 0

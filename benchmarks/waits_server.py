@@ -26,6 +26,20 @@ ROOT = "/api/v1/data-collection/batches"
 REFUSED = "refused"
 STATUSES = ("PROCESSING", "READY")
 
+_IMPORT_RESPONSE = whole_response(
+    200,
+    json.dumps(
+        {
+            "import_id": "018f2b7e-9a00-7000-8000-000000000000",
+            "dataset_id": "018f2b7e-7d3c-7a10-9c55-000000000000",
+            "type": "file_upload",
+            "status": "processing",
+            "filename": "rows.jsonl",
+            "created_at": "2026-03-11T09:24:17.482000Z",
+            "updated_at": "2026-03-11T09:24:19.005000Z",
+        }
+    ).encode(),
+)
 _STATUS_RESPONSES = tuple(
     whole_response(200, json.dumps({"status": status}).encode()) for status in STATUSES
 )
@@ -164,6 +178,8 @@ class Service:
         return response if method == b"GET" else _NOT_FOUND
 
     def _find(self, rest: bytes, query: bytes, elapsed: float) -> tuple[str, bytes]:
+        if b"/imports/" in rest:
+            return "import", _IMPORT_RESPONSE  # of any dataset; it never ends
         if not rest:
             workspace = self._workspaces.get(parse_qs(query.decode())["workspace_id"][0])
             return "list", workspace.response(elapsed) if workspace else _NOT_FOUND
@@ -190,7 +206,10 @@ class Handle:
         self._ask(str(at))
 
     def counts(self) -> Counter[str]:
-        """Return the requests so far: "status", "get", "list", "refused" and "other"."""
+        """Return the requests so far, by kind.
+
+        Those are "status", "get", "list", "import", "refused" and "other".
+        """
         return Counter(self._ask("counts"))
 
     def _ask(self, line: str) -> dict[str, int]:

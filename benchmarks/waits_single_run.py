@@ -11,7 +11,6 @@ import gc
 import math
 import random
 import resource
-import statistics
 import time
 import tracemalloc
 from collections import Counter
@@ -20,10 +19,10 @@ from typing import Any
 
 import attrs
 
+from benchmarks.lag import TICK, Ticker, percentiles
 from benchmarks.waiting_methods import BARE, CONNECTIONS, OURS_ALL, READY, SUBJECTS, Start, Subject
 from benchmarks.waits_server import REFUSED, BatchPlan, Handle, Plan, serving_waits
 
-TICK = 0.01
 AT_REST = 3600.0  # longer than any run
 QUIET = 0.2  # seconds without a request after which all have polled
 PATIENCE = 90.0  # seconds after the last batch is READY
@@ -90,39 +89,6 @@ class Figures:
     "Requests of the whole run by kind."
     refused: float | None = None
     "Share of the requests after the waits have settled that got 429."
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    if len(values) == 1:
-        return dict.fromkeys(("p50", "p95", "p99", "max"), values[0])
-    hundredths = statistics.quantiles(values, n=100, method="inclusive")
-    return {
-        "p50": hundredths[49],
-        "p95": hundredths[94],
-        "p99": hundredths[98],
-        "max": max(values),
-    }
-
-
-class Ticker:
-    """Measures the lateness of the event loop every 10 ms, from `start` to `stop`."""
-
-    def __init__(self) -> None:
-        self.lags: list[float] = []
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._tick())
-
-    def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _tick(self) -> None:
-        while True:
-            due = time.monotonic() + TICK
-            await asyncio.sleep(TICK)
-            self.lags.append(time.monotonic() - due)
 
 
 async def all_begun() -> None:

@@ -79,19 +79,19 @@ from prolific_async.unset import UNSET, Unset
 
 if typing.TYPE_CHECKING:
     from prolific_async.batches import Batches, BatchOrId
-    from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
+    from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
     from prolific_async.datasets import DatasetOrId, Datasets
     from prolific_async.job_models import (
         AppendResult,
         BatchSync,
         ImportJob,
-        JobStatus,
         Progress,
         RejectedRow,
         SchemaMigration,
         UnmigratedDatapoint,
     )
+    from prolific_async.statuses import DatasetStatus, JobStatus
     from prolific_async.workspaces import Workspaces
 
 __docformat__ = "google"
@@ -164,11 +164,12 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
         name: module
         for module, names in {
             "batches": "Batches BatchOrId",
-            "dataset_models": "Dataset DatasetStatus Upload",
+            "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",
             "datasets": "DatasetOrId Datasets",
-            "job_models": "AppendResult BatchSync ImportJob JobStatus Progress RejectedRow "
-            "SchemaMigration UnmigratedDatapoint",
+            "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
+            "UnmigratedDatapoint",
+            "statuses": "DatasetStatus JobStatus",
             "workspaces": "Workspaces",
         }.items()
         for name in names.split()

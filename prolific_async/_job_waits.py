@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
-
 from prolific_async import _validation
 from prolific_async._polling.wait_verbs import awaited_job
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 _PARTIAL = ("raise", "accept")
 
 
-@frozen(eq=False, repr=False)
 class JobWaits:
     """Waits for datasets and jobs, with the settings of one client or view.
 
@@ -36,9 +33,10 @@ class JobWaits:
 
     """
 
-    _waits: WaitVerbs[Any]
-    _begun: BegunJobs
-    _poll: PollPolicy
+    def __init__(self, waits: WaitVerbs[Any], begun: BegunJobs, poll: PollPolicy) -> None:
+        self._waits = waits
+        self._begun = begun
+        self._poll = poll
 
     async def dataset(self, dataset_id: str, owner: Owner, **options: Any) -> Dataset:
         """Return a dataset once it is READY (V3), or its imports have taken rows (V4)."""
@@ -104,10 +102,8 @@ class JobWaits:
     ) -> Any:
         job_id = _validation.identifier(job_id)
         parent_id = _validation.optional_identifier(parent_id)
-        begun = self._begun.get(job_id)
-        if rows is None and begun is not None:
-            rows = begun.rows
+        made_at, known_rows = self._begun.get(job_id) or (None, None)
+        rows = known_rows if rows is None else rows
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll, rows=rows)
-        made_at = None if begun is None else begun.at
         awaited = awaited_job(kind, job_id, parent_id, verdict=verdict, made_at=made_at)
         return await self._waits.wait(awaited, rules, owner)

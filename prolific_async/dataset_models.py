@@ -17,7 +17,6 @@ from attrs import frozen
 # For annotations: a dataset refers to its resource, and the resource to datasets.
 import prolific_async
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async._pydantic import OpenEnum
 from prolific_async._sources.append_slices import Records
 from prolific_async._sources.source import SourceLike
 from prolific_async.dataset_schema import DatasetSchema
@@ -32,26 +31,9 @@ from prolific_async.job_models import (
 )
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
+from prolific_async.statuses import DatasetStatus
 
 _V3, _V4 = 3, 4
-
-
-class DatasetStatus(OpenEnum):
-    """The status of a dataset without a schema (V3); one with a schema (V4) has its imports.
-
-    The enum is open: an unknown value is kept unchanged, and equals its string.
-
-    Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
-    """
-
-    UNINITIALISED = "UNINITIALISED"
-    """Nothing was uploaded, or only just now."""
-    PROCESSING = "PROCESSING"
-    """The rows of its file are being taken in."""
-    READY = "READY"
-    """Batches can be set up with it."""
-    ERROR = "ERROR"
-    """Its file could not be taken in."""
 
 
 @frozen(hash=False, repr=False)

@@ -20,11 +20,12 @@ from prolific_async._sources.append_slices import Records, check_records
 from prolific_async._sources.file_names import V3
 from prolific_async._sources.source import Source, SourceLike
 from prolific_async._uploading import Uploader
-from prolific_async.dataset_models import Dataset, DatasetStatus, Upload
+from prolific_async.dataset_models import Dataset, Upload
 from prolific_async.dataset_schema import DatasetSchema
-from prolific_async.job_models import AppendResult, JobStatus, Progress, SchemaMigration
+from prolific_async.job_models import AppendResult, Progress, SchemaMigration
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
+from prolific_async.statuses import DatasetStatus, JobStatus
 
 DatasetOrId: TypeAlias = Dataset | str | UUID
 """A dataset, or its id as text or as a UUID; for the signatures of your own helpers."""
@@ -121,8 +122,10 @@ class Datasets:
 
         Args:
             dataset: The dataset.
-            source: A path, bytes, or an iterable, plain or async, of bytes or of rows, which are
-                mappings of column names to cells. A plain iterable is read in the event loop.
+            source: A path (``~`` is not expanded), bytes, a file that was opened in binary mode, or
+                an iterable, plain or async, of bytes or of rows, which are mappings of column names
+                to cells. A plain iterable is read in the event loop. What is made item by item may
+                use one dict or buffer for all items.
             filename: Name of the file, needed for bytes. It ends in .csv or .zip (V3), or in .csv
                 or .jsonl (V4).
             key: Name of the column that joins answers to rows later. Its text, unique in the

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+# For annotations: what is imported on its first use.
+import prolific_async
 from prolific_async import _validation as arguments
 from prolific_async._http.retry import may_poll_again
 from prolific_async._json.converter import JsonModel
@@ -18,12 +20,14 @@ from prolific_async._numbers import number
 from prolific_async._recovery.named_copy import NamedCopy
 from prolific_async._recovery.setup import set_up_once
 from prolific_async.batches import Batches
+from prolific_async.models import WaitStatus
 
 __all__ = [
     "JsonModel",
     "NamedCopy",
     "arguments",
     "brief",
+    "dataset_status",
     "log",
     "may_poll_again",
     "named_copy",
@@ -44,6 +48,13 @@ def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: f
 
     """
     return batches._copying.named_copy(source_id, name, settle_seconds=settle_seconds)  # noqa: SLF001 - its own
+
+
+def dataset_status(dataset: prolific_async.Dataset) -> WaitStatus | None:
+    """Return what a wait for a dataset goes by: its status (V3), or that of its imports (V4)."""
+    from prolific_async._polling.job_kinds import status_of_dataset  # noqa: PLC0415 - on its first use
+
+    return status_of_dataset(dataset)
 
 
 def observe_other_waits(

@@ -18,35 +18,10 @@ from attrs import frozen
 import prolific_async
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import ConfigurationError
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
-
-
-class JobStatus(OpenEnum):
-    """The status of an import, a schema migration or a sync.
-
-    The enum is open: an unknown value is kept unchanged, and equals its string.
-
-    Source: https://docs.prolific.com/api-reference/ai-task-builder (import status, schema migration
-    status, batch sync status).
-    """
-
-    UNINITIALISED = "uninitialised"
-    """Its file has not been uploaded yet."""
-    QUEUED = "queued"
-    """It waits for its turn."""
-    PROCESSING = "processing"
-    """It is under way."""
-    COMPLETE = "complete"
-    """It has done all."""
-    PARTIAL = "partial"
-    """It has done what it could; ``errors`` tell what it could not."""
-    FAILED = "failed"
-    """It has done nothing; ``reason`` tells why."""
-    PENDING_SCHEMA = "pending_schema"
-    """It waits until its dataset has a schema."""
+from prolific_async.statuses import JobStatus
 
 
 @frozen

@@ -26,6 +26,19 @@ from prolific_async.unset import UNSET, Unset
 
 if TYPE_CHECKING:
     import prolific_async.layout  # at run time, on its first use
+    from prolific_async.statuses import DatasetStatus, JobStatus
+
+    WaitStatus: TypeAlias = "BatchStatus | DatasetStatus | JobStatus"
+    """A status that a wait has seen: of a batch, a dataset without a schema (V3), or a job."""
+else:
+
+    def __getattr__(name: str) -> object:
+        """Make ``WaitStatus`` on its first use, as what waits for batches needs no other enums."""
+        if name != "WaitStatus":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from prolific_async.statuses import DatasetStatus, JobStatus  # noqa: PLC0415
+
+        return BatchStatus | DatasetStatus | JobStatus
 
 
 class BatchStatus(OpenEnum):
@@ -44,10 +57,6 @@ class BatchStatus(OpenEnum):
     """It can be attached to a study."""
     ERROR = "ERROR"
     """Its setup failed; the data may be unusable."""
-
-
-WaitStatus: TypeAlias = BatchStatus | OpenEnum
-"""A status that a wait has seen: a batch's, or one of another kind, whose enum is open as well."""
 
 
 @frozen(repr=False)
@@ -388,8 +397,8 @@ class StatusEvent(JsonModel):
     """
 
     batch_id: str | None
-    status: WaitStatus | None
-    previous: WaitStatus | None
+    status: prolific_async.models.WaitStatus | None
+    previous: prolific_async.models.WaitStatus | None
     polls: int
     elapsed: float
     next_in: float | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +25,7 @@ from prolific_async import (
     RequestTimeoutError,
     RetryPolicy,
 )
-from prolific_async._sources import contents
+from prolific_async._sources import contents, payload
 from tests import samples
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.http.raw import plain
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Container, Iterator
     from pathlib import Path
 
-NOW = "2026-03-04T05:06:07Z"
+PAST, LATER = "2026-03-04T05:06:06Z", "2026-03-04T06:06:07Z"  # a second before DATE, and later
 ONCE = RetryPolicy(max_attempts=1)
 STEP = 10  # bytes from one break to the next
 CSV = b'"a","b"\r\n' + b"".join(b'"%d","x, \xc3\xa9"\r\n' % number for number in range(12))
@@ -138,7 +139,7 @@ class Service:
         self.links += 1
         link = {
             "upload_url": f"{self.url}/storage/{self.links}",
-            "expires_at": NOW if self.links in self.expired else NOW.replace("05:", "06:"),
+            "expires_at": PAST if self.links in self.expired else LATER,
         }
         return link | ({"import_id": f"i-{self.links}"} if self.generation == 4 else {})
 
@@ -213,7 +214,9 @@ def whole(generation: int, source: Callable[[Path], Any]) -> bytes:
 async def uploaded(
     client: ProlificClient, source: Callable[[Path], Any], file: Path
 ) -> str | ProlificError:
-    named = {"filename": "rows.csv"} if source in (in_memory, stream, open_file) else {}
+    named: dict[str, Any] = (
+        {"filename": "rows.csv"} if source in (in_memory, stream, open_file) else {}
+    )
     try:
         return (await client.datasets.upload("d1", source(file), **named)).id
     except ProlificError as error:
@@ -343,13 +346,49 @@ async def test_a_refusal_ends_it_at_once(
     assert service.stored == {}
 
 
-async def test_a_file_that_changes_between_attempts_is_an_error(file: Path) -> None:
+def appended(file: Path) -> None:
+    with file.open("ab") as writing:
+        writing.write(b'"13","y"\r\n')
+
+
+def truncated(file: Path) -> None:
+    os.truncate(file, len(CSV) // 2)
+
+
+def touched(file: Path) -> None:
+    os.utime(file, ns=(1, 1))
+
+
+def replaced(file: Path) -> None:
+    other = file.with_suffix(".new")
+    other.write_bytes(CSV)
+    other.replace(file)
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("change", [appended, truncated, touched, replaced, removed])
+@pytest.mark.parametrize("met", [[], [Break(100)]], ids=["while it is sent", "between attempts"])
+async def test_a_file_that_changes_is_never_stored(
+    change: Callable[[Path], None],
+    met: list[Break],
+    file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not met:
+        monkeypatch.setattr(payload, "PIECE", 64)
+    told: list[object] = []
+
+    def one_came(progress: object) -> None:
+        told.append(progress)
+        if len(told) == 1:
+            change(file)
+
     async with serving(3) as (client, service):
-        service.breaks = [Break(100)]
-
-        def change(_: object) -> None:
-            file.write_bytes(CSV + b'"13","y"\r\n')
-
+        service.breaks = list(met)
         with pytest.raises(ValueError, match=r"rows\.csv' changed while it was read"):
-            await client.datasets.upload("d1", file, on_progress=change)
+            await client.datasets.upload("d1", file, on_progress=one_came)
     assert service.stored == {}
+    assert len(told) <= len(CSV) // 64

@@ -126,6 +126,7 @@ ENDS: dict[str, Callable[[Simulator, str], None]] = {
     "unavailable": answers(Fault(503)),
     "lost": answers(Fault(reset="before")),
     "broken": answers(Fault(body="{")),
+    "bad keys": answers(Fault(body={"id": 1, "status": 2, "datasets": [1]})),
     "cut body": answers(Fault(cut=3)),
 }
 

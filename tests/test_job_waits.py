@@ -514,7 +514,9 @@ async def test_events_tell_what_was_polled_and_errors_keep_them(
     assert type(error) is WaitTimeoutError
     assert error.events == tuple(events[-20:])
     assert (error.kind, error.id, error.batch_id) == ("import", upload.id, None)
-    assert StatusEvent.from_dict(events[0].to_dict()) == events[0]
+    read = StatusEvent.from_dict(events[0].to_dict())
+    assert read == events[0]
+    assert read.status is events[0].status is JobStatus.PROCESSING
 
 
 async def test_cancelling_a_wait_leaves_nothing(sim: Simulator, client: ProlificClient) -> None:
@@ -761,7 +763,5 @@ async def test_the_oldest_jobs_are_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     begun.add("a")
     begun.add("c")
     assert begun.get("b") is None
-    kept = begun.get("a")
-    assert kept is not None
-    assert kept.rows is None
+    assert (begun.get("a") or (0, 1))[1] is None
     assert begun.get("c") is not None

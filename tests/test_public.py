@@ -439,6 +439,7 @@ LATER = (
     "datasets",
     "job_models",
     "layout",
+    "statuses",
 )
 
 
@@ -478,6 +479,8 @@ def test_the_layout_is_imported_on_its_first_use(use: str) -> None:
 def test_the_package_has_no_other_lazy_names() -> None:
     with pytest.raises(AttributeError, match="'prolific_async' has no attribute 'layouts'"):
         _ = prolific_async.layouts  # type: ignore[attr-defined] # it is the point
+    with pytest.raises(AttributeError, match=r"'prolific_async\.models' has no attribute 'Status'"):
+        _ = prolific_async.models.Status  # type: ignore[attr-defined] # it is the point
 
 
 def test_the_simulator_needs_no_extra() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import importlib.util
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -50,6 +51,12 @@ PROGRAMS = {  # the output of each program, a pattern for each line
         "not ready: .* found ERROR: .*",
         "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
         "<Batch .* 'Round 2' READY, .*>|not ready: .* found ERROR: .*",
+    ],
+    "From rows to READY": [
+        "sent 9[0-9]+ of 9[0-9]+ bytes",
+        "<Batch .* 'Week 1' READY, 100 tasks>",
+        "sent 9[0-9]+ of 9[0-9]+ bytes",
+        "<Batch .* 'Week 2' READY, 100 tasks>",
     ],
     "The pages that participants see": [
         r'\{"rows": \[.*"display_position": "intro"\}',
@@ -111,7 +118,7 @@ async def test_every_example_in_python_passes_mypy(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def sim(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
-    async with Simulator(setup=Immediately(), token=TOKEN) as simulator:
+    async with Simulator(setup=Immediately(), imports=Immediately(), token=TOKEN) as simulator:
         monkeypatch.setenv("PROLIFIC_URL", simulator.url)
         monkeypatch.setenv("PROLIFIC_TOKEN", simulator.token)
         yield simulator
@@ -128,24 +135,56 @@ async def test_the_simulators_own_endpoint(sim: Simulator) -> None:
         assert response.status == 503
 
 
-@pytest.mark.slow
-async def test_the_command_line(sim: Simulator) -> None:
-    (shown,) = examples(SHELL)["Command line"]
-    scripts = str(Path(sys.executable).parent)
-    environment = os.environ | {
-        "PATH": scripts + os.pathsep + os.environ["PATH"],
-        "BATCH_ID": sim.add_batch(status="READY"),
-        "WORKSPACE_ID": sim.workspace_id,
-    }
+async def run_shell(shown: str, **environment: str) -> bytes:
+    """Run commands, each of which must succeed, and return what they print."""
+    path = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
     shell = await asyncio.create_subprocess_exec(
-        "sh", "-euc", shown, stdout=PIPE, stderr=STDOUT, env=environment
+        *("sh", "-euc", shown),
+        stdout=PIPE,
+        stderr=STDOUT,
+        env=os.environ | {"PATH": path} | environment,
     )
     printed, _ = await shell.communicate()
     assert shell.returncode == 0, printed.decode()
+    return printed
+
+
+@pytest.mark.slow
+async def test_the_command_line(sim: Simulator) -> None:
+    (shown,) = examples(SHELL)["Command line"]
+    original = sim.add_batch(status="READY")
+    printed = await run_shell(shown, BATCH_ID=original, WORKSPACE_ID=sim.workspace_id)
     assert f"PROLIFIC_TOKEN={TOKEN}" in shown
     assert [batch.name for batch in sim.batches.values()][1:] == ["Round 2"]
     ended = [json.loads(line) for line in printed.splitlines() if line.startswith(b"{")]
     assert {one["batch_id"] for one in ended if one["status"] == "READY"} == set(sim.batches)
+
+
+def write_inputs(folder: Path) -> None:
+    """Write the rows and the layout of README's program to files."""
+    program, _, _ = BLOCKS["From rows to READY"][0].rpartition("asyncio.run(")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    rows = names["rows"](week=1)
+    with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    layout = json.dumps([page.to_dict() for page in names["PAGES"]])
+    (folder / "layout.json").write_text(layout, encoding="utf-8")
+
+
+@pytest.mark.slow
+async def test_from_rows_to_ready_on_the_command_line(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = examples(SHELL)["From rows to READY"]
+    (shown,) = [text for text in found if text.lstrip().startswith("dataset=$(")]
+    write_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    await run_shell(shown, WORKSPACE_ID=sim.workspace_id)
+    (batch,) = sim.batches.values()
+    assert (batch.name, batch.status, batch.total_task_count) == ("Week 1", "READY", 100)
 
 
 @pytest.mark.parametrize("status", ["UNINITIALISED", "PROCESSING", "READY", "ERROR"])

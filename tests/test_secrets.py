@@ -20,16 +20,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
+from pydantic import TypeAdapter
 
 from prolific_async import (
     AuthenticationError,
     ConfigurationError,
     ConnectError,
+    Dataset,
     PollPolicy,
     ProlificClient,
     ProlificError,
     RetryPolicy,
     StatusEvent,
+    Upload,
     WaitError,
 )
 from prolific_async._http.base_url import ROOT
@@ -466,6 +469,107 @@ async def test_a_proxy_does_not_get_the_token(
             await verbs_show_nothing(remote, shown)
     assert {head.split(b" HTTP/")[0] for head in heads} == {b"CONNECT api.prolific.invalid:443"}
     assert TOKEN.encode() not in b"".join(heads)
+
+
+# --- presigned links ---------------------------------------------------------------------------
+
+SIGNATURE = "5ca1ab1e" * 8
+LINKED = {"id": "d1", "name": "Rows", "status": "UNINITIALISED"}
+
+
+@pytest.fixture
+def unlinked(shown: list[str]) -> Iterator[list[str]]:
+    """Collect as ``shown`` does, and check that it has no presigned link either."""
+    yield shown
+    assert shown
+    assert not re.findall(f".{{0,90}}{SIGNATURE[:16]}.{{0,30}}", "\n".join(shown))
+
+
+async def uploading(
+    storage: Any, shown: list[str], caplog: pytest.LogCaptureFixture, **options: Any
+) -> tuple[list[bytes], list[bytes]]:
+    """Upload to a storage that answers so; return the heads of requests to the API and to it."""
+    async with serving(storage) as (far, stored):
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            link = {"upload_url": f"{far}/rows.csv?X-Amz-Signature={SIGNATURE}&X-Amz-Expires=60"}
+            is_link = b"/upload-url/" in heads[-1].split(b"\r\n")[0]
+            writer.write(plain(json.dumps(link if is_link else LINKED).encode()))
+
+        async with serving(answer) as (url, heads):
+            client = ProlificClient(TOKEN, base_url=url, retry=ONCE, request_timeout=0.2, **options)
+            async with client:
+                told: list[object] = []
+                call = client.datasets.upload("d1", [{"a": 1}], on_progress=told.append)
+                found = await outcome(shown, call)
+                shown += map(repr, (client, vars(client), client.datasets, told))
+                if isinstance(found, Upload):
+                    shown += [repr(found.to_dict()), str(pickle.dumps(found)), repr(found)]
+            shown += [caplog.text, *(repr(vars(record)) for record in caplog.records)]
+            return list(heads), list(stored)
+
+
+SIGNED = SIGNATURE.encode()
+STORAGES = {
+    "stored": plain(b""),
+    "stored, with an echo": plain(SIGNED, f"ETag: {SIGNATURE}", f"X-Echo: {SIGNATURE}"),
+    "a redirect": plain(b"", f"Location: /{SIGNATURE}", status="307 Elsewhere"),
+    "refused": plain(
+        b"<Error><Code>AccessDenied</Code><Message>no " + SIGNED + b"</Message></Error>",
+        status="403 No",
+    ),
+    "refused as JSON": plain(b'{"detail": "' + SIGNED + b'"}', status="400 No"),
+    "refused in a reason": plain(b"", status=f"403 {SIGNATURE}"),
+    "refused in a hint": plain(b"", f"Retry-After: {SIGNATURE}", status="503 Busy"),
+    "refused with an id": plain(b"", f"X-Amz-Request-Id: {SIGNATURE}", status="403 No"),
+    "no HTTP": SIGNED + b"\r\n\r\n",
+    "a bad header": b"HTTP/1.1 200 OK\r\n(" + SIGNED + b"): 1\r\n\r\n",
+    "nothing": b"",
+    "half": plain(SIGNED, status="500 Oops", length=1000),
+    "silent": silent,
+}
+
+
+@pytest.mark.parametrize("storage", STORAGES.values(), ids=STORAGES)
+async def test_no_upload_shows_the_link_or_sends_the_token_to_the_storage(
+    storage: Any, unlinked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # asyncio's log shows each callback
+    traced: list[str] = []
+
+    async def note(_session: object, _context: object, parameters: Any) -> None:
+        traced.append(repr(parameters))
+
+    trace = aiohttp.TraceConfig()
+    for event in ("request_start", "request_end", "request_exception", "request_headers_sent"):
+        getattr(trace, f"on_{event}").append(note)
+    asked, stored = await uploading(storage, unlinked, caplog, trace_configs=[trace])
+    assert len(asked) == 2
+    assert all(TOKEN.encode() in head for head in asked)
+    assert stored
+    assert not any(TOKEN.encode() in head for head in stored)
+    assert not any("PUT" in one for one in traced)
+    # A trace sees the token itself, as it sees all headers.
+    unlinked += [one.replace(TOKEN, "") for one in traced]
+
+
+async def test_a_session_s_credentials_do_not_go_to_the_storage(
+    unlinked: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {"X-Gateway-Key": "of-the-gateway"}
+    async with aiohttp.ClientSession(headers=headers, cookies={"c": "of-the-jar"}) as session:
+        asked, stored = await uploading(plain(b""), unlinked, caplog, session=session)
+    assert all(b"of-the-gateway" in head for head in asked)
+    assert not any(b"of-the" in head for head in stored)
+
+
+def test_no_schema_has_a_link() -> None:
+    schema = json.dumps(TypeAdapter(Upload | Dataset).json_schema()).lower()
+    assert "upload_url" not in schema
+    assert "expires_at" not in schema
+    assert "import_id" in schema
 
 
 # --- ids ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import traceback
 from contextlib import asynccontextmanager, suppress
@@ -156,6 +157,13 @@ async def test_a_status_that_is_not_sent_refuses_nothing() -> None:
         (b"a\n1\n", {}, ValueError),
         (b"a\n1\n", {"filename": "a.txt"}, ValueError),
         ("missing.csv", {}, OSError),
+        ("~/missing.csv", {}, FileNotFoundError),
+        (Path("/dev"), {"filename": "a.csv"}, ValueError),
+        ("/dev/zero", {"filename": "a.csv"}, ValueError),
+        (b"/dev/zero", {}, ValueError),
+        (io.StringIO("a\n1\n"), {"filename": "a.csv"}, TypeError),
+        (io.BytesIO(b"a\n1\n"), {}, ValueError),
+        (io.BytesIO(), {"filename": "a.csv"}, ValueError),
         ({"a": 1}, {}, TypeError),
         (5, {}, TypeError),
         (ROWS, {"key": ""}, ValueError),

@@ -10,11 +10,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._api.batches import read_batch
-from prolific_async._api.requests import batch_path, json_body, path_segment
+from prolific_async._api.batches import batch_path, read_batch
+from prolific_async._api.path_segments import path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 
 if TYPE_CHECKING:

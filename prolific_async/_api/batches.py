@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from prolific_async._api import batch_lists
 from prolific_async._api.pagination import Pagination, every_page
 from prolific_async._api.partial_batches import Source
-from prolific_async._api.requests import batch_path, json_body, path_segment
+from prolific_async._api.path_segments import PLAIN, path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, http_date
 from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 from prolific_async.models import Batch, BatchStatus
 
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 read_batch = partial(load, Batch)
+
+
+def batch_path(batch_id: object, prefix: str) -> str:
+    """Return the path of a batch."""
+    # The id of a poll is plain, and a call of `path_segment` is half of what its request takes.
+    plain = type(batch_id) is str and PLAIN.fullmatch(batch_id)
+    return f"{prefix}{ROOT}/batches/{batch_id if plain else path_segment(batch_id)}"
 
 
 def get_batch(batch_id: object, *, prefix: str = "") -> Request:
@@ -61,8 +69,9 @@ def duplicate_batch(
     prefix: str = "",
 ) -> Request:
     """Build the POST that copies a batch; None leaves a key out."""
+    path = batch_path(batch_id, prefix) + "/duplicate"
     body = json_body({"name": name, "upload_new_dataset": upload_new_dataset})
-    return Request("POST", batch_path(batch_id, prefix) + "/duplicate", "", body, read_batch)
+    return Request("POST", path, "", body, read_batch)
 
 
 def set_up_batch(
@@ -73,8 +82,9 @@ def set_up_batch(
     prefix: str = "",
 ) -> Request:
     """Build the POST that sets a batch up; None leaves a key out."""
+    path = batch_path(batch_id, prefix) + "/setup"
     body = json_body({"dataset_id": dataset_id, "tasks_per_group": tasks_per_group})
-    return Request("POST", batch_path(batch_id, prefix) + "/setup", "", body)
+    return Request("POST", path, "", body)
 
 
 # To call the enum takes ten times as long.

@@ -16,16 +16,18 @@ from urllib.parse import quote
 
 from attrs import evolve
 
-from prolific_async._api.requests import dataset_path, json_body, path_segment
+from prolific_async._api.path_segments import path_segment
 from prolific_async._api.upload_urls import UploadUrl, read_upload_url
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id
 from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 from prolific_async._sources import file_names
-from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.dataset_models import Dataset
 from prolific_async.job_models import AppendResult, ImportJob, SchemaMigration
+from prolific_async.statuses import DatasetStatus
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -34,6 +36,11 @@ if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
 
 JSON_LINES = "application/x-ndjson"
+
+
+def dataset_path(dataset_id: object, prefix: str) -> str:
+    """Return the path of a dataset."""
+    return f"{prefix}{ROOT}/datasets/{path_segment(dataset_id)}"
 
 
 def create_dataset(

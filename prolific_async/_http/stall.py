@@ -33,11 +33,21 @@ class Stall(Timed):
 
     """
 
-    __slots__ = ("_is_over", "_last", "_session", "_since", "_timer", "moved", "transport")
+    __slots__ = (
+        "_is_over",
+        "_last",
+        "_runs",
+        "_session",
+        "_since",
+        "_timer",
+        "moved",
+        "transport",
+    )
 
     def __init__(self, session: LoopSession) -> None:
         super().__init__(session.time_limit)
         self._session = session
+        self._runs = False
         self._timer: asyncio.TimerHandle | None = None
         self._last: tuple[int, ...] = ()
         self._since = 0.0
@@ -56,34 +66,41 @@ class Stall(Timed):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._is_over = True  # a body that is still being written must not start the time again
-        self.pause()
+        self._end()
         self._session.transfers.discard(self)
         super().__exit__(kind, error, traceback)
 
     def expire(self) -> None:
         """Interrupt the task, once."""
         if not self._expired:
-            self.pause()
+            self._end()
             super().expire()
 
     def pause(self) -> None:
         """Stop the time, while something else than the socket is awaited."""
+        self._runs = False
+
+    def resume(self) -> None:
+        """Start the time anew, with the next check: this is called for each piece."""
+        if not self._is_over:
+            self._runs, self._last = True, ()
+            if self._timer is None:
+                self._arm()
+
+    def _end(self) -> None:
+        self._is_over = True  # a body that is still being written must not start the time again
+        self._runs = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def resume(self) -> None:
-        """Start the time anew."""
-        if not self._is_over and not self._expired and self._timer is None:
-            self._last, self._since = self._state(), self._limit.loop.time()
-            self._arm()
 
     def _arm(self) -> None:
         self._timer = self._limit.loop.call_later(self._limit.seconds / _CHECKS, self._check)
 
     def _check(self) -> None:
         self._timer = None
+        if not self._runs:
+            return
         now, state = self._limit.loop.time(), self._state()
         if state != self._last:
             self._last, self._since = state, now

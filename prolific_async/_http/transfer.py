@@ -140,12 +140,11 @@ async def _attempt(
                     stall.transport.abort()
         _log_end(session, request, status, sent_at)
         if responses.is_success(status):
-            _check_whole(request, body, status)
+            _check_stored(request, body, status, headers)
         else:
             shown = shown_refusal(refusal, link).encode()
-            responses.decode(
-                request, status, shown_headers(headers, link), shown
-            )  # raises what it says
+            kept = shown_headers(headers, link)
+            responses.decode(request, status, kept, shown)  # raises what it says
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
@@ -156,16 +155,22 @@ async def _attempt(
     raise failure
 
 
-def _check_whole(request: Request, body: UploadBody, status: int) -> None:
-    """Check that a success came after the file: without all of it, nothing can have stored it.
+def _check_stored(
+    request: Request, body: UploadBody, status: int, headers: Mapping[str, str]
+) -> None:
+    """Check that a success can be the storage's, which has the whole file.
 
     Raises:
-        ConnectionLostError: It came before.
+        ConnectionLostError: It came before the whole file was sent.
+        DecodeError: It is a page, which something in between shows.
 
     """
     if body.left:
         reason = f"it was answered with {status} before the whole file was sent"
         raise errors.ConnectionLostError(request.method, request.path, reason)
+    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
+    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
+        raise responses.undecodable(request, "HTML, where the storage says that it has the file")
 
 
 async def _send(

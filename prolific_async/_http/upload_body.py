@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
+from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
     from prolific_async._http.stall import Stall
-
-_AT_ONCE = 128 * 1024  # bytes; fewer take more time, of more the stall limit sees less
 
 
 class Payload(Protocol):
@@ -34,7 +33,7 @@ class Payload(Protocol):
         """Number of its bytes."""
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes from the first one on."""
+        """Yield the bytes from the first one on, in pieces that the stall limit can count."""
 
 
 class UploadBody(aiohttp.Payload):
@@ -72,20 +71,18 @@ class UploadBody(aiohttp.Payload):
         self.begun = True
         stall.transport = writer.transport
         sent = 0
+        slices = TimeSlices()
         stall.pause()
         try:
             async with aclosing(self._payload.chunks()) as chunks:
                 async for chunk in chunks:
                     stall.resume()
-                    view = memoryview(chunk)
-                    for start in range(0, len(view), _AT_ONCE):
-                        part = view[start : start + _AT_ONCE]
-                        self.left -= len(part)
-                        await writer.write(part)
-                        stall.moved += len(part)
-                    sent += len(view)
+                    self.left -= len(chunk)
+                    await writer.write(chunk)
+                    stall.moved += len(chunk)
+                    sent += len(chunk)
                     self._tell(sent)
-                    await asyncio.sleep(0)  # a fast connection and a source in memory never wait
+                    await slices.yield_if_due()  # where neither source nor connection wait
                     stall.pause()
         finally:
             stall.resume()

@@ -4,22 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import NamedTuple
 
 _KEPT = 10_000
-
-
-class Begun(NamedTuple):
-    """The beginning of a dataset or a job.
-
-    Attributes:
-        at: When the client began it, in loop time.
-        rows: How many rows the service has to write, None if that is not known.
-
-    """
-
-    at: float
-    rows: int | None
 
 
 class BegunJobs:
@@ -27,17 +13,23 @@ class BegunJobs:
 
     def __init__(self) -> None:
         # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
-        self._begun: OrderedDict[str, Begun] = OrderedDict()
+        self._begun: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
 
     def add(self, *ids: str, rows: int | None = None) -> None:
-        """Note that something began just now, under each of its ids."""
-        begun = Begun(asyncio.get_running_loop().time(), rows)
+        """Note that something began just now.
+
+        Args:
+            ids: The ids that its waits may go by.
+            rows: How many rows the service has to write, None if that is not known.
+
+        """
+        begun = asyncio.get_running_loop().time(), rows
         for one in ids:
             self._begun[one] = begun
             self._begun.move_to_end(one)
         while len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
 
-    def get(self, job_id: str) -> Begun | None:
-        """Return the beginning of a dataset or a job, None if that is not known."""
+    def get(self, job_id: str) -> tuple[float, int | None] | None:
+        """Return when something began, in loop time, and its rows; None if that is not known."""
         return self._begun.get(job_id)

@@ -60,7 +60,7 @@ class Deadline:
 
         So waits whose deadlines lie close together make one last poll and not one each.
         """
-        if self.at == math.inf:
+        if sent < self.last_poll - _SHARED:
             return False
         before = min(_SHARED, (self.at - self.last_poll) * _SHARED_SHARE)
         return sent >= self.last_poll - before

@@ -12,7 +12,7 @@ from prolific_async._api.batch_contents import get_batch_sync
 from prolific_async._api.datasets import get_dataset, get_import, get_schema_migration
 from prolific_async._polling.kinds import Kind, Verdict
 from prolific_async._sources.file_names import V3
-from prolific_async.dataset_models import Dataset, DatasetStatus
+from prolific_async.dataset_models import Dataset
 from prolific_async.errors import (
     JobFailedError,
     NothingUploadedError,
@@ -21,7 +21,8 @@ from prolific_async.errors import (
     SchemaNeededError,
     WaitError,
 )
-from prolific_async.job_models import ImportJob, JobStatus
+from prolific_async.job_models import ImportJob
+from prolific_async.statuses import DatasetStatus, JobStatus
 
 if TYPE_CHECKING:
     from prolific_async._polling.kinds import Story

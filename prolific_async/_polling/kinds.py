@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from prolific_async._http.request import Request
-    from prolific_async._pydantic import OpenEnum
     from prolific_async.errors import ProlificError
     from prolific_async.models import WaitStatus
 
@@ -49,13 +48,13 @@ class Verdict:
 
     """
 
-    ready: tuple[OpenEnum, ...]
-    failed: tuple[OpenEnum, ...]
-    pending: tuple[OpenEnum, ...]
+    ready: tuple[WaitStatus, ...]
+    failed: tuple[WaitStatus, ...]
+    pending: tuple[WaitStatus, ...]
     failure: Callable[[Story, Any], WaitError]
     unstarted: tuple[WaitStatus, ...] = ()
     not_started: Callable[..., WaitError] = WaitError
-    ends: tuple[OpenEnum, ...] = field(init=False)
+    ends: tuple[WaitStatus, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "ends", self.ready + self.failed)

@@ -123,7 +123,7 @@ class Scheduler:
             due_at = next_due(target)
             busy = target.stage or (of is not None and of.stage and target.fits_group(now))
             if busy or due_at > now:
-                self._plan_for(target, due_at, now)
+                self.plan(target, now)
             else:
                 if not (target.is_placed and target.workspace_id):
                     self.groups.of(target)
@@ -176,7 +176,15 @@ class Scheduler:
         if not target.waits:
             self._end(target)
             return False
-        return self._plan_for(target, next_due(target), now)
+        due = next_due(target)
+        if target.whole and due <= now < target.deadline and not target.stage:
+            target.stage = POLLED  # no list would do, so there is nothing to wait for
+            self._schedule(target, target.deadline)
+            return True
+        due = self._due_alone(target, due, now)
+        at = due if due < target.deadline else target.deadline  # noqa: FURB136 - see `next_due`
+        self._schedule(target, at)
+        return False
 
     def poll_now(self, key: Key, now: float) -> None:
         """Make the next poll of a target due now; many calls before it make one poll."""
@@ -196,15 +204,6 @@ class Scheduler:
             if not self.targets:  # to clear them gives back the tables, which were large perhaps
                 self.targets.clear()
                 self._workspaces.awaited.clear()
-
-    def _plan_for(self, target: PollTarget, due: float, now: float) -> bool:
-        if target.whole and due <= now < target.deadline and not target.stage:
-            target.stage = POLLED  # no list would do, so there is nothing to wait for
-            self._schedule(target, target.deadline)
-            return True
-        due = self._due_alone(target, due, now)
-        self._schedule(target, min(target.deadline, due))
-        return False
 
     def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
         """Return when a target is due by itself, inf if its group or its own poll serves it."""
@@ -288,9 +287,12 @@ def next_due(target: PollTarget) -> float:
     """Take in what a target's waits need now; return when they need the next poll."""
     due = deadline = math.inf
     whole = False
+    # For each wait and poll, where a call of min() takes eight times as long as a condition.
     for wait in target.waits:
-        due = min(due, wait.due)
-        deadline = min(deadline, wait.deadline)
+        if wait.due < due:  # noqa: PLR1730 - as said above
+            due = wait.due
+        if wait.deadline < deadline:  # noqa: PLR1730 - likewise
+            deadline = wait.deadline
         if wait.wants_whole:
             whole = True
     target.deadline, target.whole = deadline, whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import hint
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from prolific_async._polling.kinds import Key, TargetKey
     from prolific_async._polling.list_parser import ListMemory
     from prolific_async._polling.workspaces import Workspaces
+    from prolific_async.models import WaitStatus
     from prolific_async.policies import RetryPolicy
 
 _LISTS_AT_MOST = 64  # lists that are compared with the next ones
@@ -69,7 +70,7 @@ class StatusSource:
         kind = key.kind
         found = await self._send(self._request(key, whole=whole), poll)
         if found is None or isinstance(found, OpenEnum):
-            return PollResult(found)
+            return PollResult(cast("WaitStatus | None", found))
         status = kind.status_of(found)
         # What a poll for the status has read is a result only with a status, which may be an end.
         is_value = status is not None if kind.get is None else whole

@@ -112,6 +112,13 @@ class PollTarget(_Pollable):
             del self.waits[wait]
         return True
 
+    def end(self, wait: Wait) -> None:
+        """Remove a wait that is over, and let its caller go on."""
+        if self.remove(wait):
+            over, wait.over = wait.over, None
+            if not over.done():
+                over.set_result(None)
+
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
         """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
         return now - self.result_at < wait.policy.initial or now < self.not_before

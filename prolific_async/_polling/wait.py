@@ -62,7 +62,7 @@ class Wait:
         again_at: When it may be polled again after a failed poll, as far as this wait goes.
         outcome: What the wait returns, or the error that it ends with; None while it lasts.
         polls: Its polls so far.
-        over: The future of its caller; only the poller uses it.
+        over: The future of its caller; only the poller and its target use it.
 
     """
 
@@ -233,7 +233,7 @@ class Wait:
     ) -> None:
         """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
         policy, gap, time = self.policy, self._gap, self.time
-        self.again_at = now + max(gap, pause)
+        self.again_at = now + (max(gap, pause) if pause else gap)
         if time.polls_left != math.inf:
             self._few_left(poll, now, error, floor)
             return
@@ -242,10 +242,9 @@ class Wait:
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
             raise ValueError(f"{type(policy).__name__}.jittered gave no gap: {gap!r}")
-        due = now + max(gap, pause)
-        due = min(due, time.last_poll)
-        if floor:
-            due = max(due, now + floor)
+        due = now + (max(gap, pause) if pause else gap)
+        if due > time.last_poll:
+            due = max(time.last_poll, now + floor)
         if last or now >= time.last_poll or due >= time.at:
             self.due = math.inf
             self._tell(poll, None, error)

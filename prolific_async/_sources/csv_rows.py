@@ -7,7 +7,9 @@ in a cell stay what they are, whatever reads them.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +17,10 @@ from typing import Any
 from prolific_async._json.slices import TimeSlices
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.contents import PART, Spool
-from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
+from prolific_async._sources.row_batches import Row, mappings, plain_rows, refuse
 from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
 
 _ROW_END = "\r\n"
-_NOT_FINITE = ('"nan"', '"inf"', '"-inf"')  # as the csv module writes them
 
 
 class CsvRows:
@@ -43,8 +44,9 @@ class CsvRows:
         """
         rows = mappings(batch, self.count)
         cells = self._cells_of(rows)
-        kinds = kinds_of(cells)
-        if not kinds <= EXACT:
+        columns = list(zip(*cells, strict=True))
+        kinds = [set(map(type, column)) for column in columns]
+        if not EXACT.issuperset(chain.from_iterable(kinds)) or _is_not_finite(columns, kinds):
             rows = plain_rows(rows, self.count)
             cells = self._cells_of(rows)
         if self._key is not None:
@@ -53,10 +55,7 @@ class CsvRows:
                 for number, (row, some) in enumerate(zip(rows, cells, strict=True), self.count)
             ]
         try:
-            text = _written(cells)
-            if float in kinds and any(shown in text for shown in _NOT_FINITE):
-                plain_rows(rows, self.count)
-            data = text.encode()
+            data = _written(cells).encode()
         except ValueError as error:
             refuse(rows, self.count, error)
         self.count += len(rows)
@@ -110,6 +109,16 @@ class CsvRows:
             self._widths.append((self._size, width))
             get = itemgetter(*self._columns) if width else None
             self._get = (lambda row: (get(row),)) if get is not None and width == 1 else get
+
+
+def _is_not_finite(columns: list[tuple[Any, ...]], kinds: list[set[type]]) -> bool:
+    """Return whether a float may be NaN or infinite; a sum that overflows is no harm."""
+    sums = (
+        sum(cell for cell in column if type(cell) is float)
+        for column, kind in zip(columns, kinds, strict=True)
+        if float in kind
+    )
+    return not all(map(math.isfinite, sums))
 
 
 def _written(rows: Iterable[Iterable[Any]]) -> str:

@@ -23,9 +23,9 @@ class GuardedFile:
     def __del__(self) -> None:
         self.close()
 
-    async def use(self, work: Callable[[BinaryIO], T]) -> T:
-        """Return what a function of the file returns, called in a thread."""
-        return await asyncio.to_thread(self._use, work)
+    def use(self, work: Callable[[BinaryIO], T]) -> asyncio.Future[T]:
+        """Call a function of the file in a thread, at once, and return what it returns."""
+        return asyncio.get_running_loop().run_in_executor(None, self._use, work)
 
     def _use(self, work: Callable[[BinaryIO], T]) -> T:
         try:

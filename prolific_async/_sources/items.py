@@ -11,10 +11,12 @@ from collections.abc import (
     Mapping,
 )
 from itertools import islice
+from time import perf_counter
 from typing import Any
 
-_MOST = 16  # items of a batch: enough to share what a batch costs, few enough to be large
-_LARGE = 16 * 1024  # bytes of an item above which batches are smaller
+_MOST = 64  # items of a batch: enough to share what a batch costs
+_LARGEST = 256 * 1024  # bytes of a batch, about
+_QUICK = 0.001  # seconds; while reading a batch takes longer, batches become smaller
 
 _BUFFERS = (bytearray, memoryview)
 
@@ -25,9 +27,9 @@ END = object()
 class Items:
     """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
 
-    ``size_seen`` is told after each batch, so that the next one is not too large. Whoever makes the
-    items one by one may use the same dict or buffer for the next one, so a batch has copies of
-    dicts, and ends after a buffer.
+    Batches begin with one item and grow. ``size_seen`` is to be called after each of them, so that
+    the next one is not too large. Whoever makes the items one by one may use the same dict or
+    buffer for the next one, so a batch has copies of dicts, and ends after a buffer.
     """
 
     def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -35,7 +37,8 @@ class Items:
         self._plain: Iterator[Any] | None = None
         self._async: AsyncIterator[Any] | None = None
         self._first: Any = END
-        self._most = _MOST
+        self._most = 1
+        self._is_quick = True
 
     async def first(self) -> Any:
         """Read the first item, which stays the first of the batches; ``END`` if there is none."""
@@ -54,8 +57,7 @@ class Items:
             yield [first]
         if self._async is None:
             assert self._plain is not None  # noqa: S101 - for the type checker
-            read = _held if isinstance(self._given, list | tuple) else _made
-            while batch := read(self._plain, self._most):
+            while batch := self._read(self._plain):
                 yield batch
             return
         batch = []
@@ -68,8 +70,17 @@ class Items:
             yield batch
 
     def size_seen(self, items: int, size: int) -> None:
-        """Fit the next batch to the size in bytes of the one before."""
-        self._most = max(1, min(_MOST, _LARGE * _MOST * items // (size + 1)))
+        """Fit the next batch to the size in bytes of the one before, and to the time it took."""
+        most = 2 * items if self._is_quick else items // 2
+        self._most = max(1, min(most, _MOST, _LARGEST * items // (size + 1)))
+
+    def _read(self, items: Iterator[Any]) -> list[Any]:
+        """Read a batch, in which the event loop stands still."""
+        began = perf_counter()
+        read = _held if isinstance(self._given, list | tuple) else _made
+        batch = read(items, self._most)
+        self._is_quick = perf_counter() - began < _QUICK
+        return batch
 
 
 def _held(items: Iterator[Any], most: int) -> list[Any]:
@@ -80,9 +91,9 @@ def _held(items: Iterator[Any], most: int) -> list[Any]:
 def _made(items: Iterator[Any], most: int) -> list[Any]:
     """Read items that are made one by one."""
     batch = []
-    for item in items:
+    for item in islice(items, most):
         batch.append(_kept(item))
-        if len(batch) >= most or isinstance(item, _BUFFERS):
+        if isinstance(item, _BUFFERS):
             break
     return batch
 

@@ -123,11 +123,10 @@ async def write_with_keys(
     """
     rewriter = KeyedCsv(key) if kind is Format.CSV else KeyedJsonLines(key)
     slices = TimeSlices()
-    check = Utf8Check(start)
+    check = Utf8Check(start, content.size)
     for at in range(start, content.size, PART):
-        piece = await content.read(at, PART)
+        piece = await content.read(at, PART, check.feed)
         is_last = at + len(piece) == content.size
-        check.feed(piece, final=is_last)
         lines = []
         for line in chain(rewriter.feed(piece), rewriter.finish() if is_last else ()):
             lines.append(line)

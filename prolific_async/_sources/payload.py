@@ -38,7 +38,7 @@ class Payload:
         return len(self._head) + self._content.size - self._start
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes from the first one on, in pieces of at most half a megabyte.
+        """Yield the bytes from the first one on, in pieces of at most 256 KiB.
 
         The last piece comes only if the file did not change, so that a file that did is never sent
         whole.
@@ -49,22 +49,24 @@ class Payload:
 
         """
         self.failure = None
-        check = Utf8Check(self._start) if self._is_text else None
-        if self._head:
-            yield self._head
-        for at in range(self._start, self._content.size, PIECE):
-            try:
-                piece = await self._checked(at, check)
-            except Exception as error:
-                self.failure = error
-                raise
-            yield piece
-
-    async def _checked(self, at: int, check: Utf8Check | None) -> bytes:
-        piece = await self._content.read(at, PIECE)
-        is_last = at + len(piece) == self._content.size
-        if check is not None:
-            check.feed(piece, final=is_last)
-        if is_last:
-            await self._content.verify()
-        return piece
+        content = self._content
+        check = Utf8Check(self._start, content.size).feed if self._is_text else None
+        # Each piece is read while the one before is sent.
+        reading = content.read(self._start, PIECE, check)
+        try:
+            if self._head:
+                yield self._head
+            for at in range(self._start, content.size, PIECE):
+                try:
+                    piece = await reading
+                    after = at + len(piece)
+                    if after < content.size:
+                        reading = content.read(after, PIECE, check)
+                    else:
+                        await content.verify()
+                except Exception as error:
+                    self.failure = error
+                    raise
+                yield piece
+        finally:
+            reading.cancel()  # if it has failed, asyncio does not log that any more

@@ -108,8 +108,9 @@ class Source:
         """Close files and remove temporary ones; safe to call again."""
         held, self._held = self._held, []
         if held:
-            # In a thread, as it takes time to free the space of a large file.
-            await asyncio.to_thread(_close, held)
+            # In a thread, as it takes time to free the space of a large file; and surely, as a
+            # cancellation takes what waits for a thread out of the queue.
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
         """Return what is sent to a dataset; called once.
@@ -147,20 +148,25 @@ class Source:
         elif recognition.is_bytes(self._given):
             self._content = BytesContent(self._given)
             self._hold(self._content)
+        elif isinstance(self._given, io.BufferedIOBase | io.RawIOBase):
+            async with aclosing(_pieces_of(self._given)) as pieces:
+                await self._read(Items(pieces))
         else:
-            is_file = isinstance(self._given, io.BufferedIOBase | io.RawIOBase)
-            items = Items(_pieces_of(self._given) if is_file else self._given)
-            first = await items.first()
-            if first is END:
-                raise ValueError("the source is empty")
-            if not recognition.check_first(first):
-                self._items = items
-                return
-            if self._filename is None:
-                raise ValueError(_NO_NAME)
-            self._content = await self._spooled(items)
-        if self._content.size == 0:
+            await self._read(Items(self._given))
+        if self._content is not None and self._content.size == 0:
             raise ValueError("the source is empty")
+
+    async def _read(self, items: Items) -> None:
+        """Read an iterable: all of it if it is one of bytes, of rows the first one."""
+        first = await items.first()
+        if first is END:
+            raise ValueError("the source is empty")
+        if not recognition.check_first(first):
+            self._items = items
+            return
+        if self._filename is None:
+            raise ValueError(_NO_NAME)
+        self._content = await self._spooled(items)
 
     async def _spooled(self, items: Items) -> Spool:
         spool = Spool()

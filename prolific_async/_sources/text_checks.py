@@ -23,12 +23,13 @@ _MARKS = {
 class Utf8Check:
     """Checks that pieces of a file are UTF-8 together."""
 
-    def __init__(self, start: int) -> None:
-        """Take the place of the first piece in its file, for messages."""
+    def __init__(self, start: int, end: int) -> None:
+        """Take the place of the first piece in its file, for messages, and of the file's end."""
         self._at = start
+        self._end = end
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
-    def feed(self, piece: bytes, *, final: bool = False) -> None:
+    def feed(self, piece: bytes) -> None:
         """Check the next piece.
 
         Raises:
@@ -38,7 +39,7 @@ class Utf8Check:
         pending = self._decoder.getstate()[0]
         if pending or not piece.isascii():
             try:
-                self._decoder.decode(piece, final)
+                self._decoder.decode(piece, self._at + len(piece) == self._end)
             except UnicodeDecodeError as error:
                 at = self._at - len(pending) + error.start
                 raise ValueError(
@@ -78,13 +79,12 @@ async def checked_text(content: Content) -> Text:
     if b"\0" in head[:2]:  # a first character in two bytes or four
         raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    check = Utf8Check(start)
+    check = Utf8Check(start, content.size)
     last = min(content.size, CHECKED_FIRST)
     slices = TimeSlices()
     lines = 0
     for at in range(start, last, PIECE):
-        piece = await content.read(at, min(PIECE, last - at))
-        check.feed(piece, final=at + len(piece) == content.size)
+        piece = await content.read(at, min(PIECE, last - at), check.feed)
         lines += piece.count(b"\n")
         await slices.yield_if_due()
     return Text(start, lines * content.size // last + 1)

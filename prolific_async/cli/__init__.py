@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prolific_async import __version__
-from prolific_async.cli import batch, demo, simulate, workspace
+from prolific_async.cli import batch, dataset, demo, simulate, workspace
 from prolific_async.cli.command_runner import handle_output_error
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode
 from prolific_async.cli.help_pages import Command, Group, width
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command(cls=Command)(demo.demo)
 app.command(cls=Command, help=simulate.DESCRIPTION)(simulate.simulate)
 app.add_typer(batch.app, name="batch")
+app.add_typer(dataset.app, name="dataset")
 app.add_typer(workspace.app, name="workspace")
 
 

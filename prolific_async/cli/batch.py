@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import wait
+from prolific_async.cli import batch_contents, wait
 from prolific_async.cli.batch_output import print_batch, print_batches
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
@@ -24,7 +24,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True, epilog=EXIT_CODES_HELP, rich_
 
 @app.callback()
 def _batch() -> None:
-    """Duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
+    """Make, duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
 
 
 @app.command(cls=Command)
@@ -187,6 +187,10 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     run_command(work())
 
 
+app.command(cls=Command)(batch_contents.create)
+app.command(cls=Command)(batch_contents.update)
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_contents.sync)
+app.command(cls=Command)(batch_contents.preview)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from prolific_async.cli.output import is_terminal, print_line, printable
 from prolific_async.models import Batch, BatchStatus
+from prolific_async.statuses import JobStatus
 
 __all__ = ["cut_text", "has_room", "print_batch", "print_batches", "status_text"]
 
@@ -24,6 +25,13 @@ _STYLES: Mapping[str, str] = {
     BatchStatus.PROCESSING: "yellow",
     BatchStatus.READY: "green",
     BatchStatus.ERROR: "bold red",
+    JobStatus.UNINITIALISED: "dim",
+    JobStatus.QUEUED: "dim",
+    JobStatus.PROCESSING: "yellow",
+    JobStatus.PENDING_SCHEMA: "yellow",
+    JobStatus.COMPLETE: "green",
+    JobStatus.PARTIAL: "bold yellow",
+    JobStatus.FAILED: "bold red",
 }
 
 

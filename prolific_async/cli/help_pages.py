@@ -7,11 +7,13 @@ import re
 import shutil
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["Command", "Group", "width"]
+__all__ = ["Command", "Group", "UsageError", "width"]
 
 _WIDEST, _NARROWEST = 80, 30  # columns
+_WIDEST_NAME = 24  # columns
 # click joins the lines of a paragraph unless it begins with "\b".
 _UNWRAPPED = re.compile(r"^(?=(Endpoints|Examples?):$)", re.MULTILINE)
 
@@ -21,13 +23,29 @@ def width() -> int:
     return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
 
 
+class UsageError(typer.BadParameter):
+    """Options that are invalid together; a command raises it before it does anything."""
+
+    def format_message(self) -> str:
+        """Return the message alone, as it names the options."""
+        return self.message
+
+
 class Command(TyperCommand):
-    """A command whose examples are not wrapped."""
+    """A command whose examples are not wrapped, and whose function may raise UsageError."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Keep the line breaks of examples in the help text."""
         super().__init__(*args, **options)
         self.help = _UNWRAPPED.sub("\b\n", self.help or "")
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; a usage error shows its usage line."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            error.ctx, error.cmd = ctx, self
+            raise
 
     # Each release of typer decorates the names of arguments differently, with braces, types and
     # dots. Here they are their metavars.
@@ -49,7 +67,8 @@ class Command(TyperCommand):
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
-                    formatter.write_dl(rows)
+                    # A longer name is alone in its line: 40 columns would not hold both.
+                    formatter.write_dl(rows, col_max=_WIDEST_NAME)
 
 
 def _is_argument(parameter: Any) -> bool:

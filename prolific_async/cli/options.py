@@ -6,7 +6,20 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["AsJson", "BatchId", "BatchIds", "BatchIdsOrStdin", "Url", "number"]
+__all__ = [
+    "AsJson",
+    "BatchId",
+    "BatchIds",
+    "BatchIdsOrStdin",
+    "DatasetId",
+    "DatasetIds",
+    "DatasetIdsOrStdin",
+    "Url",
+    "Workspace",
+    "number",
+    "text",
+    "timeout",
+]
 
 _Number = TypeVar("_Number", int, float)
 
@@ -22,6 +35,23 @@ BatchIdsOrStdin = Annotated[
     typer.Argument(
         metavar="BATCH_ID...",
         help="Ids of batches, any number; - reads more from standard input, a line each.",
+        show_default=False,
+    ),
+]
+DatasetId = Annotated[
+    str, typer.Argument(metavar="DATASET_ID", help="The dataset's id.", show_default=False)
+]
+DatasetIds = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATASET_ID...", help="Ids of datasets, any number.", show_default=False
+    ),
+]
+DatasetIdsOrStdin = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATASET_ID...",
+        help="Ids of datasets, any number; - reads more from standard input, a line each.",
         show_default=False,
     ),
 ]
@@ -61,3 +91,22 @@ def number(
         return value
 
     return parse
+
+
+def timeout(description: str, *, shows_default: bool = False) -> Any:
+    """Return an option whose value is a number of seconds."""
+    return typer.Option(
+        "--timeout",
+        parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
+        metavar="SECONDS",
+        help=description,
+        show_default=shows_default,
+    )
+
+
+def text(name: str, description: str, *, metavar: str = "TEXT") -> Any:
+    """Return an option whose value is any text."""
+    return typer.Option(name, metavar=metavar, help=description, show_default=False)
+
+
+Workspace = Annotated[str, text("--workspace", "The workspace's id.", metavar="ID")]

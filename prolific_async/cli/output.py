@@ -4,15 +4,25 @@ import json
 import os
 import re
 import sys
+from typing import TextIO
 
 import typer
 
-__all__ = ["error_document", "is_terminal", "print_error", "print_json", "print_line", "printable"]
+__all__ = [
+    "error_document",
+    "is_error_terminal",
+    "is_terminal",
+    "print_error",
+    "print_json",
+    "print_line",
+    "printable",
+]
 
 _CANNOT_REDRAW = ("dumb", "unknown")  # the same as rich's
 # Advice at the end of an error's message that can be followed in Python only.
 _PYTHON_ADVICE = re.compile(
-    r"; see \.\w+(?: and \.\w+| for what the service said)?"
+    r"(?<=; )see \.errors, and (?=upload)"
+    r"|; see (?!\.errors, and upload)\.\w+(?: and \.\w+| for what the service said)?"
     r"|, or if that was done allow a longer uninitialised_grace"
     r"|; in code, ProlificClient\(token=…\) does as well"
 )
@@ -30,14 +40,23 @@ def printable(value: object) -> str:
 
 def is_terminal() -> bool:
     """Return whether stdout is a terminal that can redraw lines."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    return _can_redraw(sys.stdout)
+
+
+def is_error_terminal() -> bool:
+    """Return whether stderr is a terminal that can redraw lines."""
+    return _can_redraw(sys.stderr)
+
+
+def _can_redraw(stream: TextIO | None) -> bool:
+    if stream is None or not stream.isatty():
         return False
     return os.environ.get("TERM", "").lower() not in _CANNOT_REDRAW
 
 
-def print_line(*cells: object) -> None:
-    """Print one line of cells separated by tabs."""
-    typer.echo("\t".join(printable(cell) for cell in cells))
+def print_line(*cells: object, err: bool = False) -> None:
+    """Print one line of cells separated by tabs, by default to stdout."""
+    typer.echo("\t".join(printable(cell) for cell in cells), err=err)
 
 
 def print_json(document: object) -> None:

@@ -1,14 +1,14 @@
-"""Reading of ids from standard input, line by line as they come."""
+"""Reading of standard input as it comes: as bytes, or as ids, line by line."""
 
 import asyncio
 import codecs
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
 
-__all__ = ["first_words", "is_typed"]
+__all__ = ["first_words", "input_pieces", "is_typed", "is_utf_16", "utf_16_words", "with_stdin"]
 
 _CHUNK = 65536  # bytes
 
@@ -16,6 +16,17 @@ _CHUNK = 65536  # bytes
 def is_typed() -> bool:
     """Return whether standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+async def input_pieces() -> AsyncGenerator[bytes]:
+    """Yield the bytes of standard input as soon as they are there.
+
+    Raises:
+        ValueError: Standard input cannot be read.
+
+    """
+    while piece := await _read():
+        yield piece
 
 
 async def first_words() -> AsyncGenerator[str]:
@@ -29,8 +40,8 @@ async def first_words() -> AsyncGenerator[str]:
     """
     rest = b""
     is_start = True
-    while chunk := await _read():
-        *lines, rest = (rest + chunk).split(b"\n")
+    async for piece in input_pieces():
+        *lines, rest = (rest + piece).split(b"\n")
         for line in lines:
             for word in _first_word(line, is_start=is_start):
                 yield word
@@ -41,17 +52,38 @@ async def first_words() -> AsyncGenerator[str]:
 
 def _first_word(line: bytes, *, is_start: bool) -> list[str]:
     if is_start:
-        if _is_utf_16(line):
-            raise ValueError(
-                "standard input is UTF-16, but ids are read as UTF-8: in PowerShell, write them "
-                "with Out-File -Encoding utf8"
-            )
+        if is_utf_16(line):
+            raise ValueError(utf_16_words("standard input"))
         line = line.removeprefix(codecs.BOM_UTF8)
     return line.decode(errors="surrogateescape").split(maxsplit=1)[:1]
 
 
-def _is_utf_16(first: bytes) -> bool:
-    """Return whether a first line has UTF-16's byte order mark, or NUL as every other byte."""
+async def with_stdin(given: Iterable[str], *, reads_stdin: bool) -> AsyncGenerator[str]:
+    """Yield ids, and then perhaps those that come from standard input.
+
+    Raises:
+        ValueError: As ``first_words``.
+
+    """
+    for one in given:
+        yield one
+    if not reads_stdin:
+        return
+    async with aclosing(first_words()) as words:
+        async for word in words:
+            yield word
+
+
+def utf_16_words(subject: str) -> str:
+    """Return a sentence about a text in UTF-16, with advice."""
+    return (
+        f"{subject} is UTF-16, but it is read as UTF-8: in PowerShell, write it with "
+        "Out-File -Encoding utf8"
+    )
+
+
+def is_utf_16(first: bytes) -> bool:
+    """Return whether a text's first bytes have UTF-16's mark, or NUL as every other byte."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     # A line feed's own NUL stands before it (big-endian) or at the start of the next line.
@@ -69,7 +101,7 @@ async def _read() -> bytes:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
     if sys.stdin is None:
-        raise ValueError("standard input is closed, so no ids can be read from it")
+        raise ValueError("standard input is closed, so nothing can be read from it")
     descriptor = sys.stdin.fileno()
 
     def settle(read: bytes | OSError) -> None:

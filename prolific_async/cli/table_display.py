@@ -14,8 +14,9 @@ from rich.text import Text
 from prolific_async.cli.batch_output import cut_text, status_text
 from prolific_async.cli.output import printable
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
+from prolific_async.dataset_models import Dataset
 from prolific_async.errors import WaitError
-from prolific_async.models import BatchStatus, StatusEvent, WaitStatus
+from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["TableDisplay"]
 
@@ -27,11 +28,12 @@ _LEAST_NAME_WIDTH = 12  # columns
 @define
 class _Row:
     name: str
-    status: WaitStatus | None = None
+    status: str | None = None
     polls: int = 0
     began: float | None = None
     elapsed: float | None = None
     note: str = ""
+    is_ready: bool = False
 
     def add_event(self, event: StatusEvent, now: float) -> None:
         self.status, self.polls = event.status, event.polls
@@ -43,9 +45,16 @@ class _Row:
     def set_error(self, error: WaitError, note: str) -> None:
         self.elapsed, self.polls, self.note = error.elapsed, error.polls, note
 
+    def set_ready(self, outcome: Batch | Dataset) -> None:
+        self.is_ready = True
+        if isinstance(outcome, Batch):
+            self.note = f"{outcome.total_task_count} tasks"
+        else:
+            self.note = f"{outcome.total_datapoint_count or 0} rows"
+
     def hiding_rank(self) -> int:
         """Return how soon the row may be hidden: the higher, the sooner."""
-        return (self.status is BatchStatus.READY) + (self.elapsed is not None)
+        return self.is_ready + (self.elapsed is not None)
 
     def cells(self, now: float, name_width: int) -> tuple[Text, ...]:
         elapsed = self.elapsed
@@ -70,16 +79,16 @@ def _shortened(name: str, width: int) -> str:
 
 @define(eq=False)
 class TableDisplay(WaitDisplay):
-    """A table that is drawn again and again, with the number of batches of each status below it.
+    """A table that is drawn again and again, with the number of rows of each status below it.
 
-    Rows that do not fit the screen are hidden while waits go on, READY batches first, then others
+    Rows that do not fit the screen are hidden while waits go on, first what is ready, then others
     that have ended. The table that stays at the end is whole.
 
     Args:
-        names: Names of batches by id; the others are shown by their ids.
+        names: Names by id; the others are shown by their ids.
         heading: Heading of the names.
         describe: Describes a wait's error in the last column.
-        keeps_ready: Whether READY batches keep their rows, or are only counted.
+        keeps_ready: Whether what is ready keeps its row, or is only counted.
 
     """
 
@@ -88,7 +97,7 @@ class TableDisplay(WaitDisplay):
     _describe: Callable[[WaitError], str] = field(default=outcome_words, kw_only=True)
     _keeps_ready: bool = field(default=True, kw_only=True)
     _rows: dict[str, _Row] = field(init=False)
-    _removed: int = field(default=0, init=False)
+    _removed: Counter[str | None] = field(factory=Counter, init=False)
     _is_whole: bool = field(default=False, init=False)
     _console: Console = field(factory=Console, init=False)
     _live: Live = field(init=False)
@@ -111,11 +120,11 @@ class TableDisplay(WaitDisplay):
                 row.add_event(item, time.monotonic())
             elif isinstance(item.outcome, WaitError):
                 row.set_error(item.outcome, self._describe(item.outcome))
-            elif self._keeps_ready:
-                row.note = f"{item.outcome.total_task_count} tasks"
             else:
-                self._removed += 1
-                del self._rows[item.id]
+                row.set_ready(item.outcome)
+                if not self._keeps_ready:
+                    self._removed[row.status] += 1
+                    del self._rows[item.id]
         self._live.refresh()
 
     def _render(self) -> RenderableType:
@@ -143,9 +152,7 @@ class TableDisplay(WaitDisplay):
         return Group(table, self._counts(hidden))
 
     def _counts(self, hidden: int) -> Text:
-        counts = Counter(row.status for row in self._rows.values())
-        if self._removed:
-            counts[BatchStatus.READY] += self._removed
+        counts = Counter(row.status for row in self._rows.values()) + self._removed
         parts = [
             Text.assemble(f"{n} ", status_text(status) if status else "without a status")
             for status, n in counts.items()

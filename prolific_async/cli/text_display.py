@@ -6,7 +6,9 @@ from attrs import define, field
 
 from prolific_async.cli.output import error_document, print_error, print_json, print_line
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_name, outcome_words
-from prolific_async.errors import BatchFailedError, ProlificError, WaitError
+from prolific_async.dataset_models import Dataset
+from prolific_async.errors import BatchFailedError, JobFailedError, ProlificError, WaitError
+from prolific_async.extensions import dataset_status
 from prolific_async.models import Batch, StatusEvent
 
 __all__ = ["JsonDisplay", "TextDisplay"]
@@ -14,7 +16,7 @@ __all__ = ["JsonDisplay", "TextDisplay"]
 
 @define(eq=False)
 class TextDisplay(WaitDisplay):
-    """A line for each change of a status, and for each wait that ends without READY or ERROR.
+    """A line for each change of a status, and for each end that no status tells.
 
     The first failed poll of each kind is written to stderr, as a wait without a network would be
     silent for minutes otherwise.
@@ -35,7 +37,7 @@ class TextDisplay(WaitDisplay):
                     print_line(f"{item.elapsed:.1f} s", name, item.status)
                 if item.error is not None and item.next_in is not None:
                     self._report(item.error)
-            elif not isinstance(item.outcome, Batch | BatchFailedError):
+            elif not isinstance(item.outcome, Batch | BatchFailedError | Dataset | JobFailedError):
                 print_line(f"{item.outcome.elapsed:.1f} s", name, outcome_words(item.outcome))
 
     def _report(self, survived: ProlificError) -> None:
@@ -46,7 +48,14 @@ class TextDisplay(WaitDisplay):
 
 @define(eq=False)
 class JsonDisplay(WaitDisplay):
-    """A line of JSON for each poll and for each end."""
+    """A line of JSON for each poll and for each end.
+
+    Args:
+        kind: "batch" or "dataset".
+
+    """
+
+    _kind: str = "batch"
 
     _newest: dict[str, StatusEvent] = field(factory=dict, init=False)
 
@@ -54,15 +63,15 @@ class JsonDisplay(WaitDisplay):
         for item in news:
             if isinstance(item, StatusEvent):
                 self._newest[item.id] = item
-                print_json(_poll_document(item))
+                print_json(_poll_document(self._kind, item))
             else:
-                print_json(_end_document(item, self._newest.pop(item.id, None)))
+                print_json(_end_document(self._kind, item, self._newest.pop(item.id, None)))
 
 
-def _poll_document(event: StatusEvent) -> dict[str, object]:
+def _poll_document(kind: str, event: StatusEvent) -> dict[str, object]:
     return {
         "kind": "poll",
-        "batch_id": event.id,
+        f"{kind}_id": event.id,
         "status": event.status,
         "previous": event.previous,
         "polls": event.polls,
@@ -72,18 +81,28 @@ def _poll_document(event: StatusEvent) -> dict[str, object]:
     }
 
 
-def _end_document(end: WaitEnd, newest: StatusEvent | None) -> dict[str, object]:
+def _end_document(kind: str, end: WaitEnd, newest: StatusEvent | None) -> dict[str, object]:
     outcome = end.outcome
     error = outcome if isinstance(outcome, WaitError) else None
-    batch = outcome.batch if isinstance(outcome, BatchFailedError) else outcome
+    found: object = outcome
+    if isinstance(outcome, BatchFailedError):
+        found = outcome.batch
+    elif isinstance(outcome, JobFailedError):
+        found = outcome.job
     counted = error or newest
     return {
         "kind": "end",
-        "batch_id": end.id,
+        f"{kind}_id": end.id,
         "outcome": outcome_name(outcome),
-        "status": outcome.last_status if isinstance(outcome, WaitError) else outcome.status,
+        "status": _last_status(outcome),
         "polls": counted.polls if counted else 0,
         "elapsed": counted.elapsed if counted else 0.0,
-        "batch": batch.to_dict() if isinstance(batch, Batch) else None,
+        kind: found.to_dict() if isinstance(found, Batch | Dataset) else None,
         "error": error_document(error),
     }
+
+
+def _last_status(outcome: Batch | Dataset | WaitError) -> str | None:
+    if isinstance(outcome, WaitError):
+        return outcome.last_status
+    return dataset_status(outcome) if isinstance(outcome, Dataset) else outcome.status

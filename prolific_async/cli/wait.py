@@ -1,20 +1,15 @@
 """``prolific-async batch wait``."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
-import typer
-from attrs import define, field
-
 from prolific_async.cli.command_runner import run_command
-from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
-from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url, number
-from prolific_async.cli.output import is_terminal, print_error
-from prolific_async.cli.stdin import first_words, is_typed
-from prolific_async.cli.table_display import TableDisplay
-from prolific_async.cli.text_display import JsonDisplay, TextDisplay
-from prolific_async.cli.wait_display import WaitDisplay
+from prolific_async.cli.exit_codes import ExitCode
+from prolific_async.cli.options import AsJson, BatchIdsOrStdin, Url
+from prolific_async.cli.options import timeout as seconds
+from prolific_async.cli.stdin import with_stdin
+from prolific_async.cli.wait_report import WaitReport, wait_display
 from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
 from prolific_async.models import Batch
@@ -29,12 +24,7 @@ def wait(
     *,
     timeout: Annotated[
         float,
-        typer.Option(
-            "--timeout",
-            parser=number(float, 0, words="a number of seconds from 0 on, or inf"),
-            metavar="SECONDS",
-            help="Seconds for each batch; 0 is one poll, inf has no end.",
-        ),
+        seconds("Seconds for each batch; 0 is one poll, inf has no end.", shows_default=True),
     ] = 1800,
     as_json: AsJson = False,
     url: Url = None,
@@ -65,69 +55,21 @@ def wait(
         given = list(dict.fromkeys(batch_ids))
         if reads_stdin := _STDIN in given:
             given.remove(_STDIN)
-        display = _display(given, as_json=as_json, reads_stdin=reads_stdin)
-        report = _Report(display)
+        display = wait_display(given, "batch", as_json=as_json, reads_stdin=reads_stdin)
+        report = WaitReport(display)
         async with ProlificClient(base_url=url) as client:
             outcomes = client.batches.as_ready(
-                _with_stdin(given) if reads_stdin else given,
+                with_stdin(given, reads_stdin=True) if reads_stdin else given,
                 timeout=timeout,
                 on_event=display.add_event,
             )
-            await display.show_during(report.collect(outcomes))
+            await display.show_during(_collect(outcomes, report))
         return report.finish()
 
     run_command(work())
 
 
-@define(eq=False)
-class _Report:
-    """Reports the outcomes of any number of waits, and keeps little of each."""
-
-    _display: WaitDisplay
-    _errors: dict[ExitCode, WaitError] = field(factory=dict, init=False)
-    _deferred: list[str] = field(factory=list, init=False)
-    _is_empty: bool = field(default=True, init=False)
-
-    async def collect(self, outcomes: AsyncGenerator[Batch | WaitError]) -> None:
-        """Show each outcome; errors are printed at once, or by ``finish`` if a table is shown."""
-        async with aclosing(outcomes):
-            async for outcome in outcomes:
-                self._is_empty = False
-                if isinstance(outcome, WaitError):
-                    self._display.add_end(outcome.id, outcome)
-                    self._add_error(outcome)
-                else:
-                    self._display.add_end(outcome.id, outcome)
-
-    def finish(self) -> ExitCode:
-        """Print the deferred errors, and return the exit code."""
-        for message in self._deferred:
-            print_error(message)
-        if self._is_empty:
-            print_error("no ids came from standard input, so there was nothing to wait for")
-            return ExitCode.USAGE
-        return worst_exit_code(self._errors.values())
-
-    def _add_error(self, error: WaitError) -> None:
-        self._errors.setdefault(exit_code_of(error), error)
-        if isinstance(self._display, TableDisplay):
-            self._deferred.append(str(error))
-        else:
-            print_error(error)
-
-
-async def _with_stdin(given: Iterable[str]) -> AsyncGenerator[str]:
-    for batch_id in given:
-        yield batch_id
-    async with aclosing(first_words()) as words:
-        async for word in words:
-            yield word
-
-
-def _display(batch_ids: Iterable[str], *, as_json: bool, reads_stdin: bool) -> WaitDisplay:
-    if as_json:
-        return JsonDisplay()
-    # Ids that are typed at a terminal would be echoed into a table.
-    if not is_terminal() or (reads_stdin and is_typed()):
-        return TextDisplay()
-    return TableDisplay({each: each for each in batch_ids}, keeps_ready=not reads_stdin)
+async def _collect(outcomes: AsyncGenerator[Batch | WaitError], report: WaitReport) -> None:
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            report.add(outcome.id, outcome)

@@ -1,64 +1,60 @@
 """Base class of the displays that follow waits: as lines, as JSON, or as a live table."""
 
-import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from prolific_async.cli.display import Display
+from prolific_async.dataset_models import Dataset
 from prolific_async.errors import (
     BatchFailedError,
     BatchNotSetUpError,
     JobFailedError,
+    NothingUploadedError,
+    PartialImportError,
+    SchemaNeededError,
     WaitError,
     WaitTimeoutError,
 )
 from prolific_async.models import Batch, StatusEvent
 
-__all__ = ["WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
-
-T = TypeVar("T")
-
-_FRAME = 0.1  # seconds
+__all__ = ["OUTCOMES", "WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"]
 
 
 @frozen
 class WaitEnd:
-    """The end of a wait: the batch, and the READY batch or the error."""
+    """The end of a wait: the id of what was awaited, and what it returned or raised."""
 
     id: str
-    outcome: Batch | WaitError
+    outcome: Batch | Dataset | WaitError
 
 
-def outcome_name(outcome: Batch | WaitError) -> str:
+OUTCOMES: Mapping[type[WaitError], str] = {  # the first that fits
+    PartialImportError: "partial",
+    BatchFailedError: "failed",
+    JobFailedError: "failed",
+    BatchNotSetUpError: "not_set_up",
+    NothingUploadedError: "nothing_uploaded",
+    SchemaNeededError: "schema_needed",
+    WaitTimeoutError: "timed_out",
+    WaitError: "gave_up",
+}
+
+
+def outcome_name(outcome: object) -> str:
     """Return the name of a wait's outcome in JSON."""
-    match outcome:
-        case Batch():
-            return "ready"
-        case BatchFailedError() | JobFailedError():
-            return "failed"
-        case BatchNotSetUpError():
-            return "not_set_up"
-        case WaitTimeoutError():
-            return "timed_out"
-        case _:
-            return "gave_up"
+    return next((name for kind, name in OUTCOMES.items() if isinstance(outcome, kind)), "ready")
 
 
-def outcome_words(error: WaitError) -> str:
+def outcome_words(outcome: object) -> str:
     """Return the name of a wait's outcome for a person."""
-    return outcome_name(error).replace("_", " ")
+    return outcome_name(outcome).replace("_", " ")
 
 
 @define(eq=False)
-class WaitDisplay(ABC):
-    """Collects the events and ends of waits, and writes them ten times a second.
-
-    It never writes from a wait's callback, where an error such as a closed pipe would only be
-    logged.
-    """
+class WaitDisplay(Display):
+    """Collects the events and ends of waits, and writes them ten times a second."""
 
     _news: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
 
@@ -66,27 +62,13 @@ class WaitDisplay(ABC):
         """Add a poll; made for ``on_event``."""
         self._news.append(event)
 
-    def add_end(self, batch_id: str, outcome: Batch | WaitError) -> None:
+    def add_end(self, awaited_id: str, outcome: Batch | Dataset | WaitError) -> None:
         """Add the end of a wait."""
-        self._news.append(WaitEnd(batch_id, outcome))
+        self._news.append(WaitEnd(awaited_id, outcome))
 
-    async def show_during(self, work: Awaitable[T]) -> T:
-        """Show events and ends until the work is done, and return its result."""
-        task = asyncio.ensure_future(work)
-        try:
-            with self._open():
-                while not task.done():
-                    await asyncio.wait([task], timeout=_FRAME)
-                    news, self._news = self._news, []
-                    self._show(news)
-            return task.result()
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        yield
+    def _draw(self) -> None:
+        news, self._news = self._news, []
+        self._show(news)
 
     @abstractmethod
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:

@@ -1,4 +1,7 @@
-"""Ends of syncs, computed when a batch is read."""
+"""Ends of syncs, computed when a batch is read.
+
+Source: "Syncing a batch" of docs.prolific.com.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime

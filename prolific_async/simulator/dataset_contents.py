@@ -6,6 +6,7 @@ from typing import Any
 
 from prolific_async.simulator.dataset_jobs import add_rows, end_due
 from prolific_async.simulator.dataset_models import Dataset, DatasetSnapshot, ImportJob
+from prolific_async.simulator.dataset_schema import schema_problem
 from prolific_async.simulator.models import READY
 from prolific_async.simulator.state import State
 from prolific_async.simulator.workspace_contents import WorkspaceContents, as_json, count, locked
@@ -69,10 +70,12 @@ class DatasetContents(WorkspaceContents):
 
         Raises:
             KeyError: There is no such workspace.
-            ValueError: `datapoints` is not a whole number from 0 on.
+            ValueError: `datapoints` is not a whole number from 0 on, or `schema` breaks a rule.
             TypeError: `schema` cannot be encoded as JSON.
         """
         shown_schema = as_json(schema)
+        if schema is not None and (problem := schema_problem(shown_schema)):
+            raise ValueError(f"add_dataset: schema: {problem}")
         dataset = self._add_dataset(workspace_id, datapoints, status, filename)
         dataset.name = name
         if schema is not None:

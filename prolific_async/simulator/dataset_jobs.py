@@ -1,4 +1,8 @@
-"""Ends of imports and schema migrations, computed when a dataset is read."""
+"""Ends of imports and schema migrations, computed when a dataset is read.
+
+Sources: "get-dataset-import-status" and "get-schema-migration-status" under
+https://docs.prolific.com/api-reference/task-builder.
+"""
 
 import uuid
 from collections import Counter

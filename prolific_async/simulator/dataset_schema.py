@@ -7,7 +7,7 @@ from typing import Any
 
 from prolific_async.simulator.responses import RefusedError
 
-__all__ = ["SHOWN_TYPES", "checked_schema"]
+__all__ = ["SHOWN_TYPES", "checked_schema", "schema_problem"]
 
 SHOWN_TYPES = frozenset({"text", "image_url", "audio_url", "video_url"})
 _TYPES = SHOWN_TYPES | {"metadata", "task_group_id"}
@@ -16,13 +16,14 @@ _MAX_FIELDS, _MAX_KEY, _MAX_LABEL = 200, 128, 255
 
 def checked_schema(schema: Any) -> dict[str, Any]:
     """Return a schema that follows the rules. Raises RefusedError with the first one broken."""
-    if problem := _problem(schema):
+    if problem := schema_problem(schema):
         raise RefusedError(400, {"schema": [problem]})
     checked: dict[str, Any] = schema
     return checked
 
 
-def _problem(schema: Any) -> str | None:
+def schema_problem(schema: Any) -> str | None:
+    """Return the first rule that a schema breaks, or None."""
     if not isinstance(schema, dict) or type(schema.get("strict")) is not bool:
         return "strict must be true or false."
     fields = schema.get("fields")

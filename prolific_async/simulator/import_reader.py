@@ -85,6 +85,7 @@ class _Slices(io.RawIOBase):
     def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
         self._file = file
         self._stopped = stopped
+        self._size = 0  # of the present slice, which text is read of in smaller pieces
 
     def readable(self) -> bool:
         return True
@@ -92,5 +93,9 @@ class _Slices(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._stopped.is_set():
             raise _StoppedError
-        time.sleep(_PAUSE)
-        return self._file.readinto(buffer)  # type: ignore[attr-defined, no-any-return]
+        if self._size >= _SLICE:
+            self._size = 0
+            time.sleep(_PAUSE)
+        size: int = self._file.readinto(buffer)  # type: ignore[attr-defined] # all such files have it
+        self._size += size
+        return size

@@ -1,4 +1,7 @@
-"""Presigned URLs: who has one may send one kind of request to one object, until it expires."""
+"""Presigned URLs: who has one may send one kind of request to one object, until it expires.
+
+The service's are those of Amazon S3, whose refusals and their order are imitated here.
+"""
 
 import secrets
 from collections.abc import Callable, Mapping

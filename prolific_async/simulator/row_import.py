@@ -1,4 +1,8 @@
-"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts."""
+"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts.
+
+Sources: "Working with Datasets" and "Appending data to a dataset" of docs.prolific.com for the
+types of file, the `META_TASK_GROUP_ID` column, identical records and the errors.
+"""
 
 import contextlib
 import csv

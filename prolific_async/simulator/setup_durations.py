@@ -1,4 +1,7 @@
-"""How long a setup takes: the values that `Simulator(setup=…)` accepts."""
+"""How long setups and imports take: the values that `Simulator(setup=…, imports=…)` accepts.
+
+What is said of setups holds for imports, schema migrations and syncs, too.
+"""
 
 import sys
 from typing import Any
@@ -51,7 +54,8 @@ class AfterPolls:
     """Show PROCESSING for some polls, and the end to the next one.
 
     A poll is any response that shows the batch's status: its status, the batch itself, or the list
-    that holds it. No clock is involved, so a test runs as fast as its client polls.
+    that holds it. Of an import it is one that shows the import or its dataset, of a migration or
+    a sync its own. No clock is involved, so a test runs as fast as its client polls.
 
     Args:
         polls: Zero or more.
@@ -71,7 +75,8 @@ class RowsPerSecond:
     """End an import after a time that grows with its rows, on the loop's clock.
 
     Args:
-        rows: Rows in a second, above 0; the service's imports of version 3 write about 27.
+        rows: Rows in a second, above 0. Imports of version 3 wrote about 27 in reports of users;
+            the speed of version 4 is unknown.
 
     Raises:
         ValueError: `rows` is not above 0, or infinite.
@@ -109,8 +114,8 @@ def has_ended(ending: Ending | None, *, elapsed: float, polls: int) -> bool:
 
     Args:
         ending: When it ends; None if that is not known yet.
-        elapsed: Seconds since the setup was accepted.
-        polls: Polls of the batch since then, the present one included.
+        elapsed: Seconds since the setup was accepted, or the file had come.
+        polls: Polls since then, the present one included.
     """
     if isinstance(ending, AfterSeconds):
         return elapsed >= ending.seconds

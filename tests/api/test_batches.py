@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from prolific_async._api import batches as api
-from prolific_async._api.requests import path_segment
+from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Poll, Request
 from prolific_async._http.retry import did_not_run, get_again
 from prolific_async._validation import identifier

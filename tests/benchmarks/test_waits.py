@@ -60,16 +60,6 @@ def test_a_wrong_batch_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         waits_single_run.run(SMALL)
 
 
-def test_percentiles() -> None:
-    assert waits_single_run.percentiles(range(1001)) == {
-        "p50": 500,
-        "p95": 950,
-        "p99": 990,
-        "max": 1000,
-    }
-    assert waits_single_run.percentiles([7.0]) == {"p50": 7, "p95": 7, "p99": 7, "max": 7}
-
-
 def test_the_tables_compare_with_the_naive_loop() -> None:
     ran = [
         figures(waiting_methods.OURS, 1000, cpu=1e-4, rate=0.33),

@@ -13,7 +13,7 @@ import pytest
 from attrs import frozen
 
 from prolific_async.__main__ import main
-from prolific_async.simulator import Simulator
+from prolific_async.simulator import Immediately, Simulator
 
 _CURSOR_UP = re.compile(r"\x1b\[\d*A")
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -35,6 +35,11 @@ class CommandResult:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+    @property
+    def bars(self) -> str:
+        """Return what a terminal got on stderr, without colours and cursor movements."""
+        return _without_controls(self.err)
 
     @property
     def screen(self) -> str:
@@ -68,7 +73,7 @@ Cli = Callable[..., CommandResult]
 
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
-    simulator = Simulator()
+    simulator = Simulator(imports=Immediately())
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         runner.run(simulator.start())
@@ -108,7 +113,7 @@ def failed(account: Simulator) -> str:
 
 
 def _run(kind: type[io.TextIOWrapper], argv: tuple[str, ...], encoding: str) -> CommandResult:
-    out, err = kind(io.BytesIO(), encoding), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    out, err = kind(io.BytesIO(), encoding), kind(io.BytesIO(), "utf-8")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(argv)
     texts = (_ELAPSED.sub("0.0 s", _written_to(stream)) for stream in (out, err))

@@ -5,6 +5,7 @@ import pytest
 from prolific_async import errors
 from prolific_async.cli.exit_codes import ExitCode, exit_code_of, worst_exit_code
 from prolific_async.cli.wait_display import outcome_name
+from tests import samples
 
 WAIT = ("some-id", None, 1.0, 1, ())
 HEADERS: dict[str, str] = {}
@@ -47,6 +48,11 @@ def test_every_outcome_has_its_name() -> None:
     assert outcome_name(errors.BatchNotSetUpError(*WAIT)) == "not_set_up"
     assert outcome_name(TIMED_OUT) == "timed_out"
     assert outcome_name(errors.WaitFailedError(*WAIT)) == "gave_up"
+    assert outcome_name(errors.JobFailedError(*WAIT)) == "failed"
+    assert outcome_name(errors.PartialImportError(*WAIT)) == "partial"
+    assert outcome_name(errors.NothingUploadedError(*WAIT)) == "nothing_uploaded"
+    assert outcome_name(errors.SchemaNeededError(*WAIT)) == "schema_needed"
+    assert outcome_name(samples.dataset()) == "ready"
 
 
 def test_the_worst_error_decides() -> None:

@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from prolific_async.cli import app
+from prolific_async.cli.wait_display import OUTCOMES
 from prolific_async.simulator.command import OPTIONS
 from tests.cli.test_wait import END, POLL_KEYS
 
@@ -20,15 +21,18 @@ def _pages(command: Any, *path: str) -> list[tuple[str, ...]]:
     return pages
 
 
+BATCH = ["duplicate", "setup", "status", "list", "show"]
+BATCH += ["create", "update", "sync", "preview", "wait"]
+DATASET = ["create", "upload", "append", "status", "wait"]
 PAGES = _pages(typer.main.get_command(app))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(page) or "all")
 
 
 def test_the_list_of_pages_is_complete() -> None:
-    verbs = ["duplicate", "setup", "status", "list", "show", "wait"]
-    batch = [("batch",), *(("batch", verb) for verb in verbs)]
+    batch = [("batch",), *(("batch", verb) for verb in BATCH)]
+    dataset = [("dataset",), *(("dataset", verb) for verb in DATASET)]
     workspace = [("workspace",), ("workspace", "list")]
-    assert [(), ("demo",), ("simulate",), *batch, *workspace] == PAGES
+    assert [(), ("demo",), ("simulate",), *batch, *dataset, *workspace] == PAGES
 
 
 @every_page
@@ -49,7 +53,7 @@ def test_a_page_fits_the_terminal_and_nothing_is_cut(
     wide = cli(*page, "-h").out
     monkeypatch.setenv("COLUMNS", str(columns))
     shown = cli(*page, "-h").out
-    for many in ("[ARGS]...", "BATCH_ID..."):
+    for many in ("[ARGS]...", "BATCH_ID...", "DATASET_ID..."):
         shown, wide = shown.replace(many, "many"), wide.replace(many, "many")
     assert not [sign for sign in ("...", "…", "\x1b") if sign in shown]
     # Line ends may differ, the words may not.
@@ -63,12 +67,13 @@ def test_a_page_shows_no_names_of_python_types(page: tuple[str, ...], cli: Any) 
     shown = cli(*page, "-h").out
     for oddity in ("<bool>", "<str>", "<float>", "{BATCH", "[IDS]", "x>=", "1800.0", "TEXT..."):
         assert oddity not in shown
-    assert "Example" in shown or page in ((), ("batch",), ("workspace",))
+    assert "Example" in shown or page in ((), ("batch",), ("dataset",), ("workspace",))
 
 
 def test_metavars_show_that_ids_can_be_repeated(cli: Any) -> None:
     for verb in ("status", "wait"):
         assert f"batch {verb} [OPTIONS] BATCH_ID...\n" in cli("batch", verb, "-h").out
+        assert f"dataset {verb} [OPTIONS] DATASET_ID...\n" in cli("dataset", verb, "-h").out
 
 
 def test_options_show_units_and_defaults(cli: Any) -> None:
@@ -82,13 +87,23 @@ def test_groups_list_their_commands_and_the_exit_codes(cli: Any) -> None:
     told = cli("-h").out
     for word in ("  demo ", "  simulate ", "  batch ", "Exit codes", "timed out"):
         assert word in told
-    for verb in ("duplicate", "setup", "status", "list", "show", "wait"):
-        assert f"  {verb} " in cli("batch", "-h").out
+    for group, verbs in (("batch", BATCH), ("dataset", DATASET)):
+        told = cli(group, "-h").out
+        assert not [verb for verb in verbs if f"  {verb} " not in told]
 
 
 def test_the_help_of_wait_names_every_field(cli: Any) -> None:
-    told = cli("batch", "wait", "-h").out
-    assert not [field for field in POLL_KEYS | END if field not in told]
+    for kind in ("batch", "dataset"):
+        told = cli(kind, "wait", "-h").out
+        fields = [field.replace("batch", kind) for field in POLL_KEYS | END]
+        assert not [field for field in fields if field not in told]
+        assert not [name for name in outcomes(kind) if f'"{name}"' not in told]
+
+
+def outcomes(kind: str) -> set[str]:
+    """Return the names of the outcomes that a wait of a kind can have."""
+    others = {"batch": ("nothing_uploaded",), "dataset": ("not_set_up",)}
+    return {"ready", *OUTCOMES.values()} - {"partial", "schema_needed", *others[kind]}
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from prolific_async import Batch, ProlificError, StatusEvent
+from prolific_async import (
+    AppendResult,
+    Batch,
+    Dataset,
+    DatasetSchema,
+    DatasetStatus,
+    ProlificError,
+    StatusEvent,
+    TaskDetails,
+    Upload,
+)
 from tests.faults.columns import DEADLINE, GAP, NEVER, SET_UP, Call, Position, Sharing
-from tests.faults.faults import FAULTS
+from tests.faults.faults import FAULTS, Way
 from tests.faults.stage import staged
 from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from prolific_async.simulator import Fault
     from tests.faults.columns import Column
@@ -21,9 +31,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TASK = TaskDetails("Rate", "Read both.", "Choose one.")
+_SCHEMA = DatasetSchema.of(a="text")
 _EVERY = range(1, 1_000_000)
 _TOLD = 5.0  # seconds from which on a wait's end counts as early or late
-_WAITS = {Sharing.ALONE: (1, 1), Sharing.TEN: (1, 10), Sharing.GROUP: (8, 1)}  # batches, waits each
+_POLLED = {Sharing.GROUP: "batches", Sharing.IMPORT: "imports"}
+_WAITS = {
+    Sharing.ALONE: (1, 1),
+    Sharing.TEN: (1, 10),
+    Sharing.GROUP: (8, 1),
+    Sharing.IMPORT: (0, 1),
+}  # batches, waits each
 _LONGER = 10 * SET_UP  # than anything here takes
 
 
@@ -34,12 +52,11 @@ def seen(name: str, column: Column) -> str:
         case Call.ONCE | Call.ALWAYS:
             return run(_get_status(row, column), LoopbackLoop)
         case Call():
-            applied = column in (Call.DUPLICATE_APPLIED, Call.SETUP_APPLIED)
-            fault = row.applied if applied else row.lost
-            if fault is None:
+            fault = row.applied if column.is_applied else row.lost
+            is_upload = column in (Call.UPLOAD_LOST, Call.UPLOAD_APPLIED)
+            if fault is None or (is_upload and row.way is not Way.THROUGH):
                 return NEVER
-            duplicate = column in (Call.DUPLICATE_LOST, Call.DUPLICATE_APPLIED)
-            return run((_duplicate if duplicate else _setup)(row, fault), LoopbackLoop)
+            return run(_CALLS[column.name.partition("_")[0]](row, fault), LoopbackLoop)
         case (position, sharing):
             return run(_wait(row, position, sharing), LoopbackLoop)
 
@@ -74,28 +91,76 @@ async def _setup(row: Row, fault: Fault) -> str:
         return told if (outcome is None) == (status == "PROCESSING") else f"{told}, but {status}"
 
 
+async def _create(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER) as stage:
+        stage.hit({1})
+        call = stage.client.batches.create(stage.sim.workspace_id, name="Round 2", task=_TASK)
+        outcome = await _outcome(call)
+        told = f"{'the batch' if isinstance(outcome, Batch) else _name(outcome)} ({_posts(stage)})"
+        made = set(stage.sim.batches)
+        if isinstance(outcome, Batch):
+            return told if made == {outcome.id} else f"{told}, but {len(made)} batches"
+        return f"{told}, but a batch" if made else told
+
+
+async def _dataset(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER) as stage:
+        stage.hit({1})
+        call = stage.client.datasets.create(stage.sim.workspace_id, name="Rows")
+        outcome = await _outcome(call)
+        return (
+            f"{'the dataset' if isinstance(outcome, Dataset) else _name(outcome)} ({_posts(stage)})"
+        )
+
+
+async def _append(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER) as stage:
+        datasets = stage.client.datasets
+        rows = await datasets.create(stage.sim.workspace_id, name="Rows", schema=_SCHEMA)
+        stage.hit({1})
+        outcome = await _outcome(rows.append([{"a": "1"}, {"a": "2"}]))
+        there = (await rows.refresh()).total_datapoint_count
+        if isinstance(outcome, AppendResult):
+            told = f"{outcome.accepted} taken ({_posts(stage)})"
+            return told if outcome.accepted == there else f"{told}, but {there}"
+        return f"{_name(outcome)} ({_posts(stage)})" + (f", {there} taken" if there else "")
+
+
+async def _upload(row: Row, fault: Fault) -> str:
+    async with staged(row, fault, seconds=_LONGER, storage=True) as stage:
+        rows = await stage.client.datasets.create(stage.sim.workspace_id, name="Rows")
+        stage.hit_upload()
+        outcome = await _outcome(rows.upload([{"a": "1"}, {"a": "2"}]))
+        puts = sum(seen.method == "PUT" for seen in stage.sim.requests)
+        is_stored = await rows.get_status() != DatasetStatus.UNINITIALISED
+        told = "stored" if isinstance(outcome, Upload) else _name(outcome)
+        if isinstance(outcome, Upload) and not is_stored:
+            told += " by its word"
+        elif is_stored and not isinstance(outcome, Upload):
+            told += ", stored"
+        return f"{told} ({puts})"
+
+
 async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
     last = position is Position.LAST
     seconds = _LONGER if last else SET_UP
     async with staged(row, row.fault, seconds=seconds) as stage:
         batches, waits = _WAITS[sharing]
-        awaited = await _batches(stage, batches) * waits
+        is_import = sharing is Sharing.IMPORT
+        waited = [await _import(stage)] if is_import else await _batches(stage, batches)
+        calls = [one.wait if isinstance(one, Upload) else one.wait_until_ready for one in waited]
         stage.hit({position.value})
         loop = asyncio.get_running_loop()
         began = loop.time()
         events: list[StatusEvent] = []
         outcomes = await asyncio.gather(
             *(
-                _outcome(
-                    batch.wait_until_ready(
-                        timeout=DEADLINE if last else _LONGER, on_event=events.append
-                    )
-                )
-                for batch in awaited
+                _outcome(call(timeout=DEADLINE if last else _LONGER, on_event=events.append))
+                for call in calls * waits
             )
         )
         _method, path = stage.requests[position.value - 1]
-        assert path.endswith("/batches" if sharing is Sharing.GROUP else "/status")
+        assert path.rsplit("/", 2)[-2 if is_import else -1] == _POLLED.get(sharing, "status")
         late = loop.time() - began - (DEADLINE if last else 3 * GAP)
         when = "" if last and abs(late) < _TOLD else _when(late)
         told = " / ".join(sorted({_end(outcome, when, events) for outcome in outcomes}))
@@ -117,6 +182,13 @@ async def _batches(stage: Stage, count: int) -> list[Batch]:
     return [batch for batch in listed if batch.id in going]
 
 
+async def _import(stage: Stage) -> Upload:
+    """Return an upload whose rows are being taken in."""
+    datasets = stage.client.datasets
+    rows = await datasets.create(stage.sim.workspace_id, name="Rows", schema=_SCHEMA)
+    return await rows.upload([{"a": "1"}])
+
+
 async def _outcome(call: Awaitable[T]) -> T | ProlificError:
     try:
         return await call
@@ -130,13 +202,14 @@ def _when(late: float) -> str:
     return f" {abs(late):.0f} s {'late' if late > 0 else 'early'}"
 
 
-def _end(outcome: Batch | ProlificError, when: str, events: list[StatusEvent]) -> str:
+def _end(outcome: object, when: str, events: list[StatusEvent]) -> str:
     """Describe how a wait ended."""
     if isinstance(outcome, ProlificError):
         cause = outcome.__cause__
         return _name(outcome) + (f" from {_name(cause)}" if cause else "")
     survived = sorted({_name(event.error) for event in events if event.error})
-    return outcome.status + when + "".join(f" after {name}" for name in survived)
+    status = outcome.status if isinstance(outcome, Batch) else "complete"
+    return status + when + "".join(f" after {name}" for name in survived)
 
 
 def _name(outcome: object) -> str:
@@ -151,3 +224,14 @@ def _name(outcome: object) -> str:
 
 def _posts(stage: Stage) -> int:
     return sum(method == "POST" for method, _ in stage.requests)
+
+
+_CALLS: dict[str, Callable[[Row, Fault], Coroutine[Any, Any, str]]] = {
+    "DUPLICATE": _duplicate,
+    "SETUP": _setup,
+    "CREATE": _create,
+    "DATASET": _dataset,
+    "APPEND": _append,
+    "UPLOAD": _upload,
+}
+"""The calls by the first word of their columns' names."""

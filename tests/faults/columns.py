@@ -23,6 +23,24 @@ class Call(Enum):
     DUPLICATE_APPLIED = "duplicate, applied"
     SETUP_LOST = "setup, not applied"
     SETUP_APPLIED = "setup, applied"
+    CREATE_LOST = "batches.create, not applied"
+    CREATE_APPLIED = "batches.create, applied"
+    DATASET_LOST = "datasets.create, not applied"
+    DATASET_APPLIED = "datasets.create, applied"
+    APPEND_LOST = "append, not applied"
+    APPEND_APPLIED = "append, applied"
+    UPLOAD_LOST = "upload, not applied"
+    UPLOAD_APPLIED = "upload, applied"
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the service runs the request that is hit."""
+        return self.value.endswith(", applied")
+
+
+READS = (Call.ONCE, Call.ALWAYS)
+COPIES = (Call.DUPLICATE_LOST, Call.DUPLICATE_APPLIED, Call.SETUP_LOST, Call.SETUP_APPLIED)
+FROM_NOTHING = tuple(call for call in Call if call not in (*READS, *COPIES))
 
 
 class Position(Enum):
@@ -34,11 +52,12 @@ class Position(Enum):
 
 
 class Sharing(Enum):
-    """How many waits there are, and for which batches."""
+    """How many waits there are, and for what."""
 
     ALONE = "one wait"
     TEN = "ten waits for one batch"
     GROUP = "eight batches, by their list"
+    IMPORT = "one wait for an import"
 
 
 Column: TypeAlias = Call | tuple[Position, Sharing]

@@ -74,7 +74,7 @@ def _riddle(status: int, body: object = None, **headers: str) -> Row:
 
 def _shown(status: bytes) -> Row:
     """Replace the status by another one of the same length, as Content-Length does not change."""
-    pattern = re.compile(rb'"(PROCESSING|UNINITIALISED)"')
+    pattern = re.compile(rb'"(PROCESSING|UNINITIALISED|processing)"')
     return Row(
         applied=Fault(),
         change=lambda answer: pattern.sub(lambda match: status.ljust(len(match[0])), answer),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.columns import Call, Position, Sharing, shown
+from tests.faults.columns import COPIES, FROM_NOTHING, READS, Position, Sharing, shown
 from tests.faults.faults import FAULTS
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ unique one, and `setup` reads the status. After each cell the service has the co
 and no other, or none.
 """
 
+_FROM_NOTHING = """
+## What makes and fills datasets and batches
+
+`batches.create` searches for its batch as `duplicate` does. No list has datasets, so the outcome of
+a lost `datasets.create` stays unknown. `append` is repeated as a GET is, as the service takes
+identical records as one, and goes on after a 409. An upload is hit at the storage: here numbers
+count its PUTs, which are repeated, as they replace the same file. A connection to the storage that
+cannot be made is left out. A storage that says 200 is taken by its word, unless HTML comes with it.
+"""
+
 _FIRST = """
 ## A wait whose first poll is hit
 
@@ -66,7 +76,8 @@ The setup takes 25 s. Without a fault the polls come at 0, 10, 20 and 30 s, and 
 READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch share its polls and
 send the requests of one. Eight batches of one workspace are polled by its list. A list that is hit
 fails no wait: all batches are polled singly then, or after a 429 by a later list. A list that shows
-READY holds the whole batch, so it needs no `get`.
+READY holds the whole batch, so it needs no `get`. An import takes 25 s, too, and ends with
+"complete"; then its dataset is read.
 """
 
 _MIDDLE = """
@@ -91,13 +102,13 @@ def written(outcome: Callable[[str, Column], str]) -> str:
         rows += [[name, *_cells([outcome(name, one) for one in columns])] for name in FAULTS]
         return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
-    once, always, *posts = Call
     polls = zip(Position, (_FIRST, _MIDDLE, _LAST), strict=True)
     return "".join(
         [
             _INTRODUCTION,
-            _CALLS + table([once, always]),
-            _POSTS + table(posts),
+            _CALLS + table(READS),
+            _POSTS + table(COPIES),
+            _FROM_NOTHING + table(FROM_NOTHING),
             *(text + table([(position, one) for one in Sharing]) for position, text in polls),
         ]
     )

@@ -59,10 +59,20 @@ class Stage:
         self.requests.clear()
         self._hits = numbers
 
+    def hit_upload(self) -> None:
+        """Make the fault hit the next request to the storage, which no trace config sees."""
+        self._hit_now += 1
+        self.sim.inject("PUT", "/rows.csv", self._fault)
+
     def may_jump(self) -> bool:
         """Return whether every expected response has come, so that the clock may jump."""
-        hangs = self._row.hangs and self.is_hit and self.sim.in_flight
-        return self._under_way == 0 or bool(hangs)
+        answers = self.sim.in_flight
+        hangs = self._row.hangs and self.is_hit and answers
+        return (self._under_way == 0 and not answers) or bool(hangs)
+
+    def spare(self) -> None:
+        """Hit no request to the storage any more."""
+        self._hit_now = 0
 
     def port(self) -> int:
         """Return the port to which the current request connects."""
@@ -124,10 +134,22 @@ class _Resolver(AbstractResolver):
 
 
 @asynccontextmanager
-async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Stage]:
-    """Open a stage on which a setup takes some seconds."""
+async def staged(
+    row: Row, fault: Fault, *, seconds: float, storage: bool = False
+) -> AsyncIterator[Stage]:
+    """Open a stage on which a setup or an import takes some seconds.
+
+    Args:
+        row: The fault.
+        fault: What the simulator does.
+        seconds: How long it takes.
+        storage: Whether responses of the storage are changed, once, instead of the API's.
+
+    """
     async with AsyncExitStack() as stack:
-        sim = await stack.enter_async_context(Simulator(setup=AfterSeconds(seconds)))
+        sim = await stack.enter_async_context(
+            Simulator(setup=AfterSeconds(seconds), imports=AfterSeconds(seconds))
+        )
         stage = Stage(row, fault, sim)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, LoopbackLoop)
@@ -142,6 +164,12 @@ async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Sta
             trust, ours, theirs = _tls()
             stage.ports[Way.UNTRUSTED] = await _relay(stack, stage, theirs)
             stage.ports[Way.THROUGH] = await _relay(stack, stage, ours)
+        elif row.change is not None and storage:
+            urls = sim._uploads.urls
+            up = int(urls.base_url.rpartition(":")[2])
+            port = await _relay(stack, stage, up=up, once=True)
+            urls.base_url = f"http://{HOST}:{port}"
+            stage.ports[Way.THROUGH] = int(sim.url.rpartition(":")[2])
         elif row.change is not None:
             stage.ports[Way.THROUGH] = await _relay(stack, stage)
         else:
@@ -173,16 +201,27 @@ async def staged(row: Row, fault: Fault, *, seconds: float) -> AsyncIterator[Sta
         yield stage
 
 
-async def _relay(stack: AsyncExitStack, stage: Stage, tls: ssl.SSLContext | None = None) -> int:
-    """Serve a proxy of the simulator, and return its port."""
-    up = int(stage.sim.url.rpartition(":")[2])
+async def _relay(
+    stack: AsyncExitStack,
+    stage: Stage,
+    tls: ssl.SSLContext | None = None,
+    *,
+    up: int | None = None,
+    once: bool = False,
+) -> int:
+    """Serve a proxy of the simulator's API, or of another port of it, and return its port."""
+    up = int(stage.sim.url.rpartition(":")[2]) if up is None else up
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(HOST, up)
         head = await reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+        if once:  # which the client's transfers do not ask for
+            head = head[:-2] + b"Connection: close\r\n\r\n"
         up_writer.write(head + await reader.readexactly(int(length[1]) if length else 0))
         writer.write(stage.change(await up_reader.read()))
+        if once:
+            stage.spare()
         for end in (up_writer, writer):
             end.close()
 

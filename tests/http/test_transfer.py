@@ -360,6 +360,18 @@ async def test_a_refusal_that_comes_early_ends_the_upload() -> None:
     assert len(heads) == 1
 
 
+async def test_a_page_with_200_is_no_storage_s_answer() -> None:
+    page = plain(b"<h1>Welcome</h1>", "Content-Type: text/html; charset=utf-8")
+    async with serving(page) as (base, heads):
+        error = await failure(url(base))
+    assert isinstance(error, DecodeError)
+    assert "HTML, where the storage says" in str(error)
+    assert len(heads) == 4
+    async with serving(plain(b"", "Content-Type: text/html; charset=UTF-8")) as (base, heads):
+        await send(url(base))
+    assert len(heads) == 1
+
+
 def early(status: str) -> Callable[..., Awaitable[None]]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)

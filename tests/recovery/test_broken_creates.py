@@ -10,7 +10,7 @@ import pytest
 
 from prolific_async import DatasetSchema, OutcomeUnknownError, RetryPolicy, TaskDetails
 from tests.recovery.bench import GIVEN, UNKNOWN, Bench
-from tests.recovery.breaking import EVERY, Break, Side
+from tests.recovery.breaking import EVERY, Break, Ending, Side
 from tests.recovery.failures import outcome_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ONCE = RetryPolicy(max_attempts=1)
 TASK = TaskDetails("Rate", "Read both.", "Choose one.")
 SCHEMA = DatasetSchema.of(prompt="text")
+ENDINGS: list[Ending] = ["reset", "close"]
 BATCHES, DATASETS = "/batches", "/datasets"
 
 
@@ -46,7 +47,7 @@ async def test_a_batch_is_made_once_and_found(every: int, side: Side, bench: Ben
         for batch_id in bench.copies():
             bench.sim.remove(batch_id)
         words = []
-        for at, ending in zip(range(0, size, every), cycle(["reset", "close"]), strict=False):
+        for at, ending in zip(range(0, size, every), cycle(ENDINGS), strict=False):
             bench.proxy.breaks.append((BATCHES, Break(side, at, ending)))
             words.append(await bench.outcome(call()))
     assert words == [UNKNOWN if side == "request" else GIVEN] * len(words)
@@ -85,7 +86,7 @@ async def test_the_outcome_of_a_dataset_s_create_is_unknown(
         call = partial(client.datasets.create, bench.sim.workspace_id, name="Rows", schema=SCHEMA)
         size = (await sizes(bench, call))[side]
         stops = range(0, size, every)
-        for at, ending in zip(stops, cycle(["reset", "close"]), strict=False):
+        for at, ending in zip(stops, cycle(ENDINGS), strict=False):
             bench.proxy.breaks.append((DATASETS, Break(side, at, ending)))
             error = await outcome_of(call())
             assert isinstance(error, OutcomeUnknownError)
@@ -103,7 +104,7 @@ async def test_records_whose_append_breaks_are_taken_once(
         bench.proxy.posts.clear()
         size = (await sizes(bench, partial(dataset.append, [{"prompt": "number 0000"}])))[side]
         stops = range(0, size, every)
-        for at, ending in zip(stops, cycle(["reset", "close"]), strict=False):
+        for at, ending in zip(stops, cycle(ENDINGS), strict=False):
             bench.proxy.breaks.append(("/datapoints", Break(side, at, ending)))
             result = await dataset.append([{"prompt": f"number {at + 1:04}"}])
             assert (result.accepted, result.rejected, result.errors) == (1, 0, ())

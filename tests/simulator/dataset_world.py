@@ -26,7 +26,8 @@ class World(Simulator):
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Token {self.token}"}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = None if body is None else io.BytesIO(content)
         url = self.url + ROOT + path
         async with aiohttp.request(method, url, data=data, headers=headers) as response:
             return response.status, await response.json()

@@ -140,6 +140,8 @@ async def test_only_what_is_given_changes(world: World) -> None:
     batch = (await world.ask("PATCH", path, {"dataset_id": dataset_id}))[1]
     assert batch["datasets"][0]["id"] == dataset_id
     assert await world.ask("GET", path) == (200, batch)
+    batch = (await world.ask("PATCH", path, {"dataset_id": None}))[1]
+    assert (batch["datasets"], batch["schema_version"]) == ([], 3)
 
 
 async def test_a_refused_change_changes_nothing(world: World) -> None:

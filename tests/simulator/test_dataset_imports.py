@@ -17,6 +17,7 @@ from prolific_async.simulator import (
     Immediately,
     OmittedBody,
     RowsPerSecond,
+    import_reader,
 )
 from tests.simulator.dataset_world import SCHEMA, World
 
@@ -235,8 +236,15 @@ async def test_an_import_takes_a_time_that_grows_with_its_rows() -> None:
         assert world.datasets[many].status == "PROCESSING"
 
 
+@pytest.fixture
+def slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each slice of 64 KiB take at least 20 ms."""
+    monkeypatch.setattr(import_reader, "_PAUSE", 0.02)
+
+
+@pytest.mark.usefixtures("slow_reader")
 async def test_a_large_file_is_imported_while_others_are_served() -> None:
-    content = b"q,a\n" + b"".join(b"question %d,answer\n" % i for i in range(100_000))
+    content = b"q,a\n" + b"".join(b"question %d,answer\n" % i for i in range(20_000))
     async with World(imports=Immediately()) as world:
         dataset_id = await world.create()
         began = time.perf_counter()
@@ -246,11 +254,12 @@ async def test_a_large_file_is_imported_while_others_are_served() -> None:
             polls += 1
             assert time.perf_counter() - began < 10
         assert polls > 0
-        assert world.datasets[dataset_id].total_datapoint_count == 100_000
+        assert world.datasets[dataset_id].total_datapoint_count == 20_000
         (put,) = (seen for seen in world.requests if seen.method == "PUT")
         assert put.body == OmittedBody(len(content))
 
 
+@pytest.mark.usefixtures("slow_reader")
 def test_a_large_file_is_dropped_when_the_simulator_ends() -> None:
     async def upload() -> float:
         async with World(imports=Immediately()) as world:

@@ -4,13 +4,17 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from prolific_async.simulator import Immediately
 from tests.simulator.dataset_world import SCHEMA, World
 
 LOOSE = {**SCHEMA, "strict": False}
-GROUPED = {"strict": True, "fields": {"q": {"type": "text"}, "g": {"type": "task_group_id"}}}
+GROUPED: dict[str, Any] = {
+    "strict": True,
+    "fields": {"q": {"type": "text"}, "g": {"type": "task_group_id"}},
+}
 
 
 @pytest.fixture
@@ -206,6 +210,15 @@ async def test_appends_that_are_refused(world: World, fields: Any, lines: bytes)
     assert (await world.ask("POST", f"/datasets/{dataset_id}/datapoints", lines))[0] == 400
 
 
+async def test_appends_that_are_no_records_are_refused(world: World) -> None:
+    path = f"/datasets/{world.add_dataset(schema=SCHEMA)}/datapoints"
+    url = f"{world.url}/api/v1/data-collection{path}"
+    headers = {"Authorization": f"Token {world.token}", "Content-Type": "text/csv"}
+    async with aiohttp.request("POST", url, data=b"q,a\n1,2\n", headers=headers) as response:
+        assert response.status == 400
+    assert (await world.ask("POST", path, b" " * (8 * 2**20 + 1)))[0] == 413
+
+
 async def test_a_thousand_records_are_accepted(world: World) -> None:
     dataset_id = world.add_dataset(datapoints=0, schema=SCHEMA)
     lines = b"".join(b'{"q": %d, "a": "x"}\n' % i for i in range(1000))
@@ -256,7 +269,7 @@ async def test_the_group_field_is_fixed_once_there_are_records(world: World) -> 
     assert (await world.ask("PATCH", f"/datasets/{empty}", {"schema": SCHEMA}))[0] == 200
     full = world.add_dataset(schema=GROUPED, datapoints=1)
     assert (await world.ask("PATCH", f"/datasets/{full}", {"schema": SCHEMA}))[0] == 400
-    wider = {**GROUPED, "fields": {**GROUPED["fields"], "a": {"type": "text"}}}  # type: ignore[dict-item]
+    wider = {**GROUPED, "fields": {**GROUPED["fields"], "a": {"type": "text"}}}
     assert (await world.ask("PATCH", f"/datasets/{full}", {"schema": wider}))[0] == 200
 
 
@@ -283,4 +296,6 @@ async def test_datasets_are_added_and_shown(world: World) -> None:
     assert document["imports"][0]["accepted_count"] == 1
     with pytest.raises(TypeError):
         world.add_dataset(schema={"fields": object()})
+    with pytest.raises(ValueError, match="schema: strict must be"):
+        world.add_dataset(schema={"fields": {}})
     assert len(world.datasets) == 3

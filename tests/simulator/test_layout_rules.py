@@ -90,6 +90,7 @@ def test_a_good_layout_has_no_issues() -> None:
         ({**UNITS, "unit_options": [*OPTIONS, "x"]}, "unit_options"),
         ({**UNITS, "unit_position": "above"}, "unit_position"),
         ({**UNITS, "default_unit": "c"}, "default_unit"),
+        ({**UNITS, "unit_options": [OPTIONS[0], {**OPTIONS[1], "validation": 1}]}, "validation"),
         ({**CHOICE, "answer_limit": None}, "answer_limit"),
         ({**CHOICE, "answer_limit": 0}, "answer_limit"),
         ({**CHOICE, "answer_limit": 3}, "answer_limit"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from prolific_async._sources import text_checks
+from prolific_async._sources import contents, text_checks
 from prolific_async._sources.payload import Payload
 from prolific_async._sources.source import Source
 from tests.conftest import HANGS
@@ -219,16 +221,16 @@ def test_a_file_is_read_as_utf_8_or_refused(data: bytes, piece: int) -> None:
         ((b"ab\xc3", b"a"), 12),
         ((b"ab\xe2\x82", b"\xac\xff"), 15),
         ((b"\xf0", b"\x9f", b"\x98", b"x"), 10),
-        ((b"ab\xf0\x9f", b""), 12),
+        ((b"ab\xf0", b"\x9f"), 12),
     ],
 )
 def test_a_fault_between_pieces_has_its_place(pieces: tuple[bytes, ...], at: int) -> None:
-    check = text_checks.Utf8Check(10)
+    check = text_checks.Utf8Check(10, 10 + sum(map(len, pieces)))
     *others, last = pieces
     for piece in others:
         check.feed(piece)
     with pytest.raises(ValueError, match=rf"see its byte {at}\)"):
-        check.feed(last, final=True)
+        check.feed(last)
 
 
 async def test_the_rest_of_a_long_file_is_checked_on_its_way(tmp_path: Path) -> None:
@@ -250,6 +252,47 @@ async def test_a_header_may_be_long_and_a_row_longer(tmp_path: Path) -> None:
     header, row = csv_rows(await sent(path, 3))
     assert header == [f"{name}\r\n", "b"]
     assert row == ["x" * 5_000_000, "2"]
+
+
+# --- Reading ahead -----------------------------------------------------------------------------
+
+
+async def test_a_piece_is_read_while_the_one_before_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a\n" + b"1" * (3 * contents.PIECE))
+    reads: list[int] = []
+    read = contents.FileContent.read
+
+    def noted(content: contents.FileContent, start: int, *rest: Any) -> asyncio.Future[bytes]:
+        reads.append(start)
+        return read(content, start, *rest)
+
+    async with Source(path) as source:
+        payload = await source.payload(3)
+        monkeypatch.setattr(contents.FileContent, "read", noted)
+        async with aclosing(payload.chunks()) as chunks:
+            for begun in (2, 3, 4, 4):
+                await anext(chunks)
+                assert len(reads) == begun
+        assert reads == [number * contents.PIECE for number in range(4)]
+
+
+async def test_a_piece_that_nobody_wants_may_fail(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"a\n" + b"1" * (3 * contents.PIECE))
+    async with Source(path) as source:
+        payload = await source.payload(3)
+        os.truncate(path, contents.PIECE + 5)
+        async with aclosing(payload.chunks()) as chunks:
+            await anext(chunks)
+            await asyncio.sleep(0.02)  # the next one fails meanwhile
+        assert payload.failure is None
+    gc.collect()
+    assert caplog.records == []
 
 
 # --- Files that change -------------------------------------------------------------------------

@@ -112,6 +112,22 @@ async def test_cancelling_at_any_await_leaves_no_file(
     await all_closed(temporary)
 
 
+async def test_a_file_is_closed_though_its_closing_is_cancelled(temporary: Path) -> None:
+    path = temporary / "x.csv"
+    path.write_bytes(b"k,b\n1,2\n")
+    gc.disable()  # which would close it, some time
+    try:
+        for step in count(1):
+            if not await cancelled_at(step, "twice", lambda: used(path)):
+                break
+            async with asyncio.timeout(HANGS):
+                while open_in(temporary):
+                    await asyncio.sleep(0.001)
+    finally:
+        gc.enable()
+    assert step > 3
+
+
 async def test_a_temporary_file_is_there_while_it_is_used(temporary: Path) -> None:
     async with Source([{"a": "x" * 1000}] * 2000) as source:
         made = await source.payload(3)

@@ -225,6 +225,19 @@ async def test_texts_that_look_like_no_number_are_text() -> None:
     assert [row["b"] for row in read_json(await sent(rows, 4))] == ["nan", "-inf"]
 
 
+async def test_numbers_whose_sum_is_too_large_are_sent() -> None:
+    cells = [1e308, None, 1e308, "x", 10**400, True, 1e308]
+    found = read_csv(await sent([{"a": cell} for cell in cells], 3))[1:]
+    assert found == [["1e+308"], [""], ["1e+308"], ["x"], [str(10**400)], ["True"], ["1e+308"]]
+
+
+@pytest.mark.parametrize("cell", [math.nan, math.inf, -math.inf])
+async def test_a_number_that_is_none_is_found_among_others(cell: float) -> None:
+    cells = [1.5, None, "x", *[7.25] * 50, cell, 2, *[-math.inf] * 50]
+    with pytest.raises(ValueError, match=r"row 53 \(counted from 0\), column 'a': -?(NaN|inf) is"):
+        await sent([{"b": 1.5, "a": cell} for cell in cells], 3)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

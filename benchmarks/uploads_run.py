@@ -1,0 +1,145 @@
+"""A single upload of benchmarks.uploads, in a fresh process, and what it cost."""
+
+import asyncio
+import csv
+import gc
+import io
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import cycle, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+
+from benchmarks import rows
+from benchmarks.lag import TICK, Ticker, percentiles
+from benchmarks.uploads_server import DATASET, STORAGE
+from prolific_async import ProlificClient
+
+OURS, PEER = "prolific_async", "aiohttp"
+AGAIN = f"{PEER}, again"
+PATH, ROWS = "path", "rows"
+TOKEN = "benchmark-token"
+DISTINCT = 1000  # rows that are made, and given again and again
+
+
+@attrs.frozen
+class Case:
+    """One upload: what sends it, to where, and the file and its rows, which are the same."""
+
+    subject: str
+    url: str
+    path: str
+    rows: int
+    source: str
+    "What it is sent from: path or rows."
+
+
+@attrs.frozen
+class Cost:
+    """What an upload cost, in seconds and bytes."""
+
+    wall: float
+    cpu: float
+    "Of the process, user and system."
+    lag: float
+    "Lateness of a ticker of 10 ms, 99th percentile."
+    memory: int
+    "Peak of the resident memory, above what was resident before."
+
+
+def made(count: int) -> Iterator[rows.Row]:
+    return islice(cycle(rows.made(DISTINCT)), count)
+
+
+def write_csv(target: Any, some: Iterator[rows.Row]) -> None:
+    """Write rows as CSV, with their columns first."""
+    writer = csv.writer(target, quoting=csv.QUOTE_ALL)
+    first = next(some)
+    columns = list(first)
+    writer.writerow(columns)
+    writer.writerow(first.values())
+    writer.writerows(map(itemgetter(*columns), some))
+
+
+def write_file(path: Path, size: int) -> int:
+    """Write a CSV of about `size` bytes, and return the number of its rows."""
+    text = io.StringIO(newline="")
+    write_csv(text, made(DISTINCT))
+    head, _, block = text.getvalue().encode().partition(b"\r\n")
+    blocks = max(1, size // len(block))
+    with path.open("wb") as file:
+        file.write(head + b"\r\n")
+        for _ in range(blocks):
+            file.write(block)
+    return blocks * DISTINCT
+
+
+async def ours(case: Case) -> None:
+    async with ProlificClient(TOKEN, base_url=case.url) as client:
+        source = made(case.rows) if case.source == ROWS else Path(case.path)
+        await client.datasets.upload(DATASET, source, filename="rows.csv")
+
+
+async def peer(case: Case) -> None:
+    async with aiohttp.ClientSession() as session:
+        if case.source == PATH:
+            with Path(case.path).open("rb") as file:  # noqa: ASYNC230 - as its users do
+                await _put(session, case, file)
+            return
+        with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as file:
+            write_csv(file, made(case.rows))
+            file.seek(0)
+            await _put(session, case, file.buffer)
+
+
+async def _put(session: aiohttp.ClientSession, case: Case, file: Any) -> None:
+    async with session.put(f"{case.url}{STORAGE}", data=file) as response:
+        response.raise_for_status()
+        await response.read()
+
+
+SUBJECTS: dict[str, Callable[[Case], Awaitable[None]]] = {OURS: ours, PEER: peer, AGAIN: peer}
+
+
+class PeakMemory:
+    """The peak of this process's resident memory since it was made, as Linux tells it."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
+        self._before = self._peak()
+
+    def _peak(self) -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    def above_start(self) -> int:
+        return self._peak() - self._before
+
+
+async def uploaded(case: Case) -> Cost:
+    ticker = Ticker()
+    gc.collect()
+    memory = PeakMemory()
+    ticker.start()
+    await asyncio.sleep(0)  # its first tick begins
+    wall, cpu = time.perf_counter(), time.process_time()
+    await SUBJECTS[case.subject](case)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    above = memory.above_start()
+    await asyncio.sleep(2 * TICK)  # the ticker ticks once more, however late
+    ticker.stop()
+    return Cost(wall, cpu, percentiles(ticker.lags)["p99"], above)
+
+
+def run(case: Case) -> Cost:
+    """Run one case after a small one, which imports what is needed; called in a fresh process."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "rows.csv")
+        small = attrs.evolve(case, rows=write_file(path, 1), path=str(path))
+        asyncio.run(SUBJECTS[case.subject](small))
+    return asyncio.run(uploaded(case))

@@ -1,0 +1,51 @@
+"""Statuses of datasets and jobs, which events and errors of waits hold; batches have their own.
+
+They are apart from their models, which are imported on their first use.
+"""
+
+from __future__ import annotations
+
+from prolific_async._pydantic import OpenEnum
+
+
+class DatasetStatus(OpenEnum):
+    """The status of a dataset without a schema (V3); one with a schema (V4) has its imports.
+
+    The enum is open: an unknown value is kept unchanged, and equals its string.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
+    """
+
+    UNINITIALISED = "UNINITIALISED"
+    """Nothing was uploaded, or only just now."""
+    PROCESSING = "PROCESSING"
+    """The rows of its file are being taken in."""
+    READY = "READY"
+    """Batches can be set up with it."""
+    ERROR = "ERROR"
+    """Its file could not be taken in."""
+
+
+class JobStatus(OpenEnum):
+    """The status of an import, a schema migration or a sync.
+
+    The enum is open: an unknown value is kept unchanged, and equals its string.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder (import status, schema migration
+    status, batch sync status).
+    """
+
+    UNINITIALISED = "uninitialised"
+    """Its file has not been uploaded yet."""
+    QUEUED = "queued"
+    """It waits for its turn."""
+    PROCESSING = "processing"
+    """It is under way."""
+    COMPLETE = "complete"
+    """It has done all."""
+    PARTIAL = "partial"
+    """It has done what it could; ``errors`` tell what it could not."""
+    FAILED = "failed"
+    """It has done nothing; ``reason`` tells why."""
+    PENDING_SCHEMA = "pending_schema"
+    """It waits until its dataset has a schema."""
