@@ -6,7 +6,7 @@ import gc
 import io
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import cycle, islice
 from operator import itemgetter
 from pathlib import Path
@@ -103,7 +103,11 @@ async def _put(session: aiohttp.ClientSession, case: Case, file: Any) -> None:
         await response.read()
 
 
-SUBJECTS: dict[str, Callable[[Case], Awaitable[None]]] = {OURS: ours, PEER: peer, AGAIN: peer}
+SUBJECTS: dict[str, Callable[[Case], Coroutine[Any, Any, None]]] = {
+    OURS: ours,
+    PEER: peer,
+    AGAIN: peer,
+}
 
 
 class PeakMemory:
