@@ -240,13 +240,19 @@ def test_some_names_are_imported_on_their_first_use() -> None:
     assert NAMES - made == ON_FIRST_USE
 
 
-@pytest.mark.parametrize("name", sorted(ON_FIRST_USE))
+def with_one_quick(names: set[str]) -> list[Any]:
+    """Return names as parameters, all but the first of them slow: each needs a process."""
+    first, *others = sorted(names)
+    return [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)]
+
+
+@pytest.mark.parametrize("name", with_one_quick(ON_FIRST_USE))
 def test_a_name_stays_what_it_was_on_its_first_use(name: str) -> None:
     code = f"import prolific_async; a = prolific_async.{name}; from prolific_async import {name}"
     assert run(f"{code}; print({name} is a is vars(prolific_async)['{name}'])") == "True\n"
 
 
-@pytest.mark.parametrize("name", sorted(ON_FIRST_USE - NO_CLASSES))
+@pytest.mark.parametrize("name", with_one_quick(ON_FIRST_USE - NO_CLASSES))
 def test_a_class_that_is_imported_on_its_first_use_can_be_pickled(name: str) -> None:
     kept = pickle.dumps(getattr(prolific_async, name))
     code = f"import pickle; print(pickle.loads({kept!r}).__name__)"
