@@ -303,9 +303,15 @@ class APIStatusError(ProlificError):
     def _when(self) -> str:
         return f"in {seconds(self.retry_after)}" if self.retry_after else "later"
 
+    def _after_refused_file(self) -> str:
+        if self.attempts > 1:
+            may_be_there = "the storage refused the file, but an attempt before may have stored it"
+            return f"{may_be_there}, so {_look_first(self.path)}"
+        return "the storage refused the file and kept nothing of it, so upload it again"
+
     def _what_to_do(self) -> str:
         if self.method == "PUT" and self.status not in (_REQUEST_TIMEOUT, _TOO_EARLY):
-            return "the storage refused the file and kept nothing of it, so upload it again"
+            return self._after_refused_file()
         if self.status in _FOLLOWED:
             return "redirects are not followed, so check base_url"
         if self.status == _NOT_MODIFIED:

@@ -47,7 +47,7 @@ def hook(value, _):
     if type(value) is not dict:
         mapping(value, dict)
     model = new(unfrozen)
-    nulls = []
+    nulls = ()
 """
 _DEFAULT = """
     model.{name} = default_{name}
@@ -60,17 +60,18 @@ _ARRAY = """
     one = value["{name}"]
     if one is None:
         model.{name} = ()
-        nulls.append("{name}")
+        nulls += ("{name}",)
     else:
         model.{name} = read_{name}(one, kind_{name})
 """
 _OPTIONAL = """
-    one = value.get("{name}")
-    if one is None:
-        if "{name}" in value:
-            nulls.append("{name}")
-    elif type(one) is not {plain}:
-        one = read_{name}(one, kind_{name})
+    one = None
+    if "{name}" in value:
+        one = value["{name}"]
+        if one is None:
+            nulls += ("{name}",)
+        elif type(one) is not {plain}:
+            one = read_{name}(one, kind_{name})
     model.{name} = one
 """
 _IF_THERE = """
@@ -81,12 +82,17 @@ _ELSE = """
 """
 _END = """
     if not known.issuperset(value):
-        model.extra = MappingProxyType({key: value[key] for key in value if key not in known})
+        model.extra = others(value, known)
     if nulls:
         model._nulls = frozenset(nulls)
     model.__class__ = cls
     return model
 """
+
+
+def _others(value: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
+    # A comprehension in the hook would make a cell of `value`, which is slower to read.
+    return MappingProxyType({key: value[key] for key in value if key not in known})
 
 
 def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any]) -> Hook:
@@ -109,7 +115,7 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         "mapping": scalars.mapping,
         "new": object.__new__,
         "unfrozen": type(cls.__name__, (cls,), free),
-        "MappingProxyType": MappingProxyType,
+        "others": _others,
     }
     code = [_BEGIN]
     for name, default in others.items():

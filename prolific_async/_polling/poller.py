@@ -139,12 +139,13 @@ class Poller:
     def _tell(self, target: PollTarget, tell: Tell, now: float, wait: Wait) -> None:
         if wait not in target.waits or wait.outcome is not None:
             return  # a callback may have made it leave, or called this while the wait ended
+        broken = False
         try:
             tell(wait)
         except bugs.BUGS as error:
+            broken = True  # whatever becomes of the wait, its caller must not hang
             bugs.fail(wait, error, now)
-            target.end(wait)  # whatever becomes of the wait, its caller must not hang
-        if wait.outcome is not None:
+        if broken or wait.outcome is not None:
             target.end(wait)
 
     def _plan(self, target: PollTarget, now: float) -> None:
@@ -299,15 +300,18 @@ class Poller:
             observe = methodcaller("observe", result, now, target.sent_at)
             self._tell_all(target, observe, now, self._shown)
             return
+        sent_at: Any = target.sent_at  # never None, as it was polled
         for wait in target.waits:  # one: as ``_tell_all``, whose calls take a tenth of a poll
-            if wait.outcome is None:
-                try:
-                    wait.observe(result, now, target.sent_at)
-                except bugs.BUGS as error:
-                    bugs.fail(wait, error, now)
-                    target.end(wait)
-                if wait.outcome is not None:
-                    target.end(wait)
+            if wait.outcome is not None:
+                continue
+            broken = False
+            try:
+                wait.observe(result, now, sent_at)
+            except bugs.BUGS as error:
+                broken = True
+                bugs.fail(wait, error, now)
+            if broken or wait.outcome is not None:
+                target.end(wait)
         self._shown(target, now)
 
     def _shown(self, target: PollTarget, now: float) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -25,7 +24,7 @@ from prolific_async.errors import ProlificError
 from prolific_async.models import Copies
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from prolific_async._api.batches import BatchesAPI
     from prolific_async._recovery.copy_search import CopySearch, Found
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
     _Search: TypeAlias = Callable[
-        ["PendingDuplicate"], Awaitable[tuple[CallStart, dict[str, Found]]]
+        [str, "PendingDuplicate"], Awaitable[tuple[CallStart, dict[str, Found]]]
     ]
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
@@ -178,9 +177,11 @@ class Duplicator:
         self._sleep = sleep
         self._utc_now = utc_now
 
-    async def duplicate(
+    # What only prepares a call is no coroutine itself, so that nothing here is resumed.
+
+    def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
-    ) -> Batch:
+    ) -> Coroutine[Any, Any, Batch]:
         """Send a duplicate and return its copy, searched for if the response is lost.
 
         Raises:
@@ -188,17 +189,16 @@ class Duplicator:
             ProlificError: It failed and made no copy.
 
         """
-        return await self._make(
+        return self._make(
             name,
-            partial(
-                self._api.duplicate, batch_id, name=name, upload_new_dataset=upload_new_dataset
-            ),
-            partial(self._copies_of, batch_id),
+            lambda: self._api.duplicate(batch_id, name=name, upload_new_dataset=upload_new_dataset),
+            self._copies_of,
+            batch_id,
         )
 
-    async def create(
+    def create(
         self, workspace_id: str, name: str, send: Callable[[], Awaitable[Batch]]
-    ) -> Batch:
+    ) -> Coroutine[Any, Any, Batch]:
         """Send a create and return its batch, searched for if the response is lost.
 
         Args:
@@ -211,10 +211,14 @@ class Duplicator:
             ProlificError: It failed and made none.
 
         """
-        return await self._make(name, send, partial(self._batches_in, workspace_id))
+        return self._make(name, send, self._batches_in, workspace_id)
 
     async def _make(
-        self, name: str | None, send: Callable[[], Awaitable[Batch]], search: _Search
+        self,
+        name: str | None,
+        send: Callable[[], Awaitable[Batch]],
+        search: _Search,
+        searched_id: str,
     ) -> Batch:
         now = asyncio.get_running_loop().time
         pending = self._pending.open(name, now())
@@ -225,7 +229,7 @@ class Duplicator:
                 pending.may_have_run = may_have_run(failure)
                 if not pending.may_have_run:
                     raise
-                candidates, is_sure = await self._find(search, pending)
+                candidates, is_sure = await self._find(search, searched_id, pending)
                 if not is_sure:
                     raise unknown_outcome(failure, candidates) from failure
                 (copy,) = candidates.batches
@@ -253,7 +257,9 @@ class Duplicator:
         found, time = await self._search.made_in(workspace_id, pending.name or "")
         return CallStart(time.date, time.at - pending.began, self._utc_now), found
 
-    async def _find(self, search: _Search, pending: PendingDuplicate) -> tuple[Copies, bool]:
+    async def _find(
+        self, search: _Search, searched_id: str, pending: PendingDuplicate
+    ) -> tuple[Copies, bool]:
         """Return the candidates, and whether the only one is surely the copy.
 
         Searches again while there is no candidate: the POST may still be running, or the list lag.
@@ -262,7 +268,7 @@ class Duplicator:
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             try:
                 await self._sleep(pause)
-                start, named = await search(pending)
+                start, named = await search(searched_id, pending)
             except ProlificError as failure:
                 # The GETs were repeated already, where a repeat helps.
                 if may_poll_again(failure) and not get_again(failure):

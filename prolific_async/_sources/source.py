@@ -241,7 +241,7 @@ def _name_of(given: object, path: str) -> str:
     return name
 
 
-async def _pieces_of(file: io.BufferedIOBase) -> AsyncGenerator[bytes]:
+async def _pieces_of(file: io.BufferedIOBase | io.RawIOBase) -> AsyncGenerator[bytes]:
     """Read a file that the caller opened; as an iterable, it would be read in the event loop."""
     while piece := await asyncio.to_thread(file.read, PIECE):
         yield piece

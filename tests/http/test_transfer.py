@@ -338,6 +338,19 @@ async def test_a_refusal_is_raised_at_once(storage: Storage) -> None:
     assert len(storage.sim.requests) == 1
 
 
+async def test_a_refusal_after_a_lost_answer_does_not_say_that_nothing_was_kept() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(TEXT))
+        if len(heads) > 1:
+            writer.write(plain(b"", status="403 No"))
+
+    async with serving(answer) as (base, heads):
+        error = await failure(url(base))
+    assert (error.status, error.attempts) == (403, 2)
+    assert "an attempt before may have stored it, so look at the dataset before" in str(error)
+    assert "kept nothing" not in str(error)
+
+
 async def test_a_redirect_is_not_followed_and_not_shown() -> None:
     async with serving(plain(b"")) as (other, followed):
         location = f"Location: {other}/?X-Amz-Signature={SECRET}"
