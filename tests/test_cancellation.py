@@ -434,6 +434,7 @@ def descriptors() -> int:
 async def test_a_cancelled_call_leaves_nothing(
     far_sim: Simulator, name: str, manner: Manner
 ) -> None:
+    gc.freeze()  # so that the collections below need not visit all that there is
     before = descriptors()
     came_that_far, steps = True, count(1)
     while came_that_far:
