@@ -141,7 +141,7 @@ REFUSED: list[tuple[Make, str]] = [
         "UnitOption.validation must be of the class Validation: 3",
     ),
     # multiple_choice
-    (choice, "MultipleChoice.options must have at least 1 elements, not 0"),
+    (choice, "MultipleChoice.options must have at least 1 element, not 0"),
     (lambda: choice("A", 3), "MultipleChoice.options[1] must be an Option or text: 3"),
     (
         lambda: ui.MultipleChoice("?", "AB"),
@@ -211,7 +211,7 @@ REFUSED: list[tuple[Make, str]] = [
     ),
     (
         lambda: upload(accepted_file_types=[]),
-        "FileUpload.accepted_file_types must have at least 1 elements, not 0",
+        "FileUpload.accepted_file_types must have at least 1 element, not 0",
     ),
     (
         lambda: upload(max_file_size_mb=0),
@@ -243,7 +243,7 @@ REFUSED: list[tuple[Make, str]] = [
     (lambda: ui.UnknownItem(wrong), "UnknownItem.type must be text: 3"),
     (lambda: ui.UnknownItem("image"), "UnknownItem.type must be unknown: use Image"),
     # Columns, rows and pages
-    (lambda: ui.Column([]), "Column.items must have at least 1 elements, not 0"),
+    (lambda: ui.Column([]), "Column.items must have at least 1 element, not 0"),
     (lambda: column(TEXT, "text"), "Column.items[1] must be an item: 'text'"),
     (
         lambda: ui.Column(TEXT),  # type: ignore[arg-type] # as above
