@@ -139,6 +139,8 @@ class BatchContents:
             keys["name"] = _validation.new_name(name)
         if task is not UNSET:
             keys["task_details"] = _validation.task_details(task)
+        if dataset is None:
+            raise ValueError("dataset must be left out, or another one: it cannot be taken away")
         if dataset is not UNSET:
             keys["dataset_id"] = _validation.dataset_id(dataset)
         if items is not UNSET:
@@ -146,7 +148,9 @@ class BatchContents:
         if auto_sync is not UNSET:
             keys["auto_sync_enabled"] = _validation.auto_sync(auto_sync)
         if not keys:
-            raise ValueError("update needs something to change: name, task, dataset, items, …")
+            raise ValueError(
+                "update needs something to change: name, task, dataset, items or auto_sync"
+            )
         return self._bind(await self._contents_api.update(batch_id, keys))
 
     async def sync(self, batch: Batch | str | UUID) -> prolific_async.BatchSync:

@@ -16,6 +16,7 @@ from attrs import frozen
 
 # For annotations: a dataset refers to its resource, and the resource to datasets.
 import prolific_async
+from prolific_async._bound_models import BoundJob, BoundModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
 from prolific_async._sources.append_slices import Records
 from prolific_async._sources.source import SourceLike
@@ -23,8 +24,6 @@ from prolific_async.dataset_schema import DatasetSchema
 from prolific_async.errors import ConfigurationError
 from prolific_async.job_models import (
     AppendResult,
-    BoundJob,
-    BoundModel,
     ImportJob,
     Progress,
     SchemaMigration,
@@ -181,6 +180,11 @@ class Upload(BoundJob):
     rows: int | None = None
     import_id: str | None = None
     status: str | None = None
+
+    def __repr__(self) -> str:
+        """Show what it is, in one line; ``to_dict`` shows all of it."""
+        rows = f", {self.rows} rows" if self.rows is not None else ""
+        return f"<Upload {self.id} {self.filename!r}, {self.size} bytes{rows}>"
 
     async def wait(
         self,

@@ -143,6 +143,17 @@ class DatasetSchema(WireModel):
     def __hash__(self) -> int:
         return hash((self.strict, frozenset(self.fields.items())))
 
+    def __repr__(self) -> str:
+        """Show the fields as the constructor takes them."""
+        fields = {
+            name: str(one.type) if list(wire) == ["type"] else wire
+            for name, one in self.fields.items()
+            for wire in [one.to_dict()]
+        }
+        strict = "" if self.strict else ", strict=False"
+        extra = f", extra={dict(self.extra)!r}" if self.extra else ""
+        return f"DatasetSchema({fields!r}{strict}{extra})"
+
     @classmethod
     def of(
         cls, mapping: JsonObject | None = None, /, *, strict: bool = True, **fields: Any

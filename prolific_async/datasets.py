@@ -204,7 +204,9 @@ class Datasets:
         if isinstance(dataset, Dataset):
             schema = dataset.schema
             if dataset.generation == V3:
-                raise ValueError(f"dataset {dataset_id} has no schema, so it takes a file alone")
+                raise ValueError(
+                    f"dataset {dataset_id} has no schema, so it takes one file: call upload"
+                )
         if key is not None:
             schema = schema or (await self._api.get(dataset_id)).schema
             row_keys.check_schema(schema)

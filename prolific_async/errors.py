@@ -646,11 +646,24 @@ class _Partial:
     def _told(self) -> str:
         counts = (self.accepted_count, "accepted"), (self.rejected_count, "rejected")
         known = ", ".join(f"{count} {what}" for count, what in counts if count is not None)
-        reasons = (getattr(one, "reason", None) for one in self.errors)
-        first = brief(str(next(filter(None, reasons), "")))
-        return "".join(
-            f"{said}; " for said in (known, first and f"the first because {first}") if said
-        )
+        first = _fault(self.errors[0]) if self.errors else ""
+        return "".join(f"{said}; " for said in (known, first) if said)
+
+
+def _fault(one: Any) -> str:
+    """Return where one row or datapoint is wrong, and why, as far as the service said."""
+    index, datapoint = getattr(one, "record_index", None), getattr(one, "datapoint_id", None)
+    name = getattr(one, "field", None)
+    where = (
+        None if index is None else f"row {index} (counted from 0)",
+        datapoint and f"datapoint {datapoint}",
+        name and name != _WHOLE_ROW and f"field {name!r}",
+    )
+    reason = getattr(one, "reason", None)
+    return brief(": ".join(filter(None, (", ".join(filter(None, where)), reason))))
+
+
+_WHOLE_ROW = "_raw"  # the field of a row that the service cannot read
 
 
 class PartialImportError(_Partial, JobFailedError):

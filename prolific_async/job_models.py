@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from types import EllipsisType
-from typing import Any, Self
 
-from attrs import field as attribute
 from attrs import frozen
 
 # For annotations: a job refers to its resource, and the resource to jobs.
 import prolific_async
+from prolific_async._bound_models import BoundJob
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async.errors import ConfigurationError
+from prolific_async._messages import brief
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
 from prolific_async.statuses import JobStatus
@@ -42,41 +41,6 @@ class Progress(JsonModel):
     total: int | None
     unit: str
     elapsed: float
-
-
-@frozen(eq=False, repr=False)
-class BoundModel(WireModel):
-    """A value of the wire that a client may bind, for its methods.
-
-    Comparing, pickling and ``to_dict`` ignore the client.
-    """
-
-    # Any, as cattrs resolves every annotation and the resources are not to be imported here.
-    _resource: Any = attribute(default=None, init=False, eq=False, repr=False, kw_only=True)
-
-    def bind(self, resource: Any) -> Self:
-        """Return this value with verbs of a client; the client does this with what it returns.
-
-        It is a copy if another client, or another view of it, has bound this one.
-        """
-        is_free = self._resource is None or self._resource is resource
-        bound = self if is_free else type(self).from_dict(self.to_dict())
-        object.__setattr__(bound, "_resource", resource)
-        return bound
-
-
-@frozen(eq=False, repr=False)
-class BoundJob(BoundModel):
-    """A job that can be awaited once it is bound to ``client.datasets`` or ``client.batches``."""
-
-    def _owner(self, name: str) -> Any:
-        """Return the resource of a client that this is bound to."""
-        if self._resource is None:
-            raise ConfigurationError(
-                f"{type(self).__name__} {getattr(self, 'id', '')} came from no client: "
-                f"bind({name}) makes it one that can be awaited"
-            )
-        return self._resource
 
 
 @frozen(repr=False)
@@ -134,6 +98,11 @@ class ImportJob(WireModel):
         """Its id, under the name that all jobs have for it."""
         return self.import_id
 
+    def __repr__(self) -> str:
+        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        counts = {"accepted": self.accepted_count, "rejected": self.rejected_count}
+        return _line(self, counts)
+
 
 @frozen(repr=False)
 class AppendResult(WireModel):
@@ -150,6 +119,10 @@ class AppendResult(WireModel):
     accepted: int
     rejected: int
     errors: tuple[RejectedRow, ...] = ()
+
+    def __repr__(self) -> str:
+        """Show the numbers, in one line; ``errors`` can be many."""
+        return f"<AppendResult {self.accepted} accepted, {self.rejected} rejected>"
 
 
 @frozen(repr=False)
@@ -202,6 +175,11 @@ class SchemaMigration(BoundJob):
     def id(self) -> str:
         """Its id, under the name that all jobs have for it."""
         return self.job_id
+
+    def __repr__(self) -> str:
+        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        counts = {"reprocessed": self.reprocessed_count, "failed": self.failed_count}
+        return _line(self, counts)
 
     async def wait(
         self,
@@ -268,6 +246,10 @@ class BatchSync(BoundJob):
         """Its id, under the name that all jobs have for it."""
         return self.sync_id
 
+    def __repr__(self) -> str:
+        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        return _line(self, {"tasks created": self.tasks_created})
+
     async def wait(
         self,
         *,
@@ -290,3 +272,9 @@ class BatchSync(BoundJob):
         """
         batches: prolific_async.Batches = self._owner("client.batches")
         return await batches.jobs.sync(self, batches, timeout=timeout, poll=poll, on_event=on_event)
+
+
+def _line(job: ImportJob | SchemaMigration | BatchSync, counts: dict[str, int | None]) -> str:
+    known = "".join(f", {count} {what}" for what, count in counts.items() if count is not None)
+    reason = f": {brief(job.reason)}" if job.reason else ""
+    return f"<{type(job).__name__} {job.id} {job.status}{known}{reason}>"

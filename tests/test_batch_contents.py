@@ -141,8 +141,10 @@ async def test_only_items_may_be_none(argument: str) -> None:
 
 async def test_update_without_a_change_is_refused() -> None:
     async with scripted() as (client, _):
-        with pytest.raises(ValueError, match="update needs something to change"):
+        with pytest.raises(ValueError, match="change: name, task, dataset, items or auto_sync"):
             await client.batches.update("b-1")
+        with pytest.raises(ValueError, match="dataset must be left out, or another one"):
+            await client.batches.update("b-1", dataset=None)  # type: ignore[arg-type]  # as it says
 
 
 def test_unset_shows_its_name() -> None:

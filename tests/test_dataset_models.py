@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -108,6 +109,51 @@ def test_every_bad_path_is_named() -> None:
         "$.imports[0].status: it is missing",
         "$.schema.fields['a']: an object is needed, not an integer",
     }
+
+
+_WHEN = datetime(2026, 11, 29, 10, 0, 53, tzinfo=UTC)
+_ROWS = tuple(RejectedRow(index, "a", "missing") for index in range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        (Upload("d1", "d1", "a.csv", 17), "<Upload d1 'a.csv', 17 bytes>"),
+        (Upload("i1", "d1", "a.csv", 17, 2, "i1"), "<Upload i1 'a.csv', 17 bytes, 2 rows>"),
+        (ImportJob("i1", JobStatus.QUEUED, created_at=_WHEN), "<ImportJob i1 queued>"),
+        (
+            ImportJob("i1", JobStatus.PARTIAL, accepted_count=2, rejected_count=1, errors=_ROWS),
+            "<ImportJob i1 partial, 2 accepted, 1 rejected>",
+        ),
+        (
+            ImportJob("i1", JobStatus.FAILED, reason="no\nrows"),
+            "<ImportJob i1 failed: no rows>",
+        ),
+        (
+            SchemaMigration("j1", "d1", JobStatus.PARTIAL, reprocessed_count=0, failed_count=3),
+            "<SchemaMigration j1 partial, 0 reprocessed, 3 failed>",
+        ),
+        (BatchSync("s1", "b1", JobStatus("parked")), "<BatchSync s1 parked>"),
+        (
+            BatchSync("s1", "b1", JobStatus.COMPLETE, tasks_created=7, created_at=_WHEN),
+            "<BatchSync s1 complete, 7 tasks created>",
+        ),
+        (AppendResult(0, 10_000, _ROWS), "<AppendResult 0 accepted, 10000 rejected>"),
+    ],
+)
+def test_a_job_is_shown_in_one_line(model: Any, shown: str) -> None:
+    assert repr(model) == shown
+
+
+def test_a_schema_is_shown_as_it_is_made() -> None:
+    schema = DatasetSchema.of(prompt="text", b={"type": "metadata", "label": "B"})
+    assert repr(schema) == (
+        "DatasetSchema({'prompt': 'text', 'b': {'type': 'metadata', 'label': 'B'}})"
+    )
+    loose = DatasetSchema({"a": "text"}, strict=False, extra={"x": 1})
+    assert repr(loose) == "DatasetSchema({'a': 'text'}, strict=False, extra={'x': 1})"
+    for made in (schema, loose):
+        assert eval(repr(made), {"DatasetSchema": DatasetSchema}) == made
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda one: type(one).__name__)

@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict
 
-from prolific_async import Batch, BatchStatus, DatasetRef, StatusEvent, errors
+from prolific_async import (
+    Batch,
+    BatchStatus,
+    DatasetRef,
+    RejectedRow,
+    StatusEvent,
+    UnmigratedDatapoint,
+    errors,
+)
 from prolific_async.errors import (
     APIStatusError,
     AuthenticationError,
@@ -503,11 +511,28 @@ def test_errors_of_other_waits_name_their_kind_and_what_the_service_said() -> No
     partial = PartialImportError("i-1", None, 2.0, 3, (), JOB, kind="import")
     assert (partial.accepted_count, partial.rejected_count) == (5, 2)
     assert partial.errors == JOB.errors
-    assert "5 accepted, 2 rejected; the first because too long; see" in str(partial)
+    assert "5 accepted, 2 rejected; row 3 (counted from 0): too long; see .errors" in str(partial)
     migrated = PartialMigrationError("m-1", None, 2.0, 3, (), JOB, kind="migration")
     assert (migrated.accepted_count, migrated.rejected_count) == (6, 1)
     assert "waiting for migration m-1 found only a part migrated: 6 accepted, 1" in str(migrated)
     assert not isinstance(migrated, PartialImportError)
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (RejectedRow(0, "b", "missing"), "row 0 (counted from 0), field 'b': missing; see"),
+        (RejectedRow(7, "_raw", "not JSON"), "row 7 (counted from 0): not JSON; see"),
+        (RejectedRow(None, "b", "missing"), "field 'b': missing; see"),
+        (RejectedRow(4), "row 4 (counted from 0); see"),
+        (UnmigratedDatapoint("p-1", "b", "missing"), "datapoint p-1, field 'b': missing; see"),
+    ],
+)
+def test_a_partial_job_tells_where_its_first_fault_is(first: Any, told: str) -> None:
+    job = SimpleNamespace(accepted_count=1, rejected_count=2, errors=(first, RejectedRow(9)))
+    assert f"1 accepted, 2 rejected; {told}" in str(
+        PartialImportError("i-1", None, 2.0, 3, (), job, kind="import")
+    )
 
 
 def test_errors_of_jobs_of_which_nothing_is_known_are_sentences() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -19,6 +21,8 @@ MOST_RECORDS = 1000
 """Records that the service takes at once, see "append datapoints" in its documentation."""
 
 MOST_BYTES = 4 * 1024 * 1024
+
+_NEEDED = "append takes an iterable of mappings of field names to values"
 
 Records = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
@@ -46,9 +50,10 @@ def check_records(records: object) -> None:
         TypeError: It is no iterable of mappings; the message says what to pass.
 
     """
-    if isinstance(records, str | bytes) or not recognition.is_iterable(records):
-        raise TypeError(f"append takes an iterable of mappings, not {type(records).__name__}")
-    recognition.check_iterable(records)
+    if recognition.is_bytes(records) or isinstance(records, str | os.PathLike | io.IOBase):
+        kind = type(records).__name__
+        raise TypeError(f"{_NEEDED}, not {kind}: a file is uploaded with upload")
+    recognition.check_iterable(records, _NEEDED)
 
 
 async def append_slices(records: Records, key: str | None) -> AsyncGenerator[AppendSlice]:

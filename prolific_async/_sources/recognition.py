@@ -22,13 +22,12 @@ def is_bytes(given: object) -> bool:
     return isinstance(given, bytes | bytearray | memoryview)
 
 
-def is_iterable(given: object) -> bool:
-    """Return whether a value can be iterated in one way or the other."""
-    return isinstance(given, Iterable | AsyncIterable)
-
-
-def check_iterable(given: Any) -> None:
+def check_iterable(given: Any, needed: str = _NEEDED) -> None:
     """Check a source that is neither a path nor bytes, without reading it.
+
+    Args:
+        given: The source.
+        needed: What is wanted, for the start of the message.
 
     Raises:
         TypeError: It cannot be an iterable of bytes or rows; the message says what to pass.
@@ -36,14 +35,14 @@ def check_iterable(given: Any) -> None:
     """
     kind = type(given).__name__
     if isinstance(given, Mapping):
-        raise TypeError(f"{_NEEDED}; for one row, pass a list of it, not the {kind} itself")
+        raise TypeError(f"{needed}; for one row, pass a list of it, not the {kind} itself")
     rows = next((call for name, call in _TABLES.items() if hasattr(given, name)), None)
     if rows is not None and hasattr(given, "columns"):
-        raise TypeError(f"{_NEEDED}; pass its {rows}, not the {kind} itself")
+        raise TypeError(f"{needed}; pass its {rows}, not the {kind} itself")
     if isinstance(given, io.TextIOBase):
-        raise TypeError(f"{_NEEDED}; open the file in binary mode, or pass its path")
-    if not is_iterable(given):
-        raise TypeError(f"{_NEEDED}, not {kind}")
+        raise TypeError(f"{needed}; open the file in binary mode, or pass its path")
+    if not isinstance(given, Iterable | AsyncIterable):
+        raise TypeError(f"{needed}, not {kind}")
 
 
 def check_first(item: Any) -> bool:

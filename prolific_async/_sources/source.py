@@ -221,7 +221,8 @@ class Source:
         check = text_checks.check_csv if kind is Format.CSV else text_checks.check_json_lines
         await check(content, text.start)
         if key is None:
-            return Payload(name, text.lines, content, start=text.start, is_text=True)
+            rows = max(1, text.lines - 1) if kind is Format.CSV else text.lines
+            return Payload(name, rows, content, start=text.start, is_text=True)
         spool = Spool()
         self._hold(spool)
         rows = await write_with_keys(content, text.start, kind, key, spool)

@@ -55,7 +55,7 @@ class Text:
     Attributes:
         start: Where it begins: behind a byte order mark, which would become a part of the first
             column's name if it were sent.
-        lines: About the number of its lines, counted in its first 8 MiB.
+        lines: The number of its lines, of a text of more than 8 MiB about that.
 
     """
 
@@ -83,11 +83,13 @@ async def checked_text(content: Content) -> Text:
     last = min(content.size, CHECKED_FIRST)
     slices = TimeSlices()
     lines = 0
+    piece = b""
     for at in range(start, last, PIECE):
         piece = await content.read(at, min(PIECE, last - at), check.feed)
         lines += piece.count(b"\n")
         await slices.yield_if_due()
-    return Text(start, lines * content.size // last + 1)
+    is_open = not piece.endswith(b"\n")  # the last line
+    return Text(start, lines * content.size // last + is_open)
 
 
 async def check_csv(content: Content, start: int) -> None:

@@ -16,7 +16,7 @@ from prolific_async._json.scalars import (
     Scalar,
 )
 from prolific_async.layout import values
-from prolific_async.layout.part import Part
+from prolific_async.layout.part import Part, as_list
 
 _OPTIONAL_TEXT = values.optional(values.text)
 
@@ -120,3 +120,13 @@ def _made(kind: type[Option | UnitOption], given: Any) -> Any:
         return found
     named = ((one, values.plain(one)) for one in found)
     return tuple(kind(name, name) if isinstance(name, str) else one for one, name in named)
+
+
+def as_options(made: Iterable[Option | UnitOption]) -> str:
+    """Show options as the list that their question takes, with texts where those say it all."""
+    return as_list(made, _shown)
+
+
+def _shown(option: Option | UnitOption) -> str:
+    is_text = option == type(option)(option.label, option.label)
+    return repr(option.label if is_text else option)

@@ -14,7 +14,7 @@ from prolific_async._json.converter import load_copy
 from prolific_async._json.scalars import JsonObject
 from prolific_async.layout import values
 from prolific_async.layout.items import ITEMS, DatasetField, Image, Item, RichText, UnknownItem
-from prolific_async.layout.part import Part
+from prolific_async.layout.part import Part, as_list, is_bare
 
 _SIDE_BY_SIDE = 2  # columns of a row
 
@@ -37,7 +37,7 @@ class Column(Part):
     """
 
     items: tuple[Item, ...] = field(
-        converter=_items, validator=values.each(ITEMS, "an item", least=1)
+        converter=_items, validator=values.each(ITEMS, "an item", least=1), repr=as_list
     )
 
 
@@ -47,6 +47,15 @@ def _columns(given: Iterable[Column | Item]) -> tuple[Column, ...]:
         found = tuple(Column([one]) if isinstance(one, ITEMS) else one for one in found)
     columns: tuple[Column, ...] = found
     return columns
+
+
+def _shown(column: Column) -> str:
+    is_item = is_bare(column) and len(column.items) == 1
+    return repr(column.items[0] if is_item else column)
+
+
+def _as_columns(columns: Iterable[Column]) -> str:
+    return as_list(columns, _shown)
 
 
 @frozen(repr=False)
@@ -64,6 +73,7 @@ class Row(Part):
     columns: tuple[Column, ...] = field(
         converter=_columns,
         validator=values.each(Column, "a Column or an item", least=1, most=_SIDE_BY_SIDE),
+        repr=_as_columns,
     )
 
 
@@ -91,7 +101,9 @@ class Page(Part):
 
     """
 
-    rows: tuple[Row, ...] = field(converter=_rows, validator=values.each(Row, "a Row"))
+    rows: tuple[Row, ...] = field(
+        converter=_rows, validator=values.each(Row, "a Row"), repr=as_list
+    )
     display_position: str | None = field(
         default=None,
         kw_only=True,
@@ -124,6 +136,15 @@ class Page(Part):
         made = [_row(index, given) for index, given in enumerate(rows)]
         return cls(made, display_position=position)
 
+    def __repr__(self) -> str:
+        """Show a new page as ``of`` makes it."""
+        if not is_bare(self):
+            return Part.__repr__(self)
+        given = [_as_argument(row) for row in self.rows]
+        if self.display_position is not None:
+            given.append(f"position={self.display_position!r}")
+        return f"Page.of({', '.join(given)})"
+
     def _check(self) -> None:
         seen: dict[str, str] = {}
         for where, item in self._placed_items():
@@ -150,6 +171,13 @@ class Page(Part):
 
 # Of types that this release does not know, the service decides.
 _OUTSIDE_TASKS = (Image, RichText, UnknownItem)
+
+
+def _as_argument(row: Row) -> str:
+    """Show a row as ``Page.of`` takes it."""
+    if not is_bare(row) or not 1 <= len(row.columns) <= _SIDE_BY_SIDE:
+        return repr(row)
+    return _shown(row.columns[0]) if len(row.columns) == 1 else _as_columns(row.columns)
 
 
 def _row(index: int, given: Any) -> Row:

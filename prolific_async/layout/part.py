@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 from attrs import field, fields, frozen
 
 from prolific_async._json.converter import WireModel
@@ -38,11 +41,21 @@ class Part(WireModel):
     def __repr__(self) -> str:
         """Show the fields that are given, and ``extra`` last, if there is any."""
         shown = {
-            one.name: getattr(self, one.name)
+            one.name: (one.repr if callable(one.repr) else repr)(value)
             for one in fields(type(self))
-            if one.repr and one.name != "extra"
+            if one.repr and one.name != "extra" and (value := getattr(self, one.name)) is not None
         }
-        said = [f"{name}={value!r}" for name, value in shown.items() if value is not None]
+        said = [f"{name}={value}" for name, value in shown.items()]
         if self.extra:
             said.append(f"extra={dict(self.extra)!r}")
         return f"{type(self).__name__}({', '.join(said)})"
+
+
+def is_bare(part: Part) -> bool:
+    """Return whether a part is new, and has no keys that this release does not know."""
+    return part.id is None and not part.extra
+
+
+def as_list(parts: Iterable[Part], show: Callable[[Any], str] = repr) -> str:
+    """Show parts as the list that the constructor takes."""
+    return f"[{', '.join(map(show, parts))}]"

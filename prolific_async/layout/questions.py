@@ -21,6 +21,7 @@ from prolific_async.layout.options import (
     Option,
     UnitOption,
     Validation,
+    as_options,
     options,
     unit_options,
 )
@@ -92,7 +93,9 @@ class FreeTextWithUnit(TypedAnswer):
         default="free_text_with_unit", kw_only=True, repr=False, validator=values.its_default
     )
     description: str = field(validator=values.text)
-    unit_options: tuple[UnitOption, ...] = field(converter=unit_options, validator=_UNITS)
+    unit_options: tuple[UnitOption, ...] = field(
+        converter=unit_options, validator=_UNITS, repr=as_options
+    )
     unit_position: str = field(validator=values.one_of("prefix", "suffix"))
     default_unit: Scalar | None = field(
         default=None, kw_only=True, validator=values.optional(values.scalar)
@@ -121,7 +124,7 @@ class Choice(TypedAnswer):
     """
 
     description: str = field(validator=values.text)
-    options: tuple[Option, ...] = field(converter=options, validator=_OPTIONS)
+    options: tuple[Option, ...] = field(converter=options, validator=_OPTIONS, repr=as_options)
     answer_limit: int | None = field(
         default=None, kw_only=True, validator=values.optional(values.whole_number(_UNLIMITED))
     )

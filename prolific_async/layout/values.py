@@ -168,6 +168,7 @@ def each(
 
     """
     counted = f"at least {least}" if most is None else f"{least} to {most}"
+    noun = "element" if (most or least) == 1 else "elements"
 
     def check(part: Any, attribute: Attribute[Any], value: Any) -> None:
         if not isinstance(value, tuple):
@@ -177,7 +178,7 @@ def each(
             if not isinstance(one, kind):
                 raise ValueError(f"{where}[{index}] must be {words}: {shown(one)}")
         if len(value) < least or (most is not None and len(value) > most):
-            raise ValueError(f"{where} must have {counted} elements, not {len(value)}")
+            raise ValueError(f"{where} must have {counted} {noun}, not {len(value)}")
 
     return check
 

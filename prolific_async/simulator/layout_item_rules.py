@@ -35,7 +35,7 @@ def item_problems(item: Mapping[str, Any]) -> Iterator[_Problem]:
     """Yield each field of an item that breaks a rule, and what is wrong with it."""
     missing = [key for key in _REQUIRED.get(item["type"], ()) if item.get(key) is None]
     for key in missing:
-        yield key, f"A {item['type']} needs {key}."
+        yield key, f"The item {item['type']} needs {key}."
     if not missing and (rules := _RULES.get(item["type"])):
         yield from rules(item)
 

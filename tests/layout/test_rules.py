@@ -141,7 +141,7 @@ REFUSED: list[tuple[Make, str]] = [
         "UnitOption.validation must be of the class Validation: 3",
     ),
     # multiple_choice
-    (choice, "MultipleChoice.options must have at least 1 elements, not 0"),
+    (choice, "MultipleChoice.options must have at least 1 element, not 0"),
     (lambda: choice("A", 3), "MultipleChoice.options[1] must be an Option or text: 3"),
     (
         lambda: ui.MultipleChoice("?", "AB"),
@@ -211,7 +211,7 @@ REFUSED: list[tuple[Make, str]] = [
     ),
     (
         lambda: upload(accepted_file_types=[]),
-        "FileUpload.accepted_file_types must have at least 1 elements, not 0",
+        "FileUpload.accepted_file_types must have at least 1 element, not 0",
     ),
     (
         lambda: upload(max_file_size_mb=0),
@@ -243,7 +243,7 @@ REFUSED: list[tuple[Make, str]] = [
     (lambda: ui.UnknownItem(wrong), "UnknownItem.type must be text: 3"),
     (lambda: ui.UnknownItem("image"), "UnknownItem.type must be unknown: use Image"),
     # Columns, rows and pages
-    (lambda: ui.Column([]), "Column.items must have at least 1 elements, not 0"),
+    (lambda: ui.Column([]), "Column.items must have at least 1 element, not 0"),
     (lambda: column(TEXT, "text"), "Column.items[1] must be an item: 'text'"),
     (
         lambda: ui.Column(TEXT),  # type: ignore[arg-type] # as above
@@ -436,6 +436,54 @@ def test_the_repr_shows_what_is_given() -> None:
         "RichText(id='i', content='a', extra={'x': 1})"
     )
     assert eval(repr(choice("A")), vars(ui)) == choice("A")
+
+
+FIELD = ui.DatasetField("a")
+IMAGE = ui.Image("https://a.example/b.png", "B")
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        (ui.Page.of(), "Page.of()"),
+        (
+            ui.Page.of(ui.RichText("…"), [FIELD, ui.DatasetField("b")], position=None),
+            "Page.of(RichText(content='…'), [DatasetField(field='a'), DatasetField(field='b')])",
+        ),
+        (ui.Page.of(TEXT, position="intro"), f"Page.of({TEXT!r}, position='intro')"),
+        (
+            ui.Page.of(ui.Column([TEXT, FIELD], id="c"), [TEXT, ui.Column([IMAGE, TEXT])]),
+            (
+                f"Page.of(Column(id='c', items=[{TEXT!r}, {FIELD!r}]), "
+                f"[{TEXT!r}, Column(items=[{IMAGE!r}, {TEXT!r}])])"
+            ),
+        ),
+        (
+            ui.Page([ui.Row([TEXT], id="r"), ui.Row([FIELD])], id="p", extra={"x": 1}),
+            (
+                f"Page(id='p', rows=[Row(id='r', columns=[{TEXT!r}]), Row(columns=[{FIELD!r}])], "
+                "extra={'x': 1})"
+            ),
+        ),
+        (
+            ui.MultipleChoice("Which?", ["A", ui.Option("B", 2), ui.Option("C", "C", id="o")]),
+            (
+                "MultipleChoice(description='Which?', options=['A', Option(label='B', value=2), "
+                "Option(id='o', label='C', value='C')], answer_limit=1)"
+            ),
+        ),
+        (
+            ui.FreeTextWithUnit("How much?", ["kg", "g"], unit_position="suffix"),
+            (
+                "FreeTextWithUnit(description='How much?', unit_options=['kg', 'g'], "
+                "unit_position='suffix')"
+            ),
+        ),
+    ],
+)
+def test_parts_are_shown_as_people_write_them(part: Part, shown: str) -> None:
+    assert repr(part) == shown
+    assert eval(shown, vars(ui)) == part
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,11 +89,13 @@ async def test_keys_are_unique_over_all_slices() -> None:
 @pytest.mark.parametrize(
     ("records", "reason"),
     [
-        ("text", "an iterable of mappings, not str"),
-        (b"bytes", "an iterable of mappings, not bytes"),
-        (3, "an iterable of mappings, not int"),
-        ({"a": 1}, "for one row, pass a list of it"),
-        (Polars(), "to_dicts"),
+        ("rows.csv", "^append takes .*, not str: a file is uploaded with upload"),
+        (Path("rows.csv"), "^append takes .*, not PosixPath: a file is uploaded with upload"),
+        (b"bytes", "^append takes .*, not bytes: a file is uploaded with upload"),
+        (io.StringIO("a"), "^append takes .*, not StringIO: a file is uploaded with upload"),
+        (3, "^append takes an iterable of mappings of field names to values, not int$"),
+        ({"a": 1}, "^append takes .*; for one row, pass a list of it"),
+        (Polars(), "^append takes .*to_dicts"),
         ([b"x"], "row 0 .*: a mapping .*, not bytes"),
         (["x"], "row 0 .*: a mapping .*, not str"),
     ],

@@ -180,6 +180,30 @@ async def test_an_empty_zip_is_refused_and_another_is_sent_as_it_is() -> None:
     assert await sent(data, 3, filename="x.zip") == data
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "rows"),
+    [
+        ("x.csv", b"a,b\r\n1,2\r\n", 1),
+        ("x.csv", b"a,b\n1,2\n3,4", 2),
+        ("x.csv", BOM + b"a\n1", 1),
+        ("x.csv", b"a\r1\r", 1),  # of old Macs; no row at all would be untrue
+        ("x.jsonl", b'{"a":1}\n{"a":2}\n', 2),
+        ("x.jsonl", b'{"a":1}', 1),
+    ],
+)
+async def test_the_rows_of_a_short_file_are_its_lines(name: str, data: bytes, rows: int) -> None:
+    async with Source(data, filename=name) as source:
+        assert (await source.payload(4 if name == "x.jsonl" else 3)).rows == rows
+
+
+async def test_the_rows_of_a_long_file_are_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_checks, "CHECKED_FIRST", 100)
+    async with Source(b"a\n" + b"12345678\n" * 100, filename="x.csv") as source:
+        rows = (await source.payload(3)).rows
+    assert rows is not None
+    assert 90 <= rows <= 120
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 async def test_a_byte_order_mark_is_left_out(name: str) -> None:
     data = b'{"a": "\xef\xbb\xbf1"}\n{"a": 2}\n'
