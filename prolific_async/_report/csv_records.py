@@ -1,0 +1,184 @@
+"""Records of a CSV that arrives in pieces, without the csv module's limit for a cell.
+
+That limit, 128 KiB at first, is one for the whole process, so it is not a library's to change.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Generator, Iterator
+from typing import TypeAlias
+
+PIECE = 64 * 1024
+"""Characters that are handled at once, in much less than a slice of work."""
+
+MAX_CELL = 4 * 1024 * 1024
+"""Characters of the longest cell that is read, as it stands in the file."""
+
+MAX_RECORD = 4 * MAX_CELL
+"""Characters of the longest record that is read, as it stands in the file."""
+
+Records: TypeAlias = list[list[str]]
+
+_END = "\r\n"
+_UNQUOTED = re.compile(r"[^,\r\n]*+")
+_BLANK = re.compile(r"[\r\n]+")
+_AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
+_QUOTES = 2000  # in a cell that are passed at once
+
+
+class CsvRecords:
+    """Cuts records from pieces of text; blank lines are left out, as the csv module does.
+
+    Its generators yield some records at a time, and none where they only let others run.
+    """
+
+    def __init__(self) -> None:
+        self._begun = io.StringIO()  # a record whose end has not come
+        self._size = 0
+        self._quotes = 0  # in it; their number is odd where it breaks off within a cell
+
+    def feed(self, piece: str) -> Iterator[Records]:
+        """Yield the records that end in what came so far.
+
+        Raises:
+            ValueError: A record cannot be read, or is too long.
+
+        """
+        for start in range(0, len(piece), PIECE):
+            yield from self._feed(piece[start : start + PIECE])
+
+    def finish(self) -> Iterator[Records]:
+        """Yield the record at the end of the file, which may have no line end.
+
+        Raises:
+            ValueError: It cannot be read.
+
+        """
+        yield from _read(self._begun.getvalue(), self._quotes)
+
+    def _feed(self, piece: str) -> Iterator[Records]:
+        quotes = self._quotes + piece.count('"')
+        end, before = _end_of_records(piece, quotes)
+        if end:
+            block = self._begun.getvalue() + piece[:end]
+            self._begun, self._size = io.StringIO(), 0
+            yield from _read(block, before)
+            piece, quotes = piece[end:], quotes - before
+        self._begun.write(piece)
+        self._size += len(piece)
+        self._quotes = quotes
+        if self._size > MAX_RECORD:
+            raise ValueError(f"longer than {MAX_RECORD} characters")
+
+
+def _end_of_records(piece: str, quotes: int) -> tuple[int, int]:
+    """Return the end of the last record that ends in a piece, 0 if none does.
+
+    Args:
+        piece: The piece.
+        quotes: Quotes up to its end, from the beginning of a record.
+
+    Returns:
+        The end, and the quotes up to it.
+
+    """
+    # Within a cell, the number of quotes before a place is odd: a doubled one counts twice.
+    end = len(piece)
+    while (line_end := piece.rfind("\n", 0, end)) >= 0:
+        quotes -= piece.count('"', line_end, end)
+        if quotes % 2 == 0:
+            return line_end + 1, quotes
+        end = piece.rfind('"', 0, line_end)
+        if end < 0:
+            break
+        quotes -= 1
+    return 0, 0
+
+
+def _read(block: str, quotes: int) -> Iterator[Records]:
+    """Yield the records of a text that has whole ones and so many quotes."""
+    records = _split(block, quotes)
+    if records is None and len(block) <= csv.field_size_limit():
+        try:
+            records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
+        except csv.Error:  # the other reader tells where, after the records before it
+            records = None
+        else:
+            records = [record for record in records if record]
+    if records is None:
+        yield from _read_each(block)
+    else:
+        yield records
+
+
+def _split(block: str, quotes: int) -> Records | None:
+    """Return records all of whose cells are quoted, None of others.
+
+    It takes half of the csv module's time, as it does not look at each character.
+    """
+    body = block.removesuffix(_END)
+    if len(body) < len('""') or body[0] != '"' or body[-1] != '"':
+        return None
+    records = [line.split('","') for line in body[1:-1].split('"\r\n"')]
+    if len(block) > MAX_CELL and any(len(cell) > MAX_CELL for record in records for cell in record):
+        return None
+    # If no quote is left, each of these ends was one.
+    if quotes == 2 * sum(map(len, records)):
+        return records
+    for record in records:
+        for place, cell in enumerate(record):
+            if '"' in cell:
+                # Where a text was cut in two, the quote before it was doubled, and is single now.
+                if cell.count('"') != 2 * cell.count('""'):
+                    return None
+                record[place] = cell.replace('""', '"')
+    return records
+
+
+def _read_each(block: str) -> Iterator[Records]:
+    at = 0
+    while at < len(block):
+        if blank := _BLANK.match(block, at):
+            at = blank.end()
+            continue
+        record, at = yield from _record(block, at)
+        yield [record]
+
+
+def _record(block: str, at: int) -> Generator[Records, None, tuple[list[str], int]]:
+    """Return the record at a place, and the place behind its end."""
+    cells: list[str] = []
+    while True:
+        if block.startswith('"', at):
+            end = yield from _closing_quote(block, at + 1)
+            cell = block[at + 1 : end].replace('""', '"')
+            end += 1
+        else:
+            unquoted = _UNQUOTED.match(block, at)
+            assert unquoted is not None  # noqa: S101 - for the type checker: it matches nothing, too
+            cell, end = unquoted[0], unquoted.end()
+        if end - at > MAX_CELL + len('""'):
+            raise ValueError(f"column {len(cells) + 1}: longer than {MAX_CELL} characters")
+        cells.append(cell)
+        after = _AFTER_CELL.match(block, end)
+        if after is None:
+            raise ValueError(f"column {len(cells)}: something follows its closing quote")
+        at = after.end()
+        if after[0] != ",":
+            return cells, at
+
+
+def _closing_quote(block: str, at: int) -> Generator[Records, None, int]:
+    """Return the place of the quote that closes a cell."""
+    while True:
+        for _ in range(_QUOTES):
+            quote = block.find('"', at)
+            if quote < 0:
+                raise ValueError("a quote is never closed")
+            if not block.startswith('"', quote + 1):
+                return quote
+            at = quote + 2
+        yield []
