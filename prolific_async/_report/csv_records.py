@@ -27,6 +27,7 @@ _UNQUOTED = re.compile(r"[^,\r\n]*+")
 _BLANK = re.compile(r"[\r\n]+")
 _AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
 _QUOTES = 2000  # in a cell that are passed at once
+_CSV_AT_ONCE = 2 * PIECE  # characters that the csv module reads in less than a slice of work
 
 
 class CsvRecords:
@@ -101,7 +102,7 @@ def _end_of_records(piece: str, quotes: int) -> tuple[int, int]:
 def _read(block: str, quotes: int) -> Iterator[Records]:
     """Yield the records of a text that has whole ones and so many quotes."""
     records = _split(block, quotes)
-    if records is None and len(block) <= csv.field_size_limit():
+    if records is None and len(block) <= min(csv.field_size_limit(), _CSV_AT_ONCE):
         try:
             records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
         except csv.Error:  # the other reader tells where, after the records before it

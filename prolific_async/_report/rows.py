@@ -7,8 +7,10 @@ annotator at the end.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +19,10 @@ from attrs import frozen
 
 from prolific_async._json.reading import time
 from prolific_async._messages import brief
+from prolific_async._report.csv_records import CsvRecords, Records
+from prolific_async._sources.cells import place
 from prolific_async._sources.row_keys import META_ROW_KEY
+from prolific_async.errors import DecodeError
 from prolific_async.report_models import Annotation, ReportRow
 
 _FIXED = ["DataPoint_ID", "Task_Group_ID", "Task_Type", "Question"]
@@ -37,47 +42,68 @@ _new = object.__new__
 
 
 class ReportReader:
-    """Makes rows of records, of which the first one is the header.
+    """Makes rows of a report that arrives in pieces.
+
+    Args:
+        call: Method and path of the request, for errors.
 
     Attributes:
         count: How many rows were made.
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, call: tuple[str, str]) -> None:
         self.count = 0
+        self._call = call
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._records = CsvRecords()
         self._columns: Columns | None = None
 
-    @property
-    def place(self) -> str:
-        """Where the next record is, for an error."""
-        return "the header" if self._columns is None else f"row {self.count} (counted from 0)"
-
-    def rows(self, records: list[list[str]]) -> Iterator[ReportRow]:
-        """Yield the rows of the next records.
+    def feed(self, data: bytes) -> Iterator[ReportRow | None]:
+        """Yield the rows that end in what came so far, and None where others may run.
 
         Raises:
-            ValueError: One is not of the documented form.
+            DecodeError: It does not have the documented form; the error tells the row.
 
         """
-        if self._columns is None and records:
-            self._columns = Columns.of(records[0])
-            records = records[1:]
-        for record in records:
-            assert self._columns is not None  # noqa: S101 - for the type checker
-            row = self._columns.row(record)
-            self.count += 1
-            yield row
+        with self._telling_place():
+            yield from self._rows(self._records.feed(self._decoder.decode(data)))
 
-    def finish(self) -> None:
-        """Check that there was a header.
+    def finish(self) -> Iterator[ReportRow | None]:
+        """Yield the row at the end, which has no line end, and None where others may run.
 
         Raises:
-            ValueError: There was none.
+            DecodeError: As ``feed``, or there was no header.
 
         """
-        if self._columns is None:
-            raise ValueError("it is empty")
+        with self._telling_place():
+            self._decoder.decode(b"", final=True)
+            yield from self._rows(self._records.finish())
+            if self._columns is None:
+                raise ValueError("it is missing")
+
+    def _rows(self, parts: Iterator[Records]) -> Iterator[ReportRow | None]:
+        for records in parts:
+            if self._columns is None and records:
+                self._columns = Columns.of(records.pop(0))
+            for record in records:
+                assert self._columns is not None  # noqa: S101 - for the type checker
+                row = self._columns.row(record)
+                self.count += 1
+                yield row
+            yield None
+
+    @contextmanager
+    def _telling_place(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            where = "the header" if self._columns is None else place(self.count)
+            problems = (f"{where}: {reason}",)
+        else:
+            return
+        raise DecodeError(problems, None, *self._call)
 
 
 @frozen

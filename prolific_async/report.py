@@ -1,0 +1,80 @@
+"""``Report``: the answers to a batch, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+
+from prolific_async._api.reports import get_report, report_url
+from prolific_async._http.download import Download
+from prolific_async._http.transport import Transport
+from prolific_async._json.slices import TimeSlices
+from prolific_async._report.rows import ReportReader
+from prolific_async.errors import ConnectionLostError
+from prolific_async.report_models import ReportRow
+
+
+class Report:
+    """The report of a batch: a CSV with a row for each datapoint and instruction.
+
+    Making it sends nothing: each call of its methods asks for the report as it is then. Only rows
+    with an answer are in it, in no particular order. Answers are stored when a participant hands in
+    a whole task group.
+
+    Attributes:
+        batch_id: The batch.
+
+    """
+
+    def __init__(self, transport: Transport, batch_id: str) -> None:
+        self.batch_id = batch_id
+        self._transport = transport
+        self._path = get_report(batch_id, prefix=transport.prefix).path
+        self._get_link = partial(report_url, transport, batch_id)
+
+    def __repr__(self) -> str:
+        return f"<Report of batch {self.batch_id}>"
+
+    async def rows(self) -> AsyncGenerator[ReportRow]:
+        """Yield the rows while the report comes, of which little is held in memory.
+
+        The HTML escaping of the service is undone. A lost connection is resumed where the storage
+        allows for that, and the report is begun again where no row was yielded yet.
+
+        A report of hours ago has another order and more rows: collect what you need of one. To end
+        early, close the generator as by ``contextlib.aclosing``, so that its connection is closed
+        at once. Cells of up to 4 MiB are read.
+
+        Raises:
+            ConnectionLostError: Also after some rows, which it tells the number of.
+            DecodeError: Also if the report is no CSV of the documented form.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
+
+        """
+        call = ("GET", self._path)
+        reader, received = ReportReader(call), 0
+        slices = TimeSlices()
+        download = Download(self._transport, self._path, self._get_link)
+        async with aclosing(download.pieces()) as pieces:
+            async for piece in pieces:
+                if piece.start != received:  # begun anew
+                    self._check_none_yielded(reader.count)
+                    reader = ReportReader(call)
+                received = piece.start + len(piece.data)
+                for row in reader.feed(piece.data):
+                    if row is None:
+                        await slices.yield_if_due()
+                    else:
+                        yield row
+        for row in reader.finish():
+            if row is None:
+                await slices.yield_if_due()
+            else:
+                yield row
+
+    def _check_none_yielded(self, count: int) -> None:
+        if count:
+            reason = f"the report could not be resumed, of which {count} rows were yielded"
+            raise ConnectionLostError("GET", self._path, reason)
