@@ -27,6 +27,7 @@ from prolific_async.report_models import Annotation, ReportRow
 
 _FIXED = ["DataPoint_ID", "Task_Group_ID", "Task_Type", "Question"]
 _LAST = re.compile(r"Annotator([1-9][0-9]{0,5})_Timestamp")
+_NOT_UTF_8 = "not UTF-8, here or further on"
 _PARTS = ("ID", "Response", "Timestamp")
 
 # Frozen values refuse to be written to, so they are of another class until they are complete: their
@@ -98,7 +99,7 @@ class ReportReader:
         try:
             yield
         except ValueError as error:
-            reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            reason = _NOT_UTF_8 if isinstance(error, UnicodeDecodeError) else str(error)
             where = "the header" if self._columns is None else place(self.count)
             problems = (f"{where}: {reason}",)
         else:
