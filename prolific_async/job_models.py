@@ -28,7 +28,7 @@ class Progress(JsonModel):
     """How far a call has come, as ``on_progress`` gets it.
 
     Attributes:
-        step: What it does; "append" or "upload".
+        step: What it does; "append", "download" or "upload".
         done: How much of it is done.
         total: How much there is, None if that is not known.
         unit: What is counted: "records" or "bytes".

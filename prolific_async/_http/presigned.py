@@ -67,23 +67,27 @@ class PresignedUrl:
         """Return whether it has expired, at a loop time."""
         return self.expires is not None and now >= self.expires
 
-    def problem(self, service: URL) -> str | None:
-        """Return what is wrong with it, None if a file may be sent to it.
+    def problem(
+        self, service: URL, *, key: str = "upload_url", methods: tuple[str, ...] = ("PUT", "POST")
+    ) -> str | None:
+        """Return what is wrong with it, None if it may be used.
 
         Args:
             service: The service's own address, whose host must be loopback for http.
+            key: The key of the response that it came under.
+            methods: The methods that it may be good for.
 
         """
         url = self._parsed()
         if url is None or not url.host:
-            return "$.upload_url: no URL"
+            return f"$.{key}: no URL"
         local = url.scheme == "http" and is_loopback(url.host) and is_loopback(service.host)
         if url.scheme != "https" and not local:
-            return "$.upload_url: an address with https:// is needed"
+            return f"$.{key}: an address with https:// is needed"
         if url.user is not None or url.password is not None:
-            return "$.upload_url: it must hold no user and password"
-        if self.method not in ("PUT", "POST"):
-            return "$.http_method: PUT is needed"
+            return f"$.{key}: it must hold no user and password"
+        if self.method not in methods:
+            return f"$.http_method: {methods[0]} is needed"
         if not re.fullmatch(r"[!-~][ -~]*", self.content_type):
             return "$.content_type: no media type"
         return None

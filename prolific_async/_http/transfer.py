@@ -1,51 +1,31 @@
-"""Transfers: a file is sent to a presigned URL.
-
-Each attempt has a session of its own, without the client's trace configs, headers, cookies and
-login of netrc, outside of its rate limit and connection slots. The API token is never sent, and the
-URL, a secret like the token, is in no error and no log record.
-"""
+"""Uploads: a file is sent to a presigned URL."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from typing import TYPE_CHECKING
 
-import aiohttp
 from aiohttp import hdrs
 
 from prolific_async import errors
-from prolific_async._http import responses
-from prolific_async._http.attempt import LOST, Lost
-from prolific_async._http.base_url import proxy_for
-from prolific_async._http.credentials import NO_TOKEN
-from prolific_async._http.error_translation import is_passed_on, translated
-from prolific_async._http.presigned import (
-    PresignedUrl,
-    is_refused_as_expired,
-    shown_headers,
-    shown_refusal,
-)
+from prolific_async._http import responses, storage
+from prolific_async._http.error_translation import is_passed_on
+from prolific_async._http.presigned import PresignedUrl, is_refused_as_expired
 from prolific_async._http.request import Request
 from prolific_async._http.retry import Failures, did_not_run
 from prolific_async._http.stall import Stall
 from prolific_async._http.upload_body import UploadBody
-from prolific_async._logging import log as _log
-from prolific_async._tracebacks import clear_locals, without_frames
+from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    import aiohttp
+
     from prolific_async._http.session import LoopSession
     from prolific_async._http.transport import Transport
     from prolific_async._http.upload_body import Payload
-
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see Stall
-_TIMED_OUT = (
-    "RequestTimeout"  # S3's code, with status 400, for a connection over which nothing came
-)
-_AGAIN = frozenset({408, 429})
 
 
 async def upload(
@@ -79,7 +59,9 @@ async def upload(
         ValueError, OSError: What reading the source raised.
 
     """
-    failures = Failures(transport.retry, _again if link.method == "PUT" else did_not_run)
+    failures = Failures(
+        transport.retry, storage.may_send_again if link.method == "PUT" else did_not_run
+    )
     while True:
         transport.check_usable()
         session = await transport.session_here()
@@ -106,14 +88,6 @@ async def upload(
         await transport.pause(pause)
 
 
-def _again(error: errors.ProlificError) -> bool:
-    """Return whether the PUT of a file is worth another attempt."""
-    if isinstance(error, errors.APIStatusError):
-        is_passing = isinstance(error, errors.ServerError) or error.status in _AGAIN
-        return is_passing or error.error_code == _TIMED_OUT
-    return isinstance(error, errors.TransportError | errors.DecodeError)
-
-
 async def _attempt(
     transport: Transport,
     session: LoopSession,
@@ -128,9 +102,7 @@ async def _attempt(
     body = UploadBody(payload, stall, on_progress)
     sent_at = session.loop.time()
     try:
-        async with aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(str(link.reveal().origin()))
-        ) as http:
+        async with storage.new_session(link) as http:
             try:
                 with stall:
                     status, headers, refusal = await _send(http, body, link)
@@ -138,18 +110,18 @@ async def _attempt(
                 # Else what is in its buffer keeps it open for as long as nobody reads it.
                 if stall.transport is not None:
                     stall.transport.abort()
-        _log_end(session, request, status, sent_at)
+        storage.log_end(session, request, status, sent_at)
         if responses.is_success(status):
             _check_stored(request, body, status, headers)
         else:
-            shown = shown_refusal(refusal, link).encode()
-            kept = shown_headers(headers, link)
-            responses.decode(request, status, kept, shown)  # raises what it says
+            storage.raise_refusal(request, status, headers, refusal, link)
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
-        failure = payload.failure or _failure(transport, request, error, unsent=not body.begun)
-        _log_end(session, request, type(failure).__name__, sent_at)
+        failure = payload.failure or storage.failure_of(
+            transport, request, error, unsent=not body.begun
+        )
+        storage.log_end(session, request, type(failure).__name__, sent_at)
     else:
         return
     raise failure
@@ -168,9 +140,7 @@ def _check_stored(
     if body.left:
         reason = f"it was answered with {status} before the whole file was sent"
         raise errors.ConnectionLostError(request.method, request.path, reason)
-    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
-    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
-        raise responses.undecodable(request, "HTML, where the storage says that it has the file")
+    storage.check_no_page(request, headers, "says that it has the file")
 
 
 async def _send(
@@ -183,70 +153,13 @@ async def _send(
         data=body,
         headers={hdrs.CONTENT_TYPE: link.content_type},
         allow_redirects=False,
-        timeout=_NO_TIMEOUT,
-        middlewares=(_send_once,),
+        timeout=storage.NO_TIMEOUT,
+        middlewares=(storage.send_once,),
     )
     try:
-        shown = bytearray()
-        if not responses.is_success(response.status):
-            while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
-                shown += chunk  # no movement of the file, so it cannot come for hours
-        text = shown[: responses.MAX_SHOWN].decode(errors="replace")
-        return response.status, response.headers, text
+        is_stored = responses.is_success(response.status)
+        # That is no movement of the file, so it cannot come for hours.
+        refusal = "" if is_stored else await storage.read_refusal(response)
+        return response.status, response.headers, refusal
     finally:
         response.close()
-
-
-async def _send_once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Send a request; aiohttp would send a PUT again by itself after a lost connection."""
-    try:
-        return await handler(request)
-    except LOST as error:
-        raise Lost(*error.args) from error
-
-
-def _failure(
-    transport: Transport,
-    request: Request,
-    error: Exception | asyncio.CancelledError,
-    *,
-    unsent: bool,
-) -> errors.ProlificError:
-    """Return our own error for what an attempt raised, without the URL in it."""
-    # aiohttp's own texts have the URL in them.
-    while isinstance(error, Lost | aiohttp.ClientOSError) and isinstance(
-        error.__cause__, Exception
-    ):
-        if isinstance(error, aiohttp.ClientConnectorError):
-            break
-        error = error.__cause__
-    failure = translated(
-        request,
-        error,
-        seconds=transport.request_timeout,
-        secret=NO_TOKEN,
-        closed=transport.is_closed,
-        unsent=unsent,
-    )
-    if isinstance(failure, errors.RequestTimeoutError):
-        reason = f"no byte moved for {transport.request_timeout:g} s"
-        failure = errors.RequestTimeoutError(request.method, request.path, reason)
-    cause: BaseException = error
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-    if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientError):
-        cause.__cause__ = cause.__context__ = None
-        failure.__cause__ = without_frames(cause)
-    else:
-        failure.__cause__ = None
-    return failure
-
-
-def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
-    if _log.isEnabledFor(logging.DEBUG):
-        seconds = session.loop.time() - sent_at
-        _log.debug("%s %s: %s in %.3f s", request.method, request.path, end, seconds)

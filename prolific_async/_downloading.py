@@ -1,0 +1,166 @@
+"""``download_file``: what is behind a presigned URL, as a whole file under a path."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from prolific_async import _validation
+from prolific_async._http.download import Download
+from prolific_async._logging import log as _log
+from prolific_async._messages import brief
+from prolific_async._part_file import PartFile
+from prolific_async.job_models import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from prolific_async._http.download import Piece
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.transport import Transport
+
+_WRITTEN = 256 * 1024  # bytes that are written at once
+
+
+class Target:
+    """Where a file is downloaded to.
+
+    Args:
+        path: The path.
+        overwrite: Whether a file that is there is replaced.
+        on_progress: A plain function that is called with each ``Progress``, None for none.
+
+    Attributes:
+        path: The path.
+
+    Raises:
+        TypeError: The path is no path.
+        ValueError: It is empty, or another argument is wrong.
+
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        on_progress: Callable[[Progress], object] | None,
+    ) -> None:
+        text = os.fspath(path)
+        if not isinstance(text, str):
+            raise TypeError("a path is given as text or as a Path, not as bytes")
+        if not text or "\0" in text:
+            raise ValueError(f"{brief(repr(text))} cannot be the path of a file")
+        if not isinstance(overwrite, bool):
+            raise ValueError(f"overwrite must be a bool: {brief(repr(overwrite))}")
+        self.path = Path(text)
+        self._on_progress = _validation.plain_function("on_progress", on_progress)
+        self._new_part = partial(PartFile, text, overwrite=overwrite)
+
+    async def check(self) -> None:
+        """Check that a file may stand under the path.
+
+        Raises:
+            FileExistsError: There is one, which is not to be overwritten.
+            OSError: The path is a directory or a device, or its directory is not there.
+
+        """
+        await _in_thread(self._new_part().check)
+
+    async def fetch(
+        self,
+        transport: Transport,
+        api_path: str,
+        get_link: Callable[[], Awaitable[PresignedUrl]],
+    ) -> Path:
+        """Download a file, and return its path; what stands there is whole at any time.
+
+        Args:
+            transport: The client's transport, for its settings.
+            api_path: Path of the API call that gives the URLs, for errors.
+            get_link: Makes that call.
+
+        Raises:
+            OSError: The file cannot be written or put there; as ``check``.
+            ProlificError: As ``Download.pieces``.
+
+        """
+        part = self._new_part()
+        writer = _Writer(part, self._on_progress)
+        try:
+            await _in_thread(part.open)
+            async with aclosing(Download(transport, api_path, get_link).pieces()) as pieces:
+                async for piece in pieces:
+                    await writer.add(piece)
+            await writer.finish()
+            await _in_thread(part.place)
+        except BaseException:
+            # In a thread, as it takes time to free the space of a large file; and surely, as a
+            # cancellation takes what waits for a thread out of the queue.
+            await asyncio.shield(_in_thread(part.discard))
+            raise
+        return self.path
+
+
+@define(eq=False, repr=False)
+class _Writer:
+    """Writes a file while more of it comes."""
+
+    _part: PartFile
+    _on_progress: Callable[[Progress], object] | None
+    _began: float = field(factory=lambda: asyncio.get_running_loop().time(), init=False)
+    _chunks: list[bytes] = field(factory=list, init=False)
+    _start: int = field(default=0, init=False)  # the place of the chunks
+    _end: int = field(default=0, init=False)
+    _total: int | None = field(default=None, init=False)
+    _writing: asyncio.Future[None] | None = field(default=None, init=False)
+
+    async def add(self, piece: Piece) -> None:
+        """Take what has come."""
+        if piece.start != self._end:  # begun anew
+            self._chunks, self._start = [], piece.start
+        self._chunks.append(piece.data)
+        self._end = piece.start + len(piece.data)
+        self._total = piece.total
+        if self._end - self._start >= _WRITTEN:
+            await self._write()
+
+    async def finish(self) -> None:
+        """Write what is left."""
+        await self._write()
+        if self._writing is not None:
+            await self._writing
+
+    async def _write(self) -> None:
+        """Begin to write, once what came before is written."""
+        if self._writing is not None:
+            await self._writing
+        self._writing = _in_thread(partial(self._part.write, self._start, self._chunks))
+        self._writing.add_done_callback(_retrieve)
+        self._chunks, self._start = [], self._end
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_progress is None:
+            return
+        elapsed = asyncio.get_running_loop().time() - self._began
+        try:
+            self._on_progress(Progress("download", self._end, self._total, "bytes", elapsed))
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it raises
+            _log.error("on_progress raised", exc_info=True)
+
+
+def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
+    return asyncio.get_running_loop().run_in_executor(None, work)
+
+
+def _retrieve(future: asyncio.Future[None]) -> None:
+    """Take note of an error that may come when nobody waits for it any more."""
+    if not future.cancelled():
+        future.exception()

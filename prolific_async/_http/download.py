@@ -1,0 +1,274 @@
+"""Downloads: a file is read from a presigned URL, and resumed where its connection was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiohttp import hdrs
+from attrs import define, field
+
+from prolific_async import errors
+from prolific_async._http import responses, storage
+from prolific_async._http.attempt import Timed
+from prolific_async._http.error_translation import is_passed_on
+from prolific_async._http.presigned import PresignedUrl, is_refused_as_expired
+from prolific_async._http.request import Request
+from prolific_async._http.retry import Failures
+from prolific_async._tracebacks import clear_locals
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+    import aiohttp
+
+    from prolific_async._http.session import LoopSession
+    from prolific_async._http.transport import Transport
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+_PARTIAL, _NOT_SATISFIABLE = 206, 416
+
+
+class Piece(NamedTuple):
+    """Some bytes of a file.
+
+    Attributes:
+        start: Their place in it. One that was passed before means that the file is begun anew,
+            and that all before it is void.
+        data: The bytes; there may be none.
+        total: The size of the whole file, None if the storage does not tell it.
+
+    """
+
+    start: int
+    data: bytes
+    total: int | None
+
+
+class _BeginAnew(errors.ProlificError):
+    """The answer to a request for the rest of a file says that there is no such rest."""
+
+
+@define(eq=False)
+class _Version:
+    """The file as one or more responses told it, which have the same strong ETag.
+
+    Attributes:
+        etag: That ETag, None if the file cannot be resumed.
+        total: Its size, None if that is not known.
+        received: Bytes of it that have come, from the first one on.
+
+    """
+
+    etag: str | None = None
+    total: int | None = None
+    received: int = 0
+
+    def condition(self) -> dict[str, str]:
+        """Return the headers of a request for the rest; none to ask for the whole file."""
+        if not self.received or self.etag is None:
+            return {}
+        return {hdrs.RANGE: f"bytes={self.received}-", hdrs.IF_RANGE: self.etag}
+
+    def following(self, request: Request, status: int, headers: Mapping[str, str]) -> _Version:
+        """Return the version that a success goes on with: this one, or another that it begins.
+
+        Raises:
+            _BeginAnew: It is a part of something else.
+            DecodeError: It is a part that was not asked for, or its end could not be recognised.
+
+        """
+        encoded = headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity"
+        etag = _strong(headers.get(hdrs.ETAG, ""))
+        if status == _PARTIAL:
+            if not self.condition():
+                raise responses.undecodable(request, "a part of the file, where all was asked for")
+            match = _CONTENT_RANGE.fullmatch(headers.get(hdrs.CONTENT_RANGE, ""))
+            total = None if match is None or match[2] == "*" else int(match[2])
+            if match is None or int(match[1]) != self.received or self.total not in (None, total):
+                raise _BeginAnew
+            if encoded or etag != self.etag:
+                raise _BeginAnew
+            return self
+        length = headers.get(hdrs.CONTENT_LENGTH, "")
+        if not length and hdrs.TRANSFER_ENCODING not in headers:
+            raise responses.undecodable(request, "no length, so that a cut would not be noticed")
+        if encoded or not length:
+            return _Version()
+        return _Version(etag, int(length))
+
+    def check_whole(self, request: Request) -> None:
+        """Raise ConnectionLostError if bytes are missing at the end of a response."""
+        if self.total is not None and self.received != self.total:
+            reason = f"{self.received} of {self.total} bytes came"
+            raise errors.ConnectionLostError(request.method, request.path, reason)
+
+
+@define(eq=False, repr=False)
+class Download:
+    """A file behind presigned URLs.
+
+    Args:
+        transport: The client's transport, for its settings; it sends nothing.
+        path: Path of the API call that gives the URLs, for errors.
+        get_link: Makes that call. It is made before the first byte, again when the URL has expired,
+            and once more each time that bytes have come since.
+
+    """
+
+    _transport: Transport
+    _path: str
+    _get_link: Callable[[], Awaitable[PresignedUrl]]
+    _version: _Version = field(factory=_Version, init=False)
+    _link: PresignedUrl | None = field(default=None, init=False)
+    _may_renew: bool = field(default=True, init=False)
+    _failures: Failures = field(init=False)
+    _furthest: int = field(default=0, init=False)  # where any attempt has come to
+    _came_further: bool = field(default=False, init=False)  # since the latest failure
+
+    def __attrs_post_init__(self) -> None:
+        self._failures = self._new_failures()
+
+    async def pieces(self) -> AsyncGenerator[Piece]:
+        """Yield the file as it comes; when this ends, it was whole.
+
+        A lost connection, a 5xx or a stall is followed by another attempt, up to ``max_attempts``
+        since one has come further than all before. It asks for the rest of a file that has a strong
+        ETag. The file is begun anew if it has none, has changed, or the storage sends the whole.
+        An attempt may take any time, but no longer than ``request_timeout`` without a byte.
+
+        Close the generator, as by ``aclosing``: it has a connection.
+
+        Raises:
+            ConfigurationError: The client is closed, or in use by another loop.
+            TransportError: There was no whole response.
+            APIStatusError: The storage refused the file, or the API its URL.
+            DecodeError: The URL must not be used, or the response is no file.
+
+        """
+        while True:
+            session, link = await self._usable_link()
+            outer = sys.exception()
+            try:
+                async with aclosing(self._attempt(session, link)) as attempt:
+                    async for piece in attempt:
+                        yield piece
+            except BaseException as error:
+                clear_locals(error, outer)
+                if not isinstance(error, errors.ProlificError):
+                    raise
+                if (pause := self._pause_after(error, session.loop.time())) is None:
+                    raise
+            else:
+                return
+            await self._transport.pause(pause)
+
+    async def _usable_link(self) -> tuple[LoopSession, PresignedUrl]:
+        """Return the session of this loop, and the URL, a new one if the old one has expired."""
+        transport = self._transport
+        transport.check_usable()
+        session = await transport.session_here()
+        link = self._link
+        if link is None:
+            link = self._link = await self._get_link()
+        elif self._may_renew and link.is_expired(session.loop.time()):
+            link = self._link = await self._get_link()
+            self._may_renew = False
+        problem = link.problem(transport.origin, key="url", methods=("GET",))
+        if problem is not None:
+            raise errors.DecodeError((problem,), None, "GET", self._path)
+        return session, link
+
+    def _pause_after(self, error: errors.ProlificError, now: float) -> float | None:
+        """Return the seconds before another attempt, None if there is none."""
+        if self._came_further:
+            self._failures, self._may_renew = self._new_failures(), True
+            self._came_further = False
+        if self._link is not None and self._may_renew and is_refused_as_expired(error):
+            self._link.expires = now
+            return 0.0
+        if isinstance(error, _BeginAnew):
+            self._version = _Version()  # so that it is no answer to the next request
+            return 0.0
+        return self._failures.pause_after(error)
+
+    def _new_failures(self) -> Failures:
+        return Failures(self._transport.retry, storage.may_send_again)
+
+    async def _attempt(self, session: LoopSession, link: PresignedUrl) -> AsyncGenerator[Piece]:
+        """Ask once for what is missing, and yield what comes."""
+        failure: errors.ProlificError
+        request = Request("GET", self._path)
+        sent_at = session.loop.time()
+        http = storage.new_session(link)
+        try:
+            response = await self._open(session, http, link)
+            try:
+                status, headers = response.status, response.headers
+                storage.log_end(session, request, status, sent_at)
+                if status == _NOT_SATISFIABLE and self._version.condition():
+                    raise _BeginAnew
+                if not responses.is_success(status):
+                    with Timed(session.time_limit):
+                        refusal = await storage.read_refusal(response)
+                    storage.raise_refusal(request, status, headers, refusal, link)
+                storage.check_no_page(request, headers, "sends the file")
+                version = self._version = self._version.following(request, status, headers)
+                yield Piece(version.received, b"", version.total)
+                while data := await _read(session, response):
+                    start = version.received
+                    version.received += len(data)
+                    if version.received > self._furthest:
+                        self._furthest, self._came_further = version.received, True
+                    yield Piece(start, data, version.total)
+                version.check_whole(request)
+            finally:
+                response.close()
+        except (Exception, asyncio.CancelledError) as error:
+            if is_passed_on(error, may_be_foreign=False):
+                raise
+            failure = storage.failure_of(self._transport, request, error, unsent=False)
+            storage.log_end(session, request, type(failure).__name__, sent_at)
+        else:
+            return
+        finally:
+            await http.close()
+        raise failure
+
+    async def _open(
+        self, session: LoopSession, http: aiohttp.ClientSession, link: PresignedUrl
+    ) -> aiohttp.ClientResponse:
+        _check_open(session)
+        with Timed(session.time_limit):
+            return await http.get(
+                link.reveal(),
+                headers={hdrs.ACCEPT_ENCODING: "identity", **self._version.condition()},
+                allow_redirects=False,
+                timeout=storage.NO_TIMEOUT,
+                middlewares=(storage.send_once,),
+            )
+
+
+def _strong(etag: str) -> str | None:
+    return etag if re.fullmatch(r'"[!#-~\x80-\U0010ffff]*"', etag) else None
+
+
+async def _read(session: LoopSession, response: aiohttp.ClientResponse) -> bytes:
+    """Return what comes next, nothing at the end.
+
+    Raises:
+        TimeoutError: Nothing came for ``request_timeout``.
+        ConnectionError: The client was closed.
+
+    """
+    _check_open(session)
+    with Timed(session.time_limit):
+        return await response.content.readany()
+
+
+def _check_open(session: LoopSession) -> None:
+    if session.closing.is_set():
+        raise ConnectionError("closed")

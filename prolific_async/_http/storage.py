@@ -1,0 +1,145 @@
+"""What requests to a storage, by presigned URLs, have in common: a session, and errors.
+
+Each attempt has a session of its own, without the client's trace configs, headers, cookies and
+login of netrc, outside of its rate limit and connection slots. The API token is never sent, and the
+URL, a secret like the token, is in no error and no log record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NoReturn
+
+import aiohttp
+from aiohttp import hdrs
+
+from prolific_async import errors
+from prolific_async._http import responses
+from prolific_async._http.attempt import LOST, Lost
+from prolific_async._http.base_url import proxy_for
+from prolific_async._http.credentials import NO_TOKEN
+from prolific_async._http.error_translation import translated
+from prolific_async._http.presigned import shown_headers, shown_refusal
+from prolific_async._logging import log as _log
+from prolific_async._tracebacks import without_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.request import Request
+    from prolific_async._http.session import LoopSession
+    from prolific_async._http.transport import Transport
+
+NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+"""None of aiohttp's own: a transfer may take any time in which bytes move."""
+
+_TIMED_OUT = (
+    "RequestTimeout"  # S3's code, with status 400, for a connection over which nothing came
+)
+_AGAIN = frozenset({408, 429})
+
+
+def new_session(link: PresignedUrl) -> aiohttp.ClientSession:
+    """Make the session of one attempt."""
+    return aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(str(link.reveal().origin()))
+    )
+
+
+def may_send_again(error: errors.ProlificError) -> bool:
+    """Return whether the GET or the PUT of a file is worth another attempt."""
+    if isinstance(error, errors.APIStatusError):
+        is_passing = isinstance(error, errors.ServerError) or error.status in _AGAIN
+        return is_passing or error.error_code == _TIMED_OUT
+    return isinstance(error, errors.TransportError | errors.DecodeError)
+
+
+async def send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request once: aiohttp itself would send it again after a lost connection."""
+    try:
+        return await handler(request)
+    except LOST as error:
+        raise Lost(*error.args) from error
+
+
+async def read_refusal(response: aiohttp.ClientResponse) -> str:
+    """Return the beginning of a response's body."""
+    shown = bytearray()
+    while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
+        shown += chunk
+    return shown[: responses.MAX_SHOWN].decode(errors="replace")
+
+
+def raise_refusal(
+    request: Request, status: int, headers: Mapping[str, str], body: str, link: PresignedUrl
+) -> NoReturn:
+    """Raise the APIStatusError of a refusal, without the URL in it."""
+    shown = shown_refusal(body, link).encode()
+    responses.decode(request, status, shown_headers(headers, link), shown)
+    raise AssertionError(status)  # a success, which is no refusal
+
+
+def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
+    """Check that a success can be the storage's.
+
+    Args:
+        request: The request.
+        headers: Headers of the response.
+        expected: What the storage does instead, for the error: "says that it has the file".
+
+    Raises:
+        DecodeError: It is a page, which something in between shows.
+
+    """
+    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
+    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
+        raise responses.undecodable(request, f"HTML, where the storage {expected}")
+
+
+def failure_of(
+    transport: Transport,
+    request: Request,
+    error: Exception | asyncio.CancelledError,
+    *,
+    unsent: bool,
+) -> errors.ProlificError:
+    """Return our own error for what an attempt raised, without the URL in it."""
+    # aiohttp's own texts have the URL in them.
+    while isinstance(error, Lost | aiohttp.ClientOSError) and isinstance(
+        error.__cause__, Exception
+    ):
+        if isinstance(error, aiohttp.ClientConnectorError):
+            break
+        error = error.__cause__
+    failure = translated(
+        request,
+        error,
+        seconds=transport.request_timeout,
+        secret=NO_TOKEN,
+        closed=transport.is_closed,
+        unsent=unsent or isinstance(error, aiohttp.ClientConnectorError),
+    )
+    if isinstance(failure, errors.RequestTimeoutError):
+        reason = f"no byte moved for {transport.request_timeout:g} s"
+        failure = errors.RequestTimeoutError(request.method, request.path, reason)
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientError):
+        cause.__cause__ = cause.__context__ = None
+        failure.__cause__ = without_frames(cause)
+    else:
+        failure.__cause__ = None
+    return failure
+
+
+def log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        seconds = session.loop.time() - sent_at
+        _log.debug("%s %s: %s in %.3f s", request.method, request.path, end, seconds)
