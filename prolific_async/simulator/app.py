@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from prolific_async.simulator.answer_routes import answer_routes
 from prolific_async.simulator.batch_editing_routes import editing_routes
 from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.batch_task_routes import task_routes
@@ -52,6 +53,7 @@ def make_app(
     routes = [
         *batch_routes(state),
         *editing_routes(state),
+        *answer_routes(state),
         *more,
         *workspace_routes(state),
         *control_routes,

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prolific_async.simulator.answer_contents import AnswerContents
 from prolific_async.simulator.app import make_app
-from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.control_routes import control_routes
 from prolific_async.simulator.dataset_state import Datasets
 from prolific_async.simulator.faults import Fault, FaultQueue
@@ -35,7 +35,7 @@ _DEFAULT_SETUP = AfterPolls(1)
 _LOG_SIZE = 100_000  # about 200 MB, more than a test needs
 
 
-class Simulator(Contents):
+class Simulator(AnswerContents):
     """A stateful Prolific on a loopback port.
 
     `async with Simulator() as sim:` serves in the running event loop. `with Simulator() as sim:`

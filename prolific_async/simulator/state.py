@@ -190,6 +190,7 @@ class State:
             running_setup=None,
             built=None,
             syncs={},
+            submissions=[],
             encoded=None,
         )
         self.add(copy)
