@@ -7,13 +7,13 @@ from typing import Any
 from prolific_async.simulator.answers import make_submissions
 from prolific_async.simulator.batch_tasks import Task
 from prolific_async.simulator.contents import Contents
-from prolific_async.simulator.workspace_contents import count, locked
+from prolific_async.simulator.workspace_contents import as_json, count, locked
 
 __all__ = ["AnswerContents"]
 
 
 class AnswerContents(Contents):
-    """Lets participants answer the tasks of batches."""
+    """Lets participants answer the tasks of batches, and changes exports."""
 
     @locked
     def answer(
@@ -65,3 +65,33 @@ class AnswerContents(Contents):
         )
         batch.submissions += submissions
         return [submission.participant_id for submission in submissions]
+
+    @locked
+    def fail_exports(self, batch_id: str) -> None:
+        """Make the generating exports of a batch, and all later ones, end in `failed`.
+
+        Raises:
+            KeyError: There is no such batch.
+        """
+        self._batch(batch_id).exports_fail = True
+
+    @locked
+    def set_export(self, export_id: str, status: str, /, **shown: Any) -> None:
+        """Set the status of an export, which then lasts.
+
+        Args:
+            export_id: The export.
+            status: Any text, also one that the service never sends.
+            **shown: Further keys of its document, such as `url` and `expires_at`, instead of those
+                that it has.
+
+        Raises:
+            KeyError: There is no such export.
+            TypeError: A value cannot be encoded as JSON.
+        """
+        for batch in self._state.batches.values():
+            if export_id in batch.exports:
+                job = batch.exports[export_id]
+                job.shown, job.status, job.run = as_json(shown), status, None
+                return
+        raise KeyError(f"there is no export {export_id!r}")

@@ -17,9 +17,9 @@ _Item = Mapping[str, Any]
 _CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 
 
-def default_answer(item: _Item, number: int) -> Any:
-    """Return an answer to an item that goes with its type, another one for each number."""
-    kind = item["type"]
+def default_answer(item: _Item, participant: int, datapoint: int) -> Any:
+    """Return an answer that goes with an item's type and depends on the two numbers."""
+    kind, number = item["type"], participant + datapoint
     if kind in _CHOICES and (options := _options(item, "options")):
         return options[number % len(options)]["value"]
     if kind == "star_rating":
@@ -27,8 +27,8 @@ def default_answer(item: _Item, number: int) -> Any:
     if kind == "free_text_with_unit":
         return number
     if kind == "file_upload":
-        return f"file-{number}{(item.get('accepted_file_types') or ['.jpg'])[0]}"
-    return f"Answer {number}"
+        return f"file-{participant}-{datapoint}{(item.get('accepted_file_types') or ['.jpg'])[0]}"
+    return f"Answer {participant} to datapoint {datapoint}"
 
 
 def answer_entries(item: _Item, given: Any, folder: str) -> list[dict[str, Any]]:

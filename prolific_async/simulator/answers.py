@@ -47,15 +47,13 @@ def make_submissions(
     # Not groups without a task: the rows of a batch's dataset may have been replaced.
     queue = [(taken[index], index) for index, group in enumerate(groups) if group]
     heapq.heapify(queue)
-    number = sum(len(submission.answers) for submission in batch.submissions)
     made = []
-    for _ in range(participants):
+    for number in range(participants):
         count, index = queue[0]
         heapq.heapreplace(queue, (count + 1, index))
         submission = _Submission(batch, tasks, index, study_id, at)
         for task in groups[index]:
-            number += 1
-            submission.add(task, answer, number)
+            submission.add(task, answer, len(batch.submissions) + number + 1)
         made.append(submission.made())
     return made
 
@@ -72,10 +70,10 @@ class _Submission:
         self._answers: list[GivenAnswer] = []
         self._files: list[str] = []
 
-    def add(self, task: int, answer: Any, number: int) -> None:
-        """Add the answer to a task, which `answer` gives; None stands for the default."""
+    def add(self, task: int, answer: Any, participant: int) -> None:
+        """Add the answer of the batch's so many-th participant to a task."""
         item, data = self._tasks.instruction(task), self._tasks.data(task)
-        given = self._given(task, item, data, answer, number)
+        given = self._given(task, item, data, answer, participant)
         entries = answer_entries(item, given, f"{self._id}/{task}")
         self._files += [str(entry["file_key"]) for entry in entries if "file_key" in entry]
         response = self._response(task, item, data, entries) if entries else None
@@ -94,17 +92,23 @@ class _Submission:
         )
 
     def _given(
-        self, task: int, item: Mapping[str, Any], data: dict[str, Any], answer: Any, number: int
+        self,
+        task: int,
+        item: Mapping[str, Any],
+        data: dict[str, Any],
+        answer: Any,
+        participant: int,
     ) -> Any:
+        datapoint = task // len(self._tasks.instructions)
         if answer is None:
-            return default_answer(item, number)
+            return default_answer(item, participant, datapoint + 1)
         if not callable(answer):
             return answer
         shown = Task(
             id=task_id(self._batch, task),
             datapoint_id=self._tasks.datapoint_id(task),
             group_id=self._group_id,
-            datapoint=task // len(self._tasks.instructions),
+            datapoint=datapoint,
             data=data,
             participant_id=self._participant_id,
         )

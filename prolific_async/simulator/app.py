@@ -12,6 +12,7 @@ from prolific_async.simulator.batch_task_routes import task_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
 from prolific_async.simulator.dataset_routes import dataset_routes
 from prolific_async.simulator.dataset_state import Datasets
+from prolific_async.simulator.exports import Exports
 from prolific_async.simulator.fault_middleware import apply_faults
 from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog, log_requests
@@ -29,6 +30,7 @@ def make_app(
     log: RequestLog,
     control_routes: Iterable[web.RouteDef] = (),
     datasets: Datasets | None = None,
+    exports: Exports | None = None,
 ) -> web.Application:
     """Make the application that serves a state.
 
@@ -40,6 +42,7 @@ def make_app(
         control_routes: Routes of the simulator itself. Their requests meet no faults and are not
             logged.
         datasets: The datasets of the state; without them there are only the first batch routes.
+        exports: The exports of its batches; without them there are no routes of answers.
     """
     app = web.Application(
         middlewares=[
@@ -50,10 +53,11 @@ def make_app(
         ]
     )
     more = [] if datasets is None else [*dataset_routes(datasets), *task_routes(datasets)]
+    if exports is not None:
+        more += answer_routes(exports)
     routes = [
         *batch_routes(state),
         *editing_routes(state),
-        *answer_routes(state),
         *more,
         *workspace_routes(state),
         *control_routes,

@@ -43,10 +43,8 @@ def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
         dataset.records = rows.records
         return
     if dataset.records is None:
-        dataset.records, dataset.digests = (
-            rows.records,
-            rows.digests,
-        )  # not copied: they may be many
+        # Not copied: they may be many.
+        dataset.records, dataset.digests = rows.records, rows.digests
         dataset.datapoints += len(rows.records)
     else:
         known = dataset.digests

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from prolific_async.simulator.dataset_models import Dataset, Run
+from prolific_async.simulator.storage import StoredFile
 from prolific_async.simulator.stored_rows import StoredRows
 from prolific_async.simulator.uploaded_rows import task_group_count
 
@@ -20,6 +21,8 @@ __all__ = [
     "BatchSnapshot",
     "Built",
     "Dataset",
+    "ExportFilter",
+    "ExportJob",
     "GivenAnswer",
     "Run",
     "Submission",
@@ -123,6 +126,32 @@ class Submission:
     files: tuple[str, ...]
 
 
+@attrs.frozen
+class ExportFilter:
+    """Which submissions an export has: those of a study, and those of a time."""
+
+    study_id: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+@attrs.define(kw_only=True, eq=False)
+class ExportJob:
+    """An export of the submissions that there were when it was started.
+
+    `file` is its archive, once somebody has asked for it.
+    """
+
+    id: str
+    filter: ExportFilter | None
+    created_at: datetime
+    submissions: list[Submission]
+    run: Run | None
+    status: str = "generating"
+    file: StoredFile | None = None
+    shown: dict[str, Any] = attrs.field(factory=dict)
+
+
 @attrs.define(kw_only=True, eq=False)
 class Batch:
     """A batch in the state. `extra` holds further keys for get and list."""
@@ -146,6 +175,9 @@ class Batch:
     built: "Built | None" = None
     syncs: dict[str, "SyncJob"] = attrs.field(factory=dict)
     submissions: list[Submission] = attrs.field(factory=list)
+    report: StoredFile | None = None  # the newest one
+    exports: dict[str, ExportJob] = attrs.field(factory=dict)
+    exports_fail: bool = False
     # The encoded document, and the values that it depends on.
     encoded: tuple[tuple[object, ...], bytes] | None = None
 

@@ -191,6 +191,9 @@ class State:
             built=None,
             syncs={},
             submissions=[],
+            report=None,
+            exports={},
+            exports_fail=False,
             encoded=None,
         )
         self.add(copy)
