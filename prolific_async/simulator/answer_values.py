@@ -6,6 +6,7 @@ github.com/prolific-oss/cli reads.
 """
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,13 +20,14 @@ _CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 
 def default_answer(item: _Item, participant: int, datapoint: int) -> Any:
     """Return an answer that goes with an item's type and depends on the two numbers."""
-    kind, number = item["type"], participant + datapoint
+    # Not their sum: with some numbers of instructions that would be even for all.
+    kind, number = item["type"], zlib.crc32(f"{participant} {datapoint}".encode())
     if kind in _CHOICES and (options := _options(item, "options")):
         return options[number % len(options)]["value"]
     if kind == "star_rating":
         return number % item.get("max_stars", 5) + 1
     if kind == "free_text_with_unit":
-        return number
+        return number % 100
     if kind == "file_upload":
         return f"file-{participant}-{datapoint}{(item.get('accepted_file_types') or ['.jpg'])[0]}"
     return f"Answer {participant} to datapoint {datapoint}"
@@ -45,7 +47,7 @@ def answer_entries(item: _Item, given: Any, folder: str) -> list[dict[str, Any]]
     """
     if given is None:
         return []
-    entries = given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
+    entries = given if isinstance(given, list | tuple) else [given]
     return [_entry(item, each, folder) for each in entries]
 
 

@@ -2,17 +2,17 @@
 
 They are no part of Prolific's API. They need the token, meet no faults and are not logged.
 
-    POST   /_simulator/faults                    Simulator.inject: method, route, times and Fault's fields
+    POST   /_simulator/faults                    Simulator.inject: method, route, times, a fault
     DELETE /_simulator/faults                    Simulator.clear_faults
     GET    /_simulator/requests                  Simulator.requests
-    POST   /_simulator/batches                   Simulator.add_batch: some of its fields; returns the id
+    POST   /_simulator/batches                   Simulator.add_batch: some fields; returns the id
     POST   /_simulator/batches/{id}/fail         Simulator.fail
-    POST   /_simulator/datasets                  Simulator.add_dataset; returns the id
-    POST   /_simulator/datasets/{id}/fail        Simulator.fail_imports: reason
-    POST   /_simulator/imports/{id}              Simulator.set_import: status, and further keys
     POST   /_simulator/batches/{id}/answers      Simulator.answer; returns the participants
     POST   /_simulator/batches/{id}/exports/fail Simulator.fail_exports
     POST   /_simulator/exports/{id}              Simulator.set_export: status, and further keys
+    POST   /_simulator/datasets                  Simulator.add_dataset; returns the id
+    POST   /_simulator/datasets/{id}/fail        Simulator.fail_imports: reason
+    POST   /_simulator/imports/{id}              Simulator.set_import: status, and further keys
 """
 
 import json
@@ -34,6 +34,7 @@ from prolific_async.simulator.responses import RefusedError, json_response
 __all__ = ["CONTROL_PREFIX", "control_routes"]
 
 CONTROL_PREFIX = "/_simulator/"
+_Route = tuple[Callable[..., web.RouteDef], str, Handler]
 _FAULT_FIELDS = frozenset(field.name for field in attrs.fields(Fault) if field.init)
 _BATCH_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
@@ -128,16 +129,21 @@ def control_routes(
         contents.fail_imports(request.match_info["dataset_id"], **given)
         return web.Response(status=204)
 
-    def set_job(set_status: Callable[..., None]) -> Handler:
-        async def set_it(request: web.Request) -> web.Response:
-            shown = (await read_body(request)).json_object()
-            status = shown.pop("status", None)
-            _check_fields({"status": status}, {"status": (str,)})
-            set_status(request.match_info["job_id"], status, **shown)
-            return web.Response(status=204)
+    routes: list[_Route] = [
+        (web.post, "faults", inject),
+        (web.delete, "faults", clear_faults),
+        (web.get, "requests", list_requests),
+        (web.post, "batches", add_batch),
+        (web.post, "batches/{batch_id:[^/]+}/fail", fail),
+        (web.post, "datasets", add_dataset),
+        (web.post, "datasets/{dataset_id:[^/]+}/fail", fail_imports),
+        (web.post, "imports/{job_id:[^/]+}", _set_job(contents.set_import)),
+        *_answer_routes(contents),
+    ]
+    return [method(CONTROL_PREFIX + path, _refusing(handler)) for method, path, handler in routes]
 
-        return set_it
 
+def _answer_routes(contents: AnswerContents) -> list[_Route]:
     async def answer(request: web.Request) -> web.Response:
         body = await read_body(request)
         given = body.json_object() if body.size else {}
@@ -152,20 +158,22 @@ def control_routes(
         contents.fail_exports(request.match_info["batch_id"])
         return web.Response(status=204)
 
-    routes: list[tuple[Callable[..., web.RouteDef], str, Handler]] = [
-        (web.post, "faults", inject),
-        (web.delete, "faults", clear_faults),
-        (web.get, "requests", list_requests),
-        (web.post, "batches", add_batch),
-        (web.post, "batches/{batch_id:[^/]+}/fail", fail),
-        (web.post, "datasets", add_dataset),
-        (web.post, "datasets/{dataset_id:[^/]+}/fail", fail_imports),
-        (web.post, "imports/{job_id:[^/]+}", set_job(contents.set_import)),
+    return [
         (web.post, "batches/{batch_id:[^/]+}/answers", answer),
         (web.post, "batches/{batch_id:[^/]+}/exports/fail", fail_exports),
-        (web.post, "exports/{job_id:[^/]+}", set_job(contents.set_export)),
+        (web.post, "exports/{job_id:[^/]+}", _set_job(contents.set_export)),
     ]
-    return [method(CONTROL_PREFIX + path, _refusing(handler)) for method, path, handler in routes]
+
+
+def _set_job(set_status: Callable[..., None]) -> Handler:
+    async def set_it(request: web.Request) -> web.Response:
+        shown = (await read_body(request)).json_object()
+        status = shown.pop("status", None)
+        _check_fields({"status": status}, {"status": (str,)})
+        set_status(request.match_info["job_id"], status, **shown)
+        return web.Response(status=204)
+
+    return set_it
 
 
 def _refusing(handler: Handler) -> Handler:

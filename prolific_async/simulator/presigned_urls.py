@@ -135,10 +135,10 @@ class PresignedUrls:
             expires=self.now() + self.lifetime,
         )
         self._by_path[raw_path] = signed
-        self._valid.append(signed)
         # Not to keep the file of each link that was ever given out.
         while self._valid and self._valid[0].forget(self.now()):
             self._valid.popleft()
+        self._valid.append(signed)
         return signed
 
     def find(self, raw_path: str, query: Mapping[str, str]) -> PresignedUrl:
