@@ -91,6 +91,8 @@ if typing.TYPE_CHECKING:
         SchemaMigration,
         UnmigratedDatapoint,
     )
+    from prolific_async.report import Report
+    from prolific_async.report_models import Annotation, ReportRow
     from prolific_async.statuses import DatasetStatus, JobStatus
     from prolific_async.workspaces import Workspaces
 
@@ -99,6 +101,7 @@ __docformat__ = "google"
 __all__ = [
     "UNSET",
     "APIStatusError",
+    "Annotation",
     "AppendResult",
     "AuthenticationError",
     "BadRequestError",
@@ -137,6 +140,8 @@ __all__ = [
     "ProlificError",
     "RateLimitedError",
     "RejectedRow",
+    "Report",
+    "ReportRow",
     "RequestTimeoutError",
     "RetryPolicy",
     "SchemaField",
@@ -169,6 +174,8 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             "datasets": "DatasetOrId Datasets",
             "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
             "UnmigratedDatapoint",
+            "report": "Report",
+            "report_models": "Annotation ReportRow",
             "statuses": "DatasetStatus JobStatus",
             "workspaces": "Workspaces",
         }.items()

@@ -38,6 +38,7 @@ class BatchContents:
         self, transport: Transport, workspaces: Workspaces, copying: Copying, begun: BegunJobs
     ) -> None:
         self._contents_api = BatchContentsAPI(transport)
+        self._report_transport = transport
         self._workspaces = workspaces
         self._copying = copying
         self._begun = begun
@@ -180,6 +181,22 @@ class BatchContents:
     async def task_group_ids(self, batch: Batch | str | UUID) -> list[str]:
         """Return the ids of the groups of a batch's tasks, in the service's order."""
         return await self._contents_api.task_group_ids(_validation.batch_id(batch))
+
+    def report(self, batch: Batch | str | UUID) -> prolific_async.Report:
+        """Return the report of a batch, of which nothing is read yet: see ``Report``.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The report, which ``rows`` reads and ``download`` saves.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
+
+        """
+        from prolific_async.report import Report  # noqa: PLC0415 - imported on its first use
+
+        return Report(self._report_transport, _validation.batch_id(batch))
 
     async def preview_url(self, batch: Batch | str | UUID) -> str:
         """Return the address at which people see the first task group of a batch.

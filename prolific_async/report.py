@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
+from pathlib import Path
 
 from prolific_async._api.reports import get_report, report_url
+from prolific_async._downloading import Target
 from prolific_async._http.download import Download
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._report.rows import ReportReader
 from prolific_async.errors import ConnectionLostError
+from prolific_async.job_models import Progress
 from prolific_async.report_models import ReportRow
 
 
@@ -73,6 +77,34 @@ class Report:
                 await slices.yield_if_due()
             else:
                 yield row
+
+    async def download(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Path:
+        """Save the report as the service has written it, and return its path.
+
+        What stands under the path is whole at any time: the report is written beside it, and moved
+        there at the end. A lost connection is resumed where the storage allows for that.
+
+        The file is UTF-8, and its text is escaped as HTML.
+
+        Args:
+            path: Where to save it; its directory must be there.
+            overwrite: Whether a file that is there is replaced.
+            on_progress: A plain function that is called with each ``Progress``, in bytes.
+
+        Raises:
+            FileExistsError: There is a file, which is not to be overwritten.
+            OSError: The file cannot be written.
+
+        """
+        target = Target(path, overwrite=overwrite, on_progress=on_progress)
+        await target.check()
+        return await target.fetch(self._transport, self._path, self._get_link)
 
     def _check_none_yielded(self, count: int) -> None:
         if count:
