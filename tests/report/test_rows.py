@@ -39,10 +39,12 @@ PARTS = [
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=5).map("".join)
 NAMES = st.sampled_from(
     [
-        "Question", "question", "DataPoint_ID", "Task_Type", "META_ROW_KEY", "META_x", "Annotator1_ID",
-        "Annotator1_Response", "Annotator1_Timestamp", "Annotator2_Timestamp", "A&B", '"', "é\r\n",
+        "Question", "question", "DataPoint_ID", "Task_Type", "META_ROW_KEY", "META_x", "A&B", '"',
+        "Annotator1_ID", "Annotator1_Response", "Annotator1_Timestamp", "Annotator2_Timestamp",
+        "é\r\n",
     ]
 )  # fmt: skip
+LEFT_ALONE = "&lt &copy=1 &nbsp; &#34; &AMP; &#X27; &#60;"
 ANNOTATIONS = st.builds(Annotation, st.just(0), st.sampled_from(["p1", "p2"]), TEXTS, st.just(NOON))
 
 
@@ -118,7 +120,7 @@ def test_rows_come_back_as_the_service_has_written_them(
         ("&amp; &lt; &gt; &quot; &#39; &#x27;", "& < > \" ' '"),
         ("&amp;amp;", "&amp;"),
         ("&amp;lt; &amp;#39;", "&lt; &#39;"),
-        ("&lt &copy=1 &nbsp; &#34; &AMP; &#X27; &#60;", "&lt &copy=1 &nbsp; &#34; &AMP; &#X27; &#60;"),
+        (LEFT_ALONE, LEFT_ALONE),
         ("&&amp;lt;;", "&&lt;;"),
     ],
 )
@@ -197,26 +199,30 @@ def test_a_report_without_answers_has_no_rows() -> None:
     assert read("\ufeff" + written([FIXED]).removesuffix("\r\n")) == []
 
 
+HEADER, FIRST, SECOND = "the header: ", "row 0 (counted from 0): ", "row 1 (counted from 0): "
+FOUR = "DataPoint_ID, Task_Group_ID, Task_Type, Question are needed as the first columns, not"
+NO_ANNOTATORS = "it has no columns of annotators"
+NOT_UTF_8 = "not UTF-8, here or further on"
 GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "the header: it is missing"),
-        ("\r\n\r\n", "the header: it is missing"),
-        ("<html>Sorry</html>", "the header: DataPoint_ID, Task_Group_ID, Task_Type, Question are needed as the first columns, not '<html>Sorry</html>'"),
-        (written([["DataPoint_ID", "Question"]]), "the header: DataPoint_ID, Task_Group_ID, Task_Type, Question are needed as the first columns, not 'DataPoint_ID', 'Question'"),
-        (written([FIXED, cells()]), "row 0 (counted from 0): it has no columns of annotators"),
-        (written([[*FIXED, "Annotator999999_Timestamp"], cells("x")]), "row 0 (counted from 0): it has no columns of annotators"),
-        (written([[*FIXED, *annotators(2)[3:]], cells("p", "x", "")]), "row 0 (counted from 0): it has no columns of annotators"),
-        (written([*GOOD, cells("p1")]), "row 1 (counted from 0): it has 5 cells, and the header 7"),
-        (written(GOOD) + '"d2","g', "row 1 (counted from 0): a quote is never closed"),
-        (written(GOOD) + '"d2"x,"g"', "row 1 (counted from 0): column 1: something follows its closing quote"),
-        (written(GOOD).encode() + b'"\xe9"', "the header: not UTF-8, here or further on"),
-        (written(GOOD).encode() + b'"\xc3', "row 1 (counted from 0): not UTF-8, here or further on"),
+        ("", f"{HEADER}it is missing"),
+        ("\r\n\r\n", f"{HEADER}it is missing"),
+        ("<html>Sorry</html>", f"{HEADER}{FOUR} '<html>Sorry</html>'"),
+        (written([["DataPoint_ID", "Question"]]), f"{HEADER}{FOUR} 'DataPoint_ID', 'Question'"),
+        (written([FIXED, cells()]), f"{FIRST}{NO_ANNOTATORS}"),
+        (written([[*FIXED, "Annotator999999_Timestamp"], cells("x")]), f"{FIRST}{NO_ANNOTATORS}"),
+        (written([[*FIXED, *annotators(2)[3:]], cells(*"abc")]), f"{FIRST}{NO_ANNOTATORS}"),
+        (written([*GOOD, cells("p1")]), f"{SECOND}it has 5 cells, and the header 7"),
+        (written(GOOD) + '"d2","g', f"{SECOND}a quote is never closed"),
+        (written(GOOD) + '"d2"x,"g"', f"{SECOND}column 1: something follows its closing quote"),
+        (written(GOOD).encode() + b'"\xe9"', f"{HEADER}{NOT_UTF_8}"),
+        (written(GOOD).encode() + b'"\xc3', f"{SECOND}{NOT_UTF_8}"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_report_is_a_decode_error(text: str | bytes, problem: str) -> None:
     with pytest.raises(DecodeError) as raised:
         read(text)
@@ -256,7 +262,8 @@ def test_flat_has_a_mapping_for_each_annotation() -> None:
         "data.slot": "s",
     }
     first = {"slot": 1, "participant_id": "p1", "response": "x", "at": NOON, "at_text": NOON_TEXT}
-    second = {"slot": 3, "participant_id": "p3", "response": "y", "at": None, "at_text": "yesterday"}
+    second = first | {"slot": 3, "participant_id": "p3", "response": "y"}
+    second |= {"at": None, "at_text": "yesterday"}
     assert ROW.flat() == [both | first, both | second]
 
 
