@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 from typing import TypeAlias
 
 PIECE = 64 * 1024
-"""Characters that are handled at once, in much less than a slice of work."""
+"""Bytes or characters that are handled at once, in much less than a slice of work."""
 
 MAX_CELL = 4 * 1024 * 1024
 """Characters of the longest cell that is read, as it stands in the file."""
@@ -44,23 +44,13 @@ class CsvRecords:
     def feed(self, piece: str) -> Iterator[Records]:
         """Yield the records that end in what came so far.
 
+        Args:
+            piece: The next ``PIECE`` characters at the most, so that others may run in between.
+
         Raises:
             ValueError: A record cannot be read, or is too long.
 
         """
-        for start in range(0, len(piece), PIECE):
-            yield from self._feed(piece[start : start + PIECE])
-
-    def finish(self) -> Iterator[Records]:
-        """Yield the record at the end of the file, which may have no line end.
-
-        Raises:
-            ValueError: It cannot be read.
-
-        """
-        yield from _read(self._begun.getvalue(), self._quotes)
-
-    def _feed(self, piece: str) -> Iterator[Records]:
         quotes = self._quotes + piece.count('"')
         end, before = _end_of_records(piece, quotes)
         if end:
@@ -73,6 +63,15 @@ class CsvRecords:
         self._quotes = quotes
         if self._size > MAX_RECORD:
             raise ValueError(f"longer than {MAX_RECORD} characters")
+
+    def finish(self) -> Iterator[Records]:
+        """Yield the record at the end of the file, which may have no line end.
+
+        Raises:
+            ValueError: It cannot be read.
+
+        """
+        yield from _read(self._begun.getvalue(), self._quotes)
 
 
 def _end_of_records(piece: str, quotes: int) -> tuple[int, int]:

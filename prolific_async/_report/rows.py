@@ -19,7 +19,7 @@ from attrs import frozen
 
 from prolific_async._json.reading import time
 from prolific_async._messages import brief
-from prolific_async._report.csv_records import CsvRecords, Records
+from prolific_async._report.csv_records import PIECE, CsvRecords, Records
 from prolific_async._sources.cells import place
 from prolific_async._sources.row_keys import META_ROW_KEY
 from prolific_async.errors import DecodeError
@@ -68,7 +68,9 @@ class ReportReader:
 
         """
         with self._telling_place():
-            yield from self._rows(self._records.feed(self._decoder.decode(data)))
+            for start in range(0, len(data), PIECE):
+                piece = self._decoder.decode(data[start : start + PIECE])
+                yield from self._rows(self._records.feed(piece))
 
     def finish(self) -> Iterator[ReportRow | None]:
         """Yield the row at the end, which has no line end, and None where others may run.
