@@ -67,16 +67,14 @@ class Report:
                     self._check_none_yielded(reader.count)
                     reader = ReportReader(call)
                 received = piece.start + len(piece.data)
-                for row in reader.feed(piece.data):
-                    if row is None:
-                        await slices.yield_if_due()
-                    else:
+                for rows in reader.feed(piece.data):
+                    for row in rows:
                         yield row
-        for row in reader.finish():
-            if row is None:
-                await slices.yield_if_due()
-            else:
+                    await slices.yield_if_due()
+        for rows in reader.finish():
+            for row in rows:
                 yield row
+            await slices.yield_if_due()
 
     async def download(
         self,
