@@ -89,18 +89,18 @@ class ReportReader:
     def _rows(self, parts: Iterator[Records]) -> Iterator[list[ReportRow]]:
         for records in parts:
             rows: list[ReportRow] = []
-            fault = None
+            fault = ""
             if self._columns is None and records:
                 self._columns = Columns.of(records.pop(0))
             if self._columns is not None:
                 try:
                     self._columns.add_rows(records, rows)
                 except ValueError as error:
-                    fault = error
+                    fault = str(error)  # itself, it would be in a cycle with this frame
             self.count += len(rows)
             yield rows
-            if fault is not None:
-                raise fault
+            if fault:
+                raise ValueError(fault)
 
     @contextmanager
     def _telling_place(self) -> Iterator[None]:
