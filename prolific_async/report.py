@@ -26,6 +26,13 @@ class Report:
     with an answer are in it, in no particular order. Answers are stored when a participant hands in
     a whole task group.
 
+    Example:
+        With the ``key`` that its rows were uploaded with, each answer finds its row::
+
+            async for row in client.batches.report(batch_id).rows():
+                for annotation in row.annotations:
+                    print(row.key, annotation.participant_id, annotation.response)
+
     Attributes:
         batch_id: The batch.
 

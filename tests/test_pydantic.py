@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import prolific_async
 from prolific_async import (
+    Annotation,
     AppendResult,
     Batch,
     BatchStatus,
@@ -31,6 +32,7 @@ from prolific_async import (
     ProlificClient,
     ProlificError,
     RejectedRow,
+    ReportRow,
     RetryPolicy,
     SchemaMigration,
     StatusEvent,
@@ -73,6 +75,8 @@ DATASET = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
 VALUES += [attrs.evolve(DATASET, imports=(IMPORT,)), IMPORT]
 VALUES += [SchemaMigration("j1", "d1", JobStatus.PARTIAL, errors=(DATAPOINT,))]
 VALUES += [BatchSync("s1", "b1", JobStatus.QUEUED), Upload("i1", "d1", "rows.csv", 9)]
+ANNOTATION = Annotation(2, "p1", "Yes", None, "yesterday")
+VALUES += [ANNOTATION, ReportRow("d1", "g1", "free_text", "Why?", {"a": "1"}, (ANNOTATION,), "k1")]
 # What is wrong for the models that need no key.
 WITHOUT_NEEDS = {
     Copies: {"batches": 3},

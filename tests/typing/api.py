@@ -5,6 +5,7 @@ Lines that must be refused say so with an ignore, which the checker wants to be 
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any, assert_type
 from uuid import UUID
 
@@ -13,6 +14,7 @@ import aiohttp
 import prolific_async
 from prolific_async import (
     UNSET,
+    Annotation,
     APIStatusError,
     AppendResult,
     Batch,
@@ -38,6 +40,8 @@ from prolific_async import (
     Progress,
     ProlificClient,
     ProlificError,
+    Report,
+    ReportRow,
     RateLimitedError,
     RetryPolicy,
     SchemaField,
@@ -394,6 +398,16 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(await batch.task_ids(), list[str])
     assert_type(await client.batches.task_group_ids(uuid), list[str])
     assert_type(await batch.preview_url(), str)
+    report = client.batches.report(uuid)
+    assert_type(batch.report(), Report)
+    async for row in report.rows():
+        assert_type(row, ReportRow)
+        assert_type(row.data, Mapping[str, str])
+        assert_type(row.annotations, tuple[Annotation, ...])
+        assert_type(row.annotations[0].at, datetime | None)
+        assert_type(row.flat(), list[dict[str, Any]])
+    assert_type(await report.download("r.csv", overwrite=True, on_progress=on_progress), Path)
+    await report.download("r.csv", True)  # type: ignore[misc]
     await batch.update(name=None)  # type: ignore[arg-type]
     await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
 
