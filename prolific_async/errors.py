@@ -579,8 +579,7 @@ class SchemaNeededError(WaitError):
 
 
 class JobFailedError(WaitError):
-    """What was waited for has failed: a dataset's processing, an import, a migration, a sync,
-    an export.
+    """What was waited for has failed: a dataset's processing, or a job such as an import.
 
     Attributes:
         job: What failed, as it was read then, bound to no client; None if it could not be read.

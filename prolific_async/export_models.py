@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from types import EllipsisType
 
-from attrs import frozen
+from attrs import field, frozen
 
 # For annotations: a job refers to its resource, and the resource to jobs.
 import prolific_async
@@ -46,7 +46,7 @@ class Export(BoundJob):
     export_id: str
     batch_id: str
     status: JobStatus
-    filter: JsonObject | None = None
+    filter: JsonObject | None = field(default=None, hash=False)
     created_at: datetime | None = None
 
     @property
