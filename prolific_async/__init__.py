@@ -82,6 +82,8 @@ if typing.TYPE_CHECKING:
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
     from prolific_async.datasets import DatasetOrId, Datasets
+    from prolific_async.export_archive import ExportArchive
+    from prolific_async.export_models import Export
     from prolific_async.job_models import (
         AppendResult,
         BatchSync,
@@ -124,6 +126,8 @@ __all__ = [
     "DatasetStatus",
     "Datasets",
     "DecodeError",
+    "Export",
+    "ExportArchive",
     "FieldType",
     "ImportJob",
     "JobFailedError",
@@ -172,6 +176,8 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",
             "datasets": "DatasetOrId Datasets",
+            "export_archive": "ExportArchive",
+            "export_models": "Export",
             "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
             "UnmigratedDatapoint",
             "report": "Report",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from prolific_async import _validation
 from prolific_async._polling.wait_verbs import awaited_job
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from prolific_async._polling.kinds import Kind, Verdict
     from prolific_async._polling.wait_verbs import WaitVerbs
     from prolific_async.dataset_models import Dataset, Upload
+    from prolific_async.export_models import Export
     from prolific_async.job_models import BatchSync, SchemaMigration
     from prolific_async.policies import PollPolicy
 
@@ -86,6 +89,16 @@ class JobWaits:
 
         ended: BatchSync = await self._wait(SYNC, sync.sync_id, sync.batch_id, owner, **options)
         return ended
+
+    async def export(self, export: Export, owner: Owner, **options: Any) -> Export:
+        """Return an export once it is complete."""
+        from prolific_async._polling.job_kinds import EXPORT  # noqa: PLC0415 - on its first use
+
+        ended: Export = await self._wait(
+            EXPORT, export.export_id, export.batch_id, owner, **options
+        )
+        # A poll tells neither what it is of nor when it began.
+        return evolve(export, status=ended.status).bind(owner)
 
     async def _wait(
         self,

@@ -57,6 +57,7 @@ _PLACES = {
     "batches": "for the batch in the workspace",
     "duplicate": "for the copy in the workspace",
     "setup": "at the batch's status",
+    "export": "at batches.exports()",
 }
 _LISTED = ("/batches", "/duplicate")  # POSTs that make a batch, which the workspace's list shows
 
@@ -370,6 +371,8 @@ class RateLimitedError(APIStatusError):
     """429: too many requests. The service did not run this one; try again later."""
 
     def _advice(self) -> str:
+        if self.advice:  # what another limit than that of requests asks for
+            return super()._advice()
         return f"send fewer requests, and try again {self._when()}"
 
 
@@ -460,7 +463,8 @@ class WaitError(ProlificError):
     """A wait ended otherwise than well. It changed nothing on the service: wait again at any time.
 
     Attributes:
-        kind: The kind of what was waited for: "batch", "dataset", "import", "migration" or "sync".
+        kind: The kind of what was waited for: "batch", "dataset", "import", "migration", "sync" or
+            "export".
         id: Its id.
         last_status: The newest status known, None if none was ever seen.
         elapsed: Seconds since the start of the wait.
@@ -575,7 +579,7 @@ class SchemaNeededError(WaitError):
 
 
 class JobFailedError(WaitError):
-    """What was waited for has failed: a dataset's processing, an import, a migration, a sync.
+    """What was waited for has failed: a dataset's processing, or a job such as an import.
 
     Attributes:
         job: What failed, as it was read then, bound to no client; None if it could not be read.

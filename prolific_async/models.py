@@ -298,6 +298,20 @@ class Batch(WireModel):
         """Return the address at which people see it: see ``Batches.preview_url``."""
         return await self._bound.preview_url(self)
 
+    async def export(
+        self,
+        *,
+        study_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> prolific_async.Export:
+        """Have its answers packed into an archive: see ``Batches.export``."""
+        return await self._bound.export(self, study_id=study_id, since=since, until=until)
+
+    async def exports(self) -> list[prolific_async.Export]:
+        """Return its exports: see ``Batches.exports``."""
+        return await self._bound.exports(self)
+
     async def refresh(self) -> Batch:
         """Return this batch as it is now: see ``Batches.get``."""
         return await self._bound.get(self)
@@ -395,7 +409,8 @@ class StatusEvent(JsonModel):
         error: Why the poll failed, whether or not the wait goes on; None if it succeeded. It keeps
             at most 64 KiB of the response: a longer text is cut, longer JSON becomes its text or
             None. In ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
-        kind: The kind of what was polled: "batch", "dataset", "import", "migration" or "sync".
+        kind: The kind of what was polled: "batch", "dataset", "import", "migration", "sync" or
+            "export".
         id: Its id.
 
     """

@@ -27,12 +27,12 @@ class DatasetStatus(OpenEnum):
 
 
 class JobStatus(OpenEnum):
-    """The status of an import, a schema migration or a sync.
+    """The status of an import, a schema migration, a sync or an export.
 
     The enum is open: an unknown value is kept unchanged, and equals its string.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder (import status, schema migration
-    status, batch sync status).
+    status, batch sync status, export status).
     """
 
     UNINITIALISED = "uninitialised"
@@ -41,6 +41,8 @@ class JobStatus(OpenEnum):
     """It waits for its turn."""
     PROCESSING = "processing"
     """It is under way."""
+    GENERATING = "generating"
+    """Its archive is being made."""
     COMPLETE = "complete"
     """It has done all."""
     PARTIAL = "partial"

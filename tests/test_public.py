@@ -80,6 +80,8 @@ ON_FIRST_USE = {
     "DatasetSchema",
     "DatasetStatus",
     "Datasets",
+    "Export",
+    "ExportArchive",
     "FieldType",
     "ImportJob",
     "JobStatus",
@@ -122,6 +124,8 @@ VERBS: dict[str, dict[str, Any]] = {
     "task_group_ids": {},
     "report": {},
     "preview_url": {},
+    "export": {"study_id": None, "since": None, "until": None},
+    "exports": {},
     "duplicate": {"name": None, "upload_new_dataset": False},
     "get_or_duplicate": {"name": NEEDED, "settle_seconds": 30.0},
     "duplicate_and_wait": {"name": None} | COPYING,
@@ -146,6 +150,8 @@ BOUND_VERBS = {
     "task_group_ids": "task_group_ids",
     "report": "report",
     "preview_url": "preview_url",
+    "export": "export",
+    "exports": "exports",
     "duplicate": "duplicate",
     "get_or_duplicate": "get_or_duplicate",
     "duplicate_and_wait": "duplicate_and_wait",
@@ -366,7 +372,7 @@ def test_the_verbs_of_datasets_have_the_documented_parameters() -> None:
         assert defaults(getattr(prolific_async.Dataset, verb)) == DATASET_VERBS[of_resource]
 
 
-@pytest.mark.parametrize("name", ["Upload", "SchemaMigration", "BatchSync"])
+@pytest.mark.parametrize("name", ["Upload", "SchemaMigration", "BatchSync", "Export"])
 def test_each_job_is_awaited_alike(name: str) -> None:
     own = {"partial": "raise"} if name == "Upload" else {}
     wait = getattr(prolific_async, name).wait
@@ -436,12 +442,17 @@ WITH_THE_FIRST_CLIENT = (
 )
 LATER = (
     "_appending",
+    "_downloading",
+    "_exports",
+    "_http.download",
     "_polling.poller",
     "_sources",
     "_uploading",
     "dataset_models",
     "dataset_schema",
     "datasets",
+    "export_archive",
+    "export_models",
     "job_models",
     "layout",
     "statuses",
@@ -514,11 +525,13 @@ def modules_imported_in(path: Path) -> set[str]:
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
     ("prolific_async._batch_contents", "prolific_async"),  # and what is imported on its first use
+    ("prolific_async._batch_exports", "prolific_async"),
     ("prolific_async.batches", "prolific_async"),
     ("prolific_async.client", "prolific_async"),
     ("prolific_async.dataset_models", "prolific_async"),
     ("prolific_async.errors", "prolific_async"),  # errors hold batches and events
     ("prolific_async.models", "prolific_async"),  # a batch calls its resource
+    ("prolific_async.export_models", "prolific_async"),
     ("prolific_async.job_models", "prolific_async"),  # and so does a job
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }

@@ -25,6 +25,7 @@ from prolific_async import (
     DatasetRef,
     DatasetSchema,
     DecodeError,
+    Export,
     ImportJob,
     JobStatus,
     PollPolicy,
@@ -75,6 +76,8 @@ DATASET = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
 VALUES += [attrs.evolve(DATASET, imports=(IMPORT,)), IMPORT]
 VALUES += [SchemaMigration("j1", "d1", JobStatus.PARTIAL, errors=(DATAPOINT,))]
 VALUES += [BatchSync("s1", "b1", JobStatus.QUEUED), Upload("i1", "d1", "rows.csv", 9)]
+FILTER = {"study_id": "s1", "from": "2026-03-04T05:06:07Z", "to": None}
+VALUES += [Export("e1", "b1", JobStatus.GENERATING, FILTER)]
 ANNOTATION = Annotation(2, "p1", "Yes", None, "yesterday")
 VALUES += [ANNOTATION, ReportRow("d1", "g1", "free_text", "Why?", {"a": "1"}, (ANNOTATION,), "k1")]
 # What is wrong for the models that need no key.

@@ -1,7 +1,7 @@
-"""Kinds of poll targets that are no batches: datasets, imports, schema migrations and syncs.
+"""Kinds of poll targets that are no batches: datasets, imports, migrations, syncs and exports.
 
 Facts about the statuses: https://docs.prolific.com/api-reference/ai-task-builder (dataset status,
-import status, schema migration status, batch sync status).
+import status, schema migration status, batch sync status, export status).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async._api.batch_contents import get_batch_sync
 from prolific_async._api.datasets import get_dataset, get_import, get_schema_migration
+from prolific_async._api.exports import get_export
 from prolific_async._polling.kinds import Kind, Verdict
 from prolific_async._sources.file_names import V3
 from prolific_async.dataset_models import Dataset
@@ -131,5 +132,17 @@ SYNC = Kind(
         failed=(JobStatus.FAILED,),
         pending=_PENDING,
         failure=lambda story, sync: JobFailedError(*story, sync),
+    ),
+)
+
+EXPORT = Kind(
+    name="export",
+    get_status=lambda key, prefix: get_export(key.parent_id, key.id, prefix=prefix),
+    status_of=lambda export: export.status,
+    verdict=Verdict(
+        ready=(JobStatus.COMPLETE,),
+        failed=(JobStatus.FAILED,),
+        pending=(JobStatus.GENERATING, *_PENDING),
+        failure=lambda story, export: JobFailedError(*story, export),
     ),
 )

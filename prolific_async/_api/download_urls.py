@@ -1,0 +1,77 @@
+"""Responses that say where a file can be downloaded from.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (export status, report).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from prolific_async._http.presigned import PresignedUrl, expiry
+from prolific_async._http.responses import adding_request_id
+from prolific_async._http.retry import get_again
+from prolific_async._json.converter import WireModel, load
+from prolific_async.errors import DecodeError
+
+if TYPE_CHECKING:
+    from prolific_async._http.request import Request
+    from prolific_async._http.transport import Transport
+
+
+@frozen(eq=False, repr=False)
+class _Wire(WireModel):
+    url: str | None = None
+    http_method: str | None = None
+    expires_at: datetime | None = None
+
+
+async def download_url(transport: Transport, request: Request) -> PresignedUrl | None:
+    """Send a GET, and return the URL that its response has; None if it has none.
+
+    Raises:
+        ProlificError: The request failed.
+
+    """
+    response = await transport.send(
+        request._replace(read=None, hides_response=True), None, get_again
+    )
+    received = asyncio.get_running_loop().time()
+    data, headers, request_id = response.data, response.headers, response.request_id
+    # They may echo the token, and loggers show the local variables of an error's frames.
+    del response
+    with adding_request_id(request_id):
+        try:
+            return _read(data, headers, received, (request.method, request.path))
+        finally:
+            del data, headers
+
+
+def _read(
+    data: Any, headers: Mapping[str, str], received: float, call: tuple[str, str]
+) -> PresignedUrl | None:
+    """Read a URL.
+
+    Raises:
+        DecodeError: It does not have the documented form. Its body, which may have the URL, is left
+            out.
+
+    """
+    try:
+        wire = load(_Wire, data, *call)
+    except DecodeError as error:
+        problems = error.problems
+    else:
+        if wire.url is None:
+            return None
+        return PresignedUrl(
+            wire.url,
+            method=wire.http_method or "GET",
+            expires=expiry(wire.expires_at, headers, received),
+        )
+    del data  # loggers show the local variables of an error's frames
+    raise DecodeError(problems, None, *call)

@@ -1,0 +1,182 @@
+"""Typed calls of exports: what each request says, and how its response is read.
+
+No method waits or recovers a lost call. The link to an archive, a secret, is taken out of whatever
+else is read.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (request, list and delete an export,
+export status). Of a list it does not tell whether the exports are within ``results``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from prolific_async._api.batch_lists import ServiceTime
+from prolific_async._api.batches import batch_path
+from prolific_async._api.download_urls import download_url
+from prolific_async._api.path_segments import path_segment
+from prolific_async._http.request import Request
+from prolific_async._http.responses import adding_request_id, http_date
+from prolific_async._http.retry import did_not_run, get_again, may_have_run
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS
+from prolific_async.errors import DecodeError, NotFoundError, ProlificError
+from prolific_async.export_models import Export
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.transport import Transport
+
+_LINK = ("http_method", "expires_at")  # beside the keys that name a URL
+
+
+def create_export(batch_id: object, wanted: dict[str, str], *, prefix: str = "") -> Request:
+    """Build the POST that begins an export; it has no body.
+
+    Args:
+        batch_id: The batch.
+        wanted: The filter: ``study_id``, ``from`` and ``to``, those that there are.
+        prefix: Path of a gateway.
+
+    """
+    path = batch_path(batch_id, prefix) + "/export"
+    query = urlencode(wanted, quote_via=quote, safe="")
+    read = partial(_read_created, str(batch_id), wanted)
+    return Request("POST", path, query, read=read, hides_response=True)
+
+
+def list_exports(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of a batch's exports."""
+    return Request("GET", batch_path(batch_id, prefix) + "/export", hides_response=True)
+
+
+def get_export(batch_id: object, export_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of an export."""
+    read = partial(_read_export, str(batch_id), str(export_id))
+    return Request("GET", _path(batch_id, export_id, prefix), read=read, hides_response=True)
+
+
+def delete_export(batch_id: object, export_id: object, *, prefix: str = "") -> Request:
+    """Build the DELETE of an export."""
+    return Request("DELETE", _path(batch_id, export_id, prefix))
+
+
+def _path(batch_id: object, export_id: object, prefix: str) -> str:
+    return f"{batch_path(batch_id, prefix)}/export/{path_segment(export_id)}"
+
+
+def _read_created(
+    batch_id: str, wanted: dict[str, str], data: Any, method: str, path: str
+) -> Export:
+    asked_for = {"filter": wanted} if wanted else {}
+    shown = {"status": "generating"} | asked_for | _without_link(load(dict, data, method, path))
+    return load(Export, shown | {"batch_id": batch_id}, method, path)
+
+
+def _read_export(batch_id: str, export_id: str, data: Any, method: str, path: str) -> Export:
+    ids = {"batch_id": batch_id, "export_id": export_id}  # a complete one does not tell its own
+    return load(Export, _without_link(load(dict, data, method, path)) | ids, method, path)
+
+
+def _without_link(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in data.items() if "url" not in key.lower() and key not in _LINK
+    }
+
+
+class Exports(NamedTuple):
+    """The exports of a batch.
+
+    Attributes:
+        exports: The exports, in the service's order.
+        time: The service's clock when they were listed.
+
+    """
+
+    exports: list[Export]
+    time: ServiceTime
+
+
+class ExportsAPI:
+    """The calls of exports. What they return is bound to no client.
+
+    Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
+    and DecodeError, and ValueError for an id that cannot be one.
+
+    Args:
+        transport: Sends the requests.
+
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._prefix = transport.prefix
+        self._transport = transport
+        self._send = transport.send
+
+    def create(self, batch_id: str, wanted: dict[str, str]) -> Coroutine[Any, Any, Export]:
+        """Begin an export; it is sent again only when it surely did not run."""
+        request = create_export(batch_id, wanted, prefix=self._prefix)
+        return self._send(request, None, did_not_run)
+
+    async def list(self, batch_id: str) -> Exports:
+        """Return the exports of a batch."""
+        request = list_exports(batch_id, prefix=self._prefix)
+        response = await self._send(request, None, get_again)
+        time = ServiceTime(
+            http_date(response.headers.get("Date", "")), asyncio.get_running_loop().time()
+        )
+        data, request_id = response.data, response.request_id
+        # They may echo the token, and loggers show the local variables of an error's frames.
+        del response
+        with adding_request_id(request_id):
+            return Exports(_read_list(batch_id, data, request), time)
+
+    async def url(self, batch_id: str, export_id: str) -> PresignedUrl | None:
+        """Return a URL of an export's archive, None if it is not complete."""
+        request = get_export(batch_id, export_id, prefix=self._prefix)
+        return await download_url(self._transport, request)
+
+    def path(self, batch_id: str, export_id: str) -> str:
+        """Return the path of an export."""
+        return _path(batch_id, export_id, self._prefix)
+
+    async def delete(self, batch_id: str, export_id: str) -> None:
+        """Delete an export; it is sent again as a GET is, and is gone if a repeat gets a 404."""
+        may_be_gone = False
+
+        def again(error: ProlificError) -> bool:
+            nonlocal may_be_gone
+            may_be_gone |= may_have_run(error)
+            return get_again(error)
+
+        request = delete_export(batch_id, export_id, prefix=self._prefix)
+        try:
+            await self._send(request, None, again, raw=True)
+        except NotFoundError:
+            if not may_be_gone:
+                raise
+
+
+def _read_list(batch_id: str, data: Any, request: Request) -> builtins.list[Export]:
+    call = (request.method, request.path)
+    at = "$"
+    if isinstance(data, dict):
+        at, data = f"$.{RESULTS}", data.get(RESULTS)
+    elements: list[Any] = load(list, data, *call, at=at)
+    exports = []
+    for index, one in enumerate(elements):
+        here = f"{at}[{index}]"
+        shown = _without_link(load(dict, one, *call, at=here))
+        exports.append(load(Export, shown | {"batch_id": batch_id}, *call, at=here))
+    return exports
+
+
+def unreadable(method: str, path: str) -> DecodeError:
+    """Return the error of a complete export that has no link."""
+    return DecodeError(("$.url: missing",), None, method, path)

@@ -1,0 +1,129 @@
+"""``ExportJobs``: begins, lists, downloads and deletes the exports of batches."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from prolific_async import _validation
+from prolific_async._api.exports import ExportsAPI, unreadable
+from prolific_async._downloading import Target
+from prolific_async._messages import brief
+from prolific_async._recovery.exports import ExportStarter
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.transport import Transport
+    from prolific_async._polling.begun_jobs import BegunJobs
+    from prolific_async.export_models import Export
+    from prolific_async.job_models import Progress
+
+    Owner = Any  # the resource that an export is bound to
+
+
+class ExportJobs:
+    """The exports of batches, for one client or view.
+
+    Args:
+        transport: Sends the requests.
+        begun: Keeps when an export began.
+
+    """
+
+    def __init__(self, transport: Transport, begun: BegunJobs) -> None:
+        self._transport = transport
+        self._begun = begun
+        self._api = ExportsAPI(transport)
+        self._starter = ExportStarter(self._api, retry=transport.retry, sleep=transport.pause)
+
+    async def start(
+        self, batch_id: str, owner: Owner, study_id: object, since: object, until: object
+    ) -> Export:
+        """Begin an export.
+
+        Raises:
+            ValueError: The filter makes no sense.
+            ProlificError: As ``ExportStarter.start``.
+
+        """
+        export = await self._starter.start(batch_id, _wanted(study_id, since, until))
+        self._begun.add(export.id)
+        return export.bind(owner)
+
+    async def all(self, batch_id: str, owner: Owner) -> list[Export]:
+        """Return the exports of a batch."""
+        listed = await self._api.list(batch_id)
+        return [export.bind(owner) for export in listed.exports]
+
+    async def download(
+        self,
+        export: Export,
+        owner: Owner,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        on_progress: Callable[[Progress], object] | None,
+    ) -> Path:
+        """Download the archive of an export, once it is there.
+
+        Raises:
+            OSError: As ``Target.fetch``.
+            ProlificError: As ``Target.fetch``, or the wait failed.
+
+        """
+        batch_id, export_id = _ids(export)
+        target = Target(path, overwrite=overwrite, on_progress=on_progress)
+        await target.check()
+        first = await self._api.url(batch_id, export_id)
+        if first is None:
+            await owner.jobs.export(export, owner, timeout=..., poll=None, on_event=None)
+        api_path = self._api.path(batch_id, export_id)
+
+        async def get_link() -> PresignedUrl:
+            nonlocal first
+            link, first = first, None
+            link = link or await self._api.url(batch_id, export_id)
+            if link is None:
+                raise unreadable("GET", api_path)
+            return link
+
+        return await target.fetch(self._transport, api_path, get_link)
+
+    async def delete(self, export: Export) -> None:
+        """Delete an export."""
+        await self._api.delete(*_ids(export))
+
+
+def _ids(export: Export) -> tuple[str, str]:
+    return _validation.identifier(export.batch_id), _validation.identifier(export.export_id)
+
+
+def _wanted(study_id: object, since: object, until: object) -> dict[str, str]:
+    """Check a filter, and return it as the service takes it: only what there is.
+
+    Raises:
+        ValueError: A time has no offset, or the last one is before the first.
+
+    """
+    moments = {"from": _moment("since", since), "to": _moment("until", until)}
+    first, last = moments["from"], moments["to"]
+    if first is not None and last is not None and last < first:
+        raise ValueError(f"until must not be before since: {last} is before {first}")
+    wanted = {"study_id": _validation.optional_identifier(study_id)} | {
+        key: None if one is None else one.isoformat().replace("+00:00", "Z")
+        for key, one in moments.items()
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _moment(name: str, given: object) -> datetime | None:
+    if given is None:
+        return None
+    if not isinstance(given, datetime) or given.utcoffset() is None:
+        shown = brief(repr(given))
+        raise ValueError(f"{name} must be a datetime with an offset (tzinfo): {shown}")
+    return given.astimezone(UTC)
