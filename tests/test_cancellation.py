@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import pytest
@@ -23,6 +24,7 @@ from prolific_async import (
     DatasetSchema,
     PollPolicy,
     ProlificClient,
+    Report,
     RetryPolicy,
     SchemaMigration,
     TaskDetails,
@@ -260,6 +262,19 @@ async def _uploaded(setting: ClientWithBatches, source: str, *, bound: bool = Fa
         await (rows.upload(given, **named) if bound else datasets.upload(rows, given, **named))
 
 
+async def _reported(setting: ClientWithBatches, *, download: bool = False) -> None:
+    """Read a report, or save it; the first connection to the storage is lost."""
+    answered = setting.sim.add_batch(status="READY", datapoints=3, workspace_id=setting.workspace)
+    setting.sim.answer(answered, participants=3)
+    setting.meets("GET", "/report.csv", Fault(cut=300))
+    report = setting.verbs.report(answered)
+    if download:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            await report.download(Path(folder, "report.csv"))
+    else:
+        assert len(await all_of(report.rows())) == 3
+
+
 async def pieces() -> AsyncGenerator[bytes]:
     for piece in (b"k,v\n", b"1,2\n" * 100, b"3,4\n" * 100):
         await asyncio.sleep(0)
@@ -364,6 +379,8 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Batch.duplicate_and_wait_all": lambda setting: setting.batch.duplicate_and_wait_all(
         ["unique"]
     ),
+    "Report.rows": _reported,
+    "Report.download": partial(_reported, download=True),
     "Workspaces.list": lambda setting: setting.client.workspaces.list(),
     "Batch.setup": lambda setting: setting.batch.setup(),
     "Batch.wait_until_ready": lambda setting: setting.ready.wait_until_ready(),
@@ -495,7 +512,7 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 def test_every_public_coroutine_is_cancelled() -> None:
     jobs = (Upload, SchemaMigration, BatchSync)
-    kinds = (Batch, Batches, Dataset, Datasets, *jobs, Workspaces, ProlificClient, Simulator)
+    kinds = (Batch, Batches, Dataset, Datasets, *jobs, Report, Workspaces, ProlificClient, Simulator)
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds
