@@ -23,8 +23,8 @@ class Report:
     """The report of a batch: a CSV with a row for each datapoint and instruction.
 
     Making it sends nothing: each call of its methods asks for the report as it is then. Only rows
-    with an answer are in it, in no particular order. Answers are stored when a participant hands in
-    a whole task group.
+    with an answer are in it, in an order that may change. Answers are stored when a participant
+    hands in a whole task group.
 
     Example:
         With the ``key`` that its rows were uploaded with, each answer finds its row::
@@ -53,9 +53,8 @@ class Report:
         The HTML escaping of the service is undone. A lost connection is resumed where the storage
         allows for that, and the report is begun again where no row was yielded yet.
 
-        A report of hours ago has another order and more rows: collect what you need of one. To end
-        early, close the generator as by ``contextlib.aclosing``, so that its connection is closed
-        at once. Cells of up to 4 MiB are read.
+        To end early, close the generator as by ``contextlib.aclosing``, so that its connection is
+        closed at once. Cells of up to 4 MiB are read.
 
         Raises:
             ConnectionLostError: Also after some rows, which it tells the number of.
