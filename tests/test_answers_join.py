@@ -28,7 +28,7 @@ COLUMNS = [KEY, "Question", "question", "DataPoint_ID", "text", *annotators(1)]
 
 def rows() -> list[dict[str, str]]:
     """Return rows of hard texts, many of which are in several rows."""
-    draw = random.Random(7)  # noqa: S311 - the same rows each time
+    draw = random.Random(7)
     texts = ["".join(draw.choices(PARTS, k=draw.randint(1, 6))) for _ in range(COUNT // 10)]
     found = [{name: draw.choice(texts) for name in COLUMNS} for _ in range(COUNT)]
     for number, row in enumerate(found):
@@ -71,7 +71,7 @@ async def answered(client: ProlificClient, sim: Simulator, schema: DatasetSchema
         sim.workspace_id,
         name="Answered",
         task=TaskDetails("n", "i", "s"),
-        items=[ui.Page.of(ui.DatasetField("text"), ui.FreeText("Which & why?"))],
+        items=[ui.Page.of(ui.FreeText("Which & why?"))],
         dataset=dataset,
     )
     await batch.setup(tasks_per_group=20)

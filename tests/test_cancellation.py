@@ -512,7 +512,17 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 def test_every_public_coroutine_is_cancelled() -> None:
     jobs = (Upload, SchemaMigration, BatchSync)
-    kinds = (Batch, Batches, Dataset, Datasets, *jobs, Report, Workspaces, ProlificClient, Simulator)
+    kinds = (
+        Batch,
+        Batches,
+        Dataset,
+        Datasets,
+        *jobs,
+        Report,
+        Workspaces,
+        ProlificClient,
+        Simulator,
+    )
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds

@@ -28,8 +28,8 @@ from prolific_async._report import csv_records
 from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.file_server import SECRET, file_server
-from tests.report.test_rows import FIXED, NOON_TEXT, annotators
 from tests.report.test_csv_records import written
+from tests.report.test_rows import FIXED, NOON_TEXT, annotators
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -133,7 +133,7 @@ async def test_each_call_asks_for_the_report_as_it_is_then() -> None:
         assert [each.path.endswith("/report/") for each in sim.requests] == [True, True]
 
 
-@pytest.mark.parametrize("start", range(0, 10))
+@pytest.mark.parametrize("start", range(10))
 async def test_a_report_that_breaks_is_resumed(start: int) -> None:
     cuts = range(start, len(SMALL), STEP * 10)
     async with serving(SMALL) as (report, storage, _):

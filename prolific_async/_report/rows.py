@@ -11,7 +11,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -155,6 +155,7 @@ class Columns:
         """
         # In one loop, as a call for each row and each annotation takes a third of the time.
         count, names, slots = self.count, self.data, self.slots
+        read_iso = datetime.fromisoformat
         end = len(_FIXED) + len(names)
         row: Any
         for cells in records:
@@ -170,12 +171,18 @@ class Columns:
                     annotation.slot = slot
                     annotation.participant_id = participant_id
                     annotation.response = unescaped(response) if "&" in response else response
-                    annotation.at = _time(moment)
+                    try:
+                        at_time = read_iso(moment)
+                    except ValueError:
+                        at_time = None
+                    # The usual form takes a tenth of the time of the rule of all models.
+                    usual = at_time is not None and at_time.tzinfo is UTC
+                    annotation.at = at_time if usual else _time(moment)
                     annotation.at_text = moment
                     annotation.__class__ = Annotation
                     annotations.append(annotation)
             texts = [unescaped(cell) if "&" in cell else cell for cell in cells[2:end]]
-            data = dict(zip(names, texts[2:], strict=True))
+            data = dict(zip(names, texts[2:]))  # noqa: B905 - strict takes half as long again
             row = _new(_FreeRow)
             row.datapoint_id = cells[0]
             row.task_group_id = cells[1]
@@ -217,12 +224,6 @@ def unescaped(text: str) -> str:
 
 def _time(text: str) -> datetime | None:
     """Return a time in UTC, None if it cannot be read."""
-    # The usual form, for which this takes a fifth of the time of the rule of all models.
-    if text[4:11:3] == "--T" and text.endswith("Z"):
-        try:
-            return datetime.fromisoformat(text)
-        except ValueError:
-            pass
     try:
         return time(text, datetime)
     except ValueError:

@@ -175,7 +175,6 @@ def test_empty_slots_are_left_out_and_the_others_keep_their_numbers() -> None:
         ("2026-05-04 12:00:00", NOON),
         ("2026-05-04 12:00:00.123456789 +0000 UTC", None),
         ("2026-99-04T12:00:00Z", None),
-        ("2026-W19-1T12:00:00Z", None),
         ("04/05/2026 12:00", None),
         ("", None),
     ],
@@ -231,12 +230,13 @@ def test_what_is_no_report_is_a_decode_error(text: str | bytes, problem: str) ->
     assert (error.method, error.path) == CALL
 
 
-def test_rows_before_a_fault_are_yielded() -> None:
-    reader = ReportReader(CALL)
-    feed = reader.feed((written(GOOD) + '"d2"x,"g"\r\n').encode())
-    assert next(feed) == read(written(GOOD))
-    with pytest.raises(DecodeError):
-        list(feed)
+@pytest.mark.parametrize("fault", ['"d2"x,"g"\r\n', '"d2","g"\r\n'])
+def test_rows_before_a_fault_are_yielded(fault: str) -> None:
+    rows = []
+    with pytest.raises(DecodeError):  # noqa: PT012 - which comes after them
+        for some in ReportReader(CALL).feed((written(GOOD) + fault).encode()):
+            rows += some
+    assert rows == read(written(GOOD))
 
 
 ROW = ReportRow(

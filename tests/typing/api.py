@@ -40,9 +40,9 @@ from prolific_async import (
     Progress,
     ProlificClient,
     ProlificError,
+    RateLimitedError,
     Report,
     ReportRow,
-    RateLimitedError,
     RetryPolicy,
     SchemaField,
     SchemaMigration,
@@ -398,6 +398,11 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(await batch.task_ids(), list[str])
     assert_type(await client.batches.task_group_ids(uuid), list[str])
     assert_type(await batch.preview_url(), str)
+    await batch.update(name=None)  # type: ignore[arg-type]
+    await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
+
+
+async def the_report(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
     report = client.batches.report(uuid)
     assert_type(batch.report(), Report)
     async for row in report.rows():
@@ -407,9 +412,6 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
         assert_type(row.annotations[0].at, datetime | None)
         assert_type(row.flat(), list[dict[str, Any]])
     assert_type(await report.download("r.csv", overwrite=True, on_progress=on_progress), Path)
-    await report.download("r.csv", True)  # type: ignore[misc]
-    await batch.update(name=None)  # type: ignore[arg-type]
-    await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
 
 
 def on_progress(progress: Progress) -> None:
