@@ -129,6 +129,40 @@ async def test_the_search_in_a_large_list_does_not_block_the_loop(
     assert await held_by(call) < LIMIT
 
 
+HEADER = (
+    b'"DataPoint_ID","Task_Group_ID","Task_Type","Question","text",'
+    b'"Annotator1_ID","Annotator1_Response","Annotator1_Timestamp"\r\n'
+)
+CELLS = {
+    "short": b"x",
+    "long": b"x" * 3_000_000,
+    "of lines": b"a line\n" * 400_000,
+    "of entities": b"&amp;" * 200_000,
+    "of quotes": b'""' * 1_000_000,
+    "of quotes and lines": b'""\n' * 1_000_000,
+    "that looks like many": b'"",""' * 400_000,
+    "that looks like many rows": b'""\r\n""' * 400_000,
+}
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+async def test_a_report_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, cell: bytes
+) -> None:
+    row = b'"d","g","free_text","Why?","%b","p","y","2026-03-04T05:06:07Z"\r\n' % cell
+    number = 5_000_000 // len(row)
+    far_sim.inject("GET", "/report.csv", Fault(body=HEADER + row * number), times=None)
+    batch_id = far_sim.add_batch(status="READY")
+
+    async def call() -> None:
+        read = 0
+        async for _ in client.batches.report(batch_id).rows():
+            read += 1
+        assert read == number
+
+    assert await held_by(call) < LIMIT
+
+
 LARGE = 20_000_000
 ELEMENTS = [{"x": "y" * 10_000}] * (LARGE // 10_000)
 BODIES: dict[str, bytes] = {

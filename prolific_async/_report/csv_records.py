@@ -26,8 +26,8 @@ _END = "\r\n"
 _UNQUOTED = re.compile(r"[^,\r\n]*+")
 _BLANK = re.compile(r"[\r\n]+")
 _AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
-_QUOTES = 2000  # in a cell that are passed at once
-_CSV_AT_ONCE = 2 * PIECE  # characters that the csv module reads in less than a slice of work
+_QUOTES = 2000  # that are passed at once
+_AT_ONCE = 2 * PIECE  # characters whose records are read in less than a slice of work
 
 
 class CsvRecords:
@@ -52,7 +52,7 @@ class CsvRecords:
 
         """
         quotes = self._quotes + piece.count('"')
-        end, before = _end_of_records(piece, quotes)
+        end, before = yield from _end_of_records(piece, quotes)
         if end:
             block = self._begun.getvalue() + piece[:end]
             self._begun, self._size = io.StringIO(), 0
@@ -74,7 +74,7 @@ class CsvRecords:
         yield from _read(self._begun.getvalue(), self._quotes)
 
 
-def _end_of_records(piece: str, quotes: int) -> tuple[int, int]:
+def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[int, int]]:
     """Return the end of the last record that ends in a piece, 0 if none does.
 
     Args:
@@ -87,31 +87,43 @@ def _end_of_records(piece: str, quotes: int) -> tuple[int, int]:
     """
     # Within a cell, the number of quotes before a place is odd: a doubled one counts twice.
     end = len(piece)
-    while (line_end := piece.rfind("\n", 0, end)) >= 0:
-        quotes -= piece.count('"', line_end, end)
-        if quotes % 2 == 0:
-            return line_end + 1, quotes
-        end = piece.rfind('"', 0, line_end)
-        if end < 0:
-            break
-        quotes -= 1
-    return 0, 0
+    while True:
+        for _ in range(_QUOTES):
+            line_end = piece.rfind("\n", 0, end)
+            if line_end < 0:
+                return 0, 0
+            quotes -= piece.count('"', line_end, end)
+            if quotes % 2 == 0:
+                return line_end + 1, quotes
+            end = piece.rfind('"', 0, line_end)
+            if end < 0:
+                return 0, 0
+            quotes -= 1
+        yield []
 
 
 def _read(block: str, quotes: int) -> Iterator[Records]:
     """Yield the records of a text that has whole ones and so many quotes."""
-    records = _split(block, quotes)
-    if records is None and len(block) <= min(csv.field_size_limit(), _CSV_AT_ONCE):
-        try:
-            records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
-        except csv.Error:  # the other reader tells where, after the records before it
-            records = None
-        else:
-            records = [record for record in records if record]
+    records = None
+    if len(block) <= _AT_ONCE:
+        records = _split(block, quotes)
+        if records is None:
+            records = _read_with_csv(block)
     if records is None:
         yield from _read_each(block)
     else:
         yield records
+
+
+def _read_with_csv(block: str) -> Records | None:
+    """Return records as the csv module reads them, None if it does not."""
+    if len(block) > csv.field_size_limit():
+        return None
+    try:
+        records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
+    except csv.Error:  # the other reader tells where, after the records before it
+        return None
+    return [record for record in records if record]
 
 
 def _split(block: str, quotes: int) -> Records | None:
@@ -123,8 +135,6 @@ def _split(block: str, quotes: int) -> Records | None:
     if len(body) < len('""') or body[0] != '"' or body[-1] != '"':
         return None
     records = [line.split('","') for line in body[1:-1].split('"\r\n"')]
-    if len(block) > MAX_CELL and any(len(cell) > MAX_CELL for record in records for cell in record):
-        return None
     # If no quote is left, each of these ends was one.
     if quotes == 2 * sum(map(len, records)):
         return records
@@ -139,6 +149,7 @@ def _split(block: str, quotes: int) -> Records | None:
 
 
 def _read_each(block: str) -> Iterator[Records]:
+    """Yield records one by one, and others run in between."""
     at = 0
     while at < len(block):
         if blank := _BLANK.match(block, at):
@@ -153,9 +164,7 @@ def _record(block: str, at: int) -> Generator[Records, None, tuple[list[str], in
     cells: list[str] = []
     while True:
         if block.startswith('"', at):
-            end = yield from _closing_quote(block, at + 1)
-            cell = block[at + 1 : end].replace('""', '"')
-            end += 1
+            cell, end = yield from _quoted(block, at + 1)
         else:
             unquoted = _UNQUOTED.match(block, at)
             assert unquoted is not None  # noqa: S101 - for the type checker: it matches nothing, too
@@ -171,14 +180,18 @@ def _record(block: str, at: int) -> Generator[Records, None, tuple[list[str], in
             return cells, at
 
 
-def _closing_quote(block: str, at: int) -> Generator[Records, None, int]:
-    """Return the place of the quote that closes a cell."""
+def _quoted(block: str, at: int) -> Generator[Records, None, tuple[str, int]]:
+    """Return the text of the cell whose quote was opened before a place, and the cell's end."""
+    parts: list[str] = []
     while True:
+        start = at
         for _ in range(_QUOTES):
             quote = block.find('"', at)
             if quote < 0:
                 raise ValueError("a quote is never closed")
             if not block.startswith('"', quote + 1):
-                return quote
+                parts.append(block[start:quote].replace('""', '"'))
+                return "".join(parts), quote + 1
             at = quote + 2
+        parts.append(block[start:at].replace('""', '"'))
         yield []

@@ -72,6 +72,7 @@ class ReportReader:
             for start in range(0, len(data), PIECE):
                 piece = self._decoder.decode(data[start : start + PIECE])
                 yield from self._rows(self._records.feed(piece))
+                yield []
 
     def finish(self) -> Iterator[list[ReportRow]]:
         """Yield the row at the end, which has no line end.
