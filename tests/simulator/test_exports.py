@@ -283,6 +283,16 @@ async def test_a_link_expires_and_is_renewed_by_a_poll() -> None:
         assert (await world.archive(path)).testzip() is None
 
 
+async def test_all_links_expire_at_once(world: ExportWorld) -> None:
+    path = await world.started(world.add_batch(status="READY"))
+    url = (await world.ask("GET", path))[1]["url"]
+    world.expire_urls()
+    async with aiohttp.request("GET", url) as response:
+        assert response.status == 403
+        assert "Request has expired" in await response.text()
+    assert (await world.archive(path)).testzip() is None
+
+
 ROUTES = [
     ("GET", "/responses", 200),
     ("GET", "/report", 200),
