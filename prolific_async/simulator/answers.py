@@ -37,20 +37,18 @@ def make_submissions(
     Raises:
         ValueError: The batch has no tasks.
     """
-    if batch.status != READY or not batch.total_task_count:
-        raise ValueError(
-            f"answer: the batch is {batch.status}, with {batch.total_task_count} tasks"
-        )
+    count = batch.total_task_count
+    if batch.status != READY or not count:
+        raise ValueError(f"answer: the batch is {batch.status}, with {count} tasks")
     tasks = BatchTasks(batch)
     groups = tasks.groups()
     taken = Counter(submission.group for submission in batch.submissions)
-    # Not groups without a task: the rows of a batch's dataset may have been replaced.
-    queue = [(taken[index], index) for index, group in enumerate(groups) if group]
+    queue = [(taken[index], index) for index in range(len(groups))]
     heapq.heapify(queue)
     made = []
     for number in range(participants):
-        count, index = queue[0]
-        heapq.heapreplace(queue, (count + 1, index))
+        before, index = queue[0]
+        heapq.heapreplace(queue, (before + 1, index))
         submission = _Submission(batch, tasks, index, study_id, at)
         for task in groups[index]:
             submission.add(task, answer, len(batch.submissions) + number + 1)

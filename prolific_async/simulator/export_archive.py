@@ -75,5 +75,7 @@ def _by_task(batch: Batch, submissions: Sequence[Submission]) -> Iterator[bytes]
 
 def _line(record: dict[str, Any], responses: Iterable[bytes | None]) -> bytes:
     # Joined from what is encoded already: there may be many.
-    head = json.dumps(record, ensure_ascii=False).removesuffix("}").encode()
-    return head + b', "responses": [' + b", ".join(filter(None, responses)) + b"]}\n"
+    head = json.dumps(record, ensure_ascii=False).removesuffix("}")
+    joined = b", ".join(filter(None, responses))
+    # Half a surrogate pair has no UTF-8, so that it is escaped.
+    return head.encode(errors="backslashreplace") + b', "responses": [' + joined + b"]}\n"

@@ -25,7 +25,8 @@ def report_csv(batch: Batch) -> bytes:
     """Return the report of a batch, without a line end after the last row."""
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(_rows(batch))
-    return text.getvalue().removesuffix("\r\n").encode()
+    # Half a surrogate pair, which JSON can carry, has no UTF-8.
+    return text.getvalue().removesuffix("\r\n").encode(errors="replace")
 
 
 def _rows(batch: Batch) -> Iterator[list[str]]:
