@@ -1,4 +1,4 @@
-"""``download_file``: what is behind a presigned URL, as a whole file under a path."""
+"""``Target``: where a file is downloaded to, which stands there whole or not at all."""
 
 from __future__ import annotations
 
