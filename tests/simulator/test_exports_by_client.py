@@ -44,7 +44,7 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 @pytest.fixture
 def batch_id(sim: Simulator) -> str:
-    batch_id = sim.add_batch(datapoints=20)
+    batch_id = sim.add_batch(datapoints=20, status="READY")
     sim.answer(batch_id, participants=3)
     return batch_id
 
