@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PATH = "/api/v1/data-collection/batches/b1/export/e1"
 QUICK = RetryPolicy(initial=0.0001, maximum=0.0002)
 TEXT = bytes(range(200))
-LONG = b"0123456789abcdef" * 100_000
+LONG = b"0123456789abcdef" * 200_000
 EXPIRED = plain(
     b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
     status="403 Forbidden",
