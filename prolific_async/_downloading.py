@@ -138,17 +138,16 @@ class _Writer:
     async def finish(self) -> None:
         """Write what is left."""
         self._tell()
-        await self._write()
-        if self._writing is not None:
-            await self._writing
+        await (await self._write())
 
-    async def _write(self) -> None:
+    async def _write(self) -> asyncio.Future[None]:
         """Begin to write, once what came before is written."""
         if self._writing is not None:
             await self._writing
         self._writing = _in_thread(partial(self._part.write, self._start, self._chunks))
         self._writing.add_done_callback(_retrieve)
         self._chunks, self._start = [], self._end
+        return self._writing
 
     def _tell(self) -> None:
         self._told = self._end

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -146,9 +145,6 @@ class PartFile:
     def _move(self) -> None:
         """Move the file to where there must be none."""
         assert self._part is not None  # noqa: S101 - for the type checker
-        if sys.platform == "win32":
-            self._part.rename(self._target)  # which raises if there is one
-            return
         try:
             self._target.hardlink_to(self._part)
         except FileExistsError:

@@ -12,7 +12,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -108,13 +108,14 @@ class ExportArchive:
 
     def _records(self, name: str) -> Iterator[JsonObject]:
         with self._open(name) as file:
-            for number in count(1):
-                with self._reading(name):
-                    line = file.readline(_LONGEST + 1)
-                if not line:
-                    return
+            lines = iter(partial(self._line, file, name), b"")
+            for number, line in enumerate(lines, 1):
                 if not line.isspace():
                     yield self._object(line, f"{name}:{number}")
+
+    def _line(self, file: io.BufferedReader, name: str) -> bytes:
+        with self._reading(name):
+            return file.readline(_LONGEST + 1)
 
     def _open(self, name: str) -> io.BufferedReader:
         if self._zip.fp is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUBMISSIONS = "responses-by-submission.jsonl"
 TASKS = "responses-by-task.jsonl"
 HARD = {"text": 'Größe &amp; "x"\u2028\r\n😀', "": None, "n": [1, 2.5, True, {"a": {}}]}
-FILES = {
+FILES: dict[str, str | bytes] = {
     SUBMISSIONS: json.dumps({"id": 1}) + "\n\n" + json.dumps(HARD, ensure_ascii=False),
     TASKS: "".join(json.dumps({"task": number}) + "\r\n" for number in range(5)),
     "batch.json": '\ufeff{"id": "b1", "name": "Round 1"}\n',

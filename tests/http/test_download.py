@@ -385,12 +385,15 @@ async def test_a_new_link_that_is_refused_as_expired_is_an_error() -> None:
 # --- leaving ------------------------------------------------------------------------------------
 
 
-async def test_closing_the_client_ends_a_download() -> None:
+@pytest.mark.parametrize("before", [True, False])
+async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
     async with file_server(TEXT, cuts=iter([50]), stall=9) as server, sender() as made:
         pieces = Download(made, PATH, server.get_link).pieces()
         while not (await anext(pieces)).data:
             pass
         closing = asyncio.ensure_future(made.close())
+        if before:
+            await closing
         with pytest.raises(ConfigurationError, match="closed"):
             await anext(pieces)
         await closing

@@ -352,7 +352,7 @@ async def answers(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
     assert_type(await export.wait(timeout=600), Export)
     assert_type(await export.download(Path("x.zip"), overwrite=True, on_progress=print), Path)
     await export.delete()
-    await export.download("x.zip", True)  # type: ignore[call-arg,misc]  # noqa: FBT003
+    await export.download("x.zip", True)  # type: ignore[call-arg]  # noqa: FBT003
     await batch.export(since="2026-03-01")  # type: ignore[arg-type]
     with ExportArchive("x.zip") as archive:
         assert_type(archive.submissions(), Iterator[Mapping[str, Any]])
