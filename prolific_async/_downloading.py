@@ -1,4 +1,4 @@
-"""``download_file``: what is behind a presigned URL, as a whole file under a path."""
+"""``Target``: where a file is downloaded to, which stands there whole or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from prolific_async._http.presigned import PresignedUrl
     from prolific_async._http.transport import Transport
 
-_WRITTEN = 256 * 1024  # bytes that are written at once
+_WRITTEN = 1024 * 1024  # bytes that are written at once: a thread costs as much as 100 KiB
+_TOLD = 256 * 1024  # bytes after which progress is told
 
 
 class Target:
@@ -118,35 +119,38 @@ class _Writer:
     _chunks: list[bytes] = field(factory=list, init=False)
     _start: int = field(default=0, init=False)  # the place of the chunks
     _end: int = field(default=0, init=False)
+    _told: int = field(default=0, init=False)
     _total: int | None = field(default=None, init=False)
     _writing: asyncio.Future[None] | None = field(default=None, init=False)
 
     async def add(self, piece: Piece) -> None:
         """Take what has come."""
         if piece.start != self._end:  # begun anew
-            self._chunks, self._start = [], piece.start
+            self._chunks, self._start, self._told = [], piece.start, piece.start
         self._chunks.append(piece.data)
         self._end = piece.start + len(piece.data)
         self._total = piece.total
+        if self._end - self._told >= _TOLD:
+            self._tell()
         if self._end - self._start >= _WRITTEN:
             await self._write()
 
     async def finish(self) -> None:
         """Write what is left."""
-        await self._write()
-        if self._writing is not None:
-            await self._writing
+        self._tell()
+        await (await self._write())
 
-    async def _write(self) -> None:
+    async def _write(self) -> asyncio.Future[None]:
         """Begin to write, once what came before is written."""
         if self._writing is not None:
             await self._writing
         self._writing = _in_thread(partial(self._part.write, self._start, self._chunks))
         self._writing.add_done_callback(_retrieve)
         self._chunks, self._start = [], self._end
-        self._tell()
+        return self._writing
 
     def _tell(self) -> None:
+        self._told = self._end
         if self._on_progress is None:
             return
         elapsed = asyncio.get_running_loop().time() - self._began

@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import stat
-import sys
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +34,7 @@ class PartFile:
         self._path = path
         self._overwrite = overwrite
         self._target = Path(path)
-        self._mode = _NEW
+        self._mode: int | None = None  # of the file that is to be replaced
         self._part: Path | None = None
         self._file: io.FileIO | None = None
         self._size = 0
@@ -121,8 +120,9 @@ class PartFile:
             os.fsync(self._file.fileno())  # else a crash could leave an empty file under the path
             self._file.close()
             if self._overwrite:
-                if self._mode != _NEW:
-                    self._part.chmod(self._mode)
+                if self._mode is not None:
+                    with suppress(OSError):  # a file system without modes
+                        self._part.chmod(self._mode)
                 self._part.replace(self._target)
             else:
                 self._move()
@@ -140,14 +140,11 @@ class PartFile:
                     self._part.unlink()
 
     def _opener(self, path: str, flags: int) -> int:
-        return os.open(path, flags, self._mode)
+        return os.open(path, flags, _NEW if self._mode is None else self._mode)
 
     def _move(self) -> None:
         """Move the file to where there must be none."""
         assert self._part is not None  # noqa: S101 - for the type checker
-        if sys.platform == "win32":
-            self._part.rename(self._target)  # which raises if there is one
-            return
         try:
             self._target.hardlink_to(self._part)
         except FileExistsError:
@@ -157,7 +154,8 @@ class PartFile:
                 raise self._exists() from None
             self._part.rename(self._target)
         else:
-            self._part.unlink()
+            with suppress(OSError):  # the file stands, and discard tries it again
+                self._part.unlink()
 
     def _exists(self) -> FileExistsError:
         advice = "there is a file already; overwrite=True replaces it"

@@ -387,14 +387,14 @@ class ServerError(APIStatusError):
 
 
 class DecodeError(ProlificError):
-    """A response, or a mapping given to ``from_dict``, does not have the documented form.
+    """A response, a mapping given to ``from_dict``, or an archive has not the documented form.
 
     Attributes:
         problems: Every fault, of an array the first hundred, each as "path: reason", such as
             "$.datasets[1].id: a string is needed, not null".
         body: The decoded JSON, or the text if it was not JSON; None if it was too large.
-        method: HTTP method of the call, None for a mapping.
-        path: Path of the call, None for a mapping.
+        method: HTTP method of the call, None for a mapping or an archive.
+        path: Path of the call, or of the archive's file; None for a mapping.
 
     """
 
@@ -410,7 +410,9 @@ class DecodeError(ProlificError):
         self.method, self.path = method, path
 
     def _sentence(self) -> str:
-        where = f"the response to {self.method} {self.path}" if self.method else "the mapping"
+        where = f"the file {self.path!r}" if self.path else "the mapping"
+        if self.method:
+            where = f"the response to {self.method} {self.path}"
         see = ".problems" if self.body is None else ".problems and .body"
         return f"{where} cannot be read ({brief('; '.join(self.problems))}); see {see}"
 

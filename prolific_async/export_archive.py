@@ -6,16 +6,17 @@ files of the archive, and does not describe their records.
 
 from __future__ import annotations
 
-import lzma
+import errno
+import io
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
-from prolific_async._json.decoding import decode
+from prolific_async._json.decoding import decode, named
 from prolific_async._json.scalars import JsonObject
 from prolific_async.errors import DecodeError
 
@@ -23,8 +24,7 @@ _SUBMISSIONS = "responses-by-submission.jsonl"
 _TASKS = "responses-by-task.jsonl"
 _BATCH = "batch.json"
 _LONGEST = 64 * 1024 * 1024  # bytes of a line, decompressed
-_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
-_UNREADABLE = (NotImplementedError, RuntimeError)  # another compression; a password
+_PIECE = 128 * 1024  # bytes that are decompressed at once
 
 
 class ExportArchive:
@@ -49,8 +49,9 @@ class ExportArchive:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        with _reading(os.fspath(path)):
-            self._zip = zipfile.ZipFile(path)
+        self._path = os.fspath(path)
+        with self._reading("$"):
+            self._zip = zipfile.ZipFile(self._path)
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +81,8 @@ class ExportArchive:
             DecodeError: It is not there, or cannot be read.
 
         """
-        with self._open(_BATCH) as file, _reading(_BATCH):
-            return _object(file.read(_LONGEST + 1), _BATCH)
+        with self._open(_BATCH) as file, self._reading(_BATCH):
+            return self._object(file.read(_LONGEST + 1), _BATCH)
 
     def submissions(self) -> Iterator[JsonObject]:
         """Yield the answers by submission: a mapping for each, read line by line.
@@ -107,52 +108,53 @@ class ExportArchive:
 
     def _records(self, name: str) -> Iterator[JsonObject]:
         with self._open(name) as file:
-            number = 0
-            while True:
-                number += 1
-                with _reading(name):
-                    line = file.readline(_LONGEST + 1)
-                if not line:
-                    return
+            lines = iter(partial(self._line, file, name), b"")
+            for number, line in enumerate(lines, 1):
                 if not line.isspace():
-                    yield _object(line, f"{name}:{number}")
+                    yield self._object(line, f"{name}:{number}")
 
-    def _open(self, name: str) -> IO[bytes]:
-        with _reading(name):
-            try:
-                return self._zip.open(name)
-            except KeyError:
-                pass
-            except ValueError:  # as zipfile says it
-                raise ValueError("the archive was closed") from None
-        raise DecodeError((f"{name}: not in the archive",), None)
+    def _line(self, file: io.BufferedReader, name: str) -> bytes:
+        with self._reading(name):
+            return file.readline(_LONGEST + 1)
 
+    def _open(self, name: str) -> io.BufferedReader:
+        if self._zip.fp is None:
+            raise ValueError("this ExportArchive is closed; make a new one")
+        with self._reading(name):
+            if name not in self._zip.namelist():
+                raise self._unreadable(name, "not in the archive")
+            file: Any = self._zip.open(name)
+        # zipfile itself looks for the end of a line in steps of 512 bytes.
+        return io.BufferedReader(file, _PIECE)
 
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Turn what zipfile raises of a bad file into our own error."""
-    try:
-        yield
-    except _BROKEN as error:
-        reason = str(error) or type(error).__name__
-        raise DecodeError((f"{name}: not a readable ZIP file ({reason})",), None) from error
-    except _UNREADABLE as error:
-        raise DecodeError((f"{name}: cannot be read here ({error})",), None) from error
-
-
-def _object(text: bytes, where: str) -> JsonObject:
-    reason = None
-    data: Any = None
-    if len(text) > _LONGEST:
-        reason = f"more than {_LONGEST} bytes"
-    else:
+    def _object(self, text: bytes, where: str) -> JsonObject:
+        if len(text) > _LONGEST:
+            raise self._unreadable(where, f"more than {_LONGEST} bytes")
         try:
-            data = decode(text)
+            data: Any = decode(text)
         except ValueError as error:
-            reason = f"no JSON ({error})"
-    if reason is None and not isinstance(data, dict):
-        reason = "an object is needed"
-    if reason is not None:
-        raise DecodeError((f"{where}: {reason}",), None)
-    found: JsonObject = data
-    return found
+            reason = str(error)
+        else:
+            if isinstance(data, dict):
+                return data
+            reason = f"an object is needed, not {named(data)}"
+        raise self._unreadable(where, reason)
+
+    @contextmanager
+    def _reading(self, where: str) -> Iterator[None]:
+        """Turn what zipfile raises of a bad file into our own error."""
+        try:
+            yield
+        except DecodeError:
+            raise
+        except Exception as error:
+            # Of a damaged file it may be any; of the disk it is one with a number.
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise
+            reason = f"no whole ZIP file ({str(error) or type(error).__name__})"
+            if isinstance(error, RuntimeError):  # it needs a password, or another compression
+                reason = str(error)
+            raise self._unreadable(where, reason) from error
+
+    def _unreadable(self, where: str, reason: str) -> DecodeError:
+        return DecodeError((f"{where}: {reason}",), None, None, str(self._path))

@@ -119,7 +119,7 @@ class Export(BoundJob):
         It waits while the export is generating, as ``wait`` does. The archive is written to a file
         beside the path whose name ends in ".part", and moved to the path once it is whole. If its
         connection is lost, the download goes on from there. After an error or a cancellation the
-        path is as it was before, and the other file is removed.
+        path is as it was before, and the other file is removed; a process that is killed leaves it.
 
         Args:
             path: The path of the file.

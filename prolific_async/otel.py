@@ -97,6 +97,8 @@ _CALLS = (
     "task_ids",
     "task_group_ids",
     "preview_url",
+    "export",
+    "exports",
 )
 _DATASET_CALLS = ("create", "get", "get_status", "upload", "append", "update_schema")
 _SUBJECTS = {

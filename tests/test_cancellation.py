@@ -6,6 +6,7 @@ import asyncio
 import gc
 import inspect
 import io
+import tempfile
 from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
@@ -22,6 +23,8 @@ from prolific_async import (
     Dataset,
     Datasets,
     DatasetSchema,
+    Export,
+    JobStatus,
     PollPolicy,
     ProlificClient,
     Report,
@@ -307,6 +310,41 @@ async def _job_waited(setting: ClientWithBatches, kind: str, *, bound: bool = Fa
     setting.sim.clear_faults()
 
 
+async def _export(setting: ClientWithBatches, verb: str, *, bound: bool = False) -> None:
+    """Call a verb of exports; what the storage sends is cut once."""
+    link = f"{setting.sim.url}/export.zip?X-Amz-Signature=0"
+    under_way = Fault(body={"status": "generating"})
+    complete = Fault(body={"status": "complete", "url": link})
+    begun = {"export_id": "e1", "status": "generating"}
+    export = Export("e1", setting.source, JobStatus.GENERATING).bind(setting.verbs)
+    calls: Any = setting.batch if bound else setting.verbs
+    given = [] if bound else [setting.source]
+    match verb:
+        case "export":
+            setting.meets("POST", "/export", Fault(status=202, body=begun))
+            await calls.export(*given)
+        case "export, lost":
+            listed = begun | {"created_at": NOON.isoformat()}
+            setting.meets("POST", "/export", Fault(503))
+            setting.meets("GET", "/export", Fault(503), Fault(body={"results": [listed]}))
+            await calls.export(*given)
+        case "exports":
+            setting.meets("GET", "/export", Fault(503), Fault(body=[]))
+            await calls.exports(*given)
+        case "wait":
+            setting.meets("GET", "/e1", under_way, Fault(503), complete)
+            await export.wait()
+        case "delete":
+            setting.meets("DELETE", "/e1", Fault(503), Fault(404))
+            await export.delete()
+        case _:
+            setting.meets("GET", "/e1", under_way, complete, complete)
+            setting.meets("GET", "/export.zip", Fault(body=b"PK" * 9, cut=7), Fault(body=b"PK" * 9))
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+                await export.download(Path(directory) / "x.zip")
+    setting.sim.clear_faults()
+
+
 CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Batches.create": _create,
     "Batches.create, lost": _create_lost,
@@ -318,6 +356,15 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
         f"{kind}.{verb}": partial(_listed, verb=verb, bound=kind == "Batch")
         for verb in ("task_ids", "task_group_ids", "preview_url")
         for kind in ("Batches", "Batch")
+    },
+    **{
+        f"{kind}.{verb}": partial(_export, verb=verb, bound=kind == "Batch")
+        for kind, verbs in {
+            "Batches": ("export", "export, lost", "exports"),
+            "Batch": ("export", "exports"),
+            "Export": ("wait", "download", "delete"),
+        }.items()
+        for verb in verbs
     },
     "Datasets.create": lambda setting: _dataset(setting, "create"),
     "Datasets.get": lambda setting: _dataset(setting, "get"),
@@ -511,7 +558,7 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 
 def test_every_public_coroutine_is_cancelled() -> None:
-    jobs = (Upload, SchemaMigration, BatchSync)
+    jobs = (Upload, SchemaMigration, BatchSync, Export)
     kinds = (
         Batch,
         Batches,

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import types
 from contextlib import suppress
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,11 +18,15 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
+from prolific_async._downloading import Target
 from prolific_async._polling.wait import Wait
 from prolific_async.simulator import Fault, Simulator
+from tests.file_server import file_server
+from tests.http.raw import transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 POLL = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=5)
 RETRY = RetryPolicy(max_attempts=3, initial=0.001, maximum=0.001)
@@ -249,3 +254,14 @@ async def test_a_cancelled_call_leaves_nothing_to_collect(
             await CALLS[verb][2](quick, batch_id)
 
     assert await left_by(cancelled) == []
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+async def test_a_download_leaves_no_cycle(tmp_path: Path, *, ends_well: bool) -> None:
+    target = Target(tmp_path / "x", overwrite=True, on_progress=None)
+    cuts = iter([10]) if ends_well else repeat(10)
+    async with file_server(b"x" * 100, ranges=ends_well, cuts=cuts) as server:
+        sender = transport(server.url, retry=RETRY)
+        left = await left_by(lambda: target.fetch(sender, "/export", server.get_link))
+        assert left == []
+        await sender.close()

@@ -78,15 +78,15 @@ async def test_nothing_stands_there_before_it_is_whole(tmp_path: Path) -> None:
 
 
 async def test_a_long_file_cut_at_many_places_is_whole(tmp_path: Path) -> None:
-    async with file_server(LONG, cuts=itertools.repeat(301_007)) as server:
+    async with file_server(LONG, cuts=itertools.repeat(602_014)) as server:
         path = await download(server, tmp_path / "x")
     assert path.read_bytes() == LONG
     assert len(server.received) == 6
 
 
-@pytest.mark.parametrize("to", [LONG[::-1], LONG * 2, LONG[:400_000], TEXT, b""])
+@pytest.mark.parametrize("to", [LONG[::-1], LONG * 2, LONG[:1_200_000], TEXT, b""])
 async def test_a_file_that_changes_has_nothing_of_the_old_one(tmp_path: Path, to: bytes) -> None:
-    async with file_server(LONG, cuts=iter([900_000])) as server:
+    async with file_server(LONG, cuts=iter([1_900_000])) as server:
         changing(server, to)
         path = await download(server, tmp_path / "x")
     assert path.read_bytes() == to
@@ -94,7 +94,7 @@ async def test_a_file_that_changes_has_nothing_of_the_old_one(tmp_path: Path, to
 
 async def test_progress_is_told(tmp_path: Path) -> None:
     told: list[Progress] = []
-    async with file_server(LONG, cuts=iter([900_000])) as server:
+    async with file_server(LONG, cuts=iter([1_900_000])) as server:
         await download(server, tmp_path / "x", on_progress=told.append)
     assert {(one.step, one.total, one.unit) for one in told} == {("download", len(LONG), "bytes")}
     done = [one.done for one in told]
@@ -259,7 +259,7 @@ async def test_a_failed_download_leaves_what_was_there(tmp_path: Path, *, overwr
     if overwrite:
         path.write_bytes(OLD)
         before = ["x"]
-    async with file_server(LONG, ranges=False, cuts=itertools.repeat(600_000)) as server:
+    async with file_server(LONG, ranges=False, cuts=itertools.repeat(1_600_000)) as server:
         with pytest.raises(ConnectionLostError):
             await download(server, path, overwrite=overwrite)
     assert names(tmp_path) == before
@@ -329,7 +329,7 @@ from tests.test_downloading import LONG, download
 
 async def main(path):
     async with file_server(LONG) as server:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_700_000, 1_700_000))
         try:
             await download(server, path, overwrite=True)
         except OSError as error:

@@ -18,6 +18,7 @@ from prolific_async import (
     DatasetSchema,
     DatasetStatus,
     DecodeError,
+    Export,
     JobFailedError,
     JobStatus,
     NotFoundError,
@@ -562,6 +563,9 @@ def a_job(sim: Simulator, client: ProlificClient, kind: str) -> tuple[Any, str]:
     if kind == "migration":
         job = SchemaMigration("m1", dataset_id, JobStatus.PROCESSING).bind(client.datasets)
         return job, f"/datasets/{dataset_id}/schema-migrations/m1"
+    if kind == "export":
+        export = Export("e1", "b1", JobStatus.GENERATING).bind(client.batches)
+        return export, "/batches/b1/export/e1"
     return BatchSync("s1", "b1", JobStatus.QUEUED).bind(client.batches), "/batches/b1/syncs/s1"
 
 
@@ -574,7 +578,7 @@ def done(job: Any) -> dict[str, Any]:
     return {"import_id": job.id, "status": "complete"}
 
 
-each_kind = pytest.mark.parametrize("kind", ["import", "dataset", "migration", "sync"])
+each_kind = pytest.mark.parametrize("kind", ["import", "dataset", "migration", "sync", "export"])
 
 
 @each_kind

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prolific_async._http.session import LoopSession
     from prolific_async._http.transport import Transport
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 _PARTIAL, _NOT_SATISFIABLE = 206, 416
 
 
@@ -87,10 +87,9 @@ class _Version:
             if not self.condition():
                 raise responses.undecodable(request, "a part of the file, where all was asked for")
             match = _CONTENT_RANGE.fullmatch(headers.get(hdrs.CONTENT_RANGE, ""))
-            total = None if match is None or match[2] == "*" else int(match[2])
-            if match is None or int(match[1]) != self.received or self.total not in (None, total):
+            if match is None or encoded or etag != self.etag:
                 raise _BeginAnew
-            if encoded or etag != self.etag:
+            if (int(match[1]), int(match[2])) != (self.received, self.total):
                 raise _BeginAnew
             return self
         length = headers.get(hdrs.CONTENT_LENGTH, "")
@@ -214,7 +213,7 @@ class Download:
                 if not responses.is_success(status):
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
-                    storage.raise_refusal(request, status, headers, refusal, link)
+                    raise storage.refused(request, status, headers, refusal, link)
                 storage.check_no_page(request, headers, "sends the file")
                 version = self._version = self._version.following(request, status, headers)
                 yield Piece(version.received, b"", version.total)
@@ -253,7 +252,7 @@ class Download:
 
 
 def _strong(etag: str) -> str | None:
-    return etag if re.fullmatch(r'"[!#-~\x80-\U0010ffff]*"', etag) else None
+    return etag if re.fullmatch(r'"[!#-~]*"', etag) else None
 
 
 async def _read(session: LoopSession, response: aiohttp.ClientResponse) -> bytes:

@@ -89,7 +89,7 @@ def decode(
 
     """
     if not is_success(status):
-        raise _refused(request, status, headers, body, secret)
+        raise refused(request, status, headers, body, secret)
     if raw:
         return Response(headers, body, secret)
     reason = None
@@ -143,7 +143,7 @@ def adding_request_id(request_id: str | None) -> Iterator[None]:
         raise
 
 
-def _refused(
+def refused(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
     """Return the error of a response that is not 2xx."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import hdrs
@@ -74,13 +74,15 @@ async def read_refusal(response: aiohttp.ClientResponse) -> str:
     return shown[: responses.MAX_SHOWN].decode(errors="replace")
 
 
-def raise_refusal(
+def refused(
     request: Request, status: int, headers: Mapping[str, str], body: str, link: PresignedUrl
-) -> NoReturn:
-    """Raise the APIStatusError of a refusal, without the URL in it."""
+) -> errors.APIStatusError:
+    """Return the error of a refusal, without the URL in it."""
     shown = shown_refusal(body, link).encode()
-    responses.decode(request, status, shown_headers(headers, link), shown)
-    raise AssertionError(status)  # a success, which is no refusal
+    error = responses.refused(request, status, shown_headers(headers, link), shown, NO_TOKEN)
+    if request.method == "GET":  # its usual advice is about the token and the id
+        vars(error)["advice"] = "the storage refused the file, so ask for it again"
+    return error
 
 
 def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:

@@ -78,12 +78,8 @@ class ExportStarter:
         """Make an error say that the batch has as many exports as it can have, if that is so."""
         if not isinstance(failure, APIStatusError) or isinstance(failure, NotFoundError):
             return
-        try:
-            listed = await self._api.list(batch_id)
-        except ProlificError as error:
-            _log.info("no exports could be listed after a refusal: %s", error)
-            return
-        if len(listed.exports) >= _MOST:
+        listed = await self._list(batch_id)
+        if listed is not None and len(listed.exports) >= _MOST:
             vars(failure)["advice"] = _FULL
 
     async def _find(self, batch_id: str, wanted: dict[str, str], began: float) -> Export | None:
@@ -94,10 +90,8 @@ class ExportStarter:
         """
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             await self._sleep(pause)
-            try:
-                listed = await self._api.list(batch_id)
-            except ProlificError as error:
-                _log.info("the search for a lost export failed: %s", error)
+            listed = await self._list(batch_id)
+            if listed is None:
                 continue
             since = self._by_service(listed, began)
             fitting = [
@@ -109,6 +103,14 @@ class ExportStarter:
             if fitting:
                 return max(fitting, key=lambda one: one.created_at or _EVER)
         return None
+
+    async def _list(self, batch_id: str) -> Exports | None:
+        """Return the exports of a batch, None if that fails."""
+        try:
+            return await self._api.list(batch_id)
+        except ProlificError as error:
+            _log.info("the exports of a batch could not be listed: %s", error)
+            return None
 
     def _by_service(self, listed: Exports, began: float) -> float:
         """Return a loop time by the service's clock, in whole seconds since 1970.

@@ -52,7 +52,7 @@ another 5xx. A mounted application needs handlers of its own.
 | ``BadRequestError``, ``ValidationError``             | 400    | ``refused`` |
 | ``NotFoundError`` of a batch that the request names  | 404    | ``no_such_batch`` |
 | ``NotFoundError`` of a dataset that it names         | 404    | ``no_such_dataset`` |
-| ``NotFoundError`` of an import, migration or sync    | 404    | ``no_such_job`` |
+| ``NotFoundError`` of an import or of another job      | 404    | ``no_such_job`` |
 | that it names, or whose dataset or batch it names    |        | |
 | ``NotFoundError`` of any other                       | 500    | ``misconfigured`` |
 | ``AuthenticationError``, ``PermissionDeniedError``   | 500    | ``misconfigured`` |

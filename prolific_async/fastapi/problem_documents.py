@@ -25,7 +25,7 @@ _RETRY_AFTER = 30
 _LONGEST_RETRY_AFTER = 3600
 _PATH = re.compile(
     r"/(?P<kind>batches|datasets)/(?P<id>[^/]+)"
-    r"(?:/(?:imports|schema-migrations|syncs)/(?P<job_id>[^/]+)|/[\w-]+|/upload-url/[^/]+)?$"
+    r"(?:/(?:imports|schema-migrations|syncs|export)/(?P<job_id>[^/]+)|/[\w-]+|/upload-url/[^/]+)?$"
 )
 _LOGGED_PATH = 500  # characters
 _WS_INTERNAL_ERROR, _WS_TRY_AGAIN_LATER = 1011, 1013
@@ -57,7 +57,7 @@ _UNKNOWN = Problem(
 _UNKNOWN_IN_TIME = evolve(_UNKNOWN, status=504)
 _NO_SUCH_BATCH = Problem(404, "no_such_batch", "There is no such batch.")
 _NO_SUCH_DATASET = Problem(404, "no_such_dataset", "There is no such dataset.")
-_NO_SUCH_JOB = Problem(404, "no_such_job", "There is no such import, migration or sync.")
+_NO_SUCH_JOB = Problem(404, "no_such_job", "There is no such import, migration, sync or export.")
 
 _PROBLEMS: dict[type[errors.ProlificError], Problem] = {
     errors.ProlificError: _UNUSABLE,

@@ -141,7 +141,7 @@ def test_the_openapi_document_has_the_problems(make_client: Make) -> None:
     assert told["404"]["description"].splitlines() == [
         "- `no_such_batch`: There is no such batch.",
         "- `no_such_dataset`: There is no such dataset.",
-        "- `no_such_job`: There is no such import, migration or sync.",
+        "- `no_such_job`: There is no such import, migration, sync or export.",
     ]
 
 
@@ -171,6 +171,8 @@ def test_a_404_is_passed_on_only_for_a_batch_that_the_request_names(
         ("/batches/b1/syncs/s1", "s1", "no_such_job"),
         ("/batches/b1/syncs/s1", "b1", "no_such_job"),
         ("/batches/b1/syncs/s1", "syncs", "misconfigured"),
+        ("/batches/b1/export/e1", "e1", "no_such_job"),
+        ("/batches/b1/export", "b1", "no_such_batch"),
         ("/datasets/d1", "d1", "no_such_dataset"),
         ("/datasets/d1/status", "d1", "no_such_dataset"),
         ("/datasets/d1/upload-url/rows.csv", "d1", "no_such_dataset"),

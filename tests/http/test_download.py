@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PATH = "/api/v1/data-collection/batches/b1/export/e1"
 QUICK = RetryPolicy(initial=0.0001, maximum=0.0002)
 TEXT = bytes(range(200))
-LONG = b"0123456789abcdef" * 100_000
+LONG = b"0123456789abcdef" * 200_000
 EXPIRED = plain(
     b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
     status="403 Forbidden",
@@ -385,12 +385,15 @@ async def test_a_new_link_that_is_refused_as_expired_is_an_error() -> None:
 # --- leaving ------------------------------------------------------------------------------------
 
 
-async def test_closing_the_client_ends_a_download() -> None:
+@pytest.mark.parametrize("before", [True, False])
+async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
     async with file_server(TEXT, cuts=iter([50]), stall=9) as server, sender() as made:
         pieces = Download(made, PATH, server.get_link).pieces()
         while not (await anext(pieces)).data:
             pass
         closing = asyncio.ensure_future(made.close())
+        if before:
+            await closing
         with pytest.raises(ConfigurationError, match="closed"):
             await anext(pieces)
         await closing

@@ -3,8 +3,8 @@
 Lines that must be refused say so with an ignore, which the checker wants to be needed.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
 from uuid import UUID
@@ -32,6 +32,8 @@ from prolific_async import (
     DatasetSchema,
     DatasetStatus,
     DecodeError,
+    Export,
+    ExportArchive,
     FieldType,
     ImportJob,
     JobStatus,
@@ -343,6 +345,21 @@ async def failures(client: ProlificClient) -> None:
 
 
 # --- Datasets and batches from nothing ----------------------------------------------------------
+
+
+async def answers(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    export = await batch.export(study_id="s-1", since=datetime.now(UTC))
+    assert_type(export, Export)
+    assert_type(await client.batches.exports(uuid), list[Export])
+    assert_type(export.until, datetime | None)
+    assert_type(await export.wait(timeout=600), Export)
+    assert_type(await export.download(Path("x.zip"), overwrite=True, on_progress=print), Path)
+    await export.delete()
+    await export.download("x.zip", True)  # type: ignore[call-arg]  # noqa: FBT003
+    await batch.export(since="2026-03-01")  # type: ignore[arg-type]
+    with ExportArchive("x.zip") as archive:
+        assert_type(archive.submissions(), Iterator[Mapping[str, Any]])
+        assert_type(archive.names, tuple[str, ...])
 
 
 async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
