@@ -78,6 +78,7 @@ from prolific_async.policies import PollPolicy, RetryPolicy
 from prolific_async.unset import UNSET, Unset
 
 if typing.TYPE_CHECKING:
+    from prolific_async.answer_models import Answer, InstructionResponse, TaskResponse
     from prolific_async.batches import Batches, BatchOrId
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
@@ -99,6 +100,7 @@ __docformat__ = "google"
 __all__ = [
     "UNSET",
     "APIStatusError",
+    "Answer",
     "AppendResult",
     "AuthenticationError",
     "BadRequestError",
@@ -123,6 +125,7 @@ __all__ = [
     "DecodeError",
     "FieldType",
     "ImportJob",
+    "InstructionResponse",
     "JobFailedError",
     "JobStatus",
     "NotFoundError",
@@ -145,6 +148,7 @@ __all__ = [
     "ServerError",
     "StatusEvent",
     "TaskDetails",
+    "TaskResponse",
     "TransportError",
     "UnmigratedDatapoint",
     "Unset",
@@ -163,6 +167,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
     _ON_FIRST_USE = {
         name: module
         for module, names in {
+            "answer_models": "Answer InstructionResponse TaskResponse",
             "batches": "Batches BatchOrId",
             "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",

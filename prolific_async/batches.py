@@ -76,7 +76,6 @@ class Batches(BatchContents):
             api, shared.pending, shared.attempts, retry=retry, poll=poll, sleep=transport.pause
         )
         super().__init__(transport, shared.workspaces, copying, shared.begun)
-        self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
         self._retry = retry

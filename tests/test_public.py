@@ -68,6 +68,9 @@ NAMES = {
 }
 # Imported with the first client, and by the programs that use datasets.
 ON_FIRST_USE = {
+    "Answer",
+    "InstructionResponse",
+    "TaskResponse",
     "AppendResult",
     "BatchOrId",
     "Batches",
@@ -117,6 +120,7 @@ VERBS: dict[str, dict[str, Any]] = {
     "sync": {},
     "task_ids": {},
     "task_group_ids": {},
+    "responses": {},
     "preview_url": {},
     "duplicate": {"name": None, "upload_new_dataset": False},
     "get_or_duplicate": {"name": NEEDED, "settle_seconds": 30.0},
@@ -140,6 +144,7 @@ BOUND_VERBS = {
     "sync": "sync",
     "task_ids": "task_ids",
     "task_group_ids": "task_group_ids",
+    "responses": "responses",
     "preview_url": "preview_url",
     "duplicate": "duplicate",
     "get_or_duplicate": "get_or_duplicate",
