@@ -124,4 +124,5 @@ class TaskResponse(WireModel):
     def key(self) -> str | None:
         """The key that its row was given at upload, as text; None if the service sends none."""
         key = None if self.metadata is None else self.metadata.get(_ROW_KEY)
-        return str(key) if isinstance(key, str | int | float) else None
+        has_text = isinstance(key, str | int | float) and not isinstance(key, bool)
+        return str(key) if has_text else None

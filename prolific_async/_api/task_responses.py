@@ -49,12 +49,12 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
             unless something of it was yielded: then the error tells how many responses were.
 
     """
-    before = 0  # responses on the pages before this one
+    before = count = 0  # responses on the pages before this one, and on this one
+    failures = Failures(transport.retry, lambda error: not count and get_again(error))
     slices = TimeSlices()
     pagination = Pagination(list_responses(batch_id, prefix=transport.prefix), "responses")
     while (request := pagination.following) is not None:
         count = 0
-        failures = Failures(transport.retry, lambda error: not count and get_again(error))  # noqa: B023 - of this page
         while True:
             page: dict[str, Any] = {}
             try:
@@ -78,13 +78,13 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
                 pause = failures.pause_after(error)
                 if pause is None:
                     if isinstance(error, TransportError) and before + count:
-                        raise _told(error, before + count) from error.failure
+                        _tell(error, before + count)
                     raise
             else:
                 break
             await transport.pause(pause)
-        before += count
         pagination.follow(page, count)
+        before += count
 
 
 @asynccontextmanager
@@ -103,9 +103,7 @@ async def _parts(transport: Transport, request: Request) -> AsyncGenerator[Async
         raise ConnectionLostError(request.method, request.path, reason)
 
 
-def _told(error: TransportError, number: int) -> TransportError:
-    """Return a failure that also tells how many responses were yielded before it."""
-    reason = f"{error.reason}, after {number:,} responses, which another call yields again"
-    told = type(error)(error.method, error.path, reason)
-    told.attempts = error.attempts
-    return told
+def _tell(error: TransportError, number: int) -> None:
+    """Have an error tell how many responses were yielded before it."""
+    error.reason += f", after {number:,} responses, which another call yields again"
+    error.args = (error.method, error.path, error.reason)

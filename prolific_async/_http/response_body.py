@@ -100,7 +100,10 @@ class Chunks:
             if not chunk:
                 raise StopAsyncIteration
             return chunk
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else it is in a cycle with its frame
 
     async def _read(self) -> bytes:
         """Return what comes next; a body that drips may be given up, as one that stalls is.

@@ -20,6 +20,8 @@ _UNFINISHED = re.compile(
     r"(?:t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-|\.|[eE][+-]?|u[0-9a-fA-F]{0,4})?\Z"
 )
 
+_NUMBERS = (int, float)
+
 
 class CutShort(ValueError):  # noqa: N818 - it becomes an error of the package
     """The text ends before its value does."""
@@ -120,9 +122,9 @@ class TextBuffer:
                 raise CutShort from None
             raise
         # More digits, a fraction or an exponent may follow a number.
-        if self.is_whole or (end < len(self.text) and self.text[end] not in ".eE"):
+        if type(value) not in _NUMBERS or self.is_whole:
             return value, end
-        return None
+        return (value, end) if end < len(self.text) and self.text[end] not in ".eE" else None
 
     def _may_go_on(self, error: JSONDecodeError) -> bool:
         """Return whether more text can mend what is wrong with the text so far."""
