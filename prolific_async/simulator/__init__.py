@@ -21,6 +21,7 @@ their size; `Simulator(imports=RowsPerSecond(27))` imports them as slowly as the
 one cannot hide in the other.
 """
 
+from prolific_async.simulator.batch_tasks import Task
 from prolific_async.simulator.dataset_models import DatasetSnapshot
 from prolific_async.simulator.faults import Fault
 from prolific_async.simulator.models import BatchSnapshot
@@ -47,4 +48,5 @@ __all__ = [
     "RowsPerSecond",
     "SeenRequest",
     "Simulator",
+    "Task",
 ]

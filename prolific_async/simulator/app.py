@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from prolific_async.simulator.answer_routes import answer_routes
 from prolific_async.simulator.batch_editing_routes import editing_routes
 from prolific_async.simulator.batch_routes import batch_routes
 from prolific_async.simulator.batch_task_routes import task_routes
 from prolific_async.simulator.control_routes import CONTROL_PREFIX
 from prolific_async.simulator.dataset_routes import dataset_routes
 from prolific_async.simulator.dataset_state import Datasets
+from prolific_async.simulator.exports import Exports
 from prolific_async.simulator.fault_middleware import apply_faults
 from prolific_async.simulator.faults import FaultQueue
 from prolific_async.simulator.request_log import RequestLog, log_requests
@@ -28,6 +30,7 @@ def make_app(
     log: RequestLog,
     control_routes: Iterable[web.RouteDef] = (),
     datasets: Datasets | None = None,
+    exports: Exports | None = None,
 ) -> web.Application:
     """Make the application that serves a state.
 
@@ -39,6 +42,7 @@ def make_app(
         control_routes: Routes of the simulator itself. Their requests meet no faults and are not
             logged.
         datasets: The datasets of the state; without them there are only the first batch routes.
+        exports: The exports of its batches; without them there are no routes of answers.
     """
     app = web.Application(
         middlewares=[
@@ -49,6 +53,8 @@ def make_app(
         ]
     )
     more = [] if datasets is None else [*dataset_routes(datasets), *task_routes(datasets)]
+    if exports is not None:
+        more += answer_routes(exports)
     routes = [
         *batch_routes(state),
         *editing_routes(state),

@@ -12,12 +12,17 @@ from typing import Any
 
 from prolific_async.simulator.models import Batch, Dataset
 
-__all__ = ["batch_json", "created_json", "list_json", "timestamp"]
+__all__ = ["batch_json", "created_json", "list_json", "results_json", "timestamp"]
 
 
 def list_json(batches: Iterable[Batch]) -> bytes:
     """Encode the response to a list request."""
-    results = [batch_json(batch) for batch in batches]
+    return results_json(map(batch_json, batches))
+
+
+def results_json(documents: Iterable[bytes]) -> bytes:
+    """Encode a list of encoded documents."""
+    results = list(documents)
     count = str(len(results)).encode()
     return b'{"results": [' + b", ".join(results) + b'], "meta": {"count": ' + count + b"}}"
 

@@ -5,12 +5,13 @@ those that github.com/prolific-oss/cli reads.
 """
 
 import json
-import uuid
+from collections.abc import Callable
 
 from aiohttp import web
 
 from prolific_async.simulator.batch_handlers import BATCH, on_batch
 from prolific_async.simulator.batch_syncs import start_sync
+from prolific_async.simulator.batch_tasks import group_id, task_id
 from prolific_async.simulator.dataset_json import sync_document
 from prolific_async.simulator.dataset_state import Datasets
 from prolific_async.simulator.models import Batch
@@ -44,10 +45,10 @@ def task_routes(datasets: Datasets) -> list[web.RouteDef]:
         return json_response(200, json.dumps(sync_document(batch.id, job)).encode())
 
     def tasks(_: web.Request, __: Body, batch: Batch) -> web.Response:
-        return _ids(batch, "task", state.update(batch).total_task_count)
+        return _ids(batch, task_id, state.update(batch).total_task_count)
 
     def task_groups(_: web.Request, __: Body, batch: Batch) -> web.Response:
-        return _ids(batch, "group", state.update(batch).total_task_groups)
+        return _ids(batch, group_id, state.update(batch).total_task_groups)
 
     return [
         web.post(f"{BATCH}/sync", on_batch(state, sync)),
@@ -57,8 +58,6 @@ def task_routes(datasets: Datasets) -> list[web.RouteDef]:
     ]
 
 
-def _ids(batch: Batch, kind: str, count: int) -> web.Response:
-    # Computed from the batch's id, so that they stay the same and take no memory.
-    space = uuid.uuid5(uuid.NAMESPACE_OID, f"{batch.id} {kind}")
-    ids = [str(uuid.uuid5(space, str(index))) for index in range(count)]
+def _ids(batch: Batch, id_of: Callable[[Batch, int], str], count: int) -> web.Response:
+    ids = [id_of(batch, index) for index in range(count)]
     return json_response(200, json.dumps(ids).encode())

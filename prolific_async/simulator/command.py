@@ -44,6 +44,9 @@ Endpoints:
   GET    /_simulator/requests           list the newest 1,000 requests
   POST   /_simulator/batches            add a batch
   POST   /_simulator/batches/{id}/fail  make a batch end in ERROR
+  POST   /_simulator/batches/{id}/answers       let participants answer
+  POST   /_simulator/batches/{id}/exports/fail  make its exports fail
+  POST   /_simulator/exports/{id}       set the status of an export
   POST   /_simulator/datasets           add a dataset
   POST   /_simulator/datasets/{id}/fail make its imports fail
   POST   /_simulator/imports/{id}       set the status of an import
@@ -59,6 +62,8 @@ instructions, tasks_per_group, dataset_status, dataset_id, batch_items and
 auto_sync_enabled. A dataset may have a name, workspace_id, datapoints, filename,
 status (version 3) and schema (version 4). The response has the id. Imports fail
 with a reason; one that is set has a status and further keys of its document.
+Answers may have participants (their number), an answer for all tasks, study_id
+and at (a time with its zone). The response has the participants' ids.
 
 Examples:
   prolific-async simulate --port 0 --setup polls:3
@@ -69,6 +74,7 @@ Examples:
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT = 65535
 _LOG_SIZE = 1000  # the command may run for weeks
+_EXPORTS = AfterSeconds(5)
 
 
 @attrs.frozen
@@ -142,6 +148,7 @@ OPTIONS: Mapping[str, Option] = MappingProxyType(
             _import_ending,
             "seconds:5",
         ),
+        "exports": Option("WHEN", "When exports of answers end: as --setup.", _ending, "seconds:5"),
         "token": Option("TOKEN", "Token that requests must carry; random if left out.", _visible),
         "workspace-id": Option("ID", "Id of the workspace; random if left out.", _visible),
         "batch-id": Option("ID", "Id of the READY batch in it; random if left out.", _visible),
@@ -169,6 +176,7 @@ def serve(
     port: int,
     setup: Ending,
     imports: Ending | RowsPerSecond,
+    exports: Ending = _EXPORTS,
     storage_port: int = 0,
     token: str | None = None,
     workspace_id: str | None = None,
@@ -183,6 +191,7 @@ def serve(
         port: 0 for any free one.
         setup: When setups end.
         imports: When imports, schema migrations and syncs end.
+        exports: When exports of answers end.
         storage_port: The port to which presigned URLs lead; 0 for any free one.
         token: The token that requests must carry; random if left out.
         workspace_id: Id of the workspace; random if left out.
@@ -194,6 +203,7 @@ def serve(
     simulator = Simulator(
         setup=setup,
         imports=imports,
+        exports=exports,
         token=token,
         workspace_id=workspace_id,
         port=port,

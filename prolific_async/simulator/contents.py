@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from prolific_async.simulator.dataset_contents import DatasetContents
+from prolific_async.simulator.layout_rules import instruction_items
 from prolific_async.simulator.models import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
 from prolific_async.simulator.state import State
 from prolific_async.simulator.workspace_contents import as_json, count, locked
@@ -58,7 +59,7 @@ class Contents(DatasetContents):
         name: str = "Original",
         *,
         datapoints: int | None = 200,
-        instructions: int = 1,
+        instructions: int | None = None,
         status: str | None = UNINITIALISED,
         tasks_per_group: int | None = None,
         dataset_id: str | None = None,
@@ -76,7 +77,8 @@ class Contents(DatasetContents):
         Args:
             name: As the service shows it.
             datapoints: Number of datapoints in its own dataset; None for a batch without one.
-            instructions: Number per datapoint. The setup makes datapoints times instructions tasks.
+            instructions: Number per datapoint; by default the questions of `batch_items`, or 1. The
+                setup makes datapoints times instructions tasks.
             status: Any text. PROCESSING ends as after a setup; None is shown as null.
             tasks_per_group: Of an earlier setup; none if left out.
             dataset_id: An existing dataset to use instead of one of its own.
@@ -101,6 +103,9 @@ class Contents(DatasetContents):
         """
         if batch_id == "" or "id" in extra:
             raise ValueError("add_batch: give an id that is not empty as batch_id")
+        layout = as_json(batch_items)
+        if instructions is None:
+            instructions = len(instruction_items(layout)) or 1
         instructions = count("instructions", instructions)
         if tasks_per_group is not None:
             tasks_per_group = count("tasks_per_group", tasks_per_group, least=1)
@@ -122,7 +127,7 @@ class Contents(DatasetContents):
             dataset=dataset,
             instructions=instructions,
             task_details=as_json(task_details),
-            batch_items=as_json(batch_items),
+            batch_items=layout,
             auto_sync_enabled=auto_sync_enabled,
             extra=as_json(extra),
             status=status,

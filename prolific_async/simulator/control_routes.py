@@ -2,18 +2,22 @@
 
 They are no part of Prolific's API. They need the token, meet no faults and are not logged.
 
-    POST   /_simulator/faults             Simulator.inject: method, route, times and Fault's fields
-    DELETE /_simulator/faults             Simulator.clear_faults
-    GET    /_simulator/requests           Simulator.requests
-    POST   /_simulator/batches            Simulator.add_batch: some of its fields; returns the id
-    POST   /_simulator/batches/{id}/fail  Simulator.fail
-    POST   /_simulator/datasets           Simulator.add_dataset; returns the id
-    POST   /_simulator/datasets/{id}/fail Simulator.fail_imports: reason
-    POST   /_simulator/imports/{id}       Simulator.set_import: status, and further keys
+    POST   /_simulator/faults                    Simulator.inject: method, route, times, a fault
+    DELETE /_simulator/faults                    Simulator.clear_faults
+    GET    /_simulator/requests                  Simulator.requests
+    POST   /_simulator/batches                   Simulator.add_batch: some fields; returns the id
+    POST   /_simulator/batches/{id}/fail         Simulator.fail
+    POST   /_simulator/batches/{id}/answers      Simulator.answer; returns the participants
+    POST   /_simulator/batches/{id}/exports/fail Simulator.fail_exports
+    POST   /_simulator/exports/{id}              Simulator.set_export: status, and further keys
+    POST   /_simulator/datasets                  Simulator.add_dataset; returns the id
+    POST   /_simulator/datasets/{id}/fail        Simulator.fail_imports: reason
+    POST   /_simulator/imports/{id}              Simulator.set_import: status, and further keys
 """
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from types import MappingProxyType, NoneType
 from typing import Any
 
@@ -21,7 +25,7 @@ import attrs
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from prolific_async.simulator.contents import Contents
+from prolific_async.simulator.answer_contents import AnswerContents
 from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.request_body import read_body
 from prolific_async.simulator.request_log import RequestLog, SeenRequest
@@ -30,6 +34,7 @@ from prolific_async.simulator.responses import RefusedError, json_response
 __all__ = ["CONTROL_PREFIX", "control_routes"]
 
 CONTROL_PREFIX = "/_simulator/"
+_Route = tuple[Callable[..., web.RouteDef], str, Handler]
 _FAULT_FIELDS = frozenset(field.name for field in attrs.fields(Fault) if field.init)
 _BATCH_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
@@ -56,6 +61,13 @@ _DATASET_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
         "schema": (dict, NoneType),
     }
 )
+_ANSWER_FIELDS: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "participants": (int,),
+        "study_id": (str, NoneType),
+        "at": (str, NoneType),
+    }
+)
 _TYPE_NAMES: Mapping[type, str] = MappingProxyType(
     {
         str: "text",
@@ -68,11 +80,13 @@ _TYPE_NAMES: Mapping[type, str] = MappingProxyType(
 )
 
 
-def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> list[web.RouteDef]:
+def control_routes(
+    contents: AnswerContents, faults: FaultQueue, log: RequestLog
+) -> list[web.RouteDef]:
     """Return the routes by which a simulator is controlled.
 
     Args:
-        contents: Where batches and datasets are added and changed.
+        contents: Where batches, datasets and answers are added and changed.
         faults: Where faults are added.
         log: The requests that the service has received.
     """
@@ -115,14 +129,7 @@ def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> l
         contents.fail_imports(request.match_info["dataset_id"], **given)
         return web.Response(status=204)
 
-    async def set_import(request: web.Request) -> web.Response:
-        shown = (await read_body(request)).json_object()
-        status = shown.pop("status", None)
-        _check_fields({"status": status}, {"status": (str,)})
-        contents.set_import(request.match_info["import_id"], status, **shown)
-        return web.Response(status=204)
-
-    routes: list[tuple[Callable[..., web.RouteDef], str, Handler]] = [
+    routes: list[_Route] = [
         (web.post, "faults", inject),
         (web.delete, "faults", clear_faults),
         (web.get, "requests", list_requests),
@@ -130,9 +137,43 @@ def control_routes(contents: Contents, faults: FaultQueue, log: RequestLog) -> l
         (web.post, "batches/{batch_id:[^/]+}/fail", fail),
         (web.post, "datasets", add_dataset),
         (web.post, "datasets/{dataset_id:[^/]+}/fail", fail_imports),
-        (web.post, "imports/{import_id:[^/]+}", set_import),
+        (web.post, "imports/{job_id:[^/]+}", _set_job(contents.set_import)),
+        *_answer_routes(contents),
     ]
     return [method(CONTROL_PREFIX + path, _refusing(handler)) for method, path, handler in routes]
+
+
+def _answer_routes(contents: AnswerContents) -> list[_Route]:
+    async def answer(request: web.Request) -> web.Response:
+        body = await read_body(request)
+        given = body.json_object() if body.size else {}
+        _check_names(given, {"answer", *_ANSWER_FIELDS})
+        _check_fields({key: given[key] for key in given.keys() - {"answer"}}, _ANSWER_FIELDS)
+        if given.get("at") is not None:
+            given["at"] = datetime.fromisoformat(given["at"])
+        participants = contents.answer(request.match_info["batch_id"], **given)
+        return json_response(201, json.dumps({"participants": participants}).encode())
+
+    async def fail_exports(request: web.Request) -> web.Response:
+        contents.fail_exports(request.match_info["batch_id"])
+        return web.Response(status=204)
+
+    return [
+        (web.post, "batches/{batch_id:[^/]+}/answers", answer),
+        (web.post, "batches/{batch_id:[^/]+}/exports/fail", fail_exports),
+        (web.post, "exports/{job_id:[^/]+}", _set_job(contents.set_export)),
+    ]
+
+
+def _set_job(set_status: Callable[..., None]) -> Handler:
+    async def set_it(request: web.Request) -> web.Response:
+        shown = (await read_body(request)).json_object()
+        status = shown.pop("status", None)
+        _check_fields({"status": status}, {"status": (str,)})
+        set_status(request.match_info["job_id"], status, **shown)
+        return web.Response(status=204)
+
+    return set_it
 
 
 def _refusing(handler: Handler) -> Handler:

@@ -40,13 +40,19 @@ def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
     """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
     if dataset.has_status:
         dataset.datapoints, dataset.groups = rows.accepted, rows.groups
+        dataset.records = rows.records
         return
-    if dataset.digests:
-        new = rows.digests - dataset.digests
-        dataset.digests |= new
+    if dataset.records is None:
+        # Not copied: they may be many.
+        dataset.records, dataset.digests = rows.records, rows.digests
+        dataset.datapoints += len(rows.records)
     else:
-        new = dataset.digests = rows.digests  # not copied: they may be many
-    dataset.datapoints += len(new) + rows.others
+        known = dataset.digests
+        new = [index for index, digest in enumerate(rows.digests) if digest not in known]
+        new += range(len(rows.digests), len(rows.records))
+        dataset.records.extend(rows.records, new)
+        known |= rows.digests
+        dataset.datapoints += len(new)
     dataset.keys += rows.keys
     if rows.groups is not None:
         dataset.groups = Counter() if dataset.groups is None else dataset.groups

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import attrs
 
 from prolific_async.simulator.setup_durations import Ending
+from prolific_async.simulator.stored_rows import StoredRows
 
 __all__ = ["Dataset", "DatasetSnapshot", "ImportJob", "ImportedRows", "Migration", "Run"]
 
@@ -53,16 +54,16 @@ class Run:
 class ImportedRows:
     """What parsing a file or an append gave: rows that are not in the dataset yet.
 
-    `digests` identify the first accepted records, `others` is the number of the later ones, which
-    are not compared, `keys` counts records by the fields that they have, and `groups` by their
-    group ids, None without a column or field of them. `failure` is the reason why the
-    file as a whole is refused.
+    `records` are the accepted ones, and `digests` identify the first of them, in their order; the
+    later ones are not compared. `keys` counts records by the fields that they have, and `groups` by
+    their group ids, None without a column or field of them. `failure` is the reason why the file as
+    a whole is refused.
     """
 
     accepted: int = 0
     rejected: int = 0
-    digests: set[bytes] = attrs.field(factory=set)
-    others: int = 0
+    records: StoredRows = attrs.field(factory=StoredRows)
+    digests: dict[bytes, None] = attrs.field(factory=dict)
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
     groups: Counter[str] | None = None
     errors: list[dict[str, Any]] = attrs.field(factory=list)
@@ -118,7 +119,8 @@ class Dataset:
     imports: dict[str, ImportJob] = attrs.field(factory=dict)
     migrations: dict[str, Migration] = attrs.field(factory=dict)
     running: list[ImportJob | Migration] = attrs.field(factory=list)
-    digests: set[bytes] = attrs.field(factory=set)
+    records: StoredRows | None = None  # those of the last datapoints
+    digests: dict[bytes, None] = attrs.field(factory=dict)
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
     groups: Counter[str] | None = None
     import_failure: str | None = None  # why all imports fail

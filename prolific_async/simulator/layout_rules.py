@@ -12,7 +12,7 @@ from typing import Any
 
 from prolific_async.simulator.layout_item_rules import CONTENT, item_problems
 
-__all__ = ["instruction_count", "layout_issues", "node_ids", "with_ids"]
+__all__ = ["instruction_count", "instruction_items", "layout_issues", "node_ids", "with_ids"]
 
 # What each kind of node holds: under which key, and nodes of which kind.
 _NESTING: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -62,9 +62,19 @@ def node_ids(pages: Any) -> set[str]:
 
 def instruction_count(pages: list[Any] | None) -> int:
     """Return the number of items that ask the participant for something."""
-    return sum(
-        item["type"] not in CONTENT for page in pages or () for item, _ in _items(page, "page", [])
-    )
+    return len(instruction_items(pages))
+
+
+def instruction_items(pages: Any) -> list[dict[str, Any]]:
+    """Return the items that ask the participant for something, of a layout that may be bad."""
+    items = [item for page in _children({"": pages}, "") for item, _ in _items(page, "page", [])]
+    return [
+        item
+        for item in items
+        if isinstance(item, dict)
+        and isinstance(item.get("type"), str)
+        and item["type"] not in CONTENT
+    ]
 
 
 def _with_ids(node: Mapping[str, Any], kind: str, left: set[str]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 import attrs
 
 from prolific_async.simulator.dataset_models import Dataset, Run
+from prolific_async.simulator.storage import StoredFile
+from prolific_async.simulator.stored_rows import StoredRows
 from prolific_async.simulator.uploaded_rows import task_group_count
 
 __all__ = [
@@ -19,7 +21,11 @@ __all__ = [
     "BatchSnapshot",
     "Built",
     "Dataset",
+    "ExportFilter",
+    "ExportJob",
+    "GivenAnswer",
     "Run",
+    "Submission",
     "SyncJob",
 ]
 
@@ -59,17 +65,24 @@ class BatchSnapshot:
 
 @attrs.frozen
 class Built:
-    """The datapoints of which a setup or sync has made tasks, counted by group id, if any."""
+    """The datapoints of which a setup or sync has made tasks, counted by group id, if any.
+
+    The last ones have a row in `records`; those before it, which a test has added, have none.
+    """
 
     datapoints: int
     groups: Counter[str] | None
+    records: StoredRows | None
+    without_row: int
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Built":
         """Return what a setup or sync that ends now makes tasks of."""
         # Copied: later rows add to it.
         groups = None if dataset.groups is None else dataset.groups.copy()
-        return cls(dataset.datapoints, groups)
+        records = dataset.records
+        without_row = dataset.datapoints - (len(records) if records else 0)
+        return cls(dataset.datapoints, groups, records, without_row)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -82,6 +95,60 @@ class SyncJob:
     updated_at: datetime
     run: Run | None
     status: str = "queued"
+    shown: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class GivenAnswer:
+    """What a participant answered to one task.
+
+    Args:
+        task: The number of the task in its batch.
+        response: The encoded response, as the service lists it; None for a task left out.
+        text: The text in the report.
+    """
+
+    task: int
+    response: bytes | None
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class Submission:
+    """What a participant handed in: the answers to one task group, and the files by their keys."""
+
+    id: str
+    participant_id: str
+    study_id: str
+    group: int
+    at: datetime
+    answers: tuple[GivenAnswer, ...]
+    files: tuple[str, ...]
+
+
+@attrs.frozen
+class ExportFilter:
+    """Which submissions an export has: those of a study, and those of a time."""
+
+    study_id: str | None
+    since: datetime | None
+    until: datetime | None
+
+
+@attrs.define(kw_only=True, eq=False)
+class ExportJob:
+    """An export of the submissions that there were when it was started.
+
+    `file` is its archive, once somebody has asked for it.
+    """
+
+    id: str
+    filter: ExportFilter | None
+    created_at: datetime
+    submissions: list[Submission]
+    run: Run | None
+    status: str = "generating"
+    file: StoredFile | None = None
     shown: dict[str, Any] = attrs.field(factory=dict)
 
 
@@ -107,6 +174,10 @@ class Batch:
     running_setup: Run | None = None
     built: "Built | None" = None
     syncs: dict[str, "SyncJob"] = attrs.field(factory=dict)
+    submissions: list[Submission] = attrs.field(factory=list)
+    report: StoredFile | None = None  # the newest one
+    exports: dict[str, ExportJob] = attrs.field(factory=dict)
+    exports_fail: bool = False
     # The encoded document, and the values that it depends on.
     encoded: tuple[tuple[object, ...], bytes] | None = None
 

@@ -4,6 +4,7 @@ The service's are those of Amazon S3, whose refusals and their order are imitate
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -79,6 +80,13 @@ class PresignedUrl:
         if self.content_type is not None and headers.get(hdrs.CONTENT_TYPE) != self.content_type:
             raise _mismatch()
 
+    def forget(self, now: float) -> bool:
+        """Let go of what an expired URL leads to; tell whether it has expired."""
+        if now < self._expires:
+            return False
+        self.target = None
+        return True
+
 
 class PresignedUrls:
     """The presigned URLs that were given out, by their paths.
@@ -97,6 +105,7 @@ class PresignedUrls:
         self.lifetime = lifetime
         self.base_url = ""
         self._by_path: dict[str, PresignedUrl] = {}
+        self._valid: deque[PresignedUrl] = deque()  # those that expire first at the left
 
     def sign(self, method: str, *path: str, content_type: str | None = None) -> PresignedUrl:
         """Return a new URL.
@@ -126,6 +135,10 @@ class PresignedUrls:
             expires=self.now() + self.lifetime,
         )
         self._by_path[raw_path] = signed
+        # Not to keep the file of each link that was ever given out.
+        while self._valid and self._valid[0].forget(self.now()):
+            self._valid.popleft()
+        self._valid.append(signed)
         return signed
 
     def find(self, raw_path: str, query: Mapping[str, str]) -> PresignedUrl:

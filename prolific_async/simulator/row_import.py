@@ -19,6 +19,7 @@ from prolific_async.simulator.uploaded_rows import UnreadableRecord, csv_records
 
 __all__ = [
     "CONTENT_TYPES",
+    "GROUP_COLUMN",
     "check_records",
     "group_field",
     "missing_field",
@@ -31,7 +32,7 @@ CONTENT_TYPES: Mapping[int, Mapping[str, str]] = {
     3: {".csv": "text/csv", ".zip": "application/zip"},
     4: {".csv": "text/csv", ".jsonl": "application/x-ndjson"},
 }
-_GROUP_COLUMN = "META_TASK_GROUP_ID"
+GROUP_COLUMN = "META_TASK_GROUP_ID"
 _MAX_ERRORS = 100  # the list "may be shorter" than the count
 _MAX_COMPARED = 500_000  # records; it is about 50 MB
 _encode = json.JSONEncoder(sort_keys=True).encode
@@ -100,20 +101,22 @@ def check_records(
     schema: Mapping[str, Any] | None,
     *,
     first: int,
+    into: ImportedRows | None = None,
 ) -> ImportedRows:
-    """Check and count records.
+    """Check, count and keep records.
 
     With a strict schema a record that misses a field is rejected; null counts as missing, and a
     list or an object is no value of a field. Other keys are ignored [?]. Identical records count
-    once, as far as the first 500,000 different ones are concerned: the others are not kept.
+    once, as far as the first 500,000 different ones are concerned: the others are not compared.
 
     Args:
         records: Parsed records.
         schema: None for version 3.
         first: The index of the first record in `errors`.
+        into: Rows to which they are added; new ones if left out.
     """
-    rows = ImportedRows()
-    grouping = _GROUP_COLUMN if schema is None else group_field(schema)
+    rows = ImportedRows() if into is None else into
+    grouping = GROUP_COLUMN if schema is None else group_field(schema)
     for index, record in enumerate(records, first):
         problem = _problem(record, schema)
         if problem is None:
@@ -149,6 +152,7 @@ def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, compares: 
         if not _is_new(rows, record):
             return
         rows.keys[_fields(record)] += 1
+    rows.records.add(record)
     if record.get(grouping) is not None:
         rows.groups = Counter() if rows.groups is None else rows.groups
         rows.groups[str(record[grouping])] += 1
@@ -156,12 +160,11 @@ def _accept(rows: ImportedRows, record: Any, grouping: str | None, *, compares: 
 
 def _is_new(rows: ImportedRows, record: Mapping[str, Any]) -> bool:
     if len(rows.digests) >= _MAX_COMPARED:
-        rows.others += 1
         return True
     digest = hashlib.blake2b(_encode(record).encode(), digest_size=16).digest()
     if digest in rows.digests:
         return False
-    rows.digests.add(digest)
+    rows.digests[digest] = None
     return True
 
 
@@ -172,9 +175,11 @@ def _fields(record: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(record)
 
 
-def _read_csv(file: BinaryIO, schema: Mapping[str, Any] | None) -> ImportedRows:
+def _read_csv(
+    file: BinaryIO, schema: Mapping[str, Any] | None, into: ImportedRows | None = None
+) -> ImportedRows:
     with contextlib.closing(csv_records(file)) as records:
-        return check_records(records, schema, first=0)
+        return check_records(records, schema, first=0, into=into)
 
 
 def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> ImportedRows:
@@ -184,11 +189,7 @@ def _read_zip(file: BinaryIO, in_slices: Callable[[BinaryIO], BinaryIO]) -> Impo
             if suffix(name) != ".csv":
                 continue
             with archive.open(name) as member:
-                rows = _read_csv(in_slices(cast("BinaryIO", member)), None)
-            if rows.failure is not None:
-                return rows
-            total.accepted += rows.accepted
-            if rows.groups is not None:
-                total.groups = Counter() if total.groups is None else total.groups
-                total.groups.update(rows.groups)
+                _read_csv(in_slices(cast("BinaryIO", member)), None, total)
+            if total.failure is not None:
+                break
     return total

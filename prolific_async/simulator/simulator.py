@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prolific_async.simulator.answer_contents import AnswerContents
 from prolific_async.simulator.app import make_app
-from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.control_routes import control_routes
 from prolific_async.simulator.dataset_state import Datasets
+from prolific_async.simulator.exports import Exports
 from prolific_async.simulator.faults import Fault, FaultQueue
 from prolific_async.simulator.models import BatchSnapshot
 from prolific_async.simulator.presigned_urls import LIFETIME
@@ -35,7 +36,7 @@ _DEFAULT_SETUP = AfterPolls(1)
 _LOG_SIZE = 100_000  # about 200 MB, more than a test needs
 
 
-class Simulator(Contents):
+class Simulator(AnswerContents):
     """A stateful Prolific on a loopback port.
 
     `async with Simulator() as sim:` serves in the running event loop. `with Simulator() as sim:`
@@ -50,6 +51,7 @@ class Simulator(Contents):
             by default.
         imports: When imports of uploads, schema migrations and syncs end: as `setup`, or
             `RowsPerSecond(27)` after a time that grows with their rows. One poll by default.
+        exports: When exports of answers end: as `setup`. One poll by default.
         token: The token that requests must carry as `Authorization: Token …`; random if left out.
         workspace_id: Id of the workspace that exists from the start; random if left out.
         port: 0 for any free one.
@@ -58,7 +60,8 @@ class Simulator(Contents):
         log_size: Number of the newest requests that are kept, 100,000 by default; None for all.
 
     Raises:
-        TypeError: `setup` is neither an `Ending` nor a function, or `imports` no `Ending` either.
+        TypeError: `setup` is neither an `Ending` nor a function, or `imports` or `exports` is no
+            `Ending` either.
         ValueError: The token cannot be sent in a header, the workspace's id is empty, or
             `url_lifetime` is negative or infinite.
     """
@@ -68,6 +71,7 @@ class Simulator(Contents):
         *,
         setup: Ending | Callable[[BatchSnapshot], Ending] = _DEFAULT_SETUP,
         imports: Ending | RowsPerSecond = _DEFAULT_SETUP,
+        exports: Ending = _DEFAULT_SETUP,
         token: str | None = None,
         workspace_id: str | None = None,
         port: int = 0,
@@ -92,7 +96,15 @@ class Simulator(Contents):
         self._datasets = datasets = Datasets(state, self._uploads, imports)
         self._uploads.stored = datasets.store
         self._server = Server(
-            make_app(state, self.token, self._faults, self._log, controls, datasets)
+            make_app(
+                state,
+                self.token,
+                self._faults,
+                self._log,
+                controls,
+                datasets,
+                Exports(state, self._uploads, check_ending(exports, "exports")),
+            )
         )
         self._storage = Server(
             make_storage_app(self._uploads, self.token, self._faults, self._log),

@@ -190,6 +190,10 @@ class State:
             running_setup=None,
             built=None,
             syncs={},
+            submissions=[],
+            report=None,
+            exports={},
+            exports_fail=False,
             encoded=None,
         )
         self.add(copy)

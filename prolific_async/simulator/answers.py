@@ -1,0 +1,139 @@
+"""Submissions: what participants hand in, each the answers to one task group.
+
+Sources: "get-task-builder-batch-task-responses" under
+https://docs.prolific.com/api-reference/task-builder for a response; answers are stored when a whole
+group is handed in, and nobody gets a group twice.
+"""
+
+import heapq
+import json
+import secrets
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from prolific_async.simulator.answer_values import answer_entries, answer_text, default_answer
+from prolific_async.simulator.batch_json import timestamp
+from prolific_async.simulator.batch_tasks import BatchTasks, Task, group_id, task_id
+from prolific_async.simulator.models import READY, Batch, GivenAnswer, Submission
+
+__all__ = ["make_submissions"]
+
+
+def make_submissions(
+    batch: Batch, participants: int, answer: Any, study_id: str, at: datetime
+) -> list[Submission]:
+    """Return the submissions of new participants, each to the group that has the fewest.
+
+    Args:
+        batch: The batch, updated.
+        participants: Their number.
+        answer: As in `AnswerContents.answer`.
+        study_id: The study that they take part in.
+        at: When they hand in.
+
+    Raises:
+        ValueError: The batch has no tasks.
+    """
+    if batch.status != READY or not batch.total_task_count:
+        raise ValueError(
+            f"answer: the batch is {batch.status}, with {batch.total_task_count} tasks"
+        )
+    tasks = BatchTasks(batch)
+    groups = tasks.groups()
+    taken = Counter(submission.group for submission in batch.submissions)
+    # Not groups without a task: the rows of a batch's dataset may have been replaced.
+    queue = [(taken[index], index) for index, group in enumerate(groups) if group]
+    heapq.heapify(queue)
+    made = []
+    for number in range(participants):
+        count, index = queue[0]
+        heapq.heapreplace(queue, (count + 1, index))
+        submission = _Submission(batch, tasks, index, study_id, at)
+        for task in groups[index]:
+            submission.add(task, answer, len(batch.submissions) + number + 1)
+        made.append(submission.made())
+    return made
+
+
+class _Submission:
+    def __init__(
+        self, batch: Batch, tasks: BatchTasks, group: int, study_id: str, at: datetime
+    ) -> None:
+        self._batch, self._tasks = batch, tasks
+        self._group, self._group_id = group, group_id(batch, group)
+        self._study_id, self._at = study_id, at
+        self._id, self._participant_id = secrets.token_hex(12), secrets.token_hex(12)
+        self._correlation_id = str(uuid.uuid4())
+        self._answers: list[GivenAnswer] = []
+        self._files: list[str] = []
+
+    def add(self, task: int, answer: Any, participant: int) -> None:
+        """Add the answer of the batch's so many-th participant to a task."""
+        item, data = self._tasks.instruction(task), self._tasks.data(task)
+        given = self._given(task, item, data, answer, participant)
+        entries = answer_entries(item, given, f"{self._id}/{task}")
+        self._files += [str(entry["file_key"]) for entry in entries if "file_key" in entry]
+        response = self._response(task, item, data, entries) if entries else None
+        text = answer_text(item, entries)
+        self._answers.append(GivenAnswer(task=task, response=response, text=text))
+
+    def made(self) -> Submission:
+        return Submission(
+            id=self._id,
+            participant_id=self._participant_id,
+            study_id=self._study_id,
+            group=self._group,
+            at=self._at,
+            answers=tuple(self._answers),
+            files=tuple(self._files),
+        )
+
+    def _given(
+        self,
+        task: int,
+        item: Mapping[str, Any],
+        data: dict[str, Any],
+        answer: Any,
+        participant: int,
+    ) -> Any:
+        datapoint = task // len(self._tasks.instructions)
+        if answer is None:
+            return default_answer(item, participant, datapoint + 1)
+        if not callable(answer):
+            return answer
+        shown = Task(
+            id=task_id(self._batch, task),
+            datapoint_id=self._tasks.datapoint_id(task),
+            group_id=self._group_id,
+            datapoint=datapoint,
+            data=data,
+            participant_id=self._participant_id,
+        )
+        return answer(shown, item)
+
+    def _response(
+        self,
+        task: int,
+        item: Mapping[str, Any],
+        data: Mapping[str, Any],
+        entries: list[dict[str, Any]],
+    ) -> bytes:
+        document = {
+            "id": str(uuid.uuid4()),
+            "created_at": timestamp(self._at),
+            "batch_id": self._batch.id,
+            "participant_id": self._participant_id,
+            "task_id": task_id(self._batch, task),
+            "submission_id": self._id,
+            "correlation_id": self._correlation_id,
+            "response": {"instruction_id": item["id"], "type": item["type"], "answer": entries},
+            "schema_version": 1,
+            "no_submission": False,
+        }
+        # What is in `metadata` is not documented [?].
+        if hidden := self._tasks.hidden(data):
+            document["metadata"] = hidden
+        return json.dumps(document, allow_nan=False).encode()
