@@ -13,7 +13,7 @@ import pytest
 from prolific_async import Answer, DecodeError, InstructionResponse, TaskResponse
 from tests.samples import task_response
 
-FILE = {
+FILE: dict[str, Any] = {
     "file_key": "uploads/1.png",
     "file_name": "photo é.png",
     "file_size_mb": 1.5,
@@ -77,7 +77,7 @@ OPTIONAL: dict[str, Any] = {
     [
         task_response(),
         task_response(**OPTIONAL),
-        task_response(**dict.fromkeys(OPTIONAL)),
+        task_response() | dict.fromkeys(OPTIONAL),
         task_response(answer=[]),
         task_response(answer=[{"value": None}, {}]),
         task_response(response={"instruction_id": "i1", "type": "new", "answer": None, "x": 1}),

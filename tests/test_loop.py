@@ -13,6 +13,7 @@ from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificErro
 from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
+from tests.samples import task_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -125,6 +126,25 @@ async def test_the_search_in_a_large_list_does_not_block_the_loop(
         copy = await client.batches.duplicate(source, name=name)
         assert copy.name == name
         far_sim.remove(copy.id)
+
+    assert await held_by(call) < LIMIT
+
+
+@pytest.mark.parametrize(
+    "answer", [{"value": "good"}, {"value": "x" * 100_000}], ids=["many", "long"]
+)
+async def test_a_stream_of_responses_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, answer: dict[str, str]
+) -> None:
+    record = task_response(answer=[answer])
+    number = 10_000_000 // len(json.dumps(record))
+    far_sim.inject("GET", "/responses", Fault(body={"results": [record] * number}), times=None)
+
+    async def call() -> None:
+        read = 0
+        async for _ in client.batches.responses("b1"):
+            read += 1
+        assert read == number
 
     assert await held_by(call) < LIMIT
 

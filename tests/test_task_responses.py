@@ -7,6 +7,7 @@ import gc
 import json
 import pickle
 import tracemalloc
+from collections import Counter
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from prolific_async import (
     Batch,
     ConfigurationError,
     ConnectionLostError,
+    DatasetSchema,
     DecodeError,
     NotFoundError,
     ProlificClient,
@@ -24,10 +26,13 @@ from prolific_async import (
     RequestTimeoutError,
     RetryPolicy,
     ServerError,
+    TaskDetails,
     TaskResponse,
     TransportError,
 )
+from prolific_async import layout as ui
 from prolific_async._api.task_responses import MAX_RECORD
+from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.http.raw import TOKEN, plain, serving
 from tests.samples import batch, task_response
@@ -66,11 +71,9 @@ def one_after_another(*answers: Any) -> Any:
 
 
 @asynccontextmanager
-async def client_of(
-    answer: Any, **options: Any
-) -> AsyncIterator[tuple[ProlificClient, list[bytes]]]:
+async def client_of(answer: Any, **given: Any) -> AsyncIterator[tuple[ProlificClient, list[bytes]]]:
     """Give a client of a server that answers so, and the heads of the requests."""
-    options = {"request_timeout": 2, "retry": QUICK_RETRY} | options
+    options: dict[str, Any] = {"request_timeout": 2.0, "retry": QUICK_RETRY} | given
     async with (
         serving(answer) as (url, heads),
         ProlificClient(TOKEN, base_url=url, **options) as client,
@@ -78,8 +81,16 @@ async def client_of(
         yield client, heads
 
 
+async def collect(client: ProlificClient, found: list[str]) -> None:
+    """Add the ids of all responses, those before an error too."""
+    async for one in client.batches.responses("b1"):
+        found += [one.id]
+
+
 async def ids_of(client: ProlificClient) -> list[str]:
-    return [one.id async for one in client.batches.responses("b1")]
+    found: list[str] = []
+    await collect(client, found)
+    return found
 
 
 async def failing(answer: Any, **options: Any) -> tuple[list[str], ProlificError, int]:
@@ -87,8 +98,7 @@ async def failing(answer: Any, **options: Any) -> tuple[list[str], ProlificError
     found: list[str] = []
     async with client_of(answer, **options) as (client, heads):
         with pytest.raises(ProlificError) as caught:
-            async for one in client.batches.responses("b1"):
-                found.append(one.id)
+            await collect(client, found)
         error = caught.value
     assert CALL in str(error)
     assert TOKEN not in f"{error} {error!r} {vars(error)}"
@@ -280,8 +290,7 @@ async def test_a_stream_that_is_cut_at_any_byte() -> None:
         async with client_of(answer) as (client, heads):
             found: list[str] = []
             with suppress(ConnectionLostError):
-                async for one in client.batches.responses("b1"):
-                    found.append(one.id)
+                await collect(client, found)
         came = WHOLE[:end].count(b"}}")
         assert found == (IDS[:came] or IDS)
         assert len(heads) == (1 if came else 2)
@@ -486,11 +495,15 @@ async def test_a_break_gives_the_connection_back_as_soon_as_the_loop_runs() -> N
 
 async def test_an_error_of_the_loop_is_its_own() -> None:
     answer = one_after_another(then_silent(THREE + b","), plain(WHOLE))
+
+    async def fail(client: ProlificClient) -> None:
+        async with aclosing(client.batches.responses("b1")) as responses:
+            async for _one in responses:
+                raise ValueError("of the loop")
+
     async with client_of(answer, max_connections=1) as (client, _):
         with pytest.raises(ValueError, match="of the loop"):
-            async with aclosing(client.batches.responses("b1")) as responses:
-                async for _one in responses:
-                    raise ValueError("of the loop")
+            await fail(client)
         async with asyncio.timeout(1):
             assert await ids_of(client) == IDS
 
@@ -521,7 +534,7 @@ async def test_closing_the_client_ends_it() -> None:
     async with client_of(then_silent(THREE + b","), request_timeout=30) as (client, _):
         responses = client.batches.responses("b1")
         found = [(await anext(responses)).id for _ in range(3)]
-        waiting = asyncio.create_task(anext(responses))  # type: ignore[arg-type] # a coroutine
+        waiting = asyncio.create_task(anext(responses))
         await asyncio.sleep(0.01)
         await client.close()
         with pytest.raises(ConnectionLostError, match="closed, after 3 responses") as caught:
@@ -550,3 +563,65 @@ async def test_errors_leave_no_cycles() -> None:
         finally:
             gc.enable()
     assert left == []
+
+
+# --- from the rows to their answers, over the simulator -----------------------------------------
+
+KEYED = DatasetSchema.of(id="text", prompt="text", META_ROW_KEY="metadata")
+TASK = TaskDetails("Rate", "Say what you think.", "<ol><li>Read</li></ol>")
+ITEMS: list[ui.Item] = [
+    ui.FreeText("Which is better?"),
+    ui.MultipleChoice("Good?", ["Yes", "No"]),
+    ui.FreeTextWithUnit("How heavy?", ["kg", "lb"], "suffix"),
+    ui.StarRating("How good?"),
+    ui.FileUpload("A photo"),
+]
+ROWS = [
+    {"id": "1", "prompt": "equal"},
+    {"id": "2 ", "prompt": "equal"},
+    {"id": '&amp; <b>"3"</b>', "prompt": "typed &amp; by people"},
+    {"id": "é😀", "prompt": "line\r\nend"},
+    {"id": "5,\n", "prompt": "null"},
+]
+
+
+@pytest.mark.parametrize("schema", [None, KEYED], ids=["V3", "V4"])
+async def test_every_answer_has_the_key_of_its_row(
+    sim: Simulator, client: ProlificClient, schema: DatasetSchema | None
+) -> None:
+    dataset = await client.datasets.create(sim.workspace_id, name="Rows", schema=schema)
+    await (await dataset.upload(ROWS, key="id")).wait()
+    new = await client.batches.create(
+        sim.workspace_id, name="R", task=TASK, items=[ui.Page.of(*ITEMS)], dataset=dataset
+    )
+    await new.setup()
+    ready = await new.wait_until_ready()
+    assert [one async for one in ready.responses()] == []
+    people = sim.answer(ready.id, participants=len(ROWS) * len(ITEMS))
+
+    found = [one async for one in ready.responses()]
+    assert len(found) == len(ROWS) * len(ITEMS)
+    assert {one.participant_id for one in found} == set(people)
+    assert {one.batch_id for one in found} == {ready.id}
+    tasks = {one.task_id: one.key for one in found}
+    assert Counter(tasks.values()) == {row["id"]: len(ITEMS) for row in ROWS}
+    assert [one.key for one in found] == [tasks[one.task_id] for one in found]
+    assert {one.type for one in found} == {item.to_dict()["type"] for item in ITEMS}
+    assert all(one.answers for one in found)
+
+
+async def test_faults_of_the_simulator(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(status="READY", datapoints=3)
+    sim.answer(batch_id, participants=3)
+    for fault in (
+        Fault(503),
+        Fault(429),
+        Fault(reset="before"),
+        Fault(reset="after"),
+        Fault(cut=9),
+    ):
+        sim.inject("GET", "/responses", fault)
+        assert len([one async for one in client.batches.responses(batch_id)]) == 3
+    sim.inject("GET", "/responses", Fault(cut=900))
+    with pytest.raises(ConnectionLostError, match="after 1 response,"):
+        [one async for one in client.batches.responses(batch_id)]

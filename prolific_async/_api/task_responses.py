@@ -105,5 +105,6 @@ async def _parts(transport: Transport, request: Request) -> AsyncGenerator[Async
 
 def _tell(error: TransportError, number: int) -> None:
     """Have an error tell how many responses were yielded before it."""
-    error.reason += f", after {number:,} responses, which another call yields again"
+    responses = f"{number:,} response{'' if number == 1 else 's'}"
+    error.reason += f", after {responses}, which another call yields again"
     error.args = (error.method, error.path, error.reason)

@@ -3,7 +3,7 @@
 Lines that must be refused say so with an ignore, which the checker wants to be needed.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, assert_type
 from uuid import UUID
@@ -13,6 +13,7 @@ import aiohttp
 import prolific_async
 from prolific_async import (
     UNSET,
+    Answer,
     APIStatusError,
     AppendResult,
     Batch,
@@ -45,6 +46,7 @@ from prolific_async import (
     ServerError,
     StatusEvent,
     TaskDetails,
+    TaskResponse,
     TransportError,
     Unset,
     Upload,
@@ -396,6 +398,17 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(await batch.preview_url(), str)
     await batch.update(name=None)  # type: ignore[arg-type]
     await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
+
+
+async def answers(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    assert_type(client.batches.responses(uuid), AsyncGenerator[TaskResponse])
+    async for response in batch.responses():
+        assert_type(response, TaskResponse)
+        assert_type(response.answers, tuple[Answer, ...])
+        assert_type(response.answers[0].value, str | int | float | bool | None)
+        assert_type(response.key, str | None)
+        assert_type(response.metadata, Mapping[str, Any] | None)
+    batch.responses("b-1")  # type: ignore[call-arg]
 
 
 def on_progress(progress: Progress) -> None:
