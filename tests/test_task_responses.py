@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import pickle
 import tracemalloc
@@ -548,21 +547,6 @@ async def test_a_generator_that_was_never_begun_sends_nothing() -> None:
         client.batches.responses("b1")
         await asyncio.sleep(0)
     assert heads == []
-
-
-async def test_errors_leave_no_cycles() -> None:
-    async with client_of(plain(THREE, length=9000)) as (client, _):
-        with suppress(ConnectionLostError):
-            await ids_of(client)
-        gc.collect()
-        gc.disable()
-        try:
-            with suppress(ConnectionLostError):
-                await ids_of(client)
-            left = [one for one in gc.get_objects() if isinstance(one, ProlificError)]
-        finally:
-            gc.enable()
-    assert left == []
 
 
 # --- from the rows to their answers, over the simulator -----------------------------------------

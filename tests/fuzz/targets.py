@@ -17,9 +17,11 @@ from prolific_async import (
     APIStatusError,
     Batch,
     BatchStatus,
+    ConnectionLostError,
     DecodeError,
     OutcomeUnknownError,
     ProlificError,
+    TaskResponse,
     WaitError,
 )
 from prolific_async._http import responses
@@ -42,6 +44,10 @@ BATCH = b"""{"id": "b1", "created_at": "2026-03-04T05:06:07.5Z", "created_by": "
 "task_details": {"task_name": "Rate", "task_steps": "<ol></ol>"}, "schema_version": "4",
 "batch_items": [{"rows": []}], "auto_sync_enabled": false, "tasks_per_group": 1, "news": {}}"""
 LIST = b'{"results": [' + BATCH + b', {"id": "b2", "status": "PROCESSING"}], "meta": {"count": 2}}'
+RESPONSES = b"""{"results": [{"id": "r1", "created_at": "2026-03-04T05:06:07.5Z", "batch_id": "b1",
+"participant_id": "p1", "task_id": "t1", "response": {"instruction_id": "i1", "type": "free_text",
+"answer": [{"value": "R\\u00e9", "unit": null}, {"value": 1.5, "x": []}]}, "submission_id": "s1",
+"metadata": {"META_ROW_KEY": "k"}, "no_submission": false, "schema_version": "4"}], "meta": {}}"""
 PAGE = b'{"results": [' + BATCH + b'], "_links": {"next": {"href": "https://x/?page=2&a=%20"}}}'
 LOST = BETWEEN.join([b"<", BATCH, LIST])
 ERRORS = (
@@ -111,6 +117,35 @@ def pages(data: bytes) -> None:
     assert [batch.id for batch in result] == [
         batch["id"] for page in sent for batch in page.get("results") or []
     ]
+
+
+def task_responses(data: bytes) -> None:
+    """The responses of a batch, as they come, and what was yielded before an error."""
+    canned = Canned(parts(data, b"{}"))
+    found: list[TaskResponse] = []
+
+    async def read() -> None:
+        async for one in verbs(canned).responses("b1"):
+            found.append(one)  # noqa: PERF401 - those before an error, too
+
+    result = run(read())
+    assert result is None or isinstance(result, DecodeError | ConnectionLostError)
+    for one in found:
+        assert TaskResponse.from_dict(one.to_dict()) == one
+        assert one.key is None or isinstance(one.key, str)
+    if result is None:
+        sent = [page for page in map(decoded, data.split(BETWEEN)[: len(canned.asked)]) if page]
+        assert [one.id for one in found] == [
+            one["id"] for page in sent for one in page.get("results") or []
+        ]
+
+
+def decoded(page: bytes) -> Any:
+    """Decode a page, None if it was cut and so requested again."""
+    try:
+        return decode(text_of(page))
+    except ValueError:
+        return None
 
 
 def duplicate(data: bytes) -> None:
@@ -250,6 +285,10 @@ TARGETS: Mapping[str, Target] = {
     "status": Target(status, STATES),
     "pages": Target(
         pages, (LIST, PAGE + BETWEEN + LIST, PAGE.replace(b"x/", b"["), b"{}", b'{"id": 1}')
+    ),
+    "task_responses": Target(
+        task_responses,
+        (RESPONSES, RESPONSES[:-40], RESPONSES[:30], RESPONSES + BETWEEN + RESPONSES, b"{}"),
     ),
     "duplicate": Target(duplicate, (BATCH, LOST, LOST.replace(b"w1", b".."))),
     "setup": Target(setup, (b"\x02{}", b"\x0e" + BETWEEN.join([b"", *STATES]), *CODED)),
