@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 import tracemalloc
+import zlib
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -414,6 +415,23 @@ async def test_a_response_may_be_4_mib_long() -> None:
     async with client_of(plain(json.dumps({"results": [record]}).encode())) as (client, _):
         [found] = [one async for one in client.batches.responses("b1")]
     assert found.to_dict()["response"] == record["response"]
+
+
+async def test_a_bomb_is_refused_in_bounded_memory() -> None:
+    packer = zlib.compressobj(wbits=31)
+    packed = packer.compress(THREE + b',{"id":"')
+    packed += b"".join(packer.compress(b"x" * MIB) for _ in range(64)) + packer.flush()
+    assert len(packed) < MIB
+    tracemalloc.start()
+    try:
+        found, error, _ = await failing(plain(packed, "Content-Encoding: gzip"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == IDS[:3]
+    assert isinstance(error, DecodeError)
+    assert f"more than {MAX_RECORD} characters in one value" in str(error)
+    assert peak < 48 * MIB
 
 
 MALFORMED: dict[str, tuple[bytes, int, str]] = {
