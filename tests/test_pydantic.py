@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import prolific_async
 from prolific_async import (
+    Answer,
     AppendResult,
     Batch,
     BatchStatus,
@@ -34,6 +35,7 @@ from prolific_async import (
     RetryPolicy,
     SchemaMigration,
     StatusEvent,
+    TaskResponse,
     UnmigratedDatapoint,
     Upload,
     Workspace,
@@ -73,8 +75,18 @@ DATASET = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
 VALUES += [attrs.evolve(DATASET, imports=(IMPORT,)), IMPORT]
 VALUES += [SchemaMigration("j1", "d1", JobStatus.PARTIAL, errors=(DATAPOINT,))]
 VALUES += [BatchSync("s1", "b1", JobStatus.QUEUED), Upload("i1", "d1", "rows.csv", 9)]
+RESPONSE = TaskResponse.from_dict(
+    samples.task_response(
+        "free_text_with_unit",
+        [{"value": 1.5, "unit": "kg"}, {"value": "x", "explanation": None}, {"value": True}],
+        metadata={"META_ROW_KEY": "row-1"},
+        schema_version=4,
+    )
+)
+VALUES += [RESPONSE, RESPONSE.response, Answer(file_key="k", file_size_mb=2)]
 # What is wrong for the models that need no key.
 WITHOUT_NEEDS = {
+    Answer: {"value": []},
     Copies: {"batches": 3},
     RejectedRow: {"field": 3},
     UnmigratedDatapoint: {"field": 3},
