@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
+from prolific_async._api.task_responses import stream_responses
 from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from prolific_async import StatusEvent
+    from prolific_async._http.transport import Transport
 
 MANY, HEAVY = 1000, [{"type": "text", "content": "x" * 20_000}]
 POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
@@ -143,6 +146,35 @@ async def test_a_stream_of_responses_does_not_block_the_loop(
     async def call() -> None:
         read = 0
         async for _ in client.batches.responses("b1"):
+            read += 1
+        assert read == number
+
+    assert await held_by(call) < LIMIT
+
+
+async def test_responses_that_have_come_already_do_not_block_the_loop() -> None:
+    record = json.dumps(task_response()).encode()
+    number = 20_000
+
+    class Arrived:
+        """A transport whose body never has to be awaited."""
+
+        prefix = ""
+        retry = RetryPolicy()
+
+        @asynccontextmanager
+        async def stream(self, *_: object, **__: object) -> AsyncIterator[AsyncIterator[bytes]]:
+            yield self.body()
+
+        async def body(self) -> AsyncIterator[bytes]:
+            yield b'{"results": ['
+            for _ in range(number // 100 - 1):
+                yield (record + b",") * 100
+            yield b",".join([record] * 100) + b"]}"
+
+    async def call() -> None:
+        read = 0
+        async for _ in stream_responses(cast("Transport", Arrived()), "b1"):
             read += 1
         assert read == number
 

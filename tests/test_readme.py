@@ -71,6 +71,7 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "Seeing what it does": ["<Batch .*>"],
     "Testing your own application": [],
     "Datasets in tests": [],
+    "Answers in tests": [],
 }
 
 

@@ -335,12 +335,14 @@ async def test_a_page_that_is_cut_before_its_first_response_begins_again() -> No
 
 
 async def test_a_page_that_is_given_up_tells_of_the_responses_before_it() -> None:
-    page = {"results": RECORDS[:2], "_links": {"next": {"href": "https://x/?page=2"}}}
-    answers = one_after_another(plain(json.dumps(page).encode()), reset)
-    found, error, _ = await failing(answers)
-    assert found == IDS[:2]
+    pages = [
+        plain(json.dumps({"results": records, "_links": {"next": {"href": link}}}).encode())
+        for records, link in ((RECORDS[:2], "https://x/?page=2"), (RECORDS[2:], "https://x/?page=3"))
+    ]
+    found, error, _ = await failing(one_after_another(*pages, reset))
+    assert found == IDS
     assert isinstance(error, TransportError)
-    assert "after 2 responses" in str(error)
+    assert "after 5 responses" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,14 @@ Presigned URLs lead to a second port, `sim.storage_url`. Faults meet requests to
 `sim.requests` has them all. Uploaded CSV, JSONL and ZIP files are parsed and counted, whatever
 their size; `Simulator(imports=RowsPerSecond(27))` imports them as slowly as the service does.
 
-`sim.fail(batch_id)` makes a batch end in ERROR, `sim.fail_imports(dataset_id)` imports fail;
-`sim.set_status`, `sim.set_import` and the like change what there is without a request, and
-`sim.batches` and `sim.datasets` show it. The simulator shares no code with the client, so a bug in
-one cannot hide in the other.
+`sim.answer(batch_id, participants=3)` lets participants answer a READY batch, by default, or by a
+function of the task, with its row, and the item of the layout. The answers are in the responses,
+the report and exports.
+
+`sim.fail(batch_id)` makes a batch end in ERROR, `sim.fail_imports(dataset_id)` imports fail, and
+`sim.fail_exports(batch_id)` exports; `sim.set_status`, `sim.set_import` and the like change what
+there is without a request, and `sim.batches` and `sim.datasets` show it. The simulator shares no
+code with the client, so a bug in one cannot hide in the other.
 """
 
 from prolific_async.simulator.batch_tasks import Task

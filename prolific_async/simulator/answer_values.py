@@ -89,11 +89,8 @@ def _entry(item: _Item, given: Any, folder: str) -> dict[str, Any]:
 def _text(item: _Item, entry: Mapping[str, Any]) -> str:
     if "value" not in entry:
         return str(entry.get("file_name", ""))
-    text = (
-        _label(item, "options", entry["value"])
-        if item["type"] in _CHOICES
-        else _plain(entry["value"])
-    )
+    value = entry["value"]
+    text = _label(item, "options", value) if item["type"] in _CHOICES else _plain(value)
     if "unit" in entry:
         unit = _label(item, "unit_options", entry["unit"])
         return f"{unit} {text}" if item.get("unit_position") == "prefix" else f"{text} {unit}"

@@ -37,20 +37,18 @@ def make_submissions(
     Raises:
         ValueError: The batch has no tasks.
     """
-    if batch.status != READY or not batch.total_task_count:
-        raise ValueError(
-            f"answer: the batch is {batch.status}, with {batch.total_task_count} tasks"
-        )
+    count = batch.total_task_count
+    if batch.status != READY or not count:
+        raise ValueError(f"answer: the batch is {batch.status}, with {count} tasks")
     tasks = BatchTasks(batch)
     groups = tasks.groups()
     taken = Counter(submission.group for submission in batch.submissions)
-    # Not groups without a task: the rows of a batch's dataset may have been replaced.
-    queue = [(taken[index], index) for index, group in enumerate(groups) if group]
+    queue = [(taken[index], index) for index in range(len(groups))]
     heapq.heapify(queue)
     made = []
     for number in range(participants):
-        count, index = queue[0]
-        heapq.heapreplace(queue, (count + 1, index))
+        before, index = queue[0]
+        heapq.heapreplace(queue, (before + 1, index))
         submission = _Submission(batch, tasks, index, study_id, at)
         for task in groups[index]:
             submission.add(task, answer, len(batch.submissions) + number + 1)
@@ -72,13 +70,30 @@ class _Submission:
 
     def add(self, task: int, answer: Any, participant: int) -> None:
         """Add the answer of the batch's so many-th participant to a task."""
-        item, data = self._tasks.instruction(task), self._tasks.data(task)
-        given = self._given(task, item, data, answer, participant)
+        datapoint, item = self._tasks.shown_in(task)
+        shown = Task(
+            id=task_id(self._batch, task),
+            datapoint_id=self._tasks.datapoint_id(datapoint),
+            group_id=self._group_id,
+            datapoint=datapoint,
+            data=self._tasks.row(datapoint),
+            participant_id=self._participant_id,
+        )
+        if answer is None:
+            given = default_answer(item, participant, datapoint + 1)
+        else:
+            given = answer(shown, item) if callable(answer) else answer
         entries = answer_entries(item, given, f"{self._id}/{task}")
         self._files += [str(entry["file_key"]) for entry in entries if "file_key" in entry]
-        response = self._response(task, item, data, entries) if entries else None
-        text = answer_text(item, entries)
-        self._answers.append(GivenAnswer(task=task, response=response, text=text))
+        self._answers.append(
+            GivenAnswer(
+                task=task,
+                datapoint=datapoint,
+                item=item,
+                response=self._response(shown, item, entries) if entries else None,
+                text=answer_text(item, entries),
+            )
+        )
 
     def made(self) -> Submission:
         return Submission(
@@ -91,42 +106,15 @@ class _Submission:
             files=tuple(self._files),
         )
 
-    def _given(
-        self,
-        task: int,
-        item: Mapping[str, Any],
-        data: dict[str, Any],
-        answer: Any,
-        participant: int,
-    ) -> Any:
-        datapoint = task // len(self._tasks.instructions)
-        if answer is None:
-            return default_answer(item, participant, datapoint + 1)
-        if not callable(answer):
-            return answer
-        shown = Task(
-            id=task_id(self._batch, task),
-            datapoint_id=self._tasks.datapoint_id(task),
-            group_id=self._group_id,
-            datapoint=datapoint,
-            data=data,
-            participant_id=self._participant_id,
-        )
-        return answer(shown, item)
-
     def _response(
-        self,
-        task: int,
-        item: Mapping[str, Any],
-        data: Mapping[str, Any],
-        entries: list[dict[str, Any]],
+        self, task: Task, item: Mapping[str, Any], entries: list[dict[str, Any]]
     ) -> bytes:
         document = {
             "id": str(uuid.uuid4()),
             "created_at": timestamp(self._at),
             "batch_id": self._batch.id,
             "participant_id": self._participant_id,
-            "task_id": task_id(self._batch, task),
+            "task_id": task.id,
             "submission_id": self._id,
             "correlation_id": self._correlation_id,
             "response": {"instruction_id": item["id"], "type": item["type"], "answer": entries},
@@ -134,6 +122,6 @@ class _Submission:
             "no_submission": False,
         }
         # What is in `metadata` is not documented [?].
-        if hidden := self._tasks.hidden(data):
+        if hidden := self._tasks.hidden(task.data):
             document["metadata"] = hidden
         return json.dumps(document, allow_nan=False).encode()

@@ -1,5 +1,6 @@
 """The tasks of a batch: their ids, the datapoints that they show, and the groups that they form."""
 
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -65,17 +66,22 @@ class BatchTasks:
         self._built = batch.built or Built.of(batch.dataset)
         self.instructions = _instructions(batch)
 
-    def instruction(self, task: int) -> Mapping[str, Any]:
-        """Return the item that a task asks."""
-        return self.instructions[task % len(self.instructions)]
+    def shown_in(self, task: int) -> tuple[int, Mapping[str, Any]]:
+        """Return the number of the datapoint that a task shows, and the item that it asks."""
+        datapoint, instruction = divmod(task, len(self.instructions))
+        return datapoint, self.instructions[instruction]
 
-    def datapoint_id(self, task: int) -> str:
-        """Return the id of the datapoint that a task shows."""
-        return _id(f"{self._dataset.id} datapoint", task // len(self.instructions))
+    def datapoint_id(self, datapoint: int) -> str:
+        """Return the id of a datapoint, by its number."""
+        return _id(f"{self._dataset.id} datapoint", datapoint)
 
-    def data(self, task: int) -> dict[str, Any]:
-        """Return the row that a task shows, made up where none was uploaded."""
-        return self._row(task // len(self.instructions))
+    def row(self, datapoint: int) -> dict[str, Any]:
+        """Return the row of a datapoint, made up where none was uploaded."""
+        stored, rows = datapoint - self._built.without_row, self._built.records
+        if rows is not None and 0 <= stored < len(rows):
+            return rows[stored]
+        keys = self._dataset.schema["fields"] if self._dataset.schema else ("prompt",)
+        return {key: f"{key} {datapoint + 1}" for key in keys}
 
     def hidden(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a row that participants do not see."""
@@ -92,7 +98,7 @@ class BatchTasks:
         if self._dataset.schema is not None:
             return tuple(self._dataset.schema["fields"])
         stored = self._built.records
-        return tuple(stored.columns if stored else self._row(0) if self._built.datapoints else ())
+        return tuple(stored.columns if stored else self.row(0) if self._built.datapoints else ())
 
     def groups(self) -> list[Sequence[int]]:
         """Return the numbers of the tasks of each group."""
@@ -106,17 +112,10 @@ class BatchTasks:
         groups: list[list[int]] = [[] for _ in numbers]
         for datapoint in range(self._built.datapoints):
             # A row without a group joins the first one [?].
-            name = str(self._row(datapoint).get(grouping or ""))
+            name = str(self.row(datapoint).get(grouping or ""))
             first = datapoint * len(self.instructions)
             groups[numbers.get(name, 0)] += range(first, first + len(self.instructions))
         return list(groups)
-
-    def _row(self, datapoint: int) -> dict[str, Any]:
-        stored = datapoint - self._built.without_row
-        if stored >= 0 and self._built.records is not None:
-            return self._built.records[stored]
-        keys = self._dataset.schema["fields"] if self._dataset.schema else ("prompt",)
-        return {key: f"{key} {datapoint + 1}" for key in keys}
 
 
 def _instructions(batch: Batch) -> list[Mapping[str, Any]]:
@@ -132,4 +131,9 @@ def _instructions(batch: Batch) -> list[Mapping[str, Any]]:
 
 def _id(space: str, index: int) -> str:
     # Computed, so that they stay the same and take no memory.
-    return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_OID, space), str(index)))
+    return str(uuid.uuid5(_namespace(space), str(index)))
+
+
+@functools.lru_cache(maxsize=64)
+def _namespace(space: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, space)

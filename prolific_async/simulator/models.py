@@ -104,11 +104,15 @@ class GivenAnswer:
 
     Args:
         task: The number of the task in its batch.
+        datapoint: The number of the datapoint that the task shows.
+        item: The item of the layout that it asked, which may change later.
         response: The encoded response, as the service lists it; None for a task left out.
         text: The text in the report.
     """
 
     task: int
+    datapoint: int
+    item: Mapping[str, Any]
     response: bytes | None
     text: str
 

@@ -3,6 +3,7 @@
 The service's are those of Amazon S3, whose refusals and their order are imitated here.
 """
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -80,6 +81,10 @@ class PresignedUrl:
         if self.content_type is not None and headers.get(hdrs.CONTENT_TYPE) != self.content_type:
             raise _mismatch()
 
+    def expire(self) -> None:
+        """Make it expire now."""
+        self._expires = -math.inf
+
     def forget(self, now: float) -> bool:
         """Let go of what an expired URL leads to; tell whether it has expired."""
         if now < self._expires:
@@ -140,6 +145,11 @@ class PresignedUrls:
             self._valid.popleft()
         self._valid.append(signed)
         return signed
+
+    def expire(self) -> None:
+        """Make all URLs that were given out expire now."""
+        for signed in self._by_path.values():
+            signed.expire()
 
     def find(self, raw_path: str, query: Mapping[str, str]) -> PresignedUrl:
         """Return the URL of a path.

@@ -25,7 +25,8 @@ def report_csv(batch: Batch) -> bytes:
     """Return the report of a batch, without a line end after the last row."""
     text = io.StringIO(newline="")
     csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(_rows(batch))
-    return text.getvalue().removesuffix("\r\n").encode()
+    # Half a surrogate pair, which JSON can carry, has no UTF-8.
+    return text.getvalue().removesuffix("\r\n").encode(errors="replace")
 
 
 def _rows(batch: Batch) -> Iterator[list[str]]:
@@ -42,16 +43,18 @@ def _rows(batch: Batch) -> Iterator[list[str]]:
     yield header
     # The service's order is neither that of the file nor that of the groups.
     for task in sorted(slots, key=lambda task: task_id(batch, task)):
-        item, data, annotators = tasks.instruction(task), tasks.data(task), slots[task]
+        annotators = slots[task]
+        answer = annotators[0][1]
+        item, data = answer.item, tasks.row(answer.datapoint)
         row = [
-            tasks.datapoint_id(task),
+            tasks.datapoint_id(answer.datapoint),
             group_id(batch, annotators[0][0].group),
             item["type"],
             _escape(item.get("description") or ""),
             *(_escape(data.get(column)) for column in columns),
         ]
-        for submission, answer in annotators:
-            row += _annotator(submission, answer)
+        for slot in annotators:
+            row += _annotator(*slot)
         yield row + [""] * (len(header) - len(row))
 
 

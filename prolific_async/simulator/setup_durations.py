@@ -54,8 +54,9 @@ class AfterPolls:
     """Show PROCESSING for some polls, and the end to the next one.
 
     A poll is any response that shows the batch's status: its status, the batch itself, or the list
-    that holds it. Of an import it is one that shows the import or its dataset, of a migration or
-    a sync its own. No clock is involved, so a test runs as fast as its client polls.
+    that holds it. Of an import it is one that shows the import or its dataset, of an export one
+    that shows the export or the list of them, of a migration or a sync its own. No clock is
+    involved, so a test runs as fast as its client polls.
 
     Args:
         polls: Zero or more.

@@ -221,6 +221,11 @@ class Simulator(AnswerContents):
         """Remove all faults that have not met their requests."""
         self._faults.clear()
 
+    def expire_urls(self) -> None:
+        """Make all presigned URLs that were given out expire now; later ones are valid."""
+        with self._state.lock:
+            self._uploads.urls.expire()
+
     async def _stop(self) -> None:
         await self._storage.close()
         await self._server.close()

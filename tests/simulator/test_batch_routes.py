@@ -101,7 +101,7 @@ async def test_every_route_works_with_and_without_a_trailing_slash(
 
 @pytest.mark.parametrize(
     "path",
-    ["//", "/ID//", "/ID/status//", "//status", "/ID/Status", "/ID/setup/x", "/ID/report/", "x"],
+    ["//", "/ID//", "/ID/status//", "//status", "/ID/Status", "/ID/setup/x", "/ID/reports/", "x"],
 )
 async def test_unknown_paths_get_404(world: World, path: str) -> None:
     path = path.replace("ID", world.add_batch())

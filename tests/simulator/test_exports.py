@@ -123,6 +123,18 @@ async def test_the_five_kinds_of_files_in_the_archive(world: ExportWorld) -> Non
     assert tasks[0]["data"]["q"] == "ä"
 
 
+async def test_half_a_surrogate_pair(world: ExportWorld) -> None:
+    schema = {"strict": True, "fields": {"q": {"type": "text"}}}
+    dataset_id = await uploaded(world, '{"q": "a\\ud83d"}\n', "rows.jsonl", schema=schema)
+    batch_id = await ready(world, dataset_id)
+    world.answer(batch_id)
+    archive = await world.archive(await world.started(batch_id))
+    assert lines(archive, "responses-by-task.jsonl")[0]["data"] == {"q": "a\ud83d"}
+    url = (await world.ask("GET", f"/batches/{batch_id}/report"))[1]["url"]
+    async with aiohttp.request("GET", url) as response:
+        assert b',"a?",' in await response.read()
+
+
 async def test_an_archive_without_answers(world: ExportWorld) -> None:
     for batch_id in (world.add_batch(), world.add_batch(datapoints=None)):
         archive = await world.archive(await world.started(batch_id))
@@ -281,6 +293,16 @@ async def test_a_link_expires_and_is_renewed_by_a_poll() -> None:
                     break
         assert response.status == 403
         assert (await world.archive(path)).testzip() is None
+
+
+async def test_all_links_expire_at_once(world: ExportWorld) -> None:
+    path = await world.started(world.add_batch(status="READY"))
+    url = (await world.ask("GET", path))[1]["url"]
+    world.expire_urls()
+    async with aiohttp.request("GET", url) as response:
+        assert response.status == 403
+        assert "Request has expired" in await response.text()
+    assert (await world.archive(path)).testzip() is None
 
 
 ROUTES = [

@@ -215,6 +215,17 @@ async def test_a_report_is_of_the_moment_at_which_its_link_was_made(world: World
     assert await got(second, **headers) == other
 
 
+async def test_answers_stay_as_they_are_when_the_layout_changes(world: World) -> None:
+    pages = layout("star_rating", "free_text")
+    batch_id = world.add_batch(status="READY", datapoints=2, tasks_per_group=4, batch_items=pages)
+    world.answer(batch_id, answer="x")
+    before = await report(world, batch_id)
+    for items in (layout("free_text"), None):
+        status, _ = await world.ask("PATCH", f"/batches/{batch_id}", {"batch_items": items})
+        assert status == 200
+        assert await report(world, batch_id) == before
+
+
 async def test_a_link_that_has_expired_lets_go_of_its_report() -> None:
     async with World(url_lifetime=0) as world:
         batch_id = world.add_batch(status="READY")
