@@ -337,7 +337,10 @@ async def test_a_page_that_is_cut_before_its_first_response_begins_again() -> No
 async def test_a_page_that_is_given_up_tells_of_the_responses_before_it() -> None:
     pages = [
         plain(json.dumps({"results": records, "_links": {"next": {"href": link}}}).encode())
-        for records, link in ((RECORDS[:2], "https://x/?page=2"), (RECORDS[2:], "https://x/?page=3"))
+        for records, link in (
+            (RECORDS[:2], "https://x/?page=2"),
+            (RECORDS[2:], "https://x/?page=3"),
+        )
     ]
     found, error, _ = await failing(one_after_another(*pages, reset))
     assert found == IDS
