@@ -78,6 +78,7 @@ from prolific_async.policies import PollPolicy, RetryPolicy
 from prolific_async.unset import UNSET, Unset
 
 if typing.TYPE_CHECKING:
+    from prolific_async.answer_models import Answer, InstructionResponse, TaskResponse
     from prolific_async.batches import Batches, BatchOrId
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
@@ -104,6 +105,7 @@ __all__ = [
     "UNSET",
     "APIStatusError",
     "Annotation",
+    "Answer",
     "AppendResult",
     "AuthenticationError",
     "BadRequestError",
@@ -130,6 +132,7 @@ __all__ = [
     "ExportArchive",
     "FieldType",
     "ImportJob",
+    "InstructionResponse",
     "JobFailedError",
     "JobStatus",
     "NotFoundError",
@@ -154,6 +157,7 @@ __all__ = [
     "ServerError",
     "StatusEvent",
     "TaskDetails",
+    "TaskResponse",
     "TransportError",
     "UnmigratedDatapoint",
     "Unset",
@@ -172,6 +176,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
     _ON_FIRST_USE = {
         name: module
         for module, names in {
+            "answer_models": "Answer InstructionResponse TaskResponse",
             "batches": "Batches BatchOrId",
             "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",

@@ -39,7 +39,7 @@ from prolific_async import (
 from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import NOON
-from tests.samples import batch, dataset
+from tests.samples import batch, dataset, task_response
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import timers
 
@@ -228,6 +228,13 @@ async def _listed(setting: ClientWithBatches, verb: str, *, bound: bool = False)
     setting.sim.clear_faults()
 
 
+async def _answered(setting: ClientWithBatches, *, bound: bool = False) -> None:
+    setting.meets("GET", "/responses", Fault(body={"results": [task_response()] * 3}))
+    of_batch = setting.batch.responses() if bound else setting.verbs.responses(setting.source)
+    assert len([one async for one in of_batch]) == 3
+    setting.sim.clear_faults()
+
+
 async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bool = False) -> None:
     """Call a verb of datasets, which the service has an answer for."""
     appended = {"accepted": 1, "rejected": 0, "errors": []}
@@ -366,6 +373,8 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
         }.items()
         for verb in verbs
     },
+    "Batches.responses": _answered,
+    "Batch.responses": partial(_answered, bound=True),
     "Datasets.create": lambda setting: _dataset(setting, "create"),
     "Datasets.get": lambda setting: _dataset(setting, "get"),
     "Datasets.get_status": lambda setting: _dataset(setting, "get_status"),

@@ -195,6 +195,11 @@ CALLS: dict[str, tuple[str, str, Callable[[ProlificClient, str], Awaitable[objec
         "/report/",
         lambda client, one: collected(client.batches.report(one).rows()),
     ),
+    "responses": (
+        "GET",
+        "/responses",
+        lambda client, one: collected(client.batches.responses(one)),
+    ),
     "workspaces": ("GET", "/workspaces/", lambda client, _: client.workspaces.list()),
 }
 FAULTS = {

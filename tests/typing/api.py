@@ -3,7 +3,7 @@
 Lines that must be refused say so with an ignore, which the checker wants to be needed.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -15,6 +15,7 @@ import prolific_async
 from prolific_async import (
     UNSET,
     Annotation,
+    Answer,
     APIStatusError,
     AppendResult,
     Batch,
@@ -51,6 +52,7 @@ from prolific_async import (
     ServerError,
     StatusEvent,
     TaskDetails,
+    TaskResponse,
     TransportError,
     Unset,
     Upload,
@@ -429,6 +431,17 @@ async def the_report(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
         assert_type(row.annotations[0].at, datetime | None)
         assert_type(row.flat(), list[dict[str, Any]])
     assert_type(await report.download("r.csv", overwrite=True, on_progress=on_progress), Path)
+
+
+async def the_responses(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    assert_type(client.batches.responses(uuid), AsyncGenerator[TaskResponse])
+    async for response in batch.responses():
+        assert_type(response, TaskResponse)
+        assert_type(response.answers, tuple[Answer, ...])
+        assert_type(response.answers[0].value, str | int | float | bool | None)
+        assert_type(response.key, str | None)
+        assert_type(response.metadata, Mapping[str, Any] | None)
+    batch.responses("b-1")  # type: ignore[call-arg]
 
 
 def on_progress(progress: Progress) -> None:
