@@ -205,9 +205,8 @@ class Datasets:
                 raise ValueError(
                     f"dataset {dataset_id} has no schema, so it takes one file: call upload"
                 )
-        if key is not None:
-            schema = schema or (await self._api.get(dataset_id)).schema
-            row_keys.check_schema(schema)
+        if key is not None and not row_keys.takes_keys(schema):  # that may have changed since
+            row_keys.check_schema((await self._api.get(dataset_id)).schema)
         appending = Appending(
             self._api, dataset_id, self._retry, self._poll, self._pause, on_progress
         )

@@ -225,13 +225,19 @@ async def test_a_key_is_sent_a_second_time() -> None:
 
 
 async def test_a_key_needs_its_field_in_the_schema() -> None:
-    async with scripted((200, V4)) as (client, service):
-        with pytest.raises(ValueError, match="must have the field 'META_ROW_KEY'"):
-            await client.datasets.append("d1", rows(1), key="prompt")
-        dataset = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
-        with pytest.raises(ValueError, match="must have the field 'META_ROW_KEY'"):
-            await client.datasets.append(dataset, rows(1), key="prompt")
-    assert [method for method, _ in service.calls] == ["GET"]
+    dataset = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
+    async with scripted((200, V4), (200, V4)) as (client, service):
+        for given in ("d1", dataset):
+            with pytest.raises(ValueError, match="must have the field 'META_ROW_KEY'"):
+                await client.datasets.append(given, rows(1), key="prompt")
+    assert [method for method, _ in service.calls] == ["GET", "GET"]
+
+
+async def test_a_schema_that_was_changed_since_is_read_again() -> None:
+    old = samples.dataset(None, schema_version=4, schema=SCHEMA.to_dict())
+    async with scripted((200, WITH_KEY), (200, TAKEN)) as (client, service):
+        assert (await client.datasets.append(old, rows(1), key="prompt")).accepted == 1
+    assert [method for method, _ in service.calls] == ["GET", "POST"]
 
 
 @pytest.mark.parametrize("lost", [None, (503, ""), (429, "")])
