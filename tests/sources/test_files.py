@@ -114,7 +114,11 @@ def test_a_file_without_permission_is_the_error_of_the_system(tmp_path: Path) ->
     path.write_bytes(CSV)
     path.chmod(0)
     command = [sys.executable, "-c", READ, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANGS)
+    # Nobody else may write the coverage of this run.
+    environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=HANGS, env=environment
+    )
     assert (done.stdout, done.stderr) == (f"{path}\n", "")
 
 
