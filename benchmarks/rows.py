@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.comparison import Comparison, report
 from benchmarks.tables import machine
-from prolific_async._sources.file_names import V3, V4
 from prolific_async._sources.source import Source
+from prolific_async.dataset_schema import V3, V4
 
 Row = dict[str, Any]
 OURS = "prolific_async"

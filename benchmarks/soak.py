@@ -36,6 +36,7 @@ REPLACED = 0.02  # share of rounds after which a client is replaced
 WARM_UP = 0.25  # share of the epochs, at the beginning, in which caches fill
 # Growth from the warm-up to the end that is tolerated.
 OBJECTS = 1.01
+OBJECTS_AT_LEAST = 500  # that caches may keep, however few there are
 RSS = 1.05
 RSS_AT_LEAST = 8 * 2**20  # bytes that the allocator may keep, however short the run
 
@@ -171,10 +172,10 @@ def left_behind(samples: Sequence[Sample]) -> list[str]:
         if number
     ]
     first, last = stretches(samples)
-    rss = _median(first, "rss")
+    rss, objects = _median(first, "rss"), _median(first, "objects")
     for what, limit in (
         ("rss", max(rss * RSS, rss + RSS_AT_LEAST)),
-        ("objects", _median(first, "objects") * OBJECTS),
+        ("objects", max(objects * OBJECTS, objects + OBJECTS_AT_LEAST)),
         ("fds", _median(first, "fds")),
     ):
         if _median(last, what) > limit:

@@ -113,6 +113,7 @@ class Appending:
         return AppendResult(self._accepted, self._rejected, tuple(self._errors))
 
     def _timed_out(self, limit: float | None) -> ProlificError:
-        seconds = f"{limit:g} s were allowed for all records"
-        path = self._api.append_path(self._dataset_id)
-        return RequestTimeoutError("POST", path, seconds)
+        reason = f"{limit:g} s were allowed for all records"
+        if self._busy is not None:
+            reason += "; the service refused the newest ones, as an import or a migration runs"
+        return RequestTimeoutError("POST", self._api.append_path(self._dataset_id), reason)

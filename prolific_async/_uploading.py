@@ -9,8 +9,8 @@ from attrs import frozen
 
 from prolific_async._api.datasets import get_upload_url
 from prolific_async._http import transfer
-from prolific_async._sources.file_names import V3
 from prolific_async.dataset_models import Upload
+from prolific_async.dataset_schema import V3
 from prolific_async.job_models import Progress
 from prolific_async.statuses import DatasetStatus
 

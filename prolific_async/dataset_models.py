@@ -20,7 +20,7 @@ from prolific_async._bound_models import BoundJob, BoundModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
 from prolific_async._sources.append_slices import Records
 from prolific_async._sources.source import SourceLike
-from prolific_async.dataset_schema import DatasetSchema
+from prolific_async.dataset_schema import V3, V4, DatasetSchema
 from prolific_async.errors import ConfigurationError
 from prolific_async.job_models import (
     AppendResult,
@@ -31,8 +31,6 @@ from prolific_async.job_models import (
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
 from prolific_async.statuses import DatasetStatus
-
-_V3, _V4 = 3, 4
 
 
 @frozen(hash=False, repr=False)
@@ -92,8 +90,8 @@ class Dataset(BoundModel):
     def generation(self) -> int:
         """4 for a dataset that was created with a schema, else 3."""
         if self.schema_version is not None:
-            return _V3 if self.schema_version < _V4 else _V4
-        return _V3 if self.schema is None and self.imports is None else _V4
+            return V3 if self.schema_version < V4 else V4
+        return V3 if self.schema is None and self.imports is None else V4
 
     @property
     def _bound(self) -> prolific_async.datasets.Datasets:

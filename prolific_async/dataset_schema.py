@@ -16,6 +16,9 @@ from prolific_async._json.scalars import JsonObject
 from prolific_async._messages import brief
 from prolific_async._pydantic import OpenEnum
 
+V3, V4 = 3, 4
+"""Generations of datasets: without and with a schema."""
+
 MAX_FIELDS = 200
 MAX_KEY = 128  # characters
 MAX_LABEL = 255  # characters

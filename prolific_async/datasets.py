@@ -17,11 +17,10 @@ from prolific_async._polling.wait_verbs import WaitVerbs
 from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
-from prolific_async._sources.file_names import V3
 from prolific_async._sources.source import Source, SourceLike
 from prolific_async._uploading import Uploader
 from prolific_async.dataset_models import Dataset, Upload
-from prolific_async.dataset_schema import DatasetSchema
+from prolific_async.dataset_schema import V3, DatasetSchema
 from prolific_async.job_models import AppendResult, Progress, SchemaMigration
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy, RetryPolicy
@@ -207,9 +206,8 @@ class Datasets:
                 raise ValueError(
                     f"dataset {dataset_id} has no schema, so it takes one file: call upload"
                 )
-        if key is not None:
-            schema = schema or (await self._api.get(dataset_id)).schema
-            row_keys.check_schema(schema)
+        if key is not None and not row_keys.takes_keys(schema):  # that may have changed since
+            row_keys.check_schema((await self._api.get(dataset_id)).schema)
         appending = Appending(
             self._api, dataset_id, self._retry, self._poll, self._pause, on_progress
         )

@@ -86,7 +86,12 @@ def _look_first(path: str) -> str:
     """Return what tells whether a POST, or the PUT of a file, has run."""
     if "/upload-url/" in path:
         return "look at the dataset before you upload it again"
-    place = _PLACES.get(path.rpartition("/")[2], "for what it may have made or changed")
+    parent, _, last = path.rpartition("/")
+    if last == "datasets":
+        return "make another dataset: none can be listed, and one without rows costs nothing"
+    if parent.endswith("/datasets"):
+        return "look at the dataset's schema before you send it again"
+    place = _PLACES.get(last, "for what it may have made or changed")
     return f"look {place} before you send it again"
 
 

@@ -23,7 +23,7 @@ from prolific_async.policies import PollPolicy
 from prolific_async.statuses import JobStatus
 
 
-@frozen
+@frozen(repr=False)
 class Progress(JsonModel):
     """How far a call has come, as ``on_progress`` gets it.
 
@@ -41,6 +41,11 @@ class Progress(JsonModel):
     total: int | None
     unit: str
     elapsed: float
+
+    def __repr__(self) -> str:
+        """Show all of it, in one line."""
+        of = "" if self.total is None else f" of {self.total}"
+        return f"<Progress {self.step} {self.done}{of} {self.unit} in {self.elapsed:.1f} s>"
 
 
 @frozen(repr=False)

@@ -138,6 +138,8 @@ _ROWS = tuple(RejectedRow(index, "a", "missing") for index in range(10_000))
             BatchSync("s1", "b1", JobStatus.COMPLETE, tasks_created=7, created_at=_WHEN),
             "<BatchSync s1 complete, 7 tasks created>",
         ),
+        (Progress("upload", 17, 68, "bytes", 0.0231), "<Progress upload 17 of 68 bytes in 0.0 s>"),
+        (Progress("append", 9, None, "records", 12.06), "<Progress append 9 records in 12.1 s>"),
         (AppendResult(0, 10_000, _ROWS), "<AppendResult 0 accepted, 10000 rejected>"),
     ],
 )

@@ -693,7 +693,8 @@ def test_a_time_out_gives_advice_for_the_last_status(
     [
         (PATH, "at the batch's status"),
         (DUPLICATE, "for the copy in the workspace"),
-        ("/api/v1/data-collection/datasets", "for what it may have made or changed"),
+        ("/api/v1/data-collection/datasets/d-1", "at the dataset's schema"),
+        ("/api/v1/data-collection/odd", "for what it may have made or changed"),
     ],
 )
 def test_an_unknown_outcome_says_where_to_look(path: str, poll: str) -> None:
@@ -777,8 +778,8 @@ D = "/gateway/api/v1/data-collection/datasets"
         ("POST", B, "look for the batch in the workspace"),
         ("POST", f"{B}/b-1/duplicate", "look for the copy in the workspace"),
         ("POST", f"{B}/b-1/setup", "look at the batch's status"),
-        ("POST", D, "look for what it may have made or changed"),
-        ("PATCH", f"{D}/d-1", "look for what it may have made or changed"),
+        ("POST", D, "make another dataset: none can be listed, and one without rows costs nothing"),
+        ("PATCH", f"{D}/d-1", "look at the dataset's schema"),
     ],
 )
 def test_what_was_lost_is_tried_again_only_if_that_does_no_harm(
@@ -790,6 +791,7 @@ def test_what_was_lost_is_tried_again_only_if_that_does_no_harm(
         assert str(lost).endswith("; try again")
         assert str(failed).endswith("; the service failed, so try again later")
     else:
-        repeat = f"it may have run, so {advice} before you send it again"
+        then = "" if path == D else " before you send it again"
+        repeat = f"it may have run, so {advice}{then}"
         assert str(lost).endswith(f"; {repeat}")
         assert str(failed).endswith(f"; the service failed, but {repeat}")

@@ -21,7 +21,6 @@ from prolific_async._json.converter import load
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
 
-    from prolific_async._http.request import Poll
     from prolific_async._http.transport import Transport
     from prolific_async.answer_models import TaskResponse
     from prolific_async.job_models import BatchSync
@@ -105,13 +104,6 @@ class BatchContentsAPI:
     def sync(self, batch_id: str) -> Coroutine[Any, Any, BatchSync]:
         """Have the tasks of new datapoints built."""
         return self._send_again(sync_batch(batch_id, prefix=self.prefix))
-
-    def get_sync(
-        self, batch_id: str, sync_id: str, poll: Poll | None = None
-    ) -> Coroutine[Any, Any, BatchSync]:
-        """Return a sync as it is now."""
-        request = get_batch_sync(batch_id, sync_id, prefix=self.prefix)
-        return self._send(request, poll, get_again if poll is None else None)
 
     def task_ids(self, batch_id: str) -> Coroutine[Any, Any, list[str]]:
         """Return the ids of a batch's tasks."""

@@ -32,7 +32,6 @@ from prolific_async.statuses import DatasetStatus
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from prolific_async._http.request import Poll
     from prolific_async._http.transport import Transport
 
 JSON_LINES = "application/x-ndjson"
@@ -154,15 +153,13 @@ class DatasetsAPI:
         request = create_dataset(workspace_id, name=name, schema=schema, prefix=self._prefix)
         return self._send(request, None, did_not_run)
 
-    def get(self, dataset_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Dataset]:
+    def get(self, dataset_id: str) -> Coroutine[Any, Any, Dataset]:
         """Return a dataset as it is now."""
-        return self._read(get_dataset(dataset_id, prefix=self._prefix), poll)
+        return self._read(get_dataset(dataset_id, prefix=self._prefix))
 
-    def get_status(
-        self, dataset_id: str, poll: Poll | None = None
-    ) -> Coroutine[Any, Any, DatasetStatus | None]:
+    def get_status(self, dataset_id: str) -> Coroutine[Any, Any, DatasetStatus | None]:
         """Return a dataset's status, None when the service gave none."""
-        return self._read(get_dataset_status(dataset_id, prefix=self._prefix), poll)
+        return self._read(get_dataset_status(dataset_id, prefix=self._prefix))
 
     def update_schema(
         self, dataset_id: str, schema: dict[str, Any]
@@ -186,12 +183,6 @@ class DatasetsAPI:
             finally:
                 del data, headers
 
-    def get_import(
-        self, dataset_id: str, import_id: str, poll: Poll | None = None
-    ) -> Coroutine[Any, Any, ImportJob]:
-        """Return an import as it is now."""
-        return self._read(get_import(dataset_id, import_id, prefix=self._prefix), poll)
-
     def append_path(self, dataset_id: str) -> str:
         """Return the path of the request that adds records."""
         return append_datapoints(dataset_id, b"", first=0, prefix=self._prefix).path
@@ -203,11 +194,5 @@ class DatasetsAPI:
         request = append_datapoints(dataset_id, body, first=first, prefix=self._prefix)
         return self._send(request, None, get_again)
 
-    def get_migration(
-        self, dataset_id: str, job_id: str, poll: Poll | None = None
-    ) -> Coroutine[Any, Any, SchemaMigration]:
-        """Return a schema migration as it is now."""
-        return self._read(get_schema_migration(dataset_id, job_id, prefix=self._prefix), poll)
-
-    def _read(self, request: Request, poll: Poll | None = None) -> Coroutine[Any, Any, Any]:
-        return self._send(request, poll, get_again if poll is None else None)
+    def _read(self, request: Request) -> Coroutine[Any, Any, Any]:
+        return self._send(request, None, get_again)

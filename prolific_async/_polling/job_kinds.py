@@ -12,8 +12,8 @@ from prolific_async._api.batch_contents import get_batch_sync
 from prolific_async._api.datasets import get_dataset, get_import, get_schema_migration
 from prolific_async._api.exports import get_export
 from prolific_async._polling.kinds import Kind, Verdict
-from prolific_async._sources.file_names import V3
 from prolific_async.dataset_models import Dataset
+from prolific_async.dataset_schema import V3
 from prolific_async.errors import (
     JobFailedError,
     NothingUploadedError,

@@ -118,3 +118,22 @@ def columns_of(header: bytes) -> list[str]:
     if times > 1:
         raise ValueError(f"the CSV has the column {brief(repr(name))} more than once")
     return columns
+
+
+def check_separator(header: bytes) -> None:
+    """Check that a header is not of a file whose cells something else than commas separates.
+
+    Such a file is a CSV, too, whose rows would be shown to participants in one piece.
+
+    Raises:
+        ValueError: It has one column, whose name has no quotes and looks like several, or like the
+            line that Windows PowerShell puts before the header.
+
+    """
+    if len(cells_of(header)) > 1 or header.startswith(b'"'):
+        return
+    found = f"the CSV has one column, {brief(repr(text_of(header)))}"
+    if header.startswith(b"#TYPE "):
+        raise ValueError(f"{found}: leave out that line, as Export-Csv -NoTypeInformation does")
+    if b";" in header or b"\t" in header:
+        raise ValueError(f"{found}: separate cells by commas, or quote the name if it is one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from prolific_async._messages import brief
+from prolific_async.dataset_schema import V3, V4
 
 
 class Format(StrEnum):
@@ -14,9 +15,6 @@ class Format(StrEnum):
     JSONL = ".jsonl"
     ZIP = ".zip"
 
-
-V3, V4 = 3, 4
-"""Generations of datasets: without and with a schema."""
 
 FORMATS = {V3: (Format.CSV, Format.ZIP), V4: (Format.CSV, Format.JSONL)}
 ROWS = {V3: Format.CSV, V4: Format.JSONL}

@@ -11,6 +11,14 @@ from prolific_async._messages import brief
 # Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
 _TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}
 
+# What rows have that are no mappings, but easily become ones: named tuples and rows of SQLAlchemy,
+# dataclasses, and rows of sqlite3 and asyncpg.
+_ROWS = {
+    "_asdict": "(row._asdict() for row in rows)",
+    "__dataclass_fields__": "map(dataclasses.asdict, rows)",
+    "keys": "map(dict, rows)",
+}
+
 _NEEDED = (
     "a source is a path, bytes, an iterable of bytes, or an iterable of rows, which are mappings "
     "of column names to cells"
@@ -62,4 +70,10 @@ def check_first(item: Any) -> bool:
             f"{_NEEDED}, not an iterable of {kind} ({brief(repr(item[:20]))}…): pass a text file's "
             "path, or encode the text to UTF-8"
         )
-    raise TypeError(f"{_NEEDED}, not an iterable of {kind}")
+    raise TypeError(f"{_NEEDED}, not an iterable of {kind}{advice(item)}")
+
+
+def advice(row: object) -> str:
+    """Return how rows that are no mappings become ones, for the end of a message."""
+    rows = next((call for name, call in _ROWS.items() if hasattr(row, name)), None)
+    return "" if rows is None else f": pass {rows}"

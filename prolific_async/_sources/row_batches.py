@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, NoReturn
 
 from prolific_async._sources.cells import place, plain_row
+from prolific_async._sources.recognition import advice
 
 Row = dict[str, Any]
 
@@ -27,7 +28,7 @@ def _mapping(number: int, row: Any) -> Row:
     if not isinstance(row, Mapping):
         raise TypeError(
             f"{place(number)}: a mapping of column names to cells is needed, "
-            f"not {type(row).__name__}"
+            f"not {type(row).__name__}{advice(row)}"
         )
     return row if type(row) is dict else dict(row)
 

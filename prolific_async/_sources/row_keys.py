@@ -96,6 +96,12 @@ def checked(key: object) -> str | None:
     return key
 
 
+def takes_keys(schema: DatasetSchema | None) -> bool:
+    """Return whether a dataset's schema has a field for keys."""
+    field = None if schema is None else schema.fields.get(META_ROW_KEY)
+    return field is not None and field.type == FieldType.METADATA
+
+
 def check_schema(schema: DatasetSchema | None) -> None:
     """Check that a dataset's schema has a field for keys.
 
@@ -103,11 +109,12 @@ def check_schema(schema: DatasetSchema | None) -> None:
         ValueError: It has not.
 
     """
+    if takes_keys(schema):
+        return
     field = None if schema is None else schema.fields.get(META_ROW_KEY)
-    if field is None or field.type != FieldType.METADATA:
-        there = "none" if field is None else repr(str(field.type))
-        found = "no schema" if schema is None else there
-        raise ValueError(
-            f"with key, the dataset's schema must have the field {META_ROW_KEY!r} of the type "
-            f"'metadata'; it has {found}"
-        )
+    there = "none" if field is None else repr(str(field.type))
+    found = "no schema" if schema is None else there
+    raise ValueError(
+        f"with key, the dataset's schema must have the field {META_ROW_KEY!r} of the type "
+        f"'metadata'; it has {found}"
+    )

@@ -16,13 +16,13 @@ from prolific_async._messages import brief
 from prolific_async._sources import file_names, recognition, row_keys, text_checks
 from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool, flat
 from prolific_async._sources.csv_rows import CsvRows
-from prolific_async._sources.file_names import V4, Format
+from prolific_async._sources.file_names import Format
 from prolific_async._sources.items import END, Items
 from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.key_rewriting import write_with_keys
 from prolific_async._sources.payload import Payload
 from prolific_async._sources.row_keys import RowKey
-from prolific_async.dataset_schema import DatasetSchema
+from prolific_async.dataset_schema import V4, DatasetSchema
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 SourceLike: TypeAlias = (
@@ -116,7 +116,7 @@ class Source:
         """Return what is sent to a dataset; called once.
 
         Args:
-            generation: ``file_names.V3`` or ``V4``.
+            generation: ``dataset_schema.V3`` or ``V4``.
             schema: The schema of a V4 dataset.
 
         Raises:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._sources.contents import PART, PIECE, Content
-from prolific_async._sources.csv_records import columns_of, first_record
+from prolific_async._sources.csv_records import check_separator, columns_of, first_record
 
 CHECKED_FIRST = 8 * 1024 * 1024
 """Bytes at the start of a file that are checked before it is sent, and the rest on its way."""
@@ -96,7 +96,7 @@ async def check_csv(content: Content, start: int) -> None:
     """Check that a CSV has a header and a row.
 
     Raises:
-        ValueError: It has no row, or a column without a name of its own.
+        ValueError: It has no row, a column without a name of its own, or another separator.
 
     """
     data = b""
@@ -107,6 +107,7 @@ async def check_csv(content: Content, start: int) -> None:
     header, end = found
     if b"\0" in header:  # first letters beyond Latin-1 have no such byte
         raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
+    check_separator(header)
     columns_of(header)
     if not await _has_other_than(b"\r\n", content, start + end):
         raise ValueError("the CSV has a header, but no row")

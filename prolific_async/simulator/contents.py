@@ -1,7 +1,7 @@
 """What the simulated service holds, for tests to fill, read and change without a request."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 from prolific_async.simulator.dataset_contents import DatasetContents
 from prolific_async.simulator.layout_rules import instruction_items
 from prolific_async.simulator.models import READY, UNINITIALISED, Batch, BatchSnapshot, Dataset
-from prolific_async.simulator.state import State
-from prolific_async.simulator.workspace_contents import as_json, count, locked
+from prolific_async.simulator.workspace_contents import Snapshots, as_json, count, locked
 
 __all__ = ["TASK_DETAILS", "Contents"]
 
@@ -23,24 +22,6 @@ TASK_DETAILS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class _Batches(Mapping[str, BatchSnapshot]):
-    """A view of the batches by id, which copies a batch when it is read."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def __getitem__(self, batch_id: str) -> BatchSnapshot:
-        with self._state.lock:
-            return self._state.update(self._state.batches[batch_id]).snapshot()
-
-    def __iter__(self) -> Iterator[str]:
-        with self._state.lock:
-            return iter(tuple(self._state.batches))
-
-    def __len__(self) -> int:
-        return len(self._state.batches)
-
-
 class Contents(DatasetContents):
     """Fills, shows and changes what the simulated service holds, without requests.
 
@@ -50,7 +31,8 @@ class Contents(DatasetContents):
     @property
     def batches(self) -> Mapping[str, BatchSnapshot]:
         """The batches by id, oldest first. Reading them does not count as a poll."""
-        return _Batches(self._state)
+        state = self._state
+        return Snapshots(state, state.batches, lambda batch: state.update(batch).snapshot())
 
     @locked
     def add_batch(

@@ -1,37 +1,22 @@
 """The datasets of the simulated service, for tests to fill, read and change without a request."""
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from prolific_async.simulator.dataset_jobs import add_rows, end_due
 from prolific_async.simulator.dataset_models import Dataset, DatasetSnapshot, ImportJob
 from prolific_async.simulator.dataset_schema import schema_problem
 from prolific_async.simulator.models import READY
-from prolific_async.simulator.state import State
-from prolific_async.simulator.workspace_contents import WorkspaceContents, as_json, count, locked
+from prolific_async.simulator.workspace_contents import (
+    Snapshots,
+    WorkspaceContents,
+    as_json,
+    count,
+    locked,
+)
 
 __all__ = ["DatasetContents"]
-
-
-class _Datasets(Mapping[str, DatasetSnapshot]):
-    """A view of the datasets by id, which copies a dataset when it is read."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    def __getitem__(self, dataset_id: str) -> DatasetSnapshot:
-        with self._state.lock:
-            dataset = self._state.datasets[dataset_id]
-            end_due(dataset, self._state.now(), self._state.utc_now)
-            return dataset.snapshot()
-
-    def __iter__(self) -> Iterator[str]:
-        with self._state.lock:
-            return iter(tuple(self._state.datasets))
-
-    def __len__(self) -> int:
-        return len(self._state.datasets)
 
 
 class DatasetContents(WorkspaceContents):
@@ -40,7 +25,13 @@ class DatasetContents(WorkspaceContents):
     @property
     def datasets(self) -> Mapping[str, DatasetSnapshot]:
         """The datasets by id, oldest first. Reading them does not count as a poll."""
-        return _Datasets(self._state)
+        state = self._state
+
+        def read(dataset: Dataset) -> DatasetSnapshot:
+            end_due(dataset, state.now(), state.utc_now)
+            return dataset.snapshot()
+
+        return Snapshots(state, state.datasets, read)
 
     @locked
     def add_dataset(

@@ -2,17 +2,19 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prolific_async.simulator.numbers import whole
 from prolific_async.simulator.state import State
 
-__all__ = ["WorkspaceContents", "as_json", "count", "locked"]
+__all__ = ["Snapshots", "WorkspaceContents", "as_json", "count", "locked"]
 
 _Self = TypeVar("_Self", bound="WorkspaceContents")
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
+_Thing = TypeVar("_Thing")
+_Snapshot = TypeVar("_Snapshot")
 
 
 def locked(
@@ -26,6 +28,38 @@ def locked(
             return method(self, *args, **options)
 
     return with_lock
+
+
+class Snapshots(Mapping[str, _Snapshot]):
+    """A view of things by their ids, which copies one when it is read.
+
+    Args:
+        state: Its lock is held for each reading.
+        things: The things by id, oldest first.
+        read: Returns the copy of one.
+
+    """
+
+    def __init__(
+        self, state: State, things: Mapping[str, _Thing], read: Callable[[_Thing], _Snapshot]
+    ) -> None:
+        self._lock = state.lock
+        self._things: Mapping[str, Any] = things
+        self._read: Callable[[Any], _Snapshot] = read
+
+    def __getitem__(self, thing_id: str) -> _Snapshot:
+        with self._lock:
+            return self._read(self._things[thing_id])
+
+    def __iter__(self) -> Iterator[str]:
+        with self._lock:
+            return iter(tuple(self._things))
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 class WorkspaceContents:

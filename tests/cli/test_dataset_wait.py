@@ -148,7 +148,10 @@ def test_rows_that_were_not_taken_are_named(v4: str, parts: str, cli: Any, termi
         sentence, *rows = ran.bars.splitlines()[-3:]
         assert sentence.startswith("waiting for import ")
         assert "found only a part taken: " in sentence
-        assert "; the first because missing; upload the rest corrected (partial" in sentence
+        assert (
+            "row 1 (counted from 0), field 'prompt': missing; upload the rest corrected ("
+            in sentence
+        )
         assert rows == [
             "not taken: row 1 (counted from 0), field 'prompt': missing",
             "not taken: row 2 (counted from 0), field 'prompt': missing",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from prolific_async.simulator import Simulator
 from prolific_async.simulator.contents import Contents
 from prolific_async.simulator.setup_durations import AfterPolls
 from prolific_async.simulator.state import State
@@ -135,3 +136,12 @@ def test_unknown_ids_are_key_errors_that_name_them(contents: Contents) -> None:
     for call in calls:
         with pytest.raises(KeyError, match="nobody"):
             call()
+
+
+def test_what_there_is_can_be_printed() -> None:
+    sim = Simulator()
+    assert repr(sim.datasets) == "{}"
+    dataset_id = sim.add_dataset()
+    batch_id = sim.add_batch("A")
+    assert repr(sim.datasets).startswith(f"{{'{dataset_id}': DatasetSnapshot(id=")
+    assert repr(sim.batches).startswith(f"{{'{batch_id}': BatchSnapshot(id=")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -86,6 +89,42 @@ async def test_what_is_no_source_is_told_by_its_first_item(first: Any, reason: s
     for given in ([first], iter([first]), slowly([first])):
         with pytest.raises(TypeError, match=reason):
             await sent(given, 3, filename="a.csv")
+
+
+class Point(NamedTuple):
+    """A row as ``df.itertuples()`` has it."""
+
+    a: int
+
+
+@dataclass
+class Answer:
+    """A row as a class of the caller's."""
+
+    a: int
+
+
+def a_row_of_sqlite3() -> sqlite3.Row:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        row: sqlite3.Row = connection.execute("select 1 as a").fetchone()
+        return row
+
+
+@pytest.mark.parametrize(
+    ("row", "advice"),
+    [
+        (Point(1), r"Point: pass \(row._asdict\(\) for row in rows\)"),
+        (Answer(1), r"Answer: pass map\(dataclasses.asdict, rows\)"),
+        (a_row_of_sqlite3(), r"Row: pass map\(dict, rows\)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_how_rows_of_other_kinds_become_mappings(row: Any, advice: str) -> None:
+    with pytest.raises(TypeError, match=f"not an iterable of {advice}"):
+        await sent([row], 3)
+    with pytest.raises(TypeError, match=f"^row 1 .*, not {advice}"):
+        await sent([{"a": 1}, row], 3)
 
 
 async def test_a_text_file_is_no_source_and_a_binary_one_is() -> None:
