@@ -451,6 +451,7 @@ LATER = (
     "_exports",
     "_http.download",
     "_polling.poller",
+    "_report",
     "_sources",
     "_uploading",
     "dataset_models",
@@ -460,6 +461,8 @@ LATER = (
     "export_models",
     "job_models",
     "layout",
+    "report",
+    "report_models",
     "statuses",
 )
 
@@ -541,7 +544,7 @@ CIRCULAR = {
     ("prolific_async._polling.list_checks", "prolific_async._polling.targets"),
 }
 # The layers of the core from the bottom up; a layer imports none above it.
-LAYERS = ("_json", "_sources", "_http", "_api", "_recovery", "_polling")
+LAYERS = ("_json", "_sources", "_report", "_http", "_api", "_recovery", "_polling")
 
 
 def import_graph() -> dict[str, set[str]]:

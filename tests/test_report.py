@@ -17,6 +17,7 @@ from prolific_async import (
     DecodeError,
     NotFoundError,
     PermissionDeniedError,
+    Progress,
     ProlificClient,
     ProlificError,
     Report,
@@ -33,6 +34,7 @@ from tests.report.test_rows import FIXED, NOON_TEXT, annotators
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from tests.file_server import FileServer
 
@@ -94,6 +96,10 @@ async def read(report: Report) -> tuple[list[ReportRow], ProlificError | None]:
     except ProlificError as error:
         return rows, error
     return rows, None
+
+
+def within(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 def keys(rows: list[ReportRow]) -> list[str | None]:
@@ -343,6 +349,21 @@ async def test_others_run_while_rows_are_read() -> None:
         await read(report)
         other.cancel()
     assert turns > 20
+
+
+async def test_a_report_is_saved_as_the_service_has_written_it(tmp_path: Path) -> None:
+    file, told = tmp_path / "report.csv", list[Progress]()
+    async with serving(SMALL) as (report, storage, _):
+        storage.cuts = iter([50])
+        assert await report.download(file, on_progress=told.append) == file
+        assert file.read_bytes() == SMALL
+        assert (told[-1].step, told[-1].done, told[-1].total) == ("download", *[len(SMALL)] * 2)
+        with pytest.raises(FileExistsError):
+            await report.download(str(file))
+        storage.content = b"new"
+        await report.download(str(file), overwrite=True)
+        assert file.read_bytes() == b"new"
+        assert within(tmp_path) == [file]
 
 
 async def test_a_batch_has_its_report(client: ProlificClient, sim: Simulator) -> None:

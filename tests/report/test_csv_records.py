@@ -126,6 +126,14 @@ def test_a_record_without_end_is_refused_as_soon_as_it_is_too_long(
         list(records.feed("x"))
 
 
+def test_others_run_while_the_end_of_a_record_is_looked_for() -> None:
+    records = CsvRecords()
+    text = written([["a", "b"], ["x", '"\n' * 5000]])
+    steps = list(records.feed(text[:-10]))
+    assert [len(some) for some in steps] == [0, 0, 1]
+    assert [row for some in records.feed(text[-10:]) for row in some] == [["x", '"\n' * 5000]]
+
+
 def test_others_run_while_a_long_cell_full_of_quotes_is_read() -> None:
     row = ['","' * 100_000, "x"]
     steps = list(CsvRecords().feed(written([row, ["y", "z"]])))

@@ -36,7 +36,7 @@ PARTS = [
     "&copy=1", "&lt", ";", '"', '""', '","', '"\r\n"', "'", "\r\n", "\n", "\r", ",", "\u2028", "\0",
     "🙂", "é", "\ufeff", " ", "x",
 ]  # fmt: skip
-TEXTS = st.lists(st.sampled_from(PARTS), max_size=5).map("".join)
+TEXTS = st.lists(st.sampled_from(PARTS), max_size=5).map("".join) | st.text(max_size=20)
 NAMES = st.sampled_from(
     [
         "Question", "question", "DataPoint_ID", "Task_Type", "META_ROW_KEY", "META_x", "A&B", '"',
@@ -215,6 +215,10 @@ GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
         (written([FIXED, cells()]), f"{FIRST}{NO_ANNOTATORS}"),
         (written([[*FIXED, "Annotator999999_Timestamp"], cells("x")]), f"{FIRST}{NO_ANNOTATORS}"),
         (written([[*FIXED, *annotators(2)[3:]], cells(*"abc")]), f"{FIRST}{NO_ANNOTATORS}"),
+        (
+            written([[*FIXED, *"abc", *annotators(2)[3:]], cells(*"abcdef")]),
+            f"{FIRST}{NO_ANNOTATORS}",
+        ),
         (written([*GOOD, cells("p1")]), f"{SECOND}it has 5 cells, and the header 7"),
         (written(GOOD) + '"d2","g', f"{SECOND}a quote is never closed"),
         (written(GOOD) + '"d2"x,"g"', f"{SECOND}column 1: something follows its closing quote"),
