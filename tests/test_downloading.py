@@ -6,9 +6,12 @@ import asyncio
 import errno
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -134,6 +137,58 @@ async def test_files_are_used_in_threads(tmp_path: Path, monkeypatch: pytest.Mon
         await Target(tmp_path / "z", overwrite=False, on_progress=None).check()
     assert len(used) == 5
     assert threading.get_ident() not in set().union(*used.values())
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_a_file_is_on_the_disk_before_it_stands_under_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    path = tmp_path / "x"
+    seen: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    async with file_server(TEXT) as server:
+        await download(server, path, overwrite=overwrite)
+    assert seen == [(len(TEXT), False)]
+
+
+def send_once(listening: socket.socket, content: memoryview) -> None:
+    """Answer one request, without a copy of what is sent."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+        connection.sendall(content)
+
+
+async def test_a_disk_that_is_slow_holds_the_download_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = PartFile.write
+
+    def slow(*args: Any) -> None:
+        time.sleep(0.005)
+        write(*args)
+
+    monkeypatch.setattr(PartFile, "write", slow)
+    content = bytes(40_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = FileServer(b"", url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        sending = asyncio.to_thread(send_once, listening, memoryview(content))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sending)
+            await asyncio.sleep(0)
+            tracemalloc.start()
+            path = await download(server, tmp_path / "x")
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert path.stat().st_size == len(content)
+    assert peak < 8 * 1024 * 1024
 
 
 # --- refusals -----------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from prolific_async import (
     WaitFailedError,
 )
 from tests import samples
+from tests.http.test_download import locals_of
 from tests.scripted import Scripted, scripted
 from tests.test_downloading import names
 
@@ -397,7 +398,7 @@ async def test_a_refused_download_names_the_call_and_not_the_link(tmp_path: Path
         export = Export("e1", "b1", JobStatus.COMPLETE).bind(client.batches)
         with pytest.raises(PermissionDeniedError, match=r"GET .*/export/e1") as caught:
             await export.download(tmp_path / "x.zip")
-    assert SECRET not in str(caught.value) + repr(vars(caught.value))
+    assert SECRET not in str(caught.value) + repr(vars(caught.value)) + locals_of(caught.value)
 
 
 async def test_a_path_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
