@@ -78,6 +78,7 @@ from prolific_async.policies import PollPolicy, RetryPolicy
 from prolific_async.unset import UNSET, Unset
 
 if typing.TYPE_CHECKING:
+    from prolific_async.answer_models import Answer, InstructionResponse, TaskResponse
     from prolific_async.batches import Batches, BatchOrId
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.dataset_schema import DatasetSchema, FieldType, SchemaField
@@ -93,6 +94,8 @@ if typing.TYPE_CHECKING:
         SchemaMigration,
         UnmigratedDatapoint,
     )
+    from prolific_async.report import Report
+    from prolific_async.report_models import Annotation, ReportRow
     from prolific_async.statuses import DatasetStatus, JobStatus
     from prolific_async.workspaces import Workspaces
 
@@ -101,6 +104,8 @@ __docformat__ = "google"
 __all__ = [
     "UNSET",
     "APIStatusError",
+    "Annotation",
+    "Answer",
     "AppendResult",
     "AuthenticationError",
     "BadRequestError",
@@ -127,6 +132,7 @@ __all__ = [
     "ExportArchive",
     "FieldType",
     "ImportJob",
+    "InstructionResponse",
     "JobFailedError",
     "JobStatus",
     "NotFoundError",
@@ -141,6 +147,8 @@ __all__ = [
     "ProlificError",
     "RateLimitedError",
     "RejectedRow",
+    "Report",
+    "ReportRow",
     "RequestTimeoutError",
     "RetryPolicy",
     "SchemaField",
@@ -149,6 +157,7 @@ __all__ = [
     "ServerError",
     "StatusEvent",
     "TaskDetails",
+    "TaskResponse",
     "TransportError",
     "UnmigratedDatapoint",
     "Unset",
@@ -167,6 +176,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
     _ON_FIRST_USE = {
         name: module
         for module, names in {
+            "answer_models": "Answer InstructionResponse TaskResponse",
             "batches": "Batches BatchOrId",
             "dataset_models": "Dataset Upload",
             "dataset_schema": "DatasetSchema FieldType SchemaField",
@@ -175,6 +185,8 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
             "export_models": "Export",
             "job_models": "AppendResult BatchSync ImportJob Progress RejectedRow SchemaMigration "
             "UnmigratedDatapoint",
+            "report": "Report",
+            "report_models": "Annotation ReportRow",
             "statuses": "DatasetStatus JobStatus",
             "workspaces": "Workspaces",
         }.items()

@@ -78,7 +78,6 @@ class Batches(BatchContents, BatchExports):
         )
         BatchContents.__init__(self, transport, shared.workspaces, copying, shared.begun)
         BatchExports.__init__(self, transport, shared.begun)
-        self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
         self._retry = retry

@@ -241,7 +241,10 @@ class ConnectError(TransportError, ConnectionError):
 
 
 class ConnectionLostError(TransportError, ConnectionError):
-    """The connection broke after the request had begun. A POST may have run."""
+    """The connection broke after the request had begun. A POST may have run.
+
+    In the middle of ``responses`` the text tells how many had come.
+    """
 
     _problem = "lost its connection before the whole response had come"
 

@@ -290,6 +290,14 @@ class Batch(WireModel):
         """Return the ids of the groups of its tasks: see ``Batches.task_group_ids``."""
         return await self._bound.task_group_ids(self)
 
+    def report(self) -> prolific_async.Report:
+        """Return its report, of which nothing is read yet: see ``Batches.report``."""
+        return self._bound.report(self)
+
+    def responses(self) -> AsyncGenerator[prolific_async.TaskResponse]:
+        """Yield what participants answered: see ``Batches.responses``."""
+        return self._bound.responses(self)
+
     async def preview_url(self) -> str:
         """Return the address at which people see it: see ``Batches.preview_url``."""
         return await self._bound.preview_url(self)

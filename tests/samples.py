@@ -42,3 +42,23 @@ def dataset(status: str | None = "READY", **more: Any) -> Dataset:
         "schema_version": 3,
     }
     return Dataset.from_dict(wire | ({} if status is None else {"status": status}) | more)
+
+
+def task_response(
+    kind: str = "free_text",
+    answer: list[Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the wire form of a response."""
+    return {
+        "id": "r1",
+        "created_at": "2026-03-04T05:06:07.5Z",
+        "batch_id": "b1",
+        "participant_id": "p1",
+        "task_id": "t1",
+        "response": {
+            "instruction_id": "i1",
+            "type": kind,
+            "answer": [{"value": "good"}] if answer is None else answer,
+        },
+    } | more

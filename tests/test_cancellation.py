@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import pytest
@@ -26,6 +27,7 @@ from prolific_async import (
     JobStatus,
     PollPolicy,
     ProlificClient,
+    Report,
     RetryPolicy,
     SchemaMigration,
     TaskDetails,
@@ -37,7 +39,7 @@ from prolific_async import (
 from prolific_async.batches import Batches
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import NOON
-from tests.samples import batch, dataset
+from tests.samples import batch, dataset, task_response
 from tests.stepping import Manner, cancelled_at
 from tests.uvloops import timers
 
@@ -226,6 +228,13 @@ async def _listed(setting: ClientWithBatches, verb: str, *, bound: bool = False)
     setting.sim.clear_faults()
 
 
+async def _answered(setting: ClientWithBatches, *, bound: bool = False) -> None:
+    setting.meets("GET", "/responses", Fault(body={"results": [task_response()] * 3}))
+    of_batch = setting.batch.responses() if bound else setting.verbs.responses(setting.source)
+    assert len([one async for one in of_batch]) == 3
+    setting.sim.clear_faults()
+
+
 async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bool = False) -> None:
     """Call a verb of datasets, which the service has an answer for."""
     appended = {"accepted": 1, "rejected": 0, "errors": []}
@@ -261,6 +270,19 @@ async def _uploaded(setting: ClientWithBatches, source: str, *, bound: bool = Fa
     else:
         given = iter([{"k": "x" * 30}] * 30)
         await (rows.upload(given, **named) if bound else datasets.upload(rows, given, **named))
+
+
+async def _reported(setting: ClientWithBatches, *, download: bool = False) -> None:
+    """Read a report, or save it; the first connection to the storage is lost."""
+    answered = setting.sim.add_batch(status="READY", datapoints=3, workspace_id=setting.workspace)
+    setting.sim.answer(answered, participants=3)
+    setting.meets("GET", "/report.csv", Fault(cut=300))
+    report = setting.verbs.report(answered)
+    if download:
+        with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            await report.download(Path(folder, "report.csv"))
+    else:
+        assert len(await all_of(report.rows())) == 3
 
 
 async def pieces() -> AsyncGenerator[bytes]:
@@ -351,6 +373,8 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
         }.items()
         for verb in verbs
     },
+    "Batches.responses": _answered,
+    "Batch.responses": partial(_answered, bound=True),
     "Datasets.create": lambda setting: _dataset(setting, "create"),
     "Datasets.get": lambda setting: _dataset(setting, "get"),
     "Datasets.get_status": lambda setting: _dataset(setting, "get_status"),
@@ -411,6 +435,8 @@ CALLS: dict[str, Callable[[ClientWithBatches], Awaitable[object]]] = {
     "Batch.duplicate_and_wait_all": lambda setting: setting.batch.duplicate_and_wait_all(
         ["unique"]
     ),
+    "Report.rows": _reported,
+    "Report.download": partial(_reported, download=True),
     "Workspaces.list": lambda setting: setting.client.workspaces.list(),
     "Batch.setup": lambda setting: setting.batch.setup(),
     "Batch.wait_until_ready": lambda setting: setting.ready.wait_until_ready(),
@@ -542,7 +568,17 @@ async def test_a_cancelled_simulator_leaves_nothing(name: str, manner: Manner) -
 
 def test_every_public_coroutine_is_cancelled() -> None:
     jobs = (Upload, SchemaMigration, BatchSync, Export)
-    kinds = (Batch, Batches, Dataset, Datasets, *jobs, Workspaces, ProlificClient, Simulator)
+    kinds = (
+        Batch,
+        Batches,
+        Dataset,
+        Datasets,
+        *jobs,
+        Report,
+        Workspaces,
+        ProlificClient,
+        Simulator,
+    )
     public = {
         f"{kind.__name__}.{name}"
         for kind in kinds

@@ -190,6 +190,16 @@ CALLS: dict[str, tuple[str, str, Callable[[ProlificClient, str], Awaitable[objec
         "/setup",
         lambda client, one: client.batches.duplicate_and_wait_all(one, ["n", "m"], timeout=0.2),
     ),
+    "report": (
+        "GET",
+        "/report/",
+        lambda client, one: collected(client.batches.report(one).rows()),
+    ),
+    "responses": (
+        "GET",
+        "/responses",
+        lambda client, one: collected(client.batches.responses(one)),
+    ),
     "workspaces": ("GET", "/workspaces/", lambda client, _: client.workspaces.list()),
 }
 FAULTS = {

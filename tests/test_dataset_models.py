@@ -225,5 +225,6 @@ async def test_each_new_verb_of_a_batch_passes_its_arguments_to_the_resource() -
     batch: Any = samples.batch().bind(recorder)
     for verb in ("sync", "task_ids", "task_group_ids", "preview_url"):
         assert await getattr(batch, verb)() == (verb, (batch,), {})
+    assert await batch.report() == ("report", (batch,), {})
     options = {"name": "N", "task": 1, "dataset": 2, "items": None, "auto_sync": True}
     assert await batch.update(**options) == ("update", (batch,), options)

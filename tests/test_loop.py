@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import asynccontextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from prolific_async import DecodeError, PollPolicy, ProlificClient, ProlificError, RetryPolicy
+from prolific_async._api.task_responses import stream_responses
 from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async.simulator import Fault, Simulator
 from tests.costs import LIMIT, held_by
+from tests.samples import task_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from prolific_async import StatusEvent
+    from prolific_async._http.transport import Transport
 
 MANY, HEAVY = 1000, [{"type": "text", "content": "x" * 20_000}]
 POLL = PollPolicy(initial=0.01, maximum=0.01, timeout=20)
@@ -125,6 +129,88 @@ async def test_the_search_in_a_large_list_does_not_block_the_loop(
         copy = await client.batches.duplicate(source, name=name)
         assert copy.name == name
         far_sim.remove(copy.id)
+
+    assert await held_by(call) < LIMIT
+
+
+@pytest.mark.parametrize(
+    "answer", [{"value": "good"}, {"value": "x" * 100_000}], ids=["many", "long"]
+)
+async def test_a_stream_of_responses_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, answer: dict[str, str]
+) -> None:
+    record = task_response(answer=[answer])
+    number = 10_000_000 // len(json.dumps(record))
+    far_sim.inject("GET", "/responses", Fault(body={"results": [record] * number}), times=None)
+
+    async def call() -> None:
+        read = 0
+        async for _ in client.batches.responses("b1"):
+            read += 1
+        assert read == number
+
+    assert await held_by(call) < LIMIT
+
+
+async def test_responses_that_have_come_already_do_not_block_the_loop() -> None:
+    record = json.dumps(task_response()).encode()
+    number = 20_000
+
+    class Arrived:
+        """A transport whose body never has to be awaited."""
+
+        prefix = ""
+        retry = RetryPolicy()
+
+        @asynccontextmanager
+        async def stream(self, *_: object, **__: object) -> AsyncIterator[AsyncIterator[bytes]]:
+            yield self.body()
+
+        async def body(self) -> AsyncIterator[bytes]:
+            yield b'{"results": ['
+            for _ in range(number // 100 - 1):
+                yield (record + b",") * 100
+            yield b",".join([record] * 100) + b"]}"
+
+    async def call() -> None:
+        read = 0
+        async for _ in stream_responses(cast("Transport", Arrived()), "b1"):
+            read += 1
+        assert read == number
+
+    assert await held_by(call) < LIMIT
+
+
+HEADER = (
+    b'"DataPoint_ID","Task_Group_ID","Task_Type","Question","text",'
+    b'"Annotator1_ID","Annotator1_Response","Annotator1_Timestamp"\r\n'
+)
+CELLS = {
+    "short": b"x",
+    "long": b"x" * 3_000_000,
+    "of lines": b"a line\n" * 400_000,
+    "of entities": b"&amp;" * 200_000,
+    "of quotes": b'""' * 1_000_000,
+    "of quotes and lines": b'""\n' * 1_000_000,
+    "that looks like many": b'"",""' * 400_000,
+    "that looks like many rows": b'""\r\n""' * 400_000,
+}
+
+
+@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+async def test_a_report_does_not_block_the_loop(
+    far_sim: Simulator, client: ProlificClient, cell: bytes
+) -> None:
+    row = b'"d","g","free_text","Why?","%b","p","y","2026-03-04T05:06:07Z"\r\n' % cell
+    number = 5_000_000 // len(row)
+    far_sim.inject("GET", "/report.csv", Fault(body=HEADER + row * number), times=None)
+    batch_id = far_sim.add_batch(status="READY")
+
+    async def call() -> None:
+        read = 0
+        async for _ in client.batches.report(batch_id).rows():
+            read += 1
+        assert read == number
 
     assert await held_by(call) < LIMIT
 

@@ -68,6 +68,12 @@ NAMES = {
 }
 # Imported with the first client, and by the programs that use datasets.
 ON_FIRST_USE = {
+    "Annotation",
+    "Report",
+    "ReportRow",
+    "Answer",
+    "InstructionResponse",
+    "TaskResponse",
     "AppendResult",
     "BatchOrId",
     "Batches",
@@ -119,6 +125,8 @@ VERBS: dict[str, dict[str, Any]] = {
     "sync": {},
     "task_ids": {},
     "task_group_ids": {},
+    "report": {},
+    "responses": {},
     "preview_url": {},
     "export": {"study_id": None, "since": None, "until": None},
     "exports": {},
@@ -144,6 +152,8 @@ BOUND_VERBS = {
     "sync": "sync",
     "task_ids": "task_ids",
     "task_group_ids": "task_group_ids",
+    "report": "report",
+    "responses": "responses",
     "preview_url": "preview_url",
     "export": "export",
     "exports": "exports",

@@ -15,6 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import prolific_async
 from prolific_async import (
+    Annotation,
+    Answer,
     AppendResult,
     Batch,
     BatchStatus,
@@ -32,9 +34,11 @@ from prolific_async import (
     ProlificClient,
     ProlificError,
     RejectedRow,
+    ReportRow,
     RetryPolicy,
     SchemaMigration,
     StatusEvent,
+    TaskResponse,
     UnmigratedDatapoint,
     Upload,
     Workspace,
@@ -76,8 +80,20 @@ VALUES += [SchemaMigration("j1", "d1", JobStatus.PARTIAL, errors=(DATAPOINT,))]
 VALUES += [BatchSync("s1", "b1", JobStatus.QUEUED), Upload("i1", "d1", "rows.csv", 9)]
 FILTER = {"study_id": "s1", "from": "2026-03-04T05:06:07Z", "to": None}
 VALUES += [Export("e1", "b1", JobStatus.GENERATING, FILTER)]
+ANNOTATION = Annotation(2, "p1", "Yes", None, "yesterday")
+VALUES += [ANNOTATION, ReportRow("d1", "g1", "free_text", "Why?", {"a": "1"}, (ANNOTATION,), "k1")]
+RESPONSE = TaskResponse.from_dict(
+    samples.task_response(
+        "free_text_with_unit",
+        [{"value": 1.5, "unit": "kg"}, {"value": "x", "explanation": None}, {"value": True}],
+        metadata={"META_ROW_KEY": "row-1"},
+        schema_version=4,
+    )
+)
+VALUES += [RESPONSE, RESPONSE.response, Answer(file_key="k", file_size_mb=2)]
 # What is wrong for the models that need no key.
 WITHOUT_NEEDS = {
+    Answer: {"value": []},
     Copies: {"batches": 3},
     RejectedRow: {"field": 3},
     UnmigratedDatapoint: {"field": 3},

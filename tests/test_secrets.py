@@ -32,6 +32,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
     StatusEvent,
+    TaskResponse,
     Upload,
     WaitError,
 )
@@ -138,6 +139,9 @@ def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[objec
     async def ends() -> list[object]:
         return [end async for end in verbs.as_ready(["b1", "b2"])]
 
+    async def answers() -> list[TaskResponse]:
+        return [one async for one in verbs.responses("b1")]
+
     async def with_little_patience() -> None:
         async with asyncio.timeout(0.005):
             await verbs.get("b1")
@@ -155,6 +159,7 @@ def everything(client: ProlificClient) -> dict[str, Callable[[], Awaitable[objec
         "find_copies": lambda: verbs.find_copies(batch("READY", "b1"), name="Round 2"),
         "duplicate": lambda: verbs.duplicate("b1", name="Round 2"),
         "setup": lambda: verbs.setup("b1"),
+        "responses": answers,
         "wait_until_ready": lambda: verbs.wait_until_ready("b1"),
         "wait_all": lambda: verbs.wait_all(["b1", "b2"], return_exceptions=True),
         "as_ready": ends,

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from prolific_async import (
     Batch,
     BatchFailedError,
+    ConnectionLostError,
     PollPolicy,
     ProlificClient,
     WaitError,
@@ -162,6 +163,19 @@ async def test_two_watches(sim: Simulator, client: ProlificClient) -> None:
         return [event.status async for event in client.batches.watch(batch_id)][-1]
 
     assert await asyncio.gather(*map(watched, going(sim, 2))) == ["READY", "READY"]
+
+
+async def test_responses(sim: Simulator, client: ProlificClient) -> None:
+    batch_id = sim.add_batch(status="READY", datapoints=MANY)
+    sim.answer(batch_id, participants=MANY)
+    sim.inject("GET", "/responses", Fault(cut=9))
+    assert len([one async for one in client.batches.responses(batch_id)]) == MANY
+    sim.inject("GET", "/responses", Fault(reset="after"))
+    async with aclosing(client.batches.responses(batch_id)) as responses:
+        assert (await anext(responses)).batch_id == batch_id
+    sim.inject("GET", "/responses", Fault(cut=900))
+    with pytest.raises(ConnectionLostError, match="after 1 response,"):
+        [one async for one in client.batches.responses(batch_id)]
 
 
 async def test_poll_now_twice(sim: Simulator, client: ProlificClient) -> None:

@@ -71,13 +71,18 @@ def check_another(request: Request, pages: int, page: dict[str, Any]) -> None:
 class Pagination:
     """Follows the links of a list from its first page to its last.
 
+    Args:
+        first: The request of the first page.
+        what: What is listed, for errors.
+
     Attributes:
         following: The request of the next page, None after the last.
 
     """
 
-    def __init__(self, first: Request) -> None:
+    def __init__(self, first: Request, what: str = "batches") -> None:
         self.following: Request | None = first
+        self._what = what
         self._asked: set[str] = set()
         self._elements = 0
 
@@ -96,7 +101,7 @@ class Pagination:
         problem = None
         if self.following is None:
             if self._elements < (expected := count(page)):
-                problem = f"{self._elements} of {expected} batches, and no link to more"
+                problem = f"{self._elements} of {expected} {self._what}, and no link to more"
         elif self.following.query in self._asked:
             problem = "the links lead in a circle"
         if problem is not None:

@@ -67,12 +67,14 @@ class Chunks:
         response: The response.
         session: The session that sent its request.
         failure: Returns our own error for what reading raises.
+        may_drip: Whether it may take any time, as long as some of it comes in ``request_timeout``.
 
     """
 
     response: aiohttp.ClientResponse
     session: LoopSession
     failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError]
+    may_drip: bool
     _waited: float = field(default=0.0, init=False)  # seconds for the piece that is being read
     _received: int = field(default=0, init=False)  # bytes of it
 
@@ -98,13 +100,16 @@ class Chunks:
             if not chunk:
                 raise StopAsyncIteration
             return chunk
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else it is in a cycle with its frame
 
     async def _read(self) -> bytes:
-        """Return what comes next; a body that drips is given up, as one that stalls is.
+        """Return what comes next; a body that drips may be given up, as one that stalls is.
 
         Raises:
-            TimeoutError: A piece took longer than a whole request may.
+            TimeoutError: Nothing came, or a piece took longer than a whole request may.
 
         """
         limit = self.session.time_limit
@@ -115,6 +120,6 @@ class Chunks:
         self._received += len(chunk)
         if self._received >= _PIECE:
             self._waited, self._received = 0.0, 0
-        elif chunk and self._waited > limit.seconds:
+        elif chunk and self._waited > limit.seconds and not self.may_drip:
             raise TimeoutError
         return chunk

@@ -92,10 +92,14 @@ class Transport(SessionOwner):
             await self.pause(pause)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncGenerator[Chunks]:
+    async def stream(self, request: Request, *, may_drip: bool = False) -> AsyncGenerator[Chunks]:
         """Send a GET once, and give the body of its response as it comes, however long it is.
 
         ``request_timeout`` bounds the time for each 256 KiB, instead of the whole.
+
+        Args:
+            request: What to send.
+            may_drip: Whether it only bounds the time in which nothing comes.
 
         Raises:
             ProlificError: As ``send``; while the body is read, too.
@@ -112,7 +116,9 @@ class Transport(SessionOwner):
                     self.check_usable()
                 failure = partial(self._failure, session, request)
                 # In no variable of its own, as its headers may echo the token.
-                chunks = Chunks(await self._open_stream(session, request), session, failure)
+                chunks = Chunks(
+                    await self._open_stream(session, request), session, failure, may_drip=may_drip
+                )
             except BaseException as error:
                 clear_locals(error, outer)
                 raise

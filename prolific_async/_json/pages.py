@@ -205,13 +205,15 @@ def _elements(
             value, end = decoded
         yield Part(None, at, end, value)
         here = text.text
-        at = skip(here, end)
-        if at == len(here):  # rare, and `space` would double the cost of the loop
+        at = end
+        if here[at : at + 1] != ",":  # seldom: compact JSON has no white space
             at = yield from text.space(at)
             here = text.text
-        if here[at : at + 1] != ",":
-            text.check(at, "]")
-            return at + 1
-        at = skip(here, at + 1)
-        if at == len(here):
-            at = yield from text.space(at)
+            if here[at : at + 1] != ",":
+                text.check(at, "]")
+                return at + 1
+        at += 1
+        if here[at : at + 1] != "{":
+            at = skip(here, at)
+            if at == len(here):  # seldom, and `space` takes twice as long
+                at = yield from text.space(at)

@@ -16,12 +16,12 @@ from cattrs.gen import make_dict_structure_fn
 from prolific_async._json import model_code, scalars
 from prolific_async._json.decoding import MAX_PROBLEMS
 from prolific_async._json.model_code import Hook, Slot
-from prolific_async._json.scalars import IntOrDigits
+from prolific_async._json.scalars import IntOrDigits, Scalar
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
-_AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int}
+_AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int, Scalar: str}
 """Types whose values are taken as they are, if they have just this type."""
 
 # RFC 3339, and what ISO 8601 and databases add: no seconds, a short offset, or none. Without this

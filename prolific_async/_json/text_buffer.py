@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
+# What stands where ``json`` finds a fault, if the text ends within a literal, number or escape.
+_UNFINISHED = re.compile(
+    r"(?:t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-|\.|[eE][+-]?|u[0-9a-fA-F]{0,4})?\Z"
+)
+
+_NUMBERS = (int, float)
+
+
+class CutShort(ValueError):  # noqa: N818 - it becomes an error of the package
+    """The text ends before its value does."""
+
+    def __init__(self) -> None:
+        super().__init__("its JSON ends in the middle")
+
+
 class TextBuffer:
     """JSON text, and the position up to which it was read.
 
@@ -38,25 +53,28 @@ class TextBuffer:
     async def fill(
         self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
     ) -> None:
-        """Drop the text that was read, and add at least as much as is left.
+        """Drop the text that was read, and add as much as is left, or up to ``most``.
 
         So a long value is not decoded anew for each small piece.
 
         Raises:
+            CutShort: The text ends within a character.
             ValueError: More than ``most`` characters are left, or a piece is not UTF-8.
 
         """
         left = self.text[self._at :]
-        wanted = len(left)
-        if wanted > most:
+        if len(left) > most:
             raise ValueError(f"more than {most} characters in one value")
+        wanted = min(len(left), most - len(left))
         self._before += self._at
         self._at = 0
         found = [left]
         while wanted >= 0 and not self.is_whole:
             piece = await anext(pieces, b"")
             self.is_whole = not piece
-            found.append(decoder.decode(piece, final=not piece))
+            found.append(decoder.decode(piece))
+            if self.is_whole and decoder.getstate()[0]:
+                raise CutShort  # within a character
             wanted -= len(found[-1])
         self.text = "".join(found)
 
@@ -81,27 +99,38 @@ class TextBuffer:
     def check(self, at: int, what: str) -> None:
         """Raise ValueError unless a character stands at a position."""
         if self.text[at : at + 1] != what:
+            if at == len(self.text) and self._before + at:
+                raise CutShort
             raise ValueError(f"{what} is missing at {self._before + at}")
 
     def value(self, at: int) -> tuple[Any, int] | None:
         """Decode the value at a position; return it and its end, None if it is incomplete.
 
         Raises:
-            ValueError: As ``decode_at``, once all text has arrived.
+            CutShort: It is incomplete, and all text has arrived.
+            ValueError: As ``decode_at``.
 
         """
         try:
             value, end = decode_at(self.text, at)
         except ValueError as error:
+            if isinstance(error, JSONDecodeError) and not self._may_go_on(error):
+                raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
             if not self.is_whole:
                 return None
-            if self._before and isinstance(error, JSONDecodeError):
-                raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
+            if isinstance(error, JSONDecodeError):
+                raise CutShort from None
             raise
         # More digits, a fraction or an exponent may follow a number.
-        if self.is_whole or (end < len(self.text) and self.text[end] not in ".eE"):
+        if type(value) not in _NUMBERS or self.is_whole:
             return value, end
-        return None
+        return (value, end) if end < len(self.text) and self.text[end] not in ".eE" else None
+
+    def _may_go_on(self, error: JSONDecodeError) -> bool:
+        """Return whether more text can mend what is wrong with the text so far."""
+        # Its position is the start of the string.
+        is_open = error.msg.startswith("Unterminated string")
+        return is_open or _UNFINISHED.match(self.text, error.pos) is not None
 
     def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
         """Decode the value at a position, and return it and its end."""

@@ -39,17 +39,17 @@ Endpoints of its own, which are no part of Prolific's API, let a test script
 what goes wrong. They need the token, take JSON, and meet no faults themselves.
 
 Endpoints:
-  POST   /_simulator/faults             make requests go wrong
-  DELETE /_simulator/faults             remove faults not yet met
-  GET    /_simulator/requests           list the newest 1,000 requests
-  POST   /_simulator/batches            add a batch
-  POST   /_simulator/batches/{id}/fail  make a batch end in ERROR
-  POST   /_simulator/batches/{id}/answers       let participants answer
-  POST   /_simulator/batches/{id}/exports/fail  make its exports fail
-  POST   /_simulator/exports/{id}       set the status of an export
-  POST   /_simulator/datasets           add a dataset
-  POST   /_simulator/datasets/{id}/fail make its imports fail
-  POST   /_simulator/imports/{id}       set the status of an import
+  POST   /_simulator/faults                           make requests go wrong
+  DELETE /_simulator/faults                           remove faults not yet met
+  GET    /_simulator/requests                         list the newest 1,000 requests
+  POST   /_simulator/batches                          add a batch
+  POST   /_simulator/batches/{id}/fail                make a batch end in ERROR
+  POST   /_simulator/batches/{id}/answers             let participants answer
+  POST   /_simulator/batches/{id}/exports/fail        make its exports fail
+  POST   /_simulator/exports/{id}                     set the status of an export
+  POST   /_simulator/datasets                         add a dataset
+  POST   /_simulator/datasets/{id}/fail               make its imports fail
+  POST   /_simulator/imports/{id}                     set the status of an import
 
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or
@@ -74,7 +74,6 @@ Examples:
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _HIGHEST_PORT = 65535
 _LOG_SIZE = 1000  # the command may run for weeks
-_EXPORTS = AfterSeconds(5)
 
 
 @attrs.frozen
@@ -176,7 +175,7 @@ def serve(
     port: int,
     setup: Ending,
     imports: Ending | RowsPerSecond,
-    exports: Ending = _EXPORTS,
+    exports: Ending,
     storage_port: int = 0,
     token: str | None = None,
     workspace_id: str | None = None,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TOKEN = "t0ken-of/nobody"
+AT_ONCE = RetryPolicy(max_attempts=2, initial=0, maximum=0)
 NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
 
 
@@ -43,6 +44,7 @@ class Canned:
     polls_at_once = 1
     prefix = ""
     request_timeout = 30.0
+    retry = AT_ONCE
     pause = staticmethod(asyncio.sleep)
 
     def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:
@@ -62,7 +64,7 @@ class Canned:
         )
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[Stream]:
+    async def stream(self, request: Request, **_: Any) -> AsyncIterator[Stream]:
         self.asked.append(request)
         body = next(self._answers)
         size = len(body) // 3 + 1
@@ -76,10 +78,9 @@ class Canned:
 
 
 def verbs(canned: Canned) -> Batches:
-    at_once = RetryPolicy(max_attempts=2, initial=0, maximum=0)
     transport = cast("Transport", canned)
-    state = ClientState.new(transport, at_once, few=math.inf)
-    return Batches(transport, at_once, PollPolicy(), state)
+    state = ClientState.new(transport, AT_ONCE, few=math.inf)
+    return Batches(transport, AT_ONCE, PollPolicy(), state)
 
 
 _loop: list[VirtualLoop] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multidict import CIMultiDict
@@ -17,16 +18,20 @@ from prolific_async import (
     APIStatusError,
     Batch,
     BatchStatus,
+    ConnectionLostError,
     DecodeError,
     OutcomeUnknownError,
     ProlificError,
+    ReportRow,
+    TaskResponse,
     WaitError,
 )
 from prolific_async._http import responses
 from prolific_async._json.converter import load
 from prolific_async._json.decoding import decode
 from prolific_async._polling import list_parser
-from tests.fuzz.canned import NOW, Canned, check_whole, run, verbs
+from prolific_async._report.rows import ReportReader
+from tests.fuzz.canned import NOW, TOKEN, Canned, check_told, check_whole, run, verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +47,14 @@ BATCH = b"""{"id": "b1", "created_at": "2026-03-04T05:06:07.5Z", "created_by": "
 "task_details": {"task_name": "Rate", "task_steps": "<ol></ol>"}, "schema_version": "4",
 "batch_items": [{"rows": []}], "auto_sync_enabled": false, "tasks_per_group": 1, "news": {}}"""
 LIST = b'{"results": [' + BATCH + b', {"id": "b2", "status": "PROCESSING"}], "meta": {"count": 2}}'
+REPORT = b'''"DataPoint_ID","Task_Group_ID","Task_Type","Question","text","META_ROW_KEY",\
+"Annotator1_ID","Annotator1_Response","Annotator1_Timestamp"\r\n"d1","g1","free_text","Why?",\
+"a ""&amp;lt;"" R\xc3\xa9\n","k","p1","&#x27;","2026-03-04T05:06:07.5Z"\r\n"d2","g1","free_text",\
+"Why?","","l","","",""'''
+RESPONSES = b"""{"results": [{"id": "r1", "created_at": "2026-03-04T05:06:07.5Z", "batch_id": "b1",
+"participant_id": "p1", "task_id": "t1", "response": {"instruction_id": "i1", "type": "free_text",
+"answer": [{"value": "R\\u00e9", "unit": null}, {"value": 1.5, "x": []}]}, "submission_id": "s1",
+"metadata": {"META_ROW_KEY": "k"}, "no_submission": false, "schema_version": "4"}], "meta": {}}"""
 PAGE = b'{"results": [' + BATCH + b'], "_links": {"next": {"href": "https://x/?page=2&a=%20"}}}'
 LOST = BETWEEN.join([b"<", BATCH, LIST])
 ERRORS = (
@@ -111,6 +124,58 @@ def pages(data: bytes) -> None:
     assert [batch.id for batch in result] == [
         batch["id"] for page in sent for batch in page.get("results") or []
     ]
+
+
+def report(data: bytes) -> None:
+    """The CSV of a report, whole and in pieces, from a storage that is never sent the token."""
+    data = data.replace(TOKEN.encode(), b"")
+    found = [_read_report(data, size) for size in (len(data) or 1, 7)]
+    for result in found:
+        if isinstance(result, DecodeError):
+            check_told(result)
+        else:
+            assert [ReportRow.from_dict(row.to_dict()) for row in result] == result
+    if not any(isinstance(result, DecodeError) for result in found):
+        assert found[0] == found[1]
+
+
+def _read_report(data: bytes, size: int) -> list[ReportRow] | DecodeError:
+    reader = ReportReader(("GET", "/report/"))
+    pieces = (data[start : start + size] for start in range(0, len(data), size))
+    try:
+        parts = [*chain.from_iterable(map(reader.feed, pieces)), *reader.finish()]
+    except DecodeError as error:
+        return error
+    return list(chain.from_iterable(parts))
+
+
+def task_responses(data: bytes) -> None:
+    """The responses of a batch, as they come, and what was yielded before an error."""
+    canned = Canned(parts(data, b"{}"))
+    found: list[TaskResponse] = []
+
+    async def read() -> None:
+        async for one in verbs(canned).responses("b1"):
+            found.append(one)  # noqa: PERF401 - those before an error, too
+
+    result = run(read())
+    assert result is None or isinstance(result, DecodeError | ConnectionLostError)
+    for one in found:
+        assert TaskResponse.from_dict(one.to_dict()) == one
+        assert one.key is None or isinstance(one.key, str)
+    if result is None:
+        sent = [page for page in map(decoded, data.split(BETWEEN)[: len(canned.asked)]) if page]
+        assert [one.id for one in found] == [
+            one["id"] for page in sent for one in page.get("results") or []
+        ]
+
+
+def decoded(page: bytes) -> Any:
+    """Decode a page, None if it was cut and so requested again."""
+    try:
+        return decode(text_of(page))
+    except ValueError:
+        return None
 
 
 def duplicate(data: bytes) -> None:
@@ -250,6 +315,11 @@ TARGETS: Mapping[str, Target] = {
     "status": Target(status, STATES),
     "pages": Target(
         pages, (LIST, PAGE + BETWEEN + LIST, PAGE.replace(b"x/", b"["), b"{}", b'{"id": 1}')
+    ),
+    "report": Target(report, (REPORT, REPORT.replace(b'"', b""), REPORT[:-30], b"")),
+    "task_responses": Target(
+        task_responses,
+        (RESPONSES, RESPONSES[:-40], RESPONSES[:30], RESPONSES + BETWEEN + RESPONSES, b"{}"),
     ),
     "duplicate": Target(duplicate, (BATCH, LOST, LOST.replace(b"w1", b".."))),
     "setup": Target(setup, (b"\x02{}", b"\x0e" + BETWEEN.join([b"", *STATES]), *CODED)),

@@ -25,6 +25,7 @@ from prolific_async._json.pages import (
     parts_as_they_come,
     read_page,
 )
+from prolific_async._json.text_buffer import CutShort
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -415,7 +416,6 @@ def test_each_element_is_yielded_as_soon_as_it_is_complete() -> None:
         b'{"results": [' + b"[" * 300,
         b'{"results": [' + b" " * 300,
         b'{"results": [1' + b" " * 300,
-        b'{"results": [oops' + b"x" * 300,
         b'{"results": []' + b" " * 300,
         b'{"x": "' + b"x" * 300,
         b'{"' + b"x" * 300,
@@ -439,6 +439,78 @@ def test_an_endless_value_is_refused(body: bytes) -> None:
 
     asyncio.run(main())
     assert len(read) <= 40
+
+
+EVERYTHING = r"""{"meta": {"a": [true, false, null, -1.5e+10, 12, "\u00e9\ud83d\ude00\n\"é😀"]},
+"results": [{"a" : 1.5 , "b":[ ], "c": {}}, "s", -3, 100, null ] , "x":  1 }"""
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_page_that_ends_early_is_cut_short(size: int) -> None:
+    body = EVERYTHING.encode()
+    for end in range(1, len(body)):
+        with pytest.raises(CutShort, match="ends in the middle"):
+            in_pieces(body[:end], range(size, end, size))
+    assert len(in_pieces(body, range(size, len(body), size))) == 8
+
+
+@pytest.mark.parametrize("results", ["1e", "1e-", "1.", "tr", "n", r'"\u0', '"', "-", "[", ""])
+def test_a_page_that_ends_within_an_element_is_cut_short(results: str) -> None:
+    with pytest.raises(CutShort):
+        in_pieces(f'{{"results": [{{"x": {results}'.encode(), [])
+
+
+MALFORMED = {
+    '{"results": [oops': "Expecting value at 13",
+    '{"results": [tru]': "Expecting value at 13",
+    '{"results": [1] "x': "} is missing at 16",
+    '{"results": [{"a": 1 "b": 2}': "Expecting ',' delimiter at 21",
+    '{"results": [{"a": 1,, "b": 2}': "Expecting property name",
+    '{"results": ["a\nb"': "Invalid control character at at 15",
+    '{"results": ["\\x"': "escape at 14",
+    '{"results": ["\\u12G4"': "escape at 15",
+    "<html>": "{ is missing at 0",
+    "[]": "{ is missing at 0",
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED)
+def test_a_malformed_page_is_refused_at_once(body: str) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        yield body.encode()
+        while True:
+            read += 1
+            yield b" " * 20
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match=MALFORMED[body]) as caught:
+            [part async for part in parts_as_they_come(endless(), 10_000)]
+        assert not isinstance(caught.value, CutShort)
+
+    asyncio.run(main())
+    assert read <= 2
+
+
+@pytest.mark.parametrize("body", ["", "{}}", '{"results": [1]}]', '{"results": [1 2]}', "nothing"])
+def test_what_is_complete_but_no_page_is_not_cut_short(body: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        in_pieces(body.encode(), [])
+    assert not isinstance(caught.value, CutShort)
+
+
+def test_a_value_may_be_as_long_as_the_bound() -> None:
+    async def main(size: int) -> int:
+        body = b'{"results": ["' + b"x" * (size - 2) + b'"]}'
+        pieces = pieces_of(body, range(7, len(body), 7))
+        parts = [part async for part in parts_as_they_come(pieces, 1000)]
+        return len(parts[1].value)
+
+    assert asyncio.run(main(1000)) == 998
+    with pytest.raises(ValueError, match="more than 1000 characters"):
+        asyncio.run(main(1020))  # a few more may have come with the last piece
 
 
 def test_a_long_page_takes_little_memory_and_linear_time() -> None:

@@ -18,7 +18,7 @@ from tests.conftest import HANGS
 PROGRAM = """
 import sys
 from prolific_async.simulator.command import main
-sys.exit(main(["--port=0"]))
+sys.exit(main(["--port=0", "--exports=immediately"]))
 """
 NAMES = ["PROLIFIC_URL", "PROLIFIC_TOKEN", "WORKSPACE_ID", "BATCH_ID", "STORAGE_URL"]
 
@@ -59,17 +59,27 @@ def test_another_program_finds_a_ready_batch_and_ctrl_c_prints_no_traceback() ->
         assert process.stdout
         printed = dict(process.stdout.readline().rstrip("\n").split("=", 1) for _ in NAMES)
         url = f"{printed['PROLIFIC_URL']}/api/v1/data-collection/batches/{printed['BATCH_ID']}"
-        request = urllib.request.Request(url)
-        request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
-        with urllib.request.urlopen(request, timeout=HANGS) as response:
-            batch = json.load(response)
-        request.full_url = f"{printed['PROLIFIC_URL']}/_simulator/requests"
-        with urllib.request.urlopen(request, timeout=HANGS) as response:
-            (seen,) = json.load(response)
+        control = f"{printed['PROLIFIC_URL']}/_simulator"
+
+        def ask(url: str, body: bytes | None = None) -> Any:
+            request = urllib.request.Request(url, data=body)
+            request.add_header("Authorization", f"Token {printed['PROLIFIC_TOKEN']}")
+            with urllib.request.urlopen(request, timeout=HANGS) as response:
+                return json.load(response)
+
+        batch = ask(url)
+        answers = f"{control}/batches/{printed['BATCH_ID']}/answers"
+        participants = ask(answers, b'{"participants": 2}')["participants"]
+        responses = ask(f"{url}/responses")["results"]
+        export = ask(f"{url}/export/{ask(f'{url}/export', b'')['export_id']}")
+        seen = ask(f"{control}/requests")[0]
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=HANGS)
     assert list(printed) == NAMES
     assert (batch["status"], batch["total_task_count"]) == ("READY", 200)
+    assert [response["participant_id"] for response in responses] == participants
+    assert export["status"] == "complete"
+    assert export["url"].startswith(printed["STORAGE_URL"])
     assert batch["workspace_id"] == printed["WORKSPACE_ID"]
     assert (seen["path"], seen["status"]) == (url.removeprefix(printed["PROLIFIC_URL"]), 200)
     assert (process.returncode, rest, errors) == (0, "", "")
@@ -142,6 +152,7 @@ def test_endings_are_parsed(text: str, ending: Any) -> None:
         ["--imports", "rows:0"],
         ["--imports", "rows"],
         ["--imports", "never"],
+        ["--exports", "rows:27"],
         ["--host", "0.0.0.0"],
         ["--token", ""],
         ["--token", "a b"],

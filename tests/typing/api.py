@@ -3,7 +3,7 @@
 Lines that must be refused say so with an ignore, which the checker wants to be needed.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -14,6 +14,8 @@ import aiohttp
 import prolific_async
 from prolific_async import (
     UNSET,
+    Annotation,
+    Answer,
     APIStatusError,
     AppendResult,
     Batch,
@@ -42,12 +44,15 @@ from prolific_async import (
     ProlificClient,
     ProlificError,
     RateLimitedError,
+    Report,
+    ReportRow,
     RetryPolicy,
     SchemaField,
     SchemaMigration,
     ServerError,
     StatusEvent,
     TaskDetails,
+    TaskResponse,
     TransportError,
     Unset,
     Upload,
@@ -414,6 +419,29 @@ async def from_nothing(client: ProlificClient, batch: Batch, uuid: UUID) -> None
     assert_type(await batch.preview_url(), str)
     await batch.update(name=None)  # type: ignore[arg-type]
     await client.batches.create("w-1", name="Round 1")  # type: ignore[call-arg]
+
+
+async def the_report(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    report = client.batches.report(uuid)
+    assert_type(batch.report(), Report)
+    async for row in report.rows():
+        assert_type(row, ReportRow)
+        assert_type(row.data, Mapping[str, str])
+        assert_type(row.annotations, tuple[Annotation, ...])
+        assert_type(row.annotations[0].at, datetime | None)
+        assert_type(row.flat(), list[dict[str, Any]])
+    assert_type(await report.download("r.csv", overwrite=True, on_progress=on_progress), Path)
+
+
+async def the_responses(client: ProlificClient, batch: Batch, uuid: UUID) -> None:
+    assert_type(client.batches.responses(uuid), AsyncGenerator[TaskResponse])
+    async for response in batch.responses():
+        assert_type(response, TaskResponse)
+        assert_type(response.answers, tuple[Answer, ...])
+        assert_type(response.answers[0].value, str | int | float | bool | None)
+        assert_type(response.key, str | None)
+        assert_type(response.metadata, Mapping[str, Any] | None)
+    batch.responses("b-1")  # type: ignore[call-arg]
 
 
 def on_progress(progress: Progress) -> None:

@@ -1,0 +1,37 @@
+"""The typed call that asks where the report of a batch is.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (get the report of a batch).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prolific_async._api.batches import batch_path
+from prolific_async._api.download_urls import download_url
+from prolific_async._http.request import Request
+from prolific_async.errors import DecodeError
+
+if TYPE_CHECKING:
+    from prolific_async._http.presigned import PresignedUrl
+    from prolific_async._http.transport import Transport
+
+
+def get_report(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET that tells where a report is; the service documents the slash at its end."""
+    return Request("GET", batch_path(batch_id, prefix) + "/report/")
+
+
+async def report_url(transport: Transport, batch_id: str) -> PresignedUrl:
+    """Return a URL of a batch's report.
+
+    Raises:
+        DecodeError: The response has none.
+        ProlificError: The request failed.
+
+    """
+    request = get_report(batch_id, prefix=transport.prefix)
+    link = await download_url(transport, request)
+    if link is None:
+        raise DecodeError(("$.url: it is missing",), None, request.method, request.path)
+    return link

@@ -1,0 +1,110 @@
+"""Typed call of the responses to a batch's tasks, which are read as they come.
+
+Facts: https://docs.prolific.com/api-reference/ai-task-builder (get the responses of a batch). It
+documents a ``meta.count`` and no pages.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from prolific_async._api.batches import batch_path
+from prolific_async._api.pagination import Pagination, check_page
+from prolific_async._http.request import Request
+from prolific_async._http.responses import undecodable
+from prolific_async._http.retry import Failures, get_again
+from prolific_async._json.converter import load
+from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
+from prolific_async._json.slices import TimeSlices
+from prolific_async._json.text_buffer import CutShort
+from prolific_async.answer_models import TaskResponse
+from prolific_async.errors import ConnectionLostError, ProlificError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from prolific_async._http.transport import Transport
+    from prolific_async._json.pages import Part
+
+MAX_RECORD = 4 * 1024 * 1024
+"""The most characters of one response; of all of them there may be any number."""
+
+
+def list_responses(batch_id: object, *, prefix: str = "") -> Request:
+    """Build the GET of all responses to a batch's tasks."""
+    return Request("GET", batch_path(batch_id, prefix) + "/responses")
+
+
+async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerator[TaskResponse]:
+    """Yield every response to a batch's tasks, each as soon as it has come.
+
+    Args:
+        transport: Sends the requests. A body may come slowly, but must not stand still for
+            ``request_timeout``.
+        batch_id: The batch.
+
+    Raises:
+        ProlificError: As ``Transport.stream``. A request is sent again as the retry policy says,
+            unless something of it was yielded: then the error tells how many responses were.
+
+    """
+    before = count = 0  # responses on the pages before this one, and on this one
+    failures = Failures(transport.retry, lambda error: not count and get_again(error))
+    slices = TimeSlices()
+    pagination = Pagination(list_responses(batch_id, prefix=transport.prefix), "responses")
+    while (request := pagination.following) is not None:
+        count = 0
+        while True:
+            page: dict[str, Any] = {}
+            try:
+                async with _parts(transport, request) as parts:
+                    async for key, _, _, value in parts:
+                        if key is not None:
+                            add_member(page, key, value)
+                            continue
+                        response = load(
+                            TaskResponse,
+                            value,
+                            request.method,
+                            request.path,
+                            at=f"$.{RESULTS}[{count}]",
+                        )
+                        count += 1
+                        yield response
+                        await slices.yield_if_due()
+                    check_page(request, page)
+            except ProlificError as error:
+                pause = failures.pause_after(error)
+                if pause is None:
+                    if isinstance(error, TransportError) and before + count:
+                        _tell(error, before + count)
+                    raise
+            else:
+                break
+            await transport.pause(pause)
+        pagination.follow(page, count)
+        before += count
+
+
+@asynccontextmanager
+async def _parts(transport: Transport, request: Request) -> AsyncGenerator[AsyncGenerator[Part]]:
+    """Send a request, and give the parts of its page as they come."""
+    async with transport.stream(request, may_drip=True) as chunks:
+        try:
+            async with aclosing(parts_as_they_come(chunks, MAX_RECORD)) as parts:
+                yield parts
+        except CutShort as error:
+            reason = str(error)
+        except ValueError as error:
+            raise undecodable(request, f"not a readable list of JSON ({error})") from None
+        else:
+            return
+        raise ConnectionLostError(request.method, request.path, reason)
+
+
+def _tell(error: TransportError, number: int) -> None:
+    """Have an error tell how many responses were yielded before it."""
+    responses = f"{number:,} response{'' if number == 1 else 's'}"
+    error.reason += f", after {responses}, which another call yields again"
+    error.args = (error.method, error.path, error.reason)

@@ -1,0 +1,116 @@
+"""``Report``: the answers to a batch, row by row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+from prolific_async._api.reports import get_report, report_url
+from prolific_async._downloading import Target
+from prolific_async._http.download import Download
+from prolific_async._http.transport import Transport
+from prolific_async._json.slices import TimeSlices
+from prolific_async._report.rows import ReportReader
+from prolific_async.errors import ConnectionLostError
+from prolific_async.job_models import Progress
+from prolific_async.report_models import ReportRow
+
+
+class Report:
+    """The report of a batch: a CSV with a row for each datapoint and instruction.
+
+    Making it sends nothing: each call of its methods asks for the report as it is then. Only rows
+    with an answer are in it, in an order that may change. Answers are stored when a participant
+    hands in a whole task group.
+
+    Example:
+        With the ``key`` that its rows were uploaded with, each answer finds its row::
+
+            async for row in client.batches.report(batch_id).rows():
+                for annotation in row.annotations:
+                    print(row.key, annotation.participant_id, annotation.response)
+
+    Attributes:
+        batch_id: The batch.
+
+    """
+
+    def __init__(self, transport: Transport, batch_id: str) -> None:
+        self.batch_id = batch_id
+        self._transport = transport
+        self._path = get_report(batch_id, prefix=transport.prefix).path
+        self._get_link = partial(report_url, transport, batch_id)
+
+    def __repr__(self) -> str:
+        return f"<Report of batch {self.batch_id}>"
+
+    async def rows(self) -> AsyncGenerator[ReportRow]:
+        """Yield the rows while the report comes, of which little is held in memory.
+
+        The HTML escaping of the service is undone. A lost connection is resumed where the storage
+        allows for that, and the report is begun again where no row was yielded yet.
+
+        To end early, close the generator as by ``contextlib.aclosing``, so that its connection is
+        closed at once. Cells of up to 4 MiB are read.
+
+        Raises:
+            ConnectionLostError: Also after some rows, which it tells the number of.
+            DecodeError: Also if the report is no CSV of the documented form.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
+
+        """
+        call = ("GET", self._path)
+        reader, received = ReportReader(call), 0
+        slices = TimeSlices()
+        download = Download(self._transport, self._path, self._get_link)
+        async with aclosing(download.pieces()) as pieces:
+            async for piece in pieces:
+                if piece.start != received:  # begun anew
+                    self._check_none_yielded(reader.count)
+                    reader = ReportReader(call)
+                received = piece.start + len(piece.data)
+                for rows in reader.feed(piece.data):
+                    for row in rows:
+                        yield row
+                    await slices.yield_if_due()
+        for rows in reader.finish():
+            for row in rows:
+                yield row
+            await slices.yield_if_due()
+
+    async def download(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> Path:
+        """Save the report as the service has written it, and return its path.
+
+        What stands under the path is whole at any time: the report is written beside it, and moved
+        there at the end. A lost connection is resumed where the storage allows for that.
+
+        The file is UTF-8, and its text is escaped as HTML.
+
+        Args:
+            path: Where to save it; its directory must be there.
+            overwrite: Whether a file that is there is replaced.
+            on_progress: A plain function that is called with each ``Progress``, in bytes.
+
+        Raises:
+            FileExistsError: There is a file, which is not to be overwritten.
+            OSError: The file cannot be written.
+
+        """
+        target = Target(path, overwrite=overwrite, on_progress=on_progress)
+        await target.check()
+        return await target.fetch(self._transport, self._path, self._get_link)
+
+    def _check_none_yielded(self, count: int) -> None:
+        if count:
+            reason = f"the report could not be resumed, of which {count} rows were yielded"
+            raise ConnectionLostError("GET", self._path, reason)
