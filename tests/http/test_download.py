@@ -403,7 +403,7 @@ async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
         if before:
             await closing
         with pytest.raises(ConfigurationError, match="closed"):
-            await anext(pieces)
+            await asyncio.wait_for(anext(pieces), 1)
         await closing
     assert len(server.received) == 1
 
