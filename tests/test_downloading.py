@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from prolific_async import ConnectionLostError, NotFoundError, Progress
+from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPolicy
 from prolific_async._downloading import Target
 from prolific_async._http.transport import Transport
 from prolific_async._part_file import PartFile
@@ -136,6 +140,58 @@ async def test_files_are_used_in_threads(tmp_path: Path, monkeypatch: pytest.Mon
     assert threading.get_ident() not in set().union(*used.values())
 
 
+@pytest.mark.parametrize("overwrite", [True, False])
+async def test_a_file_is_on_the_disk_before_it_stands_under_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    path = tmp_path / "x"
+    seen: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def noting(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, path.exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    async with file_server(TEXT) as server:
+        await download(server, path, overwrite=overwrite)
+    assert seen == [(len(TEXT), False)]
+
+
+def send_once(listening: socket.socket, content: memoryview) -> None:
+    """Answer one request, without a copy of what is sent."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+        connection.sendall(content)
+
+
+async def test_a_disk_that_is_slow_holds_the_download_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = PartFile.write
+
+    def slow(*args: Any) -> None:
+        time.sleep(0.005)
+        write(*args)
+
+    monkeypatch.setattr(PartFile, "write", slow)
+    content = bytes(40_000_000)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = FileServer(b"", url=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        sending = asyncio.to_thread(send_once, listening, memoryview(content))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sending)
+            await asyncio.sleep(0)
+            tracemalloc.start()
+            path = await download(server, tmp_path / "x")
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+    assert path.stat().st_size == len(content)
+    assert peak < 8 * 1024 * 1024
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 
@@ -196,19 +252,25 @@ async def test_what_is_no_file_is_not_replaced(tmp_path: Path, *, overwrite: boo
     assert names(tmp_path) == ["pipe"]
 
 
-async def test_a_file_is_replaced_with_its_mode_where_that_is_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o646])
+async def test_a_file_is_replaced_with_its_mode_where_that_is_asked_for(
+    tmp_path: Path, mode: int
+) -> None:
     path = tmp_path / "x"
     path.write_bytes(OLD)
-    path.chmod(0o600)
+    path.chmod(mode)
     async with file_server(TEXT) as server:
         seen: list[tuple[bytes, list[int]]] = []
         server.before = lambda _: seen.append(
             (path.read_bytes(), [one.stat().st_mode & 0o777 for one in tmp_path.iterdir()])
         )
         await download(server, path, overwrite=True)
-    assert seen == [(OLD, [0o600, 0o600])]
+    [(content, modes)] = seen
+    assert content == OLD
+    assert len(modes) == 2
+    assert all(one & ~mode == 0 for one in modes)  # nobody may read more than before
     assert path.read_bytes() == TEXT
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_mode & 0o777 == mode
     assert names(tmp_path) == ["x"]
 
 
@@ -274,6 +336,22 @@ async def test_a_failed_call_for_the_link_leaves_nothing(tmp_path: Path) -> None
     async with file_server(TEXT) as server:
         with pytest.raises(ConnectionLostError):
             await download(server, tmp_path / "x", get_link=get_link)
+    assert names(tmp_path) == []
+
+
+async def test_a_write_that_fails_behind_a_lost_connection_is_not_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PartFile, "write", full)
+    once = RetryPolicy(max_attempts=1)
+    async with file_server(LONG, cuts=iter([1_300_000])) as server:
+        with pytest.raises(ConnectionLostError):
+            await download(server, tmp_path / "x", retry=once)
+    gc.collect()
+    assert caplog.text == ""
     assert names(tmp_path) == []
 
 

@@ -252,6 +252,14 @@ async def test_a_passing_refusal_is_followed_by_another_attempt(status: str) -> 
     assert len(server.received) == 3
 
 
+def locals_of(error: BaseException) -> str:
+    """Return what loggers show of the local variables of the package's frames."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [one for one in frames if one.f_globals["__name__"].startswith("prolific_async")]
+    assert ours
+    return repr([one.f_locals for one in ours])
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
@@ -271,7 +279,7 @@ async def test_what_is_no_file_is_an_error(answer: bytes | None, kind: type[Exce
     assert type(error) is kind
     assert f"GET {PATH}" in str(error)
     text = "".join(traceback.format_exception(error)) + repr(vars(error)) + repr(error)
-    for one in (text, pickle.dumps(error).decode(errors="replace")):
+    for one in (text, pickle.dumps(error).decode(errors="replace"), locals_of(error)):
         assert SECRET not in one
         assert server.url.removeprefix("http://") not in one
 
@@ -395,7 +403,7 @@ async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
         if before:
             await closing
         with pytest.raises(ConfigurationError, match="closed"):
-            await anext(pieces)
+            await asyncio.wait_for(anext(pieces), 1)
         await closing
     assert len(server.received) == 1
 
