@@ -212,4 +212,6 @@ def test_what_zipfile_cannot_read_is_an_error(
         content[flag : flag + 2] = flags.to_bytes(2, "little")
         content[kind : kind + 2] = method.to_bytes(2, "little")
     path.write_bytes(content)
-    assert reason in problem(path, submissions)
+    told = problem(path, submissions)
+    assert reason in told
+    assert "no whole ZIP file" not in told

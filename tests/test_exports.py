@@ -293,9 +293,10 @@ async def test_another_refusal_says_nothing_of_it(listing: Any) -> None:
 
 
 async def test_a_missing_batch_has_no_list() -> None:
-    async with scripted((404, b"")) as (client, _):
+    async with scripted((404, b"")) as (client, service):
         with pytest.raises(NotFoundError):
             await client.batches.export("b1")
+    assert len(service.calls) == 1
 
 
 # --- Waiting --------------------------------------------------------------------------------------
@@ -401,6 +402,23 @@ async def test_a_refused_download_names_the_call_and_not_the_link(tmp_path: Path
         with pytest.raises(PermissionDeniedError, match=r"GET .*/export/e1") as caught:
             await export.download(tmp_path / "x.zip")
     assert SECRET not in str(caught.value) + repr(vars(caught.value)) + locals_of(caught.value)
+
+
+async def test_half_a_response_does_not_show_its_link(tmp_path: Path) -> None:
+    half = (200, f'[{{"status": "complete", "url": "https://a.example/{SECRET}'.encode())
+    async with scripted(half, half, half, half, *[(200, [])] * 4) as (client, _):
+        export = Export("e1", "b1", JobStatus.COMPLETE).bind(client.batches)
+        for call in (
+            client.batches.exports("b1"),
+            export.download(tmp_path / "x"),
+            client.batches.report("b1").download(tmp_path / "x"),
+            client.batches.export("b1"),
+        ):
+            with pytest.raises((DecodeError, OutcomeUnknownError)) as caught:
+                await call
+            shown = caught.value.failure or caught.value
+            assert "cannot be read" in str(shown)
+            assert SECRET not in repr(vars(shown)) + locals_of(caught.value)
 
 
 async def test_a_path_is_checked_before_anything_is_sent(tmp_path: Path) -> None:

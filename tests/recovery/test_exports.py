@@ -24,6 +24,7 @@ class Service:
 
     made: tuple[datetime | None, ...]
     date: datetime | None
+    later: timedelta = timedelta(0)  # when it lists them
     pauses: list[float] = field(factory=list)
 
     async def create(self, batch_id: str, wanted: dict[str, str]) -> Export:
@@ -35,8 +36,9 @@ class Service:
             Export(str(number), batch_id, JobStatus.COMPLETE, None, made)
             for number, made in enumerate(self.made)
         ]
-        date = None if self.date is None else self.date.timestamp()
-        return Exports(exports, ServiceTime(date, asyncio.get_running_loop().time()))
+        date = None if self.date is None else (self.date + self.later).timestamp()
+        at = asyncio.get_running_loop().time() + self.later.total_seconds()
+        return Exports(exports, ServiceTime(date, at))
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -53,6 +55,12 @@ async def test_the_service_s_clock_tells_what_was_made_since(date: datetime | No
     service = Service((now - timedelta(seconds=2), None, now), date)
     assert (await service.start()).id == "2"
     assert service.pauses == [0.0]
+
+
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(seconds=30)])
+async def test_the_clock_counts_whole_seconds_from_the_start_of_the_call(later: timedelta) -> None:
+    service = Service((NOON - timedelta(seconds=2), NOON - timedelta(seconds=1)), NOON, later)
+    assert (await service.start()).id == "1"
 
 
 async def test_a_wrong_clock_here_is_of_no_matter_if_the_service_has_one() -> None:
