@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TypeVar
 
-import typer
 from attrs import define, field, frozen
 
 from prolific_async.cli.help_pages import UsageError
@@ -163,7 +162,8 @@ class _File:
 
 
 async def _print(text: str) -> None:
-    typer.echo(text, nl=False)
+    sys.stdout.write(text)  # not by typer, which takes out what looks like a terminal's sequences
+    sys.stdout.flush()
 
 
 @contextmanager
