@@ -44,8 +44,8 @@ goes on when its caller has gone; a stream does not.
 
 A route that yields models sends them as JSON lines, each as soon as it has come. Its status is sent
 before the first of them, so an error can only break the stream: let a dependency read the batch,
-whose errors are answered as those of other routes. Each caller that reads ``responses`` occupies one
-of the client's ``max_connections`` until it has the last, or leaves.
+whose errors are answered as those of other routes. Each caller that reads ``responses`` occupies
+one of the client's ``max_connections`` until it has the last, or leaves.
 
 Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and streams send them, as in
 ``-> AsyncIterator[StatusEvent]``. They are sent as ``to_dict`` gives them, without their client,
