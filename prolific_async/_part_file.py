@@ -7,12 +7,9 @@ import io
 import os
 import stat
 import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 _SHOWN = 40  # characters of the file's name in the part's: file systems allow 255 bytes
 _NEW = 0o666  # the usual mode of a new file, from which the umask takes away

@@ -17,6 +17,7 @@ from prolific_async._json.converter import JsonModel
 from prolific_async._logging import log
 from prolific_async._messages import brief
 from prolific_async._numbers import number
+from prolific_async._part_file import PartFile
 from prolific_async._recovery.named_copy import NamedCopy
 from prolific_async._recovery.setup import set_up_once
 from prolific_async.batches import Batches
@@ -25,6 +26,7 @@ from prolific_async.models import WaitStatus
 __all__ = [
     "JsonModel",
     "NamedCopy",
+    "PartFile",
     "arguments",
     "brief",
     "dataset_status",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
+from prolific_async import Batch, ExportArchive, ProlificClient
 from prolific_async.simulator import Immediately, Simulator
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ PROGRAMS = {  # the output of each program, a pattern for each line
         "sent 9[0-9]+ of 9[0-9]+ bytes",
         "<Batch .* 'Week 2' READY, 100 tasks>",
     ],
+    "Answers": [
+        r"a1 Fish & chips \['Yes', 'Yes'\]",
+        r"a2 Fish & chips \['Yes', 'Yes'\]",
+        r"b1 2 < 3 \['Yes', 'Yes'\]",
+        *[r"(a1|a2|b1) Good\? \['Yes', 'Yes'\]"] * 3,
+        "6 submissions in answers.zip",
+    ],
     "The pages that participants see": [
         r'\{"rows": \[.*"display_position": "intro"\}',
         r'\{"rows": \[.*"answer_limit": 1.*\}',
@@ -78,6 +86,7 @@ PROGRAMS = {  # the output of each program, a pattern for each line
 def test_every_example_in_python_is_run() -> None:
     assert {heading: len(found) for heading, found in BLOCKS.items()} == {
         **dict.fromkeys(PROGRAMS, 1),
+        "Answers as a table": 2,
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Orders that survive their process": 1,  # by tests/durable/test_durable.py
         "Testing your own application": 3,  # two by tests/simulator/test_pytest_plugin.py
@@ -108,7 +117,8 @@ async def test_every_example_in_python_passes_mypy(tmp_path: Path) -> None:
     for name, block in modules.items():
         (tmp_path / name).write_text(block, encoding="utf-8")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "mypy", "--strict", *modules),
+        # pandas has no types of its own, and polars may be missing.
+        *(sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", *modules),
         cwd=tmp_path,
         stdout=PIPE,
         stderr=STDOUT,
@@ -123,6 +133,48 @@ async def sim(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
         monkeypatch.setenv("PROLIFIC_URL", simulator.url)
         monkeypatch.setenv("PROLIFIC_TOKEN", simulator.token)
         yield simulator
+
+
+async def make_answered(sim: Simulator) -> Batch:
+    """Make the batch of README's program about answers, and let people answer it."""
+    async with ProlificClient() as client:
+        batch: Batch = await names_of("Answers")["make_round"](client, sim.workspace_id)
+    sim.answer(batch.id, participants=6, answer="Yes")
+    return batch
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+async def test_answers_become_a_table(library: str, sim: Simulator) -> None:
+    pytest.importorskip(library)
+    (block,) = [one for one in BLOCKS["Answers as a table"] if f"import {library}" in one]
+    space: dict[str, Any] = {}
+    exec(block, space)
+    made = await make_answered(sim)
+    async with ProlificClient() as client:
+        frame = await space[f"to_{library}"](await client.batches.get(made.id))
+    if library == "pandas":
+        frame = frame.reset_index()
+    assert frame.shape[0] == 6
+    assert sorted(frame["key"]) == ["a1", "a1", "a2", "a2", "b1", "b1"]
+    assert set(frame["response"]) == {"Yes"}
+    assert sorted(set(frame["data.prompt"])) == ["2 < 3", "Fish & chips"]
+
+
+@pytest.mark.slow
+async def test_answers_on_the_command_line(
+    sim: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = examples(SHELL)["Answers as a table"]
+    (shown,) = [text for text in found if text.lstrip().startswith("prolific-async ")]
+    batch = await make_answered(sim)
+    monkeypatch.chdir(tmp_path)
+    await run_shell(shown, batch=batch.id)
+    lines = (tmp_path / "answers.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 6
+    with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == 6
+    with ExportArchive(tmp_path / "answers.zip") as archive:
+        assert len(list(archive.submissions())) == 6
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -161,11 +213,17 @@ async def test_the_command_line(sim: Simulator) -> None:
     assert {one["batch_id"] for one in ended if one["status"] == "READY"} == set(sim.batches)
 
 
-def write_inputs(folder: Path) -> None:
-    """Write the rows and the layout of README's program to files."""
-    program, _, _ = BLOCKS["From rows to READY"][0].rpartition("asyncio.run(")
+def names_of(heading: str) -> dict[str, Any]:
+    """Return what a program defines, without running it."""
+    program, _, _ = BLOCKS[heading][0].rpartition("asyncio.run(")
     names: dict[str, Any] = {}
     exec(program, names)
+    return names
+
+
+def write_inputs(folder: Path) -> None:
+    """Write the rows and the layout of README's program to files."""
+    names = names_of("From rows to READY")
     rows = names["rows"](week=1)
     with (folder / "rows.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, rows[0])

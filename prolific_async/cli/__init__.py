@@ -65,7 +65,7 @@ def _app(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Duplicate Prolific's Task Builder batches, set them up, and wait until they are READY.
+    """Duplicate Prolific's Task Builder batches, set them up, wait for them, and get the answers.
 
     Try 'prolific-async demo' first: it needs no token.
     """

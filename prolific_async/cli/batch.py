@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import batch_contents, wait
+from prolific_async.cli import batch_answers, batch_contents, batch_exports, wait
 from prolific_async.cli.batch_output import print_batch, print_batches
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
@@ -24,7 +24,10 @@ app = typer.Typer(cls=Group, no_args_is_help=True, epilog=EXIT_CODES_HELP, rich_
 
 @app.callback()
 def _batch() -> None:
-    """Make, duplicate, set up, read and await batches; the token is read from PROLIFIC_TOKEN."""
+    """Make, duplicate, set up, read and await batches, and get the answers.
+
+    The token is read from PROLIFIC_TOKEN.
+    """
 
 
 @app.command(cls=Command)
@@ -192,6 +195,10 @@ app.command(cls=Command)(batch_contents.update)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_contents.sync)
 app.command(cls=Command)(batch_contents.preview)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
+app.command(cls=Command)(batch_answers.responses)
+app.command(cls=Command)(batch_answers.report)
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_exports.export)
+app.command(cls=Command)(batch_exports.exports)
 
 
 async def _status(batches: Batches, batch_id: str) -> BatchStatus | ProlificError | None:

@@ -14,6 +14,8 @@ __all__ = [
     "DatasetId",
     "DatasetIds",
     "DatasetIdsOrStdin",
+    "Output",
+    "Overwrite",
     "Url",
     "Workspace",
     "number",
@@ -110,3 +112,8 @@ def text(name: str, description: str, *, metavar: str = "TEXT") -> Any:
 
 
 Workspace = Annotated[str, text("--workspace", "The workspace's id.", metavar="ID")]
+Output = Annotated[
+    str | None,
+    text("--output", "A file to write to, whole or not at all.", metavar="FILE"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if there is one.")]

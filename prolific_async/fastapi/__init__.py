@@ -2,10 +2,12 @@
 
 ```python
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from prolific_async import Batch
+from prolific_async import Batch, TaskResponse
 from prolific_async.fastapi import BatchId, Client, WaitEvents, exception_handlers, lifespan
 
 app = FastAPI(lifespan=lifespan(), exception_handlers=exception_handlers)
@@ -22,12 +24,28 @@ async def start(batch_id: BatchId, name: str, client: Client) -> Batch:
 async def events(batch_id: BatchId, wait_events: WaitEvents) -> AsyncIterator[ServerSentEvent]:
     async for event in wait_events(batch_id, timeout=600):
         yield event
+
+
+async def existing(batch_id: BatchId, client: Client) -> Batch:
+    return await client.batches.get(batch_id)  # before a stream begins, errors have their status
+
+
+@app.get("/batches/{batch_id}/responses")
+async def answers(batch: Annotated[Batch, Depends(existing)]) -> AsyncIterator[TaskResponse]:
+    async with aclosing(batch.responses()) as responses:
+        async for response in responses:  # a line of JSON each, as soon as it has come
+            yield response
 ```
 
 ``lifespan`` owns one client for the process, around the application's own lifespan. ``Client`` is
 that client as a parameter of routes, also of WebSocket routes and of mounted applications.
 ``BatchId`` is an id as a parameter; an invalid one is answered with 422. A plain route that waits
 goes on when its caller has gone; a stream does not.
+
+A route that yields models sends them as JSON lines, each as soon as it has come. Its status is sent
+before the first of them, so an error can only break the stream: let a dependency read the batch,
+whose errors are answered as those of other routes. Each caller that reads ``responses`` occupies
+one of the client's ``max_connections`` until it has the last, or leaves.
 
 Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and streams send them, as in
 ``-> AsyncIterator[StatusEvent]``. They are sent as ``to_dict`` gives them, without their client,

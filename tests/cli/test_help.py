@@ -22,7 +22,7 @@ def _pages(command: Any, *path: str) -> list[tuple[str, ...]]:
 
 
 BATCH = ["duplicate", "setup", "status", "list", "show"]
-BATCH += ["create", "update", "sync", "preview", "wait"]
+BATCH += ["create", "update", "sync", "preview", "wait", "responses", "report", "export", "exports"]
 DATASET = ["create", "upload", "append", "status", "wait"]
 PAGES = _pages(typer.main.get_command(app))
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: " ".join(page) or "all")

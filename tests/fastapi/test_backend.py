@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 import prolific_async.fastapi
-from prolific_async import Batch, PollPolicy, ProlificClient
+from prolific_async import Batch, PollPolicy, ProlificClient, TaskResponse
 from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import endless
 from tests.fastapi.example.app import create_app
@@ -132,27 +132,60 @@ async def test_a_copy_is_started_listed_and_watched(
         assert (await answer.json())["id"] == source
 
 
-async def test_the_example_of_the_docstring_works(
-    sim: Simulator,
-    source: str,
-    session: aiohttp.ClientSession,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+async def documented_app(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of the application in the docstring of the package."""
     monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
     monkeypatch.setenv("PROLIFIC_URL", sim.url)
     space: dict[str, Any] = {}
     exec(documented(), space)
     async with serving(space["app"]) as url:
-        async with session.post(f"{url}/batches/{source}/copies?name=Round+2") as answer:
-            assert answer.status == 202
-            copy = Batch.from_dict(await answer.json())
-        assert copy.status == sim.batches[copy.id].status == "PROCESSING"
-        assert copy.name == "Round 2"
-        sim.set_status(copy.id, "READY")
-        browser = Browser(session, f"{url}/copies/{copy.id}/events")
-        await browser.watch()
-        async with session.post(f"{url}/batches/nobody's/copies?name=Round+3") as answer:
-            assert answer.content_type == "application/problem+json"
+        yield url
+
+
+async def test_the_documented_application_streams_answers_as_they_are_read(
+    sim: Simulator, source: str, documented_app: str, session: aiohttp.ClientSession
+) -> None:
+    sim.answer(source, participants=100)
+    sim.inject("GET", "/responses", Fault(drip=0.0002))
+    url = f"{documented_app}/batches/{source}/responses"
+    async with session.get(url) as answer:
+        first = TaskResponse.from_dict(json.loads(await answer.content.readline()))
+        assert first.batch_id == source
+        (read,) = sim.in_flight  # the others are still on their way
+        assert read.path.endswith("/responses")
+    left = asyncio.get_running_loop().time()
+    await until(lambda: not sim.in_flight)  # whoever leaves ends the stream
+    assert asyncio.get_running_loop().time() - left < 5
+    async with session.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    assert len({TaskResponse.from_dict(json.loads(line)).id for line in lines}) == 100
+
+
+async def test_the_documented_application_answers_for_a_batch_that_is_not_there(
+    documented_app: str, session: aiohttp.ClientSession
+) -> None:
+    async with session.get(f"{documented_app}/batches/nobody's/responses") as answer:
+        assert answer.status == 404
+        assert (await answer.json())["code"] == "no_such_batch"
+
+
+async def test_the_example_of_the_docstring_works(
+    sim: Simulator,
+    source: str,
+    session: aiohttp.ClientSession,
+    documented_app: str,
+) -> None:
+    async with session.post(f"{documented_app}/batches/{source}/copies?name=Round+2") as answer:
+        assert answer.status == 202
+        copy = Batch.from_dict(await answer.json())
+    assert copy.status == sim.batches[copy.id].status == "PROCESSING"
+    assert copy.name == "Round 2"
+    sim.set_status(copy.id, "READY")
+    browser = Browser(session, f"{documented_app}/copies/{copy.id}/events")
+    await browser.watch()
+    async with session.post(f"{documented_app}/batches/nobody's/copies?name=Round+3") as answer:
+        assert answer.content_type == "application/problem+json"
     assert browser.statuses == ["READY"]
 
 

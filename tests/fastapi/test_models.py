@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import aiohttp
@@ -10,7 +11,15 @@ from fastapi import Body, FastAPI
 from fastapi.encoders import jsonable_encoder
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from prolific_async import Batch, BatchStatus, PollPolicy, StatusEvent
+from prolific_async import (
+    Batch,
+    BatchStatus,
+    Export,
+    PollPolicy,
+    ReportRow,
+    StatusEvent,
+    TaskResponse,
+)
 from prolific_async.fastapi import BatchId, Client, lifespan
 from prolific_async.simulator import Simulator
 from tests import samples
@@ -64,6 +73,22 @@ def application(make_client: Make) -> FastAPI:
     async def named_events(batch_id: BatchId, client: Client) -> AsyncIterator[ServerSentEvent]:
         async for event in client.batches.watch(batch_id):
             yield ServerSentEvent(event="status", data=event)
+
+    @app.get("/batches/{batch_id}/responses")
+    async def responses(batch_id: BatchId, client: Client) -> AsyncIterator[TaskResponse]:
+        async with aclosing(client.batches.responses(batch_id)) as responses:
+            async for response in responses:
+                yield response
+
+    @app.get("/batches/{batch_id}/rows")
+    async def rows(batch_id: BatchId, client: Client) -> AsyncIterator[ReportRow]:
+        async with aclosing(client.batches.report(batch_id).rows()) as rows:
+            async for row in rows:
+                yield row
+
+    @app.get("/batches/{batch_id}/exports")
+    async def exports(batch_id: BatchId, client: Client) -> list[Export]:
+        return await client.batches.exports(batch_id)
 
     return app
 
@@ -128,6 +153,41 @@ async def test_events_can_be_streamed_as_they_are(
     await browser.until("message" if path == "events" else "status")
     event = StatusEvent.from_dict(browser.events[0].data)
     assert (event.batch_id, event.status, event.next_in) == (source, BatchStatus.READY, None)
+
+
+async def test_answers_are_answered_in_their_wire_form(
+    sim: Simulator, url: str, source: str, make_client: Make, session: aiohttp.ClientSession
+) -> None:
+    sim.answer(source, participants=3, answer="<é> & \N{PILE OF POO}\n")
+    async with make_client() as client:
+        export = await (await client.batches.export(source)).wait()
+        exports = [one.to_dict() for one in await client.batches.exports(source)]
+        expected = {
+            "responses": [one.to_dict() async for one in client.batches.responses(source)],
+            "rows": [one.to_dict() async for one in client.batches.report(source).rows()],
+        }
+    for path, documents in expected.items():
+        async with session.get(f"{url}/batches/{source}/{path}") as answer:
+            assert answer.content_type == "application/jsonl"
+            lines = (await answer.text()).splitlines()
+        assert len(lines) == 3
+        assert [json.loads(line) for line in lines] == documents
+    async with session.get(f"{url}/batches/{source}/exports") as answer:
+        assert await answer.json() == exports
+    assert [one["export_id"] for one in exports] == [export.id]
+
+
+def test_the_models_of_answers_are_components_of_openapi(make_client: Make) -> None:
+    document = application(make_client).openapi()
+    components = document["components"]["schemas"]
+    nested = {"Answer", "InstructionResponse", "Annotation", "JobStatus"}
+    assert {"TaskResponse", "ReportRow", "Export"} | nested <= set(components)
+    for path, name in (("responses", "TaskResponse"), ("rows", "ReportRow"), ("exports", "Export")):
+        answer = document["paths"][f"/batches/{{batch_id}}/{path}"]["get"]["responses"]["200"]
+        assert f'"#/components/schemas/{name}"' in json.dumps(answer)
+    told = components["Answer"]["properties"]["unit"]["description"]
+    assert told == "The unit of the value, null if the question has none."
+    assert "url" not in json.dumps(components["Export"]).lower()
 
 
 def test_the_models_are_components_of_openapi(make_client: Make) -> None:
