@@ -51,11 +51,13 @@ class Meter:
 
     def __init__(self) -> None:
         self._ticker = Ticker()
-        self._ticker.start()
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        self._ticker.stop()
         gc.collect()
-        self._ticker.lags.clear()
+        self._ticker = Ticker()
+        self._ticker.start()
+        await asyncio.sleep(0)  # its first tick begins
         self._first = 0.0
         self._memory = PeakMemory()
         self._wall, self._cpu = time.perf_counter(), time.process_time()
@@ -76,8 +78,7 @@ class Meter:
 async def measured(work: Callable[[Meter], Awaitable[T]]) -> tuple[T, Cost]:
     """Return the result of the work, and what it cost."""
     meter = Meter()
-    await asyncio.sleep(0)  # its first tick begins
-    meter.start()
+    await meter.start()
     result = await work(meter)
     return result, await meter.stop()
 

@@ -37,7 +37,7 @@ async def test_what_is_measured_begins_with_the_newest_start() -> None:
             pass
         taken = bytearray(30_000_000)
         del taken
-        meter.start()
+        await meter.start()
         await asyncio.sleep(0.005)
         meter.first()
         await asyncio.sleep(0.02)
