@@ -16,8 +16,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from benchmarks.comparison import Comparison
-from benchmarks.tables import machine, markdown, one_line
-from benchmarks.uploads_run import PATH, PEER, ROWS, SUBJECTS, Case, Cost, run, write_file
+from benchmarks.costs import Cost, add, table
+from benchmarks.tables import machine, one_line
+from benchmarks.uploads_run import PATH, PEER, ROWS, SUBJECTS, Case, run, write_file
 from benchmarks.uploads_server import Handle, Stored, serving_uploads
 
 MIB = 1 << 20
@@ -55,39 +56,8 @@ def compared(source: str, size: int, rounds: int, server: Handle, run_case: Run)
             cost = run_case(now[subject])
             if (sent := server.stored().size) != path.stat().st_size:
                 raise RuntimeError(f"{subject} sent {sent} bytes")
-            comparison.add(
-                subject, wall=cost.wall, cpu=cost.cpu, lag=cost.lag, memory=float(cost.memory)
-            )
+            add(comparison, subject, cost)
     return comparison
-
-
-def table(comparison: Comparison) -> str:
-    """Return least times, ratios within a round, the median lag and the highest memory."""
-    rows = [
-        [
-            comparison.title,
-            "least wall, s",
-            "least cpu, s",
-            *(f"{measure} / {base}" for measure, base in comparison.ratios),
-            "lag p99, ms",
-            "memory, MB",
-        ]
-    ]
-    for subject in comparison.subjects:
-        least = (min(comparison.seconds(subject, measure)) for measure in ("wall", "cpu"))
-        ratios = (comparison.ratio(subject, *ratio) for ratio in comparison.ratios)
-        lag = comparison.time(subject, "lag").median
-        memory = max(comparison.seconds(subject, "memory"))
-        rows.append(
-            [
-                subject,
-                *(f"{seconds:.2f}" for seconds in least),
-                *map(str, ratios),
-                f"{lag * 1e3:.1f}",
-                f"{memory / 1e6:.1f}",
-            ]
-        )
-    return markdown(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

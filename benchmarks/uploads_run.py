@@ -2,10 +2,8 @@
 
 import asyncio
 import csv
-import gc
 import io
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import cycle, islice
 from operator import itemgetter
@@ -16,7 +14,7 @@ import aiohttp
 import attrs
 
 from benchmarks import rows
-from benchmarks.lag import TICK, Ticker, percentiles
+from benchmarks.costs import Cost, measured
 from benchmarks.uploads_server import DATASET, STORAGE
 from prolific_async import ProlificClient
 
@@ -37,19 +35,6 @@ class Case:
     rows: int
     source: str
     "What it is sent from: path or rows."
-
-
-@attrs.frozen
-class Cost:
-    """What an upload cost, in seconds and bytes."""
-
-    wall: float
-    cpu: float
-    "Of the process, user and system."
-    lag: float
-    "Lateness of a ticker of 10 ms, 99th percentile."
-    memory: int
-    "Peak of the resident memory, above what was resident before."
 
 
 def made(count: int) -> Iterator[rows.Row]:
@@ -110,40 +95,11 @@ SUBJECTS: dict[str, Callable[[Case], Coroutine[Any, Any, None]]] = {
 }
 
 
-class PeakMemory:
-    """The peak of this process's resident memory since it was made, as Linux tells it."""
-
-    def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
-        self._before = self._peak()
-
-    def _peak(self) -> int:
-        status = Path("/proc/self/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-    def above_start(self) -> int:
-        return self._peak() - self._before
-
-
-async def uploaded(case: Case) -> Cost:
-    ticker = Ticker()
-    gc.collect()
-    memory = PeakMemory()
-    ticker.start()
-    await asyncio.sleep(0)  # its first tick begins
-    wall, cpu = time.perf_counter(), time.process_time()
-    await SUBJECTS[case.subject](case)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    above = memory.above_start()
-    await asyncio.sleep(2 * TICK)  # the ticker ticks once more, however late
-    ticker.stop()
-    return Cost(wall, cpu, percentiles(ticker.lags)["p99"], above)
-
-
 def run(case: Case) -> Cost:
     """Run one case after a small one, which imports what is needed; called in a fresh process."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "rows.csv")
         small = attrs.evolve(case, rows=write_file(path, 1), path=str(path))
         asyncio.run(SUBJECTS[case.subject](small))
-    return asyncio.run(uploaded(case))
+    _, cost = asyncio.run(measured(lambda _: SUBJECTS[case.subject](case)))
+    return cost

@@ -1,0 +1,230 @@
+"""The subjects of benchmarks.answers, and a single run of one of them in a fresh process."""
+
+import asyncio
+import csv
+import gc
+import html
+import io
+import json
+import os
+import tempfile
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import attrs
+
+from benchmarks.answers_server import ANNOTATORS, BATCH, SMALL
+from benchmarks.costs import Cost, Meter, measured
+from benchmarks.uploads_run import AGAIN, OURS, PEER, TOKEN
+from prolific_async import ProlificClient, ReportRow, TaskResponse
+
+T = TypeVar("T")
+
+LOADS, READER, DICT_READER, FSYNC = "json.loads", "csv.reader", "csv.DictReader", "aiohttp, fsync"
+MSGSPEC, PYDANTIC = "aiohttp, msgspec", "aiohttp, pydantic"
+CHUNK = 256 * 1024  # bytes that aiohttp alone is asked for at once
+
+
+@attrs.frozen
+class Case:
+    """One run: what reads which answers, and from where."""
+
+    kind: str
+    subject: str
+    url: str
+    batch: str = BATCH
+    keep: bool = False
+    "Whether what was read is returned, to be compared, and not only its amount."
+
+
+@attrs.frozen
+class Seen:
+    """What a subject has read: its amount, and all of it if it is to be kept."""
+
+    amount: int
+    kept: Any = None
+
+
+Subject = Callable[[Case, Meter], Awaitable[Seen]]
+
+
+async def streamed(
+    records: AsyncGenerator[T], case: Case, meter: Meter, plain: Callable[[T], Any]
+) -> Seen:
+    first = await anext(records)
+    meter.first()
+    if case.keep:
+        return seen([first, *[record async for record in records]], case, plain)
+    count = 1
+    async for _ in records:
+        count += 1
+    return Seen(count)
+
+
+def seen(records: Sequence[T], case: Case, plain: Callable[[T], Any]) -> Seen:
+    return Seen(len(records), list(map(plain, records)) if case.keep else None)
+
+
+async def read(case: Case, path: str) -> bytes:
+    async with aiohttp.ClientSession() as session, session.get(f"{case.url}{path}") as response:
+        response.raise_for_status()
+        return await response.read()
+
+
+def responses_path(case: Case) -> str:
+    return f"/api/v1/data-collection/batches/{case.batch}/responses"
+
+
+async def our_responses(case: Case, meter: Meter) -> Seen:
+    async with ProlificClient(TOKEN, base_url=case.url) as client:
+        records = client.batches.responses(case.batch)
+        return await streamed(records, case, meter, TaskResponse.to_dict)
+
+
+def json_alone(*, collector: bool = True) -> Subject:
+    """Return what decodes a body that is there, with the garbage collector or without it."""
+
+    async def subject(case: Case, meter: Meter) -> Seen:
+        body = await read(case, responses_path(case))
+        await meter.start()
+        if not collector:
+            gc.disable()
+        try:
+            return seen(json.loads(body)["results"], case, dict)
+        finally:
+            gc.enable()
+
+    return subject
+
+
+def decoded(module: str) -> Subject:
+    """Return what reads a whole body and has a module decode it."""
+
+    async def subject(case: Case, _: Meter) -> Seen:
+        decoder = import_module(f"benchmarks.{module}")
+        body = await read(case, responses_path(case))
+        return seen(decoder.decode(body), case, lambda one: without_none(decoder.plain(one)))
+
+    return subject
+
+
+def without_none(value: Any) -> Any:
+    """Leave out what the service has not sent."""
+    if isinstance(value, dict):
+        return {key: without_none(each) for key, each in value.items() if each is not None}
+    return [without_none(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+async def our_report(case: Case, meter: Meter) -> Seen:
+    async with ProlificClient(TOKEN, base_url=case.url) as client:
+        return await streamed(client.batches.report(case.batch).rows(), case, meter, cells)
+
+
+def cells(row: ReportRow) -> list[str]:
+    """Return the cells of a row as they stand in the report."""
+    texts = (row.task_type, row.question, *row.data.values())
+    slots = [
+        (one.participant_id, html.escape(one.response), one.at_text) for one in row.annotations
+    ]
+    if len(slots) != ANNOTATORS:
+        raise RuntimeError(f"{len(slots)} annotators in {row}")
+    return [row.datapoint_id, row.task_group_id, *map(html.escape, texts), *chain(*slots)]
+
+
+async def csv_alone(case: Case, meter: Meter) -> Seen:
+    body = await read(case, f"/storage/{case.batch}.csv")
+    await meter.start()
+    records = csv.reader(io.StringIO(body.decode(), newline=""))
+    next(records)
+    return counted(records, case, list)
+
+
+async def csv_dicts(case: Case, meter: Meter) -> Seen:
+    body = await read(case, f"/storage/{case.batch}.csv")
+    await meter.start()
+    records = csv.DictReader(io.StringIO(body.decode(), newline=""))
+    return counted(records, case, lambda row: list(row.values()))
+
+
+def counted(records: Any, case: Case, plain: Callable[[Any], Any]) -> Seen:
+    if case.keep:
+        return seen(list(records), case, plain)
+    count = 0
+    for _ in records:
+        count += 1
+    return Seen(count)
+
+
+async def our_export(case: Case, _: Meter) -> Seen:
+    with tempfile.TemporaryDirectory() as directory:
+        async with ProlificClient(TOKEN, base_url=case.url) as client:
+            export = await client.batches.export(case.batch)
+            return saved(await export.download(Path(directory, "export.zip")), case)
+
+
+def bare_export(*, fsync: bool) -> Subject:
+    """Return what saves an archive with aiohttp alone, as its documentation shows."""
+
+    async def subject(case: Case, _: Meter) -> Seen:
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory, "export.zip")
+            async with aiohttp.ClientSession() as session:
+                await save(session, f"{case.url}/storage/{case.batch}.zip", path, fsync=fsync)
+            return saved(path, case)
+
+    return subject
+
+
+async def save(session: aiohttp.ClientSession, url: str, path: Path, *, fsync: bool) -> None:
+    async with session.get(url) as response:
+        response.raise_for_status()
+        with path.open("wb") as file:
+            async for chunk in response.content.iter_chunked(CHUNK):
+                file.write(chunk)
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def saved(path: Path, case: Case) -> Seen:
+    return Seen(path.stat().st_size, zlib.crc32(path.read_bytes()) if case.keep else None)
+
+
+RESPONSES: dict[str, Subject] = {
+    OURS: our_responses,
+    LOADS: json_alone(),
+    f"{LOADS}, again": json_alone(),
+    f"{LOADS}, no collector": json_alone(collector=False),
+    MSGSPEC: decoded("msgspec_responses"),
+    PYDANTIC: decoded("pydantic_responses"),
+}
+REPORT: dict[str, Subject] = {
+    OURS: our_report,
+    READER: csv_alone,
+    f"{READER}, again": csv_alone,
+    DICT_READER: csv_dicts,
+}
+EXPORT: dict[str, Subject] = {
+    OURS: our_export,
+    PEER: bare_export(fsync=False),
+    AGAIN: bare_export(fsync=False),
+    FSYNC: bare_export(fsync=True),
+}
+KINDS = {"responses": RESPONSES, "report": REPORT, "export": EXPORT}
+
+
+def run(case: Case) -> tuple[Seen, Cost]:
+    """Run one case after a small one, which imports what is needed; called in a fresh process."""
+    subject = KINDS[case.kind][case.subject]
+
+    async def both() -> tuple[Seen, Cost]:
+        small = attrs.evolve(case, batch=SMALL, keep=False)
+        await measured(lambda meter: subject(small, meter))
+        return await measured(lambda meter: subject(case, meter))
+
+    return asyncio.run(both())

@@ -1,0 +1,51 @@
+"""Typed responses of a whole body by msgspec, which `answers` compares with; it may be missing."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Answer(msgspec.Struct):
+    value: str | int | float | bool | None = None
+    unit: str | None = None
+    explanation: str | None = None
+    file_key: str | None = None
+    file_name: str | None = None
+    file_size_mb: float | None = None
+    content_type: str | None = None
+
+
+class InstructionResponse(msgspec.Struct):
+    instruction_id: str
+    type: str
+    answer: tuple[Answer, ...]
+
+
+class TaskResponse(msgspec.Struct):
+    id: str
+    created_at: datetime
+    batch_id: str
+    participant_id: str
+    task_id: str
+    response: InstructionResponse
+    submission_id: str | None = None
+    correlation_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    schema_version: int | None = None
+    no_submission: bool | None = None
+
+
+class Page(msgspec.Struct):
+    results: list[TaskResponse]
+
+
+_decoder = msgspec.json.Decoder(Page)
+
+
+def decode(body: bytes) -> list[TaskResponse]:
+    return _decoder.decode(body).results
+
+
+def plain(response: TaskResponse) -> Any:
+    return msgspec.to_builtins(response)
