@@ -184,7 +184,7 @@ class Datasets:
 
         Raises:
             RequestTimeoutError: The timeout is over.
-            ValueError: Also if a record cannot be sent; those before it were sent.
+            ValueError: Also if a record cannot be sent; ``result`` tells what was taken before it.
             TypeError: ``records`` is no iterable of mappings.
             Exception: Each error that comes after the first request has ``result``, what was taken
                 before it.

@@ -61,7 +61,7 @@ async def append_slices(records: Records, key: str | None) -> AsyncGenerator[App
 
     Raises:
         TypeError: One of the records is no mapping.
-        ValueError: One cannot be sent; those before it were yielded, or are not sent.
+        ValueError: One cannot be sent; of those before it, the last ones are not yielded.
 
     """
     items = Items(records)
