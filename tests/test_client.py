@@ -465,7 +465,7 @@ async def test_close_ends_all_calls_that_wait_for_the_rate_limiter(borrowed: boo
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.usefixtures("collected")
-@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("used", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_borrowed_session_of_a_closed_loop_is_refused(
     far_sim: Simulator,
     used: bool,  # noqa: FBT001
@@ -507,7 +507,7 @@ def test_a_borrowed_session_of_a_closed_loop_is_refused(
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.usefixtures("collected")
-@pytest.mark.parametrize("then", ["use", "close"])
+@pytest.mark.parametrize("then", ["use", pytest.param("close", marks=pytest.mark.slow)])
 def test_a_client_makes_a_new_session_in_a_new_loop(
     far_sim: Simulator, then: str, loops: Loops
 ) -> None:
@@ -535,7 +535,7 @@ def test_a_client_makes_a_new_session_in_a_new_loop(
 @LOOPS
 @LEAVES_CONNECTIONS
 @pytest.mark.usefixtures("collected")
-@pytest.mark.parametrize("under_way", ["waits", "a search"])
+@pytest.mark.parametrize("under_way", ["waits", pytest.param("a search", marks=pytest.mark.slow)])
 def test_calls_of_a_closed_loop_delay_no_other(under_way: str, loops: Loops) -> None:
     def lost_duplicate(name: str) -> Coroutine[Any, Any, Batch]:
         sim.inject("POST", "/duplicate", Fault(reset="after"))

@@ -220,7 +220,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("own_task", [False, True])
+@pytest.mark.parametrize("own_task", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("verb", CALLS)
 async def test_a_call_leaves_nothing_to_collect(

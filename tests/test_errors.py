@@ -386,6 +386,7 @@ def test_a_429_without_a_hint_says_what_to_do_as_well() -> None:
 # --- Failures ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_errors_keep_text_and_failure_through_process_pools() -> None:
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.pools", "fork", "spawn"],

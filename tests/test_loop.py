@@ -195,9 +195,16 @@ CELLS = {
     "that looks like many": b'"",""' * 400_000,
     "that looks like many rows": b'""\r\n""' * 400_000,
 }
+QUICK_CELLS = ("short", "of quotes and lines")
 
 
-@pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(cell, id=name, marks=() if name in QUICK_CELLS else pytest.mark.slow)
+        for name, cell in CELLS.items()
+    ],
+)
 async def test_a_report_does_not_block_the_loop(
     far_sim: Simulator, client: ProlificClient, cell: bytes
 ) -> None:

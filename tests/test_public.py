@@ -490,9 +490,9 @@ def test_the_first_client_imports_what_a_call_needs() -> None:
 @pytest.mark.parametrize(
     "use",
     [
-        "from prolific_async import layout; layout.Page",
+        pytest.param("from prolific_async import layout; layout.Page", marks=pytest.mark.slow),
         "import prolific_async; prolific_async.layout.Page",
-        "import prolific_async.layout as ui; ui.Page",
+        pytest.param("import prolific_async.layout as ui; ui.Page", marks=pytest.mark.slow),
         "from tests import samples; samples.batch(batch_items=[]).layout",
     ],
 )

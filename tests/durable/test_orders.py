@@ -299,6 +299,7 @@ async def test_an_order_that_waits_out_a_refused_token_can_be_cancelled(
     assert dbos_warnings == []
 
 
+@pytest.mark.slow
 async def test_dbos_warns_of_no_order_that_it_finds_cancelled_itself(
     sim: Simulator,
     durable: DurableBatches,

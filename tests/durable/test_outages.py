@@ -193,6 +193,7 @@ async def test_what_finds_no_database_says_so_within_its_time(
     assert "INSERT" not in str(told.value)
 
 
+@pytest.mark.slow
 async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
     mortal: Mortal,
 ) -> None:
@@ -762,6 +763,7 @@ def test_an_outage_passes_between_processes() -> None:
     assert str(copy.failure) == "the first"
 
 
+@pytest.mark.slow
 async def test_events_and_a_cancelled_order_outlive_an_outage(
     mortal: Mortal, sim: Simulator, client: ProlificClient
 ) -> None:
@@ -792,6 +794,7 @@ async def test_events_and_a_cancelled_order_outlive_an_outage(
     assert ends == {"goes on": "ready", "cancelled": "cancelled"}
 
 
+@pytest.mark.slow
 async def test_reads_and_cancels_say_that_there_is_no_database(mortal: Mortal) -> None:
     async with DurableBatches(mortal.address("nobody", "socket"), poll_every=0.05) as durable:
         order = await durable.order("source", name="Round 2")

@@ -127,6 +127,7 @@ FRAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_time_is_bounded(name: str) -> None:
     call = TARGETS[name].call

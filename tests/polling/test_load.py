@@ -106,7 +106,7 @@ def one(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", MANY)
-@pytest.mark.parametrize("keys", [many, one])
+@pytest.mark.parametrize("keys", [many, pytest.param(one, marks=pytest.mark.slow)])
 async def test_starts_polls_and_close_do_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
     kept: list[Load] = []  # freed later: that belongs to another iteration of the loop
@@ -123,7 +123,7 @@ async def test_starts_polls_and_close_do_not_block_the_loop(keys: Any, number: i
 
 
 @pytest.mark.parametrize("number", MANY)
-@pytest.mark.parametrize("keys", [many, one])
+@pytest.mark.parametrize("keys", [many, pytest.param(one, marks=pytest.mark.slow)])
 async def test_a_common_deadline_does_not_block_the_loop(keys: Any, number: int) -> None:
     names = keys(number)
     kept: list[Load] = []
