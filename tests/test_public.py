@@ -596,7 +596,7 @@ def test_backoff_is_imported_in_one_module_only() -> None:
     assert [path.name for path in users] == ["retry.py"]
 
 
-EXTRAS = ("__main__.py", "cli", "durable", "fastapi", "otel.py")
+EXTRAS = ("__main__.py", "cli", "durable", "fastapi", "otel")
 
 
 def test_the_extras_import_public_names_only() -> None:
