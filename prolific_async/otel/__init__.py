@@ -202,7 +202,7 @@ class _Tracing:
             with log_errors():
                 attributes = about or _ids(parameter, args[0] if args else kwargs.get(parameter))
                 span = self._tracer.start_span(f"prolific {title}", attributes=attributes)
-            return span
+            return span  # noqa: RET504 - either of the two
 
         @wraps(method)
         async def call(*args: Any, **kwargs: Any) -> Any:
