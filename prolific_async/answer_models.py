@@ -13,8 +13,7 @@ from attrs import frozen
 
 from prolific_async._json.converter import WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
-
-_ROW_KEY = "META_ROW_KEY"  # what an upload with ``key`` has named it
+from prolific_async._row_key import META_ROW_KEY
 
 
 @frozen(repr=False)
@@ -123,6 +122,6 @@ class TaskResponse(WireModel):
     @property
     def key(self) -> str | None:
         """The key that its row was given at upload, as text; None if the service sends none."""
-        key = None if self.metadata is None else self.metadata.get(_ROW_KEY)
+        key = None if self.metadata is None else self.metadata.get(META_ROW_KEY)
         has_text = isinstance(key, str | int | float) and not isinstance(key, bool)
         return str(key) if has_text else None
