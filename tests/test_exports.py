@@ -380,7 +380,7 @@ async def test_a_refused_link_is_asked_for_anew(tmp_path: Path) -> None:
         ([GENERATING, (404, b"")], WaitFailedError, "404"),
         ([(200, {"status": "complete"})] * 3, DecodeError, r"\$\.url: it is missing"),
         ([(200, {"status": "complete", "url": 5})], DecodeError, r"\$\.url: a string is needed"),
-        ([(200, {"status": "complete", "url": "x"})], DecodeError, r"\$\.url: an address"),
+        ([(200, {"status": "complete", "url": "x"})], DecodeError, r"\$\.url: a URL is needed"),
         (
             [(200, {"status": "complete", "url": "https://a", "http_method": "POST"})],
             DecodeError,
