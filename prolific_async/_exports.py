@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prolific_async import _validation
-from prolific_async._api.exports import ExportsAPI, unreadable
+from prolific_async._api.exports import ExportsAPI
 from prolific_async._downloading import Target
 from prolific_async._messages import brief
 from prolific_async._recovery.exports import ExportStarter
@@ -86,10 +86,7 @@ class ExportJobs:
         async def get_link() -> PresignedUrl:
             nonlocal first
             link, first = first, None
-            link = link or await self._api.url(batch_id, export_id)
-            if link is None:
-                raise unreadable("GET", api_path)
-            return link
+            return link or await self._api.needed_url(batch_id, export_id)
 
         return await target.fetch(self._transport, api_path, get_link)
 

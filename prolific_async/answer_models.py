@@ -13,24 +13,29 @@ from attrs import frozen
 
 from prolific_async._json.converter import WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
-
-_ROW_KEY = "META_ROW_KEY"  # what an upload with ``key`` has named it
+from prolific_async._row_key import META_ROW_KEY
 
 
 @frozen(repr=False)
 class Answer(WireModel):
     """One answer of a response: a text, a choice, a rating or a file.
 
+    The service documents ``value`` alone. The other fields are those that its own command line
+    reads.
+
     Attributes:
         value: The text, number or boolean, as it came; None for a file. Of a choice it is the
             option's ``value``.
         unit: The unit of the value, None if the question has none.
         explanation: What was written beside a choice, None if nothing was asked for.
-        file_key: The service's name of an uploaded file.
-        file_name: The participant's name of that file.
-        file_size_mb: Its size in megabytes.
-        content_type: Its media type.
+        file_key: The service's name of an uploaded file, None if the answer is none.
+        file_name: The participant's name of that file, None likewise.
+        file_size_mb: Its size in megabytes, None likewise.
+        content_type: Its media type, None likewise.
         extra: Unknown keys of the response, read-only.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
+    and https://github.com/prolific-oss/cli
 
     """
 
@@ -52,6 +57,8 @@ class InstructionResponse(WireModel):
         type: Its type, such as "free_text" or "multiple_choice".
         answer: The answers: one for each choice or file, else a single one.
         extra: Unknown keys of the response, read-only.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
 
     """
 
@@ -78,9 +85,11 @@ class TaskResponse(WireModel):
         correlation_id: An id of the service's own, None if it does not send it.
         metadata: What the service knows beside it, such as the row's ``META_`` columns, read-only;
             None if it does not send it.
-        schema_version: Version of the service's format.
-        no_submission: Whether it belongs to no submission.
+        schema_version: Version of the service's format, None if it does not send it.
+        no_submission: Whether it belongs to no submission, None if the service does not send it.
         extra: Unknown keys of the response, read-only.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
 
     """
 
@@ -123,6 +132,6 @@ class TaskResponse(WireModel):
     @property
     def key(self) -> str | None:
         """The key that its row was given at upload, as text; None if the service sends none."""
-        key = None if self.metadata is None else self.metadata.get(_ROW_KEY)
+        key = None if self.metadata is None else self.metadata.get(META_ROW_KEY)
         has_text = isinstance(key, str | int | float) and not isinstance(key, bool)
         return str(key) if has_text else None

@@ -55,7 +55,7 @@ def batch_id_of(batch: BatchOrId) -> str:
 
 
 class Batches(BatchContents, BatchExports):
-    """Makes batches, sets them up, reads them, waits for them, and exports the answers.
+    """Makes batches, sets them up, waits for them, and reads and exports the answers.
 
     A batch is given as a ``Batch``, as its id in text, or as a ``uuid.UUID``.
 
@@ -68,6 +68,18 @@ class Batches(BatchContents, BatchExports):
         jobs: Waits for the jobs that it began, for their own ``wait``.
 
     """
+
+    # Members of this class itself, as pdoc shows no others.
+    create = BatchContents.create
+    update = BatchContents.update
+    sync = BatchContents.sync
+    task_ids = BatchContents.task_ids
+    task_group_ids = BatchContents.task_group_ids
+    preview_url = BatchContents.preview_url
+    responses = BatchContents.responses
+    report = BatchContents.report
+    export = BatchExports.export
+    exports = BatchExports.exports
 
     def __init__(
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState

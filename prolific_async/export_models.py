@@ -30,8 +30,8 @@ from prolific_async.statuses import JobStatus
 class Export(BoundJob):
     """An archive of the answers to a batch, which the service makes in the background.
 
-    A batch has at most ten, until some are deleted. The link to the archive is a secret, and no
-    part of this: ``download`` asks for it.
+    ``client.batches.export`` and ``exports`` return it. A batch has at most ten, until some are
+    deleted. The link to the archive is a secret, and no part of this: ``download`` asks for it.
 
     Attributes:
         export_id: Its id; a UUID, as text.
@@ -40,6 +40,8 @@ class Export(BoundJob):
         filter: Which answers it is of, as JSON; None for all.
         created_at: When it was asked for, in UTC; None if that is not known.
         extra: Unknown keys of the response, read-only.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/request-batch-export
 
     """
 

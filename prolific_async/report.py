@@ -22,16 +22,20 @@ from prolific_async.report_models import ReportRow
 class Report:
     """The report of a batch: a CSV with a row for each datapoint and instruction.
 
-    Making it sends nothing: each call of its methods asks for the report as it is then. Only rows
-    with an answer are in it, in an order that may change. Answers are stored when a participant
-    hands in a whole task group.
+    ``client.batches.report`` makes it and sends nothing: each call of its methods asks for the
+    report as it is then. Only rows with an answer are in it, in an order that may change. Answers
+    are stored when a participant hands in a whole task group.
 
-    Example:
-        With the ``key`` that its rows were uploaded with, each answer finds its row::
+    With the ``key`` that its rows were uploaded with, each answer finds its row:
 
-            async for row in client.batches.report(batch_id).rows():
-                for annotation in row.annotations:
-                    print(row.key, annotation.participant_id, annotation.response)
+    ```python
+    async for row in client.batches.report(batch_id).rows():
+        for annotation in row.annotations:
+            print(row.key, annotation.participant_id, annotation.response)
+    ```
+
+    Both methods may raise the errors of every call of ``client.batches``, also for what the storage
+    answers, and list only what they add.
 
     Attributes:
         batch_id: The batch.
@@ -51,7 +55,8 @@ class Report:
         """Yield the rows while the report comes, of which little is held in memory.
 
         The HTML escaping of the service is undone. A lost connection is resumed where the storage
-        allows for that, and the report is begun again where no row was yielded yet.
+        allows for that, and the report is begun again where no row was yielded yet. It may take any
+        time, but ``request_timeout`` seconds in which nothing comes count as a lost connection.
 
         To end early, close the generator as by ``contextlib.aclosing``, so that its connection is
         closed at once. Cells of up to 4 MiB are read.
@@ -91,19 +96,22 @@ class Report:
     ) -> Path:
         """Save the report as the service has written it, and return its path.
 
-        What stands under the path is whole at any time: the report is written beside it, and moved
-        there at the end. A lost connection is resumed where the storage allows for that.
-
-        The file is UTF-8, and its text is escaped as HTML.
+        The file is UTF-8, and its text is escaped as HTML, which ``rows`` undoes. It is written
+        beside the path with a name that ends in ".part", and moved to the path once it is whole. If
+        its connection is lost, the download goes on from there. After an error or a cancellation
+        the path is as it was before.
 
         Args:
-            path: Where to save it; its directory must be there.
+            path: The path of the file; its directory must be there.
             overwrite: Whether a file that is there is replaced.
-            on_progress: A plain function that is called with each ``Progress``, in bytes.
+            on_progress: A plain function that is called with a ``Progress`` in bytes while they
+                come; what it raises is logged.
 
         Raises:
-            FileExistsError: There is a file, which is not to be overwritten.
-            OSError: The file cannot be written.
+            FileExistsError: There is a file, and ``overwrite`` is False. It is kept.
+            OSError: The file cannot be written: the disk is full, say.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
 
         """
         target = Target(path, overwrite=overwrite, on_progress=on_progress)

@@ -36,6 +36,8 @@ class Annotation(JsonModel):
         at: When it was given, in UTC; None if that cannot be read.
         at_text: That time as it stands in the report.
 
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
+
     """
 
     slot: int
@@ -49,6 +51,8 @@ class Annotation(JsonModel):
 class ReportRow(JsonModel):
     """A row of a report: one datapoint and one instruction, with all answers to it.
 
+    Text is as it was uploaded: what the service escapes as HTML is undone.
+
     Attributes:
         datapoint_id: The datapoint, which was made from one row of the dataset.
         task_group_id: The group of its task.
@@ -57,6 +61,8 @@ class ReportRow(JsonModel):
         data: The dataset's own columns by their names, read-only, ``META_`` columns included.
         annotations: The answers, by slot; slots without an answer are left out.
         key: The key that the row was uploaded with, None if it has none.
+
+    Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
 
     """
 
@@ -78,7 +84,9 @@ class ReportRow(JsonModel):
         with "data.", so that one that is called ``question`` is another than the row's own.
 
         Example:
-            ``pandas.DataFrame([one async for row in report.rows() for one in row.flat()])``
+            ```python
+            pandas.DataFrame([one async for row in report.rows() for one in row.flat()])
+            ```
 
         """
         own = {

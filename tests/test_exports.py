@@ -373,24 +373,28 @@ async def test_a_refused_link_is_asked_for_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "kind"),
+    ("answers", "kind", "said"),
     [
-        ([FAILED, FAILED], JobFailedError),
-        ([(404, b"")], NotFoundError),
-        ([GENERATING, (404, b"")], WaitFailedError),
-        ([(200, {"status": "complete"})] * 3, DecodeError),
-        ([(200, {"status": "complete", "url": 5})], DecodeError),
-        ([(200, {"status": "complete", "url": "x"})], DecodeError),
-        ([(200, {"status": "complete", "url": "https://a", "http_method": "POST"})], DecodeError),
-        ([(200, b"no JSON")], DecodeError),
+        ([FAILED, FAILED], JobFailedError, "export e1 found that it failed"),
+        ([(404, b"")], NotFoundError, "404"),
+        ([GENERATING, (404, b"")], WaitFailedError, "404"),
+        ([(200, {"status": "complete"})] * 3, DecodeError, r"\$\.url: it is missing"),
+        ([(200, {"status": "complete", "url": 5})], DecodeError, r"\$\.url: a string is needed"),
+        ([(200, {"status": "complete", "url": "x"})], DecodeError, r"\$\.url: a URL is needed"),
+        (
+            [(200, {"status": "complete", "url": "https://a", "http_method": "POST"})],
+            DecodeError,
+            r"\$\.http_method: ",
+        ),
+        ([(200, b"no JSON")], DecodeError, "JSON"),
     ],
 )
 async def test_a_download_that_is_not_possible_leaves_nothing(
-    tmp_path: Path, answers: list[Any], kind: type[ProlificError]
+    tmp_path: Path, answers: list[Any], kind: type[ProlificError], said: str
 ) -> None:
     async with scripted(*answers) as (client, _):
         export = Export("e1", "b1", JobStatus.COMPLETE).bind(client.batches)
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=said):
             await export.download(tmp_path / "x.zip")
     assert names(tmp_path) == []
 

@@ -28,23 +28,27 @@ from prolific_async import (
     AuthenticationError,
     BatchFailedError,
     DatasetSchema,
+    Export,
     NotFoundError,
     OutcomeUnknownError,
     PollPolicy,
     ProlificClient,
+    Report,
     RetryPolicy,
     StatusEvent,
+    TaskDetails,
     WaitFailedError,
     WaitTimeoutError,
     otel,
 )
+from prolific_async import layout as ui
 from prolific_async._api.batches import get_batch
 from prolific_async._polling.kinds import BATCH_VERDICT, Kind
 from prolific_async._polling.wait_verbs import WaitVerbs, awaited_job
 from prolific_async._validation import wait_rules
 from prolific_async.batches import Batches
 from prolific_async.datasets import Datasets
-from prolific_async.otel import instrument
+from prolific_async.otel import instrument, spans
 from prolific_async.simulator import Fault
 from tests.stepping import Manner, cancelled_at
 
@@ -94,7 +98,7 @@ class Traces:
 
     @property
     def requests(self) -> list[ReadableSpan]:
-        return [span for span in self.spans if span.name in ("GET", "POST")]
+        return [span for span in self.spans if span.name in ("GET", "POST", "DELETE")]
 
 
 @pytest.fixture
@@ -517,7 +521,7 @@ async def test_errors_of_tracing_break_no_wait_and_no_call(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_keyboard_interrupt_and_system_exit_pass(error: type[BaseException]) -> None:
-    with pytest.raises(error), otel._log_errors():
+    with pytest.raises(error), spans.log_errors():
         raise error
 
 
@@ -634,12 +638,114 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
 
 
 def test_every_method_that_awaits_has_a_span_of_its_own_or_one_for_each_wait() -> None:
-    for resource, spanned in (
+    for owner, spanned in (
         (Batches, {*otel._CALLS, "wait_until_ready", "wait_all", "close"}),
         (Datasets, {*otel._DATASET_CALLS, "wait_until_ready"}),
+        (Report, {"rows", "download"}),
+        (Export, {"wait", "download", "delete"}),
     ):
-        coroutines = inspect.getmembers(resource, inspect.iscoroutinefunction)
-        assert {name for name, _ in coroutines if not name.startswith("_")} == spanned
+        methods = inspect.getmembers(owner, inspect.isfunction)
+        awaiting = {
+            name
+            for name, method in methods
+            if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
+        }
+        assert {name for name in awaiting if not name.startswith("_")} == spanned
+
+
+async def answered(client: ProlificClient, sim: Simulator) -> Batch:
+    """Return a batch of two rows with an answer to each."""
+    schema = DatasetSchema.of(prompt="text")
+    dataset = await client.datasets.create(sim.workspace_id, name="Rows", schema=schema)
+    await (await dataset.upload([{"prompt": "a"}, {"prompt": "b"}])).wait()
+    items = [ui.Page.of(ui.FreeText("Why?"))]
+    task = TaskDetails("Name", "Introduction", "Steps")
+    batch = await client.batches.create(
+        sim.workspace_id, name="Why", task=task, items=items, dataset=dataset
+    )
+    await batch.setup(tasks_per_group=2)
+    ready = await batch.wait_until_ready()
+    sim.answer(ready.id)
+    return ready
+
+
+async def test_answers_have_spans(
+    client: ProlificClient, sim: Simulator, traces: Traces, tmp_path: Path
+) -> None:
+    batch = await answered(client, sim)
+    calls, waits, requests = len(traces.calls), len(traces.waits), len(traces.requests)
+    assert len([one async for one in batch.responses()]) == 2
+    report = client.batches.report(batch)
+    assert len([row async for row in report.rows()]) == 2
+    await report.download(tmp_path / "report.csv")
+    export = await batch.export()
+    await batch.exports()
+    await export.wait()
+    await export.download(tmp_path / "export.zip")
+    await export.delete()
+    of_batch = {"prolific.batch.id": batch.id}
+    of_export = {"prolific.export.id": export.id}
+    spans = {
+        name: [attributes(one) for one in found]
+        for name, found in list(traces.calls.items())[calls:]
+    }
+    assert spans == {
+        "responses": [of_batch],
+        "report rows": [of_batch],
+        "report download": [of_batch],
+        "export": [of_batch | of_export],
+        "exports": [of_batch],
+        "export download": [of_batch | of_export],
+        "export delete": [of_batch | of_export],
+    }
+    assert {one.status.status_code for one in traces.spans} == {StatusCode.OK, StatusCode.UNSET}
+    (waited,) = traces.waits[waits:]
+    assert attributes(waited).items() >= {**of_export, "prolific.export.status": "complete"}.items()
+    # A link for each of the three transfers, which have none themselves; polls are of no call.
+    assert [len(traces.below(traces.calls[name][0])) for name in spans] == [1] * 7
+    polled = attributes(waited)["prolific.wait.polls"]
+    assert len(traces.requests) - requests == 7 + polled
+
+
+@pytest.mark.parametrize("name", ["responses", "report rows"])
+async def test_a_stream_is_a_span_and_what_is_done_with_its_records_is_outside(
+    client: ProlificClient, sim: Simulator, traces: Traces, name: str
+) -> None:
+    batch = await answered(client, sim)
+    sim.inject("GET", f"/{batch.id}/{name.removesuffix(' rows')}", Fault(503))
+
+    def stream() -> AsyncGenerator[object]:
+        return batch.responses() if name == "responses" else batch.report().rows()
+
+    with traces.tracer.start_as_current_span("caller") as caller:
+        async for _ in stream():
+            assert trace.get_current_span() is caller
+        await stream().aclose()  # never read
+        async with aclosing(stream()) as left:
+            await anext(left)
+            assert len(traces.calls[name]) == 1
+    whole, early = traces.calls[name]
+    assert parents([whole, early]) == [caller.get_span_context().span_id] * 2
+    assert [span.status.status_code for span in (whole, early)] == [StatusCode.OK, StatusCode.UNSET]
+    assert [names(span) for span in (whole, early)] == [[], ["left"]]
+    assert len(traces.below(whole)) == 2
+
+
+@pytest.mark.parametrize("name", ["responses", "report rows"])
+async def test_a_stream_that_fails_has_the_error(
+    client: ProlificClient, sim: Simulator, traces: Traces, name: str
+) -> None:
+    stream = (
+        client.batches.responses("b") if name == "responses" else client.batches.report("b").rows()
+    )
+    with pytest.raises(NotFoundError) as caught:
+        await all_of(stream)
+    (span,) = traces.calls[name]
+    assert attributes(span) == {"prolific.batch.id": "b", "error.type": "NotFoundError"}
+    assert span.status.description == str(caught.value)
+    with pytest.raises(ValueError, match="cannot be an id"):
+        client.batches.responses("")
+    assert len(traces.calls[name]) == 1
 
 
 async def test_calls_on_datasets_and_waits_for_jobs_have_spans(
@@ -680,9 +786,9 @@ async def test_calls_on_datasets_and_waits_for_jobs_have_spans(
 
 
 async def test_a_traced_method_keeps_its_signature(client: ProlificClient, traces: Traces) -> None:
-    for verb in otel._CALLS:
+    for verb in (*otel._CALLS, "responses", "report"):
         traced, plain = getattr(client.batches, verb), getattr(Batches, verb)
-        assert inspect.iscoroutinefunction(traced)
+        assert inspect.iscoroutinefunction(traced) is inspect.iscoroutinefunction(plain)
         assert traced.__doc__ == plain.__doc__
         assert inspect.signature(traced) == inspect.signature(partial(plain, client.batches))
     with pytest.raises(TypeError, match="batch"):

@@ -79,7 +79,6 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "Seeing what it does": ["<Batch .*>"],
     "Testing your own application": [],
     "Datasets in tests": [],
-    "Answers in tests": [],
 }
 
 
@@ -87,6 +86,7 @@ def test_every_example_in_python_is_run() -> None:
     assert {heading: len(found) for heading, found in BLOCKS.items()} == {
         **dict.fromkeys(PROGRAMS, 1),
         "Answers as a table": 2,
+        "Answers in tests": 1,
         "In a FastAPI application": 1,  # by tests/fastapi/test_backend.py
         "Orders that survive their process": 1,  # by tests/durable/test_durable.py
         "Testing your own application": 3,  # two by tests/simulator/test_pytest_plugin.py
@@ -105,6 +105,24 @@ async def test_each_program_runs_as_pasted(heading: str, tmp_path: Path) -> None
     assert len(lines) == len(PROGRAMS[heading]), lines
     for line, pattern in zip(lines, PROGRAMS[heading], strict=True):
         assert re.fullmatch(pattern, line), line
+
+
+async def test_the_test_of_answers_runs_as_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    (block,) = BLOCKS["Answers in tests"]
+    (tmp_path / "test_answers.py").write_text(block, encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-W", "error"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),
+        cwd=tmp_path,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed.decode()
+    assert "1 passed" in printed.decode()
 
 
 @pytest.mark.slow

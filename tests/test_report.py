@@ -195,13 +195,24 @@ async def test_a_malformed_report_is_a_decode_error(stored: bytes, problem: str)
         assert error.path.endswith(f"{report.batch_id}/report/")
 
 
-@pytest.mark.parametrize("body", [{}, {"url": None}, {"url": 3}, {"url": "ftp://x/y"}, []])
-async def test_a_report_without_an_address_is_a_decode_error(body: Any) -> None:
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({}, "$.url: it is missing"),
+        ({"url": None}, "$.url: it is missing"),
+        ({"url": 3}, "$.url: a string is needed"),
+        ({"url": "ftp://x/y"}, "$.url: an address"),
+        ([], "$: an object is needed"),
+    ],
+)
+async def test_a_report_without_an_address_is_a_decode_error(body: Any, problem: str) -> None:
     async with serving(SMALL) as (report, storage, sim):
         sim.clear_faults()
         sim.inject("GET", "/report/", Fault(status=200, body=body))
         _, error = await read(report)
         assert isinstance(error, DecodeError)
+        assert error.problems[0].startswith(problem)
+        assert error.body is None
         assert storage.received == []
 
 

@@ -51,6 +51,20 @@ async def download_url(transport: Transport, request: Request) -> PresignedUrl |
             del data, headers
 
 
+async def needed_url(transport: Transport, request: Request) -> PresignedUrl:
+    """Send a GET, and return the URL that its response has.
+
+    Raises:
+        DecodeError: It has none.
+        ProlificError: The request failed.
+
+    """
+    url = await download_url(transport, request)
+    if url is None:
+        raise DecodeError(("$.url: it is missing",), None, request.method, request.path)
+    return url
+
+
 def _read(
     data: Any, headers: Mapping[str, str], received: float, call: tuple[str, str]
 ) -> PresignedUrl | None:

@@ -17,14 +17,14 @@ from urllib.parse import quote, urlencode
 
 from prolific_async._api.batch_lists import ServiceTime
 from prolific_async._api.batches import batch_path
-from prolific_async._api.download_urls import download_url
+from prolific_async._api.download_urls import download_url, needed_url
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, http_date
 from prolific_async._http.retry import did_not_run, get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
-from prolific_async.errors import DecodeError, NotFoundError, ProlificError
+from prolific_async.errors import NotFoundError, ProlificError
 from prolific_async.export_models import Export
 
 if TYPE_CHECKING:
@@ -142,6 +142,16 @@ class ExportsAPI:
         request = get_export(batch_id, export_id, prefix=self._prefix)
         return await download_url(self._transport, request)
 
+    async def needed_url(self, batch_id: str, export_id: str) -> PresignedUrl:
+        """Return a URL of the archive of an export that is complete.
+
+        Raises:
+            DecodeError: Also if the response has none.
+
+        """
+        request = get_export(batch_id, export_id, prefix=self._prefix)
+        return await needed_url(self._transport, request)
+
     def path(self, batch_id: str, export_id: str) -> str:
         """Return the path of an export."""
         return _path(batch_id, export_id, self._prefix)
@@ -175,8 +185,3 @@ def _read_list(batch_id: str, data: Any, request: Request) -> builtins.list[Expo
         shown = _without_link(load(dict, one, *call, at=here))
         exports.append(load(Export, shown | {"batch_id": batch_id}, *call, at=here))
     return exports
-
-
-def unreadable(method: str, path: str) -> DecodeError:
-    """Return the error of a complete export that has no link."""
-    return DecodeError(("$.url: missing",), None, method, path)

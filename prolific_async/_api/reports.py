@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prolific_async._api.batches import batch_path
-from prolific_async._api.download_urls import download_url
+from prolific_async._api.download_urls import needed_url
 from prolific_async._http.request import Request
-from prolific_async.errors import DecodeError
 
 if TYPE_CHECKING:
     from prolific_async._http.presigned import PresignedUrl
@@ -30,8 +29,4 @@ async def report_url(transport: Transport, batch_id: str) -> PresignedUrl:
         ProlificError: The request failed.
 
     """
-    request = get_report(batch_id, prefix=transport.prefix)
-    link = await download_url(transport, request)
-    if link is None:
-        raise DecodeError(("$.url: it is missing",), None, request.method, request.path)
-    return link
+    return await needed_url(transport, get_report(batch_id, prefix=transport.prefix))

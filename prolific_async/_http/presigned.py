@@ -80,7 +80,7 @@ class PresignedUrl:
         """
         url = self._parsed()
         if url is None or not url.host:
-            return f"$.{key}: no URL"
+            return f"$.{key}: a URL is needed"
         local = url.scheme == "http" and is_loopback(url.host) and is_loopback(service.host)
         if url.scheme != "https" and not local:
             return f"$.{key}: an address with https:// is needed"
@@ -89,7 +89,7 @@ class PresignedUrl:
         if self.method not in methods:
             return f"$.http_method: {methods[0]} is needed"
         if not re.fullmatch(r"[!-~][ -~]*", self.content_type):
-            return "$.content_type: no media type"
+            return "$.content_type: a media type is needed"
         return None
 
     def _parsed(self) -> URL | None:

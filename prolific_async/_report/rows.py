@@ -20,8 +20,8 @@ from attrs import frozen
 from prolific_async._json.reading import time
 from prolific_async._messages import brief
 from prolific_async._report.csv_records import PIECE, CsvRecords, Records
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import place
-from prolific_async._sources.row_keys import META_ROW_KEY
 from prolific_async.errors import DecodeError
 from prolific_async.report_models import Annotation, ReportRow
 

@@ -15,10 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from prolific_async._json.slices import TimeSlices
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.contents import PART, Spool
 from prolific_async._sources.row_batches import Row, mappings, plain_rows, refuse
-from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
+from prolific_async._sources.row_keys import RowKey
 
 _ROW_END = "\r\n"
 

@@ -7,9 +7,10 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
-from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
+from prolific_async._sources.row_keys import RowKey
 
 # A circle would need a container in a cell, which is refused before.
 _dumps = json.JSONEncoder(

@@ -8,12 +8,13 @@ from itertools import chain
 
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources import csv_records
 from prolific_async._sources.cells import place
 from prolific_async._sources.contents import PART, Content, Spool
 from prolific_async._sources.csv_records import CsvRecords, cell_of, cells_of, columns_of, text_of
 from prolific_async._sources.file_names import Format
-from prolific_async._sources.row_keys import META_ROW_KEY, RowKey, already_there
+from prolific_async._sources.row_keys import RowKey, already_there
 from prolific_async._sources.text_checks import Utf8Check
 
 _ROWS = 64  # rows between two looks at the clock

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from prolific_async._messages import brief
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import place, text
 from prolific_async.dataset_schema import DatasetSchema, FieldType
-
-META_ROW_KEY = "META_ROW_KEY"
-"""Name of the column or field that the key's text is sent under."""
 
 _BUCKETS = 1 << 14
 _DIGEST = 16  # bytes; so long that two texts never share one

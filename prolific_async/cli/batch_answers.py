@@ -26,7 +26,8 @@ _POLL = PollPolicy()
 _FORMAT = typer.Option(
     "--format",
     metavar="csv|jsonl",
-    help="By default CSV where the file's name ends with .csv, else JSON lines.",
+    help="By default CSV where the file's name ends with .csv, else JSON lines."
+    " CSV is UTF-8 without a byte order mark.",
     show_default=False,
 )
 _RESPONSE_COLUMNS = (

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import sys
 from typing import TextIO
 
@@ -11,6 +12,7 @@ import typer
 __all__ = [
     "error_document",
     "is_error_terminal",
+    "is_pipe",
     "is_terminal",
     "print_error",
     "print_json",
@@ -46,6 +48,14 @@ def is_terminal() -> bool:
 def is_error_terminal() -> bool:
     """Return whether stderr is a terminal that can redraw lines."""
     return _can_redraw(sys.stderr)
+
+
+def is_pipe(stream: TextIO) -> bool:
+    """Return whether another program reads what is written."""
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # no file of the system
+        return False
 
 
 def _can_redraw(stream: TextIO | None) -> bool:

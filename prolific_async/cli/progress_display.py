@@ -63,8 +63,9 @@ def amount_of(progress: Progress) -> str:
         digits = 0 if unit == 1 else 1
         of_total = "" if total is None else f"/{total / unit:.{digits}f}"
         return f"{done / unit:.{digits}f}{of_total} {name}"
-    of_total = "" if total is None else f"/{total:,}"
-    return f"{done:,}{of_total} {progress.unit}"
+    if total is None:
+        return f"{done:,} {progress.unit.removesuffix('s') if done == 1 else progress.unit}"
+    return f"{done:,}/{total:,} {progress.unit}"
 
 
 @define(eq=False)
@@ -106,7 +107,12 @@ class BarDisplay(ProgressDisplay):
 
     def __attrs_post_init__(self) -> None:
         """Prepare the terminal's part that is redrawn."""
-        self._live = Live(get_renderable=self._render, console=self._console, auto_refresh=False)
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,  # else what is written there goes to stderr
+        )
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -191,15 +197,18 @@ class NoDisplay(ProgressDisplay):
         pass
 
 
-def progress_display(*, as_json: bool, reads_stdin: bool = False) -> ProgressDisplay:
+def progress_display(
+    *, as_json: bool, reads_stdin: bool = False, is_piped: bool = False
+) -> ProgressDisplay:
     """Return the display for where stderr leads.
 
     Args:
         as_json: Whether JSON was asked for.
         reads_stdin: Whether the command reads standard input.
+        is_piped: Whether it writes all the while to another program, which may share the terminal.
 
     """
-    # What is typed at a terminal would be echoed into a bar.
-    if is_error_terminal() and not (reads_stdin and is_typed()):
+    # What is typed at a terminal, or another program prints there, would break up a bar.
+    if is_error_terminal() and not (is_piped or (reads_stdin and is_typed())):
         return BarDisplay()
     return NoDisplay() if as_json else LineDisplay()

@@ -1,16 +1,17 @@
 """Where records are written as they come: to standard output, or to a file, whole or not at all."""
 
 import asyncio
+import io
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from attrs import define, field, frozen
 
 from prolific_async.cli.help_pages import UsageError
-from prolific_async.cli.output import print_json, print_line, printable
+from prolific_async.cli.output import is_pipe, print_json, print_line, printable
 from prolific_async.cli.progress_display import NoDisplay, ProgressDisplay, progress_display
 from prolific_async.cli.record_text import CsvText, Format, JsonText
 from prolific_async.errors import ProlificError
@@ -46,6 +47,8 @@ class RecordOutput:
     as_json: bool
 
     def __attrs_post_init__(self) -> None:
+        if self.path is None and sys.stdout is None:
+            raise UsageError("standard output is closed: give --output")
         if self.overwrite and self.path is None:
             raise UsageError("--overwrite needs --output")
         if self.path is None and self.as_json and self.given is Format.CSV:
@@ -61,7 +64,8 @@ class RecordOutput:
         """Return the display of the progress, of which there is none among records."""
         if self.path is None and sys.stdout.isatty():
             return NoDisplay()
-        return progress_display(as_json=self.as_json)
+        is_piped = self.path is None and is_pipe(sys.stdout)
+        return progress_display(as_json=self.as_json, is_piped=is_piped)
 
     async def write(
         self,
@@ -110,6 +114,7 @@ class RecordOutput:
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Callable[[str], Awaitable[None]]]:
         if self.path is None:
+            _send_as_it_is(sys.stdout)
             yield _print
             return
         file = _File(self.path, PartFile(self.path, overwrite=self.overwrite))
@@ -159,6 +164,12 @@ class _File:
     async def _run(self, work: Callable[[], R]) -> R:
         with file_errors(self._path):
             return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+def _send_as_it_is(stream: TextIO) -> None:
+    """Let a program or a file get what --output would write, whatever the system's habits."""
+    if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 async def _print(text: str) -> None:

@@ -4,6 +4,9 @@ import contextlib
 import csv
 import io
 import json
+import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from prolific_async.cli import batch_answers
 from prolific_async.cli.record_text import CsvText
 from prolific_async.simulator import Fault, Simulator
 from tests import samples
+from tests.cli.conftest import Screen
 
 HARD = 'x, "y"\r\n\x1b[31mé\N{PILE OF POO}&amp;'
 
@@ -26,6 +30,13 @@ def answered(account: Simulator) -> str:
     batch_id = account.add_batch(status="READY", datapoints=3)
     account.answer(batch_id, participants=6, answer=HARD)
     return batch_id
+
+
+def written(stream: io.TextIOWrapper) -> bytes:
+    stream.flush()
+    raw = stream.buffer
+    assert isinstance(raw, io.BytesIO)
+    return raw.getvalue()
 
 
 def table(text: str) -> list[dict[str, str]]:
@@ -84,6 +95,55 @@ def test_a_terminal_gets_no_control_characters_and_no_bars(answered: str, termin
         assert (ran.code, ran.err) == (0, "")
         assert "\x1b" not in ran.out
         assert "\\x1b[31mé" in ran.out
+
+
+@pytest.mark.parametrize("command", ["responses", "report"])
+def test_records_get_where_stdout_leads_beside_bars_on_a_terminal(
+    answered: str, command: str, cli: Any
+) -> None:
+    whole = cli("batch", command, answered).out
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), Screen(io.BytesIO(), "utf-8")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(["batch", command, answered]) == 0
+    assert sorted(written(out).splitlines()) == sorted(whole.encode().splitlines())
+    assert b"\xe2\x94\x81" in written(err)
+    assert b"{" not in written(err)
+
+
+def test_a_pipe_gets_records_and_the_terminal_no_bars(answered: str) -> None:
+    reading, writing = os.pipe()
+    err = Screen(io.BytesIO(), "utf-8")
+    with (
+        os.fdopen(writing, "w", encoding="utf-8") as out,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        assert main(["batch", "responses", answered]) == 0
+    with os.fdopen(reading, encoding="utf-8") as pipe:
+        assert len(lines(pipe.read())) == 6
+    assert re.fullmatch(rb"\d+\.\d s\tresponses\t6 responses\n", written(err))
+
+
+@pytest.mark.parametrize("command", ["responses", "report"])
+def test_what_stdout_gets_is_the_same_bytes_as_a_file_gets(
+    answered: str, command: str, tmp_path: Path, cli: Any
+) -> None:
+    path = tmp_path / "a.csv"
+    assert cli("batch", command, answered, "--output", str(path)).code == 0
+    windows = io.TextIOWrapper(io.BytesIO(), "cp1252", newline="\r\n")
+    with contextlib.redirect_stdout(windows):
+        assert main(["batch", command, answered, "--format", "csv"]) == 0
+    assert sorted(written(windows).split(b"\n")) == sorted(path.read_bytes().split(b"\n"))
+
+
+@pytest.mark.parametrize("command", ["responses", "report"])
+def test_a_closed_stdout_is_a_usage_error(
+    account: Simulator, command: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["batch", command, account.add_batch(status="READY")]) == 2
+    assert "standard output is closed: give --output" in capsys.readouterr().err
+    assert account.requests == ()
 
 
 def test_the_report_is_rows_with_all_their_answers(answered: str, cli: Any) -> None:

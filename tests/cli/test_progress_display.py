@@ -72,6 +72,8 @@ def bars(monkeypatch: pytest.MonkeyPatch, *news: Progress | StatusEvent) -> list
         (sent(2_000_000, 0.0, 3_000_000_000), "0.0/3.0 GB"),
         (sent(1_234, 0.0, 5_000, "records"), "1,234/5,000 records"),
         (sent(1_234, 0.0, None, "records"), "1,234 records"),
+        (sent(1, 0.0, None, "records"), "1 record"),
+        (sent(1, 0.0, 5, "records"), "1/5 records"),
     ],
 )
 def test_amounts_are_in_the_unit_of_the_whole(progress: Progress, told: str) -> None:
@@ -184,11 +186,13 @@ def test_nothing_is_shown_beside_json(
     assert capsys.readouterr() == ("", "")
 
 
-def test_bars_are_not_mixed_with_what_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_are_not_mixed_with_what_else_shows_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Screen(io.BytesIO(), "utf-8"))
     choose: Callable[..., ProgressDisplay] = progress_display.progress_display
     assert isinstance(choose(as_json=False), BarDisplay)
     assert isinstance(choose(as_json=True, reads_stdin=True), BarDisplay)
+    assert isinstance(choose(as_json=False, is_piped=True), LineDisplay)
+    assert isinstance(choose(as_json=True, is_piped=True), NoDisplay)
     monkeypatch.setattr(sys, "stdin", Screen(io.BytesIO(), "utf-8"))
     assert isinstance(choose(as_json=False), BarDisplay)
     assert isinstance(choose(as_json=False, reads_stdin=True), LineDisplay)

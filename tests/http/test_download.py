@@ -295,7 +295,7 @@ async def test_no_connection_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("link", "problem"),
     [
-        (PresignedUrl("nothing", method="GET"), "$.url: no URL"),
+        (PresignedUrl("nothing", method="GET"), "$.url: a URL is needed"),
         (PresignedUrl("http://s3.example/x", method="GET"), "$.url: an address with https://"),
         (PresignedUrl("https://a:b@s3.example/x", method="GET"), "$.url: it must hold no user"),
         (PresignedUrl("https://s3.example/x", method="PUT"), "$.http_method: GET is needed"),

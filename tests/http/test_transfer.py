@@ -418,12 +418,12 @@ async def test_an_early_answer_leaves_nothing_that_runs(status: str, content: by
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no URL"),
-        ("rows.csv", "no URL"),
-        ("https:///rows.csv", "no URL"),
-        ("https://[::1/rows.csv", "no URL"),
-        ("https://storage.example/a b", "no URL"),
-        ("https://storage.example/a\r\nX: y", "no URL"),
+        ("", "a URL is needed"),
+        ("rows.csv", "a URL is needed"),
+        ("https:///rows.csv", "a URL is needed"),
+        ("https://[::1/rows.csv", "a URL is needed"),
+        ("https://storage.example/a b", "a URL is needed"),
+        ("https://storage.example/a\r\nX: y", "a URL is needed"),
         ("http://storage.example/rows.csv", "https:// is needed"),
         ("ftp://127.0.0.1/rows.csv", "https:// is needed"),
         ("https://me:pass@storage.example/rows.csv", "user and password"),

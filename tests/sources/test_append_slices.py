@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources import append_slices as slices
 from prolific_async._sources.append_slices import AppendSlice
-from prolific_async._sources.row_keys import META_ROW_KEY
 from tests.sources.reading import json_rows
 from tests.sources.test_recognition import Polars
 

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prolific_async import DatasetSchema
+from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources import key_rewriting
-from prolific_async._sources.row_keys import META_ROW_KEY, RowKey
+from prolific_async._sources.row_keys import RowKey
 from prolific_async._sources.source import Source
 from tests.sources.reading import csv_rows, json_rows, sent
 from tests.sources.test_rows import NAMES, TEXTS

@@ -26,14 +26,18 @@ without the other.
 
 A call's span is named after its method, such as "prolific duplicate", and lasts as long as the
 call. Every call on batches that does not wait has one, and so has every one on datasets, named such
-as "prolific dataset upload". The spans of its requests are its children, repeated requests and the
-search for a lost copy included; the transfer of a file, whose address is a secret, has none. It has
+as "prolific dataset upload". What a call returns has spans for its own calls: "prolific report
+rows", "prolific report download", "prolific export download" and "prolific export delete". The span
+of a stream, ``responses`` or ``rows``, lasts from the moment in which its first record is asked for
+to its end. The spans of its requests are a call's children, repeated requests and the search for a
+lost copy included; the transfer of a file, whose address is a secret, has none. A call's span has
 
 - the attribute ``prolific.batch.id`` or ``prolific.dataset.id`` (what was given) or
-  ``prolific.workspace.id``, after a duplicate ``prolific.copy.id``, and after a create the id of
-  the new batch or dataset;
-- the status OK when the call returned, else ERROR with the exception and ``error.type``. A
-  cancelled call has no status, but an event "left".
+  ``prolific.workspace.id``, after a duplicate ``prolific.copy.id``, after a create the id of the
+  new batch or dataset, and for an export ``prolific.export.id``;
+- the status OK when the call returned or the stream was read to its end, else ERROR with the
+  exception and ``error.type``. A call that was cancelled, or a stream that was closed early, has no
+  status, but an event "left".
 
 A wait's span is named "prolific wait" and lasts as long as the wait for one thing. For a batch,
 ``wait_until_ready`` and ``watch`` have one, ``wait_all`` and ``as_ready`` one for each batch, two
@@ -59,17 +63,12 @@ tracing are logged and break no call and no wait.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
 from functools import partial, wraps
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from attrs import frozen
-
-from prolific_async import ProlificClient, StatusEvent, WaitError, __version__
-from prolific_async.batches import WaitListener
-from prolific_async.extensions import log, observe_other_waits
 
 try:
     from opentelemetry import trace
@@ -78,13 +77,19 @@ except ImportError as error:  # other packages of the namespace may be there wit
         "prolific_async.otel needs the extra [otel]: install prolific_async with it, see README"
     ) from error
 
+from prolific_async import Export, ProlificClient, Report, __version__
+from prolific_async.batches import Batches, WaitListener
+from prolific_async.extensions import observe_other_waits
+from prolific_async.otel.spans import ending, log_errors, read, record, within
+
 __all__ = ["instrument"]
 
 Client = TypeVar("Client", bound=ProlificClient)
 
-_MAKE_A_COPY = ("duplicate", "get_or_duplicate", "duplicate_and_wait")
 _CALLS = (
-    *_MAKE_A_COPY,
+    "duplicate",
+    "get_or_duplicate",
+    "duplicate_and_wait",
     "duplicate_and_wait_all",
     "find_copies",
     "setup",
@@ -103,8 +108,16 @@ _CALLS = (
 _DATASET_CALLS = ("create", "get", "get_status", "upload", "append", "update_schema")
 _SUBJECTS = {
     "batch": "prolific.batch.id",
+    "export": "prolific.export.id",
     "dataset": "prolific.dataset.id",
     "workspace_id": "prolific.workspace.id",
+}
+# By the titles of calls, what the id of their result is.
+_MAKERS = {
+    **dict.fromkeys(("duplicate", "get_or_duplicate", "duplicate_and_wait"), "prolific.copy.id"),
+    "create": "prolific.batch.id",
+    "export": "prolific.export.id",
+    "dataset create": "prolific.dataset.id",
 }
 
 
@@ -130,11 +143,14 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
             _TRACED_WAITS.add(client.batches.shared)
             client.batches.add_wait_observer(partial(tracing.observe_wait, "batch"))
             observe_other_waits(client.batches, tracing.observe_wait)
-        # On the resources, since the verbs of a batch or a dataset call the resource's.
-        for name in _CALLS:
-            tracing.trace(client.batches, name, "batch")
+        # On the resources, since the verbs of what they return call the resource's.
+        for name in (*_CALLS, "responses"):
+            tracing.trace(client.batches, name, name)
         for name in _DATASET_CALLS:
-            tracing.trace(client.datasets, name, "dataset")
+            tracing.trace(client.datasets, name, f"dataset {name}")
+        for name in ("download", "delete"):
+            tracing.trace(client.batches.export_jobs, name, f"export {name}")
+        tracing.trace_reports(client.batches)
     elif tracer_provider not in (None, tracing.provider or trace.get_tracer_provider()):
         raise ValueError("the client's spans go to another tracer provider already")
     return client
@@ -150,106 +166,73 @@ class _Tracing:
     def observe_wait(self, kind: str, awaited_id: str) -> WaitListener:
         """Start the span of a wait, and return its listener."""
         attributes = {f"prolific.{kind}.id": awaited_id}
-        return partial(_record, self._tracer.start_span("prolific wait", attributes=attributes))
+        return partial(record, self._tracer.start_span("prolific wait", attributes=attributes))
 
-    def trace(self, resource: object, name: str, kind: str) -> None:
-        """Make a resource call one of its verbs in a span.
+    def trace_reports(self, batches: Batches) -> None:
+        """Make the reports of batches read and save in spans."""
+        report = batches.report
+
+        @wraps(report)
+        def call(*args: Any, **kwargs: Any) -> Report:
+            made = report(*args, **kwargs)
+            for name in ("rows", "download"):
+                self.trace(made, name, f"report {name}", {"prolific.batch.id": made.batch_id})
+            return made
+
+        setattr(batches, report.__name__, call)
+
+    def trace(
+        self, owner: object, name: str, title: str, about: dict[str, str] | None = None
+    ) -> None:
+        """Make an object call one of its methods in a span.
 
         Args:
-            resource: The resource.
-            name: Name of the verb.
-            kind: What the verbs of the resource are for: "batch" or "dataset".
+            owner: The object.
+            name: Name of the method, which returns a coroutine or an asynchronous generator.
+            title: Name of the span, without "prolific".
+            about: Attributes of the span; by default the id of the method's first argument.
 
         """
-        verb: Callable[..., Coroutine[Any, Any, Any]] = getattr(resource, name)
-        parameter, *_ = inspect.signature(verb).parameters
-        title = f"prolific {name}" if kind == "batch" else f"prolific {kind} {name}"
+        method: Callable[..., Any] = getattr(owner, name)
+        parameter = next(iter(inspect.signature(method).parameters), "")
 
-        @wraps(verb)
-        async def call(*args: Any, **kwargs: Any) -> Any:
+        def start(args: tuple[Any, ...], kwargs: dict[str, Any]) -> trace.Span:
             # Used if the new span cannot be started: ending this one is harmless.
             span: trace.Span = trace.NonRecordingSpan(trace.get_current_span().get_span_context())
-            with _log_errors():
-                subject = args[0] if args else kwargs.get(parameter)
-                span = self._tracer.start_span(
-                    title,
-                    attributes={_SUBJECTS[parameter]: str(getattr(subject, "id", subject))},
-                )
-            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                try:
-                    result = await verb(*args, **kwargs)
-                except Exception as error:
-                    with _log_errors():
-                        _end_failed(span, error)
-                    raise
-                except BaseException:
-                    with _log_errors():
-                        _end_left(span)
-                    raise
-            with _log_errors():
-                if name in _MAKE_A_COPY:
-                    span.set_attribute("prolific.copy.id", result.id)
-                if name == "create":
-                    span.set_attribute(_SUBJECTS[kind], result.id)
-                _end_ok(span)
+            with log_errors():
+                attributes = about or _ids(parameter, args[0] if args else kwargs.get(parameter))
+                span = self._tracer.start_span(f"prolific {title}", attributes=attributes)
+            return span  # noqa: RET504 - either of the two
+
+        @wraps(method)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            span = start(args, kwargs)
+            with ending(span), within(span):
+                result = await method(*args, **kwargs)
+                with log_errors():
+                    span.set_attributes(_ids_of_result(title, result))
             return result
 
-        setattr(resource, name, call)
+        @wraps(method)
+        def stream(*args: Any, **kwargs: Any) -> AsyncGenerator[Any]:
+            return read(partial(start, args, kwargs), method(*args, **kwargs))
+
+        setattr(owner, name, call if inspect.iscoroutinefunction(method) else stream)
 
 
 _INSTRUMENTED: WeakKeyDictionary[ProlificClient, _Tracing] = WeakKeyDictionary()
 _TRACED_WAITS: WeakSet[object] = WeakSet()
 
 
-def _record(span: trace.Span, news: object) -> None:
-    """Record a wait's poll as an event of its span, or end the span with the wait's outcome."""
-    match news:
-        case StatusEvent():
-            _add_poll(span, news)
-        case WaitError():
-            _end_failed(span, news)
-        case None:
-            _end_left(span)
-        case _:
-            _end_ok(span)
+def _ids(parameter: str, subject: object) -> dict[str, str]:
+    """Return the attributes that tell what a call is about."""
+    ids = {_SUBJECTS[parameter]: str(getattr(subject, "id", subject))}
+    if isinstance(subject, Export):
+        ids["prolific.batch.id"] = subject.batch_id
+    return ids
 
 
-def _add_poll(span: trace.Span, event: StatusEvent) -> None:
-    attributes: dict[str, str | int | float] = {"prolific.wait.polls": event.polls}
-    if event.status is not None:
-        attributes[f"prolific.{event.kind}.status"] = str(event.status)
-    span.set_attributes(attributes)
-    attributes["prolific.wait.elapsed"] = event.elapsed
-    if event.next_in is not None:
-        attributes["prolific.wait.next_in"] = event.next_in
-    if event.error is not None:
-        attributes["error.type"] = type(event.error).__qualname__
-    span.add_event("poll", attributes)
-
-
-def _end_ok(span: trace.Span) -> None:
-    span.set_status(trace.StatusCode.OK)
-    span.end()
-
-
-def _end_failed(span: trace.Span, error: Exception) -> None:
-    span.set_attribute("error.type", type(error).__qualname__)
-    span.record_exception(error)
-    span.set_status(trace.StatusCode.ERROR, str(error))
-    span.end()
-
-
-def _end_left(span: trace.Span) -> None:
-    span.add_event("left")
-    span.end()
-
-
-@contextmanager
-def _log_errors() -> Iterator[None]:
-    """Log every exception, also a CancelledError, so that tracing does not end the traced call."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException:  # noqa: BLE001 - a bug in tracing is not the call's
-        log.exception("tracing raised; the call goes on")
+def _ids_of_result(title: str, result: Any) -> dict[str, str]:
+    """Return the attributes that tell what a call has made."""
+    made = _MAKERS.get(title)
+    return {} if made is None else {made: result.id}
