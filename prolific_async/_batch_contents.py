@@ -190,8 +190,10 @@ class BatchContents:
         Answers are stored when a participant hands in a whole group of tasks; there is one response
         for each participant, task and instruction, in the service's order. However many there are,
         no more than a few are held at a time. The request occupies one of the client's connections
-        until the last response has come, or the generator is closed, as ``contextlib.aclosing``
-        does when a loop is left early::
+        until the last response has come, or the generator is closed. At most half of
+        ``max_connections`` serve such streams at once, so that waits and other calls go on; further
+        streams wait for their turn, so no more of them can be read side by side. To leave a loop
+        early, close the generator, as by ``contextlib.aclosing``::
 
             async with aclosing(client.batches.responses(batch_id)) as responses:
                 async for response in responses:
