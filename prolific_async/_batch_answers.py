@@ -47,8 +47,9 @@ class BatchAnswers:
         no more than a few are held at a time. The request occupies one of the client's connections
         until the last response has come, or the generator is closed. At most half of
         ``max_connections`` serve such streams at once, so that waits and other calls go on. Further
-        streams wait until one of those ends, so read no more than that side by side. To leave a
-        loop early, close the generator, as by ``contextlib.aclosing``::
+        streams wait until one of those ends, so read no more than that side by side; with
+        ``max_connections=1``, other calls wait as well. To leave a loop early, close the generator,
+        as by ``contextlib.aclosing``::
 
             async with aclosing(client.batches.responses(batch_id)) as responses:
                 async for response in responses:
