@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any, cast
 from urllib.parse import quote
@@ -39,8 +38,6 @@ class BatchContents:
         self, transport: Transport, workspaces: Workspaces, copying: Copying, begun: BegunJobs
     ) -> None:
         self._contents_api = BatchContentsAPI(transport)
-        self._report_transport = transport
-        self._check_usable = transport.check_usable
         self._workspaces = workspaces
         self._copying = copying
         self._begun = begun
@@ -183,55 +180,6 @@ class BatchContents:
     async def task_group_ids(self, batch: Batch | str | UUID) -> list[str]:
         """Return the ids of the groups of a batch's tasks, in the service's order."""
         return await self._contents_api.task_group_ids(_validation.batch_id(batch))
-
-    def responses(self, batch: Batch | str | UUID) -> AsyncGenerator[prolific_async.TaskResponse]:
-        """Yield what participants answered, each response as soon as it has come.
-
-        Answers are stored when a participant hands in a whole group of tasks; there is one response
-        for each participant, task and instruction, in the service's order. However many there are,
-        no more than a few are held at a time. The request occupies one of the client's connections
-        until the last response has come, or the generator is closed, as ``contextlib.aclosing``
-        does when a loop is left early::
-
-            async with aclosing(client.batches.responses(batch_id)) as responses:
-                async for response in responses:
-                    print(response.key, response.answers[0].value)
-
-        The body may take any time, but ``request_timeout`` seconds in which nothing comes end it.
-        If the connection breaks before the first response, the request is sent again as other reads
-        are. Later the error tells how many responses there were, and another call begins anew.
-
-        Args:
-            batch: The batch.
-
-        Raises:
-            ConnectionLostError, RequestTimeoutError: Also in the middle; the text tells how many
-                responses had come.
-            DecodeError: Also when a response cannot be read or is longer than 4 MiB, or when fewer
-                come than the service counts.
-
-        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
-
-        """
-        batch_id = _validation.batch_id(batch)
-        self._check_usable()
-        return self._contents_api.responses(batch_id)
-
-    def report(self, batch: Batch | str | UUID) -> prolific_async.Report:
-        """Return the report of a batch, of which nothing is read yet: see ``Report``.
-
-        Args:
-            batch: The batch.
-
-        Returns:
-            The report, which ``rows`` reads and ``download`` saves.
-
-        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
-
-        """
-        from prolific_async.report import Report  # noqa: PLC0415 - imported on its first use
-
-        return Report(self._report_transport, _validation.batch_id(batch))
 
     async def preview_url(self, batch: Batch | str | UUID) -> str:
         """Return the address at which people see the first task group of a batch.

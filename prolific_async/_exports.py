@@ -103,7 +103,7 @@ def _wanted(study_id: object, since: object, until: object) -> dict[str, str]:
     """Check a filter, and return it as the service takes it: only what there is.
 
     Raises:
-        ValueError: A time has no offset, or the last one is before the first.
+        ValueError: A time has no offset or is out of range, or the last is before the first.
 
     """
     moments = {"from": _moment("since", since), "to": _moment("until", until)}
@@ -123,4 +123,7 @@ def _moment(name: str, given: object) -> datetime | None:
     if not isinstance(given, datetime) or given.utcoffset() is None:
         shown = brief(repr(given))
         raise ValueError(f"{name} must be a datetime with an offset (tzinfo): {shown}")
-    return given.astimezone(UTC)
+    try:
+        return given.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{name} with its offset is out of range: {brief(repr(given))}") from None

@@ -14,8 +14,8 @@ from uuid import UUID
 import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
+from prolific_async._batch_answers import BatchAnswers
 from prolific_async._batch_contents import BatchContents
-from prolific_async._batch_exports import BatchExports
 from prolific_async._client_state import ClientState
 from prolific_async._duplicate_and_wait import (
     CopyPlan,
@@ -54,7 +54,7 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
-class Batches(BatchContents, BatchExports):
+class Batches(BatchContents, BatchAnswers):
     """Makes batches, sets them up, waits for them, and reads and exports the answers.
 
     A batch is given as a ``Batch``, as its id in text, or as a ``uuid.UUID``.
@@ -89,7 +89,8 @@ class Batches(BatchContents, BatchExports):
             api, shared.pending, shared.attempts, retry=retry, poll=poll, sleep=transport.pause
         )
         BatchContents.__init__(self, transport, shared.workspaces, copying, shared.begun)
-        BatchExports.__init__(self, transport, shared.begun)
+        BatchAnswers.__init__(self, transport, shared.begun)
+        self._check_usable = transport.check_usable
         self._pause = transport.pause
         self._prefix = transport.prefix
         self._retry = retry

@@ -43,13 +43,17 @@ class ExportArchive:
         path: The path of the file.
 
     Raises:
+        TypeError: The path is no path.
         OSError: It cannot be opened.
         DecodeError: It is no ZIP file.
 
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.fspath(path)
+        text = os.fspath(path)
+        if not isinstance(text, str):
+            raise TypeError("a path is given as text or as a Path, not as bytes")
+        self._path = text
         with self._reading("$"):
             self._zip = zipfile.ZipFile(self._path)
 
@@ -63,6 +67,9 @@ class ExportArchive:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<ExportArchive {self._path!r}>"
 
     def close(self) -> None:
         """Close the file; safe to call again."""
@@ -157,4 +164,4 @@ class ExportArchive:
             raise self._unreadable(where, reason) from error
 
     def _unreadable(self, where: str, reason: str) -> DecodeError:
-        return DecodeError((f"{where}: {reason}",), None, None, str(self._path))
+        return DecodeError((f"{where}: {reason}",), None, None, self._path)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from prolific_async._api.reports import get_report, report_url
 from prolific_async._downloading import Target
@@ -50,6 +51,9 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<Report of batch {self.batch_id}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Report cannot be pickled: it has a client, so keep its batch_id instead")
 
     async def rows(self) -> AsyncGenerator[ReportRow]:
         """Yield the rows while the report comes, of which little is held in memory.

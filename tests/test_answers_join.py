@@ -93,7 +93,7 @@ def test_the_rows_are_hard_ones() -> None:
 
 
 @EACH
-async def test_the_report_has_every_answer_at_its_row(
+async def test_report_and_responses_have_every_answer_at_its_row(
     client: ProlificClient, sim: Simulator, schema: DatasetSchema | None
 ) -> None:
     batch = await answered(client, sim, schema)
@@ -108,3 +108,64 @@ async def test_the_report_has_every_answer_at_its_row(
         found[row.key] += len(row.annotations)
     assert found.keys() == BY_KEY.keys()
     assert found.total() == PEOPLE * 20
+
+    given = Counter[str]()
+    async for response in batch.responses():
+        assert response.key is not None
+        assert [answer.value for answer in response.answers] == [said(BY_KEY[response.key])]
+        given[response.key] += 1
+    assert given == found
+
+
+GROUPED = DatasetSchema.of(strict=False, id="text", group="task_group_id", META_ROW_KEY="metadata")
+QUESTIONS = ["First?", "Second & last?"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "column"), [(None, "META_TASK_GROUP_ID"), (GROUPED, "group")], ids=["v3", "v4"]
+)
+@pytest.mark.parametrize("key", ["id", None])
+async def test_tasks_that_some_leave_out_are_joined_as_well(
+    client: ProlificClient,
+    sim: Simulator,
+    schema: DatasetSchema | None,
+    column: str,
+    key: str | None,
+) -> None:
+    rows = [{"id": str(number), column: f"group {number % 4}"} for number in range(12)]
+    dataset = await client.datasets.create(sim.workspace_id, name="Rows", schema=schema)
+    await (await dataset.upload(rows, key=key)).wait()
+    items = [ui.Page.of(*map(ui.FreeText, QUESTIONS))]
+    task = TaskDetails("n", "i", "s")
+    batch = await client.batches.create(
+        sim.workspace_id, name="Grouped", task=task, items=items, dataset=dataset
+    )
+    await batch.setup()
+    batch = await batch.wait_until_ready()
+    assert batch.total_task_groups == 4
+
+    left_out = Counter[str]()
+
+    def answer(task: Task, item: Mapping[str, Any]) -> str | None:
+        if item["description"] == QUESTIONS[1] and int(task.data["id"]) % 3 == len(left_out) % 3:
+            left_out[task.participant_id] += 1
+            return None
+        return f"{task.participant_id} {item['description']} {task.data['id']}"
+
+    people = sim.answer(batch.id, participants=10, answer=answer)  # three or two of each group
+    found = Counter[str]()
+    async for row in batch.report().rows():
+        assert row.key == (row.data["id"] if key else None)
+        for one in row.annotations:
+            expected = f"{one.participant_id} {row.question} {row.data['id']}"
+            assert one.response in {expected, ""}
+            assert (one.at is None) is (one.response == "")
+            found[one.response and one.participant_id] += 1
+    empty = found.pop("")
+    assert 0 < empty <= left_out.total()  # tasks that nobody has answered are not in the report
+    assert found == {person: 2 * 3 - left_out[person] for person in people}
+    given = Counter([one.participant_id async for one in batch.responses()])
+    assert given == found
+    assert {one.key async for one in batch.responses()} == (
+        {row["id"] for row in rows} if key else {None}
+    )

@@ -118,6 +118,17 @@ def test_what_is_no_archive_is_an_error(path: Path, content: bytes) -> None:
     assert problem(path, submissions).startswith("$: no whole ZIP file (")
 
 
+@pytest.mark.parametrize("given", [b"answers.zip", None, 5])
+def test_what_is_no_path_is_refused(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"path|Path"):
+        ExportArchive(given)
+
+
+def test_the_repr_of_an_archive_has_its_path(path: Path) -> None:
+    with ExportArchive(written(path, FILES)) as archive:
+        assert repr(archive) == f"<ExportArchive {str(path)!r}>"
+
+
 def test_a_missing_archive_is_an_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         ExportArchive(path)

@@ -117,6 +117,8 @@ async def test_a_finished_export_is_one_too(status: int) -> None:
         {"since": SINCE.date()},
         {"since": "2026-03-01"},
         {"until": 5},
+        {"since": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))},  # before the year 1
+        {"until": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))},
         {"since": UNTIL, "until": SINCE},
         {"study_id": ""},
         {"study_id": 5},

@@ -532,8 +532,8 @@ def modules_imported_in(path: Path) -> set[str]:
 
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
-    ("prolific_async._batch_contents", "prolific_async"),  # and what is imported on its first use
-    ("prolific_async._batch_exports", "prolific_async"),
+    ("prolific_async._batch_answers", "prolific_async"),  # and what is imported on its first use
+    ("prolific_async._batch_contents", "prolific_async"),
     ("prolific_async.batches", "prolific_async"),
     ("prolific_async.client", "prolific_async"),
     ("prolific_async.dataset_models", "prolific_async"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pickle
 import tracemalloc
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -389,6 +390,11 @@ async def test_a_batch_has_its_report(client: ProlificClient, sim: Simulator) ->
     assert {one.response for one in found} == {"<b> & &amp;"}
     assert all(isinstance(one, Annotation) and one.at is not None for one in found)
     assert repr(batch.report()) == f"<Report of batch {batch_id}>"
+
+
+def test_a_report_cannot_be_pickled() -> None:
+    with pytest.raises(TypeError, match=r"a Report cannot be pickled: .* batch_id"):
+        pickle.dumps(ProlificClient("token").batches.report("b1"))
 
 
 def test_an_id_that_cannot_be_one_is_refused_at_once() -> None:

@@ -572,6 +572,75 @@ async def test_a_generator_that_was_never_begun_sends_nothing() -> None:
     assert heads == []
 
 
+# --- many at once ----------------------------------------------------------------------------
+
+STATUS = json.dumps({"status": "READY"}).encode()
+
+
+@asynccontextmanager
+async def with_two_of_three(*later: Any) -> AsyncIterator[tuple[ProlificClient, Any, Any]]:
+    """Give a client of four connections, two streams that stand still, and one that waits."""
+    silent = then_silent(THREE + b",")
+    async with client_of(one_after_another(silent, silent, *later), max_connections=4) as (
+        client,
+        heads,
+    ):
+        streams = [client.batches.responses("b1") for _ in range(2)]
+        for one in streams:
+            await anext(one)
+        third = asyncio.create_task(ids_of(client))
+        await asyncio.sleep(0.02)
+        assert len(heads) == 2
+        yield client, streams, third
+        for one in streams:
+            await one.aclose()
+
+
+async def test_streams_leave_half_of_the_connections_to_waits_and_calls() -> None:
+    async with with_two_of_three(plain(STATUS), plain(STATUS), plain(WHOLE)) as (
+        client,
+        streams,
+        third,
+    ):
+        async with asyncio.timeout(1):
+            assert await client.batches.get_status("b1") == "READY"
+            assert await client.with_options().batches.get_status("b1") == "READY"
+            assert not third.done()
+            await streams[0].aclose()
+            assert await third == IDS
+
+
+async def test_a_stream_that_waits_for_its_turn_may_be_cancelled() -> None:
+    async with with_two_of_three(plain(WHOLE)) as (client, streams, third):
+        third.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await third
+        async with asyncio.timeout(1):
+            await streams[1].aclose()
+            assert await ids_of(client) == IDS
+
+
+async def test_closing_the_client_ends_the_streams_that_wait_for_their_turn() -> None:
+    async with with_two_of_three(plain(WHOLE)) as (client, _, third):
+        fourth = asyncio.create_task(ids_of(client))
+        await asyncio.sleep(0)
+        await client.close()
+        for one in (third, fourth):
+            with pytest.raises(ConfigurationError, match="is closed"):
+                async with asyncio.timeout(1):
+                    await one
+
+
+async def test_views_take_turns_with_their_client() -> None:
+    async with with_two_of_three(plain(WHOLE)) as (client, streams, third):
+        third.cancel()
+        view = asyncio.create_task(ids_of(client.with_options(request_timeout=1)))
+        await asyncio.sleep(0.02)
+        assert not view.done()
+        await streams[0].aclose()
+        assert await view == IDS
+
+
 # --- from the rows to their answers, over the simulator -----------------------------------------
 
 KEYED = DatasetSchema.of(id="text", prompt="text", META_ROW_KEY="metadata")

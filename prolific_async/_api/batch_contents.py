@@ -19,10 +19,9 @@ from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
+    from collections.abc import Coroutine
 
     from prolific_async._http.transport import Transport
-    from prolific_async.answer_models import TaskResponse
     from prolific_async.job_models import BatchSync
     from prolific_async.models import Batch
 
@@ -88,7 +87,6 @@ class BatchContentsAPI:
 
     def __init__(self, transport: Transport) -> None:
         self.prefix = transport.prefix
-        self._transport = transport
         self._send = transport.send
         self._send_again = partial(transport.send, again=get_again)
 
@@ -112,9 +110,3 @@ class BatchContentsAPI:
     def task_group_ids(self, batch_id: str) -> Coroutine[Any, Any, list[str]]:
         """Return the ids of a batch's task groups."""
         return self._send_again(list_task_group_ids(batch_id, prefix=self.prefix))
-
-    def responses(self, batch_id: str) -> AsyncGenerator[TaskResponse]:
-        """Yield every response to a batch's tasks, each as soon as it has come."""
-        from prolific_async._api.task_responses import stream_responses  # noqa: PLC0415 - as above
-
-        return stream_responses(self._transport, batch_id)

@@ -38,6 +38,8 @@ class LoopSession:
         headers: Headers of each request; empty where the session sends them itself.
         rate_limiter: Starts the requests.
         time_limit: Bounds each attempt.
+        streams: Gives turns to the bodies that callers read at their own pace: half of the
+            connections, so that polls and plain calls find one.
         closing: Set when the client is closed.
         time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         transfers: What bounds the transfers under way.
@@ -50,6 +52,7 @@ class LoopSession:
     headers: CIMultiDict[str]  # saves a conversion for each request
     rate_limiter: RateLimiter
     time_limit: TimeLimit
+    streams: asyncio.Semaphore
     closing: asyncio.Event = Factory(asyncio.Event)
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     transfers: set[Expiring] = Factory(set)
@@ -63,6 +66,7 @@ class LoopSession:
         """End everything that waits, and all requests under way."""
         self.closing.set()
         self.rate_limiter.close()
+        self.streams.release()  # the next one finds the client closed, and gives its turn on
         self.time_limit.close()
         for time_limit in list(self.time_limits.values()):
             time_limit.close()
@@ -203,7 +207,9 @@ class SessionOwner:
         loop = asyncio.get_running_loop()
         rate_limiter = RateLimiter(self._max_requests_per_second, limit)
         time_limit = TimeLimit(self.request_timeout, loop)
-        session = self._session = LoopSession(loop, http, headers, rate_limiter, time_limit)
+        streams = asyncio.Semaphore(max(1, limit // 2))
+        session = LoopSession(loop, http, headers, rate_limiter, time_limit, streams)
+        self._session = session
         await self._let_go(previous)
         return session
 

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,8 @@ class Transport(SessionOwner):
 
         Args:
             request: What to send.
-            may_drip: Whether it only bounds the time in which nothing comes.
+            may_drip: Whether it only bounds the time in which nothing comes. Such streams take
+                turns, since they may last as long as their callers like.
 
         Raises:
             ProlificError: As ``send``; while the body is read, too.
@@ -108,30 +109,36 @@ class Transport(SessionOwner):
         session = self._session
         if session is None or session.loop is not asyncio.get_running_loop() or self._closed:
             session = await self._open()
-        await session.rate_limiter.start(poll=False)
+        async with session.streams if may_drip else nullcontext():
+            await session.rate_limiter.start(poll=False)
+            try:
+                chunks = await self._begin_stream(session, request, may_drip=may_drip)
+                try:
+                    yield chunks
+                except errors.DecodeError as error:
+                    received = responses.Response(chunks.response.headers, None, self._token)
+                    error.request_id = error.request_id or received.request_id
+                    raise
+                finally:
+                    chunks.response.release()
+            finally:
+                session.rate_limiter.finish()
+
+    async def _begin_stream(
+        self, session: LoopSession, request: Request, *, may_drip: bool
+    ) -> Chunks:
         outer = sys.exception()
         try:
-            try:
-                if self._closed or self._borrowed is not None:
-                    self.check_usable()
-                failure = partial(self._failure, session, request)
-                # In no variable of its own, as its headers may echo the token.
-                chunks = Chunks(
-                    await self._open_stream(session, request), session, failure, may_drip=may_drip
-                )
-            except BaseException as error:
-                clear_locals(error, outer)
-                raise
-            try:
-                yield chunks
-            except errors.DecodeError as error:
-                received = responses.Response(chunks.response.headers, None, self._token)
-                error.request_id = error.request_id or received.request_id
-                raise
-            finally:
-                chunks.response.release()
-        finally:
-            session.rate_limiter.finish()
+            if self._closed or self._borrowed is not None:
+                self.check_usable()
+            failure = partial(self._failure, session, request)
+            # In no variable of its own, as its headers may echo the token.
+            return Chunks(
+                await self._open_stream(session, request), session, failure, may_drip=may_drip
+            )
+        except BaseException as error:
+            clear_locals(error, outer)
+            raise
 
     async def _attempt(
         self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool

@@ -21,6 +21,7 @@ _UNFINISHED = re.compile(
 )
 
 _NUMBERS = (int, float)
+_SHORT = 64 * 1024  # characters that are decoded within a millisecond, for a piece each time
 
 
 class CutShort(ValueError):  # noqa: N818 - it becomes an error of the package
@@ -55,7 +56,8 @@ class TextBuffer:
     ) -> None:
         """Drop the text that was read, and add as much as is left, or up to ``most``.
 
-        So a long value is not decoded anew for each small piece.
+        So a long value is not decoded anew for each small piece. A shorter one is, where a piece
+        may have its end: else it would be given only when more of the next one has come.
 
         Raises:
             CutShort: The text ends within a character.
@@ -69,13 +71,16 @@ class TextBuffer:
         self._before += self._at
         self._at = 0
         found = [left]
-        while wanted >= 0 and not self.is_whole:
+        size = len(left)
+        while not self.is_whole:
             piece = await anext(pieces, b"")
             self.is_whole = not piece
             found.append(decoder.decode(piece))
             if self.is_whole and decoder.getstate()[0]:
                 raise CutShort  # within a character
-            wanted -= len(found[-1])
+            size += len(found[-1])
+            if size > len(left) + wanted or (size <= _SHORT and "}" in found[-1]):
+                break
         self.text = "".join(found)
 
     def more(self, at: int) -> Generator[None, None, int]:

@@ -389,6 +389,25 @@ def test_a_value_may_be_split_between_pieces(number: str) -> None:
         )
 
 
+@pytest.mark.parametrize("left", [1, 2, 500, 9_000])
+@pytest.mark.parametrize("after", [b"", b", ", b', {"n"'])
+def test_the_end_of_an_element_may_be_shorter_than_its_beginning(left: int, after: bytes) -> None:
+    element = json.dumps({"n": {"x": "x" * 20_000}}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b'{"results": [' + element[:-left]
+        yield element[-left:] + after
+        raise AssertionError("more was asked for than was needed")
+
+    async def main() -> None:
+        seen = parts_as_they_come(pieces(), 100_000)
+        assert (await anext(seen)).value is ARRAY
+        assert (await anext(seen)).value == json.loads(element)
+        await seen.aclose()
+
+    asyncio.run(main())
+
+
 def test_each_element_is_yielded_as_soon_as_it_is_complete() -> None:
     async def main() -> None:
         came: list[int] = []

@@ -1,0 +1,147 @@
+"""The calls of ``client.batches`` for the answers to batches."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+# For annotations: what is imported on its first use.
+import prolific_async
+from prolific_async import _validation
+from prolific_async._http.transport import Transport
+from prolific_async._polling.begun_jobs import BegunJobs
+from prolific_async.models import Batch
+
+if TYPE_CHECKING:
+    from prolific_async._exports import ExportJobs
+
+
+class BatchAnswers:
+    """Reads and exports the answers to batches.
+
+    Args:
+        transport: Sends the requests.
+        begun: Keeps when an export began.
+
+    """
+
+    def __init__(self, transport: Transport, begun: BegunJobs) -> None:
+        self._transport = transport
+        self._begun_exports = begun
+
+    @cached_property
+    def export_jobs(self) -> ExportJobs:
+        """Begins, lists, downloads and deletes exports, for their own methods."""
+        from prolific_async._exports import ExportJobs  # noqa: PLC0415 - on its first use
+
+        return ExportJobs(self._transport, self._begun_exports)
+
+    def responses(self, batch: Batch | str | UUID) -> AsyncGenerator[prolific_async.TaskResponse]:
+        """Yield what participants answered, each response as soon as it has come.
+
+        Answers are stored when a participant hands in a whole group of tasks; there is one response
+        for each participant, task and instruction, in the service's order. However many there are,
+        no more than a few are held at a time. The request occupies one of the client's connections
+        until the last response has come, or the generator is closed. At most half of
+        ``max_connections`` serve such streams at once, so that waits and other calls go on. Further
+        streams wait until one of those ends, so read no more than that side by side; with
+        ``max_connections=1``, other calls wait as well. To leave a loop early, close the generator,
+        as by ``contextlib.aclosing``::
+
+            async with aclosing(client.batches.responses(batch_id)) as responses:
+                async for response in responses:
+                    print(response.key, response.answers[0].value)
+
+        The body may take any time, but ``request_timeout`` seconds in which nothing comes end it.
+        If the connection breaks before the first response, the request is sent again as other reads
+        are. Later the error tells how many responses there were, and another call begins anew.
+
+        Args:
+            batch: The batch.
+
+        Raises:
+            ConnectionLostError, RequestTimeoutError: Also in the middle; the text tells how many
+                responses had come.
+            DecodeError: Also when a response cannot be read or is longer than 4 MiB, or when fewer
+                come than the service counts.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
+
+        """
+        batch_id = _validation.batch_id(batch)
+        self._transport.check_usable()
+        from prolific_async._api.task_responses import (  # noqa: PLC0415 - on its first use
+            stream_responses,
+        )
+
+        return stream_responses(self._transport, batch_id)
+
+    def report(self, batch: Batch | str | UUID) -> prolific_async.Report:
+        """Return the report of a batch, of which nothing is read yet: see ``Report``.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The report, which ``rows`` reads and ``download`` saves.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
+
+        """
+        from prolific_async.report import Report  # noqa: PLC0415 - imported on its first use
+
+        return Report(self._transport, _validation.batch_id(batch))
+
+    async def export(
+        self,
+        batch: Batch | str | UUID,
+        *,
+        study_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> prolific_async.Export:
+        """Have the answers to a batch packed into an archive; ``download`` it next.
+
+        The service gives the same export to whoever asks for the same answers while it is
+        generating. The POST is repeated only if it surely did not run. If its response is lost, the
+        export is searched for among those of the batch: one of the same answers that was made since
+        the call, or that is generating, is returned.
+
+        Args:
+            batch: The batch.
+            study_id: The study whose answers are exported; by default all.
+            since: The time from which on answers are exported; by default the first one. It must
+                have an offset.
+            until: The time up to which they are; by default the last one. It must have an offset.
+
+        Returns:
+            The export, bound to this client.
+
+        Raises:
+            OutcomeUnknownError: The POST may have run, and no export is surely the one that it
+                made.
+            APIStatusError: A batch has at most ten exports. The error says so if that is why it was
+                refused: delete one of ``exports``.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/request-batch-export
+
+        """
+        batch_id = _validation.batch_id(batch)
+        return await self.export_jobs.start(batch_id, self, study_id, since, until)
+
+    async def exports(self, batch: Batch | str | UUID) -> list[prolific_async.Export]:
+        """Return the exports of a batch that were not deleted, in the service's order.
+
+        Args:
+            batch: The batch.
+
+        Returns:
+            The exports, bound to this client.
+
+        Source: https://docs.prolific.com/api-reference/ai-task-builder/list-batch-export-jobs
+
+        """
+        return await self.export_jobs.all(_validation.batch_id(batch), self)
