@@ -395,7 +395,7 @@ class ServerError(APIStatusError):
 
 
 class DecodeError(ProlificError):
-    """A response, a mapping given to ``from_dict``, or an archive has not the documented form.
+    """A response, a mapping given to ``from_dict`` or an archive is not of the documented form.
 
     Attributes:
         problems: Every fault, of an array the first hundred, each as "path: reason", such as

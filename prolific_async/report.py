@@ -48,7 +48,7 @@ class Report:
         return f"<Report of batch {self.batch_id}>"
 
     async def rows(self) -> AsyncGenerator[ReportRow]:
-        """Yield the rows while the report comes, of which little is held in memory.
+        """Yield the rows as they come; little of the report is held in memory.
 
         The HTML escaping of the service is undone. A lost connection is resumed where the storage
         allows for that, and the report is begun again where no row was yielded yet.
@@ -91,8 +91,8 @@ class Report:
     ) -> Path:
         """Save the report as the service has written it, and return its path.
 
-        What stands under the path is whole at any time: the report is written beside it, and moved
-        there at the end. A lost connection is resumed where the storage allows for that.
+        The file appears under the path only when it is complete: the report is written beside it,
+        and moved there at the end. A lost connection is resumed where the storage allows for that.
 
         The file is UTF-8, and its text is escaped as HTML.
 

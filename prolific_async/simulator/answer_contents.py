@@ -1,4 +1,4 @@
-"""The answers in the simulated service, which tests add without a request."""
+"""Answers of participants in the simulated service, which tests add without a request."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -77,7 +77,7 @@ class AnswerContents(Contents):
 
     @locked
     def set_export(self, export_id: str, status: str, /, **shown: Any) -> None:
-        """Set the status of an export, which then lasts.
+        """Set the status of an export, which no longer changes by itself.
 
         Args:
             export_id: The export.
