@@ -248,7 +248,7 @@ class ConnectError(TransportError, ConnectionError):
 class ConnectionLostError(TransportError, ConnectionError):
     """The connection broke after the request had begun. A POST may have run.
 
-    In the middle of ``responses`` the text tells how many had come.
+    In the middle of ``responses``, or of ``rows`` of a report, the text tells how many had come.
     """
 
     _problem = "lost its connection before the whole response had come"

@@ -11,10 +11,11 @@ from pathlib import Path
 from prolific_async._api.reports import get_report, report_url
 from prolific_async._downloading import Target
 from prolific_async._http.download import Download
+from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._report.rows import ReportReader
-from prolific_async.errors import ConnectionLostError
+from prolific_async.errors import ConnectionLostError, TransportError
 from prolific_async.job_models import Progress
 from prolific_async.report_models import ReportRow
 
@@ -57,7 +58,7 @@ class Report:
         closed at once. Cells of up to 4 MiB are read.
 
         Raises:
-            ConnectionLostError: Also after some rows, which it tells the number of.
+            TransportError: Also after some rows; its text tells how many.
             DecodeError: Also if the report is no CSV of the documented form.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
@@ -67,16 +68,21 @@ class Report:
         reader, received = ReportReader(call), 0
         slices = TimeSlices()
         download = Download(self._transport, self._path, self._get_link)
-        async with aclosing(download.pieces()) as pieces:
-            async for piece in pieces:
-                if piece.start != received:  # begun anew
-                    self._check_none_yielded(reader.count)
-                    reader = ReportReader(call)
-                received = piece.start + len(piece.data)
-                for rows in reader.feed(piece.data):
-                    for row in rows:
-                        yield row
-                    await slices.yield_if_due()
+        try:
+            async with aclosing(download.pieces()) as pieces:
+                async for piece in pieces:
+                    if piece.start != received:  # begun anew
+                        if reader.count:
+                            raise ConnectionLostError(*call, "the report could not be resumed")
+                        reader = ReportReader(call)
+                    received = piece.start + len(piece.data)
+                    for rows in reader.feed(piece.data):
+                        for row in rows:
+                            yield row
+                        await slices.yield_if_due()
+        except TransportError as error:
+            add_yielded(error, reader.count, "row")
+            raise
         for rows in reader.finish():
             for row in rows:
                 yield row
@@ -109,8 +115,3 @@ class Report:
         target = Target(path, overwrite=overwrite, on_progress=on_progress)
         await target.check()
         return await target.fetch(self._transport, self._path, self._get_link)
-
-    def _check_none_yielded(self, count: int) -> None:
-        if count:
-            reason = f"the report could not be resumed, of which {count} rows were yielded"
-            raise ConnectionLostError("GET", self._path, reason)
