@@ -1,9 +1,9 @@
-"""Measures reading responses, a report and an export, beside what does no more than decode or save.
+"""Measures reading responses, a report and an export, beside programs that only decode or save.
 
-"json.loads" and "csv.reader" get the whole body, whose transfer is not counted, and keep what they
-make in memory or count it; msgspec and pydantic, if they are installed, decode a whole body that
-aiohttp has read. Each run has a process of its own, and the server another one. What is listed
-"again" shows the noise.
+"json.loads" and "csv.reader" are given the whole body, so its transfer is not counted; the first
+keeps all that it decodes, the second counts the records. msgspec and pydantic, if they are
+installed, decode a whole body that aiohttp has read. Each run has a process of its own, and the
+server another one. What is listed "again" shows the noise.
 """
 
 import argparse

@@ -87,7 +87,7 @@ async def our_responses(case: Case, meter: Meter) -> Seen:
 
 
 def json_alone(*, collector: bool = True) -> Subject:
-    """Return what decodes a body that is there, with the garbage collector or without it."""
+    """Return a subject that decodes a body in memory, with or without the garbage collector."""
 
     async def subject(case: Case, meter: Meter) -> Seen:
         body = await read(case, responses_path(case))
@@ -103,7 +103,7 @@ def json_alone(*, collector: bool = True) -> Subject:
 
 
 def decoded(module: str) -> Subject:
-    """Return what reads a whole body and has a module decode it."""
+    """Return a subject that reads a whole body and decodes it with a module."""
 
     async def subject(case: Case, _: Meter) -> Seen:
         decoder = import_module(f"benchmarks.{module}")
@@ -168,7 +168,7 @@ async def our_export(case: Case, _: Meter) -> Seen:
 
 
 def bare_export(*, fsync: bool) -> Subject:
-    """Return what saves an archive with aiohttp alone, as its documentation shows."""
+    """Return a subject that saves an archive with aiohttp alone, as its documentation shows."""
 
     async def subject(case: Case, _: Meter) -> Seen:
         with tempfile.TemporaryDirectory() as directory:

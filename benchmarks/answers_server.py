@@ -1,4 +1,4 @@
-"""The answers to two batches, in a process of its own that has prepared them.
+"""Serves prepared answers to two batches, from a process of its own.
 
 One batch has as many as is asked for, the other a few, with which the clients are checked.
 """

@@ -1,4 +1,4 @@
-"""What one piece of work cost, which is measured in a process of its own, and a table of costs."""
+"""The cost of one piece of work, measured in a process of its own, and a table of costs."""
 
 import asyncio
 import gc
@@ -47,7 +47,7 @@ class PeakMemory:
 
 
 class Meter:
-    """Measures the work from `start`, which the work may call again, to `stop`."""
+    """Measures from `start` to `stop`; work that has to prepare something calls `start` again."""
 
     def __init__(self) -> None:
         self._ticker = Ticker()
@@ -63,7 +63,7 @@ class Meter:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
     def first(self) -> None:
-        """Take the time of the first record."""
+        """Note the time of the first record."""
         self._first = time.perf_counter() - self._wall
 
     async def stop(self) -> Cost:

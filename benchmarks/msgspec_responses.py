@@ -1,4 +1,4 @@
-"""Typed responses of a whole body by msgspec, which `answers` compares with; it may be missing."""
+"""msgspec's types of responses, for the benchmark `answers`; msgspec may not be installed."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Typed responses of a whole body by pydantic, which `answers` compares with; it may be missing."""
+"""pydantic's types of responses, for the benchmark `answers`; pydantic may not be installed."""
 
 from datetime import datetime
 from typing import Any

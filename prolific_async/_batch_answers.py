@@ -103,19 +103,18 @@ class BatchAnswers:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> prolific_async.Export:
-        """Have the answers to a batch packed into an archive; ``download`` it next.
+        """Start an export of the answers to a batch, an archive; ``download`` it next.
 
-        The service gives the same export to whoever asks for the same answers while it is
-        generating. The POST is repeated only if it surely did not run. If its response is lost, the
-        export is searched for among those of the batch: one of the same answers that was made since
-        the call, or that is generating, is returned.
+        While an export is generating, the service returns it to every request for the same answers.
+        The POST is repeated only if it surely did not run. If its response is lost, the export is
+        searched for among those of the batch: one of the same answers that was made since the call,
+        or that is generating, is returned.
 
         Args:
             batch: The batch.
-            study_id: The study whose answers are exported; by default all.
-            since: The time from which on answers are exported; by default the first one. It must
-                have an offset.
-            until: The time up to which they are; by default the last one. It must have an offset.
+            study_id: Export only the answers of this study.
+            since: Export only answers from this time on, which must have an offset.
+            until: Export only answers up to this time, which must have an offset.
 
         Returns:
             The export, bound to this client.

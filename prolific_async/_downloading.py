@@ -1,4 +1,4 @@
-"""``Target``: where a file is downloaded to, which stands there whole or not at all."""
+"""``Target``: the path of a download, where the file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ class Target:
             await writer.finish()
             await _in_thread(part.place)
         except BaseException:
-            # In a thread, as it takes time to free the space of a large file; and surely, as a
-            # cancellation takes what waits for a thread out of the queue.
+            # In a thread, as it takes time to free the space of a large file. Shielded, as a
+            # cancellation would remove work that still waits for a thread.
             await asyncio.shield(_in_thread(part.discard))
             raise
         return self.path
@@ -165,6 +165,6 @@ def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Take note of an error that may come when nobody waits for it any more."""
+    """Retrieve an error that nobody awaits any more, which asyncio would log."""
     if not future.cancelled():
         future.exception()

@@ -1,4 +1,4 @@
-"""``PartFile``: a file that comes to stand under its path at once, when it is whole."""
+"""``PartFile``: a file that appears under its path only when it is complete."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _NEW = 0o666  # the usual mode of a new file, from which the umask takes away
 class PartFile:
     """A file beside the one that it is to become, with a random name that ends in ".part".
 
-    Its methods block, so threads call them. Each runs alone: ``discard`` waits for the one that a
-    cancelled caller has left behind, and those that come after it do nothing.
+    Its methods block, so threads call them. They run one at a time: ``discard`` waits for one that
+    a cancelled caller has left running, and after it the others do nothing.
 
     Args:
         path: Where the file is to stand. Of a symbolic link, that is where it leads to.
@@ -160,7 +160,7 @@ class PartFile:
 
     @contextmanager
     def _naming(self) -> Iterator[None]:
-        """Name the path that was asked for in an error of the system."""
+        """Make the system's errors name the path that the caller gave."""
         try:
             yield
         except OSError as error:

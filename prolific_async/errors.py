@@ -248,7 +248,7 @@ class ConnectError(TransportError, ConnectionError):
 class ConnectionLostError(TransportError, ConnectionError):
     """The connection broke after the request had begun. A POST may have run.
 
-    In the middle of ``responses`` the text tells how many had come.
+    In the middle of ``responses``, or of ``rows`` of a report, the text tells how many had come.
     """
 
     _problem = "lost its connection before the whole response had come"
@@ -395,7 +395,7 @@ class ServerError(APIStatusError):
 
 
 class DecodeError(ProlificError):
-    """A response, a mapping given to ``from_dict``, or an archive has not the documented form.
+    """A response, a mapping given to ``from_dict`` or an archive is not of the documented form.
 
     Attributes:
         problems: Every fault, of an array the first hundred, each as "path: reason", such as

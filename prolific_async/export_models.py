@@ -37,7 +37,7 @@ class Export(BoundJob):
         export_id: Its id; a UUID, as text.
         batch_id: The batch.
         status: Its status when this was read: GENERATING, COMPLETE or FAILED.
-        filter: Which answers it is of, as JSON; None for all.
+        filter: Which answers it holds, as JSON; None for all.
         created_at: When it was asked for, in UTC; None if that is not known.
         extra: Unknown keys of the response, read-only.
 
@@ -58,18 +58,18 @@ class Export(BoundJob):
 
     @property
     def study_id(self) -> str | None:
-        """The study whose answers it is of, None for all."""
+        """The study whose answers it holds; None for all studies."""
         study_id = (self.filter or {}).get("study_id")
         return study_id if isinstance(study_id, str) else None
 
     @property
     def since(self) -> datetime | None:
-        """The time from which on the answers are, in UTC; None for the first one."""
+        """The earliest time of the answers that it holds, in UTC; None for no limit."""
         return self._moment("from")
 
     @property
     def until(self) -> datetime | None:
-        """The time up to which the answers are, in UTC; None for the last one."""
+        """The latest time of the answers that it holds, in UTC; None for no limit."""
         return self._moment("to")
 
     def _moment(self, key: str) -> datetime | None:
@@ -116,12 +116,13 @@ class Export(BoundJob):
         overwrite: bool = False,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Path:
-        """Download the archive under a path, and return that; ``ExportArchive`` reads it.
+        """Download the archive to a path, and return the path; ``ExportArchive`` reads it.
 
         It waits while the export is generating, as ``wait`` does. The archive is written to a file
-        beside the path whose name ends in ".part", and moved to the path once it is whole. If its
-        connection is lost, the download goes on from there. After an error or a cancellation the
-        path is as it was before, and the other file is removed; a process that is killed leaves it.
+        beside the path whose name ends in ".part", and moved to the path once it is complete. If
+        its connection is lost, the download goes on from there. After an error or a cancellation
+        the path is as it was before, and the other file is removed; a process that is killed leaves
+        it.
 
         Args:
             path: The path of the file.
@@ -138,7 +139,7 @@ class Export(BoundJob):
             TransportError: The connection was lost as often as the retry policy allows, or no byte
                 came for ``request_timeout``.
             APIStatusError: The storage, or the service, refused it.
-            DecodeError: What came is no file.
+            DecodeError: The response is no file, or has no link to one.
 
         """
         batches: prolific_async.Batches = self._owner("client.batches")

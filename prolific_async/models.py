@@ -291,7 +291,7 @@ class Batch(WireModel):
         return await self._bound.task_group_ids(self)
 
     def report(self) -> prolific_async.Report:
-        """Return its report, of which nothing is read yet: see ``Batches.report``."""
+        """Return its report, without reading it yet: see ``Batches.report``."""
         return self._bound.report(self)
 
     def responses(self) -> AsyncGenerator[prolific_async.TaskResponse]:
@@ -309,7 +309,7 @@ class Batch(WireModel):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> prolific_async.Export:
-        """Have its answers packed into an archive: see ``Batches.export``."""
+        """Start an export of its answers: see ``Batches.export``."""
         return await self._bound.export(self, study_id=study_id, since=since, until=until)
 
     async def exports(self) -> list[prolific_async.Export]:

@@ -12,10 +12,11 @@ from typing import NoReturn
 from prolific_async._api.reports import get_report, report_url
 from prolific_async._downloading import Target
 from prolific_async._http.download import Download
+from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.transport import Transport
 from prolific_async._json.slices import TimeSlices
 from prolific_async._report.rows import ReportReader
-from prolific_async.errors import ConnectionLostError
+from prolific_async.errors import ConnectionLostError, TransportError
 from prolific_async.job_models import Progress
 from prolific_async.report_models import ReportRow
 
@@ -56,7 +57,7 @@ class Report:
         raise TypeError("a Report cannot be pickled: it has a client, so keep its batch_id instead")
 
     async def rows(self) -> AsyncGenerator[ReportRow]:
-        """Yield the rows while the report comes, of which little is held in memory.
+        """Yield the rows as they come; little of the report is held in memory.
 
         The HTML escaping of the service is undone. A lost connection is resumed where the storage
         allows for that, and the report is begun again where no row was yielded yet. It may take any
@@ -66,7 +67,7 @@ class Report:
         closed at once. Cells of up to 4 MiB are read.
 
         Raises:
-            ConnectionLostError: Also after some rows, which it tells the number of.
+            TransportError: Also after some rows; its text tells how many.
             DecodeError: Also if the report is no CSV of the documented form.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
@@ -76,16 +77,21 @@ class Report:
         reader, received = ReportReader(call), 0
         slices = TimeSlices()
         download = Download(self._transport, self._path, self._get_link)
-        async with aclosing(download.pieces()) as pieces:
-            async for piece in pieces:
-                if piece.start != received:  # begun anew
-                    self._check_none_yielded(reader.count)
-                    reader = ReportReader(call)
-                received = piece.start + len(piece.data)
-                for rows in reader.feed(piece.data):
-                    for row in rows:
-                        yield row
-                    await slices.yield_if_due()
+        try:
+            async with aclosing(download.pieces()) as pieces:
+                async for piece in pieces:
+                    if piece.start != received:  # begun anew
+                        if reader.count:
+                            raise ConnectionLostError(*call, "the report could not be resumed")
+                        reader = ReportReader(call)
+                    received = piece.start + len(piece.data)
+                    for rows in reader.feed(piece.data):
+                        for row in rows:
+                            yield row
+                        await slices.yield_if_due()
+        except TransportError as error:
+            add_yielded(error, reader.count, "row")
+            raise
         for rows in reader.finish():
             for row in rows:
                 yield row
@@ -100,10 +106,12 @@ class Report:
     ) -> Path:
         """Save the report as the service has written it, and return its path.
 
-        The file is UTF-8, and its text is escaped as HTML, which ``rows`` undoes. It is written
-        beside the path with a name that ends in ".part", and moved to the path once it is whole. If
-        its connection is lost, the download goes on from there. After an error or a cancellation
-        the path is as it was before.
+        The file appears under the path only when it is complete: it is written beside the path with
+        a name that ends in ".part", and moved there at the end. If the connection is lost, the
+        download goes on from there where the storage allows for that. After an error or a
+        cancellation the path is as it was before.
+
+        The file is UTF-8, and its text is escaped as HTML, which ``rows`` undoes.
 
         Args:
             path: The path of the file; its directory must be there.
@@ -121,8 +129,3 @@ class Report:
         target = Target(path, overwrite=overwrite, on_progress=on_progress)
         await target.check()
         return await target.fetch(self._transport, self._path, self._get_link)
-
-    def _check_none_yielded(self, count: int) -> None:
-        if count:
-            reason = f"the report could not be resumed, of which {count} rows were yielded"
-            raise ConnectionLostError("GET", self._path, reason)

@@ -32,7 +32,8 @@ class Annotation(JsonModel):
         slot: The number of the participant's columns, from 1. A participant who was rejected keeps
             the slot, and a replacement gets the next one.
         participant_id: The participant.
-        response: The answer as text; of a choice it is the option's label, not its value.
+        response: The answer as text; of a choice it is the option's label, not its value. Empty if
+            the participant has left the task out.
         at: When it was given, in UTC; None if that cannot be read.
         at_text: That time as it stands in the report.
 
@@ -59,7 +60,7 @@ class ReportRow(JsonModel):
         task_type: The type of the instruction, such as "free_text" or "multiple_choice".
         question: The text of the instruction.
         data: The dataset's own columns by their names, read-only, ``META_`` columns included.
-        annotations: The answers, by slot; slots without an answer are left out.
+        annotations: The answers, by slot; empty slots are left out.
         key: The key that the row was uploaded with, None if it has none.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report

@@ -167,11 +167,11 @@ async def test_answers_become_a_table(library: str, sim: Simulator) -> None:
     (block,) = [one for one in BLOCKS["Answers as a table"] if f"import {library}" in one]
     space: dict[str, Any] = {}
     exec(block, space)
-    made = await make_answered(sim)
+    made, unanswered = await make_answered(sim), sim.add_batch(status="READY")
     async with ProlificClient() as client:
         frame = await space[f"to_{library}"](await client.batches.get(made.id))
-    if library == "pandas":
-        frame = frame.reset_index()
+        empty = await space[f"to_{library}"](await client.batches.get(unanswered))
+    assert empty.shape[0] == 0
     assert frame.shape[0] == 6
     assert sorted(frame["key"]) == ["a1", "a1", "a2", "a2", "b1", "b1"]
     assert set(frame["response"]) == {"Yes"}

@@ -161,8 +161,21 @@ async def test_a_report_that_cannot_be_resumed_tells_how_many_rows_there_were() 
             assert isinstance(error, ConnectionLostError)
             assert 0 < len(rows) < 5
             assert keys(rows) == KEYS[: len(rows)]
-            assert f"of which {len(rows)} rows were yielded" in str(error)
+            assert _told(len(rows)) in str(error)
             assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("cut", range(0, len(SMALL), 31))
+async def test_a_report_that_is_lost_for_good_tells_how_many_rows_there_were(cut: int) -> None:
+    async with serving(SMALL, retry=ONCE) as (report, storage, _):
+        storage.cuts = iter([cut])
+        rows, error = await read(report)
+        assert isinstance(error, ConnectionLostError)
+        assert (_told(len(rows)) in str(error)) is bool(rows)
+
+
+def _told(number: int) -> str:
+    return f"after {number} row{'' if number == 1 else 's'}, which another call yields again"
 
 
 async def test_a_report_that_changes_in_between_is_not_read_on() -> None:

@@ -1,10 +1,10 @@
 """Typed calls of exports: what each request says, and how its response is read.
 
-No method waits or recovers a lost call. The link to an archive, a secret, is taken out of whatever
-else is read.
+No method waits or recovers a lost call. The link to an archive is a secret: ``url`` alone returns
+it, and it is removed from all that the others return.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (request, list and delete an export,
-export status). Of a list it does not tell whether the exports are within ``results``.
+export status). They do not tell whether a list has its exports under ``results``.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async._api.batches import batch_path
 from prolific_async._api.pagination import Pagination, check_page
+from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
 from prolific_async._http.retry import Failures, get_again
@@ -77,8 +78,8 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
             except ProlificError as error:
                 pause = failures.pause_after(error)
                 if pause is None:
-                    if isinstance(error, TransportError) and before + count:
-                        _tell(error, before + count)
+                    if isinstance(error, TransportError):
+                        add_yielded(error, before + count, "response")
                     raise
             else:
                 break
@@ -101,10 +102,3 @@ async def _parts(transport: Transport, request: Request) -> AsyncGenerator[Async
         else:
             return
         raise ConnectionLostError(request.method, request.path, reason)
-
-
-def _tell(error: TransportError, number: int) -> None:
-    """Have an error tell how many responses were yielded before it."""
-    responses = f"{number:,} response{'' if number == 1 else 's'}"
-    error.reason += f", after {responses}, which another call yields again"
-    error.args = (error.method, error.path, error.reason)

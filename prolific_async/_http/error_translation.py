@@ -93,6 +93,14 @@ def translated(
     return failure
 
 
+def add_yielded(error: errors.TransportError, number: int, record: str) -> None:
+    """Add to an error how many records, such as rows, were yielded before it; nothing for none."""
+    if number:
+        records = f"{number:,} {record}{'' if number == 1 else 's'}"
+        error.reason += f", after {records}, which another call yields again"
+        error.args = (error.method, error.path, error.reason)
+
+
 def _named(error: BaseException, reason: str) -> str:
     """Return a reason with the name of an error whose text alone may say little."""
     name = type(error).__name__

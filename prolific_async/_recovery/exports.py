@@ -75,7 +75,7 @@ class ExportStarter:
             return found
 
     async def _advise(self, failure: ProlificError, batch_id: str) -> None:
-        """Make an error say that the batch has as many exports as it can have, if that is so."""
+        """Add advice to a refusal if the batch has ten exports already."""
         if not isinstance(failure, APIStatusError) or isinstance(failure, NotFoundError):
             return
         listed = await self._list(batch_id)
@@ -101,7 +101,7 @@ class ExportStarter:
                 and (one.status == JobStatus.GENERATING or _is_made_since(one, since))
             ]
             if fitting:
-                return max(fitting, key=lambda one: one.created_at or _EVER)
+                return max(fitting, key=lambda one: one.created_at or _LONG_AGO)
         return None
 
     async def _list(self, batch_id: str) -> Exports | None:
@@ -113,16 +113,16 @@ class ExportStarter:
             return None
 
     def _by_service(self, listed: Exports, began: float) -> float:
-        """Return a loop time by the service's clock, in whole seconds since 1970.
+        """Convert a loop time to the service's clock, in whole seconds since 1970.
 
-        By this machine's, if the service does not tell its own.
+        This machine's clock is used if the service does not tell its own.
         """
         date = listed.time.date
         now = self._utc_now() if date is None else date
         return math.floor(now - (listed.time.at - began))
 
 
-_EVER = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def _is_made_since(export: Export, moment: float) -> bool:

@@ -50,7 +50,8 @@ def responses(
     overwrite: Overwrite = False,
     format_: Annotated[Format | None, _FORMAT] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with new ones as they come, until stopped.")
+        bool,
+        typer.Option("--follow", help="Go on with new responses as they come, until interrupted."),
     ] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -95,7 +96,7 @@ def report(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Write the answers beside the rows that they are of, with their keys.
+    """Write the answers beside the rows they belong to, with the rows' keys.
 
     A line of JSON is a row of the dataset and an instruction, with all answers
     to it. In CSV each answer is a row, and the dataset's columns begin with
@@ -133,7 +134,7 @@ def report(
 
 def _rows_of(response: TaskResponse) -> Sequence[Mapping[str, object]]:
     own = {name: getattr(response, name) for name in _RESPONSE_COLUMNS}
-    # One without an answer has a row all the same.
+    # A response without an answer has a row, too.
     return [
         own | {name: getattr(answer, name) for name in _ANSWER_COLUMNS}
         for answer in response.answers or (Answer(),)

@@ -1,5 +1,6 @@
 """``prolific-async batch export`` and ``exports``."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from prolific_async.cli.wait_report import outcome_document
 from prolific_async.client import ProlificClient
 from prolific_async.errors import WaitError
 from prolific_async.export_models import Export
+from prolific_async.extensions import PartFile
 
 __all__ = ["export", "exports"]
 
@@ -57,11 +59,11 @@ def export(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Have the answers packed into an archive (ZIP), and save it or print its id.
+    """Export the answers to an archive (ZIP), and save it or print the export's id.
 
     With --output it waits for the archive, and prints the path of the file.
     Without, it prints the export's id; 'export --id' saves it later. A batch
-    has at most ten exports.
+    has at most ten exports. A TIME has an offset, as in 2026-05-04T00:00:00Z.
 
     With --json --output the object has, beside those of the export, the keys
     path if it is saved, outcome ("ready", "failed", "timed_out" or "gave_up"),
@@ -79,6 +81,9 @@ def export(
         display = progress_display(as_json=as_json)
 
         async def begin_and_save() -> tuple[Export, Export | WaitError | None]:
+            if output is not None:  # before an export takes one of ten places, and its time
+                with file_errors(output):
+                    await asyncio.to_thread(PartFile(output, overwrite=overwrite).check)
             if export_id is None:
                 job = await client.batches.export(
                     batch_id, study_id=study, since=since, until=until
@@ -120,7 +125,7 @@ def exports(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List a batch's exports: id, status, when it was asked for, and its filter.
+    """List a batch's exports: id, status, time of the request, and filter.
 
     Example:
       prolific-async batch exports "$batch" --delete "$export"

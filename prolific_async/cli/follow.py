@@ -1,4 +1,4 @@
-"""Responses that are read again and again, of which only the new ones are given."""
+"""Follows responses: reads all of them again and again, and yields the new ones."""
 
 import asyncio
 import random
@@ -20,15 +20,15 @@ async def follow(
     poll: PollPolicy,
     on_error: Callable[[ProlificError], object],
 ) -> AsyncGenerator[TaskResponse]:
-    """Yield each response once, those that are there first, and new ones for ever.
+    """Yield each response once: first the present ones, then new ones as they come.
 
-    There is no end; what is held is the id of each response.
+    It never ends. The id of each response stays in memory.
 
     Args:
         read: Reads all responses.
         poll: The gaps between two reads, which begin anew with a new response, and how many reads
             may fail in a row. A gap is at least as long as the read before it took.
-        on_error: Called with the error of a read that is survived.
+        on_error: Called with each error after which reading goes on.
 
     Raises:
         ProlificError: Reading failed for good.

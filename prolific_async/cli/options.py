@@ -114,6 +114,6 @@ def text(name: str, description: str, *, metavar: str = "TEXT") -> Any:
 Workspace = Annotated[str, text("--workspace", "The workspace's id.", metavar="ID")]
 Output = Annotated[
     str | None,
-    text("--output", "A file to write to, whole or not at all.", metavar="FILE"),
+    text("--output", "Write to this file, which appears only when it is complete.", metavar="FILE"),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if there is one.")]

@@ -1,4 +1,4 @@
-"""Where records are written as they come: to standard output, or to a file, whole or not at all."""
+"""Writes records as they come: to standard output, or to a file that appears when complete."""
 
 import asyncio
 import io
@@ -28,7 +28,7 @@ _WRITTEN = 256 * 1024  # characters of a file that are written at once
 
 @frozen
 class RecordOutput:
-    """Where records go, and in which form.
+    """The output of records: its place and its form.
 
     Args:
         path: The path of a file, None for standard output.
@@ -61,7 +61,7 @@ class RecordOutput:
         return self.given or (Format.CSV if is_csv else Format.JSONL)
 
     def display(self) -> ProgressDisplay:
-        """Return the display of the progress, of which there is none among records."""
+        """Return the display of the progress; none where a terminal shows the records."""
         if self.path is None and sys.stdout.isatty():
             return NoDisplay()
         is_piped = self.path is None and is_pipe(sys.stdout)
@@ -123,14 +123,14 @@ class RecordOutput:
             yield file.write
             await file.place()
         except BaseException:
-            # Surely, as a cancellation takes what waits for a thread out of the queue.
+            # Shielded, as a cancellation would remove work that still waits for a thread.
             await asyncio.shield(file.discard())
             raise
 
 
 @define(eq=False)
 class _File:
-    """A file of text, which comes to stand under its path when it is whole."""
+    """A text file, which appears under its path only when it is complete."""
 
     _path: str
     _part: PartFile
@@ -179,7 +179,7 @@ async def _print(text: str) -> None:
 
 @contextmanager
 def file_errors(path: str) -> Iterator[None]:
-    """Turn an error of a file into a ValueError that names it; those of the client pass."""
+    """Turn errors of a file into a ValueError that names it; the client's errors pass."""
     try:
         yield
     except OSError as error:

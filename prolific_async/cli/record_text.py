@@ -28,7 +28,7 @@ class Format(StrEnum):
 
 
 class JsonText(Generic[T]):
-    """A line of JSON for each record, which is ASCII and holds all of it."""
+    """JSON lines: each holds a whole record, in ASCII."""
 
     def of(self, record: T) -> str:
         """Return the text of a record."""

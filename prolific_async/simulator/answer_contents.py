@@ -1,4 +1,4 @@
-"""The answers in the simulated service, which tests add without a request."""
+"""Answers of participants in the simulated service, which tests add without a request."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,8 +38,8 @@ class AnswerContents(Contents):
                 choice: that of an option; of a file: its name). A mapping has further keys, such as
                 `unit` or `explanation`, and a list several choices or files. None from a function
                 leaves the task out, so that the report has the participant without a response.
-                By default answers go with the types of the items, and differ.
-            study_id: The study that they take part in; one of the batch if left out.
+                By default each answer suits the type of its item, and they differ.
+            study_id: The study that they take part in; by default always the same for a batch.
             at: When they hand in, aware; now if left out.
 
         Returns:
@@ -77,7 +77,7 @@ class AnswerContents(Contents):
 
     @locked
     def set_export(self, export_id: str, status: str, /, **shown: Any) -> None:
-        """Set the status of an export, which then lasts.
+        """Set the status of an export, which no longer changes by itself.
 
         Args:
             export_id: The export.

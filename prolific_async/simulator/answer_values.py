@@ -1,4 +1,4 @@
-"""Answers as the service lists them, and as its report shows them, made of what a test gives.
+"""Turns the answers that a test gives into what the service lists and its report shows.
 
 Sources: "get-task-builder-batch-task-responses" under
 https://docs.prolific.com/api-reference/task-builder for `value`; the keys beside it are those that
@@ -19,8 +19,8 @@ _CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 
 
 def default_answer(item: _Item, participant: int, datapoint: int) -> Any:
-    """Return an answer that goes with an item's type and depends on the two numbers."""
-    # Not their sum: with some numbers of instructions that would be even for all.
+    """Return an answer that suits an item's type and depends on the two numbers."""
+    # A checksum, as the sum of the two could be even for all.
     kind, number = item["type"], zlib.crc32(f"{participant} {datapoint}".encode())
     if kind in _CHOICES and (options := _options(item, "options")):
         return options[number % len(options)]["value"]

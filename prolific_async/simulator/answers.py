@@ -69,7 +69,7 @@ class _Submission:
         self._files: list[str] = []
 
     def add(self, task: int, answer: Any, participant: int) -> None:
-        """Add the answer of the batch's so many-th participant to a task."""
+        """Add the answer to a task; the participant's number counts those of the batch."""
         datapoint, item = self._tasks.shown_in(task)
         shown = Task(
             id=task_id(self._batch, task),

@@ -50,6 +50,7 @@ Endpoints:
   POST   /_simulator/datasets                         add a dataset
   POST   /_simulator/datasets/{id}/fail               make its imports fail
   POST   /_simulator/imports/{id}                     set the status of an import
+  POST   /_simulator/urls/expire                      expire all presigned URLs
 
 A fault has a method, a route (the end of the path), times (1; null: always),
 and what goes wrong: status, body, headers, delay (seconds), reset ("before" or

@@ -13,6 +13,7 @@ They are no part of Prolific's API. They need the token, meet no faults and are 
     POST   /_simulator/datasets                  Simulator.add_dataset; returns the id
     POST   /_simulator/datasets/{id}/fail        Simulator.fail_imports: reason
     POST   /_simulator/imports/{id}              Simulator.set_import: status, and further keys
+    POST   /_simulator/urls/expire               Simulator.expire_urls
 """
 
 import json
@@ -81,7 +82,10 @@ _TYPE_NAMES: Mapping[type, str] = MappingProxyType(
 
 
 def control_routes(
-    contents: AnswerContents, faults: FaultQueue, log: RequestLog
+    contents: AnswerContents,
+    faults: FaultQueue,
+    log: RequestLog,
+    expire_urls: Callable[[], object],
 ) -> list[web.RouteDef]:
     """Return the routes by which a simulator is controlled.
 
@@ -89,6 +93,7 @@ def control_routes(
         contents: Where batches, datasets and answers are added and changed.
         faults: Where faults are added.
         log: The requests that the service has received.
+        expire_urls: Makes all presigned URLs expire.
     """
 
     async def inject(request: web.Request) -> web.Response:
@@ -129,6 +134,10 @@ def control_routes(
         contents.fail_imports(request.match_info["dataset_id"], **given)
         return web.Response(status=204)
 
+    async def expire(_: web.Request) -> web.Response:
+        expire_urls()
+        return web.Response(status=204)
+
     routes: list[_Route] = [
         (web.post, "faults", inject),
         (web.delete, "faults", clear_faults),
@@ -138,6 +147,7 @@ def control_routes(
         (web.post, "datasets", add_dataset),
         (web.post, "datasets/{dataset_id:[^/]+}/fail", fail_imports),
         (web.post, "imports/{job_id:[^/]+}", _set_job(contents.set_import)),
+        (web.post, "urls/expire", expire),
         *_answer_routes(contents),
     ]
     return [method(CONTROL_PREFIX + path, _refusing(handler)) for method, path, handler in routes]

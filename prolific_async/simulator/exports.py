@@ -1,4 +1,4 @@
-"""Exports of the answers to a batch: jobs that end, and what they are of.
+"""Exports of the answers to a batch: jobs that end, and the submissions that they hold.
 
 Sources: "request-batch-export", "get-batch-export-status", "list-batch-export-jobs" and
 "delete-batch-export" under https://docs.prolific.com/api-reference/task-builder.
@@ -78,7 +78,7 @@ class Exports:
         self.all(batch)
 
     def document(self, batch: Batch, job: ExportJob) -> dict[str, Any]:
-        """Show the state of a job, with a new link to its archive when it is complete."""
+        """Return the JSON of a job, with a new link to its archive when it is complete."""
         if job.status == "generating":
             return {"status": job.status, "export_id": job.id, **job.shown}
         if job.status != "complete" or "url" in job.shown:

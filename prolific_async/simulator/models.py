@@ -132,7 +132,7 @@ class Submission:
 
 @attrs.frozen
 class ExportFilter:
-    """Which submissions an export has: those of a study, and those of a time."""
+    """Which submissions an export holds: those of a study, of a period, or of both."""
 
     study_id: str | None
     since: datetime | None

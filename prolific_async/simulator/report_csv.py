@@ -72,7 +72,7 @@ def _slots(batch: Batch) -> dict[int, _Slots]:
 
 
 def _annotator(submission: Submission, answer: GivenAnswer) -> tuple[str, str, str]:
-    # Who has left the task out keeps the slot; what stands in it is not known [?].
+    # Participants who left the task out keep their slots; what stands there is not known [?].
     at = "" if answer.response is None else timestamp(submission.at)
     return submission.participant_id, _escape(answer.text), at
 

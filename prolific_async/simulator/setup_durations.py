@@ -54,9 +54,9 @@ class AfterPolls:
     """Show PROCESSING for some polls, and the end to the next one.
 
     A poll is any response that shows the batch's status: its status, the batch itself, or the list
-    that holds it. Of an import it is one that shows the import or its dataset, of an export one
-    that shows the export or the list of them, of a migration or a sync its own. No clock is
-    involved, so a test runs as fast as its client polls.
+    that holds it. A poll of an import shows the import or its dataset, a poll of an export shows it
+    or the list of exports, and a poll of a migration or a sync shows that. No clock is involved, so
+    a test runs as fast as its client polls.
 
     Args:
         polls: Zero or more.

@@ -91,7 +91,7 @@ class Simulator(AnswerContents):
         super().__init__(state, workspace_id)
         self._faults = FaultQueue()
         self._log = RequestLog(log_size)
-        controls = control_routes(self, self._faults, self._log)
+        controls = control_routes(self, self._faults, self._log, self.expire_urls)
         self._uploads = Uploads(self._now, _utc_now, url_lifetime)
         self._datasets = datasets = Datasets(state, self._uploads, imports)
         self._uploads.stored = datasets.store

@@ -103,14 +103,26 @@ def test_an_export_that_takes_too_long_times_out(answered: str, path: str, cli: 
     assert not Path(path).exists()
 
 
-def test_a_file_is_replaced_only_if_that_is_wanted(answered: str, path: str, cli: Any) -> None:
+def test_a_file_is_replaced_only_if_that_is_wanted(
+    account: Simulator, answered: str, path: str, cli: Any
+) -> None:
     Path(path).write_text("mine")
     ran = cli("batch", "export", answered, "--output", path)
     assert (ran.code, ran.out) == (2, "")
     assert "--overwrite replaces it" in ran.err
     assert Path(path).read_text() == "mine"
+    assert account.requests == ()  # an export is one of ten, and may take half an hour
     assert cli("batch", "export", answered, "--output", path, "--overwrite").code == 0
     ExportArchive(path).close()
+
+
+def test_a_missing_directory_is_told_before_an_export_is_begun(
+    account: Simulator, answered: str, tmp_path: Path, cli: Any
+) -> None:
+    ran = cli("batch", "export", answered, "--output", str(tmp_path / "none" / "a.zip"))
+    assert (ran.code, ran.out) == (2, "")
+    assert "the directory is not there" in ran.err
+    assert account.requests == ()
 
 
 def test_a_broken_download_leaves_no_file(

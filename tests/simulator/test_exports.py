@@ -361,6 +361,12 @@ async def test_exports_over_the_control_endpoints(world: ExportWorld) -> None:
     assert (await world.ask("GET", path))[1]["status"] == "generating"
     assert await control(job, {"reason": "x"}) == 400
     assert await control("/exports/e", {"status": "failed"}) == 404
+    assert await control(job, {"status": "complete"}) == 204
+    url = (await world.ask("GET", path))[1]["url"]
+    assert await control("/urls/expire") == 204
+    async with aiohttp.request("GET", url) as response:
+        assert response.status == 403
+    assert (await world.archive(path)).testzip() is None
     assert await control(f"/batches/{batch_id}/exports/fail") == 204
     other = await world.started(batch_id, study_id="s")
     assert (await world.ask("GET", other))[1] == {"status": "failed"}
