@@ -214,7 +214,7 @@ class Download:
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
                     raise storage.refused(request, status, headers, refusal, link)
-                storage.check_no_page(request, headers, "sends the file")
+                responses.check_no_page(request, headers, "the storage sends the file")
                 version = self._version = self._version.following(request, status, headers)
                 yield Piece(version.received, b"", version.total)
                 while data := await _read(session, response):
