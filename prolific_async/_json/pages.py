@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import reprlib
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -40,9 +40,7 @@ _BESIDE = frozenset({RESULTS, "meta", "_links"})
 
 _SHOWN = 20
 """The most keys that the error of an object that is no page shows."""
-_short = reprlib.Repr()
-_short.maxdict = _SHOWN
-_short.maxstring = _short.maxother = 200
+_NAME = re.compile("[A-Za-z_]{1,32}")
 
 
 class Part(NamedTuple):
@@ -78,8 +76,8 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
         return f"$.{RESULTS}: an array is needed, not {named(results)}"
     if page.keys() <= _BESIDE:
         return None
-    # Without the values, which may echo the token.
-    keys = ", ".join(_short.repr(key) for key in islice(page, _SHOWN))
+    # Without the values, and keys that are no names: each may echo the token.
+    keys = ", ".join(repr(key) if _NAME.fullmatch(key) else "'…'" for key in islice(page, _SHOWN))
     return f"$: not a list, which has an array of {RESULTS!r}, but an object with {keys}"
 
 
