@@ -296,6 +296,9 @@ async def test_no_connection_is_an_error() -> None:
     ("link", "problem"),
     [
         (PresignedUrl("nothing", method="GET"), "$.url: no URL"),
+        (PresignedUrl("https://s3.example:99999/x", method="GET"), "$.url: no URL"),
+        (PresignedUrl("https://s3.example:x/x", method="GET"), "$.url: no URL"),
+        (PresignedUrl("https://xn--/x", method="GET"), "$.url: no URL"),
         (PresignedUrl("http://s3.example/x", method="GET"), "$.url: an address with https://"),
         (PresignedUrl("https://a:b@s3.example/x", method="GET"), "$.url: it must hold no user"),
         (PresignedUrl("https://s3.example/x", method="PUT"), "$.http_method: GET is needed"),
