@@ -397,6 +397,14 @@ async def test_a_value_without_end_is_refused_in_bounded_memory(begin: bytes, pi
     assert peak < 48 * MIB
 
 
+async def test_members_without_end_are_refused() -> None:
+    members = endless(THREE + b"]", b',"x":1' * 5000)
+    found, error, _ = await failing(members, request_timeout=20)
+    assert len(found) == 3
+    assert isinstance(error, DecodeError)
+    assert "more than 1000 keys" in str(error)
+
+
 async def test_a_stream_without_end_is_read_in_bounded_memory() -> None:
     many = b"".join(json.dumps(record).encode() + b"," for record in RECORDS) * 20
     number = 0

@@ -99,8 +99,13 @@ class _Version:
             return _Version()
         return _Version(etag, int(length))
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more has come than the whole file."""
+        return self.total is not None and self.received > self.total
+
     def check_whole(self, request: Request) -> None:
-        """Raise ConnectionLostError if bytes are missing at the end of a response."""
+        """Raise ConnectionLostError if bytes are missing at the end of a response, or too many."""
         if self.total is not None and self.received != self.total:
             reason = f"{self.received} of {self.total} bytes came"
             raise errors.ConnectionLostError(request.method, request.path, reason)
@@ -223,6 +228,8 @@ class Download:
                     if version.received > self._furthest:
                         self._furthest, self._came_further = version.received, True
                     yield Piece(start, data, version.total)
+                    if version.is_exceeded:  # by a part, which may have no end
+                        break
                 version.check_whole(request)
             finally:
                 response.close()

@@ -59,7 +59,7 @@ class File:
 
     def __init__(self) -> None:
         self.content = bytearray()
-        self.begun = 0
+        self.begun = self.most = 0
         self.totals: list[int | None] = []
 
     def add(self, piece: Piece) -> None:
@@ -67,6 +67,7 @@ class File:
         self.begun += piece.start == 0 and not piece.data
         del self.content[piece.start :]
         self.content += piece.data
+        self.most = max(self.most, len(self.content))
         self.totals.append(piece.total)
 
 
@@ -231,6 +232,20 @@ async def test_a_part_with_more_than_the_file_has_is_not_taken() -> None:
         server.before = lambda number: server.answers.extend([long] if number == 2 else [])
         file = await read(server)
     assert bytes(file.content) == TEXT
+
+
+async def test_a_part_without_end_is_not_read_to_its_end() -> None:
+    async with file_server(TEXT, cuts=iter([50])) as server:
+        chunks = b"10000\r\n%b\r\n" % bytes(0x10000) * 200
+        lines = b'Content-Range: bytes 50-199/200\r\nETag: "v1"\r\nTransfer-Encoding: chunked'
+        long = b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\n%b\r\n\r\n%b" % (
+            lines,
+            chunks,
+        )
+        server.before = lambda number: server.answers.extend([long] if number == 2 else [])
+        file = await read(server)
+    assert bytes(file.content) == TEXT
+    assert file.most < 2_000_000
 
 
 @pytest.mark.parametrize("status", ["206 Partial Content", "416 Range Not Satisfiable"])
