@@ -10,11 +10,11 @@ import sys
 
 from tests.faults.cells import seen
 from tests.faults.columns import title
-from tests.faults.page import CELLS, PAGE, written
+from tests.faults.page import PAGE, ROWS, written
 from tests.faults.rules import expected
 
 logging.disable()  # the client warns of statuses that it does not know
-cells = {cell: seen(*cell) for cell in CELLS}
+cells = {(fault, one): seen(fault, one) for fault, columns in ROWS for one in columns}
 wrong = [
     f"{fault}; {title(column)}: seen: {outcome}, expected: {expected(fault, column)}\n"
     for (fault, column), outcome in cells.items()

@@ -27,12 +27,11 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[1] / "FAULTS.md"
 
-FAULT_NAMES = (*FAULTS, *STREAM_FAULTS)
-CELLS: tuple[tuple[str, Column], ...] = (
-    *((fault, column) for fault in FAULTS for column in COLUMNS),
-    *((fault, column) for fault in STREAM_FAULTS for column in STREAMS),
+ROWS: tuple[tuple[str, tuple[Column, ...]], ...] = (
+    *((fault, COLUMNS) for fault in FAULTS),
+    *((fault, STREAMS) for fault in STREAM_FAULTS),
 )
-"""All cells of the tables."""
+"""Each fault with its columns."""
 
 _INTRODUCTION = """\
 # What happens under each fault
