@@ -210,6 +210,8 @@ class Download:
         http = storage.new_session(link)
         try:
             response = await self._open(session, http, link)
+            held = _Held(response)
+            session.transfers.add(held)
             try:
                 status, headers = response.status, response.headers
                 storage.log_end(session, request, status, sent_at)
@@ -232,6 +234,7 @@ class Download:
                         break
                 version.check_whole(request)
             finally:
+                session.transfers.discard(held)
                 response.close()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_foreign=False):
@@ -256,6 +259,17 @@ class Download:
                 timeout=storage.NO_TIMEOUT,
                 middlewares=(storage.send_once,),
             )
+
+
+@define(eq=False)
+class _Held:
+    """A response that nobody may be reading when the client is closed."""
+
+    _response: aiohttp.ClientResponse
+
+    def expire(self) -> None:
+        """Close its connection."""
+        self._response.close()
 
 
 def _strong(etag: str) -> str | None:

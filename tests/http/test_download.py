@@ -434,7 +434,9 @@ async def test_a_closed_client_asks_for_nothing() -> None:
     assert server.received == []
 
 
-async def test_leaving_early_gives_the_connection_back() -> None:
+@asynccontextmanager
+async def half_a_file() -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
+    """Serve a file that stands still, and an event that is set when its connection is closed."""
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -444,15 +446,30 @@ async def test_leaving_early_gives_the_connection_back() -> None:
         writer.close()
 
     endless = await asyncio.start_server(handle, "127.0.0.1", 0)
-    server = FileServer(b"", url=f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}")
-    async with sender() as made:
+    yield FileServer(b"", url=f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}"), gone
+    endless.close()
+
+
+async def test_leaving_early_gives_the_connection_back() -> None:
+    async with half_a_file() as (server, gone), sender() as made:
         async with aclosing(Download(made, PATH, server.get_link).pieces()) as pieces:
             async for piece in pieces:
                 if piece.data:
                     break
         async with asyncio.timeout(2):
             await gone.wait()
-    endless.close()
+
+
+async def test_closing_the_client_closes_the_connection_of_a_download_that_nobody_goes_on() -> None:
+    async with half_a_file() as (server, gone):
+        async with sender() as made:
+            pieces = Download(made, PATH, server.get_link).pieces()
+            while not (await anext(pieces)).data:
+                pass
+        async with asyncio.timeout(2):
+            await gone.wait()
+        with pytest.raises(ConfigurationError, match="closed"):
+            await anext(pieces)
 
 
 async def test_the_log_shows_no_link(caplog: pytest.LogCaptureFixture) -> None:
