@@ -155,6 +155,7 @@ class Export(BoundJob):
         Raises:
             ConflictError: It is generating.
             NotFoundError: It was deleted before.
+            DecodeError: A page of HTML came instead of the service's response.
 
         """
         batches: prolific_async.Batches = self._owner("client.batches")

@@ -21,12 +21,14 @@ from prolific_async import (
     NotFoundError,
     OutcomeUnknownError,
     PermissionDeniedError,
+    ProlificClient,
     ProlificError,
     RateLimitedError,
     RetryPolicy,
     WaitFailedError,
 )
 from tests import samples
+from tests.http.raw import plain, serving
 from tests.http.test_download import locals_of
 from tests.scripted import Scripted, scripted
 from tests.test_downloading import names
@@ -447,6 +449,14 @@ async def test_an_export_is_deleted(answer: Any) -> None:
     async with scripted(answer) as (client, service):
         await Export("e1", "b1", JobStatus.COMPLETE).bind(client.batches).delete()
     assert service.calls == [("DELETE", "/batches/b1/export/e1")]
+
+
+async def test_a_page_of_html_is_no_deletion() -> None:
+    page = plain(b"<html>Welcome</html>", "Content-Type: text/html; charset=utf-8")
+    async with serving(page) as (url, heads), ProlificClient("t", base_url=url) as client:
+        with pytest.raises(DecodeError, match="HTML, where the service says that it is deleted"):
+            await Export("e1", "b1", JobStatus.COMPLETE).bind(client.batches).delete()
+    assert len(heads) == 1
 
 
 @pytest.mark.parametrize("failure", [None, (503, b""), (500, b"")])

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import pickle
 import tracemalloc
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -272,6 +272,24 @@ class Endless:
             writer.transport.abort()
 
 
+class Slow:
+    """A storage that sends a file in pieces, with pauses."""
+
+    def __init__(self, stored: bytes, *, pieces: int, pause: float) -> None:
+        self._stored = stored
+        self._pieces = pieces
+        self._pause = pause
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._stored))
+        size = len(self._stored) // self._pieces + 1
+        for start in range(0, len(self._stored), size):
+            await asyncio.sleep(self._pause)
+            writer.write(self._stored[start : start + size])
+        writer.close()
+
+
 FIRST_LINES = written([HEADER, line(0)]).encode()
 
 
@@ -295,6 +313,50 @@ async def test_a_loop_that_is_left_gives_the_connection_back() -> None:
                 if row.key == "k1":
                     break
         await asyncio.wait_for(storage.ended.wait(), 5)
+
+
+async def left_by_break(report: Report) -> None:
+    async for row in report.rows():
+        if row.key == "k1":
+            break
+
+
+async def left_by_an_error(report: Report) -> None:
+    with suppress(ValueError):
+        async for row in report.rows():
+            raise ValueError(f"of the loop: {row.key}")
+
+
+async def dropped(report: Report) -> None:
+    rows = report.rows()
+    await anext(rows)
+
+
+async def dropped_in_a_cycle(report: Report) -> None:
+    kept: list[Any] = [report.rows()]
+    kept.append(kept)
+    await anext(kept[0])
+    del kept
+    gc.collect()
+
+
+@pytest.mark.parametrize("leave", [left_by_break, left_by_an_error, dropped, dropped_in_a_cycle])
+async def test_rows_that_nobody_closes_give_the_connection_back(leave: Any) -> None:
+    storage = Endless(FIRST_LINES, written([line(1)]).encode() * 500)
+    async with serving(b"", handle=storage) as (report, _, _):
+        await leave(report)
+        await asyncio.wait_for(storage.ended.wait(), 5)
+
+
+async def test_rows_may_take_longer_than_a_request() -> None:
+    lines = written(line(number) for number in range(1, 13)).encode()
+    storage = Slow(FIRST_LINES + lines, pieces=12, pause=0.02)
+    async with serving(b"", handle=storage, retry=ONCE, request_timeout=0.1) as (report, _, _):
+        began = asyncio.get_running_loop().time()
+        rows, error = await read(report)
+        assert error is None
+        assert keys(rows) == [f"k{number}" for number in range(13)]
+        assert asyncio.get_running_loop().time() - began > 0.2
 
 
 async def test_a_cancelled_loop_gives_the_connection_back() -> None:

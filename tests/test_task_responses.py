@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import pickle
 import tracemalloc
@@ -38,7 +39,7 @@ from tests.http.raw import TOKEN, plain, serving
 from tests.samples import batch, task_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 MIB = 2**20
 PATH = "/api/v1/data-collection/batches/b1/responses"
@@ -397,6 +398,14 @@ async def test_a_value_without_end_is_refused_in_bounded_memory(begin: bytes, pi
     assert peak < 48 * MIB
 
 
+async def test_members_without_end_are_refused() -> None:
+    members = endless(THREE + b"]", b',"x":1' * 5000)
+    found, error, _ = await failing(members, request_timeout=20)
+    assert len(found) == 3
+    assert isinstance(error, DecodeError)
+    assert "more than 1000 keys" in str(error)
+
+
 async def test_a_stream_without_end_is_read_in_bounded_memory() -> None:
     many = b"".join(json.dumps(record).encode() + b"," for record in RECORDS) * 20
     number = 0
@@ -511,6 +520,32 @@ async def test_a_break_gives_the_connection_back_as_soon_as_the_loop_runs() -> N
         async for one in client.batches.responses("b1"):
             assert one.id == "r0"
             break
+        async with asyncio.timeout(1):
+            assert await ids_of(client) == IDS
+
+
+async def dropped(responses: AsyncGenerator[TaskResponse]) -> None:
+    await anext(responses)
+
+
+async def left_by_an_error(responses: AsyncGenerator[TaskResponse]) -> None:
+    with suppress(ValueError):
+        async for one in responses:
+            raise ValueError(f"of the loop: {one.id}")
+
+
+async def dropped_in_a_cycle(responses: AsyncGenerator[TaskResponse]) -> None:
+    await anext(responses)
+    kept: list[Any] = [responses]
+    kept.append(kept)
+
+
+@pytest.mark.parametrize("leave", [dropped, left_by_an_error, dropped_in_a_cycle])
+async def test_responses_that_nobody_closes_give_the_connection_back(leave: Any) -> None:
+    answer = one_after_another(then_silent(THREE + b","), plain(WHOLE))
+    async with client_of(answer, max_connections=1) as (client, _):
+        await leave(client.batches.responses("b1"))
+        gc.collect()
         async with asyncio.timeout(1):
             assert await ids_of(client) == IDS
 

@@ -20,7 +20,7 @@ from prolific_async._api.batches import batch_path
 from prolific_async._api.download_urls import download_url, needed_url
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id, http_date
+from prolific_async._http.responses import adding_request_id, check_no_page, http_date
 from prolific_async._http.retry import did_not_run, get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -167,10 +167,13 @@ class ExportsAPI:
 
         request = delete_export(batch_id, export_id, prefix=self._prefix)
         try:
-            await self._send(request, None, again, raw=True)
+            response = await self._send(request, None, again, raw=True)
         except NotFoundError:
             if not may_be_gone:
                 raise
+            return
+        if response.data:  # usually there is none
+            check_no_page(request, response.headers, "the service says that it is deleted")
 
 
 def _read_list(batch_id: str, data: Any, request: Request) -> builtins.list[Export]:

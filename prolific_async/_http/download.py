@@ -99,8 +99,13 @@ class _Version:
             return _Version()
         return _Version(etag, int(length))
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more has come than the whole file."""
+        return self.total is not None and self.received > self.total
+
     def check_whole(self, request: Request) -> None:
-        """Raise ConnectionLostError if bytes are missing at the end of a response."""
+        """Raise ConnectionLostError if bytes are missing at the end of a response, or too many."""
         if self.total is not None and self.received != self.total:
             reason = f"{self.received} of {self.total} bytes came"
             raise errors.ConnectionLostError(request.method, request.path, reason)
@@ -205,6 +210,8 @@ class Download:
         http = storage.new_session(link)
         try:
             response = await self._open(session, http, link)
+            held = _Held(response)
+            session.transfers.add(held)
             try:
                 status, headers = response.status, response.headers
                 storage.log_end(session, request, status, sent_at)
@@ -214,7 +221,7 @@ class Download:
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
                     raise storage.refused(request, status, headers, refusal, link)
-                storage.check_no_page(request, headers, "sends the file")
+                responses.check_no_page(request, headers, "the storage sends the file")
                 version = self._version = self._version.following(request, status, headers)
                 yield Piece(version.received, b"", version.total)
                 while data := await _read(session, response):
@@ -223,8 +230,11 @@ class Download:
                     if version.received > self._furthest:
                         self._furthest, self._came_further = version.received, True
                     yield Piece(start, data, version.total)
+                    if version.is_exceeded:  # by a part, which may have no end
+                        break
                 version.check_whole(request)
             finally:
+                session.transfers.discard(held)
                 response.close()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_foreign=False):
@@ -249,6 +259,17 @@ class Download:
                 timeout=storage.NO_TIMEOUT,
                 middlewares=(storage.send_once,),
             )
+
+
+@define(eq=False)
+class _Held:
+    """A response that nobody may be reading when the client is closed."""
+
+    _response: aiohttp.ClientResponse
+
+    def expire(self) -> None:
+        """Close its connection."""
+        self._response.close()
 
 
 def _strong(etag: str) -> str | None:

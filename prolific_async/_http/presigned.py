@@ -93,10 +93,14 @@ class PresignedUrl:
         return None
 
     def _parsed(self) -> URL | None:
+        if not re.fullmatch(r"[!-~]+", self._text):
+            return None
         try:
-            return self.reveal() if re.fullmatch(r"[!-~]+", self._text) else None
+            url = self.reveal()
+            _ = url.host, url.port  # which are parsed only now
         except ValueError:
             return None
+        return url
 
     def reveal(self) -> URL:
         """Return the URL, exactly as it was signed."""

@@ -178,6 +178,23 @@ def too_large(request: Request) -> errors.DecodeError:
     return undecodable(request, f"more than {MAX_BODY} bytes")
 
 
+def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
+    """Check that a success is of who was asked.
+
+    Args:
+        request: The request.
+        headers: Headers of the response.
+        expected: What comes from there, for the error: "the storage sends the file".
+
+    Raises:
+        DecodeError: It is a page, which something in between shows.
+
+    """
+    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
+    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
+        raise undecodable(request, f"HTML, where {expected}")
+
+
 def malformed(request: Request, message: str, secret: Token) -> errors.DecodeError:
     """Return the error of a response that is not HTTP, from what its parser says.
 

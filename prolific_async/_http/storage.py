@@ -12,7 +12,6 @@ import logging
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp import hdrs
 
 from prolific_async import errors
 from prolific_async._http import responses
@@ -83,23 +82,6 @@ def refused(
     if request.method == "GET":  # its usual advice is about the token and the id
         vars(error)["advice"] = "the storage refused the file, so ask for it again"
     return error
-
-
-def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
-    """Check that a success can be the storage's.
-
-    Args:
-        request: The request.
-        headers: Headers of the response.
-        expected: What the storage does instead, for the error: "says that it has the file".
-
-    Raises:
-        DecodeError: It is a page, which something in between shows.
-
-    """
-    is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
-    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
-        raise responses.undecodable(request, f"HTML, where the storage {expected}")
 
 
 def failure_of(

@@ -140,7 +140,7 @@ def _check_stored(
     if body.left:
         reason = f"it was answered with {status} before the whole file was sent"
         raise errors.ConnectionLostError(request.method, request.path, reason)
-    storage.check_no_page(request, headers, "says that it has the file")
+    responses.check_no_page(request, headers, "the storage says that it has the file")
 
 
 async def _send(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import reprlib
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -38,11 +38,12 @@ ARRAY: Final = object()
 _BESIDE = frozenset({RESULTS, "meta", "_links"})
 """All keys of a page, each of them optional."""
 
+_MOST_KEYS = 1000
+"""The most keys of a page that arrives in pieces, else it may be read for ever."""
+
 _SHOWN = 20
 """The most keys that the error of an object that is no page shows."""
-_short = reprlib.Repr()
-_short.maxdict = _SHOWN
-_short.maxstring = _short.maxother = 200
+_NAME = re.compile("[A-Za-z_]{1,32}")
 
 
 class Part(NamedTuple):
@@ -78,8 +79,8 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
         return f"$.{RESULTS}: an array is needed, not {named(results)}"
     if page.keys() <= _BESIDE:
         return None
-    # Without the values, which may echo the token.
-    keys = ", ".join(_short.repr(key) for key in islice(page, _SHOWN))
+    # Without the values, and keys that are no names: each may echo the token.
+    keys = ", ".join(repr(key) if _NAME.fullmatch(key) else "'…'" for key in islice(page, _SHOWN))
     return f"$: not a list, which has an array of {RESULTS!r}, but an object with {keys}"
 
 
@@ -134,16 +135,21 @@ async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGe
         most: The most characters of one value, or of white space in a row.
 
     Raises:
-        ValueError: As ``parts``, or a value is longer.
+        ValueError: As ``parts``, a value is longer, or the object has too many keys.
 
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     text = TextBuffer("", is_whole=False)
+    keys = 0
     for part in _page(text, lambda _: None):
         if part is None:
             await text.fill(pieces, decoder, most)
-        else:
-            yield part
+            continue
+        if part.key is not None:
+            keys += 1
+            if keys > _MOST_KEYS:
+                raise ValueError(f"more than {_MOST_KEYS} keys")
+        yield part
 
 
 def _page(text: TextBuffer, known: Callable[[int], int | None]) -> Iterator[Part | None]:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from itertools import product
 
 from tests.faults.cells import seen
-from tests.faults.columns import COLUMNS, title
-from tests.faults.faults import FAULTS
-from tests.faults.page import PAGE, written
+from tests.faults.columns import title
+from tests.faults.page import PAGE, ROWS, written
 from tests.faults.rules import expected
 
 logging.disable()  # the client warns of statuses that it does not know
-cells = {cell: seen(*cell) for cell in product(FAULTS, COLUMNS)}
+cells = {(fault, one): seen(fault, one) for fault, columns in ROWS for one in columns}
 wrong = [
     f"{fault}; {title(column)}: seen: {outcome}, expected: {expected(fault, column)}\n"
     for (fault, column), outcome in cells.items()

@@ -11,14 +11,27 @@ from prolific_async import (
     Dataset,
     DatasetSchema,
     DatasetStatus,
+    Export,
     ProlificError,
     StatusEvent,
     TaskDetails,
     Upload,
 )
-from tests.faults.columns import DEADLINE, GAP, NEVER, SET_UP, Call, Position, Sharing
+from tests.faults.answer_cells import seen_answers, seen_file
+from tests.faults.columns import (
+    DEADLINE,
+    GAP,
+    NEVER,
+    SET_UP,
+    Answers,
+    Call,
+    File,
+    Position,
+    Sharing,
+)
 from tests.faults.faults import FAULTS, Way
 from tests.faults.stage import staged
+from tests.faults.streams import STREAM_FAULTS
 from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
@@ -35,19 +48,20 @@ _TASK = TaskDetails("Rate", "Read both.", "Choose one.")
 _SCHEMA = DatasetSchema.of(a="text")
 _EVERY = range(1, 1_000_000)
 _TOLD = 5.0  # seconds from which on a wait's end counts as early or late
-_POLLED = {Sharing.GROUP: "batches", Sharing.IMPORT: "imports"}
+_POLLED = {Sharing.GROUP: "batches", Sharing.IMPORT: "imports", Sharing.EXPORT: "export"}
 _WAITS = {
     Sharing.ALONE: (1, 1),
     Sharing.TEN: (1, 10),
     Sharing.GROUP: (8, 1),
     Sharing.IMPORT: (0, 1),
+    Sharing.EXPORT: (0, 1),
 }  # batches, waits each
 _LONGER = 10 * SET_UP  # than anything here takes
 
 
 def seen(name: str, column: Column) -> str:
     """Run a cell and return its outcome in a few words."""
-    row = FAULTS[name]
+    row = FAULTS.get(name) or STREAM_FAULTS[name]
     match column:
         case Call.ONCE | Call.ALWAYS:
             return run(_get_status(row, column), LoopbackLoop)
@@ -57,6 +71,10 @@ def seen(name: str, column: Column) -> str:
             if fault is None or (is_upload and row.way is not Way.THROUGH):
                 return NEVER
             return run(_CALLS[column.name.partition("_")[0]](row, fault), LoopbackLoop)
+        case Answers():
+            return run(seen_answers(row, column), LoopbackLoop)
+        case File():
+            return run(seen_file(row, column), LoopbackLoop)
         case (position, sharing):
             return run(_wait(row, position, sharing), LoopbackLoop)
 
@@ -129,7 +147,7 @@ async def _append(row: Row, fault: Fault) -> str:
 async def _upload(row: Row, fault: Fault) -> str:
     async with staged(row, fault, seconds=_LONGER, storage=True) as stage:
         rows = await stage.client.datasets.create(stage.sim.workspace_id, name="Rows")
-        stage.hit_upload()
+        stage.hit_storage("PUT", "rows.csv")
         outcome = await _outcome(rows.upload([{"a": "1"}, {"a": "2"}]))
         puts = sum(seen.method == "PUT" for seen in stage.sim.requests)
         is_stored = await rows.get_status() != DatasetStatus.UNINITIALISED
@@ -146,9 +164,11 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
     seconds = _LONGER if last else SET_UP
     async with staged(row, row.fault, seconds=seconds) as stage:
         batches, waits = _WAITS[sharing]
-        is_import = sharing is Sharing.IMPORT
-        waited = [await _import(stage)] if is_import else await _batches(stage, batches)
-        calls = [one.wait if isinstance(one, Upload) else one.wait_until_ready for one in waited]
+        is_job = sharing in _JOBS
+        waited: list[Batch | Upload | Export] = [
+            *([await _JOBS[sharing](stage)] if is_job else await _batches(stage, batches))
+        ]
+        calls = [one.wait_until_ready if isinstance(one, Batch) else one.wait for one in waited]
         stage.hit({position.value})
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -160,7 +180,7 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
             )
         )
         _method, path = stage.requests[position.value - 1]
-        assert path.rsplit("/", 2)[-2 if is_import else -1] == _POLLED.get(sharing, "status")
+        assert path.rsplit("/", 2)[-2 if is_job else -1] == _POLLED.get(sharing, "status")
         late = loop.time() - began - (DEADLINE if last else 3 * GAP)
         when = "" if last and abs(late) < _TOLD else _when(late)
         told = " / ".join(sorted({_end(outcome, when, events) for outcome in outcomes}))
@@ -187,6 +207,12 @@ async def _import(stage: Stage) -> Upload:
     datasets = stage.client.datasets
     rows = await datasets.create(stage.sim.workspace_id, name="Rows", schema=_SCHEMA)
     return await rows.upload([{"a": "1"}])
+
+
+async def _export(stage: Stage) -> Export:
+    """Return an export that is being made."""
+    batch_id = stage.sim.add_batch(status="READY")
+    return await stage.client.batches.export(batch_id)
 
 
 async def _outcome(call: Awaitable[T]) -> T | ProlificError:
@@ -235,3 +261,8 @@ _CALLS: dict[str, Callable[[Row, Fault], Coroutine[Any, Any, str]]] = {
     "UPLOAD": _upload,
 }
 """The calls by the first word of their columns' names."""
+
+_JOBS: dict[Sharing, Callable[[Stage], Coroutine[Any, Any, Upload | Export]]] = {
+    Sharing.IMPORT: _import,
+    Sharing.EXPORT: _export,
+}

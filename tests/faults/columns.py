@@ -38,6 +38,38 @@ class Call(Enum):
         return self.value.endswith(", applied")
 
 
+class Answers(Enum):
+    """A call about the answers to a batch."""
+
+    RESPONSES = "responses"
+    EXPORTS = "exports"
+    EXPORT_LOST = "export, not applied"
+    EXPORT_APPLIED = "export, applied"
+    DELETE_LOST = "Export.delete, not applied"
+    DELETE_APPLIED = "Export.delete, applied"
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the service runs the request that is hit."""
+        return not self.value.endswith(", not applied")
+
+
+class File(Enum):
+    """A file that is read: the call that asks for its link is hit, or its storage."""
+
+    ROWS_LINK = "report.rows, the link"
+    REPORT_LINK = "report.download, the link"
+    ARCHIVE_LINK = "Export.download, the link"
+    ROWS = "report.rows, the file"
+    REPORT = "report.download, the file"
+    ARCHIVE = "Export.download, the file"
+
+    @property
+    def is_link(self) -> bool:
+        """Whether the call that asks for the link is hit."""
+        return self.value.endswith(", the link")
+
+
 READS = (Call.ONCE, Call.ALWAYS)
 COPIES = (Call.DUPLICATE_LOST, Call.DUPLICATE_APPLIED, Call.SETUP_LOST, Call.SETUP_APPLIED)
 FROM_NOTHING = tuple(call for call in Call if call not in (*READS, *COPIES))
@@ -58,11 +90,15 @@ class Sharing(Enum):
     TEN = "ten waits for one batch"
     GROUP = "eight batches, by their list"
     IMPORT = "one wait for an import"
+    EXPORT = "one wait for an export"
 
 
-Column: TypeAlias = Call | tuple[Position, Sharing]
+Column: TypeAlias = Call | Answers | File | tuple[Position, Sharing]
 
-COLUMNS: tuple[Column, ...] = (*Call, *product(Position, Sharing))
+COLUMNS: tuple[Column, ...] = (*Call, *Answers, *File, *product(Position, Sharing))
+
+STREAMS = (Answers.RESPONSES, Answers.EXPORTS, File.ROWS, File.REPORT, File.ARCHIVE)
+"""What is read from streams that break."""
 
 NEVER = "—"
 """In the place of an outcome: the fault cannot hit so."""
@@ -70,13 +106,13 @@ NEVER = "—"
 
 def shown(column: Column) -> str:
     """Return the heading of a column."""
-    return str((column if isinstance(column, Call) else column[1]).value)
+    return str((column[1] if isinstance(column, tuple) else column).value)
 
 
 def title(column: Column) -> str:
     """Return the name of a column that is unique in the matrix."""
     return (
-        shown(column)
-        if isinstance(column, Call)
-        else f"{column[0].name.lower()} poll, {shown(column)}"
+        f"{column[0].name.lower()} poll, {shown(column)}"
+        if isinstance(column, tuple)
+        else shown(column)
     )

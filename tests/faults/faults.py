@@ -17,7 +17,7 @@ from attrs import frozen
 from prolific_async.simulator import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _LATER = 1e6  # seconds: the client has long given up
 _MEBIBYTE = 1024 * 1024
@@ -41,6 +41,11 @@ class Row:
         applied: The response of a simulator that applies the request; None if it never does.
         way: Where the connection leads.
         change: Changes the bytes of the response, head and body, on its way back.
+        pieces: Makes what is sent instead of the response: bytes, and seconds between them.
+        then: The response to the request after the one that is hit.
+        ignores_range: Whether requests for a part are answered with the whole.
+        by_storage: Whether only a storage responds so.
+        is_endless: Whether the response never ends.
         grace: Seconds for which a 404 counts as "not yet".
 
     """
@@ -49,12 +54,33 @@ class Row:
     applied: Fault | None = None
     way: Way = Way.THROUGH
     change: Callable[[bytes], bytes] | None = None
+    pieces: Callable[[bytes], Iterable[bytes | float]] | None = None
+    then: Fault | None = None
+    ignores_range: bool = False
+    by_storage: bool = False
+    is_endless: bool = False
     grace: float = 0.0
 
     @property
     def fault(self) -> Fault:
         """The simulator's fault for requests that cannot be applied."""
         return self.lost or self.applied or Fault()
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether only a storage, which gives parts of files by links, can do this."""
+        return self.then is not None or self.ignores_range or self.by_storage
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether something between the simulator and the client makes the fault."""
+        return self.change is not None or self.pieces is not None
+
+    def sent(self, answer: bytes) -> Iterable[bytes | float]:
+        """Return what is sent instead of a response."""
+        if self.pieces is not None:
+            return self.pieces(answer)
+        return [answer if self.change is None else self.change(answer)]
 
     @property
     def hangs(self) -> bool:
@@ -74,7 +100,7 @@ def _riddle(status: int, body: object = None, **headers: str) -> Row:
 
 def _shown(status: bytes) -> Row:
     """Replace the status by another one of the same length, as Content-Length does not change."""
-    pattern = re.compile(rb'"(PROCESSING|UNINITIALISED|processing)"')
+    pattern = re.compile(rb'"(PROCESSING|UNINITIALISED|processing|generating)"')
     return Row(
         applied=Fault(),
         change=lambda answer: pattern.sub(lambda match: status.ljust(len(match[0])), answer),

@@ -5,15 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.faults.columns import COPIES, FROM_NOTHING, READS, Position, Sharing, shown
+from tests.faults.columns import (
+    COLUMNS,
+    COPIES,
+    FROM_NOTHING,
+    READS,
+    STREAMS,
+    Answers,
+    File,
+    Position,
+    Sharing,
+    shown,
+)
 from tests.faults.faults import FAULTS
+from tests.faults.streams import STREAM_FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tests.faults.columns import Column
 
 PAGE = Path(__file__).parents[1] / "FAULTS.md"
+
+ROWS: tuple[tuple[str, tuple[Column, ...]], ...] = (
+    *((fault, COLUMNS) for fault in FAULTS),
+    *((fault, STREAMS) for fault in STREAM_FAULTS),
+)
+"""Each fault with its columns."""
 
 _INTRODUCTION = """\
 # What happens under each fault
@@ -69,6 +87,39 @@ count its PUTs, which are repeated, as they replace the same file. A connection 
 cannot be made is left out. A storage that says 200 is taken by its word, unless HTML comes with it.
 """
 
+_ANSWERS = """
+## Calls about answers
+
+There are four responses, and four exports to list. `responses` is read as it comes: "after 4" tells
+how many were yielded before the error. The number counts the requests, and in the columns of an
+`export` or a `delete` its POSTs or DELETEs. A lost `export` is searched for in the list; a `delete`
+is repeated as a GET is, and a 404 to a repeat is a success.
+"""
+
+_FILES = """
+## Reports and archives
+
+Of these the call is hit that asks for the link, or the storage; the number counts the requests to
+either. "All": the four rows. "Whole": the file stands under its path as it is stored, and nothing
+else is left beside it; "as it came": as it was sent, as a file may have any content. In each other
+cell nothing is left at all. A connection to the storage that cannot be made fails each time.
+"""
+
+_STREAMS = """
+## Streams that break
+
+What is left of a file is asked for by its ETag, so most of these faults do no harm. Rows that were
+yielded are never yielded again, nor mixed with those of another file: where the file must be begun
+anew after some, the error tells how many there were.
+
+- "After two records": of a CSV its header is one. An archive is cut at a quarter.
+- "Cut, then …" is what the request for the rest gets, the first time.
+- "A part, unasked" is a 206 to a request for the whole, and "no length" a response that ends with
+  its connection.
+- "Slow": 20 pieces, 20 s apart. "Still": nothing more comes, and the connection stays open.
+- "Endless record": text that never ends. A file may be of any size, so it is left out there.
+"""
+
 _FIRST = """
 ## A wait whose first poll is hit
 
@@ -77,7 +128,7 @@ READY: 5 requests, with the `get` of the whole batch. Ten waits for one batch sh
 send the requests of one. Eight batches of one workspace are polled by its list. A list that is hit
 fails no wait: all batches are polled singly then, or after a 429 by a later list. A list that shows
 READY holds the whole batch, so it needs no `get`. An import takes 25 s, too, and ends with
-"complete"; then its dataset is read.
+"complete"; then its dataset is read. So does an export, after which nothing is read.
 """
 
 _MIDDLE = """
@@ -97,9 +148,9 @@ The setup takes longer than the wait, which times out after 25 s. The polls come
 def written(outcome: Callable[[str, Column], str]) -> str:
     """Return the text of the page for the outcome of each cell."""
 
-    def table(columns: Sequence[Column]) -> str:
+    def table(columns: Sequence[Column], faults: Iterable[str] = FAULTS) -> str:
         rows = [["fault", *map(shown, columns)], ["---"] * (len(columns) + 1)]
-        rows += [[name, *_cells([outcome(name, one) for one in columns])] for name in FAULTS]
+        rows += [[name, *_cells([outcome(name, one) for one in columns])] for name in faults]
         return "\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     polls = zip(Position, (_FIRST, _MIDDLE, _LAST), strict=True)
@@ -109,6 +160,9 @@ def written(outcome: Callable[[str, Column], str]) -> str:
             _CALLS + table(READS),
             _POSTS + table(COPIES),
             _FROM_NOTHING + table(FROM_NOTHING),
+            _ANSWERS + table(tuple(Answers)),
+            _FILES + table(tuple(File)),
+            _STREAMS + table(STREAMS, STREAM_FAULTS),
             *(text + table([(position, one) for one in Sharing]) for position, text in polls),
         ]
     )

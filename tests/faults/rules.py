@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.faults.columns import GAP, NEVER, SET_UP, Call, Position, Sharing
+from tests.faults.answer_rules import expected_of_file, expected_of_streams
+from tests.faults.columns import GAP, NEVER, SET_UP, Answers, Call, File, Position, Sharing
+from tests.faults.streams import STREAM_FAULTS
 
 if TYPE_CHECKING:
     from tests.faults.columns import Column
@@ -72,26 +74,32 @@ _ODD = {"408": "APIStatusError", "HTML with 200": "DecodeError", "gzip bomb": "D
 # A storage that says 200 is taken by its word, whatever comes after the header.
 _BELIEVED = frozenset({"body cut", "gzip bomb"})
 
-# An import has a status always, and READY is none of its own: these are as other faults.
-_OF_IMPORTS = {"null status": "HTML with 200", _GOES_BACK: "unseen status"}
+# A job has a status always, and READY is none of its own: these are as other faults.
+_OF_JOBS = {"null status": "HTML with 200", _GOES_BACK: "unseen status"}
 
 _ERRORS = {**_FATAL, **_NOT_YET, **_REFUSED, **_UNSENT, **_BROKEN, **_ODD}
 
 
 def expected(name: str, column: Column) -> str:
     """Return the expected outcome of a cell."""
+    if name in STREAM_FAULTS:
+        return expected_of_streams(name, column)
     match column:
         case Call.ONCE | Call.ALWAYS:
-            return _get(name, hits=1 if column is Call.ONCE else _ATTEMPTS)
+            outcome = _get(name, hits=1 if column is Call.ONCE else _ATTEMPTS)
         case Call():
-            return _made(name, column)
-        case (position, Sharing.IMPORT):
-            alone = expected(_OF_IMPORTS.get(name, name), (position, Sharing.ALONE))
-            return alone.replace("READY", "complete")
+            outcome = _made(name, column)
+        case Answers():
+            outcome = _of_answers(name, column)
+        case File():
+            outcome = expected_of_file(name, column, _read(name), _ERRORS.get(name, ""))
+        case (position, Sharing.IMPORT | Sharing.EXPORT as sharing):
+            outcome = _job(_OF_JOBS.get(name, name), position, sharing)
         case (Position.LAST, sharing):
-            return _last(name, sharing)
+            outcome = _last(name, sharing)
         case (position, sharing):
-            return _early(name, position, sharing)
+            outcome = _early(name, position, sharing)
+    return outcome
 
 
 def _get(name: str, hits: int) -> str:
@@ -100,6 +108,32 @@ def _get(name: str, hits: int) -> str:
     if name == _TOO_LONG or name not in _REFUSED | _UNSENT | _BROKEN:
         return f"{_ERRORS[name]} (1)"
     return f"{_ERRORS[name]} ({_ATTEMPTS})" if hits == _ATTEMPTS else f"PROCESSING ({hits + 1})"
+
+
+def _read(name: str) -> str:
+    """Return the expected outcome of a GET that is hit once, and then has all."""
+    if name in _HARMLESS:
+        return "all (1)"
+    return _get(name, hits=1).replace("PROCESSING", "all")
+
+
+def _of_answers(name: str, column: Answers) -> str:
+    """Return the expected outcome of a call about answers."""
+    odd = f"{_ERRORS.get(name)} (1)"
+    match column:
+        case Answers.RESPONSES if name == "body cut":
+            return "ConnectionLostError after 4 (1)"  # at the very end
+        case Answers.RESPONSES | Answers.EXPORTS:
+            return _read(name)
+        case Answers.EXPORT_LOST:
+            return _lost(name, "the export", "OutcomeUnknownError (1)")
+        case Answers.EXPORT_APPLIED:
+            return _applied(name, "the export (1)")
+        case Answers.DELETE_LOST:
+            return _lost(name, "deleted", "deleted (2)", odd)
+        case _:
+            odd = f"{_ERRORS.get(name)}, deleted (1)"
+            return _applied(name, "deleted (1)", "deleted (2)", odd)
 
 
 def _made(name: str, column: Call) -> str:
@@ -183,6 +217,15 @@ def _early(name: str, position: Position, sharing: Sharing) -> str:
     ready_at, later_polls = _ready(heard, _hint(name))
     requests = position.value + later_polls + 1  # the get of the batch that is READY
     return f"READY {_when(ready_at)} after {_ERRORS[name]} ({requests})"
+
+
+def _job(name: str, position: Position, sharing: Sharing) -> str:
+    """Return the expected end of a wait for a job."""
+    alone = expected(name, (position, Sharing.ALONE))
+    if sharing is Sharing.EXPORT and alone.startswith("READY"):  # nothing is read after it
+        before, _, requests = alone.removesuffix(")").rpartition("(")
+        alone = f"{before}({int(requests) - 1})"
+    return alone.replace("READY", "complete")
 
 
 def _last(name: str, sharing: Sharing) -> str:

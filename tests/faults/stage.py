@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,14 @@ from tests.faults.faults import Way
 from tests.virtual_time import LoopbackLoop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Container
+    from collections.abc import AsyncIterator, Callable, Container, Iterable
     from types import SimpleNamespace
 
     from prolific_async.simulator import Fault
     from tests.faults.faults import Row
 
 HOST = "127.0.0.1"
+_RANGE = re.compile(rb"(?i)\r\n(if-)?range:[^\r]*")
 
 
 class Stage:
@@ -38,11 +39,13 @@ class Stage:
     """
 
     client: ProlificClient
+    session: aiohttp.ClientSession
 
     def __init__(self, row: Row, fault: Fault, sim: Simulator) -> None:
         self.sim = sim
         self.requests: list[tuple[str, str]] = []
         self.ports: dict[Way, int] = {}
+        self.relayed = 0  # responses that are being sent by something in between
         self._row = row
         self._fault = fault
         self._hits: Container[int] = ()
@@ -59,10 +62,16 @@ class Stage:
         self.requests.clear()
         self._hits = numbers
 
-    def hit_upload(self) -> None:
+    def hit_storage(self, method: str, filename: str) -> None:
         """Make the fault hit the next request to the storage, which no trace config sees."""
-        self._hit_now += 1
-        self.sim.inject("PUT", "/rows.csv", self._fault)
+        if self._row.way is Way.THROUGH:
+            self._hit_now += 1
+        else:
+            scheme = "https" if self._row.way is Way.UNTRUSTED else "http"
+            self.sim._uploads.urls.base_url = f"{scheme}://{HOST}:{self.ports[self._row.way]}"
+        self.sim.inject(method, f"/{filename}", self._fault)
+        if self._row.then is not None:
+            self.sim.inject(method, f"/{filename}", self._row.then)
 
     def may_jump(self) -> bool:
         """Return whether every expected response has come, so that the clock may jump."""
@@ -81,9 +90,13 @@ class Stage:
             raise OSError("no such host")
         return self.ports[way]
 
-    def change(self, answer: bytes) -> bytes:
-        """Change a response if its request is hit."""
-        return self._row.change(answer) if self.is_hit and self._row.change else answer
+    def sent(self, answer: bytes) -> Iterable[bytes | float]:
+        """Return what is sent instead of a response, if its request is hit."""
+        return self._row.sent(answer) if self.is_hit else [answer]
+
+    def asked(self, head: bytes) -> bytes:
+        """Return what the simulator gets of the head of a request."""
+        return _RANGE.sub(b"", head) if self._row.ignores_range else head
 
     def trace(self) -> aiohttp.TraceConfig:
         """Return a trace config that notes the begin and end of each request."""
@@ -148,7 +161,11 @@ async def staged(
     """
     async with AsyncExitStack() as stack:
         sim = await stack.enter_async_context(
-            Simulator(setup=AfterSeconds(seconds), imports=AfterSeconds(seconds))
+            Simulator(
+                setup=AfterSeconds(seconds),
+                imports=AfterSeconds(seconds),
+                exports=AfterSeconds(seconds),
+            )
         )
         stage = Stage(row, fault, sim)
         loop = asyncio.get_running_loop()
@@ -164,17 +181,17 @@ async def staged(
             trust, ours, theirs = _tls()
             stage.ports[Way.UNTRUSTED] = await _relay(stack, stage, theirs)
             stage.ports[Way.THROUGH] = await _relay(stack, stage, ours)
-        elif row.change is not None and storage:
+        elif row.is_relayed and storage:
             urls = sim._uploads.urls
             up = int(urls.base_url.rpartition(":")[2])
             port = await _relay(stack, stage, up=up, once=True)
             urls.base_url = f"http://{HOST}:{port}"
             stage.ports[Way.THROUGH] = int(sim.url.rpartition(":")[2])
-        elif row.change is not None:
+        elif row.is_relayed:
             stage.ports[Way.THROUGH] = await _relay(stack, stage)
         else:
             stage.ports[Way.THROUGH] = int(sim.url.rpartition(":")[2])
-        session = aiohttp.ClientSession(
+        session = stage.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=_Resolver(stage.port),
                 use_dns_cache=False,
@@ -218,16 +235,38 @@ async def _relay(
         length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
         if once:  # which the client's transfers do not ask for
             head = head[:-2] + b"Connection: close\r\n\r\n"
-        up_writer.write(head + await reader.readexactly(int(length[1]) if length else 0))
-        writer.write(stage.change(await up_reader.read()))
-        if once:
-            stage.spare()
+        body = await reader.readexactly(int(length[1]) if length else 0)
+        up_writer.write(stage.asked(head) + body)
+        stage.relayed += 1
+        try:
+            pieces = stage.sent(await up_reader.read())
+            if once:
+                stage.spare()
+            await _send(pieces, reader, writer)
+        except ConnectionError:  # the simulator has reset it, or the client has gone
+            writer.transport.abort()
+        stage.relayed -= 1
         for end in (up_writer, writer):
             end.close()
 
     server = await asyncio.start_server(handle, HOST, 0, ssl=tls)
     stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
+
+
+async def _send(
+    pieces: Iterable[bytes | float], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Send pieces of a response, until the client has gone."""
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            writer.write(piece)
+            await writer.drain()
+            continue
+        with suppress(TimeoutError):
+            async with asyncio.timeout(piece):
+                await reader.read()
+            return
 
 
 @cache

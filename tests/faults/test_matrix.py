@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.cells import seen
-from tests.faults.columns import COLUMNS, title
-from tests.faults.faults import FAULTS
-from tests.faults.page import PAGE, written
+from tests.faults.columns import title
+from tests.faults.page import PAGE, ROWS, written
 from tests.faults.rules import expected
 
 if TYPE_CHECKING:
     from tests.faults.columns import Column
 
 
-QUICK = 3  # by default one cell in three runs, in each row and each column
+QUICK = 5  # by default one cell in five runs, in each row and each column
 CELLS = [
     pytest.param(
         fault,
@@ -24,8 +23,8 @@ CELLS = [
         id=f"{fault}-{title(column)}",
         marks=pytest.mark.slow if (place + row) % QUICK else (),
     )
-    for row, fault in enumerate(FAULTS)
-    for place, column in enumerate(COLUMNS)
+    for row, (fault, columns) in enumerate(ROWS)
+    for place, column in enumerate(columns)
 ]
 
 

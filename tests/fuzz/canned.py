@@ -36,6 +36,13 @@ T = TypeVar("T")
 TOKEN = "t0ken-of/nobody"
 AT_ONCE = RetryPolicy(max_attempts=2, initial=0, maximum=0)
 NOW = "Wed, 04 Mar 2026 05:06:07 GMT"
+BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
+
+
+def parts(data: bytes, default: bytes) -> Iterator[bytes]:
+    yield from data.split(BETWEEN)
+    while True:
+        yield default
 
 
 class Canned:

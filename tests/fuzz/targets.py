@@ -31,14 +31,24 @@ from prolific_async._json.converter import load
 from prolific_async._json.decoding import decode
 from prolific_async._polling import list_parser
 from prolific_async._report.rows import ReportReader
-from tests.fuzz.canned import NOW, TOKEN, Canned, check_told, check_whole, run, verbs
+from tests.fuzz import file_targets as files
+from tests.fuzz.canned import (
+    BETWEEN,
+    NOW,
+    TOKEN,
+    Canned,
+    check_told,
+    check_whole,
+    parts,
+    run,
+    verbs,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from prolific_async._http.request import Request
 
-BETWEEN = b"\x1e"  # the parts of an input: control characters are no JSON
 STATUSES = (200, 201, 202, 204, 302, 400, 401, 403, 404, 408, 409, 422, 425, 429, 500, 502, 503)
 
 BATCH = b"""{"id": "b1", "created_at": "2026-03-04T05:06:07.5Z", "created_by": "u1", "datasets":
@@ -71,12 +81,6 @@ ERRORS = (
 
 def text_of(body: bytes) -> str:
     return body.decode("utf-8-sig")
-
-
-def parts(data: bytes, default: bytes) -> Iterator[bytes]:
-    yield from data.split(BETWEEN)
-    while True:
-        yield default
 
 
 async def from_dict(sent: Any) -> Batch:
@@ -321,6 +325,12 @@ TARGETS: Mapping[str, Target] = {
         task_responses,
         (RESPONSES, RESPONSES[:-40], RESPONSES[:30], RESPONSES + BETWEEN + RESPONSES, b"{}"),
     ),
+    "exports": Target(files.exports, files.LISTS),
+    "export": Target(files.export, (*files.CREATED, *files.LOST)),
+    "link": Target(files.link, files.LINKS),
+    "refusal": Target(files.refusal, files.REFUSALS),
+    "part": Target(files.part, files.PARTS),
+    "archive": Target(files.archive, files.ARCHIVES),
     "duplicate": Target(duplicate, (BATCH, LOST, LOST.replace(b"w1", b".."))),
     "setup": Target(setup, (b"\x02{}", b"\x0e" + BETWEEN.join([b"", *STATES]), *CODED)),
     "error": Target(error, CODED),

@@ -59,7 +59,7 @@ class File:
 
     def __init__(self) -> None:
         self.content = bytearray()
-        self.begun = 0
+        self.begun = self.most = 0
         self.totals: list[int | None] = []
 
     def add(self, piece: Piece) -> None:
@@ -67,6 +67,7 @@ class File:
         self.begun += piece.start == 0 and not piece.data
         del self.content[piece.start :]
         self.content += piece.data
+        self.most = max(self.most, len(self.content))
         self.totals.append(piece.total)
 
 
@@ -233,6 +234,20 @@ async def test_a_part_with_more_than_the_file_has_is_not_taken() -> None:
     assert bytes(file.content) == TEXT
 
 
+async def test_a_part_without_end_is_not_read_to_its_end() -> None:
+    async with file_server(TEXT, cuts=iter([50])) as server:
+        chunks = b"10000\r\n%b\r\n" % bytes(0x10000) * 200
+        lines = b'Content-Range: bytes 50-199/200\r\nETag: "v1"\r\nTransfer-Encoding: chunked'
+        long = b"HTTP/1.1 206 Partial Content\r\nConnection: close\r\n%b\r\n\r\n%b" % (
+            lines,
+            chunks,
+        )
+        server.before = lambda number: server.answers.extend([long] if number == 2 else [])
+        file = await read(server)
+    assert bytes(file.content) == TEXT
+    assert file.most < 2_000_000
+
+
 @pytest.mark.parametrize("status", ["206 Partial Content", "416 Range Not Satisfiable"])
 async def test_a_part_where_all_was_asked_for_is_no_file(status: str) -> None:
     async with file_server(TEXT) as server:
@@ -296,6 +311,9 @@ async def test_no_connection_is_an_error() -> None:
     ("link", "problem"),
     [
         (PresignedUrl("nothing", method="GET"), "$.url: a URL is needed"),
+        (PresignedUrl("https://s3.example:99999/x", method="GET"), "$.url: a URL is needed"),
+        (PresignedUrl("https://s3.example:x/x", method="GET"), "$.url: a URL is needed"),
+        (PresignedUrl("https://xn--/x", method="GET"), "$.url: a URL is needed"),
         (PresignedUrl("http://s3.example/x", method="GET"), "$.url: an address with https://"),
         (PresignedUrl("https://a:b@s3.example/x", method="GET"), "$.url: it must hold no user"),
         (PresignedUrl("https://s3.example/x", method="PUT"), "$.http_method: GET is needed"),
@@ -416,7 +434,9 @@ async def test_a_closed_client_asks_for_nothing() -> None:
     assert server.received == []
 
 
-async def test_leaving_early_gives_the_connection_back() -> None:
+@asynccontextmanager
+async def half_a_file() -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
+    """Serve a file that stands still, and an event that is set when its connection is closed."""
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -426,15 +446,30 @@ async def test_leaving_early_gives_the_connection_back() -> None:
         writer.close()
 
     endless = await asyncio.start_server(handle, "127.0.0.1", 0)
-    server = FileServer(b"", url=f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}")
-    async with sender() as made:
+    yield FileServer(b"", url=f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}"), gone
+    endless.close()
+
+
+async def test_leaving_early_gives_the_connection_back() -> None:
+    async with half_a_file() as (server, gone), sender() as made:
         async with aclosing(Download(made, PATH, server.get_link).pieces()) as pieces:
             async for piece in pieces:
                 if piece.data:
                     break
         async with asyncio.timeout(2):
             await gone.wait()
-    endless.close()
+
+
+async def test_closing_the_client_closes_the_connection_of_a_download_that_nobody_goes_on() -> None:
+    async with half_a_file() as (server, gone):
+        async with sender() as made:
+            pieces = Download(made, PATH, server.get_link).pieces()
+            while not (await anext(pieces)).data:
+                pass
+        async with asyncio.timeout(2):
+            await gone.wait()
+        with pytest.raises(ConfigurationError, match="closed"):
+            await anext(pieces)
 
 
 async def test_the_log_shows_no_link(caplog: pytest.LogCaptureFixture) -> None:

@@ -323,6 +323,13 @@ def test_a_refused_page_is_shown_in_part() -> None:
     assert len(fault) < 10_000
 
 
+@pytest.mark.parametrize("key", ["t0ken-of/nobody", "Token x", "a" * 33, ""])
+def test_a_refused_page_shows_no_keys_that_are_no_names(key: str) -> None:
+    fault = page_fault({key: 5, "message": "maintenance"})
+    assert fault is not None
+    assert fault.endswith("an object with '…', 'message'")
+
+
 # --- pages that come in pieces ---
 
 
