@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterPolls, Simulator, simulator
-from tests.uvloops import UVLoop, install_uvloop
+from tests.uvloops import SteadyUVLoop, UVLoop, install_uvloop
 from tests.virtual_time import SteadyLoop
 
 if TYPE_CHECKING:
@@ -81,13 +81,14 @@ def pytest_asyncio_loop_factories(
         "real": asyncio.SelectorEventLoop,
         "steady": SteadyLoop,
     }
-    if UVLoop is not None:
-        factories["uvloop"] = UVLoop
+    if UVLoop is not None and SteadyUVLoop is not None:
+        factories |= {"uvloop": UVLoop, "steady uvloop": SteadyUVLoop}
     marker = item.get_closest_marker("asyncio")
     if marker is not None and "loop_factories" in marker.kwargs:
         return factories  # of which the marker names its own
-    name = "uvloop" if config.getoption("uvloop") else usual
-    return {name: factories[name]}
+    if config.getoption("uvloop"):
+        usual = {"real": "uvloop", "steady": "steady uvloop"}[usual]
+    return {usual: factories[usual]}
 
 
 @pytest.fixture(scope="session", autouse=True)

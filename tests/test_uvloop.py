@@ -1,4 +1,8 @@
-"""All calls on uvloop's loop, in real time. With --uvloop most other tests run on it, too."""
+"""All calls on uvloop's own loop, in real time.
+
+With --uvloop most other tests run on it, too, with a clock that does not count what a slow machine
+takes.
+"""
 
 from __future__ import annotations
 

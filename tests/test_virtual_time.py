@@ -7,9 +7,12 @@ import time
 
 import pytest
 
+from tests.uvloops import SteadyUVLoop, timers
 from tests.virtual_time import SteadyLoop, run
 
-STEADY = pytest.mark.asyncio(loop_factories=["steady"])
+STEADY = pytest.mark.asyncio(
+    loop_factories=["steady"] if SteadyUVLoop is None else ["steady", "steady uvloop"]
+)
 
 
 def now() -> float:
@@ -18,7 +21,7 @@ def now() -> float:
 
 @STEADY
 async def test_tests_run_on_this_loop() -> None:
-    assert isinstance(asyncio.get_running_loop(), SteadyLoop)
+    assert type(asyncio.get_running_loop()) in {SteadyLoop, SteadyUVLoop}
 
 
 @STEADY
@@ -27,6 +30,26 @@ async def test_a_slow_machine_causes_no_time_out() -> None:
         for _ in range(3):
             time.sleep(0.03)  # noqa: ASYNC251 - as if another program had the processor
             await asyncio.sleep(0)
+
+
+@STEADY
+async def test_a_slow_machine_makes_no_timer_due() -> None:
+    rung: list[float] = []
+    loop = asyncio.get_running_loop()
+    due = loop.time() + 0.02
+    loop.call_at(due, lambda: rung.append(loop.time()))
+    cancelled = loop.call_at(due, lambda: rung.clear())  # noqa: PLW0108 - it has a module
+    for _ in range(3):
+        time.sleep(0.03)  # noqa: ASYNC251 - as above
+        await asyncio.sleep(0)
+    assert rung == []
+    assert timers() == [__name__] * 2
+    cancelled.cancel()
+    assert timers() == [__name__]
+    await asyncio.sleep(0.03)
+    assert len(rung) == 1
+    assert rung[0] >= due - 0.001
+    assert timers() == []
 
 
 @STEADY
