@@ -76,10 +76,10 @@ class Batches(BatchContents, BatchAnswers):
     task_ids = BatchContents.task_ids
     task_group_ids = BatchContents.task_group_ids
     preview_url = BatchContents.preview_url
-    responses = BatchContents.responses
-    report = BatchContents.report
-    export = BatchExports.export
-    exports = BatchExports.exports
+    responses = BatchAnswers.responses
+    report = BatchAnswers.report
+    export = BatchAnswers.export
+    exports = BatchAnswers.exports
 
     def __init__(
         self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
