@@ -80,7 +80,7 @@ class BatchAnswers:
         return stream_responses(self._transport, batch_id)
 
     def report(self, batch: Batch | str | UUID) -> prolific_async.Report:
-        """Return the report of a batch, of which nothing is read yet: see ``Report``.
+        """Return the report of a batch, without reading it yet: see ``Report``.
 
         Args:
             batch: The batch.

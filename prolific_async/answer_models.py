@@ -83,8 +83,8 @@ class TaskResponse(WireModel):
             ``answers`` are what is in it.
         submission_id: The submission that it belongs to, None if the service does not send it.
         correlation_id: An id of the service's own, None if it does not send it.
-        metadata: Further data, such as the row's ``META_`` columns, read-only;
-            None if it does not send it.
+        metadata: Further data, such as the row's ``META_`` columns, read-only; None if the service
+            does not send it.
         schema_version: Version of the service's format, None if it does not send it.
         no_submission: Whether it belongs to no submission, None if the service does not send it.
         extra: Unknown keys of the response, read-only.
