@@ -33,6 +33,7 @@ from prolific_async import (
 )
 from prolific_async import layout as ui
 from prolific_async._api.task_responses import MAX_RECORD
+from prolific_async._json import slices
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.http.raw import TOKEN, plain, serving
@@ -172,6 +173,23 @@ async def test_responses_may_come_byte_by_byte() -> None:
 
     async with client_of(answer) as (client, _):
         assert await ids_of(client) == IDS
+
+
+async def test_others_run_while_responses_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "_SLICE", 0.0)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with client_of(plain(WHOLE)) as (client, _):
+        other = asyncio.create_task(count_turns())
+        at = [turns async for _ in client.batches.responses("b1")]
+        other.cancel()
+    assert len(set(at)) == len(RECORDS)
 
 
 async def test_every_page_is_read() -> None:

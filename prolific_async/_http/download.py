@@ -250,7 +250,6 @@ class Download:
     async def _open(
         self, session: LoopSession, http: aiohttp.ClientSession, link: PresignedUrl
     ) -> aiohttp.ClientResponse:
-        _check_open(session)
         with Timed(session.time_limit):
             return await http.get(
                 link.reveal(),
@@ -281,14 +280,8 @@ async def _read(session: LoopSession, response: aiohttp.ClientResponse) -> bytes
 
     Raises:
         TimeoutError: Nothing came for ``request_timeout``.
-        ConnectionError: The client was closed.
+        ClientConnectionError: The client was closed.
 
     """
-    _check_open(session)
     with Timed(session.time_limit):
         return await response.content.readany()
-
-
-def _check_open(session: LoopSession) -> None:
-    if session.closing.is_set():
-        raise ConnectionError("closed")

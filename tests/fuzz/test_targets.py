@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.costs import cost_of
 from tests.fuzz import __main__ as command
 from tests.fuzz import strategies as sent
+from tests.fuzz.canned import BETWEEN
 from tests.fuzz.mutations import mutated
-from tests.fuzz.targets import BATCH, BETWEEN, STATUSES, TARGETS
+from tests.fuzz.targets import BATCH, STATUSES, TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -426,6 +426,16 @@ async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
     assert len(server.received) == 1
 
 
+async def test_closing_the_client_ends_a_download_that_is_there_already() -> None:
+    async with file_server(TEXT) as server, sender() as made:
+        pieces = Download(made, PATH, server.get_link).pieces()
+        await anext(pieces)  # the head, with which all of a small file comes
+        await asyncio.sleep(0.01)
+        await made.close()
+        with pytest.raises(ConfigurationError, match="closed"):
+            await anext(pieces)
+
+
 async def test_a_closed_client_asks_for_nothing() -> None:
     async with file_server(TEXT) as server, sender() as made:
         await made.close()
