@@ -26,15 +26,20 @@ async def events(batch_id: BatchId, wait_events: WaitEvents) -> AsyncIterator[Se
         yield event
 
 
-async def existing(batch_id: BatchId, client: Client) -> Batch:
-    return await client.batches.get(batch_id)  # before a stream begins, errors have their status
+async def open_answers(
+    batch_id: BatchId, client: Client
+) -> AsyncIterator[AsyncIterator[TaskResponse]]:
+    batch = await client.batches.get(batch_id)  # before a stream begins, errors have their status
+    async with aclosing(batch.responses()) as responses:
+        yield responses  # closed here once the caller has them, or has left
 
 
 @app.get("/batches/{batch_id}/responses")
-async def answers(batch: Annotated[Batch, Depends(existing)]) -> AsyncIterator[TaskResponse]:
-    async with aclosing(batch.responses()) as responses:
-        async for response in responses:  # a line of JSON each, as soon as it has come
-            yield response
+async def answers(
+    responses: Annotated[AsyncIterator[TaskResponse], Depends(open_answers)],
+) -> AsyncIterator[TaskResponse]:
+    async for response in responses:  # a line of JSON each, as soon as it has come
+        yield response
 ```
 
 ``lifespan`` owns one client for the process, around the application's own lifespan. ``Client`` is
@@ -44,8 +49,10 @@ goes on when its caller has gone; a stream does not.
 
 A route that yields models sends them as JSON lines, each as soon as it has come. Its status is sent
 before the first of them, so an error can only break the stream: let a dependency read the batch,
-whose errors are answered as those of other routes. Each caller that reads ``responses`` occupies
-one of the client's ``max_connections`` until it has the last, or leaves.
+whose errors are answered as those of other routes. Let it open ``responses``, too: FastAPI ends
+dependencies when a caller leaves, but leaves a route's generator to the garbage collection. Each
+caller that reads ``responses`` occupies one of the client's ``max_connections`` until it has the
+last, or leaves.
 
 Routes return models, as in ``-> Batch`` or ``-> list[Batch]``, and streams send them, as in
 ``-> AsyncIterator[StatusEvent]``. They are sent as ``to_dict`` gives them, without their client,

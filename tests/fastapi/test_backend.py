@@ -1,6 +1,7 @@
 """The whole example: copies, hundreds of browsers, and a restart of the service."""
 
 import asyncio
+import gc
 import inspect
 import json
 import os
@@ -160,6 +161,51 @@ async def test_the_documented_application_streams_answers_as_they_are_read(
     async with session.get(url) as answer:
         lines = (await answer.text()).splitlines()
     assert len({TaskResponse.from_dict(json.loads(line)).id for line in lines}) == 100
+
+
+async def test_a_caller_that_leaves_answers_unread_frees_the_connection(
+    sim: Simulator, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim.answer(source, participants=2000, answer="x" * 1000)  # more than sockets hold
+    monkeypatch.setenv("PROLIFIC_TOKEN", sim.token)
+    monkeypatch.setenv("PROLIFIC_URL", sim.url)
+    space: dict[str, Any] = {}
+    exec(documented(), space)
+    app, left = space["app"], asyncio.Event()
+    came: list[dict[str, Any]] = [{"type": "http.request"}]
+
+    async def receive() -> dict[str, Any]:
+        if came:
+            return came.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            left.set()
+            await asyncio.Event().wait()  # as a server does for a caller that reads nothing
+
+    path = f"/batches/{source}/responses"
+    scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b""}
+    gc.disable()  # it closes what nobody has closed, some time
+    try:
+        async with app.router.lifespan_context(app) as state:
+            await app(scope | {"asgi": {"spec_version": "2.3"}, "state": state}, receive, send)
+            await until(lambda: not sim.in_flight)
+    finally:
+        gc.enable()
+
+
+async def test_answers_that_break_off_are_seen_to(
+    sim: Simulator, source: str, documented_app: str, session: aiohttp.ClientSession
+) -> None:
+    sim.answer(source, participants=100)
+    sim.inject("GET", "/responses", Fault(cut=30_000))
+    async with session.get(f"{documented_app}/batches/{source}/responses") as answer:
+        assert answer.status == 200
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.read()
+        assert not sim.in_flight
 
 
 async def test_the_documented_application_answers_for_a_batch_that_is_not_there(
