@@ -10,6 +10,7 @@ import asyncio
 import math
 import select
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -17,7 +18,7 @@ import aiohttp
 from prolific_async._http.request import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from aiohttp.abc import AbstractStreamWriter
@@ -94,7 +95,8 @@ class Timed:
                 limit.arm(deadline)
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        # With its loop, as to ask for the running one is a system call before Python 3.12.
+        task = asyncio.current_task(self._limit.loop)
         if task is None:
             raise RuntimeError("a time limit needs a task")
         self._task = task
@@ -137,7 +139,17 @@ class Attempt(Timed):
 
     """
 
-    __slots__ = ("_begun", "_found_dead", "_is_connected", "_session", "body", "is_answered")
+    __slots__ = (
+        "_begun",
+        "_found_dead",
+        "_is_connected",
+        "_send_over",
+        "_session",
+        "body",
+        "is_answered",
+    )
+
+    _send_over: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
         super().__init__(session.time_limit)
@@ -180,25 +192,11 @@ class Attempt(Timed):
             Lost: The connection ended, and aiohttp must not send the request again.
 
         """
-        send_over = request.send
         self._is_connected = False
-
-        async def send(conn: Connection) -> aiohttp.ClientResponse:
-            self._is_connected = True
-            rate_limiter = self._session.rate_limiter
-            if rate_limiter.slows and not rate_limiter.may_depart(
-                asyncio.get_running_loop().time()
-            ):
-                await self._wait_to_depart()
-            if self.body is None:  # a body checks by itself, in a later round of the loop
-                if not _is_quiet(conn.protocol):
-                    await _check_alive(conn.protocol)
-                self._begun = True
-            return await send_over(conn)
-
+        self._send_over = request.send
         # aiohttp offers nothing else between having a connection and writing to it. Setting it in
         # ``vars(request)`` would make every later look at an attribute of the request slower.
-        request.send = send  # type: ignore[method-assign]
+        request.send = self._send_connected  # type: ignore[method-assign]
         try:
             response = await handler(request)
             if self._begun or self.begun:
@@ -211,9 +209,20 @@ class Attempt(Timed):
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
-            del request.send  # else they are in a cycle
+            del request.send, self._send_over  # else they are in a cycle
         await _read_ends()
         return await self.send(request, handler)
+
+    async def _send_connected(self, conn: Connection) -> aiohttp.ClientResponse:
+        self._is_connected = True
+        rate_limiter = self._session.rate_limiter
+        if rate_limiter.slows and not rate_limiter.may_depart(asyncio.get_running_loop().time()):
+            await self._wait_to_depart()
+        if self.body is None:  # a body checks by itself, in a later round of the loop
+            if not _is_quiet(conn.protocol):
+                await _check_alive(conn.protocol)
+            self._begun = True
+        return await self._send_over(conn)
 
     async def _wait_to_depart(self) -> None:
         self.pause()
@@ -247,9 +256,17 @@ def _is_quiet(protocol: Any) -> bool:
     # Windows has no `poll`; elsewhere `select` takes no number above 1023.
     if sys.platform == "win32":
         return not select.select([socket], (), (), 0)[0]
-    poll = select.poll()  # a tenth of what a selector costs
-    poll.register(socket, select.POLLIN)
-    return not poll.poll(0)
+    return not _poll_of(socket.fileno()).poll(0)
+
+
+if sys.platform != "win32":
+
+    @lru_cache(1024)
+    def _poll_of(descriptor: int) -> select.poll:
+        """Return what asks for input at a descriptor; to make it takes as long as to ask."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return poll
 
 
 async def _read_ends() -> None:

@@ -149,13 +149,14 @@ class Transport(SessionOwner):
         within = math.inf if poll is None else poll.within
         url = self._url(request)
         # Before request_timeout starts: to wait here is never mistaken for a slow service.
-        if not rate_limiter.start_now(session.loop.time(), poll=is_poll):
+        sent_at = session.loop.time()
+        if not rate_limiter.start_now(sent_at, poll=is_poll):
             await rate_limiter.start(poll=is_poll)
+            sent_at = session.loop.time()
         try:
             if self._closed or self._borrowed is not None:
                 self.check_usable()
             attempt = Attempt(session, request.body, request.content_type)
-            sent_at = session.loop.time()
             try:
                 if poll is not None and poll.sent_at is None:
                     poll.sent_at = sent_at
