@@ -299,10 +299,8 @@ async def test_what_is_no_file_is_an_error(answer: bytes | None, kind: type[Exce
         assert server.url.removeprefix("http://") not in one
 
 
-async def test_no_connection_is_an_error() -> None:
-    async with file_server(TEXT) as server:
-        pass
-    error = await failure(server)
+async def test_no_connection_is_an_error(port: int) -> None:
+    error = await failure(FileServer(TEXT, url=f"http://127.0.0.1:{port}"))
     assert isinstance(error, ConnectError)
     assert SECRET not in "".join(traceback.format_exception(error))
 
