@@ -60,15 +60,19 @@ def named_in(directory: Path) -> list[str]:
     return [path.name for path in directory.iterdir()]
 
 
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Collect no garbage, which would close a forgotten file, some time."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 async def all_closed(directory: Path) -> None:
     """Wait until the threads that cancelled calls left are done."""
-    for tries in range(1000):
-        if not open_in(directory):
-            break
-        if tries % 20 == 19:  # each takes long beside all other tests
-            gc.collect()
-        await asyncio.sleep(0.001)
-    assert open_in(directory) == []
+    async with asyncio.timeout(HANGS):
+        while open_in(directory):
+            await asyncio.sleep(0.001)
     assert set(named_in(directory)) <= {"x.csv"}
 
 
@@ -95,6 +99,7 @@ SOURCES: dict[str, Callable[[Path], Awaitable[None]]] = {
 }
 
 
+@pytest.mark.usefixtures("no_collection")
 @pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("source", SOURCES)
 async def test_cancelling_at_any_await_leaves_no_file(
@@ -112,19 +117,14 @@ async def test_cancelling_at_any_await_leaves_no_file(
     await all_closed(temporary)
 
 
+@pytest.mark.usefixtures("no_collection")
 async def test_a_file_is_closed_though_its_closing_is_cancelled(temporary: Path) -> None:
     path = temporary / "x.csv"
     path.write_bytes(b"k,b\n1,2\n")
-    gc.disable()  # which would close it, some time
-    try:
-        for step in count(1):
-            if not await cancelled_at(step, "twice", lambda: used(path)):
-                break
-            async with asyncio.timeout(HANGS):
-                while open_in(temporary):
-                    await asyncio.sleep(0.001)
-    finally:
-        gc.enable()
+    for step in count(1):
+        if not await cancelled_at(step, "twice", lambda: used(path)):
+            break
+        await all_closed(temporary)
     assert step > 3
 
 
