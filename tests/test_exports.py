@@ -249,14 +249,28 @@ async def test_a_lost_export_that_does_not_show_is_of_unknown_outcome() -> None:
             await client.batches.export("b1")
 
 
-async def test_an_export_without_an_id_is_looked_for_and_its_link_not_shown() -> None:
-    link = f"https://s3.example/{SECRET}"
-    answer = (200, {"status": "complete", "url": link, "expires_at": NOW})
-    async with scripted(answer, *[(200, [])] * 4) as (client, _):
-        with pytest.raises(OutcomeUnknownError) as caught:
+WITHOUT_ID = {"status": "complete", "url": f"https://s3.example/{SECRET}", "expires_at": NOW}
+
+
+async def test_a_complete_export_without_its_id_is_the_newest_of_the_same_answers() -> None:
+    others = [
+        listed("all", NOW),
+        listed("oldest", "2026-01-01T05:06:07Z", **WANTED),
+        listed("generating", NOW, "generating", **WANTED),
+    ]
+    found = await lost([*others, listed("e1", BEFORE, **WANTED)], (200, WITHOUT_ID))
+    assert (found.id, found.status) == ("e1", "complete")
+
+
+async def test_a_complete_export_whose_id_is_nowhere_is_an_error_without_its_link() -> None:
+    generating = (200, [listed("e1", NOW, "generating")])
+    async with scripted((200, WITHOUT_ID), *[generating] * 4) as (client, _):
+        with pytest.raises(DecodeError) as caught:
             await client.batches.export("b1")
-    assert isinstance(caught.value.failure, DecodeError)
-    assert SECRET not in str(caught.value.failure) + str(vars(caught.value.failure))
+    error = caught.value
+    assert error.problems == ("$.export_id: it is missing",)
+    assert (error.method, error.path) == ("POST", "/api/v1/data-collection/batches/b1/export")
+    assert SECRET not in str(error) + str(vars(error))
 
 
 async def test_an_export_that_surely_did_not_run_is_sent_again() -> None:

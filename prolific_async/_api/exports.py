@@ -24,8 +24,9 @@ from prolific_async._http.responses import adding_request_id, check_no_page, htt
 from prolific_async._http.retry import did_not_run, get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
-from prolific_async.errors import NotFoundError, ProlificError
+from prolific_async.errors import DecodeError, NotFoundError, ProlificError
 from prolific_async.export_models import Export
+from prolific_async.statuses import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -73,9 +74,11 @@ def _path(batch_id: object, export_id: object, prefix: str) -> str:
 
 def _read_created(
     batch_id: str, wanted: dict[str, str], data: Any, method: str, path: str
-) -> Export:
+) -> Export | None:
     asked_for = {"filter": wanted} if wanted else {}
     shown = {"status": "generating"} | asked_for | _without_link(load(dict, data, method, path))
+    if shown["status"] == JobStatus.COMPLETE and "export_id" not in shown:
+        return None
     return load(Export, shown | {"batch_id": batch_id}, method, path)
 
 
@@ -119,10 +122,18 @@ class ExportsAPI:
         self._transport = transport
         self._send = transport.send
 
-    def create(self, batch_id: str, wanted: dict[str, str]) -> Coroutine[Any, Any, Export]:
-        """Begin an export; it is sent again only when it surely did not run."""
+    def create(self, batch_id: str, wanted: dict[str, str]) -> Coroutine[Any, Any, Export | None]:
+        """Begin an export; it is sent again only when it surely did not run.
+
+        None for a complete one that the service gives instead, without its id, as it did in 2026.
+        """
         request = create_export(batch_id, wanted, prefix=self._prefix)
         return self._send(request, None, did_not_run)
+
+    def without_id(self, batch_id: str) -> DecodeError:
+        """Return the error of a complete export whose id is nowhere."""
+        request = create_export(batch_id, {}, prefix=self._prefix)
+        return DecodeError(("$.export_id: it is missing",), None, request.method, request.path)
 
     async def list(self, batch_id: str) -> Exports:
         """Return the exports of a batch."""

@@ -56,12 +56,13 @@ class ExportStarter:
 
         Raises:
             OutcomeUnknownError: It may have begun, and none of the batch's exports is surely it.
+            DecodeError: The service has a complete one, and none of the batch's exports can be it.
             ProlificError: It was refused.
 
         """
         began = asyncio.get_running_loop().time()
         try:
-            return await self._api.create(batch_id, wanted)
+            export = await self._api.create(batch_id, wanted)
         except ProlificError as failure:
             if not may_have_run(failure):
                 await self._advise(failure, batch_id)
@@ -73,6 +74,10 @@ class ExportStarter:
                 "%s %s: %s, but found: %s", *call_of(failure), type(failure).__name__, found.id
             )
             return found
+        export = export or await self._find(batch_id, wanted, None)
+        if export is None:
+            raise self._api.without_id(batch_id)
+        return export
 
     async def _advise(self, failure: ProlificError, batch_id: str) -> None:
         """Add advice to a refusal if the batch has ten exports already."""
@@ -82,8 +87,12 @@ class ExportStarter:
         if listed is not None and len(listed.exports) >= _MOST:
             vars(failure)["advice"] = _FULL
 
-    async def _find(self, batch_id: str, wanted: dict[str, str], began: float) -> Export | None:
+    async def _find(
+        self, batch_id: str, wanted: dict[str, str], began: float | None
+    ) -> Export | None:
         """Return the newest export with a filter that was made since, or is generating.
+
+        Without a time, return the newest one that is complete.
 
         The service gives one that is generating to whoever asks for the same. Searches again while
         there is none: the POST may still be running, or the list lag.
@@ -93,13 +102,16 @@ class ExportStarter:
             listed = await self._list(batch_id)
             if listed is None:
                 continue
-            since = self._by_service(listed, began)
-            fitting = [
-                one
-                for one in listed.exports
-                if _has_filter(one, wanted)
-                and (one.status == JobStatus.GENERATING or _is_made_since(one, since))
-            ]
+            same = [one for one in listed.exports if _has_filter(one, wanted)]
+            if began is None:
+                fitting = [one for one in same if one.status == JobStatus.COMPLETE]
+            else:
+                since = self._by_service(listed, began)
+                fitting = [
+                    one
+                    for one in same
+                    if one.status == JobStatus.GENERATING or _is_made_since(one, since)
+                ]
             if fitting:
                 return max(fitting, key=lambda one: one.created_at or _LONG_AGO)
         return None
