@@ -131,7 +131,7 @@ class TaskResponse(WireModel):
 
     @property
     def key(self) -> str | None:
-        """The key that its row was given at upload, as text; None if the service sends none."""
+        """The key that its row was given at upload, as text; None without one."""
         key = None if self.metadata is None else self.metadata.get(META_ROW_KEY)
         has_text = isinstance(key, str | int | float) and not isinstance(key, bool)
-        return str(key) if has_text else None
+        return (str(key) or None) if has_text else None

@@ -114,7 +114,7 @@ def test_what_is_absent_is_none() -> None:
         ({"META_ROW_KEY": None}, None),
         ({"META_ROW_KEY": ["x"]}, None),
         ({"META_ROW_KEY": True}, None),
-        ({"META_ROW_KEY": ""}, ""),
+        ({"META_ROW_KEY": ""}, None),
         ({"META_ROW_KEY": 'a,"b"\r\n&amp; é'}, 'a,"b"\r\n&amp; é'),
         ({"META_ROW_KEY": "007"}, "007"),
         ({"META_ROW_KEY": 7}, "7"),
