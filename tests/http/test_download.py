@@ -29,6 +29,7 @@ from prolific_async._http.download import Download, Piece
 from prolific_async._http.presigned import PresignedUrl
 from tests.file_server import SECRET, WEAK, FileServer, file_server
 from tests.http.raw import TOKEN, plain, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -334,6 +335,31 @@ async def test_a_stall_is_followed_by_another_attempt() -> None:
         file = await read(server, request_timeout=0.03)
     assert bytes(file.content) == TEXT
     assert server.asked == ["", "bytes=50-"]
+
+
+async def test_a_storage_that_does_not_answer_is_a_stall() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = FileServer(b"", url=f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+    async with asyncio.timeout(5):
+        error = await failure(server, request_timeout=0.03, retry=RetryPolicy(max_attempts=1))
+    silent.close()
+    assert isinstance(error, RequestTimeoutError)
+
+
+def test_another_attempt_comes_after_the_pause_that_is_asked_for() -> None:
+    async def main() -> None:
+        busy = plain(b"", "Retry-After: 40", status="503 X")
+        async with file_server(TEXT, answers=[busy]) as server:
+            began = asyncio.get_running_loop().time()
+            file = await read(server)
+            assert bytes(file.content) == TEXT
+            assert asyncio.get_running_loop().time() - began >= 40
+
+    run(main(), LoopbackLoop)
 
 
 async def test_a_stall_says_so() -> None:
