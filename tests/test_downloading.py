@@ -433,6 +433,20 @@ def test_a_full_disk_is_an_error_that_names_the_path(tmp_path: Path, *, existing
 # --- cancellation -------------------------------------------------------------------------------
 
 
+async def test_a_failed_write_closes_the_connection_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(PartFile, "write", fail)
+    async with file_server(LONG * 2, cuts=iter([len(LONG)]), stall=9) as server, sender() as made:
+        with pytest.raises(OSError, match="No space left"):
+            await fetch(made, server, tmp_path / "x", overwrite=False)
+        assert not (await made.session_here()).transfers
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("manner", get_args(Manner))
 @pytest.mark.parametrize("overwrite", [True, False])
 async def test_a_cancelled_download_leaves_a_whole_file_or_none(

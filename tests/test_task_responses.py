@@ -38,6 +38,7 @@ from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.http.raw import TOKEN, plain, serving
 from tests.samples import batch, task_response
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -325,6 +326,22 @@ async def test_a_stream_that_fails_at_first_begins_again(answer: Any) -> None:
     async with client_of(answers, request_timeout=0.1) as (client, heads):
         assert await ids_of(client) == IDS
     assert len(heads) == 2
+
+
+def test_a_stream_begins_again_after_the_pause_that_is_asked_for() -> None:
+    async def main() -> None:
+        async with (
+            Simulator() as service,
+            ProlificClient(service.token, base_url=service.url) as client,
+        ):
+            batch_id = service.add_batch(status="READY", datapoints=3)
+            service.answer(batch_id, participants=3)
+            service.inject("GET", "/responses", Fault(503, headers={"Retry-After": "40"}))
+            began = asyncio.get_running_loop().time()
+            assert len([one async for one in client.batches.responses(batch_id)]) == 3
+            assert asyncio.get_running_loop().time() - began >= 40
+
+    run(main(), LoopbackLoop)
 
 
 async def test_a_stream_begins_again_as_often_as_the_policy_says() -> None:

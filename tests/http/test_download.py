@@ -29,6 +29,7 @@ from prolific_async._http.download import Download, Piece
 from prolific_async._http.presigned import PresignedUrl
 from tests.file_server import SECRET, WEAK, FileServer, file_server
 from tests.http.raw import TOKEN, plain, transport
+from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -334,6 +335,31 @@ async def test_a_stall_is_followed_by_another_attempt() -> None:
     assert server.asked == ["", "bytes=50-"]
 
 
+async def test_a_storage_that_does_not_answer_is_a_stall() -> None:
+    async with standing(b"") as (server, _), asyncio.timeout(5):
+        error = await failure(server, request_timeout=0.03, retry=RetryPolicy(max_attempts=1))
+    assert isinstance(error, RequestTimeoutError)
+
+
+def test_another_attempt_comes_after_the_pause_that_is_asked_for() -> None:
+    async def main() -> None:
+        busy = plain(b"", "Retry-After: 40", status="503 X")
+        async with file_server(TEXT, answers=[busy]) as server:
+            began = asyncio.get_running_loop().time()
+            file = await read(server)
+            assert bytes(file.content) == TEXT
+            assert asyncio.get_running_loop().time() - began >= 40
+
+    run(main(), LoopbackLoop)
+
+
+async def test_a_refusal_that_stands_still_is_a_stall() -> None:
+    half = plain(b"<Error>", status="403 Forbidden", length=100)
+    async with standing(half) as (server, _), asyncio.timeout(5):
+        error = await failure(server, request_timeout=0.03, retry=RetryPolicy(max_attempts=1))
+    assert isinstance(error, RequestTimeoutError)
+
+
 async def test_a_stall_says_so() -> None:
     async with file_server(TEXT, cuts=itertools.repeat(0), stall=9) as server:
         once = RetryPolicy(max_attempts=1)
@@ -442,13 +468,16 @@ async def test_a_closed_client_asks_for_nothing() -> None:
     assert server.received == []
 
 
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
+
+
 @asynccontextmanager
-async def half_a_file() -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
-    """Serve a file that stands still, and an event that is set when its connection is closed."""
+async def standing(answer: bytes) -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
+    """Serve an answer that stands still; the event is set when its connection is closed."""
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        writer.write(answer)
         await reader.read()
         gone.set()
         writer.close()
@@ -459,17 +488,18 @@ async def half_a_file() -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
 
 
 async def test_leaving_early_gives_the_connection_back() -> None:
-    async with half_a_file() as (server, gone), sender() as made:
+    async with standing(HALF) as (server, gone), sender() as made:
         async with aclosing(Download(made, PATH, server.get_link).pieces()) as pieces:
             async for piece in pieces:
                 if piece.data:
                     break
+        assert not (await made.session_here()).transfers  # at once, not when it is collected
         async with asyncio.timeout(2):
             await gone.wait()
 
 
 async def test_closing_the_client_closes_the_connection_of_a_download_that_nobody_goes_on() -> None:
-    async with half_a_file() as (server, gone):
+    async with standing(HALF) as (server, gone):
         async with sender() as made:
             pieces = Download(made, PATH, server.get_link).pieces()
             while not (await anext(pieces)).data:

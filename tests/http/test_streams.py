@@ -184,6 +184,22 @@ async def test_leaving_a_stream_frees_its_slot() -> None:
         await sender.close()
 
 
+async def test_a_stream_waits_for_a_slot() -> None:
+    async with serving(stall) as (url, heads):
+        sender = transport(url, max_connections=1)
+        async with sender.stream(REQUEST) as chunks:
+            await anext(chunks)
+            other = asyncio.create_task(read(sender))
+            await asyncio.sleep(0.02)
+            assert len(heads) == 1
+        while len(heads) < 2:
+            await asyncio.sleep(0.001)
+        other.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await other
+        await sender.close()
+
+
 @pytest.mark.parametrize("borrowed", [True, False])
 @pytest.mark.parametrize("waiting", [True, False])
 async def test_closing_ends_it(
