@@ -52,7 +52,7 @@ def get_batch(batch_id: object, *, prefix: str = "") -> Request:
 
 def get_batch_status(batch_id: object, *, prefix: str = "") -> Request:
     """Build the GET of a batch's status."""
-    return Request("GET", batch_path(batch_id, prefix) + "/status", read=_read_status)
+    return Request("GET", batch_path(batch_id, prefix) + "/status", "", None, _read_status)
 
 
 def list_batches(workspace_id: object, *, prefix: str = "") -> Request:

@@ -39,10 +39,11 @@ def json_body(keys: dict[str, Any], *, nulls: bool = False) -> bytes:
     """Encode an object; a key whose value is None is left out, unless nulls are to be sent."""
     # Value by value: the encoder is quick for text, and sets itself up anew for each object.
     encode = _ENCODER.encode
-    given = [
-        f'"{key}": {encode(value)}' for key, value in keys.items() if nulls or value is not None
-    ]
-    return f"{{{', '.join(given)}}}".encode()
+    given = ""
+    for key, value in keys.items():
+        if nulls or value is not None:
+            given += f', "{key}": {encode(value)}'
+    return f"{{{given[2:]}}}".encode()
 
 
 class Transport(SessionOwner):

@@ -48,6 +48,7 @@ def hook(value, _):
         mapping(value, dict)
     model = new(unfrozen)
     nulls = ()
+    found = {required}
 """
 _DEFAULT = """
     model.{name} = default_{name}
@@ -67,6 +68,7 @@ _ARRAY = """
 _OPTIONAL = """
     one = None
     if "{name}" in value:
+        found += 1
         one = value["{name}"]
         if one is None:
             nulls += ("{name}",)
@@ -75,13 +77,14 @@ _OPTIONAL = """
     model.{name} = one
 """
 _IF_THERE = """
-    if "{name}" in value:"""
+    if "{name}" in value:
+        found += 1"""
 _ELSE = """
     else:
         model.{name} = default_{name}
 """
 _END = """
-    if not known.issuperset(value):
+    if found != len(value):
         model.extra = others(value, known)
     if nulls:
         model._nulls = frozenset(nulls)
@@ -117,7 +120,8 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         "unfrozen": type(cls.__name__, (cls,), free),
         "others": _others,
     }
-    code = [_BEGIN]
+    # To count the keys that are known takes less than to compare them with the keys that came.
+    code = [_BEGIN.format(required=sum(slot.default is NOTHING for slot in slots))]
     for name, default in others.items():
         code.append(_DEFAULT.format(name=name))
         names[f"default_{name}"] = default
