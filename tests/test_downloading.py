@@ -25,6 +25,7 @@ from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPo
 from prolific_async._downloading import Target
 from prolific_async._http.transport import Transport
 from prolific_async._part_file import PartFile
+from tests.conftest import HANGS
 from tests.file_server import FileServer, file_server
 from tests.http.raw import plain
 from tests.http.test_download import LONG, PATH, TEXT, changing, sender
@@ -423,7 +424,7 @@ def test_a_full_disk_is_an_error_that_names_the_path(tmp_path: Path, *, existing
     if existing:
         path.write_bytes(OLD)
     command = [sys.executable, "-W", "error", "-c", FULL, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANGS)
     assert (done.stdout, done.stderr) == (f"OSError {path} 1\n", "")
     assert names(tmp_path) == (["x"] if existing else [])
     if existing:

@@ -29,7 +29,7 @@ from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._polling.poller import Poller
 from prolific_async.fastapi import BatchId, Client, exception_handlers, lifespan
 from prolific_async.simulator import Fault, Simulator
-from tests.conftest import QUICK_POLL, QUICK_RETRY
+from tests.conftest import HANGS, QUICK_POLL, QUICK_RETRY
 from tests.fastapi.serving import serving
 from tests.polling.fakes import Service
 from tests.stepping import Manner, cancelled_at
@@ -42,7 +42,6 @@ pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
 
 SLOW = PollPolicy(initial=30, maximum=30, timeout=60)
 MANY = 20
-SOON = 5.0  # seconds after which a call counts as hanging
 
 
 def going(sim: Simulator, count: int) -> list[str]:
@@ -51,7 +50,7 @@ def going(sim: Simulator, count: int) -> list[str]:
 
 
 async def asked(sim: Simulator, requests: int) -> None:
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(HANGS):
         while len(sim.requests) < requests:
             await asyncio.sleep(0.001)
 
@@ -204,7 +203,7 @@ async def test_close_in_the_first_iterations_of_the_loop(
     for _ in range(turns):
         await asyncio.sleep(0)
     await client.close()
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(HANGS):
         ended = await asyncio.gather(*waits, return_exceptions=True)
     assert {type(one) for one in ended} == {WaitFailedError}
 

@@ -3,10 +3,11 @@
 import asyncio
 import io
 import json
-import time
+import threading
 import zipfile
 from collections.abc import AsyncIterator
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from prolific_async.simulator import (
     RowsPerSecond,
     import_reader,
 )
+from tests.conftest import HANGS
 from tests.simulator.dataset_world import SCHEMA, World
 
 GROUPED = {"strict": True, "fields": {"q": {"type": "text"}, "g": {"type": "task_group_id"}}}
@@ -237,39 +239,48 @@ async def test_an_import_takes_a_time_that_grows_with_its_rows() -> None:
 
 
 @pytest.fixture
-def slow_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each slice of 64 KiB take at least 20 ms."""
-    monkeypatch.setattr(import_reader, "_PAUSE", 0.02)
+def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Hold the reading of large files after their first slice until this is set."""
+    event = threading.Event()
+    monkeypatch.setattr(import_reader, "time", SimpleNamespace(sleep=lambda _: event.wait(HANGS)))
+    return event
 
 
-@pytest.mark.usefixtures("slow_reader")
-async def test_a_large_file_is_imported_while_others_are_served() -> None:
+async def test_a_large_file_is_imported_while_others_are_served(held: threading.Event) -> None:
     content = b"q,a\n" + b"".join(b"question %d,answer\n" % i for i in range(20_000))
     async with World(imports=Immediately()) as world:
         dataset_id = await world.create()
-        began = time.perf_counter()
         await world.send(dataset_id, "rows.csv", content)
-        polls = 0
-        while (await world.ask("GET", f"/datasets/{dataset_id}/status"))[1]["status"] != "READY":
-            polls += 1
-            assert time.perf_counter() - began < 10
-        assert polls > 0
+        for _ in range(3):
+            status, document = await world.ask("GET", f"/datasets/{dataset_id}/status")
+            assert (status, document["status"]) == (200, "PROCESSING")
+        held.set()
+        await world.ended(f"/datasets/{dataset_id}/status")
+        assert world.datasets[dataset_id].status == "READY"
         assert world.datasets[dataset_id].total_datapoint_count == 20_000
         (put,) = (seen for seen in world.requests if seen.method == "PUT")
         assert put.body == OmittedBody(len(content))
 
 
-@pytest.mark.usefixtures("slow_reader")
-def test_a_large_file_is_dropped_when_the_simulator_ends() -> None:
-    async def upload() -> float:
+def test_a_large_file_is_dropped_when_the_simulator_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = 0
+
+    async def upload() -> None:
         async with World(imports=Immediately()) as world:
+            ends = world._datasets._reader._stopped
+
+            def pause(_: float) -> None:
+                nonlocal pauses
+                pauses += 1
+                assert ends.wait(HANGS)
+
+            monkeypatch.setattr(import_reader, "time", SimpleNamespace(sleep=pause))
             dataset_id = await world.create(schema=SCHEMA)
             await world.send(dataset_id, "rows.csv", b"q,a\n" + b"1,x\n" * 1_000_000)
             assert world.datasets[dataset_id].imports[0][1] == "processing"
-            began = time.perf_counter()
-        return time.perf_counter() - began
 
-    assert asyncio.run(upload()) < 1
+    asyncio.run(upload())
+    assert pauses <= 1  # none if it ended before the first slice was read
 
 
 # --- groups -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from prolific_async.simulator.dataset_models import ImportedRows
 from prolific_async.simulator.import_reader import ImportReader
+from tests.conftest import HANGS
 
 SMALL = b"a\n1\n"
 LARGE = b"a,b\n" + b"1,x\n" * 100_000
@@ -47,7 +48,7 @@ def test_a_large_file_is_read_in_a_thread(reader: ImportReader) -> None:
     rows, file = Rows(), io.BytesIO(LARGE)
     reader.read(file, "a.csv", None, rows)
     assert rows.read == []
-    assert rows.done.wait(5)
+    assert rows.done.wait(HANGS)
     assert rows.read[0].accepted == 100_000
     assert rows.threads != [threading.main_thread()]
     assert file.closed
@@ -65,6 +66,6 @@ def test_closing_stops_the_reading_and_closes_all_files() -> None:
     first, second = Endless(LARGE), io.BytesIO(LARGE)
     reader.read(first, "a.csv", None, rows)
     reader.read(second, "a.csv", None, rows)
-    assert begun.wait(5)
+    assert begun.wait(HANGS)
     reader.close()
     assert (first.closed, second.closed, rows.read) == (True, True, [])

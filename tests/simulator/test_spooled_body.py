@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prolific_async.simulator.spooled_body import spool
+from tests.conftest import HANGS
 
 MIB = 1024 * 1024
 
@@ -53,7 +54,7 @@ class SlowFile(tempfile.SpooledTemporaryFile):  # type: ignore[type-arg] # not g
 
     def writelines(self, lines: Any) -> None:
         self.threads.add(threading.current_thread().name)
-        assert self.may_write.wait(5)
+        assert self.may_write.wait(HANGS)
         if self.error is not None:
             raise self.error
         super().writelines(lines)

@@ -18,7 +18,7 @@ import pytest
 
 from prolific_async.simulator import Fault, OmittedBody, Simulator
 from prolific_async.simulator.storage import Download, StoredFile, Upload
-from tests.conftest import NOON
+from tests.conftest import HANGS, NOON
 
 CSV = b"a,b\n1,2\n"
 KIND = "text/csv"
@@ -427,7 +427,7 @@ def test_it_serves_in_a_thread(kept: Kept) -> None:
         sim._uploads.stored = kept.stored
         url = new(sim).url
         host = sim.storage_url.removeprefix("http://")
-        connection = http.client.HTTPConnection(host, timeout=5)
+        connection = http.client.HTTPConnection(host, timeout=HANGS)
         connection.request("PUT", url.removeprefix(sim.storage_url), body=CSV, headers=TYPED)
         assert connection.getresponse().status == 200
         connection.close()

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
@@ -24,6 +23,7 @@ from prolific_async._sources import contents, csv_rows, payload, text_checks
 from prolific_async._sources.guarded_file import GuardedFile
 from prolific_async._sources.source import Source
 from tests.conftest import HANGS
+from tests.costs import LIMIT, held_by
 from tests.sources.reading import csv_rows as read_csv
 from tests.sources.reading import sent
 from tests.stepping import Manner, cancelled_at
@@ -233,36 +233,22 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(tmp_path: Path) -
 # --- The loop, threads and memory --------------------------------------------------------------
 
 
-async def turns_of(work: Awaitable[Any]) -> list[float]:
-    """Return the processor time of the loop's thread in each turn while some work is done."""
-    turns: list[float] = []
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        began = time.thread_time()
-        await asyncio.sleep(0)
-        turns.append(time.thread_time() - began)
-    await task
-    return turns
-
-
 ROWS = [{"id": number, "a": "x" * 100, "b": "y", "c": number / 7} for number in range(20_000)]
 
 
 @pytest.mark.parametrize("generation", [3, 4])
 @pytest.mark.parametrize("key", [None, "id"])
 async def test_rows_are_encoded_in_short_turns(generation: int, key: str | None) -> None:
-    turns = await turns_of(sent(iter(ROWS), generation, key=key))
-    assert len(turns) > 5
-    assert max(turns) < 0.02
+    assert await held_by(lambda: sent(iter(ROWS), generation, key=key)) < LIMIT
 
 
 async def test_files_are_worked_on_in_short_turns(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(await sent(ROWS, 3))
-    assert max(await turns_of(sent(path, 3))) < 0.02
-    assert max(await turns_of(sent(path, 3, key="id"))) < 0.02
+    assert await held_by(lambda: sent(path, 3)) < LIMIT
+    assert await held_by(lambda: sent(path, 3, key="id")) < LIMIT
     late = [*ROWS, {"late": 1}]
-    assert max(await turns_of(sent(late, 3))) < 0.02
+    assert await held_by(lambda: sent(late, 3)) < LIMIT
 
 
 async def test_files_are_touched_in_threads_only(
