@@ -16,6 +16,7 @@ from importlib.util import find_spec
 import attrs
 
 from benchmarks.answers_run import (
+    FSYNC,
     KINDS,
     LOADS,
     MSGSPEC,
@@ -35,7 +36,7 @@ NEEDS = {MSGSPEC: "msgspec", PYDANTIC: "pydantic"}
 RATIOS = {
     "responses": [("cpu", LOADS)],
     "report": [("cpu", READER)],
-    "export": [("wall", PEER), ("cpu", PEER)],
+    "export": [("wall", PEER), ("wall", FSYNC), ("cpu", PEER)],
 }
 ROUNDS = {"responses": 7, "report": 15, "export": 9}
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import aiohttp
 import attrs
@@ -25,7 +25,8 @@ from prolific_async import ProlificClient, ReportRow, TaskResponse
 
 T = TypeVar("T")
 
-LOADS, READER, DICT_READER, FSYNC = "json.loads", "csv.reader", "csv.DictReader", "aiohttp, fsync"
+LOADS, READER, DICT_READER = "json.loads", "csv.reader", "csv.DictReader"
+FSYNC, THREADS = "aiohttp, fsync", "aiohttp, fsync, threads"
 MSGSPEC, PYDANTIC = "aiohttp, msgspec", "aiohttp, pydantic"
 CHUNK = 256 * 1024  # bytes that aiohttp alone is asked for at once
 
@@ -167,28 +168,45 @@ async def our_export(case: Case, _: Meter) -> Seen:
             return saved(await export.download(Path(directory, "export.zip")), case)
 
 
-def bare_export(*, fsync: bool) -> Subject:
-    """Return a subject that saves an archive with aiohttp alone, as its documentation shows."""
+def bare_export(save: Callable[[aiohttp.ClientResponse, Path], Awaitable[None]]) -> Subject:
+    """Return a subject that saves an archive with aiohttp alone."""
 
     async def subject(case: Case, _: Meter) -> Seen:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory, "export.zip")
-            async with aiohttp.ClientSession() as session:
-                await save(session, f"{case.url}/storage/{case.batch}.zip", path, fsync=fsync)
+            url = f"{case.url}/storage/{case.batch}.zip"
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                response.raise_for_status()
+                await save(response, path)
             return saved(path, case)
 
     return subject
 
 
-async def save(session: aiohttp.ClientSession, url: str, path: Path, *, fsync: bool) -> None:
-    async with session.get(url) as response:
-        response.raise_for_status()
+def saver(*, fsync: bool) -> Callable[[aiohttp.ClientResponse, Path], Awaitable[None]]:
+    """Return what saves a body as aiohttp's documentation shows, in the event loop."""
+
+    async def save(response: aiohttp.ClientResponse, path: Path) -> None:
         with path.open("wb") as file:
             async for chunk in response.content.iter_chunked(CHUNK):
                 file.write(chunk)
             if fsync:
-                file.flush()
-                os.fsync(file.fileno())
+                put_on_disk(file)
+
+    return save
+
+
+async def save_in_threads(response: aiohttp.ClientResponse, path: Path) -> None:
+    """Save a body without blocking the event loop, a chunk at a time."""
+    with path.open("wb") as file:
+        async for chunk in response.content.iter_chunked(CHUNK):
+            await asyncio.to_thread(file.write, chunk)
+        await asyncio.to_thread(put_on_disk, file)
+
+
+def put_on_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def saved(path: Path, case: Case) -> Seen:
@@ -211,9 +229,10 @@ REPORT: dict[str, Subject] = {
 }
 EXPORT: dict[str, Subject] = {
     OURS: our_export,
-    PEER: bare_export(fsync=False),
-    AGAIN: bare_export(fsync=False),
-    FSYNC: bare_export(fsync=True),
+    PEER: bare_export(saver(fsync=False)),
+    AGAIN: bare_export(saver(fsync=False)),
+    FSYNC: bare_export(saver(fsync=True)),
+    THREADS: bare_export(save_in_threads),
 }
 KINDS = {"responses": RESPONSES, "report": REPORT, "export": EXPORT}
 

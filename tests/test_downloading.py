@@ -528,3 +528,45 @@ def test_a_part_is_rewritten_from_any_place_on(tmp_path: Path) -> None:
     part.place()
     part.discard()
     assert (tmp_path / "x").read_bytes() == b"012x"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system takes the advice")
+def test_the_disk_begins_before_the_last_byte_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    advise = os.posix_fadvise
+
+    def noting(descriptor: int, start: int, size: int, advice: int) -> None:
+        assert start + size == os.fstat(descriptor).st_size
+        asked.append((start, size))
+        advise(descriptor, start, size, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", noting)
+    mib = 1024 * 1024
+    part = PartFile(str(tmp_path / "x"), overwrite=False)
+    part.open()
+    for number in range(40):
+        part.write(number * mib, [bytes(mib)])
+    assert asked == [(0, 16 * mib), (16 * mib, 16 * mib)]
+    part.write(2 * mib, [bytes(15 * mib)])  # begun anew from there on
+    assert len(asked) == 2
+    part.write(17 * mib, [bytes(mib)])
+    part.discard()
+    assert asked[2:] == [(2 * mib, 16 * mib)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system takes the advice")
+def test_a_file_system_that_takes_no_advice_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    content = bytes(17 * 1024 * 1024)
+    part = PartFile(str(tmp_path / "x"), overwrite=False)
+    part.open()
+    part.write(0, [content])
+    part.place()
+    assert (tmp_path / "x").read_bytes() == content

@@ -7,7 +7,17 @@ import attrs
 import pytest
 
 from benchmarks import answers, answers_run, answers_server
-from benchmarks.answers_run import DICT_READER, FSYNC, KINDS, LOADS, MSGSPEC, READER, Case, Seen
+from benchmarks.answers_run import (
+    DICT_READER,
+    FSYNC,
+    KINDS,
+    LOADS,
+    MSGSPEC,
+    READER,
+    THREADS,
+    Case,
+    Seen,
+)
 from benchmarks.answers_server import BATCH, FEW, MIB, SMALL, Amounts, serving_answers
 from benchmarks.costs import Cost
 from benchmarks.uploads_run import OURS, PEER
@@ -46,6 +56,7 @@ def test_all_subjects_read_the_same(kind: str, url: str) -> None:
         ("responses", OURS, Seen(FEW.responses)),
         ("report", DICT_READER, Seen(FEW.rows, [])),
         ("export", FSYNC, Seen(FEW.export, 0)),
+        ("export", THREADS, Seen(FEW.export, 0)),
     ],
 )
 def test_a_subject_that_reads_something_else_ends_the_run(
