@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from attrs import frozen
 from prolific_async._json.reading import time
 from prolific_async._messages import brief
 from prolific_async._report.csv_records import PIECE, CsvRecords, Records
+from prolific_async._report.escaping import unescaped_cells
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import place
 from prolific_async.errors import DecodeError
@@ -29,6 +31,7 @@ _FIXED = ["DataPoint_ID", "Task_Group_ID", "Task_Type", "Question"]
 _LAST = re.compile(r"Annotator([1-9][0-9]{0,5})_Timestamp")
 _NOT_UTF_8 = "not UTF-8, here or further on"
 _PARTS = ("ID", "Response", "Timestamp")
+_TASK_TYPE, _RESPONSE = _FIXED.index("Task_Type"), _PARTS.index("Response")
 
 # Frozen values refuse to be written to, so they are of another class until they are complete: their
 # own ``__init__`` takes twice the time.
@@ -60,7 +63,7 @@ class ReportReader:
         self._records = CsvRecords()
         self._columns: Columns | None = None
 
-    def feed(self, data: bytes) -> Iterator[list[ReportRow]]:
+    def feed(self, data: bytes) -> Iterator[Iterable[ReportRow]]:
         """Yield the rows that end in what came so far, some at a time; others may run in between.
 
         Raises:
@@ -72,9 +75,9 @@ class ReportReader:
             for start in range(0, len(data), PIECE):
                 piece = self._decoder.decode(data[start : start + PIECE])
                 yield from self._rows(self._records.feed(piece))
-                yield []
+                yield ()
 
-    def finish(self) -> Iterator[list[ReportRow]]:
+    def finish(self) -> Iterator[Iterable[ReportRow]]:
         """Yield the row at the end, which has no line end.
 
         Raises:
@@ -87,19 +90,16 @@ class ReportReader:
             if self._columns is None:
                 raise ValueError("it is missing")
 
-    def _rows(self, parts: Iterator[Records]) -> Iterator[list[ReportRow]]:
+    def _rows(self, parts: Iterator[Records]) -> Iterator[Iterable[ReportRow]]:
         for records in parts:
-            rows: list[ReportRow] = []
-            fault = ""
             if self._columns is None and records:
                 self._columns = Columns.of(records.pop(0))
-            if self._columns is not None:
-                try:
-                    self._columns.add_rows(records, rows)
-                except ValueError as error:
-                    fault = str(error)  # itself, it would be in a cycle with this frame
-            self.count += len(rows)
-            yield rows
+            if self._columns is None:
+                yield ()
+                continue
+            fitting, fault = self._columns.fitting(records)
+            self.count += len(fitting)
+            yield self._columns.rows(fitting)
             if fault:
                 raise ValueError(fault)
 
@@ -143,27 +143,33 @@ class Columns:
             shown = brief(", ".join(map(repr, header[: len(_FIXED)])))
             raise ValueError(f"{', '.join(_FIXED)} are needed as the first columns, not {shown}")
         end = _annotators_begin(header)
-        names = tuple(map(unescaped, header[len(_FIXED) : end]))
+        names = tuple(unescaped_cells(header[len(_FIXED) : end]))
         firsts = range(end, len(header), len(_PARTS))
         return cls(len(header), names, tuple(enumerate(firsts, 1)))
 
-    def add_rows(self, records: Records, rows: list[ReportRow]) -> None:
-        """Append the rows of records to a list.
+    def fitting(self, records: Records) -> tuple[Records, str]:
+        """Return the records before the first that is no row, and what is wrong with that one."""
+        for number, cells in enumerate(records):
+            if len(cells) != self.count:
+                fault = f"it has {len(cells)} cells, and the header {self.count}"
+            elif not self.slots:
+                fault = "it has no columns of annotators"
+            else:
+                continue
+            return records[:number], fault
+        return records, ""
 
-        Raises:
-            ValueError: A record has not as many cells as the header. Those before it are there.
+    def rows(self, records: Records) -> Iterator[ReportRow]:
+        """Yield the rows of records that are fitting.
 
+        One by one, as many at once would have the garbage collector run, which takes a third of
+        the time.
         """
         # In one loop, as a call for each row and each annotation takes a third of the time.
-        count, names, slots = self.count, self.data, self.slots
+        names, slots = self.data, self.slots
         read_iso = datetime.fromisoformat
-        end = len(_FIXED) + len(names)
         row: Any
-        for cells in records:
-            if len(cells) != count:
-                raise ValueError(f"it has {len(cells)} cells, and the header {count}")
-            if not slots:
-                raise ValueError("it has no columns of annotators")
+        for cells in self._unescaped(records):
             annotations = []
             for slot, at in slots:
                 participant_id, response, moment = cells[at : at + 3]
@@ -171,7 +177,7 @@ class Columns:
                     annotation = _new(_FreeAnnotation)
                     annotation.slot = slot
                     annotation.participant_id = participant_id
-                    annotation.response = unescaped(response) if "&" in response else response
+                    annotation.response = response
                     try:
                         at_time = read_iso(moment)
                     except ValueError:
@@ -182,18 +188,24 @@ class Columns:
                     annotation.at_text = moment
                     annotation.__class__ = Annotation
                     annotations.append(annotation)
-            texts = [unescaped(cell) if "&" in cell else cell for cell in cells[2:end]]
-            data = dict(zip(names, texts[2:]))  # noqa: B905 - strict takes half as long again
+            data = dict(zip(names, cells[len(_FIXED) :]))  # noqa: B905 - the annotators' are left
             row = _new(_FreeRow)
-            row.datapoint_id = cells[0]
-            row.task_group_id = cells[1]
-            row.task_type = texts[0]
-            row.question = texts[1]
+            row.datapoint_id, row.task_group_id, row.task_type, row.question = cells[:4]
             row.data = MappingProxyType(data)
             row.annotations = tuple(annotations)
             row.key = data.get(META_ROW_KEY) or None
             row.__class__ = ReportRow
-            rows.append(row)
+            yield row
+
+    def _unescaped(self, records: Records) -> Iterator[tuple[str, ...]]:
+        """Return records whose texts are unescaped; ids and times are no texts."""
+        if not records:
+            return iter(())
+        columns: list[Sequence[str]] = list(zip(*records, strict=True))
+        responses = (at + _RESPONSE for _, at in self.slots)
+        for column in chain(range(_TASK_TYPE, len(_FIXED) + len(self.data)), responses):
+            columns[column] = unescaped_cells(columns[column])
+        return zip(*columns, strict=True)
 
 
 def _annotators_begin(header: list[str]) -> int:
@@ -209,18 +221,6 @@ def _annotators_begin(header: list[str]) -> int:
         if header[begin:] == names:
             return begin
     return len(header)
-
-
-def unescaped(text: str) -> str:
-    """Undo the escaping of HTML once, and leave entities that people have typed.
-
-    Only what the service escapes is undone, unlike by ``html.unescape``, which also knows names
-    without a semicolon: "&copy=1" in an address is no sign.
-    """
-    if "&#" in text:
-        text = text.replace("&#39;", "'").replace("&#x27;", "'")
-    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"')
-    return text.replace("&amp;", "&")  # last, as it makes new ampersands
 
 
 def _time(text: str) -> datetime | None:
