@@ -215,7 +215,7 @@ EXPORT: dict[str, Subject] = {
     AGAIN: bare_export(fsync=False),
     FSYNC: bare_export(fsync=True),
 }
-KINDS = {"responses": RESPONSES, "report": REPORT, "export": EXPORT}
+KINDS = {"responses": RESPONSES, "report": REPORT, "escaped": REPORT, "export": EXPORT}
 
 
 def run(case: Case) -> tuple[Seen, Cost]:
