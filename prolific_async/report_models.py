@@ -54,7 +54,8 @@ class ReportRow(JsonModel):
         task_group_id: The group of its task.
         task_type: The type of the instruction, such as "free_text" or "multiple_choice".
         question: The text of the instruction.
-        data: The dataset's own columns by their names, read-only, ``META_`` columns included.
+        data: The dataset's own columns by their names, read-only, ``META_`` columns included. Of
+            columns with one name, the last counts.
         annotations: The answers, by slot; slots without an answer are left out.
         key: The key that the row was uploaded with, None if it has none.
 
