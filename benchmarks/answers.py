@@ -1,4 +1,4 @@
-"""Measures reading responses, two reports and an export, beside what does no more than decode or save.
+"""Measures reading responses, two reports and an export, beside what only decodes or saves.
 
 "json.loads" and "csv.reader" get the whole body, whose transfer is not counted, and keep what they
 make in memory or count it; msgspec and pydantic, if they are installed, decode a whole body that
