@@ -191,9 +191,8 @@ def test_a_report_without_answers_has_no_rows() -> None:
 def test_a_mark_and_other_line_ends_are_no_cells(end: str, size: int) -> None:
     row = cells("\ufeff\r", "p1", "\r\nx\n\r", NOON_TEXT)
     text = "\ufeff" + written([[*FIXED, "a", *annotators(1)], row, row], end=end)
-    expected = ReportRow(
-        *cells(), {"a": "\ufeff\r"}, (Annotation(1, "p1", "\r\nx\n\r", NOON, NOON_TEXT),)
-    )
+    answer = Annotation(1, "p1", "\r\nx\n\r", NOON)
+    expected = ReportRow("d1", "g1", "free_text", "Why?", {"a": "\ufeff\r"}, (answer,))
     assert read(text, size) == [expected, expected]
 
 
@@ -256,7 +255,7 @@ def test_what_is_no_report_is_a_decode_error(text: str | bytes, problem: str) ->
 
 @pytest.mark.parametrize("fault", ['"d2"x,"g"\r\n', '"d2","g"\r\n'])
 def test_rows_before_a_fault_are_yielded(fault: str) -> None:
-    rows = []
+    rows: list[ReportRow] = []
     with pytest.raises(DecodeError):  # noqa: PT012 - which comes after them
         for some in ReportReader(CALL).feed((written(GOOD) + fault).encode()):
             rows += some
