@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """Measures reading responses, a report and an export, beside programs that only decode or save.
+=======
+"""Measures reading responses, two reports and an export, beside what only decodes or saves.
+>>>>>>> h/repfast
 
 "json.loads" and "csv.reader" are given the whole body, so its transfer is not counted; the first
 keeps all that it decodes, the second counts the records. msgspec and pydantic, if they are
@@ -26,7 +30,7 @@ from benchmarks.answers_run import (
     Seen,
     run,
 )
-from benchmarks.answers_server import FEW, MIB, SMALL, Amounts, serving_answers
+from benchmarks.answers_server import ESCAPED, FEW, MIB, SMALL, Amounts, serving_answers
 from benchmarks.comparison import Comparison
 from benchmarks.costs import Cost, add, table
 from benchmarks.tables import machine, one_line
@@ -36,9 +40,15 @@ NEEDS = {MSGSPEC: "msgspec", PYDANTIC: "pydantic"}
 RATIOS = {
     "responses": [("cpu", LOADS)],
     "report": [("cpu", READER)],
+<<<<<<< HEAD
     "export": [("wall", PEER), ("wall", FSYNC), ("cpu", PEER)],
+=======
+    "escaped": [("cpu", READER)],
+    "export": [("wall", PEER), ("cpu", PEER)],
+>>>>>>> h/repfast
 }
-ROUNDS = {"responses": 7, "report": 15, "export": 9}
+ROUNDS = {"responses": 7, "report": 15, "escaped": 15, "export": 9}
+PREFIXES = {"escaped": ESCAPED}
 
 Run = Callable[[Case], tuple[Seen, Cost]]
 
@@ -52,17 +62,19 @@ def title(kind: str, amounts: Amounts) -> str:
     return {
         "responses": f"{amounts.responses:,} responses",
         "report": f"{amounts.rows:,} rows of a report",
+        "escaped": f"{amounts.rows:,} rows with entities",
         "export": f"an export of {amounts.export // MIB:,} MiB",
     }[kind]
 
 
 def amount(kind: str, amounts: Amounts) -> int:
-    return {"responses": amounts.responses, "report": amounts.rows, "export": amounts.export}[kind]
+    return {"responses": amounts.responses, "export": amounts.export}.get(kind, amounts.rows)
 
 
 def compared(kind: str, amounts: Amounts, rounds: int, url: str, run_case: Run) -> Comparison:
     """Compare all subjects that can run; they have to read the same."""
     subjects = [subject for subject in KINDS[kind] if subject not in missing()]
+    url += PREFIXES.get(kind, "")
     ratios = RATIOS[kind]
     comparison = Comparison(title(kind, amounts), subjects, ratios)
     base = ratios[0][1]
@@ -85,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--responses", type=int, default=100_000)
-    parser.add_argument("--rows", type=int, default=50_000, help="of the report (50,000)")
+    parser.add_argument("--rows", type=int, default=50_000, help="of each report (50,000)")
     parser.add_argument("--size", type=int, default=1024, help="MiB of the export (1024)")
     parser.add_argument("--rounds", type=int, help="seven of responses, 15 of rows, nine of bytes")
     parser.add_argument("--quick", action="store_true", help="only see that everything runs")

@@ -234,7 +234,7 @@ EXPORT: dict[str, Subject] = {
     FSYNC: bare_export(saver(fsync=True)),
     THREADS: bare_export(save_in_threads),
 }
-KINDS = {"responses": RESPONSES, "report": REPORT, "export": EXPORT}
+KINDS = {"responses": RESPONSES, "report": REPORT, "escaped": REPORT, "export": EXPORT}
 
 
 def run(case: Case) -> tuple[Seen, Cost]:

@@ -24,6 +24,8 @@ BATCH, SMALL = "018f2b7e-7d3c-7a10-9c55-2f1b6f0c9a41", "018f2b7e-7d3c-7a10-9c55-
 EXPORT = "018f2b7e-7d3c-7a10-9c55-2f1b6f0c9a43"
 MIB = 1 << 20
 ANNOTATORS = 2
+ESCAPED = "/escaped"
+"""Below it, each row of a report has seven entities of HTML, in as many cells."""
 
 _INSTRUCTION = "5c1d3f6a-0b7e-4c9d-8a2f-1e6b9d0c4f70"
 _TEXT = "The left one reads better. "
@@ -80,10 +82,12 @@ def responses(count: int) -> Iterator[bytes]:
     yield b'],"meta":{"count":%d}}' % count
 
 
-def report(count: int) -> bytes:
+def report(count: int, *, escaped: bool = False) -> bytes:
     """Return a report as the service writes it: every cell quoted, its texts escaped."""
     text = io.StringIO(newline="")
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(_report_records(count))
+    records = _report_records(count)
+    written = map(_with_entities, range(-1, count), records) if escaped else records
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(written)
     return text.getvalue().removesuffix("\r\n").encode()
 
 
@@ -112,6 +116,15 @@ def _report_records(count: int) -> Iterable[list[str]]:
         yield cells
 
 
+def _with_entities(number: int, cells: list[str]) -> list[str]:
+    """Replace the texts of a record, whose number is -1 if it is the header."""
+    if number >= 0:
+        texts = ["Which don't you like?", f"{number} & {number + 1}", f"a > {number}"]
+        cells[3:9] = map(html.escape, [*texts, f"b < {number}", "Q&A", ""])
+        cells[11], cells[14] = map(html.escape, (f'"{number}', "It's the left one."))
+    return cells
+
+
 def bodies(batch: str, amounts: Amounts, url: str) -> dict[str, tuple[str, list[bytes]]]:
     """Return the media type and the parts of each body, by its path."""
     api, storage = f"/api/v1/data-collection/batches/{batch}", f"/storage/{batch}"
@@ -120,10 +133,12 @@ def bodies(batch: str, amounts: Amounts, url: str) -> dict[str, tuple[str, list[
         f"{api}/export": {"status": "generating", "export_id": EXPORT},
         f"{api}/export/{EXPORT}": link | {"url": f"{url}{storage}.zip"},
         f"{api}/report/": link | {"url": f"{url}{storage}.csv"},
+        f"{ESCAPED}{api}/report/": link | {"url": f"{url}{ESCAPED}{storage}.csv"},
     }
     return {
         f"{api}/responses": ("application/json", [b"".join(responses(amounts.responses))]),
         f"{storage}.csv": ("text/csv", [report(amounts.rows)]),
+        f"{ESCAPED}{storage}.csv": ("text/csv", [report(amounts.rows, escaped=True)]),
         f"{storage}.zip": ("application/zip", [_BLOCK] * (amounts.export // MIB)),
         **{path: ("application/json", [json.dumps(one).encode()]) for path, one in whole.items()},
     }

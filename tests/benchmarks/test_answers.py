@@ -23,7 +23,7 @@ from benchmarks.costs import Cost
 from benchmarks.uploads_run import OURS, PEER
 
 MORE = Amounts(responses=500, rows=400, export=4 * MIB)
-BASES = {"responses": LOADS, "report": READER, "export": PEER}
+BASES = {"responses": LOADS, "report": READER, "escaped": READER, "export": PEER}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,7 @@ def test_all_subjects_read_the_same(kind: str, url: str) -> None:
     [
         ("responses", OURS, Seen(FEW.responses)),
         ("report", DICT_READER, Seen(FEW.rows, [])),
+        ("escaped", OURS, Seen(FEW.rows, [])),
         ("export", FSYNC, Seen(FEW.export, 0)),
         ("export", THREADS, Seen(FEW.export, 0)),
     ],
@@ -92,6 +93,15 @@ def test_what_is_kept_is_what_the_service_has(url: str) -> None:
     ]  # fmt: skip
 
 
+def test_each_row_with_entities_has_seven_in_as_many_cells(url: str) -> None:
+    case = Case("escaped", OURS, url + answers.PREFIXES["escaped"], SMALL, keep=True)
+    rows = answers_run.run(case)[0].kept
+    assert len(rows) == FEW.rows
+    for row in rows:
+        assert [cell.count("&") for cell in row if "&" in cell] == [1] * 7
+    assert rows[7][3:6] == ["Which don&#x27;t you like?", "7 &amp; 8", "a &gt; 7"]
+
+
 def test_the_responses_have_the_size_that_the_target_names() -> None:
     count = 10_000
     size = sum(map(len, answers_server.responses(count)))
@@ -122,5 +132,10 @@ def test_the_program_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     answers.main(["--quick", "--json"])
     report = json.loads(capsys.readouterr().out)
     titles = [each["title"] for each in report["comparisons"]]
-    assert titles == ["2,000 responses", "2,000 rows of a report", "an export of 3 MiB"]
+    assert titles == [
+        "2,000 responses",
+        "2,000 rows of a report",
+        "2,000 rows with entities",
+        "an export of 3 MiB",
+    ]
     assert report["missing"] == sorted(answers.missing().values())

@@ -186,6 +186,34 @@ def test_a_report_without_answers_has_no_rows() -> None:
     assert read("\ufeff" + written([FIXED]).removesuffix("\r\n")) == []
 
 
+@pytest.mark.parametrize("size", [1, 2, 1000])
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\r\n\r\n"])
+def test_a_mark_and_other_line_ends_are_no_cells(end: str, size: int) -> None:
+    row = cells("\ufeff\r", "p1", "\r\nx\n\r", NOON_TEXT)
+    text = "\ufeff" + written([[*FIXED, "a", *annotators(1)], row, row], end=end)
+    answer = Annotation(1, "p1", "\r\nx\n\r", NOON)
+    expected = ReportRow("d1", "g1", "free_text", "Why?", {"a": "\ufeff\r"}, (answer,))
+    assert read(text, size) == [expected, expected]
+
+
+def test_of_columns_with_one_name_the_last_counts() -> None:
+    header = [*FIXED, "a", "META_ROW_KEY", "a", "META_ROW_KEY", *annotators(1)]
+    (found,) = read(written([header, cells("1", "k1", "2", "k2", "p1", "x", NOON_TEXT)]))
+    assert found.data == {"a": "2", "META_ROW_KEY": "k2"}
+    assert found.key == "k2"
+    assert found.annotations[0].participant_id == "p1"
+
+
+@pytest.mark.parametrize("spoiled", [b"\xff", b"\xed\xa0\x80", b"\xc3("])
+def test_rows_of_earlier_pieces_come_before_bytes_that_are_no_text(spoiled: bytes) -> None:
+    reader = ReportReader(CALL)
+    rows = [row for some in reader.feed(written(GOOD).encode()) for row in some]
+    assert rows == read(written(GOOD))
+    with pytest.raises(DecodeError, match=CALL[1]) as raised:
+        list(reader.feed(b'"' + spoiled + b'"'))
+    assert raised.value.problems == (f"{SECOND}{NOT_UTF_8}",)
+
+
 HEADER, FIRST, SECOND = "the header: ", "row 0 (counted from 0): ", "row 1 (counted from 0): "
 FOUR = "DataPoint_ID, Task_Group_ID, Task_Type, Question are needed as the first columns, not"
 NO_ANNOTATORS = "it has no columns of annotators"
@@ -208,6 +236,9 @@ GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
             f"{FIRST}{NO_ANNOTATORS}",
         ),
         (written([*GOOD, cells("p1")]), f"{SECOND}it has 5 cells, and the header 7"),
+        (written([*GOOD, cells(*"abcd")]), f"{SECOND}it has 8 cells, and the header 7"),
+        ("\ufeff", f"{HEADER}it is missing"),
+        ("\0", f"{HEADER}{FOUR} '\\x00'"),
         (written(GOOD) + '"d2","g', f"{SECOND}a quote is never closed"),
         (written(GOOD) + '"d2"x,"g"', f"{SECOND}column 1: something follows its closing quote"),
         (written(GOOD).encode() + b'"\xe9"', f"{HEADER}{NOT_UTF_8}"),
@@ -224,7 +255,7 @@ def test_what_is_no_report_is_a_decode_error(text: str | bytes, problem: str) ->
 
 @pytest.mark.parametrize("fault", ['"d2"x,"g"\r\n', '"d2","g"\r\n'])
 def test_rows_before_a_fault_are_yielded(fault: str) -> None:
-    rows = []
+    rows: list[ReportRow] = []
     with pytest.raises(DecodeError):  # noqa: PT012 - which comes after them
         for some in ReportReader(CALL).feed((written(GOOD) + fault).encode()):
             rows += some
