@@ -108,11 +108,15 @@ async def test_progress_is_told(tmp_path: Path) -> None:
     assert told[-1].elapsed >= told[0].elapsed >= 0
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, OSError, asyncio.CancelledError])
 async def test_what_on_progress_raises_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
+    def fail(_: Progress) -> None:
+        raise kind
+
     async with file_server(TEXT) as server:
-        await download(server, tmp_path / "x", on_progress=lambda _: 1 / 0)
+        await download(server, tmp_path / "x", on_progress=fail)
     assert "on_progress raised" in caplog.text
 
 
