@@ -423,6 +423,18 @@ async def test_half_a_response_does_not_show_its_link(tmp_path: Path) -> None:
             assert SECRET not in repr(vars(shown)) + locals_of(caught.value)
 
 
+async def test_half_a_poll_does_not_show_its_link() -> None:
+    half = (200, f'{{"status": "complete", "url": "https://a.example/{SECRET}'.encode())
+    events: list[StatusEvent] = []
+    async with scripted(half) as (client, service):
+        service.answers.append(complete(service.url))
+        export = Export("e1", "b1", JobStatus.GENERATING).bind(client.batches)
+        await export.wait(on_event=events.append)
+    error = events[0].error
+    assert isinstance(error, DecodeError)
+    assert SECRET not in repr(vars(error)) + str(error)
+
+
 async def test_a_path_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     async with scripted() as (client, _):
