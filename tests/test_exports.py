@@ -330,6 +330,15 @@ async def test_a_failed_export_is_an_error() -> None:
     assert caught.value.job == Export("e1", "b1", JobStatus.FAILED)
 
 
+async def test_a_failed_export_shows_no_link() -> None:
+    failed = {"status": "failed", "url": f"https://a.example/{SECRET}", "expires_at": NOW}
+    async with scripted((200, failed)) as (client, _):
+        export = Export("e1", "b1", JobStatus.GENERATING).bind(client.batches)
+        with pytest.raises(JobFailedError) as caught:
+            await export.wait()
+    assert SECRET not in repr(caught.value.job.to_dict())
+
+
 async def test_an_export_of_no_client_cannot_be_awaited() -> None:
     export = Export("e1", "b1", JobStatus.GENERATING)
     for call in (export.wait(), export.download("x"), export.delete()):
