@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import io
 import itertools
 import os
 import socket
@@ -17,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
-from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPolicy
+from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPolicy, _part_file
 from prolific_async._downloading import Target
 from prolific_async._http.transport import Transport
 from prolific_async._part_file import PartFile
@@ -109,11 +111,15 @@ async def test_progress_is_told(tmp_path: Path) -> None:
     assert told[-1].elapsed >= told[0].elapsed >= 0
 
 
+@pytest.mark.parametrize("kind", [ZeroDivisionError, OSError, asyncio.CancelledError])
 async def test_what_on_progress_raises_is_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
+    def fail(_: Progress) -> None:
+        raise kind
+
     async with file_server(TEXT) as server:
-        await download(server, tmp_path / "x", on_progress=lambda _: 1 / 0)
+        await download(server, tmp_path / "x", on_progress=fail)
     assert "on_progress raised" in caplog.text
 
 
@@ -506,6 +512,21 @@ def test_a_part_that_was_discarded_stays_away(tmp_path: Path) -> None:
     part.write(0, [b"x"])
     part.place()
     assert names(tmp_path) == []
+
+
+def test_a_part_is_written_whole_by_a_disk_that_takes_a_little_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Little(io.FileIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:3])
+
+    monkeypatch.setattr(_part_file, "io", SimpleNamespace(FileIO=Little))
+    part = PartFile(str(tmp_path / "x"), overwrite=False)
+    part.open()
+    part.write(0, [TEXT, TEXT])
+    part.place()
+    assert (tmp_path / "x").read_bytes() == TEXT * 2
 
 
 def test_a_part_that_is_gone_can_be_discarded(tmp_path: Path) -> None:

@@ -346,6 +346,15 @@ async def test_a_failed_export_is_an_error() -> None:
     assert caught.value.job == Export("e1", "b1", JobStatus.FAILED)
 
 
+async def test_a_failed_export_shows_no_link() -> None:
+    failed = {"status": "failed", "url": f"https://a.example/{SECRET}", "expires_at": NOW}
+    async with scripted((200, failed)) as (client, _):
+        export = Export("e1", "b1", JobStatus.GENERATING).bind(client.batches)
+        with pytest.raises(JobFailedError) as caught:
+            await export.wait()
+    assert SECRET not in repr(caught.value.job.to_dict())
+
+
 async def test_an_export_of_no_client_cannot_be_awaited() -> None:
     export = Export("e1", "b1", JobStatus.GENERATING)
     for call in (export.wait(), export.download("x"), export.delete()):
@@ -441,6 +450,18 @@ async def test_half_a_response_does_not_show_its_link(tmp_path: Path) -> None:
             shown = caught.value.failure or caught.value
             assert "cannot be read" in str(shown)
             assert SECRET not in repr(vars(shown)) + locals_of(caught.value)
+
+
+async def test_half_a_poll_does_not_show_its_link() -> None:
+    half = (200, f'{{"status": "complete", "url": "https://a.example/{SECRET}'.encode())
+    events: list[StatusEvent] = []
+    async with scripted(half) as (client, service):
+        service.answers.append(complete(service.url))
+        export = Export("e1", "b1", JobStatus.GENERATING).bind(client.batches)
+        await export.wait(on_event=events.append)
+    error = events[0].error
+    assert isinstance(error, DecodeError)
+    assert SECRET not in repr(vars(error)) + str(error)
 
 
 async def test_a_path_is_checked_before_anything_is_sent(tmp_path: Path) -> None:
