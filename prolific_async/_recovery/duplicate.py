@@ -191,7 +191,7 @@ class Duplicator:
         """
         return self._make(
             name,
-            self._api.duplicate(batch_id, name=name, upload_new_dataset=upload_new_dataset),
+            lambda: self._api.duplicate(batch_id, name=name, upload_new_dataset=upload_new_dataset),
             self._copies_of,
             batch_id,
         )
@@ -211,12 +211,12 @@ class Duplicator:
             ProlificError: It failed and made none.
 
         """
-        return self._make(name, send(), self._batches_in, workspace_id)
+        return self._make(name, send, self._batches_in, workspace_id)
 
     async def _make(
         self,
         name: str | None,
-        sent: Awaitable[Batch],
+        send: Callable[[], Awaitable[Batch]],
         search: _Search,
         searched_id: str,
     ) -> Batch:
@@ -224,7 +224,7 @@ class Duplicator:
         pending = self._pending.open(name, now())
         try:
             try:
-                copy = await sent
+                copy = await send()
             except ProlificError as failure:
                 pending.may_have_run = may_have_run(failure)
                 if not pending.may_have_run:

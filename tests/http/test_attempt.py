@@ -161,6 +161,24 @@ async def test_nothing_is_written_to_a_socket_with_unread_data() -> None:
         assert (writer.written, body.begun) == ([b"{}"], True)
 
 
+async def test_a_socket_with_the_number_of_an_earlier_one_is_asked_itself() -> None:
+    numbers = set()
+    for said in (b"", b"?", b""):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            numbers.add(ours.fileno())
+            theirs.send(said)
+            body = Body(b"{}")
+            writer: Any = Writer(ours)
+            if said:
+                with pytest.raises(ConnectionError):
+                    await body.write_with_length(writer, 2)
+            else:
+                await body.write_with_length(writer, 2)
+            assert body.begun is not bool(said)
+    assert len(numbers) == 1
+
+
 async def test_a_transport_may_have_no_socket() -> None:
     writer: Any = Writer(None)  # a named pipe
     await Body(b"{}").write_with_length(writer, 2)
