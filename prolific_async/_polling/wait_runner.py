@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
+from prolific_async._polling.sliced_work import FEW
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -63,9 +64,11 @@ class WaitRunner:
         going = dict.fromkeys(waits)
         try:
             slices = TimeSlices()
-            for wait in going:
+            for number, wait in enumerate(going, 1):
                 self.start(wait).add_done_callback(partial(_put, ended, wait))
-                await slices.yield_if_due()  # however many waits there are
+                # Many at a time, the last ones too: few newcomers would be polled singly.
+                if number % FEW == 0 and len(going) - number >= FEW:
+                    await slices.yield_if_due()
             while going:
                 wait = await ended.get()
                 del going[wait]

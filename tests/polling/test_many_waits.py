@@ -376,6 +376,17 @@ async def test_whole_batches_need_no_memory_of_their_workspace(
     assert set(counted(sim)) == {"list"}
 
 
+@pytest.mark.parametrize("count", [8, 35, 100])
+async def test_a_machine_that_is_slow_to_start_waits_polls_them_as_a_group(
+    monkeypatch: pytest.MonkeyPatch, count: int, sim: Simulator, client: ProlificClient
+) -> None:
+    ids = going(sim, count)
+    batches = await client.batches.list(sim.workspace_id)
+    monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)  # over at once
+    assert all_ready(await client.batches.wait_all(batches), ids)
+    assert set(counted(sim)) == {"list"}
+
+
 async def test_batches_of_another_client_tell_their_workspace(
     sim: Simulator, client: ProlificClient
 ) -> None:
