@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Measures reading responses, a report and an export, beside programs that only decode or save.
-=======
 """Measures reading responses, two reports and an export, beside what only decodes or saves.
->>>>>>> h/repfast
 
 "json.loads" and "csv.reader" are given the whole body, so its transfer is not counted; the first
 keeps all that it decodes, the second counts the records. msgspec and pydantic, if they are
@@ -40,12 +36,8 @@ NEEDS = {MSGSPEC: "msgspec", PYDANTIC: "pydantic"}
 RATIOS = {
     "responses": [("cpu", LOADS)],
     "report": [("cpu", READER)],
-<<<<<<< HEAD
-    "export": [("wall", PEER), ("wall", FSYNC), ("cpu", PEER)],
-=======
     "escaped": [("cpu", READER)],
-    "export": [("wall", PEER), ("cpu", PEER)],
->>>>>>> h/repfast
+    "export": [("wall", PEER), ("wall", FSYNC), ("cpu", PEER)],
 }
 ROUNDS = {"responses": 7, "report": 15, "escaped": 15, "export": 9}
 PREFIXES = {"escaped": ESCAPED}

@@ -59,14 +59,9 @@ class ReportRow(JsonModel):
         task_group_id: The group of its task.
         task_type: The type of the instruction, such as "free_text" or "multiple_choice".
         question: The text of the instruction.
-<<<<<<< HEAD
-        data: The dataset's own columns by their names, read-only, ``META_`` columns included.
-        annotations: The answers, by slot; empty slots are left out.
-=======
         data: The dataset's own columns by their names, read-only, ``META_`` columns included. Of
             columns with one name, the last counts.
-        annotations: The answers, by slot; slots without an answer are left out.
->>>>>>> h/repfast
+        annotations: The answers, by slot; empty slots are left out.
         key: The key that the row was uploaded with, None if it has none.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
