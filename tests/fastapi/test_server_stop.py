@@ -27,7 +27,7 @@ from tests.fastapi.serving import PATIENCE, Browser, Connection, serving, until
 
 STREAMS = 3
 LONGEST_STOP = 15.0
-"""Seconds, enough for a slow machine: an open stream keeps gunicorn for 30, uvicorn for ever."""
+"""Seconds that a slow machine may take: an open stream keeps gunicorn for 30, uvicorn for ever."""
 
 UVICORN = ["uvicorn", "--factory", "tests.fastapi.example.app:create_app", "--port={port}"]
 GUNICORN = [
