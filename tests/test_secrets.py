@@ -222,7 +222,7 @@ async def verbs_show_nothing(client: ProlificClient, shown: list[str]) -> None:
     "bad",
     [
         *(pytest.param(bad, id=name) for name, bad in BAD_ANSWERS.items()),
-        pytest.param(late_chunk, id="late"),
+        pytest.param(late_chunk, id="late", marks=pytest.mark.slow),
         pytest.param(SLOWING, marks=pytest.mark.slow, id="an echo in the hint of a 429"),
     ],
 )

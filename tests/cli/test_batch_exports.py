@@ -82,6 +82,7 @@ def test_exports_are_deleted(account: Simulator, answered: str, cli: Any) -> Non
     assert ran.err == f"the batch has no export '{first}'; 'batch exports' lists them\n"
 
 
+@pytest.mark.slow
 def test_an_export_that_failed_is_told(
     account: Simulator, answered: str, path: str, cli: Any
 ) -> None:

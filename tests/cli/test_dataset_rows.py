@@ -165,6 +165,7 @@ def test_a_refused_upload_is_one_sentence(
         assert "answered with 403" in ran.err
 
 
+@pytest.mark.slow
 def test_a_network_error_is_none_of_the_file(csv: str, account: Simulator, cli: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -70,7 +70,8 @@ async def are_waited_for(sim: Simulator, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("way", [pytest.param("tcp", marks=pytest.mark.slow), "socket"])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["tcp", "socket"])
 async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     mortal: Mortal, sim: Simulator, client: ProlificClient, way: str
 ) -> None:
@@ -753,6 +754,7 @@ async def test_an_end_without_an_outcome_is_an_error_of_dbos(
     assert "Round 2" in repr(order)
 
 
+@pytest.mark.slow
 def test_an_outage_passes_between_processes() -> None:
     told = DatabaseUnavailableError("server closed the connection")
     told.failure = ConfigurationError("the first")

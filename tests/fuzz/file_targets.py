@@ -111,7 +111,7 @@ def export(data: bytes) -> None:
     result = run(verbs(canned).export("b1"))
     assert [one.method for one in canned.asked].count("POST") == 1
     if isinstance(result, ProlificError):
-        assert isinstance(result, OutcomeUnknownError)
+        assert isinstance(result, OutcomeUnknownError | DecodeError)
     else:
         _check_exports([result])
 

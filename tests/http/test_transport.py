@@ -169,7 +169,8 @@ async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     await writer.drain()
 
 
-@pytest.mark.parametrize("bad", [refuse_tls, pytest.param(plain(b"{}"), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", [refuse_tls, plain(b"{}")])
 async def test_a_server_without_tls(bad: Any) -> None:
     async with serving(bad) as (url, _):
         error = await failure(url.replace("http:", "https:"))
