@@ -41,6 +41,8 @@ class Case:
     batch: str = BATCH
     keep: bool = False
     "Whether what was read is returned, to be compared, and not only its amount."
+    directory: str = "."
+    "Where exports are saved. It is removed later: that takes time, which is not a download's."
 
 
 @attrs.frozen
@@ -162,23 +164,22 @@ def counted(records: Any, case: Case, plain: Callable[[Any], Any]) -> Seen:
 
 
 async def our_export(case: Case, _: Meter) -> Seen:
-    with tempfile.TemporaryDirectory() as directory:
-        async with ProlificClient(TOKEN, base_url=case.url) as client:
-            export = await client.batches.export(case.batch)
-            return saved(await export.download(Path(directory, "export.zip")), case)
+    path = Path(case.directory, f"{case.batch}.zip")
+    async with ProlificClient(TOKEN, base_url=case.url) as client:
+        export = await client.batches.export(case.batch)
+        return saved(await export.download(path, overwrite=True), case)
 
 
 def bare_export(save: Callable[[aiohttp.ClientResponse, Path], Awaitable[None]]) -> Subject:
     """Return a subject that saves an archive with aiohttp alone."""
 
     async def subject(case: Case, _: Meter) -> Seen:
-        with tempfile.TemporaryDirectory() as directory:
-            path = Path(directory, "export.zip")
-            url = f"{case.url}/storage/{case.batch}.zip"
-            async with aiohttp.ClientSession() as session, session.get(url) as response:
-                response.raise_for_status()
-                await save(response, path)
-            return saved(path, case)
+        path = Path(case.directory, f"{case.batch}.zip")
+        url = f"{case.url}/storage/{case.batch}.zip"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            response.raise_for_status()
+            await save(response, path)
+        return saved(path, case)
 
     return subject
 
@@ -241,9 +242,10 @@ def run(case: Case) -> tuple[Seen, Cost]:
     """Run one case after a small one, which imports what is needed; called in a fresh process."""
     subject = KINDS[case.kind][case.subject]
 
-    async def both() -> tuple[Seen, Cost]:
+    async def both(case: Case) -> tuple[Seen, Cost]:
         small = attrs.evolve(case, batch=SMALL, keep=False)
         await measured(lambda meter: subject(small, meter))
         return await measured(lambda meter: subject(case, meter))
 
-    return asyncio.run(both())
+    with tempfile.TemporaryDirectory() as directory:
+        return asyncio.run(both(attrs.evolve(case, directory=directory)))
