@@ -218,10 +218,14 @@ FAULTS = {
     "cut": Fault(cut=1),
     "late": Fault(delay=0.05),
 }
+QUICK = ("none", "400", "503", "lost after", "broken", "another shape", "cut")
 
 
 @pytest.mark.parametrize("own_task", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(one, marks=() if one in QUICK else pytest.mark.slow) for one in FAULTS],
+)
 @pytest.mark.parametrize("verb", CALLS)
 async def test_a_call_leaves_nothing_to_collect(
     sim: Simulator, verb: str, fault: str, *, own_task: bool
