@@ -37,7 +37,8 @@ class Service:
             for number, made in enumerate(self.made)
         ]
         date = None if self.date is None else (self.date + self.later).timestamp()
-        at = asyncio.get_running_loop().time() + self.later.total_seconds()
+        # A loop's clock may stand still while nothing is awaited, and no service answers at once.
+        at = asyncio.get_running_loop().time() + self.later.total_seconds() + 0.001
         return Exports(exports, ServiceTime(date, at))
 
     async def sleep(self, seconds: float) -> None:
