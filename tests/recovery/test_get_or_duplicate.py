@@ -238,7 +238,9 @@ async def test_four_processes_never_get_different_copies(every: int, bench: Benc
 
 
 async def test_a_rival_that_was_quicker_is_seen(bench: Bench, sim: Simulator) -> None:
-    bench.sim.inject("POST", POST, Fault(delay=0.05), times=2)
+    # Neither finds the other's copy, however their requests follow each other.
+    sim.inject("GET", "/batches", Fault(body={"results": []}), times=2)
+    sim.inject("POST", POST, Fault(delay=0.05), times=2)
     async with quick(bench) as one, quick(bench) as other:
         outcomes = await asyncio.gather(
             outcome_of(get(one, bench.source)), outcome_of(get(other, bench.source))
