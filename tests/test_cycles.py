@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import gc
+import queue
 import types
 from contextlib import suppress
 from itertools import repeat
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
 
 POLL = PollPolicy(initial=0.001, maximum=0.001, max_consecutive_failures=1, timeout=5)
 RETRY = RetryPolicy(max_attempts=3, initial=0.001, maximum=0.001)
+EXECUTORS = (concurrent.futures.thread.__file__,)
 PACKAGE = Wait.__module__.partition(".")[0]
 
 
 def is_of_a_call(thing: object) -> bool:
     """Return whether an object belongs to a call, and so must not be left."""
+    if isinstance(thing, queue.Empty) or (
+        isinstance(thing, types.TracebackType) and thing.tb_frame.f_code.co_filename in EXECUTORS
+    ):
+        return False  # an idle thread of an executor keeps it, from Python 3.12 on
     if isinstance(thing, types.FrameType):
         return f"/{PACKAGE}/" in thing.f_code.co_filename
     if isinstance(thing, aiohttp.ServerDisconnectedError) and thing.__traceback__ is None:

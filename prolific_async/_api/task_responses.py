@@ -19,6 +19,7 @@ from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
 from prolific_async._json.slices import TimeSlices
 from prolific_async._json.text_buffer import CutShort
+from prolific_async._tracebacks import without_frames
 from prolific_async.answer_models import TaskResponse
 from prolific_async.errors import ConnectionLostError, ProlificError, TransportError
 
@@ -96,9 +97,10 @@ async def _parts(transport: Transport, request: Request) -> AsyncGenerator[Async
             async with aclosing(parts_as_they_come(chunks, MAX_RECORD)) as parts:
                 yield parts
         except CutShort as error:
-            reason = str(error)
+            reason = str(without_frames(error))  # else it is in a cycle, from Python 3.12 on
         except ValueError as error:
-            raise undecodable(request, f"not a readable list of JSON ({error})") from None
+            problem = f"not a readable list of JSON ({without_frames(error)})"
+            raise undecodable(request, problem) from None
         else:
             return
         raise ConnectionLostError(request.method, request.path, reason)
