@@ -108,7 +108,8 @@ class BatchAnswers:
         While an export is generating, the service returns it to every request for the same answers.
         The POST is repeated only if it surely did not run. If its response is lost, the export is
         searched for among those of the batch: one of the same answers that was made since the call,
-        or that is generating, is returned.
+        or that is generating, is returned. A service that gives a complete export instead, without
+        its id, has the newest complete one of the same answers looked up in that list.
 
         Args:
             batch: The batch.
@@ -122,6 +123,7 @@ class BatchAnswers:
         Raises:
             OutcomeUnknownError: The POST may have run, and no export is surely the one that it
                 made.
+            DecodeError: Also if an export without its id is not in the list.
             APIStatusError: A batch has at most ten exports. The error says so if that is why it was
                 refused: delete one of ``exports``.
 

@@ -67,14 +67,24 @@ class ExportStarter:
             if not may_have_run(failure):
                 await self._advise(failure, batch_id)
                 raise
-            found = await self._find(batch_id, wanted, began)
+            found = await self._find(
+                batch_id,
+                wanted,
+                lambda one, listed: (
+                    one.status == JobStatus.GENERATING
+                    or _is_made_since(one, self._by_service(listed, began))
+                ),
+            )
             if found is None:
                 raise unknown_outcome(failure) from failure
             _log.info(
                 "%s %s: %s, but found: %s", *call_of(failure), type(failure).__name__, found.id
             )
             return found
-        export = export or await self._find(batch_id, wanted, None)
+        if export is None:
+            export = await self._find(
+                batch_id, wanted, lambda one, _: one.status == JobStatus.COMPLETE
+            )
         if export is None:
             raise self._api.without_id(batch_id)
         return export
@@ -88,30 +98,23 @@ class ExportStarter:
             vars(failure)["advice"] = _FULL
 
     async def _find(
-        self, batch_id: str, wanted: dict[str, str], began: float | None
+        self,
+        batch_id: str,
+        wanted: dict[str, str],
+        can_be_it: Callable[[Export, Exports], bool],
     ) -> Export | None:
-        """Return the newest export with a filter that was made since, or is generating.
+        """Return the newest export with a filter that can be it, as the list shows it.
 
-        Without a time, return the newest one that is complete.
-
-        The service gives one that is generating to whoever asks for the same. Searches again while
-        there is none: the POST may still be running, or the list lag.
+        Searches again while there is none: the POST may still be running, or the list lag.
         """
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             await self._sleep(pause)
             listed = await self._list(batch_id)
             if listed is None:
                 continue
-            same = [one for one in listed.exports if _has_filter(one, wanted)]
-            if began is None:
-                fitting = [one for one in same if one.status == JobStatus.COMPLETE]
-            else:
-                since = self._by_service(listed, began)
-                fitting = [
-                    one
-                    for one in same
-                    if one.status == JobStatus.GENERATING or _is_made_since(one, since)
-                ]
+            fitting = [
+                one for one in listed.exports if _has_filter(one, wanted) and can_be_it(one, listed)
+            ]
             if fitting:
                 return max(fitting, key=lambda one: one.created_at or _LONG_AGO)
         return None
