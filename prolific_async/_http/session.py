@@ -38,8 +38,8 @@ class LoopSession:
         headers: Headers of each request; empty where the session sends them itself.
         rate_limiter: Starts the requests.
         time_limit: Bounds each attempt.
-        streams: Gives turns to the bodies that callers read at their own pace: half of the
-            connections, so that polls and plain calls find one.
+        streams: Limits the bodies that callers read at their own pace to half of the connections,
+            so that polls and plain calls find one.
         closing: Set when the client is closed.
         time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         transfers: What bounds the transfers under way.
@@ -66,7 +66,7 @@ class LoopSession:
         """End everything that waits, and all requests under way."""
         self.closing.set()
         self.rate_limiter.close()
-        self.streams.release()  # the next one finds the client closed, and gives its turn on
+        self.streams.release()  # the next one finds the client closed, and lets the next one go on
         self.time_limit.close()
         for time_limit in list(self.time_limits.values()):
             time_limit.close()

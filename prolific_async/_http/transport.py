@@ -100,8 +100,8 @@ class Transport(SessionOwner):
 
         Args:
             request: What to send.
-            may_drip: Whether it only bounds the time in which nothing comes. Such streams take
-                turns, since they may last as long as their callers like.
+            may_drip: Whether it only bounds the time in which nothing comes. At most half of the
+                connections serve such streams, which may last as long as their callers like.
 
         Raises:
             ProlificError: As ``send``; while the body is read, too.
