@@ -1,4 +1,4 @@
-"""``Target``: the path of a download, where the file appears only when it is complete."""
+"""``DownloadTarget``: the path of a download, where the file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WRITTEN = 1024 * 1024  # bytes that are written at once: a thread costs as much
 _TOLD = 256 * 1024  # bytes after which progress is told
 
 
-class Target:
+class DownloadTarget:
     """Where a file is downloaded to.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async import _validation
 from prolific_async._api.exports import ExportsAPI
-from prolific_async._downloading import Target
+from prolific_async._downloading import DownloadTarget
 from prolific_async._messages import brief
 from prolific_async._recovery.exports import ExportStarter
 
@@ -71,12 +71,12 @@ class ExportJobs:
         """Download the archive of an export, once it is there.
 
         Raises:
-            OSError: As ``Target.fetch``.
-            ProlificError: As ``Target.fetch``, or the wait failed.
+            OSError: As ``DownloadTarget.fetch``.
+            ProlificError: As ``DownloadTarget.fetch``, or the wait failed.
 
         """
         batch_id, export_id = _ids(export)
-        target = Target(path, overwrite=overwrite, on_progress=on_progress)
+        target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         await target.check()
         first = await self._api.url(batch_id, export_id)
         if first is None:

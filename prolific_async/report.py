@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from prolific_async._api.reports import get_report, report_url
-from prolific_async._downloading import Target
+from prolific_async._downloading import DownloadTarget
 from prolific_async._http.download import Download
 from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.transport import Transport
@@ -126,6 +126,6 @@ class Report:
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-report
 
         """
-        target = Target(path, overwrite=overwrite, on_progress=on_progress)
+        target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
         await target.check()
         return await target.fetch(self._transport, self._path, self._get_link)

@@ -20,7 +20,7 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._downloading import Target
+from prolific_async._downloading import DownloadTarget
 from prolific_async._polling.wait import Wait
 from prolific_async.simulator import Fault, Simulator
 from tests.file_server import file_server
@@ -274,7 +274,7 @@ async def test_a_cancelled_call_leaves_nothing_to_collect(
 
 @pytest.mark.parametrize("ends_well", [True, False])
 async def test_a_download_leaves_no_cycle(tmp_path: Path, *, ends_well: bool) -> None:
-    target = Target(tmp_path / "x", overwrite=True, on_progress=None)
+    target = DownloadTarget(tmp_path / "x", overwrite=True, on_progress=None)
     cuts = iter([10]) if ends_well else repeat(10)
     async with file_server(b"x" * 100, ranges=ends_well, cuts=cuts) as server:
         sender = transport(server.url, retry=RETRY)

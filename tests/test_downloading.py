@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPolicy, _part_file
-from prolific_async._downloading import Target
+from prolific_async._downloading import DownloadTarget
 from prolific_async._http.transport import Transport
 from prolific_async._part_file import PartFile
 from tests.conftest import HANGS
@@ -51,7 +51,7 @@ async def download(
     get_link: Callable[[], Awaitable[PresignedUrl]] | None = None,
     **settings: Any,
 ) -> Path:
-    target = Target(path, overwrite=overwrite, on_progress=on_progress)
+    target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
     async with sender(**settings) as made:
         return await target.fetch(made, PATH, get_link or server.get_link)
 
@@ -142,7 +142,7 @@ async def test_files_are_used_in_threads(tmp_path: Path, monkeypatch: pytest.Mon
         server.answers = [plain(b"", status="404 X")]
         with pytest.raises(NotFoundError):
             await download(server, tmp_path / "y")
-        await Target(tmp_path / "z", overwrite=False, on_progress=None).check()
+        await DownloadTarget(tmp_path / "z", overwrite=False, on_progress=None).check()
     assert len(used) == 5
     assert threading.get_ident() not in set().union(*used.values())
 
@@ -218,12 +218,12 @@ def test_a_wrong_argument_is_refused(
     path: Any, options: dict[str, Any], kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
-        Target(path, **({"overwrite": False, "on_progress": None} | options))
+        DownloadTarget(path, **({"overwrite": False, "on_progress": None} | options))
 
 
 async def refused(server: FileServer, path: Path | str, **options: Any) -> OSError:
     for call in (
-        Target(path, overwrite=options.get("overwrite", False), on_progress=None).check,
+        DownloadTarget(path, overwrite=options.get("overwrite", False), on_progress=None).check,
         partial(download, server, path, **options),
     ):
         with pytest.raises(OSError) as caught:  # noqa: PT011 - the caller checks its number
@@ -485,7 +485,7 @@ async def test_a_cancelled_download_leaves_a_whole_file_or_none(
 
 
 async def fetch(made: Transport, server: FileServer, path: Path, *, overwrite: bool) -> None:
-    target = Target(path, overwrite=overwrite, on_progress=None)
+    target = DownloadTarget(path, overwrite=overwrite, on_progress=None)
     await target.fetch(made, PATH, server.get_link)
 
 
