@@ -18,7 +18,7 @@ import aiohttp
 from prolific_async._http.request import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Coroutine
     from types import TracebackType
 
     from aiohttp.abc import AbstractStreamWriter
@@ -48,13 +48,20 @@ class Body(aiohttp.BytesPayload):
         super().__init__(body, content_type=content_type)
         self.begun = False
 
-    async def write_with_length(
+    def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Write headers and body, unless the other side has closed the connection meanwhile."""
         protocol = writer.protocol  # type: ignore[attr-defined]  # of each writer there is
         if not _is_quiet(protocol):
-            await _check_alive(protocol)
+            return self._write_checked(protocol, writer, content_length)
+        self.begun = True
+        return super().write_with_length(writer, content_length)
+
+    async def _write_checked(
+        self, protocol: Any, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        await _check_alive(protocol)
         self.begun = True
         await super().write_with_length(writer, content_length)
 
@@ -143,16 +150,17 @@ class Attempt(Timed):
         "_begun",
         "_found_dead",
         "_is_connected",
-        "_send_over",
+        "_request",
         "_session",
         "body",
         "is_answered",
     )
 
-    _send_over: Callable[[Connection], Awaitable[aiohttp.ClientResponse]]
+    _request: aiohttp.ClientRequest
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
-        super().__init__(session.time_limit)
+        self._limit = session.time_limit
+        self._expired = False
         self._session = session
         self.body = None if body is None else Body(body, content_type)
         self._is_connected = False
@@ -175,7 +183,7 @@ class Attempt(Timed):
             url,
             data=self.body,
             headers=session.headers,
-            middlewares=(*session.middlewares, self.send),
+            middlewares=(*session.middlewares, self),
             allow_redirects=False,
             raise_for_status=False,
             timeout=_NO_TIMEOUT
@@ -183,7 +191,7 @@ class Attempt(Timed):
             else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
         )
 
-    async def send(
+    async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send the request, over a second connection if the first ended before anything was sent.
@@ -193,7 +201,7 @@ class Attempt(Timed):
 
         """
         self._is_connected = False
-        self._send_over = request.send
+        self._request = request
         # aiohttp offers nothing else between having a connection and writing to it. Setting it in
         # ``vars(request)`` would make every later look at an attribute of the request slower.
         request.send = self._send_connected  # type: ignore[method-assign]
@@ -209,20 +217,27 @@ class Attempt(Timed):
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
-            del request.send, self._send_over  # else they are in a cycle
+            del request.send, self._request  # else they are in a cycle
         await _read_ends()
-        return await self.send(request, handler)
+        return await self(request, handler)
 
-    async def _send_connected(self, conn: Connection) -> aiohttp.ClientResponse:
+    def _send_connected(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
         self._is_connected = True
+        # A body checks by itself, in a later round of the loop.
+        if self._session.rate_limiter.slows or not (self.body is not None or _is_quiet(conn.protocol)):
+            return self._send_late(conn)
+        self._begun = self.body is None
+        return type(self._request).send(self._request, conn)
+
+    async def _send_late(self, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
         if rate_limiter.slows and not rate_limiter.may_depart(asyncio.get_running_loop().time()):
             await self._wait_to_depart()
-        if self.body is None:  # a body checks by itself, in a later round of the loop
+        if self.body is None:
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._begun = True
-        return await self._send_over(conn)
+        return await type(self._request).send(self._request, conn)
 
     async def _wait_to_depart(self) -> None:
         self.pause()
