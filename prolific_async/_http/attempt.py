@@ -159,8 +159,7 @@ class Attempt(Timed):
     _request: aiohttp.ClientRequest
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
-        self._limit = session.time_limit
-        self._expired = False
+        super().__init__(session.time_limit)
         self._session = session
         self.body = None if body is None else Body(body, content_type)
         self._is_connected = False
@@ -221,15 +220,16 @@ class Attempt(Timed):
         await _read_ends()
         return await self(request, handler)
 
-    def _send_connected(self, conn: Connection) -> Awaitable[aiohttp.ClientResponse]:
+    # Mostly there is nothing to wait for, and no coroutine to resume.
+    def _send_connected(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         self._is_connected = True
-        # A body checks by itself, in a later round of the loop.
-        if self._session.rate_limiter.slows or not (self.body is not None or _is_quiet(conn.protocol)):
-            return self._send_late(conn)
-        self._begun = self.body is None
+        is_body = self.body is not None  # it checks by itself, in a later round of the loop
+        if self._session.rate_limiter.slows or not (is_body or _is_quiet(conn.protocol)):
+            return self._wait_and_send(conn)
+        self._begun = not is_body
         return type(self._request).send(self._request, conn)
 
-    async def _send_late(self, conn: Connection) -> aiohttp.ClientResponse:
+    async def _wait_and_send(self, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
         if rate_limiter.slows and not rate_limiter.may_depart(asyncio.get_running_loop().time()):
             await self._wait_to_depart()

@@ -201,7 +201,8 @@ class Transport(SessionOwner):
         sent_at = session.loop.time()
         try:
             with attempt:
-                response = await attempt.request(request.method, _url(self._origin, request.path, request.query))
+                url = _url(self._origin, request.path, request.query)
+                response = await attempt.request(request.method, url)
                 attempt.is_answered = True
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(request, response)
