@@ -357,6 +357,17 @@ async def test_a_link_is_in_no_frame_of_an_error() -> None:
     assert not [frame for frame in in_package if "s3cret" in repr(frame.f_locals)]
 
 
+async def test_the_link_of_an_upload_expires_by_the_services_clock() -> None:
+    """A minute after the ``Date`` of its response, whatever this machine's date is."""
+    said = {"upload_url": "https://bucket.example/key", "expires_at": "2026-03-04T05:07:07Z"}
+    now = asyncio.get_running_loop().time
+    async with scripted((201, said)) as (client, _):
+        before = now()
+        link = (await client.datasets._api.upload_url("d1", "rows.csv")).link
+        assert link.expires is not None
+        assert before <= link.expires - 60 <= now()
+
+
 async def test_an_upload_url_is_a_get_with_201() -> None:
     answer: tuple[int, Any] = (201, {"upload_url": "https://bucket.example/key"})
     async with scripted(answer, None, answer) as (client, service):
