@@ -39,8 +39,10 @@ def a_scheduler(few: float = 8) -> Scheduler:
     return Scheduler(OneWorkspace(), few)
 
 
-def add(scheduler: Scheduler, key: str, now: float, timeout: float | None = None) -> Wait:
-    wait = real_wait(key, poll=POLICY, retry=RetryPolicy(), timeout=timeout, now=now)
+def add(
+    scheduler: Scheduler, key: str, now: float, timeout: float | None = None, **more: Any
+) -> Wait:
+    wait = real_wait(key, poll=POLICY, retry=RetryPolicy(), timeout=timeout, now=now, **more)
     target = scheduler.targets.get(key) or PollTarget(key, wait.workspace_id)
     target.add(wait)
     scheduler.add(target, wait, now)
@@ -188,6 +190,35 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
     assert [target.group and target.group.name for target in targets] == ["home"] * 2
     assert list(scheduler.groups.by_name) == ["home"]
     assert known.awaited == set()
+
+
+def test_a_later_wait_can_tell_the_workspace_of_a_target() -> None:
+    known = Workspaces()
+    scheduler = Scheduler(known, 2)
+    for key in ("b0", "b1"):
+        add(scheduler, key, 0)
+    assert known.of("b0") is None
+    for key in ("b0", "b1"):
+        add(scheduler, key, 0, workspace_id="home")
+    assert (known.of("b0"), known.of("b1")) == ("home", "home")
+    (group,) = due(scheduler, 0)
+    assert isinstance(group, WorkspaceGroup)
+    assert group.name == "home"
+    add(scheduler, "b0", 0, workspace_id="elsewhere")
+    assert known.of("b0") == "home"
+
+
+def test_only_the_workspace_of_a_batch_that_is_waited_for_and_unknown_is_kept_in_mind() -> None:
+    known = Workspaces()
+    scheduler = Scheduler(known, 8)
+    first, second = add(scheduler, "b0", 0), add(scheduler, "b1", 0)
+    add(scheduler, "b2", 0, workspace_id="home")
+    assert known.awaited == {"b0", "b1"}
+    target = scheduler.remove(first, 1)
+    assert target is not None
+    assert scheduler.plan(target, 1) is False
+    assert known.awaited == {"b1"}
+    assert second.key in scheduler.targets
 
 
 # --- groups ----------------------------------------------------------------------------------
