@@ -80,6 +80,8 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "Testing your own application": [],
     "Datasets in tests": [],
 }
+LONG = ("Waiting for many", "From rows to READY", "In a job queue")
+"""Programs that wait for some seconds."""
 
 
 def test_every_example_in_python_is_run() -> None:
@@ -93,7 +95,10 @@ def test_every_example_in_python_is_run() -> None:
     }
 
 
-@pytest.mark.parametrize("heading", PROGRAMS)
+@pytest.mark.parametrize(
+    "heading",
+    [pytest.param(one, marks=pytest.mark.slow if one in LONG else ()) for one in PROGRAMS],
+)
 async def test_each_program_runs_as_pasted(heading: str, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(BLOCKS[heading][0], encoding="utf-8")
     process = await asyncio.create_subprocess_exec(

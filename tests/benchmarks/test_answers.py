@@ -32,6 +32,7 @@ def url() -> Iterator[str]:
         yield served
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_subjects_read_the_same(kind: str, url: str) -> None:
     cases: list[Case] = []

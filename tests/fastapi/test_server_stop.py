@@ -121,7 +121,7 @@ async def check_stop(server: Server, streams: list[Stream], since: float) -> Non
         pytest.param([*UVICORN, "--loop=asyncio"], signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param([*UVICORN, "--workers=2"], signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param([*UVICORN, "--reload"], signal.SIGINT, marks=pytest.mark.slow),
-        (GUNICORN, signal.SIGTERM),
+        pytest.param(GUNICORN, signal.SIGTERM, marks=pytest.mark.slow),
         pytest.param([*GUNICORN, "--workers=2"], signal.SIGTERM, marks=pytest.mark.slow),
     ],
 )
@@ -168,6 +168,7 @@ async def test_a_reload_of_gunicorn_ends_the_streams_of_its_old_workers(
         await check_stop(server, streams, since)
 
 
+@pytest.mark.slow
 async def test_a_limit_of_requests_ends_streams_too(
     sim: Simulator, source: str, session: aiohttp.ClientSession
 ) -> None:

@@ -236,8 +236,8 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(tmp_path: Path) -
 ROWS = [{"id": number, "a": "x" * 100, "b": "y", "c": number / 7} for number in range(20_000)]
 
 
-@pytest.mark.parametrize("generation", [3, 4])
-@pytest.mark.parametrize("key", [None, "id"])
+@pytest.mark.parametrize("generation", [pytest.param(3, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("key", [pytest.param(None, marks=pytest.mark.slow), "id"])
 async def test_rows_are_encoded_in_short_turns(generation: int, key: str | None) -> None:
     assert await held_by(lambda: sent(iter(ROWS), generation, key=key)) < LIMIT
 
@@ -301,6 +301,7 @@ async def test_large_items_of_a_stream_are_not_copied_as_a_whole() -> None:
     assert peak < 8 << 20
 
 
+@pytest.mark.slow
 async def test_a_stream_is_not_kept_in_memory() -> None:
     def produced() -> Iterator[bytes]:
         yield b"a,b\n"
