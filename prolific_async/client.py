@@ -93,15 +93,15 @@ class ProlificClient:
                 given beside a ``session``.
 
         """
-        # Here, not when a call is made: a POST whose response is lost must not need an import. What
-        # only names this class, for its annotations say, needs none of it.
+        # Here, not when a call is made: a POST whose response is lost must not need an import. A
+        # module that only names this class, for its annotations say, needs none of it.
         from prolific_async._client_state import FEW, ClientState  # noqa: PLC0415
         from prolific_async._http.transport import Transport  # noqa: PLC0415
 
         converter.prepare()
         secret, no_token = read_token(token)
         self._base_url, no_address = read_base_url(base_url, secret)
-        # Loggers that print local variables would show them, and either can be the token.
+        # Either may contain the token, and some loggers print local variables.
         del token, base_url
         request_timeout = number("request_timeout", request_timeout, positive=True)
         max_connections = whole("max_connections", max_connections, least=1)
