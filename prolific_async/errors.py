@@ -665,7 +665,7 @@ class _Partial:
 
 
 def _fault(one: Any) -> str:
-    """Return the place and the reason of a fault in a row or datapoint, as the service gave them."""
+    """Return the place and the reason of a fault in a row or datapoint, as the service said."""
     index, datapoint = getattr(one, "record_index", None), getattr(one, "datapoint_id", None)
     name = getattr(one, "field", None)
     where = (

@@ -85,7 +85,7 @@ class OrderQueues:
         return [workflow.workflow_id for workflow in begun]
 
     async def resume(self, ids: list[str]) -> None:
-        """Enqueue orders again that were begun and have not ended since."""
+        """Enqueue begun orders again, except those that have ended since."""
 
         def resume(client: DBOSClient, *, ids: list[str]) -> None:
             # Read anew, since DBOS would resume an order that was cancelled meanwhile, too.
@@ -106,7 +106,7 @@ class OrderQueues:
         await self._database.call(cancel)
 
     async def cancelled(self, ids: list[str]) -> list[str]:
-        """Return which of some orders are cancelled; tries once.
+        """Return those of some orders that are cancelled, without a second attempt in an outage.
 
         Raises:
             DatabaseUnavailableError: There is no database.
