@@ -99,7 +99,7 @@ class OrderQueues:
         """Cancel an order unless it has ended."""
 
         def cancel(client: DBOSClient) -> None:
-            # DBOS would take an order that is cancelled for one that has ended just now.
+            # For an order that is cancelled already, DBOS would set the time of its end to now.
             if not _with_status(client, "CANCELLED", [workflow_id]):
                 client.cancel_workflow(workflow_id)
 
