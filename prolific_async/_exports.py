@@ -68,7 +68,7 @@ class ExportJobs:
         overwrite: bool,
         on_progress: Callable[[Progress], object] | None,
     ) -> Path:
-        """Download the archive of an export, once it is there.
+        """Download the archive of an export; wait first while it is generating.
 
         Raises:
             OSError: As ``DownloadTarget.fetch``.

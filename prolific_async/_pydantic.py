@@ -210,7 +210,7 @@ def _unknown_keys(cls: type[Any]) -> Literal["allow", "forbid", "ignore"]:
 
 
 def _is_shown(default: Any) -> bool:
-    """Return whether a default is a value of the wire: None stands for an absent key."""
+    """Return whether the schema shows a default; None is not shown, as it means an absent key."""
     is_factory = isinstance(default, Factory)  # type: ignore[arg-type] # a class, but not in stubs
     return default not in (NOTHING, None) and not is_factory
 

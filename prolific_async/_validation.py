@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _SHOWN = 100  # characters of an invalid id
 _BEFORE_ROWS = 60.0  # seconds that a job may take beside its rows
-_ROWS_A_SECOND = 10  # a third of what was measured
+_ROWS_A_SECOND = 10  # about a third of the measured speed
 
 
 def identifier(given: object) -> str:

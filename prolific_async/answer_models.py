@@ -27,7 +27,7 @@ class Answer(WireModel):
         value: The text, number or boolean, as it came; None for a file. Of a choice it is the
             option's ``value``.
         unit: The unit of the value, None if the question has none.
-        explanation: What was written beside a choice, None if nothing was asked for.
+        explanation: The text that was written beside a choice, None if none was asked for.
         file_key: The service's name of an uploaded file, None if the answer is not a file.
         file_name: The participant's name of that file, None likewise.
         file_size_mb: Its size in megabytes, None likewise.

@@ -178,7 +178,7 @@ class ProlificClient:
     def datasets(self) -> prolific_async.datasets.Datasets:
         """The calls on the datasets that the tasks of batches are made from."""
         if self._datasets is None:
-            # With its first use: it and what it needs take as long to import as batches do.
+            # On its first use, as it takes as long to import as batches do.
             from prolific_async.datasets import Datasets  # noqa: PLC0415
 
             self._datasets = Datasets(self._transport, self._retry, self._poll, self._state)

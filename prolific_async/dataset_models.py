@@ -1,4 +1,4 @@
-"""Models of datasets, and of what was uploaded to them.
+"""Models of datasets, and of the files that are uploaded to them.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get and create a
 dataset). All but id and name are optional, as older responses lack them, and the two generations
@@ -180,7 +180,7 @@ class Upload(BoundJob):
     status: str | None = None
 
     def __repr__(self) -> str:
-        """Show what it is, in one line; ``to_dict`` shows all of it."""
+        """Show its id, file name and size, in one line; ``to_dict`` shows all of it."""
         rows = f", {self.rows} rows" if self.rows is not None else ""
         return f"<Upload {self.id} {self.filename!r}, {self.size} bytes{rows}>"
 

@@ -364,7 +364,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: something else is at work on the same thing. Try again when that has ended."""
+    """409: another job works on the same batch, dataset or export. Try again when it has ended."""
 
     advice = "wait for what is at work there to end, then try again"
 

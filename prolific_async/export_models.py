@@ -79,7 +79,7 @@ class Export(BoundJob):
             return None
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and filter, in one line; ``to_dict`` shows all of it."""
         known = {"study": self.study_id, "since": self.since, "until": self.until}
         told = "".join(f", {what} {one}" for what, one in known.items() if one is not None)
         return f"<Export {self.id} {self.status}{told}>"

@@ -104,7 +104,7 @@ class ImportJob(WireModel):
         return self.import_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
         counts = {"accepted": self.accepted_count, "rejected": self.rejected_count}
         return _one_line(self, counts)
 
@@ -183,7 +183,7 @@ class SchemaMigration(BoundJob):
         return self.job_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
         counts = {"reprocessed": self.reprocessed_count, "failed": self.failed_count}
         return _one_line(self, counts)
 
@@ -253,7 +253,7 @@ class BatchSync(BoundJob):
         return self.sync_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
         return _one_line(self, {"tasks created": self.tasks_created})
 
     async def wait(

@@ -56,7 +56,7 @@ def responses(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Write what participants answered, each response as soon as it has come.
+    """Write the participants' answers, each response as soon as it has come.
 
     A line of JSON has all that the service sends of a response. In CSV each
     answer is a row, with the key that its row was uploaded with.

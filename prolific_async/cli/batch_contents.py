@@ -94,7 +94,7 @@ def update(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Change what is given of a batch and nothing else, and print its id.
+    """Change the given parts of a batch and nothing else, and print its id.
 
     The three texts of a task are changed together. Whether a layout can be
     changed after 'setup' is up to the service.

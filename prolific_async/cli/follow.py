@@ -20,7 +20,7 @@ async def follow(
     poll: PollPolicy,
     on_error: Callable[[ProlificError], object],
 ) -> AsyncGenerator[TaskResponse]:
-    """Yield each response once: first the present ones, then new ones as they come.
+    """Yield each response once: first those that there are, then new ones as they arrive.
 
     It never ends. The id of each response stays in memory.
 

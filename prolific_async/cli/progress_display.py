@@ -111,7 +111,7 @@ class BarDisplay(ProgressDisplay):
             get_renderable=self._render,
             console=self._console,
             auto_refresh=False,
-            redirect_stdout=False,  # else what is written there goes to stderr
+            redirect_stdout=False,  # else text for stdout goes to stderr
         )
 
     @contextmanager

@@ -61,7 +61,7 @@ class RecordOutput:
         return self.given or (Format.CSV if is_csv else Format.JSONL)
 
     def display(self) -> ProgressDisplay:
-        """Return the display of the progress; none where a terminal shows the records."""
+        """Return the display of the progress; it is empty if a terminal shows the records."""
         if self.path is None and sys.stdout.isatty():
             return NoDisplay()
         is_piped = self.path is None and is_pipe(sys.stdout)

@@ -49,7 +49,7 @@ class WaitReport:
 
 
 def outcome_document(outcome: object) -> dict[str, object]:
-    """Return the JSON of a wait's result or error; an empty one for None, which means no wait."""
+    """Return the JSON of a wait's result or error; empty for None, if there was no wait."""
     if outcome is None:
         return {}
     error = outcome if isinstance(outcome, WaitError) else None

@@ -47,7 +47,7 @@ async def wait_until_ready(
     *,
     pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
 ) -> Batch:
-    """Return an order's copy once it is READY; outages are survived for the order's whole time.
+    """Return an order's copy once it is READY; outages do not end the wait before its time is over.
 
     Raises:
         WaitError: As in ``Batches.wait_until_ready``.

@@ -1,4 +1,4 @@
-"""Submissions: what participants hand in, each the answers to one task group.
+"""Submissions of participants, each with the answers to one task group.
 
 Sources: "get-task-builder-batch-task-responses" under
 https://docs.prolific.com/api-reference/task-builder for a response; answers are stored when a whole

@@ -74,7 +74,7 @@ def _by_task(batch: Batch, submissions: Sequence[Submission]) -> Iterator[bytes]
 
 
 def _line(record: dict[str, Any], responses: Iterable[bytes | None]) -> bytes:
-    # Joined from what is encoded already: there may be many.
+    # Joined from responses that are encoded already, as there may be many.
     head = json.dumps(record, ensure_ascii=False).removesuffix("}")
     joined = b", ".join(filter(None, responses))
     # Half a surrogate pair has no UTF-8, so that it is escaped.

@@ -77,7 +77,7 @@ _BODY = web.RequestKey("body", Body)
 
 
 async def read_body(request: web.Request) -> Body:
-    """Read a request's body once, to its end, without keeping what is over `MAX_BODY`.
+    """Read a request's body once, to its end; a body over `MAX_BODY` is not kept.
 
     Raises:
         RefusedError: The body cannot be unpacked.

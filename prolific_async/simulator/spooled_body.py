@@ -76,7 +76,7 @@ class _Writer:
 
     async def _wait_for_write(self) -> None:
         if self._writing is not None:
-            # A thread cannot be cancelled, so neither is the future that tells of its end.
+            # A thread cannot be cancelled, so its future must not be cancelled either.
             await asyncio.shield(self._writing)
 
     def _close_after(self, writing: asyncio.Future[None]) -> None:

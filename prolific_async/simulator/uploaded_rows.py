@@ -14,7 +14,7 @@ from typing import IO, Any
 __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
 
 _FIELD_LIMIT = threading.Lock()
-_LONGEST_CELL = 2**31 - 1  # what a C long holds on every platform
+_LONGEST_CELL = 2**31 - 1  # the largest number in a C long of every platform
 _ROWS_AT_ONCE = 32
 
 

@@ -93,5 +93,5 @@ def count(name: str, value: int, *, least: int = 0) -> int:
 
 
 def as_json(value: Any) -> Any:
-    """Copy a value through JSON, so that what cannot be sent fails here, in the test."""
+    """Copy a value through JSON, so that a value that cannot be sent fails here, in the test."""
     return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value))
