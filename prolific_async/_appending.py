@@ -69,7 +69,7 @@ class Appending:
             vars(error)["result"] = self._result()
             raise
         finally:
-            self._busy = None  # its traceback holds this frame: else a reference cycle
+            self._busy = None  # its traceback holds this frame, which would be a reference cycle
         return self._result()
 
     async def _send_all(self, records: Records, key: str | None) -> None:

@@ -68,7 +68,7 @@ class DownloadTarget:
         """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one already, and ``overwrite`` is false.
+            FileExistsError: There is one already, and ``overwrite`` is False.
             OSError: The path is a directory or a device, or its directory is not there.
 
         """

@@ -45,7 +45,7 @@ class PartFile:
         """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one already, and ``overwrite`` is false.
+            FileExistsError: There is one already, and ``overwrite`` is False.
             OSError: The path is a directory or a device, or its directory is not there.
 
         """
@@ -113,7 +113,7 @@ class PartFile:
         """Sync the file to the disk, then move it to its final path.
 
         Raises:
-            FileExistsError: There is one by now, and ``overwrite`` is false.
+            FileExistsError: There is one by now, and ``overwrite`` is False.
             OSError: It cannot be moved there.
 
         """

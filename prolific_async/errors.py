@@ -650,7 +650,7 @@ class _Partial:
 
     @property
     def errors(self) -> tuple[Any, ...]:
-        """The rows or datapoints that it did not take, with field and reason; perhaps not all."""
+        """The rows or datapoints it did not take, with place, field and reason; perhaps not all."""
         return getattr(self.job, "errors", None) or ()
 
     def _count(self, index: int) -> int | None:

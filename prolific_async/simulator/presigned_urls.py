@@ -1,4 +1,4 @@
-"""Presigned URLs: each allows one kind of request to one object, without a token, for some time.
+"""Presigned URLs: each allows one kind of request to one object without a token, until it expires.
 
 The service's are those of Amazon S3, whose refusals and their order are imitated here.
 """
@@ -85,7 +85,7 @@ class PresignedUrl:
         """Make it expire now."""
         self._expires = -math.inf
 
-    def drop_if_expired(self, now: float) -> bool:
+    def forget(self, now: float) -> bool:
         """Drop the target if the URL has expired; return whether it has."""
         if now < self._expires:
             return False
@@ -141,7 +141,7 @@ class PresignedUrls:
         )
         self._by_path[raw_path] = signed
         # Else the files of all URLs that were ever given out would be kept.
-        while self._valid and self._valid[0].drop_if_expired(self.now()):
+        while self._valid and self._valid[0].forget(self.now()):
             self._valid.popleft()
         self._valid.append(signed)
         return signed
