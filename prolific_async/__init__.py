@@ -171,7 +171,7 @@ __all__ = [
     "__version__",
 ]
 
-if not typing.TYPE_CHECKING:  # a type checker would take any name for one of this function
+if not typing.TYPE_CHECKING:  # with __getattr__, a type checker would accept any name
     _MODULES = {"batches", "datasets", "layout", "workspaces"}
     _ON_FIRST_USE = {
         name: module
@@ -194,7 +194,7 @@ if not typing.TYPE_CHECKING:  # a type checker would take any name for one of th
     }
 
     def __getattr__(name: str) -> object:
-        """Import what only some programs need on its first use: classes take time to make."""
+        """Import a class or module on its first use: it takes time, and few programs need it."""
         if name in _MODULES:
             return importlib.import_module(f"prolific_async.{name}")
         if name in _ON_FIRST_USE:

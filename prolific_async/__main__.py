@@ -26,13 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("rich", "typer"):
             raise
-        return _without_extra(arguments)
+        return _run_without_extra(arguments)
     except KeyboardInterrupt:
         return 130
     return run(arguments)
 
 
-def _without_extra(arguments: list[str]) -> int:
+def _run_without_extra(arguments: list[str]) -> int:
+    """Run the commands that need no extra; for any other, say which extra it needs."""
     match arguments:
         case ["simulate", *rest]:
             from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this

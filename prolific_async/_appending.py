@@ -1,4 +1,4 @@
-"""``append``: records in slices, each sent until the service has taken it or refuses it."""
+"""Appending of records to a dataset, in slices; a slice is repeated while the dataset is busy."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Appending:
         dataset_id: The dataset.
         retry: The cap of the pauses that the service asks for.
         poll: The gaps between attempts while the dataset is busy.
-        sleep: Waits so many seconds, or until the client is closed.
-        on_progress: Called after each slice, None for nothing.
+        sleep: Sleeps for the given seconds, or until the client is closed.
+        on_progress: Called with a ``Progress`` after each slice, None for no callback.
 
     """
 
@@ -49,11 +49,12 @@ class Appending:
     _busy: ConflictError | None = field(default=None, init=False)
 
     async def run(self, records: Records, *, key: str | None, limit: float | None) -> AppendResult:
-        """Append all records, within so many seconds.
+        """Append all records, within ``limit`` seconds; None is no limit.
 
         Raises:
             RequestTimeoutError: The time is over.
-            Exception: What the records or the requests raise; each error has the ``result`` so far.
+            Exception: Reading the records or sending a request failed. Each error has ``result``,
+                the result so far.
 
         """
         try:
@@ -68,7 +69,7 @@ class Appending:
             vars(error)["result"] = self._result()
             raise
         finally:
-            self._busy = None  # else it and this frame, which it has passed, are in a cycle
+            self._busy = None  # its traceback holds this frame, which would be a reference cycle
         return self._result()
 
     async def _send_all(self, records: Records, key: str | None) -> None:
@@ -80,10 +81,10 @@ class Appending:
                 await self._send(one)
                 elapsed = asyncio.get_running_loop().time() - began
                 done = one.first + one.count
-                self._tell(Progress("append", done, total, "records", elapsed))
+                self._report_progress(Progress("append", done, total, "records", elapsed))
 
     async def _send(self, one: AppendSlice) -> None:
-        """Send a slice, again while an import or a migration runs."""
+        """Send a slice, and repeat it while an import or a migration makes the dataset busy."""
         gap = self._poll.initial
         while True:
             try:
@@ -101,7 +102,7 @@ class Appending:
         self._rejected += result.rejected
         self._errors += result.errors[: _KEPT_ERRORS - len(self._errors)]
 
-    def _tell(self, progress: Progress) -> None:
+    def _report_progress(self, progress: Progress) -> None:
         if self._on_progress is None:
             return
         try:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-# For annotations: what is imported on its first use.
+# For annotations with classes that are imported on their first use.
 import prolific_async
 from prolific_async import _validation
 from prolific_async._http.transport import Transport
@@ -24,7 +24,7 @@ class BatchAnswers:
 
     Args:
         transport: Sends the requests.
-        begun: Keeps when an export began.
+        begun: Remembers when each export began.
 
     """
 
@@ -40,7 +40,7 @@ class BatchAnswers:
         return ExportJobs(self._transport, self._begun_exports)
 
     def responses(self, batch: Batch | str | UUID) -> AsyncGenerator[prolific_async.TaskResponse]:
-        """Yield what participants answered, each response as soon as it has come.
+        """Yield the participants' answers, each response as soon as it has arrived.
 
         Answers are stored when a participant hands in a whole group of tasks; there is one response
         for each participant, task and instruction, in the service's order. However many there are,
@@ -55,9 +55,10 @@ class BatchAnswers:
                 async for response in responses:
                     print(response.key, response.answers[0].value)
 
-        The body may take any time, but ``request_timeout`` seconds in which nothing comes end it.
-        If the connection breaks before the first response, the request is sent again as other reads
-        are. Later the error tells how many responses there were, and another call begins anew.
+        The body may take any time, but RequestTimeoutError is raised when nothing arrives for
+        ``request_timeout`` seconds. If the connection breaks before the first response, the request
+        is sent again as other reads are. If it breaks later, the error tells how many responses had
+        arrived, and another call begins with the first one again.
 
         Args:
             batch: The batch.
@@ -108,8 +109,8 @@ class BatchAnswers:
         While an export is generating, the service returns it to every request for the same answers.
         The POST is repeated only if it surely did not run. If its response is lost, the export is
         searched for among those of the batch: one of the same answers that was made since the call,
-        or that is generating, is returned. A service that gives a complete export instead, without
-        its id, has the newest complete one of the same answers looked up in that list.
+        or that is generating, is returned. If the service returns a complete export instead, but
+        without its id, the newest complete export of the same answers is taken from that list.
 
         Args:
             batch: The batch.

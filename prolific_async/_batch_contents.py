@@ -1,4 +1,4 @@
-"""The calls of ``client.batches`` that make batches and change them, without those that wait."""
+"""The calls of ``client.batches`` that create, change and sync batches, and list their tasks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
-# For annotations: what is imported on its first use.
+# For annotations with classes that are imported on their first use.
 import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batch_contents import BatchContentsAPI
@@ -24,13 +24,13 @@ _APPLICATION = "https://app.prolific.com"
 
 
 class BatchContents:
-    """Makes batches, changes them, and tells what is in them.
+    """Creates, changes and syncs batches, and lists their tasks.
 
     Args:
         transport: Sends the requests.
-        workspaces: Learns the workspaces of batches.
+        workspaces: Remembers the workspace of each batch.
         copying: Makes batches, and finds those whose response is lost.
-        begun: Keeps when a sync began.
+        begun: Remembers when each sync began.
 
     """
 
@@ -110,7 +110,7 @@ class BatchContents:
     ) -> Batch:
         """Change a batch, and return it as it is then; what is not given stays as it is.
 
-        The call is repeated as a read is, since the same change made twice is one.
+        The call is repeated as a read is, since making the same change twice does no harm.
 
         Args:
             batch: The batch to change. Whether its layout can be changed after ``setup`` is up to

@@ -1,4 +1,4 @@
-"""``BoundModel`` and ``BoundJob``: the bases of values that a client binds, for their methods."""
+"""``BoundModel`` and ``BoundJob``: the bases of the models whose methods use a client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prolific_async.errors import ConfigurationError
 
 @frozen(eq=False, repr=False)
 class BoundModel(WireModel):
-    """A value of the wire that a client may bind, for its methods.
+    """A model whose methods use the client that it is bound to.
 
     Comparing, pickling and ``to_dict`` ignore the client.
     """
@@ -22,9 +22,9 @@ class BoundModel(WireModel):
     _resource: Any = field(default=None, init=False, eq=False, repr=False, kw_only=True)
 
     def bind(self, resource: Any) -> Self:
-        """Return this value with verbs of a client; the client does this with what it returns.
+        """Bind this value to a resource of a client and return it; clients do so themselves.
 
-        It is a copy if another client, or another view of it, has bound this one.
+        If it is bound to another client or view already, a bound copy is returned instead.
         """
         is_free = self._resource is None or self._resource is resource
         bound = self if is_free else type(self).from_dict(self.to_dict())
@@ -37,7 +37,7 @@ class BoundJob(BoundModel):
     """A job that can be awaited once it is bound to ``client.datasets`` or ``client.batches``."""
 
     def _owner(self, name: str) -> Any:
-        """Return the resource of a client that this is bound to."""
+        """Return the resource that this job is bound to; ``name`` is its name in the error."""
         if self._resource is None:
             raise ConfigurationError(
                 f"{type(self).__name__} {getattr(self, 'id', '')} came from no client: "

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
-"""By strategy: batches of a workspace that wait, from which on its list is polled."""
+"""By strategy: the number of waiting batches from which on a workspace's list is polled."""
 
 
 @frozen(eq=False, repr=False)
 class ClientState:
-    """What outlives a single call of a client.
+    """The waits, known workspaces and pending duplicates of a client, which outlive its calls.
 
     Attributes:
         workspaces: Which workspace each batch belongs to.
@@ -52,14 +52,14 @@ class ClientState:
         Args:
             transport: Sends the polls.
             retry: The cap of the pauses that the service asks for.
-            few: Batches of a workspace from which on its list is polled.
+            few: The number of waiting batches from which on a workspace's list is polled.
 
         """
         workspaces = Workspaces()
 
         def new_poller() -> Poller:
             transport.check_usable()
-            # With the first wait: what never waits need not import them.
+            # Imported with the first wait, as a program that never waits does not need them.
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
 

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from prolific_async._http.presigned import PresignedUrl
     from prolific_async._http.transport import Transport
 
-_WRITTEN = 1024 * 1024  # bytes that are written at once: a thread costs as much as 100 KiB
-_TOLD = 256 * 1024  # bytes after which progress is told
+_WRITE_SIZE = 1024 * 1024  # bytes of one write: a call in a thread costs as much as 100 KiB
+_PROGRESS_STEP = 256 * 1024  # bytes after which progress is reported
 
 
 class DownloadTarget:
@@ -65,10 +65,10 @@ class DownloadTarget:
         self._new_part = partial(PartFile, text, overwrite=overwrite)
 
     async def check(self) -> None:
-        """Check that a file may stand under the path.
+        """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one, which is not to be overwritten.
+            FileExistsError: There is one already, and ``overwrite`` is False.
             OSError: The path is a directory or a device, or its directory is not there.
 
         """
@@ -80,7 +80,7 @@ class DownloadTarget:
         api_path: str,
         get_link: Callable[[], Awaitable[PresignedUrl]],
     ) -> Path:
-        """Download a file, and return its path; what stands there is whole at any time.
+        """Download a file, and return its path, where only the complete file appears.
 
         Args:
             transport: The client's transport, for its settings.
@@ -88,7 +88,7 @@ class DownloadTarget:
             get_link: Makes that call.
 
         Raises:
-            OSError: The file cannot be written or put there; as ``check``.
+            OSError: The file cannot be written or moved to its path; or as ``check``.
             ProlificError: As ``Download.pieces``.
 
         """
@@ -111,37 +111,37 @@ class DownloadTarget:
 
 @define(eq=False, repr=False)
 class _Writer:
-    """Writes a file while more of it comes."""
+    """Writes pieces of a download in a thread, while the next ones arrive."""
 
     _part: PartFile
     _on_progress: Callable[[Progress], object] | None
     _began: float = field(factory=lambda: asyncio.get_running_loop().time(), init=False)
     _chunks: list[bytes] = field(factory=list, init=False)
-    _start: int = field(default=0, init=False)  # the place of the chunks
+    _start: int = field(default=0, init=False)  # position of the chunks in the file
     _end: int = field(default=0, init=False)
-    _told: int = field(default=0, init=False)
+    _reported: int = field(default=0, init=False)
     _total: int | None = field(default=None, init=False)
     _writing: asyncio.Future[None] | None = field(default=None, init=False)
 
     async def add(self, piece: Piece) -> None:
-        """Take what has come."""
-        if piece.start != self._end:  # begun anew
-            self._chunks, self._start, self._told = [], piece.start, piece.start
+        """Add a piece; once enough bytes have gathered, report progress and write them."""
+        if piece.start != self._end:  # the download was begun anew
+            self._chunks, self._start, self._reported = [], piece.start, piece.start
         self._chunks.append(piece.data)
         self._end = piece.start + len(piece.data)
         self._total = piece.total
-        if self._end - self._told >= _TOLD:
-            self._tell()
-        if self._end - self._start >= _WRITTEN:
+        if self._end - self._reported >= _PROGRESS_STEP:
+            self._report_progress()
+        if self._end - self._start >= _WRITE_SIZE:
             await self._write()
 
     async def finish(self) -> None:
-        """Write what is left."""
-        self._tell()
+        """Write the remaining bytes, and return once they are written."""
+        self._report_progress()
         await (await self._write())
 
     async def _write(self) -> asyncio.Future[None]:
-        """Begin to write, once what came before is written."""
+        """Wait for the write before, then start to write the chunks."""
         if self._writing is not None:
             await self._writing
         self._writing = _in_thread(partial(self._part.write, self._start, self._chunks))
@@ -149,8 +149,8 @@ class _Writer:
         self._chunks, self._start = [], self._end
         return self._writing
 
-    def _tell(self) -> None:
-        self._told = self._end
+    def _report_progress(self) -> None:
+        self._reported = self._end
         if self._on_progress is None:
             return
         elapsed = asyncio.get_running_loop().time() - self._began

@@ -1,4 +1,4 @@
-"""``duplicate_and_wait``: a copy from its duplicate to READY, for one name or many at once."""
+"""``duplicate_and_wait``: duplicate, setup and wait in one call, for one copy or for many."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Verbs(Protocol):
-    """The verbs of ``Batches`` that the steps are made of."""
+    """The methods of ``Batches`` that ``duplicate_and_wait`` calls."""
 
     async def duplicate(self, batch: Batch | str | UUID, /) -> Batch:
         """Make a copy."""
@@ -43,7 +43,7 @@ class Verbs(Protocol):
         """Have a copy's tasks built."""
 
     async def get_status(self, batch: Batch, /) -> BatchStatus | None:
-        """Return how a copy stands."""
+        """Return a copy's status."""
 
     async def wait_until_ready(
         self,
@@ -58,7 +58,7 @@ class Verbs(Protocol):
 
 @frozen(eq=False, repr=False)
 class CopyPlan:
-    """What is to become of the copies of a batch.
+    """The checked arguments of ``duplicate_and_wait``, without the name.
 
     Attributes:
         source: The batch to copy.
@@ -87,13 +87,13 @@ async def duplicate_and_wait(
     """Return a READY copy.
 
     Args:
-        verbs: Make the calls.
+        verbs: Makes the calls.
         setups: The setups of named copies that are under way.
-        plan: What is to become of the copy.
+        plan: The arguments of the call.
         name: Its unique name, None for the default.
 
     Raises:
-        ProlificError: As the step that failed; it has ``step`` and ``copy``.
+        ProlificError: The error of the step that failed, with its ``step`` and ``copy`` set.
 
     """
     now = asyncio.get_running_loop().time
@@ -121,7 +121,7 @@ async def duplicate_and_wait(
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
             is_over = True
-        if is_over or copy is None:  # raised here, as the context of an error would hold the task
+        if is_over or copy is None:  # not in "except", whose error would hold the task
             raise _timed_out(plan, copy, name, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
@@ -133,7 +133,7 @@ async def duplicate_and_wait(
             error.advice = f"try again with another name: {kept}"
         raise
     finally:
-        del limit  # it holds the task, so that an error that ends this would be in a cycle
+        del limit  # it holds the task, which holds the error and so this frame: a reference cycle
 
 
 async def duplicate_and_wait_all(
@@ -147,9 +147,9 @@ async def duplicate_and_wait_all(
     """Return many READY copies in the order of their names.
 
     Args:
-        verbs: Make the calls.
+        verbs: Makes the calls.
         setups: The setups of named copies that are under way.
-        plan: What is to become of each copy.
+        plan: The arguments of the call.
         names: Their names.
         return_exceptions: Whether an error takes its copy's place; else the first ends the others
             and is raised.
@@ -160,7 +160,7 @@ async def duplicate_and_wait_all(
     async def outcome_of(name: str) -> Batch | ProlificError:
         try:
             return await duplicate_and_wait(verbs, setups, plan, name)
-        # A trace callback of the application can raise anything, which takes no copy's place.
+        # Only a ProlificError is returned: a trace callback of the application can raise anything.
         except Exception as error:
             if return_exceptions and isinstance(error, ProlificError):
                 return error
@@ -172,7 +172,7 @@ async def duplicate_and_wait_all(
     if not failures:
         return [by_name[name].result() for name in names]
     first = failures[0]
-    # Else this frame and the error are in a cycle.
+    # Else this frame and the error would be in a reference cycle.
     failures.clear()
     by_name.clear()
     try:
@@ -182,7 +182,7 @@ async def duplicate_and_wait_all(
 
 
 async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
-    """Return when all tasks have ended; the first one that raises, or a cancellation, ends all."""
+    """Wait for all tasks; if one raises, or this call is cancelled, cancel the others."""
     left = tasks
     try:
         if tasks:
@@ -194,7 +194,7 @@ async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
             await asyncio.wait(left)
         for task in tasks:
             if not task.cancelled():
-                task.exception()  # else the loop logs that nobody has asked for it
+                task.exception()  # else asyncio logs that it was never retrieved
 
 
 async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:

@@ -30,7 +30,7 @@ class ExportJobs:
 
     Args:
         transport: Sends the requests.
-        begun: Keeps when an export began.
+        begun: Remembers when each export began.
 
     """
 
@@ -50,7 +50,7 @@ class ExportJobs:
             ProlificError: As ``ExportStarter.start``.
 
         """
-        export = await self._starter.start(batch_id, _wanted(study_id, since, until))
+        export = await self._starter.start(batch_id, _export_filter(study_id, since, until))
         self._begun.add(export.id)
         return export.bind(owner)
 
@@ -68,7 +68,7 @@ class ExportJobs:
         overwrite: bool,
         on_progress: Callable[[Progress], object] | None,
     ) -> Path:
-        """Download the archive of an export, once it is there.
+        """Download the archive of an export; wait first while it is generating.
 
         Raises:
             OSError: As ``DownloadTarget.fetch``.
@@ -99,8 +99,8 @@ def _ids(export: Export) -> tuple[str, str]:
     return _validation.identifier(export.batch_id), _validation.identifier(export.export_id)
 
 
-def _wanted(study_id: object, since: object, until: object) -> dict[str, str]:
-    """Check a filter, and return it as the service takes it: only what there is.
+def _export_filter(study_id: object, since: object, until: object) -> dict[str, str]:
+    """Check the filter of an export, and return its JSON without the keys that are None.
 
     Raises:
         ValueError: A time has no offset or is out of range, or the last is before the first.

@@ -1,4 +1,4 @@
-"""Waits for datasets and jobs: what the ``wait`` of each job, and ``wait_until_ready``, do."""
+"""``JobWaits``: waits for datasets, imports, migrations, syncs and exports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from prolific_async.job_models import BatchSync, SchemaMigration
     from prolific_async.policies import PollPolicy
 
-    Owner = Any  # the resource that what a wait returns is bound to
+    Owner = Any  # the resource that a wait's result is bound to
 
 _PARTIAL = ("raise", "accept")
 
@@ -26,12 +26,12 @@ _PARTIAL = ("raise", "accept")
 class JobWaits:
     """Waits for datasets and jobs, with the settings of one client or view.
 
-    Each method takes the resource that what it returns is bound to, and the arguments that a wait
-    has: ``timeout``, ``poll`` and ``on_event``.
+    Each method takes ``owner``, the resource to bind the result to, and the arguments of a wait:
+    ``timeout``, ``poll`` and ``on_event``.
 
     Args:
         waits: Starts the waits.
-        begun: What the client knows of the datasets and jobs that it began.
+        begun: Remembers when the client began each dataset and job, and how many rows it has.
         poll: How waits poll, unless one brings its own policy.
 
     """
@@ -97,7 +97,7 @@ class JobWaits:
         ended: Export = await self._wait(
             EXPORT, export.export_id, export.batch_id, owner, **options
         )
-        # A poll tells neither what it is of nor when it began.
+        # The response to a poll does not tell which answers are exported, nor since when.
         return evolve(export, status=ended.status).bind(owner)
 
     async def _wait(

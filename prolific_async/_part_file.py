@@ -1,4 +1,4 @@
-"""``PartFile``: a file that appears under its path only when it is complete."""
+"""``PartFile``: a file that appears at its path only when it is complete."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SHOWN = 40  # characters of the file's name in the part's: file systems allow 255 bytes
-_NEW = 0o666  # the usual mode of a new file, from which the umask takes away
-_AHEAD = 16 * 1024 * 1024  # bytes after which the system is asked to begin to put them on the disk
+_NEW_FILE_MODE = 0o666  # permissions of a new file, before the umask
+_SYNC_STEP = 16 * 1024 * 1024  # bytes after which the system is asked to write them to the disk
 
 
 class PartFile:
-    """A file beside the one that it is to become, with a random name that ends in ".part".
+    """A temporary file beside its final path, with a random name that ends in ".part".
 
     Its methods block, so threads call them. They run one at a time: ``discard`` waits for one that
     a cancelled caller has left running, and after it the others do nothing.
 
     Args:
-        path: Where the file is to stand. Of a symbolic link, that is where it leads to.
-        overwrite: Whether it takes the place of a file that is there.
+        path: The final path; a symbolic link is followed.
+        overwrite: Whether a file that is there is replaced.
 
     """
 
@@ -37,15 +37,15 @@ class PartFile:
         self._part: Path | None = None
         self._file: io.FileIO | None = None
         self._size = 0
-        self._begun = 0  # bytes that the system was asked to put on the disk
+        self._begun = 0  # bytes that the system was asked to write to the disk
         self._is_over = False
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Check that the file may stand under its path.
+        """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one, which is not to be overwritten.
+            FileExistsError: There is one already, and ``overwrite`` is False.
             OSError: The path is a directory or a device, or its directory is not there.
 
         """
@@ -70,10 +70,10 @@ class PartFile:
         self._mode = stat.S_IMODE(mode)
 
     def open(self) -> None:
-        """Make the file, empty.
+        """Create the part file, empty.
 
         Raises:
-            OSError: As ``check``, or it cannot be made.
+            OSError: As ``check``, or it cannot be created.
 
         """
         with self._lock, self._naming():
@@ -86,7 +86,7 @@ class PartFile:
             self._part = part
 
     def write(self, start: int, chunks: Iterable[bytes]) -> None:
-        """Write bytes from a place on; what was there, and all behind it, is dropped.
+        """Write bytes at a position; if it is not the end, drop the bytes from there on first.
 
         Raises:
             OSError: It cannot be written: the disk is full, say.
@@ -102,19 +102,19 @@ class PartFile:
                 self._begun = min(self._begun, start)
             for chunk in chunks:
                 rest = memoryview(chunk)
-                while rest:  # a disk that becomes full takes a part of it first
+                while rest:  # a disk that becomes full accepts only a part of it at first
                     written = self._file.write(rest)
                     rest = rest[written:]
                     self._size += written
-            if self._size - self._begun >= _AHEAD:
+            if self._size - self._begun >= _SYNC_STEP:
                 self._begin_sync(self._file)
 
     def place(self) -> None:
-        """Put the file under its path; it is on the disk by then.
+        """Sync the file to the disk, then move it to its final path.
 
         Raises:
-            FileExistsError: There is one by now, which is not to be overwritten.
-            OSError: It cannot be put there.
+            FileExistsError: There is one by now, and ``overwrite`` is False.
+            OSError: It cannot be moved there.
 
         """
         with self._lock, self._naming():
@@ -143,9 +143,9 @@ class PartFile:
                     self._part.unlink()
 
     def _begin_sync(self, file: io.FileIO) -> None:
-        """Have the system begin to put on the disk what was written, so that ``place`` waits less.
+        """Ask the system to write the new bytes to the disk now, so that ``place`` waits less.
 
-        Else it begins when much more of the memory is taken, and ``place`` waits for all of it.
+        Else it starts only when much more memory is in use, and ``place`` waits for all of it.
         """
         if sys.platform == "linux":  # elsewhere this advice only drops pages
             with suppress(OSError):  # a file system, or a sandbox, that does not take it
@@ -154,10 +154,10 @@ class PartFile:
         self._begun = self._size
 
     def _opener(self, path: str, flags: int) -> int:
-        return os.open(path, flags, _NEW if self._mode is None else self._mode)
+        return os.open(path, flags, _NEW_FILE_MODE if self._mode is None else self._mode)
 
     def _move(self) -> None:
-        """Move the file to where there must be none."""
+        """Move the file to its final path, unless a file is there."""
         assert self._part is not None  # noqa: S101 - for the type checker
         try:
             self._target.hardlink_to(self._part)
@@ -168,7 +168,7 @@ class PartFile:
                 raise self._exists() from None
             self._part.rename(self._target)
         else:
-            with suppress(OSError):  # the file stands, and discard tries it again
+            with suppress(OSError):  # the file is in place, and discard tries again
                 self._part.unlink()
 
     def _exists(self) -> FileExistsError:

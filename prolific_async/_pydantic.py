@@ -1,9 +1,9 @@
-"""How pydantic, and so FastAPI, reads, writes and describes the models.
+"""Support for pydantic, and so FastAPI: how it reads, writes and describes the models.
 
 A model is read by its ``from_dict`` and written by its ``to_dict``, so that pydantic never differs
 from them; the schema that is made of its fields only describes it. pydantic's JSON is UTF-8, and
-has U+FFFD for lone surrogates and null for inf and nan, which ``to_dict`` keeps. The core does not
-import pydantic: pydantic alone calls what imports it here.
+has U+FFFD for lone surrogates and null for inf and nan, which ``to_dict`` keeps. The core never
+imports pydantic: only pydantic calls the functions here that import it.
 
 Protocol: https://docs.pydantic.dev/latest/concepts/types/#customizing-validation-with-__get_pydantic_core_schema__
 """
@@ -43,7 +43,7 @@ class _Model(Protocol):
 
 
 class _Serializer:
-    """What pydantic writes a model with where no annotation names its class, as in ``Any``."""
+    """pydantic's serializer of models where no annotation names their class, as with ``Any``."""
 
     def __init__(self) -> None:
         self._made: dict[type, Any] = {}
@@ -54,7 +54,7 @@ class _Serializer:
         if cls not in self._made:
             try:
                 from pydantic_core import SchemaSerializer, core_schema  # noqa: PLC0415 - an extra's
-            except ModuleNotFoundError:  # whoever asks is not pydantic
+            except ModuleNotFoundError:  # so the caller is not pydantic
                 raise AttributeError(_SERIALIZER) from None
             written = core_schema.plain_serializer_function_ser_schema(_write, info_arg=True)
             self._made[cls] = SchemaSerializer(core_schema.any_schema(serialization=written))
@@ -62,7 +62,7 @@ class _Serializer:
 
 
 class PydanticModel:
-    """An attrs class with ``from_dict`` and ``to_dict`` that pydantic knows."""
+    """Base of the models that lets pydantic read, write and describe them."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ class OpenEnum(StrEnum):
 
 
 def _read(cls: type[_Model], value: Any) -> _Model:
-    """Read a model, and report each fault with its place in pydantic's own way."""
+    """Read a model; raise pydantic's own ValidationError with the path of each fault."""
     from pydantic_core import PydanticCustomError, ValidationError  # noqa: PLC0415 - an extra's
 
     try:
@@ -157,7 +157,7 @@ def _read(cls: type[_Model], value: Any) -> _Model:
             # Without values to fill in, the template is the text.
             told = PydanticCustomError("decode_error", reason)
             kind = "missing" if is_missing else told
-            at = _at(value, steps[:-1] if is_missing else steps)
+            at = _value_at(value, steps[:-1] if is_missing else steps)
             faults.append({"type": kind, "loc": tuple(steps), "input": at})
         raise ValidationError.from_exception_data(cls.__name__, faults) from None
 
@@ -183,7 +183,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def _at(value: Any, steps: list[int | str]) -> Any:
+def _value_at(value: Any, steps: list[int | str]) -> Any:
     for step in steps:
         value = value[step]
     return value
@@ -195,7 +195,7 @@ def _described(cls: type[Any], handler: Any) -> Any:
 
     described = {}
     for field in _fields(cls):
-        inner = handler.generate_schema(_on_the_wire(field.type))
+        inner = handler.generate_schema(_json_type(field.type))
         if _is_shown(field.default):
             inner = core_schema.with_default_schema(inner, default=field.default)
         is_required = field.default is NOTHING
@@ -210,29 +210,29 @@ def _unknown_keys(cls: type[Any]) -> Literal["allow", "forbid", "ignore"]:
 
 
 def _is_shown(default: Any) -> bool:
-    """Return whether a default is a value of the wire: None stands for an absent key."""
+    """Return whether the schema shows a default; None is not shown, as it means an absent key."""
     is_factory = isinstance(default, Factory)  # type: ignore[arg-type] # a class, but not in stubs
     return default not in (NOTHING, None) and not is_factory
 
 
 class _Text:
-    """Makes what is text on the wire be written as it stands there."""
+    """An annotation for a field whose JSON is text: pydantic writes that text unchanged."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         return handler(source) | {"serialization": {"type": "str"}}
 
 
-def _on_the_wire(hint: Any) -> Any:
-    """Return what stands on the wire for a field of a type."""
+def _json_type(hint: Any) -> Any:
+    """Return the type of a field's JSON, as pydantic describes it."""
     if hint is datetime:
         return Annotated[datetime, _Text]
     if isinstance(hint, type) and issubclass(hint, ProlificError):
         return str
     if get_origin(hint) is tuple:
-        return list[_on_the_wire(get_args(hint)[0])]  # type: ignore[misc] # a type of run time
+        return list[_json_type(get_args(hint)[0])]  # type: ignore[misc] # a type of run time
     if get_origin(hint) in (Union, UnionType):
-        return reduce(or_, map(_on_the_wire, get_args(hint)))
+        return reduce(or_, map(_json_type, get_args(hint)))
     return hint
 
 
@@ -242,7 +242,7 @@ def _fields(cls: type[Any]) -> list[Any]:
 
 
 def _reference(cls: type) -> str:
-    """Name a class for pydantic, by which it finds it again: in OpenAPI it is a component."""
+    """Return the name of a class's schema within pydantic; OpenAPI makes it a component."""
     return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
 
 

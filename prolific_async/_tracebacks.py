@@ -1,4 +1,4 @@
-"""Errors without the frames, or without their local variables, that they passed."""
+"""Removal of frames, or of their local variables, from the tracebacks of errors."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def without_frames(error: E) -> E:
 
 
 def for_one_caller(error: E) -> E:
-    """Return an error that several callers share as one to raise for a single one of them.
+    """Return an error that several callers share, ready to be raised to one of them.
 
-    It has no frames of the callers to whom it was raised before. One of this package is copied, as
-    a caller may add to it, such as its ``step``.
+    It has no frames of the callers that it was raised to before. A ProlificError is copied, as its
+    caller may set attributes of it, such as ``step``.
     """
     error = error.with_traceback(None)
     if not isinstance(error, ProlificError):

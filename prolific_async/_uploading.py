@@ -1,4 +1,4 @@
-"""``upload``: one source, checked, encoded and sent to where the service wants it."""
+"""Uploads to datasets: a file or rows, checked, encoded and sent to the service's upload URL."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Uploader:
     """Uploads sources to datasets.
 
     Args:
-        transport: The client's, for its settings.
-        api: Reads datasets, and asks where files go.
+        transport: The client's transport, for its settings.
+        api: Reads datasets, and asks for upload URLs.
 
     """
 
@@ -52,12 +52,12 @@ class Uploader:
             ProlificError: A request or the transfer failed.
 
         """
-        async with source:  # which fails before anything is sent
+        async with source:  # an unreadable source fails here, before anything is sent
             dataset = await self._api.get(dataset_id)
             _check_takes_files(dataset)
             payload = await source.payload(dataset.generation, dataset.schema)
             url = await self._send(dataset_id, payload, on_progress)
-            # While the source, which knows the size, is open.
+            # Inside "async with": the size can be read only while the source is open.
             return Upload(
                 url.import_id or dataset_id,
                 dataset_id,
@@ -80,7 +80,7 @@ class Uploader:
             url = await self._api.upload_url(dataset_id, payload.filename)
             return url.link
 
-        def tell(sent: int) -> None:
+        def report_progress(sent: int) -> None:
             assert on_progress is not None  # noqa: S101 - for the type checker
             on_progress(Progress("upload", sent, payload.size, "bytes", now() - began))
 
@@ -91,16 +91,18 @@ class Uploader:
             payload,
             url.link,
             renew=renew,
-            on_progress=None if on_progress is None else tell,
+            on_progress=None if on_progress is None else report_progress,
         )
         return url
 
 
 def _check_takes_files(dataset: Dataset) -> None:
-    """Check that a dataset takes a file: of V3, it takes one, and its old READY would end a wait.
+    """Check that a dataset takes a file, as a V3 dataset takes only one.
+
+    After a second file, its status READY, which the first one led to, would end a wait at once.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It is a V3 dataset that has its file.
 
     """
     status = dataset.status

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 _SHOWN = 100  # characters of an invalid id
 _BEFORE_ROWS = 60.0  # seconds that a job may take beside its rows
-_ROWS_A_SECOND = 10  # a third of what was measured
+_ROWS_A_SECOND = 10  # about a third of the measured speed
 
 
 def identifier(given: object) -> str:
@@ -138,7 +138,7 @@ def unique_name(given: object) -> str:
 
 
 def new_name(given: object) -> str:
-    """Check the name of what is to be made, and return it as it is.
+    """Check the name of a new batch or dataset, and return it unchanged.
 
     Raises:
         ValueError: It is not text, or blank.
@@ -161,7 +161,7 @@ def task_details(given: object) -> dict[str, Any]:
 
 
 def auto_sync(given: object) -> bool:
-    """Check a flag and return it.
+    """Check the flag ``auto_sync`` and return it.
 
     Raises:
         ValueError: It is no bool.
@@ -219,12 +219,12 @@ def timeout(given: float | None) -> float | None:
 
 
 def default_limit(policy: PollPolicy, rows: int | None) -> float | None:
-    """Return the seconds that something may take by default, None for no limit.
+    """Return the default time limit of a wait or an append in seconds, None for no limit.
 
     Args:
-        policy: The policy, whose timeout it is.
+        policy: The policy; the limit is its ``timeout``, or longer for many rows.
         rows: How many rows the service has to write, None if that is not known or there are none.
-            It wrote 27 a second, so there are at least 60 seconds and one for ten of them.
+            It wrote 27 a second, so the limit is at least 60 s and a second for every ten rows.
 
     """
     if policy.timeout is None or rows is None:
@@ -233,10 +233,10 @@ def default_limit(policy: PollPolicy, rows: int | None) -> float | None:
 
 
 class WaitRules(NamedTuple):
-    """What a wait's caller decides.
+    """The settings of one wait, as its caller gave them.
 
     Attributes:
-        policy: How it is polled.
+        policy: How often to poll and what to tolerate.
         timeout: Seconds, None for no limit.
         on_event: A callback bound to the caller's context, None for none.
 
@@ -255,7 +255,7 @@ def wait_rules(
     default: PollPolicy,
     rows: int | None = None,
 ) -> WaitRules:
-    """Return a wait's rules.
+    """Check the arguments of a wait, and return its rules.
 
     Args:
         given_timeout: Seconds, None for no limit, ... for the default: the policy's.

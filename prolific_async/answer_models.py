@@ -1,4 +1,4 @@
-"""Models of what participants answered.
+"""Models of the participants' answers.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get the responses
 of a batch). Of an answer it documents ``value`` alone; the other fields are those that the
@@ -27,8 +27,8 @@ class Answer(WireModel):
         value: The text, number or boolean, as it came; None for a file. Of a choice it is the
             option's ``value``.
         unit: The unit of the value, None if the question has none.
-        explanation: What was written beside a choice, None if nothing was asked for.
-        file_key: The service's name of an uploaded file, None if the answer is none.
+        explanation: The text that was written beside a choice, None if none was asked for.
+        file_key: The service's name of an uploaded file, None if the answer is not a file.
         file_name: The participant's name of that file, None likewise.
         file_size_mb: Its size in megabytes, None likewise.
         content_type: Its media type, None likewise.
@@ -69,7 +69,7 @@ class InstructionResponse(WireModel):
 
 @frozen(hash=False, repr=False)
 class TaskResponse(WireModel):
-    """What one participant answered to one instruction of one task.
+    """The answers of one participant to one instruction of one task.
 
     It compares by value and hashes by ``id``.
 
@@ -80,7 +80,7 @@ class TaskResponse(WireModel):
         participant_id: The participant.
         task_id: The task, which was made from one row of the dataset.
         response: The answers, as the service nests them; ``instruction_id``, ``type`` and
-            ``answers`` are what is in it.
+            ``answers`` are its contents.
         submission_id: The submission that it belongs to, None if the service does not send it.
         correlation_id: An id of the service's own, None if it does not send it.
         metadata: Further data, such as the row's ``META_`` columns, read-only; None if the service

@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any, Literal, TypeAlias, cast, overload
 from uuid import UUID
 
-# For annotations: what is imported on its first use.
+# For annotations with classes that are imported on their first use.
 import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
@@ -61,15 +61,15 @@ class Batches(BatchContents, BatchAnswers):
 
     Every call may raise ConfigurationError (the client is closed, or used from a second loop),
     TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
-    invalid argument. The methods list only what they add.
+    invalid argument. The methods list only further errors.
 
     Attributes:
-        shared: What the views of a client share.
+        shared: The state that a client shares with its views.
         jobs: Waits for the jobs that it began, for their own ``wait``.
 
     """
 
-    # Members of this class itself, as pdoc shows no others.
+    # Named again here, as pdoc shows no inherited methods.
     create = BatchContents.create
     update = BatchContents.update
     sync = BatchContents.sync
@@ -149,8 +149,8 @@ class Batches(BatchContents, BatchAnswers):
         """Return the one copy of a batch under a unique name; it is made if there is none.
 
         Safe to call again, after a failure, a cancellation or a crash: a job that is run twice
-        makes one copy. A batch of the workspace that bears the name is taken for the copy, whoever
-        made it, of whichever batch, and however it stands: its ``status`` tells.
+        makes one copy. Any batch of the workspace with that name is taken for the copy, even if
+        somebody else made it or it is not a copy, and in any ``status``.
 
         The name is searched for first. A duplicate whose response is lost is searched for, and sent
         again when it has not shown after ``settle_seconds``: ``RetryPolicy.max_attempts`` times in
@@ -226,13 +226,13 @@ class Batches(BatchContents, BatchAnswers):
             tasks_per_group: Tasks in each group, as in ``setup``.
             timeout: Seconds for all of it, None for no limit; by default the policy's, for the wait
                 alone.
-            on_event: A plain function that is told of every poll, as in ``wait_until_ready``.
+            on_event: A plain function that is called with every poll, as in ``wait_until_ready``.
 
         Raises:
             WaitError: As in ``wait_until_ready``. A WaitTimeoutError whose ``step`` is not "wait"
                 has an OutcomeUnknownError as its ``failure``, as that step's POST may have run.
             ProlificError: As in ``duplicate``, ``get_or_duplicate`` and ``setup``. Every error has
-                ``step``, which failed, and ``copy``, which exists, or None if none is known.
+                ``step``, the step that failed, and ``copy``, None if no copy is known.
 
         """
         plan = self._copy_plan(batch, dataset_id, tasks_per_group, timeout, on_event)
@@ -283,7 +283,7 @@ class Batches(BatchContents, BatchAnswers):
             tasks_per_group: Tasks in each group, as in ``setup``.
             timeout: Seconds for all of it, None for no limit; by default the policy's, for each
                 wait alone.
-            on_event: A plain function that is told of each poll of every wait.
+            on_event: A plain function that is called with every poll of every wait.
             return_exceptions: Whether an error takes its copy's place in the list; by default the
                 first error ends the others and is raised. Called again with the same names, this
                 goes on with the copies that were made.
@@ -640,7 +640,7 @@ class Batches(BatchContents, BatchAnswers):
         )
 
     def _awaited(self, batch: BatchOrId) -> Awaited:
-        """Check what is to be awaited, and learn its workspace."""
+        """Check a batch to wait for, and remember its workspace."""
         batch_id = _validation.batch_id(batch)
         if not isinstance(batch, Batch):
             return Awaited(batch_id)

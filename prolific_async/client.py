@@ -93,15 +93,15 @@ class ProlificClient:
                 given beside a ``session``.
 
         """
-        # Here, not when a call is made: a POST whose response is lost must not need an import. What
-        # only names this class, for its annotations say, needs none of it.
+        # Here, not when a call is made: a POST whose response is lost must not need an import. A
+        # module that only names this class, for its annotations say, needs none of it.
         from prolific_async._client_state import FEW, ClientState  # noqa: PLC0415
         from prolific_async._http.transport import Transport  # noqa: PLC0415
 
         converter.prepare()
         secret, no_token = read_token(token)
         self._base_url, no_address = read_base_url(base_url, secret)
-        # Loggers that print local variables would show them, and either can be the token.
+        # Either may contain the token, and some loggers print local variables.
         del token, base_url
         request_timeout = number("request_timeout", request_timeout, positive=True)
         max_connections = whole("max_connections", max_connections, least=1)
@@ -178,7 +178,7 @@ class ProlificClient:
     def datasets(self) -> prolific_async.datasets.Datasets:
         """The calls on the datasets that the tasks of batches are made from."""
         if self._datasets is None:
-            # With its first use: it and what it needs take as long to import as batches do.
+            # On its first use, as it takes as long to import as batches do.
             from prolific_async.datasets import Datasets  # noqa: PLC0415
 
             self._datasets = Datasets(self._transport, self._retry, self._poll, self._state)

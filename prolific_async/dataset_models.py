@@ -1,8 +1,8 @@
-"""Models of datasets, and of what was uploaded to them.
+"""Models of datasets, and of the files that are uploaded to them.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get and create a
-dataset). All but id and name are optional, as older responses have no more, and the two generations
-have not the same ones.
+dataset). All but id and name are optional, as older responses lack them, and the two generations
+have different fields.
 """
 
 from __future__ import annotations
@@ -155,19 +155,19 @@ class Dataset(BoundModel):
 
 @frozen(repr=False)
 class Upload(BoundJob):
-    """A file that was uploaded to a dataset, and whose rows are taken in from now on.
+    """A file that was uploaded to a dataset, whose rows the service takes in afterwards.
 
     Attributes:
         id: The id of its import (V4) or of the dataset (V3).
         dataset_id: The dataset.
         filename: Its name.
         size: Bytes that were sent.
-        rows: The number of its rows, None if that is not known. Of a file that was sent as it is,
-            an estimate.
+        rows: The number of its rows, None if that is not known; an estimate for a file that was
+            sent unchanged.
         import_id: The id of its import (V4), None for V3.
         status: The status of the import (a ``JobStatus``) or of the dataset (a ``DatasetStatus``),
             as text; None if it is not known yet.
-        extra: Unknown keys of what it was read from, read-only.
+        extra: Unknown keys of the JSON that it was read from, read-only.
 
     """
 
@@ -180,7 +180,7 @@ class Upload(BoundJob):
     status: str | None = None
 
     def __repr__(self) -> str:
-        """Show what it is, in one line; ``to_dict`` shows all of it."""
+        """Show its id, file name and size, in one line; ``to_dict`` shows all of it."""
         rows = f", {self.rows} rows" if self.rows is not None else ""
         return f"<Upload {self.id} {self.filename!r}, {self.size} bytes{rows}>"
 

@@ -1,4 +1,4 @@
-"""``DatasetSchema``: the fields of a dataset's rows, which make it one of version 4.
+"""``DatasetSchema``: the fields of a dataset's rows; a dataset that has them is of version 4.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (defining a dataset schema).
 """
@@ -25,7 +25,7 @@ MAX_LABEL = 255  # characters
 
 
 class FieldType(OpenEnum):
-    """What a field of a dataset holds.
+    """The type of a dataset's field.
 
     The enum is open: an unknown value is kept unchanged, and equals its string.
 
@@ -41,9 +41,9 @@ class FieldType(OpenEnum):
     VIDEO_URL = "video_url"
     """The address of a film."""
     METADATA = "metadata"
-    """What participants do not see, and answers come back with."""
+    """Data that participants do not see, and that comes back with their answers."""
     TASK_GROUP_ID = "task_group_id"
-    """What the tasks of one group have in common; at most one field is of this type."""
+    """An id that the tasks of one group share; at most one field is of this type."""
 
 
 _KNOWN = frozenset(FieldType)
@@ -54,8 +54,8 @@ class SchemaField(WireModel):
     """A field of a dataset.
 
     Attributes:
-        type: What it holds.
-        label: What people call it, at most 255 characters.
+        type: Its type.
+        label: Its name for people, at most 255 characters; None if it has none.
 
     Raises:
         ValueError: The type is none of ``FieldType``, or the label is too long. ``from_dict`` reads
@@ -92,12 +92,12 @@ def _field(name: object, given: object) -> SchemaField:
     if not 1 <= len(name) <= MAX_KEY:
         raise ValueError(f"{shown}: a name has 1 to {MAX_KEY} characters, not {len(name)}")
     try:
-        return given if isinstance(given, SchemaField) else _made(given)
+        return given if isinstance(given, SchemaField) else _parsed_field(given)
     except ValueError as error:
         raise ValueError(f"{shown}: {error}") from None
 
 
-def _made(given: object) -> SchemaField:
+def _parsed_field(given: object) -> SchemaField:
     if isinstance(given, str):
         return SchemaField(given)
     if not isinstance(given, Mapping):

@@ -38,7 +38,7 @@ class Datasets:
 
     Every call may raise ConfigurationError (the client is closed, or used from a second loop),
     TransportError, APIStatusError and DecodeError, and, before anything is sent, ValueError for an
-    invalid argument. The methods list only what they add.
+    invalid argument. The methods list only further errors.
 
     Attributes:
         jobs: Waits for the jobs that it began, for their own ``wait``.
@@ -94,7 +94,7 @@ class Datasets:
     async def get_status(self, dataset: DatasetOrId) -> DatasetStatus | None:
         """Return the status of a V3 dataset, None if the service sends none.
 
-        That of a V4 dataset says nothing: its imports have a status each.
+        The status of a V4 dataset says nothing: each of its imports has its own.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder (dataset status).
         """
@@ -123,8 +123,8 @@ class Datasets:
             dataset: The dataset.
             source: A path (``~`` is not expanded), bytes, a file that was opened in binary mode, or
                 an iterable, plain or async, of bytes or of rows, which are mappings of column names
-                to cells. A plain iterable is read in the event loop. What is made item by item may
-                use one dict or buffer for all items.
+                to cells. A plain iterable is read in the event loop. A generator may reuse one dict
+                or buffer for all of its items.
             filename: Name of the file, needed for bytes. It ends in .csv or .zip (V3), or in .csv
                 or .jsonl (V4).
             key: Name of the column that joins answers to rows later. Its text, unique in the
@@ -138,7 +138,8 @@ class Datasets:
         Raises:
             ValueError: Also if the source is empty or cannot be sent, changes while it is sent, or
                 the dataset takes no such file, or no more files.
-            TypeError: The source is none, such as a DataFrame; the message says what to pass.
+            TypeError: The source is of another type, such as a DataFrame; the message says what to
+                pass instead.
             OSError: The file cannot be read.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder (working with datasets).
@@ -179,8 +180,8 @@ class Datasets:
             on_progress: A plain function that is called after each slice; what it raises is logged.
 
         Returns:
-            How many were taken and how many were not, and why. Look at it: the service answers with
-            a success when it took none.
+            How many records were taken and how many were not, and why. Check it: the service
+            answers with a success even when it took none.
 
         Raises:
             RequestTimeoutError: The timeout is over.
@@ -206,7 +207,7 @@ class Datasets:
                 raise ValueError(
                     f"dataset {dataset_id} has no schema, so it takes one file: call upload"
                 )
-        if key is not None and not row_keys.takes_keys(schema):  # that may have changed since
+        if key is not None and not row_keys.takes_keys(schema):  # or changed since
             row_keys.check_schema((await self._api.get(dataset_id)).schema)
         appending = Appending(
             self._api, dataset_id, self._retry, self._poll, self._pause, on_progress
@@ -256,9 +257,9 @@ class Datasets:
     ) -> Dataset:
         """Wait until batches can be set up with a dataset, and return it.
 
-        A V3 dataset is awaited by its status. One of V4 has none: it is awaited as long as an
-        import runs, and ready when one was complete or partial or when it has datapoints. Whether
-        a file was taken in whole is told by its upload's own ``wait``.
+        A V3 dataset is ready when its status is READY. A V4 dataset has no status: the wait goes on
+        while an import runs, and the dataset is ready when an import was complete or partial or
+        when it has datapoints. An upload's own ``wait`` tells whether its whole file was taken in.
 
         Args:
             dataset: The dataset.

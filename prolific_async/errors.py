@@ -53,7 +53,7 @@ _REQUEST_IDS = (
 )
 
 
-_PLACES = {
+_WHERE_TO_LOOK = {
     "batches": "for the batch in the workspace",
     "duplicate": "for the copy in the workspace",
     "setup": "at the batch's status",
@@ -83,7 +83,7 @@ def _try_again(method: str, path: str) -> str:
 
 
 def _look_first(path: str) -> str:
-    """Return what tells whether a POST, or the PUT of a file, has run."""
+    """Return the advice to find out first whether a POST, or the PUT of a file, has run."""
     if "/upload-url/" in path:
         return "look at the dataset before you upload it again"
     parent, _, last = path.rpartition("/")
@@ -91,7 +91,7 @@ def _look_first(path: str) -> str:
         return "make another dataset: none can be listed, and one without rows costs nothing"
     if parent.endswith("/datasets"):
         return "look at the dataset's schema before you send it again"
-    place = _PLACES.get(last, "for what it may have made or changed")
+    place = _WHERE_TO_LOOK.get(last, "for what it may have made or changed")
     return f"look {place} before you send it again"
 
 
@@ -117,7 +117,7 @@ class ProlificError(Exception):
     """The copy that exists although ``duplicate_and_wait`` failed, None if none is known."""
 
     result: prolific_async.AppendResult | None = None
-    """What an ``append`` that failed had taken before, None for any other call."""
+    """What the service had taken before an ``append`` failed, None for any other call."""
 
     def __init__(self, *args: object) -> None:
         # Not super().__init__: OSError, a base of some, would take three arguments for its own.
@@ -154,23 +154,23 @@ class ProlificError(Exception):
         self._request_id = request_id
 
     def __str__(self) -> str:
-        more = self._more()
-        return f"{self._sentence()} ({', '.join(more)})" if more else self._sentence()
+        details = self._details()
+        return f"{self._sentence()} ({', '.join(details)})" if details else self._sentence()
 
     def _sentence(self) -> str:
-        """Return the text without what is known of the call beside its failure."""
+        """Return the text without the details of the call, such as its attempts."""
         return super().__str__()
 
-    def _more(self) -> list[str]:
-        more = []
+    def _details(self) -> list[str]:
+        details = []
         if self.attempts > 1:
-            more.append(f"after {self.attempts} attempts")
+            details.append(f"after {self.attempts} attempts")
         if self._request_id is not None:
-            more.append(f"request id {self._request_id}")
+            details.append(f"request id {self._request_id}")
         if self.step is not None:
-            more.append(f"step: {self.step}")
-            more.append("no copy is known" if self.copy is None else f"copy: {self.copy.id}")
-        return more
+            details.append(f"step: {self.step}")
+            details.append("no copy is known" if self.copy is None else f"copy: {self.copy.id}")
+        return details
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
@@ -196,7 +196,7 @@ def _for_pickle(failure: BaseException) -> BaseException:
 
 
 def _text(failure: BaseException) -> str:
-    """Return a failure's text in the form of a part of a sentence."""
+    """Return a failure's text, to be part of a sentence; its class's name if it has none."""
     if isinstance(failure, ProlificError):
         return str(failure)
     return brief(str(failure)) or type(failure).__name__
@@ -364,7 +364,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """409: something else is at work on the same thing. Try again when that has ended."""
+    """409: another job works on the same batch, dataset or export. Try again when it has ended."""
 
     advice = "wait for what is at work there to end, then try again"
 
@@ -379,7 +379,7 @@ class RateLimitedError(APIStatusError):
     """429: too many requests. The service did not run this one; try again later."""
 
     def _advice(self) -> str:
-        if self.advice:  # what another limit than that of requests asks for
+        if self.advice:  # the advice for a limit on something other than requests
             return super()._advice()
         return f"send fewer requests, and try again {self._when()}"
 
@@ -470,12 +470,11 @@ class OutcomeUnknownError(ProlificError):
 
 
 class WaitError(ProlificError):
-    """A wait ended otherwise than well. It changed nothing on the service: wait again at any time.
+    """A wait ended without success. It changed nothing on the service: wait again at any time.
 
     Attributes:
-        kind: The kind of what was waited for: "batch", "dataset", "import", "migration", "sync" or
-            "export".
-        id: Its id.
+        kind: What was waited for: a "batch", "dataset", "import", "migration", "sync" or "export".
+        id: The id of that batch, dataset or job.
         last_status: The newest status known, None if none was ever seen.
         elapsed: Seconds since the start of the wait.
         polls: Number of polls that this wait made.
@@ -564,7 +563,7 @@ class BatchNotSetUpError(WaitError):
 class NothingUploadedError(WaitError):
     """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded, or taken in.
 
-    ``last_status`` is "failed" or "pending_schema" if that became of its newest import.
+    ``last_status`` is "failed" or "pending_schema" if that is the status of its newest import.
     """
 
     def _how_it_ended(self) -> str:
@@ -589,10 +588,11 @@ class SchemaNeededError(WaitError):
 
 
 class JobFailedError(WaitError):
-    """What was waited for has failed: a dataset's processing, or a job such as an import.
+    """The processing of a dataset, or a job such as an import, has failed.
 
     Attributes:
-        job: What failed, as it was read then, bound to no client; None if it could not be read.
+        job: The dataset or job as it was read then, bound to no client; None if it could not be
+            read.
 
     """
 
@@ -633,31 +633,31 @@ _AFTER_FAILURE = {
 
 
 class _Partial:
-    """What the errors of jobs that have done a part of their work have in common."""
+    """Base of the errors of jobs that have done only a part of their work."""
 
     job: Any
-    _counts: ClassVar[tuple[str, str]]  # names of the job's own two
+    _counts: ClassVar[tuple[str, str]]  # names of the job's attributes with the two numbers
 
     @property
     def accepted_count(self) -> int | None:
-        """What the service took, None if it did not say how many."""
+        """The number of rows or datapoints that the service took, None if it did not say."""
         return self._count(0)
 
     @property
     def rejected_count(self) -> int | None:
-        """What it did not take, None if it did not say how many."""
+        """The number of rows or datapoints that it did not take, None if it did not say."""
         return self._count(1)
 
     @property
     def errors(self) -> tuple[Any, ...]:
-        """What it did not take, each with its place, field and reason; perhaps not all."""
+        """The rows or datapoints it did not take, with place, field and reason; perhaps not all."""
         return getattr(self.job, "errors", None) or ()
 
     def _count(self, index: int) -> int | None:
         count: int | None = getattr(self.job, self._counts[index], None)
         return count
 
-    def _told(self) -> str:
+    def _summary(self) -> str:
         counts = (self.accepted_count, "accepted"), (self.rejected_count, "rejected")
         known = ", ".join(f"{count} {what}" for count, what in counts if count is not None)
         first = _fault(self.errors[0]) if self.errors else ""
@@ -665,7 +665,7 @@ class _Partial:
 
 
 def _fault(one: Any) -> str:
-    """Return where one row or datapoint is wrong, and why, as far as the service said."""
+    """Return the place and the reason of a fault in a row or datapoint, as the service said."""
     index, datapoint = getattr(one, "record_index", None), getattr(one, "datapoint_id", None)
     name = getattr(one, "field", None)
     where = (
@@ -690,7 +690,9 @@ class PartialImportError(_Partial, JobFailedError):
     _counts = "accepted_count", "rejected_count"
 
     def _how_it_ended(self) -> str:
-        return f"found only a part taken: {self._told()}see .errors, and upload the rest corrected"
+        return (
+            f"found only a part taken: {self._summary()}see .errors, and upload the rest corrected"
+        )
 
 
 class PartialMigrationError(_Partial, JobFailedError):
@@ -703,7 +705,7 @@ class PartialMigrationError(_Partial, JobFailedError):
     _counts = "reprocessed_count", "failed_count"
 
     def _how_it_ended(self) -> str:
-        return f"found only a part migrated: {self._told()}see .errors, and correct the schema"
+        return f"found only a part migrated: {self._summary()}see .errors, and correct the schema"
 
 
 class WaitFailedError(WaitError):

@@ -149,13 +149,13 @@ class ExportArchive:
 
     @contextmanager
     def _reading(self, where: str) -> Iterator[None]:
-        """Turn what zipfile raises of a bad file into our own error."""
+        """Turn the exceptions that zipfile raises for a bad file into DecodeError."""
         try:
             yield
         except DecodeError:
             raise
         except Exception as error:
-            # Of a damaged file it may be any; of the disk it is one with a number.
+            # A damaged file can raise anything; a fault of the disk is an OSError with an errno.
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise
             reason = f"no whole ZIP file ({str(error) or type(error).__name__})"

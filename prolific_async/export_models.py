@@ -31,14 +31,14 @@ class Export(BoundJob):
     """An archive of the answers to a batch, which the service makes in the background.
 
     ``client.batches.export`` and ``exports`` return it. A batch has at most ten, until some are
-    deleted. The link to the archive is a secret, and no part of this: ``download`` asks for it.
+    deleted. The link to the archive is a secret and not kept here: ``download`` asks for it.
 
     Attributes:
         export_id: Its id; a UUID, as text.
         batch_id: The batch.
         status: Its status when this was read: GENERATING, COMPLETE or FAILED.
-        filter: Which answers it holds, as JSON; None for all.
-        created_at: When it was asked for, in UTC; None if that is not known.
+        filter: The answers that it holds, as the JSON of the request; None for all.
+        created_at: When it was requested, in UTC; None if that is not known.
         extra: Unknown keys of the response, read-only.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder/request-batch-export
@@ -79,7 +79,7 @@ class Export(BoundJob):
             return None
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and filter, in one line; ``to_dict`` shows all of it."""
         known = {"study": self.study_id, "since": self.since, "until": self.until}
         told = "".join(f", {what} {one}" for what, one in known.items() if one is not None)
         return f"<Export {self.id} {self.status}{told}>"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# For annotations: what is imported on its first use.
+# For annotations with classes that are imported on their first use.
 import prolific_async
 from prolific_async import _validation as arguments
 from prolific_async._http.retry import may_poll_again
@@ -46,14 +46,15 @@ def named_copy(batches: Batches, source_id: str, name: str, *, settle_seconds: f
         batches: The ``batches`` of the client to use.
         source_id: The batch to copy.
         name: Name of the copy.
-        settle_seconds: Seconds after which a lost duplicate that is not in the list has not run.
+        settle_seconds: Seconds after which a lost duplicate that is not in the list counts as not
+            run.
 
     """
     return batches._copying.named_copy(source_id, name, settle_seconds=settle_seconds)  # noqa: SLF001 - its own
 
 
 def dataset_status(dataset: prolific_async.Dataset) -> WaitStatus | None:
-    """Return what a wait for a dataset goes by: its status (V3), or that of its imports (V4)."""
+    """Return the status that a wait for a dataset watches: its own (V3), or its imports' (V4)."""
     from prolific_async._polling.job_kinds import status_of_dataset  # noqa: PLC0415 - on its first use
 
     return status_of_dataset(dataset)
@@ -62,12 +63,12 @@ def dataset_status(dataset: prolific_async.Dataset) -> WaitStatus | None:
 def observe_other_waits(
     batches: Batches, observer: Callable[[str, str], Callable[[Any], object] | None]
 ) -> None:
-    """Report every wait for something else than a batch that begins from now on.
+    """Report every wait for a dataset or a job that begins from now on.
 
     Args:
         batches: The ``batches`` of the client.
-        observer: As in ``Batches.add_wait_observer``, but called with the kind and the id of what
-            is awaited, such as "import", and what the wait returns is the outcome.
+        observer: As in ``Batches.add_wait_observer``, but called with a kind, such as "import", and
+            the id of the dataset or job. In place of a batch its listener gets the wait's result.
 
     """
     waits = batches.shared.waits

@@ -1,4 +1,4 @@
-"""Models of jobs: what the service does in the background, beside the setup of batches.
+"""Models of the service's background jobs: imports, schema migrations and syncs of batches.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (import status,
 schema migration status, batch sync status).
@@ -25,13 +25,13 @@ from prolific_async.statuses import JobStatus
 
 @frozen(repr=False)
 class Progress(JsonModel):
-    """How far a call has come, as ``on_progress`` gets it.
+    """The progress of a call, which ``on_progress`` is called with.
 
     Attributes:
-        step: What it does; "append", "download" or "upload".
-        done: How much of it is done.
-        total: How much there is, None if that is not known.
-        unit: What is counted: "records" or "bytes".
+        step: The call's work: "append", "download" or "upload".
+        done: Records or bytes that are done.
+        total: All records or bytes, None if their number is not known.
+        unit: The unit of both: "records" or "bytes".
         elapsed: Seconds since the step began.
 
     """
@@ -55,7 +55,7 @@ class RejectedRow(WireModel):
     Attributes:
         record_index: Its place, counted from 0, without a CSV's header; None if it is unknown.
         field: The field that is wrong, "_raw" for a row that cannot be read, None if no single one.
-        reason: Why.
+        reason: Why it was not taken.
 
     """
 
@@ -78,9 +78,9 @@ class ImportJob(WireModel):
         filename: Name of the file.
         accepted_count: Rows that were taken, those that were there before included; None before the
             end.
-        rejected_count: Rows that were not, None if it is not partial.
-        errors: The rows that were not, perhaps fewer than ``rejected_count``; None if it is not
-            partial.
+        rejected_count: Rows that were not taken, None if the import is not partial.
+        errors: The rows that were not taken, perhaps fewer than ``rejected_count``; None if the
+            import is not partial.
         reason: Why it failed, None if it did not.
         extra: Unknown keys of the response, read-only.
 
@@ -104,19 +104,20 @@ class ImportJob(WireModel):
         return self.import_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
         counts = {"accepted": self.accepted_count, "rejected": self.rejected_count}
-        return _line(self, counts)
+        return _one_line(self, counts)
 
 
 @frozen(repr=False)
 class AppendResult(WireModel):
-    """What the service made of appended records.
+    """The result of an ``append``: how many records were taken, and which ones were not.
 
     Attributes:
-        accepted: Records that were taken; identical ones that were there before count.
-        rejected: Records that were not.
-        errors: The first 10,000 of those, with their places in what was appended, counted from 0.
+        accepted: Records that were taken, including identical ones that were there before.
+        rejected: Records that were not taken.
+        errors: The first 10,000 rejected records, with their positions among all records of the
+            call, counted from 0.
         extra: Unknown keys of the response, read-only.
 
     """
@@ -137,7 +138,7 @@ class UnmigratedDatapoint(WireModel):
     Attributes:
         datapoint_id: Its id.
         field: The field that does not fit, None if no single one.
-        reason: Why.
+        reason: Why it does not fit.
 
     """
 
@@ -158,8 +159,8 @@ class SchemaMigration(BoundJob):
         created_at: When it began, in UTC.
         updated_at: When it changed last, in UTC.
         reprocessed_count: Datapoints that fit; None before the end.
-        failed_count: Datapoints that do not, None if it is not partial.
-        errors: Some of those, None if it is not partial.
+        failed_count: Datapoints that do not fit, None if the migration is not partial.
+        errors: Some of the datapoints that do not fit, None if the migration is not partial.
         reason: Why it failed, None if it did not.
         extra: Unknown keys of the response, read-only.
 
@@ -182,9 +183,9 @@ class SchemaMigration(BoundJob):
         return self.job_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
         counts = {"reprocessed": self.reprocessed_count, "failed": self.failed_count}
-        return _line(self, counts)
+        return _one_line(self, counts)
 
     async def wait(
         self,
@@ -226,7 +227,7 @@ class BatchSync(BoundJob):
         created_at: When it was asked for, in UTC.
         updated_at: When it changed last, in UTC.
         tasks_created: New tasks; None before the end, as the next three.
-        datapoints_processed: Datapoints that they are of.
+        datapoints_processed: Datapoints that the new tasks are made from.
         groups_created: New groups of tasks.
         groups_expanded: Groups that got more tasks.
         reason: Why it failed, None if it did not.
@@ -252,8 +253,8 @@ class BatchSync(BoundJob):
         return self.sync_id
 
     def __repr__(self) -> str:
-        """Show how it stands, in one line; ``to_dict`` shows all of it."""
-        return _line(self, {"tasks created": self.tasks_created})
+        """Show its id, status and numbers, in one line; ``to_dict`` shows all of it."""
+        return _one_line(self, {"tasks created": self.tasks_created})
 
     async def wait(
         self,
@@ -279,7 +280,7 @@ class BatchSync(BoundJob):
         return await batches.jobs.sync(self, batches, timeout=timeout, poll=poll, on_event=on_event)
 
 
-def _line(job: ImportJob | SchemaMigration | BatchSync, counts: dict[str, int | None]) -> str:
+def _one_line(job: ImportJob | SchemaMigration | BatchSync, counts: dict[str, int | None]) -> str:
     known = "".join(f", {count} {what}" for what, count in counts.items() if count is not None)
     reason = f": {brief(job.reason)}" if job.reason else ""
     return f"<{type(job).__name__} {job.id} {job.status}{known}{reason}>"

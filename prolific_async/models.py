@@ -1,4 +1,4 @@
-"""Models: what the service sends, and the events of a wait; frozen, with the names of the wire.
+"""Models of batches, workspaces and the events of a wait; frozen, with the names of the JSON.
 
 Facts about the fields: https://docs.prolific.com/api-reference/ai-task-builder (get, create and
 duplicate a batch). Fields that only newer responses have are optional, and unknown keys are kept in
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Make ``WaitStatus`` on its first use, as what waits for batches needs no other enums."""
+        """Make ``WaitStatus`` on its first use, as waits for batches need no other enums."""
         if name != "WaitStatus":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from prolific_async.statuses import DatasetStatus, JobStatus  # noqa: PLC0415
@@ -146,9 +146,9 @@ class Batch(WireModel):
         return f"<Batch {self.id} {self.name!r} {self.status}, {self.total_task_count} tasks>"
 
     def bind(self, batches: prolific_async.batches.Batches) -> Self:
-        """Return this batch with verbs of a client; the client does this with what it returns.
+        """Bind this batch to a client, for its methods, and return it; clients do so themselves.
 
-        It is a copy if another client, or another view of it, has bound this one.
+        If it is bound to another client or view already, a bound copy is returned instead.
         """
         is_free = self._batches is None or self._batches is batches
         bound = self if is_free else type(self).from_dict(self.to_dict())
@@ -159,8 +159,8 @@ class Batch(WireModel):
     def layout(self) -> tuple[prolific_async.layout.Page, ...] | None:
         """Its pages, with their ids, None if the batch has no layout.
 
-        They are read from ``batch_items`` at each access. What the service sends is not checked by
-        the rules of ``prolific_async.layout``, and unknown item types are ``UnknownItem``.
+        They are read from ``batch_items`` at each access. They are not checked by the rules of
+        ``prolific_async.layout``, and items of unknown types are ``UnknownItem``.
 
         Raises:
             DecodeError: A part of ``batch_items`` is not of its documented shape.
@@ -295,7 +295,7 @@ class Batch(WireModel):
         return self._bound.report(self)
 
     def responses(self) -> AsyncGenerator[prolific_async.TaskResponse]:
-        """Yield what participants answered: see ``Batches.responses``."""
+        """Yield the participants' answers: see ``Batches.responses``."""
         return self._bound.responses(self)
 
     async def preview_url(self) -> str:
@@ -350,11 +350,11 @@ class Workspace(WireModel):
     Its members, with their names and addresses, are in ``extra`` and not in its repr.
 
     Attributes:
-        id: What ``Batches.list`` takes; 24 hexadecimal digits.
-        title: What people call it.
-        description: What it is for.
+        id: Its id, which ``Batches.list`` takes; 24 hexadecimal digits.
+        title: Its name for people.
+        description: Its purpose.
         owner: Id of the user who made it.
-        extra: Keys of the answer that this release has no name for, read-only.
+        extra: Unknown keys of the response, read-only.
 
     """
 
@@ -413,9 +413,8 @@ class StatusEvent(JsonModel):
         error: Why the poll failed, whether or not the wait goes on; None if it succeeded. It keeps
             at most 64 KiB of the response: a longer text is cut, longer JSON becomes its text or
             None. In ``to_dict`` it is its text, which ``from_dict`` reads as a ProlificError.
-        kind: The kind of what was polled: "batch", "dataset", "import", "migration", "sync" or
-            "export".
-        id: Its id.
+        kind: What was polled: a "batch", "dataset", "import", "migration", "sync" or "export".
+        id: The id of that batch, dataset or job.
 
     """
 

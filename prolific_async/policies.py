@@ -16,8 +16,8 @@ from prolific_async._pydantic import JSON_SCHEMA
 # pragma: no mutate start - runs before a mutant can be chosen, see tests/MUTATIONS.md
 def _number(default: float, *, least: float = 0, positive: bool = False) -> Any:
     """Return a field for a finite number of any type, which becomes a plain ``float``."""
-    told = {"exclusiveMinimum": 0} if positive else {"minimum": least}
-    return _field(default, _to_number(least, positive), told)
+    bound = {"exclusiveMinimum": 0} if positive else {"minimum": least}
+    return _field(default, _to_number(least, positive), bound)
 
 
 @cache  # the fields share converters, as attrs takes long to make one: it reads the signature
@@ -42,8 +42,8 @@ def _whole(default: int, *, least: int) -> Any:
     return _field(default, Converter(plain, takes_field=True), {"minimum": least})
 
 
-def _field(default: float, converter: Any, told: Mapping[str, float]) -> Any:
-    return field(default=default, converter=converter, metadata={JSON_SCHEMA: told})
+def _field(default: float, converter: Any, bound: Mapping[str, float]) -> Any:
+    return field(default=default, converter=converter, metadata={JSON_SCHEMA: bound})
 
 
 # pragma: no mutate end
@@ -101,7 +101,7 @@ class PollPolicy(JsonModel):
         timeout: Seconds that a wait may last, None for no limit.
         uninitialised_grace: Seconds that a batch may stay UNINITIALISED before the wait ends with
             BatchNotSetUpError. A poll right after setup may still show that status.
-        not_found_grace: Seconds after this client made a batch in which a 404 means "not yet".
+        not_found_grace: Seconds for which a 404 means "not yet", after this client made a batch.
         max_consecutive_failures: Failed polls in a row that a wait survives. Polls that were made
             for other waits, before this one's was due, do not count.
 

@@ -36,8 +36,8 @@ class Report:
             print(row.key, annotation.participant_id, annotation.response)
     ```
 
-    Both methods may raise the errors of every call of ``client.batches``, also for what the storage
-    answers, and list only what they add.
+    Both methods may raise the errors of every call of ``client.batches``, also for responses of the
+    storage, and list only further errors.
 
     Attributes:
         batch_id: The batch.
@@ -57,7 +57,7 @@ class Report:
         raise TypeError("a Report cannot be pickled: it has a client, so keep its batch_id instead")
 
     async def rows(self) -> AsyncGenerator[ReportRow]:
-        """Yield the rows as they come; little of the report is held in memory.
+        """Yield the rows as they arrive; little of the report is held in memory.
 
         The HTML escaping of the service is undone. A lost connection is resumed where the storage
         allows for that, and the report is begun again where no row was yielded yet. It may take any
@@ -80,7 +80,7 @@ class Report:
         try:
             async with aclosing(download.pieces()) as pieces:
                 async for piece in pieces:
-                    if piece.start != received:  # begun anew
+                    if piece.start != received:  # the download was begun anew
                         if reader.count:
                             raise ConnectionLostError(*call, "the report could not be resumed")
                         reader = ReportReader(call)

@@ -26,7 +26,7 @@ def _text_of(annotation: Annotation) -> str:
 
 @frozen
 class Annotation(JsonModel):
-    """What one participant answered to a row of a report.
+    """The answer of one participant to a row of a report.
 
     Attributes:
         slot: The number of the participant's columns, from 1. A participant who was rejected keeps
@@ -59,8 +59,8 @@ class ReportRow(JsonModel):
         task_group_id: The group of its task.
         task_type: The type of the instruction, such as "free_text" or "multiple_choice".
         question: The text of the instruction.
-        data: The dataset's own columns by their names, read-only, ``META_`` columns included. Of
-            columns with one name, the last counts.
+        data: The dataset's own columns by their names, read-only, ``META_`` columns included. If
+            several columns have the same name, the last one counts.
         annotations: The answers, by slot; empty slots are left out.
         key: The key that the row was uploaded with, None if it has none.
 
@@ -80,10 +80,10 @@ class ReportRow(JsonModel):
         return type(self).from_dict, (self.to_dict(),)
 
     def flat(self) -> list[dict[str, Any]]:
-        """Return a mapping for each annotation, such as a DataFrame is made of.
+        """Return a mapping for each annotation, to make a DataFrame of, for example.
 
-        It has the names of this row's fields and of the annotation's. The dataset's columns begin
-        with "data.", so that one that is called ``question`` is another than the row's own.
+        Its keys are the fields of this row and of the annotation. The keys of the dataset's columns
+        begin with "data.", so that a column called ``question`` does not replace the row's own.
 
         Example:
             ```python

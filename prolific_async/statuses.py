@@ -1,6 +1,6 @@
 """Statuses of datasets and jobs, which events and errors of waits hold; batches have their own.
 
-They are apart from their models, which are imported on their first use.
+They have a module of their own, as the models of datasets and jobs are imported on first use.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class JobStatus(OpenEnum):
     GENERATING = "generating"
     """Its archive is being made."""
     COMPLETE = "complete"
-    """It has done all."""
+    """All of its work is done."""
     PARTIAL = "partial"
-    """It has done what it could; ``errors`` tell what it could not."""
+    """A part of its work is done; ``errors`` tell what is not."""
     FAILED = "failed"
-    """It has done nothing; ``reason`` tells why."""
+    """Nothing of its work is done; ``reason`` tells why."""
     PENDING_SCHEMA = "pending_schema"
     """It waits until its dataset has a schema."""

@@ -17,4 +17,4 @@ Unset: TypeAlias = Literal[_Unset.UNSET]
 """The type of ``UNSET``, for the signatures of your own helpers."""
 
 UNSET: Final = _Unset.UNSET
-"""Leaves what it is given for as it is."""
+"""As an argument: leave that part of the batch as it is."""

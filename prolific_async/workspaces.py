@@ -1,4 +1,4 @@
-"""``client.workspaces``: lists the workspaces that a token can use, for the ids that calls take."""
+"""``client.workspaces``: the list of the workspaces that a token can use, with their ids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prolific_async.models import Workspace
 class Workspaces:
     """The calls about workspaces: the list of those that the token's account is a member of.
 
-    They are sent again and fail as the calls of ``Batches`` are and do.
+    They are repeated after a failure, and raise errors, as the calls of ``Batches`` do.
     """
 
     def __init__(self, transport: Transport) -> None:

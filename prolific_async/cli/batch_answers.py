@@ -56,7 +56,7 @@ def responses(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Write what participants answered, each response as soon as it has come.
+    """Write the participants' answers, each response as soon as it has come.
 
     A line of JSON has all that the service sends of a response. In CSV each
     answer is a row, with the key that its row was uploaded with.
@@ -75,9 +75,9 @@ def responses(
     async def work() -> ExitCode:
         async with ProlificClient(base_url=url) as client:
             read = partial(client.batches.responses, batch_id)
-            found = follow_responses(read, _POLL, _print_survived) if follow else read()
+            found = follow_responses(read, _POLL, _print_failed_read) if follow else read()
             columns = [*_RESPONSE_COLUMNS, *_ANSWER_COLUMNS]
-            await records.write(found, "responses", _rows_of, columns)
+            await records.write(found, "responses", _csv_rows, columns)
         return ExitCode.OK
 
     run_command(work())
@@ -132,7 +132,7 @@ def report(
     run_command(work())
 
 
-def _rows_of(response: TaskResponse) -> Sequence[Mapping[str, object]]:
+def _csv_rows(response: TaskResponse) -> Sequence[Mapping[str, object]]:
     own = {name: getattr(response, name) for name in _RESPONSE_COLUMNS}
     # A response without an answer has a row, too.
     return [
@@ -141,5 +141,5 @@ def _rows_of(response: TaskResponse) -> Sequence[Mapping[str, object]]:
     ]
 
 
-def _print_survived(error: ProlificError) -> None:
+def _print_failed_read(error: ProlificError) -> None:
     print_error(f"still following, though a read failed: {error}")

@@ -73,7 +73,7 @@ def create(
                 dataset=dataset,
                 auto_sync=auto_sync,
             )
-        return _print_made(batch, as_json=as_json)
+        return _print_batch(batch, as_json=as_json)
 
     run_command(work())
 
@@ -94,7 +94,7 @@ def update(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Change what is given of a batch and nothing else, and print its id.
+    """Change the given parts of a batch and nothing else, and print its id.
 
     The three texts of a task are changed together. Whether a layout can be
     changed after 'setup' is up to the service.
@@ -120,7 +120,7 @@ def update(
     async def work() -> ExitCode:
         async with ProlificClient(base_url=url) as client:
             batch = await client.batches.update(batch_id, **changes)
-        return _print_made(batch, as_json=as_json)
+        return _print_batch(batch, as_json=as_json)
 
     run_command(work())
 
@@ -217,7 +217,7 @@ def _print_sync(
     return ExitCode.OK
 
 
-def _print_made(batch: Batch, *, as_json: bool) -> ExitCode:
+def _print_batch(batch: Batch, *, as_json: bool) -> ExitCode:
     if as_json:
         print_json(batch.to_dict())
     else:

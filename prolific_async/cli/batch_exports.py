@@ -23,7 +23,7 @@ from prolific_async.extensions import PartFile
 __all__ = ["export", "exports"]
 
 
-def _moment(given: Any) -> datetime:
+def _parsed_time(given: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(given)
     except ValueError:
@@ -35,8 +35,10 @@ def _moment(given: Any) -> datetime:
     return moment
 
 
-def _time(name: str, description: str) -> Any:
-    return typer.Option(name, parser=_moment, metavar="TIME", help=description, show_default=False)
+def _time_option(name: str, description: str) -> Any:
+    return typer.Option(
+        name, parser=_parsed_time, metavar="TIME", help=description, show_default=False
+    )
 
 
 def export(
@@ -48,8 +50,8 @@ def export(
         str | None, text("--id", "An export that was begun before; see 'exports'.", metavar="ID")
     ] = None,
     study: Annotated[str | None, text("--study", "Only answers of a study.", metavar="ID")] = None,
-    since: Annotated[Any, _time("--since", "Only answers from this time on.")] = None,
-    until: Annotated[Any, _time("--until", "Only answers up to this time.")] = None,
+    since: Annotated[Any, _time_option("--since", "Only answers from this time on.")] = None,
+    until: Annotated[Any, _time_option("--until", "Only answers up to this time.")] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete the export once it is saved.")
     ] = False,
@@ -73,7 +75,7 @@ def export(
       prolific-async batch export "$batch" --output answers.zip --delete
     """
     needs = {"--overwrite": overwrite, "--delete": delete, "--timeout": timeout is not None}
-    _check_saved(output, [name for name, is_given in needs.items() if is_given])
+    _check_needs_output(output, [name for name, is_given in needs.items() if is_given])
     if export_id is not None and (output is None or study or since or until):
         raise UsageError("--id needs --output, and no --study, --since or --until")
 
@@ -81,7 +83,7 @@ def export(
         display = progress_display(as_json=as_json)
 
         async def begin_and_save() -> tuple[Export, Export | WaitError | None]:
-            if output is not None:  # before an export takes one of ten places, and its time
+            if output is not None:  # before an export is made, of which a batch has at most ten
                 with file_errors(output):
                     await asyncio.to_thread(PartFile(output, overwrite=overwrite).check)
             if export_id is None:
@@ -146,7 +148,7 @@ def exports(
     run_command(work())
 
 
-def _check_saved(output: str | None, given: list[str]) -> None:
+def _check_needs_output(output: str | None, given: list[str]) -> None:
     if output is None and given:
         raise UsageError(f"{' and '.join(given)} cannot be given without --output")
 

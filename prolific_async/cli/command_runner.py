@@ -43,17 +43,17 @@ def _run(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
         print_error(error)
         return exit_code_of(error)
     except OSError as error:
-        # Of the client's errors none is a plain OSError, so the output is broken.
+        # The client raises no plain OSError, so this is an error of the output.
         return handle_output_error(error)
     return code
 
 
 async def _cancel_on_sigterm(work: Coroutine[Any, Any, ExitCode]) -> ExitCode:
-    """Run the work, cancelled by SIGTERM, so that a table gives the terminal its cursor back."""
+    """Run a command's work; SIGTERM cancels it, so that a table restores the terminal's cursor."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - for the type checker
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(RuntimeError):  # on Windows, which has none, and in a thread
+    with contextlib.suppress(RuntimeError):  # not on Windows, and only in the main thread
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         return await work

@@ -14,7 +14,7 @@ _SHOWN = 20  # rejected rows; a file that does not fit its schema has as many as
 
 
 def dataset_line(dataset: Dataset) -> tuple[object, ...]:
-    """Return the cells of a dataset's line."""
+    """Return id, status, number of rows and any fault of the newest import, for one line."""
     rows = dataset.total_datapoint_count
     line = dataset.id, dataset_status(dataset) or "-", "-" if rows is None else rows
     job = _newest_import(dataset)
@@ -37,6 +37,6 @@ def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
 
 
 def _newest_import(dataset: Dataset) -> ImportJob | None:
-    # One whose file never came stays as it is for ever.
-    came = (job for job in dataset.imports or () if job.status != JobStatus.UNINITIALISED)
-    return next(came, None)
+    # An import whose file was never uploaded stays uninitialised for ever.
+    uploaded = (job for job in dataset.imports or () if job.status != JobStatus.UNINITIALISED)
+    return next(uploaded, None)

@@ -28,7 +28,7 @@ _STDIN = "-"
 
 
 class Partial(StrEnum):
-    """What is done about an import of which the service took only a part."""
+    """Values of ``--partial``: how an import counts of which the service took only a part."""
 
     ACCEPT = "accept"
 
@@ -196,7 +196,7 @@ async def _upload(
     except OSError as error:
         if isinstance(error, ProlificError):
             raise
-        # Of the file, or of the temporary one to which some sources are copied.
+        # An error of the file, or of the temporary file that some sources are copied to.
         reason = error.strerror or error
         raise ValueError(f"'{printable(file)}' cannot be sent ({reason})") from None
 

@@ -37,11 +37,11 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Wait until the rows of all datasets are taken in, whatever becomes of the others.
+    """Wait until the rows of all datasets are taken in; one that fails ends no other wait.
 
     A dataset without a schema (V3) is awaited until it is READY, one with a
-    schema (V4) until none of its imports runs and it has rows. Whether all rows
-    of a file were taken is told by 'upload --wait'.
+    schema (V4) until none of its imports runs and it has rows. 'upload --wait'
+    tells whether all rows of a file were taken.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.
@@ -52,7 +52,7 @@ def wait(
     ("ready", "failed", "nothing_uploaded", "timed_out" or "gave_up"), status,
     polls, elapsed, dataset (null, or all of it) and error.
 
-    Of standard input the first word of each line is an id.
+    On standard input the first word of each line is an id.
 
     Examples:
       prolific-async dataset wait "$dataset" --timeout 600 && echo ready
@@ -100,7 +100,7 @@ class _Waits:
                     await room.acquire()
                     one = waits.create_task(self._report_on(dataset_id))
                     one.add_done_callback(lambda _: room.release())
-        except BaseExceptionGroup as errors:  # of one, such as an input that cannot be read
+        except BaseExceptionGroup as errors:  # of a single error, such as an unreadable input
             raise errors.exceptions[0] from None
 
     async def _report_on(self, dataset_id: str) -> None:

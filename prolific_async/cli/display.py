@@ -1,4 +1,4 @@
-"""Base class of what is shown while a command works."""
+"""Base class of the displays that are drawn while a command works."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -39,4 +39,4 @@ class Display(ABC):
 
     @abstractmethod
     def _draw(self) -> None:
-        """Write what is new, perhaps nothing."""
+        """Write what has changed since the last call, perhaps nothing."""

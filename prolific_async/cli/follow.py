@@ -12,7 +12,7 @@ from prolific_async.policies import PollPolicy, RetryPolicy
 
 __all__ = ["follow"]
 
-_LONGEST_ASKED = RetryPolicy().retry_after_cap
+_RETRY_AFTER_CAP = RetryPolicy().retry_after_cap
 
 
 async def follow(
@@ -20,7 +20,7 @@ async def follow(
     poll: PollPolicy,
     on_error: Callable[[ProlificError], object],
 ) -> AsyncGenerator[TaskResponse]:
-    """Yield each response once: first the present ones, then new ones as they come.
+    """Yield each response once: first those that there are, then new ones as they arrive.
 
     It never ends. The id of each response stays in memory.
 
@@ -50,7 +50,7 @@ async def follow(
             if failures > poll.max_consecutive_failures or not may_poll_again(error):
                 raise
             if isinstance(error, APIStatusError):
-                asked = min(error.retry_after or 0.0, _LONGEST_ASKED)
+                asked = min(error.retry_after or 0.0, _RETRY_AFTER_CAP)
             on_error(error)
         if len(known) > before:
             gap = poll.initial

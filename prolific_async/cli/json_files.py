@@ -1,4 +1,4 @@
-"""Options that name a file of JSON, which is read and checked before anything is sent."""
+"""Parsers of options that name a JSON file: it is read and checked before anything is sent."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -45,18 +45,18 @@ def unreadable(path: str, error: OSError) -> str:
 
 def _read(path: str, check: Callable[[Any], T]) -> T:
     try:
-        return check(_parsed(Path(path).read_bytes()))
+        return check(_parsed_json(Path(path).read_bytes()))
     except OSError as error:
         raise typer.BadParameter(unreadable(path, error)) from None
     except ValueError as error:
         raise typer.BadParameter(f"'{printable(path)}' {error}") from None
 
 
-def _parsed(data: bytes) -> Any:
+def _parsed_json(data: bytes) -> Any:
     if is_utf_16(data[:4]):
         raise ValueError(utf_16_words("").strip())
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 (see its byte {error.start}): save it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -68,7 +68,7 @@ def _parsed(data: bytes) -> Any:
         raise ValueError("is nested too deeply") from None
 
 
-def _refuse(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"it holds {constant}")
 
 

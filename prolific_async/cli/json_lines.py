@@ -109,7 +109,7 @@ async def _lines(pieces: AsyncGenerator[bytes], name: str) -> AsyncGenerator[byt
 def _record(line: bytes, name: str) -> dict[str, Any]:
     try:
         # Numbers keep their digits.
-        record = json.loads(line.decode(), parse_float=Decimal, parse_constant=_refuse)
+        record = json.loads(line.decode(), parse_float=Decimal, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError(f"{name} is not UTF-8: save it as UTF-8 first") from None
     except RecursionError:
@@ -124,5 +124,5 @@ def _record(line: bytes, name: str) -> dict[str, Any]:
     return record
 
 
-def _refuse(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"it holds {constant}")

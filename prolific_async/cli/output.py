@@ -51,7 +51,7 @@ def is_error_terminal() -> bool:
 
 
 def is_pipe(stream: TextIO) -> bool:
-    """Return whether another program reads what is written."""
+    """Return whether a stream is a pipe to another program."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):  # no file of the system

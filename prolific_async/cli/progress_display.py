@@ -1,4 +1,4 @@
-"""Displays of uploads and of what follows them: bars for a person, lines for a log.
+"""Displays of transfers and of the waits after them: bars for a person, lines for a log.
 
 They are written to stderr, so that stdout has the result alone.
 """
@@ -29,7 +29,7 @@ _LINE_GAP = 10.0  # seconds between two lines of one step
 _WIDEST_BAR, _NARROWEST_BAR = 40, 8  # columns
 _DONE = (DatasetStatus.READY, JobStatus.COMPLETE, JobStatus.PARTIAL)
 _BYTES = ["bytes", "kB", "MB", "GB", "TB"]
-_BESIDE_BAR = 44  # columns: the step, the amount, the time, and what parts them
+_BESIDE_BAR = 44  # columns: the step, the amount, the time, and the space between them
 
 
 @define(eq=False)
@@ -75,13 +75,13 @@ class ProgressDisplay(Display):
     _steps: dict[str, _Step] = field(factory=dict, init=False)
 
     def add_progress(self, progress: Progress) -> None:
-        """Take what ``on_progress`` gets."""
+        """Add the progress of a transfer; made for ``on_progress``."""
         step = self._step(progress.step, progress.elapsed)
         step.progress = progress
 
     def add_event(self, event: StatusEvent) -> None:
-        """Take what ``on_event`` gets."""
-        # Of a dataset without a schema the import shows as the dataset's status.
+        """Add a poll of a wait; made for ``on_event``."""
+        # The import into a dataset without a schema shows as the dataset's status.
         name = "import" if event.kind == "dataset" else event.kind
         step = self._step(name, event.elapsed)
         step.event = event
@@ -111,7 +111,7 @@ class BarDisplay(ProgressDisplay):
             get_renderable=self._render,
             console=self._console,
             auto_refresh=False,
-            redirect_stdout=False,  # else what is written there goes to stderr
+            redirect_stdout=False,  # else text for stdout goes to stderr
         )
 
     @contextmanager
@@ -171,7 +171,7 @@ class LineDisplay(ProgressDisplay):
                 self._draw_event(step.name, step.event)
 
     def _draw_progress(self, step: _Step, progress: Progress) -> None:
-        # The time since the step began until its first line, then since its newest one.
+        # The step's elapsed seconds at its newest line; 0 before the first.
         when, shown = self._written.get(step.name, (0.0, None))
         is_due = progress.elapsed - when >= _LINE_GAP or step.ended is not None
         if is_due and progress is not shown:
@@ -191,7 +191,7 @@ class LineDisplay(ProgressDisplay):
 
 @define(eq=False)
 class NoDisplay(ProgressDisplay):
-    """Nothing, for a program that reads JSON and no progress."""
+    """Shows nothing, for a program that reads JSON and no progress."""
 
     def _draw(self) -> None:
         pass
@@ -200,15 +200,15 @@ class NoDisplay(ProgressDisplay):
 def progress_display(
     *, as_json: bool, reads_stdin: bool = False, is_piped: bool = False
 ) -> ProgressDisplay:
-    """Return the display for where stderr leads.
+    """Return the display that suits stderr: bars, lines, or none.
 
     Args:
         as_json: Whether JSON was asked for.
         reads_stdin: Whether the command reads standard input.
-        is_piped: Whether it writes all the while to another program, which may share the terminal.
+        is_piped: Whether it writes to another program meanwhile, which may share the terminal.
 
     """
-    # What is typed at a terminal, or another program prints there, would break up a bar.
+    # Typed text, or output of another program on the same terminal, would break up a bar.
     if is_error_terminal() and not (is_piped or (reads_stdin and is_typed())):
         return BarDisplay()
     return NoDisplay() if as_json else LineDisplay()

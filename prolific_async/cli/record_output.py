@@ -1,4 +1,4 @@
-"""Writes records as they come: to standard output, or to a file that appears when complete."""
+"""Writes records as they arrive: to standard output, or to a file that appears when complete."""
 
 import asyncio
 import io
@@ -23,17 +23,17 @@ __all__ = ["RecordOutput", "file_errors"]
 T = TypeVar("T", bound=JsonModel)
 R = TypeVar("R")
 
-_WRITTEN = 256 * 1024  # characters of a file that are written at once
+_WRITE_SIZE = 256 * 1024  # characters of a file that are written at once
 
 
 @frozen
 class RecordOutput:
-    """The output of records: its place and its form.
+    """The output of records: to a file or standard output, as CSV or JSON lines.
 
     Args:
         path: The path of a file, None for standard output.
         overwrite: Whether a file that is there is replaced.
-        given: The form; by default CSV where the path ends with ".csv", else JSON lines.
+        given: The format; by default CSV where the path ends with ".csv", else JSON lines.
         as_json: Whether JSON was asked for.
 
     Raises:
@@ -56,12 +56,12 @@ class RecordOutput:
 
     @property
     def format(self) -> Format:
-        """The form of the records."""
+        """The format of the records."""
         is_csv = self.path is not None and self.path.lower().endswith(".csv")
         return self.given or (Format.CSV if is_csv else Format.JSONL)
 
     def display(self) -> ProgressDisplay:
-        """Return the display of the progress; none where a terminal shows the records."""
+        """Return the display of the progress; it is empty if a terminal shows the records."""
         if self.path is None and sys.stdout.isatty():
             return NoDisplay()
         is_piped = self.path is None and is_pipe(sys.stdout)
@@ -74,13 +74,13 @@ class RecordOutput:
         rows: Callable[[T], Sequence[Mapping[str, object]]],
         columns: Sequence[str],
     ) -> None:
-        """Write records as they come, show how many, and print the path of a file at the end.
+        """Write records as they arrive, show how many, and print the path of a file at the end.
 
         Args:
             records: The records, which are closed at the end.
-            name: What they are, for the display.
-            rows: As of ``CsvText``.
-            columns: As of ``CsvText``.
+            name: Name of the records, for the display and the JSON.
+            rows: As in ``CsvText``.
+            columns: As in ``CsvText``.
 
         """
         text: CsvText[T] | JsonText[T] = JsonText()
@@ -114,7 +114,7 @@ class RecordOutput:
     @asynccontextmanager
     async def _open(self) -> AsyncGenerator[Callable[[str], Awaitable[None]]]:
         if self.path is None:
-            _send_as_it_is(sys.stdout)
+            _encode_as_in_file(sys.stdout)
             yield _print
             return
         file = _File(self.path, PartFile(self.path, overwrite=self.overwrite))
@@ -130,7 +130,7 @@ class RecordOutput:
 
 @define(eq=False)
 class _File:
-    """A text file, which appears under its path only when it is complete."""
+    """A text file, which appears at its path only when it is complete."""
 
     _path: str
     _part: PartFile
@@ -144,7 +144,7 @@ class _File:
     async def write(self, text: str) -> None:
         self._texts.append(text)
         self._length += len(text)
-        if self._length >= _WRITTEN:
+        if self._length >= _WRITE_SIZE:
             await self._flush()
 
     async def place(self) -> None:
@@ -166,14 +166,14 @@ class _File:
             return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
-def _send_as_it_is(stream: TextIO) -> None:
-    """Let a program or a file get what --output would write, whatever the system's habits."""
+def _encode_as_in_file(stream: TextIO) -> None:
+    """Make a pipe or a redirected file get the same bytes as ``--output``, on any system."""
     if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 async def _print(text: str) -> None:
-    sys.stdout.write(text)  # not by typer, which takes out what looks like a terminal's sequences
+    sys.stdout.write(text)  # not by typer.echo, which strips escape sequences of terminals
     sys.stdout.flush()
 
 

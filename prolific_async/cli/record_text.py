@@ -17,11 +17,11 @@ __all__ = ["CsvText", "Format", "JsonText"]
 
 T = TypeVar("T", bound=JsonModel)
 
-_LINE_END = "\r\n"  # with another one, Python before 3.13 does not quote what holds a "\r"
+_LINE_END = "\r\n"  # with another one, Python before 3.13 does not quote a cell with "\r"
 
 
 class Format(StrEnum):
-    """The form in which records are written."""
+    """The format in which records are written."""
 
     CSV = "csv"
     JSONL = "jsonl"
@@ -35,7 +35,7 @@ class JsonText(Generic[T]):
         return json.dumps(record.to_dict()) + "\n"
 
     def rest(self) -> str:
-        """Return what comes after the last record."""
+        """Return the text after the last record: JSON lines have none."""
         return ""
 
 

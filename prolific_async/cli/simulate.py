@@ -1,4 +1,4 @@
-"""``prolific-async simulate``: the core's command with typer's help and errors."""
+"""``prolific-async simulate``: the simulator's command, with typer's help pages and errors."""
 
 from typing import Annotated, Any
 

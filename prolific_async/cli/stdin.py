@@ -1,4 +1,4 @@
-"""Reading of standard input as it comes: as bytes, or as ids, line by line."""
+"""Reading of standard input as it arrives: as bytes, or as ids, line by line."""
 
 import asyncio
 import codecs
@@ -59,7 +59,7 @@ def _first_word(line: bytes, *, is_start: bool) -> list[str]:
 
 
 async def with_stdin(given: Iterable[str], *, reads_stdin: bool) -> AsyncGenerator[str]:
-    """Yield ids, and then perhaps those that come from standard input.
+    """Yield the given ids, and then those from standard input if ``reads_stdin``.
 
     Raises:
         ValueError: As ``first_words``.
@@ -83,7 +83,7 @@ def utf_16_words(subject: str) -> str:
 
 
 def is_utf_16(first: bytes) -> bool:
-    """Return whether a text's first bytes have UTF-16's mark, or NUL as every other byte."""
+    """Return whether a text's first bytes have UTF-16's byte order mark, or NUL as every other."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     # A line feed's own NUL stands before it (big-endian) or at the start of the next line.

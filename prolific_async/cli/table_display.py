@@ -81,14 +81,14 @@ def _shortened(name: str, width: int) -> str:
 class TableDisplay(WaitDisplay):
     """A table that is drawn again and again, with the number of rows of each status below it.
 
-    Rows that do not fit the screen are hidden while waits go on, first what is ready, then others
-    that have ended. The table that stays at the end is whole.
+    Rows that do not fit the screen are hidden while waits go on, first those that are ready, then
+    others whose waits have ended. The table that stays at the end has all rows.
 
     Args:
-        names: Names by id; the others are shown by their ids.
+        names: Names by id; ids without a name are shown as they are.
         heading: Heading of the names.
         describe: Describes a wait's error in the last column.
-        keeps_ready: Whether what is ready keeps its row, or is only counted.
+        keeps_ready: Whether a row stays when it is ready; else it is only counted.
 
     """
 

@@ -16,13 +16,13 @@ __all__ = ["JsonDisplay", "TextDisplay"]
 
 @define(eq=False)
 class TextDisplay(WaitDisplay):
-    """A line for each change of a status, and for each end that no status tells.
+    """A line for each change of a status, and for each outcome that no status shows.
 
     The first failed poll of each kind is written to stderr, as a wait without a network would be
     silent for minutes otherwise.
 
     Args:
-        names: Names of batches by id; the others are shown by their ids.
+        names: Names of batches by id; ids without a name are shown as they are.
 
     """
 

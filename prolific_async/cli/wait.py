@@ -29,7 +29,7 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Wait until all batches are READY, whatever becomes of the others.
+    """Wait until all batches are READY; one that fails ends no other wait.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.
@@ -40,10 +40,10 @@ def wait(
     ("ready", "failed", "not_set_up", "timed_out" or "gave_up"), status, polls,
     elapsed, batch (null, or all of it) and error.
 
-    Of standard input the first word of each line is an id. The lines may come
-    slowly, and be any number: at most 10,000 of them wait at once. A line that
-    holds no id is told and passed over; the exit code is 2 then, and also when
-    no line came.
+    On standard input the first word of each line is an id. There may be any
+    number of lines, and they may come slowly: at most 10,000 of them wait at
+    once. A line without a valid id is reported and skipped; the exit code is 2
+    then, and also when no line came.
 
     Examples:
       prolific-async batch wait "$copy" --timeout 600 && echo ready

@@ -24,7 +24,7 @@ __all__ = ["OUTCOMES", "WaitDisplay", "WaitEnd", "outcome_name", "outcome_words"
 
 @frozen
 class WaitEnd:
-    """The end of a wait: the id of what was awaited, and what it returned or raised."""
+    """The end of a wait: the id of its batch or dataset, and the result or the error."""
 
     id: str
     outcome: Batch | Dataset | WaitError
@@ -72,4 +72,4 @@ class WaitDisplay(Display):
 
     @abstractmethod
     def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
-        """Write what came since the last call, perhaps nothing."""
+        """Write the events and ends since the last call, perhaps none."""

@@ -49,7 +49,7 @@ class WaitReport:
 
 
 def outcome_document(outcome: object) -> dict[str, object]:
-    """Return the JSON of what a single wait returned or raised, nothing of None for no wait."""
+    """Return the JSON of a wait's result or error; empty for None, if there was no wait."""
     if outcome is None:
         return {}
     error = outcome if isinstance(outcome, WaitError) else None
@@ -62,10 +62,10 @@ def outcome_document(outcome: object) -> dict[str, object]:
 
 
 def wait_display(ids: Iterable[str], kind: str, *, as_json: bool, reads_stdin: bool) -> WaitDisplay:
-    """Return the display for where stdout leads.
+    """Return the display that suits stdout: a table, lines of text, or lines of JSON.
 
     Args:
-        ids: What is awaited, as far as that is known.
+        ids: The ids to wait for that are known already.
         kind: "batch" or "dataset".
         as_json: Whether lines of JSON were asked for.
         reads_stdin: Whether more ids come from standard input.

@@ -96,7 +96,7 @@ generator. The stream then ends by itself when the server stops, unlike one of `
             if status.copy_id is not None:
                 yield status.copy_id
                 return
-        await order.result()  # raises, which the page is told as ``incomplete``
+        await order.result()  # raises; the page gets an event ``incomplete``
 
 ``cancel`` works at any time. Nothing is deleted at the service, and ``Order.cancel`` says how to
 tell whether there is a copy. ``dbos workflow cancel ID`` does the same; ``dbos workflow resume ID``

@@ -46,7 +46,7 @@ class DurableBatches:
             database. An application's own DBOS must have another name there, since it would take
             the orders out of the queue.
         poll_every: Seconds between queries of the database, for results and, in a worker, for
-            orders: each may take about so much longer. All workers must give the same.
+            orders: each may take about that much longer. All workers must give the same.
         migrate: Whether to create and update DBOS's tables; False if that was done by
             ``dbos migrate``, with a role that may.
 
@@ -167,8 +167,8 @@ class DurableBatches:
         Args:
             batch: The batch to copy; by default orders of all batches.
             state: Only orders in this state or these states, such as "failed"; by default in any.
-            limit: At most so many orders.
-            offset: So many of the newest are left out. Orders that are given meanwhile move the
+            limit: The largest number of orders to return.
+            offset: The number of newest orders to skip. Orders that are given meanwhile move the
                 pages.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The database of the orders: which ones can be used, its calls, and its outages."""
+"""Access to the database of the orders: checks of its URL, calls in threads, and outages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DatabaseUnavailableError(ProlificError, ConnectionError):
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell an outage of the database, which may pass, from a fault of the statement."""
+    """Return whether an error is an outage of the database, which may pass."""
     if isinstance(error, exc.TimeoutError):  # all connections of the pool hang
         return True
     if not isinstance(error, exc.DBAPIError):
@@ -137,11 +137,11 @@ class Database:
         self.client: DBOSClient
 
     async def open(self, *, migrate: bool) -> None:
-        """Connect once.
+        """Connect to the database, without a second attempt.
 
         Raises:
             DatabaseUnavailableError: There is no database.
-            ConfigurationError: It refuses.
+            ConfigurationError: The database refuses.
 
         """
 
@@ -164,7 +164,7 @@ class Database:
         await in_thread(self.client.destroy)
 
     async def call(self, function: Callable[[DBOSClient], T]) -> T:
-        """Call a function, again while there is no database, and return its result.
+        """Call a function and return its result; repeat it while the database is unavailable.
 
         When cancelled, a call in flight is awaited for five seconds. By then it has taken effect or
         never will, unless the database hangs.

@@ -24,7 +24,7 @@ _ONCE_IN = 60.0  # seconds
 _CANCELLED = re.compile(rf"Workflow {re.escape(NAME)}:.* was cancelled during execution", re.DOTALL)
 _OUTAGE = re.compile("OperationalError|connection")
 _DBOS = str(Path(dbos.__file__).parent)  # applications use DBOS's logger, too
-_STDERR = logging.Handler()  # whose ``handleError`` prints what is being handled
+_STDERR = logging.Handler()  # its ``handleError`` prints the current exception
 
 
 class QuietDBOS(logging.Filter):
@@ -39,12 +39,12 @@ class QuietDBOS(logging.Filter):
         self._shown: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether to show a record."""
+        """Return whether to show a record."""
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - the handlers report it
             return True
-        if _tells_of_cancelled_order(record, message):
+        if _reports_cancelled_order(record, message):
             return False
         if message.startswith("Asyncio task cancelled"):
             # Logged in the task that was cancelled; the application's own workflows are shown.
@@ -59,8 +59,8 @@ class QuietDBOS(logging.Filter):
         return True
 
 
-def _tells_of_cancelled_order(record: logging.LogRecord, message: str) -> bool:
-    """Tell whether DBOS reports an order that ``Order.cancel`` has ended, some with a traceback."""
+def _reports_cancelled_order(record: logging.LogRecord, message: str) -> bool:
+    """Return whether a record is DBOS's report that ``Order.cancel`` has ended an order."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, dbos_error.DBOSAwaitedWorkflowCancelledError):
         return is_order(error.workflow_id)
@@ -69,7 +69,7 @@ def _tells_of_cancelled_order(record: logging.LogRecord, message: str) -> bool:
 
 @contextmanager
 def quiet_dbos(orders: RunningOrders) -> Iterator[None]:
-    """Filter DBOS's log, and keep what its handlers raise from DBOS's threads."""
+    """Filter DBOS's log, and keep exceptions of its handlers out of DBOS's threads."""
     logger = logging.getLogger("dbos")
     wanted = QuietDBOS(orders)
     logger.addFilter(wanted)

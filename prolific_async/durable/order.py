@@ -1,4 +1,4 @@
-"""``Order`` tells what becomes of one order, and cancels it."""
+"""``Order``: returns the status, the events and the result of one order, and cancels it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prolific_async.models import Batch
 
 
 class OrderParts(NamedTuple):
-    """What all orders of an open ``DurableBatches`` share."""
+    """The objects that all orders of an open ``DurableBatches`` share."""
 
     database: Database
     queues: OrderQueues
@@ -29,8 +29,8 @@ class Order:
         workflow_id: Its id in DBOS, made of the source's id and the copy's name.
         source_id: The batch to copy.
         name: Name of the copy.
-        last_status: What ``orders``, ``status``, ``events`` or ``cancel`` read last by this
-            object; None before.
+        last_status: The newest status that ``orders``, ``status``, ``events`` or ``cancel`` has
+            read for this object; None before.
 
     """
 
@@ -65,22 +65,22 @@ class Order:
         return Batch.from_dict(await self._parts.results.get(self.workflow_id))
 
     async def status(self) -> OrderStatus:
-        """Return how the order stands, whichever process works on it; reads the database once.
+        """Return the order's status, whichever process works on it; reads the database once.
 
         Raises:
             OrderNotFoundError: There is no such order.
             DatabaseUnavailableError: There was no database for 30 seconds.
 
         """
-        return self._seen(await self._parts.results.status(self.workflow_id))
+        return self._keep_status(await self._parts.results.status(self.workflow_id))
 
     async def events(self) -> AsyncGenerator[OrderStatus]:
-        """Yield how the order stands, then each change, and end with the order.
+        """Yield the order's status, now and after each change, until the order has ended.
 
-        A page that shows an order needs no more: the first event is the present, so one that
-        reconnects misses nothing, and the last one has the state READY, FAILED or CANCELLED. A
-        failure is that event's ``failure``, and is not raised. Changes within ``poll_every`` may be
-        shown as one. Once ``copy_id`` is known, ``client.batches.watch`` shows each poll.
+        A page that shows an order needs no more: the first event is the current status, so a page
+        that reconnects misses nothing, and the last event has the state READY, FAILED or CANCELLED.
+        A failure is that event's ``failure``, and is not raised. Changes within ``poll_every`` may
+        be shown as one. Once ``copy_id`` is known, ``client.batches.watch`` shows each poll.
 
         All events and results that a process awaits cost two queries of the database each
         ``poll_every``, and one more for each order that has begun and has no copy yet. An outage
@@ -95,12 +95,12 @@ class Order:
         """
         async with aclosing(self._parts.results.changes(self.workflow_id)) as changes:
             async for status in changes:
-                yield self._seen(status)
+                yield self._keep_status(status)
 
     async def cancel(self) -> OrderStatus:
-        """Cancel the order unless it has ended, and return how it stands then.
+        """Cancel the order unless it has ended, and return its status then.
 
-        It works from any process, also while no worker runs. The status tells what came of it:
+        It works from any process, also while no worker runs. The status tells what the order did:
 
         - READY or FAILED: the order had ended before, and stays as it was.
         - CANCELLED, and ``copy_may_exist`` is False: no duplicate was sent, and none will be.
@@ -110,9 +110,9 @@ class Order:
           is deleted.
 
         A worker that runs the order stops within ``poll_every``, at any step and in its wait. A
-        POST that is on its way at that moment may still take effect. Who awaits ``result`` gets an
-        OrderCancelledError. A cancelled order stays cancelled, also when it is ordered again: give
-        the copy another name. To cancel again is always safe.
+        POST that is on its way at that moment may still take effect. Every call of ``result``
+        raises OrderCancelledError. A cancelled order stays cancelled, also when it is ordered
+        again: give the copy another name. To cancel again is always safe.
 
         Raises:
             OrderNotFoundError: There is no such order.
@@ -123,7 +123,7 @@ class Order:
         await self._parts.queues.cancel(self.workflow_id)
         return await self.status()
 
-    def _seen(self, status: OrderStatus) -> OrderStatus:
+    def _keep_status(self, status: OrderStatus) -> OrderStatus:
         self.last_status = status
         return status
 

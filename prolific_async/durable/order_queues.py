@@ -85,7 +85,7 @@ class OrderQueues:
         return [workflow.workflow_id for workflow in begun]
 
     async def resume(self, ids: list[str]) -> None:
-        """Enqueue orders again that were begun and have not ended since."""
+        """Enqueue begun orders again, except those that have ended since."""
 
         def resume(client: DBOSClient, *, ids: list[str]) -> None:
             # Read anew, since DBOS would resume an order that was cancelled meanwhile, too.
@@ -99,14 +99,14 @@ class OrderQueues:
         """Cancel an order unless it has ended."""
 
         def cancel(client: DBOSClient) -> None:
-            # DBOS would take an order that is cancelled for one that has ended just now.
+            # For an order that is cancelled already, DBOS would set the time of its end to now.
             if not _with_status(client, "CANCELLED", [workflow_id]):
                 client.cancel_workflow(workflow_id)
 
         await self._database.call(cancel)
 
     async def cancelled(self, ids: list[str]) -> list[str]:
-        """Return which of some orders are cancelled; tries once.
+        """Return those of some orders that are cancelled, without a second attempt in an outage.
 
         Raises:
             DatabaseUnavailableError: There is no database.

@@ -22,14 +22,14 @@ NAME = "prolific_async.order"
 """Name of the workflow; the ids of all orders begin with it."""
 
 MAX_BYTES = 1024
-"""Of each part of an order's id, in UTF-8: PostgreSQL indexes 2,700 bytes together."""
+"""Most bytes of UTF-8 in each part of an order's id: PostgreSQL indexes 2,700 bytes in all."""
 
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
 
 
 @frozen
 class OrderSpec:
-    """What an order asks for, as DBOS keeps it.
+    """The content of an order, as DBOS stores it.
 
     Attributes:
         source_id: The batch to copy.
@@ -58,7 +58,7 @@ class OrderSpec:
         tasks_per_group: int | None,
         timeout: float | None,
     ) -> Self:
-        """Return an order that begins now.
+        """Check the arguments of an order, and return its content; its time begins now.
 
         Raises:
             ValueError: An argument is invalid.
@@ -92,7 +92,7 @@ def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
 
 
 def source_prefix(application: str, source_id: str | None) -> str:
-    """Return how the ids of an application's orders begin, those of one source if it is given."""
+    """Return the prefix of the ids of an application's orders, or of those of one source."""
     prefix = f"{NAME}:{application}:"
     # Quoted, so that no colon of the source's id ends it.
     return prefix if source_id is None else f"{prefix}{quote(source_id, safe='')}:"
@@ -104,31 +104,31 @@ def first_queue(application: str) -> str:
 
 
 def is_order(workflow_id: str) -> bool:
-    """Tell an order's workflow from the application's own ones."""
+    """Return whether a workflow is an order, and not one of the application's own."""
     return workflow_id.startswith(f"{NAME}:")
 
 
 def checked_source_id(batch: Batch | str | UUID) -> str:
-    """Return the id of the batch to copy."""
+    """Check the batch to copy, and return its id."""
     source_id = arguments.batch_id(batch)
     _check_size("a batch's id", source_id, quote(source_id, safe=""))
     return source_id
 
 
 def checked_name(name: object) -> str:
-    """Return a name without the space around it, which a service may drop."""
+    """Check a name, and return it without the space around it, which a service may drop."""
     return _storable("name", arguments.unique_name(name))
 
 
 def checked_executor_id(executor_id: object) -> str:
-    """Return the name of a worker's process."""
+    """Check the name of a worker's process, and return it."""
     if not isinstance(executor_id, str) or not executor_id:
         raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
     return _storable("executor_id", executor_id)
 
 
 def _storable(argument: str, text: str) -> str:
-    """Return a text that the database can hold and index."""
+    """Check that the database can store and index a text, and return it."""
     if _UNSTORABLE.search(text):
         raise ValueError(f"{argument} must hold no NUL and no half surrogate pair: {text!r:.60}")
     _check_size(argument, text, text)

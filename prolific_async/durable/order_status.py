@@ -1,4 +1,4 @@
-"""How an order stands, read from the database."""
+"""``OrderState`` and ``OrderStatus``: the status of an order, read from the database."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
     from dbos import DBOSClient, WorkflowStatus
 
-_STAYS_SO = "the order stays so: wait for its copy by client.batches, or order one by another name"
+_ADVICE_AFTER_TIMEOUT = (
+    "the order stays so: wait for its copy by client.batches, or order one by another name"
+)
 
 
 class OrderState(StrEnum):
-    """What has become of an order."""
+    """The state of an order."""
 
     QUEUED = "queued"
     """It waits for a worker, for the first time or after an outage or a move."""
 
     RUNNING = "running"
-    """A worker has begun it, which may be down."""
+    """A worker has begun it; that worker may be down."""
 
     READY = "ready"
     """Its copy is READY."""
@@ -55,25 +57,25 @@ _STATES = {
 }
 
 ENDED = [name for name, state in _STATES.items() if state.is_over]
-"""DBOS's names for the ends of a workflow."""
+"""DBOS's statuses of a workflow that has ended."""
 
 
 @frozen(kw_only=True)
 class OrderStatus:
-    """How an order stood when the database was read.
+    """The status of an order when the database was read.
 
     Attributes:
         workflow_id: Its id in DBOS.
         source_id: The batch to copy.
         name: Name of the copy.
-        state: What has become of it.
+        state: Its state.
         copy_id: The copy, once its setup was accepted; ``client.batches`` can watch it.
         copy_may_exist: Whether there is a copy or may be one. False in the state CANCELLED means
             that no duplicate was sent for the order and none will be.
         ordered_at: When the order was given.
         timeout: Seconds from then on that it may take, None for no limit.
         ended_at: When it ended; None before.
-        failure: What ``result`` raises in the state FAILED, else None.
+        failure: The error that ``result`` raises in the state FAILED, else None.
 
     """
 
@@ -123,7 +125,7 @@ class OrderCancelledError(ProlificError, dbos_error.DBOSAwaitedWorkflowCancelled
 
 
 def outcome_of(workflow: WorkflowStatus) -> Any:
-    """Return what an ended order has returned.
+    """Return the result of an order that has ended.
 
     Raises:
         Exception: The failure of the order.
@@ -136,7 +138,7 @@ def outcome_of(workflow: WorkflowStatus) -> Any:
 
 
 def read_status(client: DBOSClient, workflow_id: str) -> OrderStatus:
-    """Read one order.
+    """Read the status of one order.
 
     Raises:
         OrderNotFoundError: There is no such order.
@@ -150,7 +152,7 @@ def read_status(client: DBOSClient, workflow_id: str) -> OrderStatus:
 def read_statuses(
     client: DBOSClient, ids: list[str], copies: Mapping[str, str | None] | None = None
 ) -> list[OrderStatus]:
-    """Read many orders; ``copies`` saves a query for each order whose copy is known."""
+    """Read the statuses of orders; ``copies``, the known copies, saves a query for each."""
     known = copies or {}
     return [
         _status_of(client, workflow, known.get(workflow.workflow_id))
@@ -220,7 +222,7 @@ def _status_of(client: DBOSClient, workflow: WorkflowStatus, copy_id: str | None
 
 
 def spec_of(workflow: WorkflowStatus) -> OrderSpec:
-    """Return what an order asks for."""
+    """Return the content of an order from its workflow."""
     given = workflow.input
     assert given is not None  # noqa: S101 - it was loaded
     return OrderSpec(**given["kwargs"])
@@ -235,7 +237,7 @@ def _failure_of(workflow: WorkflowStatus) -> Exception | None:
         return None
     error = workflow.error
     if isinstance(error, WaitTimeoutError):
-        error.advice = _STAYS_SO
+        error.advice = _ADVICE_AFTER_TIMEOUT
     if isinstance(error, Exception):
         return error
     return dbos_error.DBOSException(f"the error of {workflow.workflow_id} cannot be read")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Tell whether an order survives a failure.
+    """Return whether an order goes on after a failure.
 
     A refused token is among these: it is the worker's fault, and not the order's.
     """
@@ -47,7 +47,7 @@ async def wait_until_ready(
     *,
     pauses: PollPolicy = PollPolicy(),  # noqa: B008 - frozen
 ) -> Batch:
-    """Return an order's copy once it is READY; outages are survived for the order's whole time.
+    """Return an order's copy once it is READY; outages do not end the wait before its time is over.
 
     Raises:
         WaitError: As in ``Batches.wait_until_ready``.
@@ -66,14 +66,14 @@ async def wait_until_ready(
 
 
 class OrderSteps:
-    """Brings about the one copy of an order, set up; finds what was done before.
+    """Finds or makes the one copy of an order and sets it up, also after a crash.
 
     ``find_and_set_up`` and ``duplicate`` take turns. The caller records the outcome of the first
     before it calls the second, so that it knows after a crash that a duplicate may have been sent.
     It then calls ``duplicate`` of a new instance, which sends nothing but lets time pass.
 
     Args:
-        batches: The client's.
+        batches: The client's ``batches``.
         spec: The order.
         settle_seconds: Seconds in which a duplicate that may have been sent must show in the list,
             from when its response was lost or its sender was found dead.
@@ -127,7 +127,7 @@ class OrderSteps:
                 await self._pause()
 
     async def duplicate(self) -> None:
-        """Send the duplicate, unless it was another process that was about to send it.
+        """Send the duplicate, unless an earlier process was about to send it.
 
         Raises:
             WaitTimeoutError: As ``find_and_set_up``.
@@ -169,7 +169,7 @@ class OrderSteps:
         self._gap = self._pauses.following(self._gap)
 
     async def _set_up(self, copy_id: str) -> bool:
-        """Set the copy up unless its status shows that it was; tell whether it surely is."""
+        """Set the copy up unless its status shows that it was; return whether it surely is."""
         is_new, self._may_be_set_up = not self._may_be_set_up, True
         spec = self._spec
         send = partial(

@@ -1,4 +1,4 @@
-"""The results and events that this process awaits, with few queries of the database for all."""
+"""``Results``: awaits results and events of orders, with few database queries for all of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Results:
         self._poll_every = poll_every
         self._margin = margin
         self._awaited: defaultdict[str, set[Ended]] = defaultdict(set)
-        self._watched: dict[Changed, OrderStatus] = {}  # with what is known of each
+        self._watched: dict[Changed, OrderStatus] = {}  # with the newest status of each
         self._poll_now = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._outage: DatabaseUnavailableError | None = None
@@ -68,11 +68,11 @@ class Results:
         return outcome_of(await self._in_time(spec, self._end_of(workflow_id)))
 
     async def status(self, workflow_id: str) -> OrderStatus:
-        """Return how an order stands."""
+        """Return the status of an order."""
         return await self._database.call(partial(read_status, workflow_id=workflow_id))
 
     async def changes(self, workflow_id: str) -> AsyncGenerator[OrderStatus]:
-        """Yield how an order stands, then each change, the end last."""
+        """Yield the status of an order, now and after each change, until the order has ended."""
         spec = await self._database.call(partial(_spec, workflow_id=workflow_id))
         status = await self.status(workflow_id)
         yield status
@@ -81,7 +81,7 @@ class Results:
             yield status
 
     async def _in_time(self, spec: OrderSpec, awaited: Coroutine[Any, Any, T]) -> T:
-        """Await something until the order's time and the margin are over."""
+        """Await a result or a change, until the order's time and the margin are over."""
         left = spec.seconds_left()
         try:
             async with asyncio.timeout(None if left is None else left + self._margin) as limit:
@@ -136,7 +136,7 @@ class Results:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._poll_every):
                         await self._poll_now.wait()
-        except Exception as error:  # noqa: BLE001 - raised to all who await a result
+        except Exception as error:  # noqa: BLE001 - raised by all calls that await a result
             for future in self._all_pending():
                 future.set_exception(error)
         finally:

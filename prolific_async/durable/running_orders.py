@@ -35,7 +35,7 @@ class RunningOrders:
     instance is made.
 
     Args:
-        batches: The client's, which all workflows share.
+        batches: The client's ``batches``, which all workflows share.
         settle_seconds: As for ``OrderSteps``.
 
     Attributes:
@@ -48,13 +48,15 @@ class RunningOrders:
         self._settle_seconds = settle_seconds
         self._client_loop = asyncio.get_running_loop()
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
-        self._workflows: dict[asyncio.Task[Any], str] = {}  # in DBOS's loop; their orders' ids
-        self._calls: set[asyncio.Task[Any]] = set()  # theirs, in the client's loop
+        self._workflows: dict[
+            asyncio.Task[Any], str
+        ] = {}  # tasks in DBOS's loop, and their orders' ids
+        self._calls: set[asyncio.Task[Any]] = set()  # the workflows' calls, in the client's loop
         self._is_ending = False
         self.left: set[str] = set()
 
     def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
-        """Tell whether a task runs an order."""
+        """Return whether a task runs an order."""
         return task in self._workflows
 
     async def end(self) -> None:
@@ -72,7 +74,7 @@ class RunningOrders:
         By itself DBOS notices only when an order has something to record.
 
         Args:
-            queues: The application's.
+            queues: The application's queues.
             every: Seconds between reads; while no order runs, nothing is read.
 
         """

@@ -60,8 +60,8 @@ class StoppedOrders:
         """Resume orders that have stopped, until cancelled; without any, nothing is read.
 
         Args:
-            queues: The application's.
-            executor_id: The worker's.
+            queues: The application's queues.
+            executor_id: The worker's name.
             running: Returns the ids of the workflows that run in this process.
             every: Seconds between checks. An order has stopped if two of them find it idle: one
                 that was taken during an outage may not have begun at the first.
@@ -148,7 +148,7 @@ class StoppedOrders:
         return call
 
     def _beginning(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the method that reads a workflow to begin it, to notice orders not begun."""
+        """Wrap the method that reads a workflow to begin it, to notice orders that do not begin."""
 
         @functools.wraps(method)
         def call(workflow_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -163,7 +163,7 @@ class StoppedOrders:
 
 
 class _ForTheApplication:
-    """True in the application's own workflows, in which DBOS repeats calls as it always does."""
+    """A flag that is true only in the application's own workflows: there DBOS repeats calls."""
 
     def __bool__(self) -> bool:
         workflow_id: str | None = DBOS.workflow_id

@@ -43,7 +43,7 @@ _running: RunningOrders | None = None
 
 @contextmanager
 def _registered(orders: RunningOrders) -> Iterator[None]:
-    """Have the workflows of this process run by a worker.
+    """Make ``run_order`` use a worker's ``RunningOrders`` within this context.
 
     Raises:
         ConfigurationError: This process has a worker.
@@ -86,13 +86,13 @@ async def worker(
     """Run DBOS in this process until the block ends.
 
     Args:
-        batches: The client's.
-        settings: DBOS's.
-        queues: The application's.
+        batches: The client's ``batches``.
+        settings: DBOS's settings.
+        queues: The application's queues.
         settle_seconds: As for ``OrderSteps``.
         max_starts_per_second: As for ``DurableBatches.worker``.
-        poll_every: Seconds between reads of which orders were cancelled; those that an outage has
-            stopped are resumed more seldom.
+        poll_every: Seconds between searches for cancelled orders; orders that an outage has stopped
+            are searched for a tenth as often.
 
     Raises:
         ConfigurationError: This process has a worker, or a DBOS of the application's; or the

@@ -105,11 +105,12 @@ another 5xx. A mounted application needs handlers of its own.
 |                                                      |        | ``Retry-After`` |
 
 The token belongs to this service, so Prolific's 401 or 403 is no 401 or 403 for this service's
-callers. A request names what it has the id of, in its path, query or JSON body. 422 is FastAPI's
-alone. ``responses`` leaves out the errors of ``prolific_async.durable``, which most applications do
-not use. A ``Retry-After`` of Prolific's is passed on with every response, up to an hour. The
-candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not shown:
-catch the error where they may be. A handler of your own for one of these errors takes precedence.
+callers. A request names a batch, dataset or job if its path, query or JSON body has the id. 422 is
+FastAPI's alone. ``responses`` leaves out the errors of ``prolific_async.durable``, which most
+applications do not use. A ``Retry-After`` of Prolific's is passed on with every response, up to an
+hour. The candidates of an ``OutcomeUnknownError`` may be somebody else's batches, so they are not
+shown: catch the error where they may be. A handler of your own for one of these errors takes
+precedence.
 
 ``wait_events(*batches, timeout=…, poll=…)`` waits for one batch or many over one connection;
 browsers open no more than six to a host over HTTP/1.1. It yields
@@ -131,8 +132,8 @@ ids, such as an async generator that yields each copy once it is made:
     async for event in wait_events(copies(), timeout=600):
         yield event
 
-It is read as it goes. ``end`` comes when it is exhausted and all waits are over. What it yields
-that can be no id is ``failed`` with the code ``no_such_batch``. If it raises, no wait ends:
+It is read while waits go on. ``end`` comes when it is exhausted and all waits are over. An invalid
+id from it is reported as ``failed`` with the code ``no_such_batch``. If it raises, no wait ends:
 ``incomplete`` has the code of the error's problem document, ``source_failed`` for an error that is
 not the client's, which is logged with its traceback; then the waits go on until ``end``. A
 generator is closed when the browser leaves or the server stops. A browser that reconnects runs

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) that answer for the client's errors."""
+"""Problem documents (RFC 9457) as responses for the client's errors."""
 
 import logging
 import math
@@ -50,7 +50,7 @@ _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
 _REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
 NO_SOURCE = Problem(500, "source_failed", "This service could not tell all batches to wait for.")
-"""Of an event stream whose own iterable of batches raised an error that is not the client's."""
+"""For an event stream whose iterable of batches raised an error that is not the client's."""
 _UNKNOWN = Problem(
     502, "outcome_unknown", "It may or may not have been done: check before you send it again."
 )
@@ -110,40 +110,40 @@ _PROBLEMS_OF_ORDERS = {
 
 
 def problem_of(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
-    """Return the problem that answers a request for an error."""
+    """Return the problem document for an error; that of a 404 depends on the request."""
     failure = error.failure
     if isinstance(error, errors.WaitFailedError) and isinstance(failure, errors.ProlificError):
         if isinstance(failure, errors.ConfigurationError):
             return _RESTARTING
         return problem_of(failure, connection)
-    if isinstance(failure, ValueError):  # an iterable gave what can be no id
+    if isinstance(failure, ValueError):  # an iterable yielded an invalid id
         return _NO_SUCH_BATCH
     if isinstance(error, errors.NotFoundError):
-        return _of_not_found(connection, error.path)
+        return _not_found_problem(connection, error.path)
     if isinstance(error, errors.OutcomeUnknownError):
         return _UNKNOWN_IN_TIME if isinstance(failure, errors.RequestTimeoutError) else _UNKNOWN
-    return _of_an_order(error) or next(
+    return _order_problem(error) or next(
         _PROBLEMS[kind] for kind in type(error).__mro__ if kind in _PROBLEMS
     )
 
 
-def _of_an_order(error: errors.ProlificError) -> Problem | None:
+def _order_problem(error: errors.ProlificError) -> Problem | None:
     kind = type(error)
     is_of_orders = kind.__module__.startswith("prolific_async.durable.")
     return _PROBLEMS_OF_ORDERS.get(kind.__name__) if is_of_orders else None
 
 
-def _of_not_found(connection: HTTPConnection, path: str) -> Problem:
-    """Return the problem of a 404: one of the caller's if the request names what was not found."""
+def _not_found_problem(connection: HTTPConnection, path: str) -> Problem:
+    """Return the problem of a 404: the caller's own if the request names the id, else a 500."""
     match = _PATH.search(path)
-    if match is None or not any(_names(connection, match[one]) for one in ("id", "job_id")):
+    if match is None or not any(_request_names(connection, match[one]) for one in ("id", "job_id")):
         return _MISCONFIGURED
     if match["job_id"] is not None:
         return _NO_SUCH_JOB
     return _NO_SUCH_BATCH if match["kind"] == "batches" else _NO_SUCH_DATASET
 
 
-def _names(connection: HTTPConnection, quoted_id: str | None) -> bool:
+def _request_names(connection: HTTPConnection, quoted_id: str | None) -> bool:
     """Return whether a request holds an id of one of Prolific's paths."""
     if quoted_id is None:
         return False
@@ -156,7 +156,7 @@ def _names(connection: HTTPConnection, quoted_id: str | None) -> bool:
 
 
 def log_problem(error: errors.ProlificError, connection: HTTPConnection) -> Problem:
-    """Log an error, and return the problem that answers for it."""
+    """Log an error, and return its problem document."""
     problem = problem_of(error, connection)
     level = logging.INFO
     if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -91,7 +91,7 @@ class _WaitEvents:
                 generator is closed when the stream ends.
             timeout: Seconds for each wait, as in ``wait_until_ready``, from each connection on, or
                 from when the async iterable gave the batch.
-            poll: Gaps and graces, by default the client's.
+            poll: How often to poll and what to tolerate; by default the client's policy.
 
         """
         yield ServerSentEvent(retry=random.randint(*_RETRY))  # noqa: S311 - no secret
@@ -107,7 +107,7 @@ class _WaitEvents:
         if collecting.cancelled():
             return  # the server stops: the browser reconnects to its next process
         counts = collecting.result()
-        if not counts["restarting"]:  # else as above
+        if not counts["restarting"]:  # else the client was closed, as the server stops
             ended = {"ready": counts["ready"], "failed": counts["failed"]}
             yield ServerSentEvent(event=_END, id=_END, data=ended)
 
@@ -129,7 +129,7 @@ class _WaitEvents:
         counts: Counter[str] = Counter()
         try:
             if isinstance(batches, AsyncIterable):
-                batches = self._survivably(batches, unsent)
+                batches = self._errors_as_events(batches, unsent)
             outcomes = self._batches.as_ready(
                 batches,
                 timeout=timeout,
@@ -153,7 +153,7 @@ class _WaitEvents:
                 await batches.aclose()
         return counts
 
-    async def _survivably(
+    async def _errors_as_events(
         self, batches: AsyncIterable[BatchOrId], unsent: _UnsentEvents
     ) -> AsyncGenerator[BatchOrId]:
         """Yield batches; an error becomes an event, so that it ends no wait that has begun."""
@@ -164,7 +164,7 @@ class _WaitEvents:
             finally:
                 if isinstance(batches, AsyncGenerator):
                     await batches.aclose()
-        except Exception as error:  # noqa: BLE001 - it is told and logged
+        except Exception as error:  # noqa: BLE001 - it is sent and logged
             if isinstance(error, ProlificError):
                 problem = log_problem(error, self._connection)
             else:

@@ -22,7 +22,7 @@ _CHECK_EVERY = 0.1
 
 @define(eq=False)
 class ServerStop:
-    """The beginning of the server's stop, and the functions to call then.
+    """Calls functions when the server begins to stop.
 
     Attributes:
         has_begun: Whether the server has begun to stop.
@@ -48,7 +48,7 @@ class ServerStop:
 
     async def watch(self, server: Any) -> None:
         """Wait until uvicorn's server begins to stop, then call the functions."""
-        while not _stops(server):  # noqa: ASYNC110 - uvicorn has no event of it
+        while not _is_stopping(server):  # noqa: ASYNC110 - uvicorn has no event of it
             await asyncio.sleep(_CHECK_EVERY)
         self.has_begun = True
         for function in list(self._functions):
@@ -57,9 +57,12 @@ class ServerStop:
 
 @asynccontextmanager
 async def server_stop() -> AsyncGenerator[ServerStop]:
-    """Yield the stop of the uvicorn server that runs this application; no other one is noticed."""
+    """Yield a ``ServerStop`` for the uvicorn server that runs this application.
+
+    The stop of any other server is not noticed.
+    """
     stop = ServerStop()
-    server = _server()
+    server = _uvicorn_server()
     if server is None:
         yield stop
         return
@@ -71,14 +74,14 @@ async def server_stop() -> AsyncGenerator[ServerStop]:
         await asyncio.wait([watching])
 
 
-def _server() -> Any:
-    """Return uvicorn's server, which has installed its signal handlers before it starts us."""
+def _uvicorn_server() -> Any:
+    """Return uvicorn's server, found by its signal handler; None if there is none."""
     kind = getattr(sys.modules.get("uvicorn"), "Server", None)
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return server if kind is not None and isinstance(server, kind) else None
 
 
-def _stops(server: Any) -> bool:
+def _is_stopping(server: Any) -> bool:
     # It has no listening sockets before the application has started.
     listening = getattr(server, "servers", ())
     return server.should_exit or not all(socket.is_serving() for socket in listening)

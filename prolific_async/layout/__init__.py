@@ -1,4 +1,4 @@
-"""The layout of a batch: the pages that participants see, as classes named as on the wire.
+"""The layout of a batch: the pages that participants see, as classes with the service's names.
 
 ```python
 from prolific_async import layout as ui
@@ -12,9 +12,10 @@ comparison = ui.Page.of(
 )
 ```
 
-What is made by hand is checked when it is made, and a ``ValueError`` says which rule is broken, and
-where. What is read (``Batch.layout``, ``from_dict``, pydantic) is not: it is kept as the service
-sent it, with ids, unknown types and unknown keys, and ``to_dict`` returns it so.
+Pages and items that you make are checked at once, and a ``ValueError`` says which rule is broken,
+and where. Those that are read (``Batch.layout``, ``from_dict``, pydantic) are not checked: they are
+kept as the service sent them, with ids, unknown types and unknown keys, and ``to_dict`` returns
+them so.
 
 The package imports this module on its first use, as its classes take 10 ms to make.
 """

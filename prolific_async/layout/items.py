@@ -1,7 +1,7 @@
-"""The items of a layout: what stands in its columns, one below another.
+"""The items of a layout, which stand in its columns one below another.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout). Defaults are
-the service's: what is None is not sent.
+the service's: a field that is None is not sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from prolific_async.layout.questions import (
 
 @frozen(repr=False)
 class DatasetField(Part):
-    """What a field of the dataset holds for the task: text, an image, a recording or a film.
+    """The value of one of the dataset's fields: text, an image, a recording or a video.
 
     The batch needs a dataset with a schema that has the field, and not as ``metadata``.
 
@@ -50,7 +50,7 @@ class Image(Part):
 
     Attributes:
         url: Its https address.
-        alt_text: What it shows, for those who cannot see it.
+        alt_text: Its description, for people who cannot see it.
         caption: The text below it.
         type: Always "image".
 

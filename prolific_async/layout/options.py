@@ -1,4 +1,4 @@
-"""``Option``, ``UnitOption`` and ``Validation``: what the items that ask have inside.
+"""``Option``, ``UnitOption`` and ``Validation``: parts of the questions of a layout.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout).
 """
@@ -23,7 +23,7 @@ _OPTIONAL_TEXT = values.optional(values.text)
 
 @frozen(repr=False)
 class Validation(Part):
-    """The bounds of what participants enter.
+    """The bounds of the text or number that participants enter.
 
     Attributes:
         type: "number", or "string", whose bounds are numbers of characters.
@@ -61,8 +61,8 @@ class Option(Part):
     """A choice of a question. A text in place of one is its label and its value.
 
     Attributes:
-        label: What participants see.
-        value: What their answers hold: text, a number or a boolean.
+        label: The text that participants see.
+        value: The value in their answers: text, a number or a boolean.
         heading: The heading of the option's own text field, which
             ``MultipleChoiceWithFreeText`` needs.
         exclusive: Whether choosing it excludes the others.
@@ -85,9 +85,9 @@ class UnitOption(Part):
     """A unit of a ``FreeTextWithUnit``. A text in place of one is its label and its value.
 
     Attributes:
-        label: What participants see.
-        value: What their answers hold.
-        validation: The bounds of what they enter in this unit, None for none.
+        label: The text that participants see.
+        value: The value in their answers.
+        validation: The bounds of answers in this unit, None for none.
 
     Raises:
         ValueError: A field is of a wrong type, or the value is no finite number.
@@ -103,18 +103,18 @@ class UnitOption(Part):
 
 def options(given: Iterable[Option | str]) -> tuple[Option, ...]:
     """Return options, each of which may be given as text."""
-    made: tuple[Option, ...] = _made(Option, given)
+    made: tuple[Option, ...] = _from_texts(Option, given)
     return made
 
 
 def unit_options(given: Iterable[UnitOption | str]) -> tuple[UnitOption, ...]:
     """Return units, each of which may be given as text."""
-    made: tuple[UnitOption, ...] = _made(UnitOption, given)
+    made: tuple[UnitOption, ...] = _from_texts(UnitOption, given)
     return made
 
 
-def _made(kind: type[Option | UnitOption], given: Any) -> Any:
-    """Return texts as options; what cannot be one is left to the check of the field."""
+def _from_texts(kind: type[Option | UnitOption], given: Any) -> Any:
+    """Return options, made of those that are texts; wrong values are left to the field's check."""
     found = values.entries(given)
     if not isinstance(found, tuple):
         return found
@@ -123,7 +123,7 @@ def _made(kind: type[Option | UnitOption], given: Any) -> Any:
 
 
 def as_options(made: Iterable[Option | UnitOption]) -> str:
-    """Show options as the list that their question takes, with texts where those say it all."""
+    """Return the repr of options as a list, with a text for each whose label is its value."""
     return as_list(made, _shown)
 
 

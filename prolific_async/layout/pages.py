@@ -1,4 +1,4 @@
-"""``Page``, ``Row`` and ``Column``: where the items of a layout stand.
+"""``Page``, ``Row`` and ``Column``: the arrangement of a layout's items.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout).
 """
@@ -83,15 +83,15 @@ def _rows(given: Iterable[Row]) -> tuple[Row, ...]:
 
 
 RowLike: TypeAlias = Item | Column | Row | Sequence[Item | Column]
-"""What ``Page.of`` takes for a row."""
+"""A row, as ``Page.of`` takes it."""
 
 
 @frozen(repr=False)
 class Page(Part):
-    """A page of a task, which each row of the dataset has, or an introduction or an end.
+    """A page that is shown for each row of the dataset, or once before or after all tasks.
 
     Attributes:
-        rows: The rows, from above to below.
+        rows: The rows, from top to bottom.
         display_position: "intro" for a page before the tasks, "outro" for one after them, None for
             a page of each task.
 
@@ -112,7 +112,7 @@ class Page(Part):
 
     @classmethod
     def of(cls, *rows: RowLike, position: Literal["intro", "outro"] | None = None) -> Self:
-        """Make a page that is written down as it looks.
+        """Make a page from its rows, which are written as they look.
 
         ```python
         from prolific_async import layout as ui
@@ -169,7 +169,7 @@ class Page(Part):
                     yield f"Page.{place}", item
 
 
-# Of types that this release does not know, the service decides.
+# Whether an item of an unknown type may stand there is up to the service.
 _OUTSIDE_TASKS = (Image, RichText, UnknownItem)
 
 
@@ -181,7 +181,7 @@ def _as_argument(row: Row) -> str:
 
 
 def _row(index: int, given: Any) -> Row:
-    """Return what stands for a row as one."""
+    """Return the row that an argument of ``Page.of`` stands for."""
     if isinstance(given, Row):
         return given
     columns = [given] if isinstance(given, Column | Item) else given

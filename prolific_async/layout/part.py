@@ -1,4 +1,4 @@
-"""``Part``: what the pages of a layout, and all that is on them, have in common."""
+"""``Part``: the base class of the pages of a layout, and of everything on them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Part(WireModel):
         self._check()
 
     def _check(self) -> None:
-        """Check what several fields must be together."""
+        """Check the rules that concern several fields; a subclass overrides this."""
 
     def __repr__(self) -> str:
         """Show the fields that are given, and ``extra`` last, if there is any."""

@@ -1,7 +1,7 @@
-"""The items of a layout that ask: what participants answer.
+"""The questions of a layout: the items that participants answer.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout). Defaults are
-the service's unless a field says otherwise: what is None is not sent.
+the service's unless a field says otherwise: a field that is None is not sent.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _UNLIMITED = -1
 
 @frozen(eq=False, repr=False)  # each question defines its own equality
 class TypedAnswer(Part):
-    """What the questions have in common that show a field to type into, or may.
+    """Base class of the questions with a field to type into.
 
     Attributes:
         helper_text: A hint beside the question.
-        placeholder_text_input: What the empty field shows.
+        placeholder_text_input: The text that the empty field shows.
 
     """
 
@@ -78,7 +78,7 @@ class FreeTextWithUnit(TypedAnswer):
 
     Attributes:
         description: The question.
-        unit_options: The units, at least two; a text is label and value.
+        unit_options: The units, at least two; a text is both label and value.
         unit_position: Where they stand: "prefix" or "suffix".
         default_unit: The value of the unit that is chosen at first.
         type: Always "free_text_with_unit".
@@ -112,11 +112,11 @@ class FreeTextWithUnit(TypedAnswer):
 
 @frozen(eq=False, repr=False)  # each of the two defines its own equality
 class Choice(TypedAnswer):
-    """What the two kinds of multiple choice have in common.
+    """Base class of the two kinds of multiple choice.
 
     Attributes:
         description: The question.
-        options: The choices; a text is label and value.
+        options: The choices; a text is both label and value.
         answer_limit: How many of them may be chosen, -1 for any number. It is always sent: None
             becomes 1. When read it is None if the service did not send it.
         disable_dropdown: Whether five options and more are shown as a list, too.
@@ -160,8 +160,8 @@ class MultipleChoice(Choice):
 
     Raises:
         ValueError: There is no option, ``answer_limit`` is not -1 or from 1 to their number, an
-            option is exclusive where one is chosen, all options are exclusive, or a field is of a
-            wrong type.
+            option is exclusive though only one may be chosen, all options are exclusive, or a field
+            is of a wrong type.
 
     """
 

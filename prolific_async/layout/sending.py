@@ -1,4 +1,4 @@
-"""The layout that a call is given, as the JSON to send."""
+"""Conversion of a call's layout to the JSON to send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prolific_async.layout.pages import Page
 from prolific_async.layout.part import Part
 
 LayoutLike: TypeAlias = Iterable[Page | Mapping[str, Any]] | Mapping[str, Any]
-"""What calls take as a layout: pages, their JSON, or ``{"batch_items": […]}``."""
+"""A layout, as calls take it: pages, their JSON, or ``{"batch_items": […]}``."""
 
 _KEY = "batch_items"
 _WANTED = f'pages, a list of mappings, or {{"{_KEY}": [...]}}'
@@ -29,7 +29,7 @@ def batch_items(items: LayoutLike) -> list[dict[str, Any]]:
 
     Raises:
         TypeError: It is something else, or an element is neither a page nor a mapping.
-        ValueError: A mapping holds what is not JSON, or a key besides ``batch_items``.
+        ValueError: A mapping holds a value that is not JSON, or a key besides ``batch_items``.
 
     """
     given: Any = items

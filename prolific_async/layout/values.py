@@ -53,7 +53,7 @@ def plain(value: Any) -> Any:
 
 
 def entries(given: Any) -> Any:
-    """Return an iterable as a tuple; what is no ordered collection is returned as it is."""
+    """Return an iterable as a tuple; text, a mapping, a set or any other value as it is."""
     is_single = isinstance(given, str | bytes | Mapping | AbstractSet | JsonModel)
     return given if is_single or not isinstance(given, Iterable) else tuple(given)
 
@@ -70,7 +70,7 @@ def text(part: Any, attribute: Attribute[Any], value: Any) -> None:
 
 
 def its_default(part: Any, attribute: Attribute[Any], value: Any) -> None:
-    """Check that a value is the field's default, which no other may replace."""
+    """Check that a value is the field's default, the only valid value."""
     if plain(value) != attribute.default:
         raise _refusal(part, attribute, repr(attribute.default), value)
 
@@ -158,13 +158,13 @@ def instance_of(kind: type[Any]) -> Check:
 def each(
     kind: type[Any] | tuple[type[Any], ...], words: str, *, least: int = 0, most: int | None = None
 ) -> Check:
-    """Return a check that a value is a tuple of a class, and of how many.
+    """Return a check that a value is a tuple of instances of a class, and of their number.
 
     Args:
         kind: The class, or several of them.
         words: What each element must be, for the messages, such as "a Row".
-        least: How many there must be.
-        most: How many there may be, None for any number.
+        least: The smallest valid number of them.
+        most: The largest valid number of them, None for no limit.
 
     """
     counted = f"at least {least}" if most is None else f"{least} to {most}"

@@ -39,14 +39,14 @@ lost copy included; the transfer of a file, whose address is a secret, has none.
   exception and ``error.type``. A call that was cancelled, or a stream that was closed early, has no
   status, but an event "left".
 
-A wait's span is named "prolific wait" and lasts as long as the wait for one thing. For a batch,
+A wait's span is named "prolific wait" and lasts as long as the wait. For a batch,
 ``wait_until_ready`` and ``watch`` have one, ``wait_all`` and ``as_ready`` one for each batch, two
 for a batch that is given twice; a dataset, an import or another job has one as well. It is a child
 of the span in which the call was made, and has
 
 - the attributes ``prolific.batch.id``, ``prolific.batch.status`` (the newest known) and
-  ``prolific.wait.polls`` (the number of polls), and for another kind that kind's name in the place
-  of "batch", such as ``prolific.import.id``;
+  ``prolific.wait.polls`` (the number of polls); for a dataset or a job its kind takes the place of
+  "batch", as in ``prolific.import.id``;
 - an event "poll" for each poll, with ``prolific.batch.status``, ``prolific.wait.polls``,
   ``prolific.wait.elapsed`` and ``prolific.wait.next_in`` in seconds, and ``error.type`` if the poll
   failed. OpenTelemetry keeps the last 128 of them unless ``OTEL_SPAN_EVENT_COUNT_LIMIT`` is set;
@@ -112,8 +112,8 @@ _SUBJECTS = {
     "dataset": "prolific.dataset.id",
     "workspace_id": "prolific.workspace.id",
 }
-# By the titles of calls, what the id of their result is.
-_MAKERS = {
+# The attribute that holds the id of a call's result, by the call's title.
+_RESULT_ATTRIBUTES = {
     **dict.fromkeys(("duplicate", "get_or_duplicate", "duplicate_and_wait"), "prolific.copy.id"),
     "create": "prolific.batch.id",
     "export": "prolific.export.id",
@@ -143,7 +143,7 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
             _TRACED_WAITS.add(client.batches.shared)
             client.batches.add_wait_observer(partial(tracing.observe_wait, "batch"))
             observe_other_waits(client.batches, tracing.observe_wait)
-        # On the resources, since the verbs of what they return call the resource's.
+        # On the resources, since the methods of batches and datasets call those of the resources.
         for name in (*_CALLS, "responses"):
             tracing.trace(client.batches, name, name)
         for name in _DATASET_CALLS:
@@ -169,7 +169,7 @@ class _Tracing:
         return partial(record, self._tracer.start_span("prolific wait", attributes=attributes))
 
     def trace_reports(self, batches: Batches) -> None:
-        """Make the reports of batches read and save in spans."""
+        """Trace ``rows`` and ``download`` of each report that the batches return."""
         report = batches.report
 
         @wraps(report)
@@ -184,7 +184,7 @@ class _Tracing:
     def trace(
         self, owner: object, name: str, title: str, about: dict[str, str] | None = None
     ) -> None:
-        """Make an object call one of its methods in a span.
+        """Replace a method of an object by one that runs in a span.
 
         Args:
             owner: The object.
@@ -225,7 +225,7 @@ _TRACED_WAITS: WeakSet[object] = WeakSet()
 
 
 def _ids(parameter: str, subject: object) -> dict[str, str]:
-    """Return the attributes that tell what a call is about."""
+    """Return the attributes with the ids of a call's first argument."""
     ids = {_SUBJECTS[parameter]: str(getattr(subject, "id", subject))}
     if isinstance(subject, Export):
         ids["prolific.batch.id"] = subject.batch_id
@@ -233,6 +233,6 @@ def _ids(parameter: str, subject: object) -> dict[str, str]:
 
 
 def _ids_of_result(title: str, result: Any) -> dict[str, str]:
-    """Return the attributes that tell what a call has made."""
-    made = _MAKERS.get(title)
-    return {} if made is None else {made: result.id}
+    """Return the attribute with the id of a call's result, if the call makes something."""
+    attribute = _RESULT_ATTRIBUTES.get(title)
+    return {} if attribute is None else {attribute: result.id}

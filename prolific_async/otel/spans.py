@@ -1,4 +1,4 @@
-"""How spans of calls, streams and waits end, and what they record."""
+"""Spans of calls, streams and waits: their events, their status and their end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _END = object()
 async def read(
     start: Callable[[], trace.Span], records: AsyncGenerator[object]
 ) -> AsyncGenerator[object]:
-    """Yield records that are read in a span; what is done with them is outside of it."""
+    """Yield the records of a stream; its span is the current one only while a record is read."""
     span = start()
     with ending(span):
         async with aclosing(records):

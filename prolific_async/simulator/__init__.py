@@ -15,13 +15,13 @@ Presigned URLs lead to a second port, `sim.storage_url`. Faults meet requests to
 `sim.requests` has them all. Uploaded CSV, JSONL and ZIP files are parsed and counted, whatever
 their size; `Simulator(imports=RowsPerSecond(27))` imports them as slowly as the service does.
 
-`sim.answer(batch_id, participants=3)` lets participants answer a READY batch. What they answer is
-made up, or comes from a function of the task, which has its row, and of the item of the layout.
-Their answers are in the responses, the report and exports.
+`sim.answer(batch_id, participants=3)` lets participants answer a READY batch. Their answers are
+made up, or come from a function of the task, which has its row, and of the item of the layout. They
+are in the responses, the report and exports.
 
 `sim.fail(batch_id)` makes a batch end in ERROR, `sim.fail_imports(dataset_id)` imports fail, and
-`sim.fail_exports(batch_id)` exports; `sim.set_status`, `sim.set_import` and the like change what
-there is without a request, and `sim.batches` and `sim.datasets` show it. The simulator shares no
+`sim.fail_exports(batch_id)` exports; `sim.set_status`, `sim.set_import` and the like change the
+state without a request, and `sim.batches` and `sim.datasets` show it. The simulator shares no
 code with the client, so a bug in one cannot hide in the other.
 """
 

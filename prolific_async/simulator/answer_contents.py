@@ -33,11 +33,12 @@ class AnswerContents(Contents):
         Args:
             batch_id: The batch.
             participants: Their number, 1 or more.
-            answer: What they answer: a function that gets the `Task` and the item of the layout,
-                or one answer for all tasks. Text, a number, true or false is the `value` (of a
-                choice: that of an option; of a file: its name). A mapping has further keys, such as
-                `unit` or `explanation`, and a list several choices or files. None from a function
-                leaves the task out, so that the report has the participant without a response.
+            answer: Their answers: a function that gets the `Task` and the item of the layout, or
+                one answer for all tasks. Text, a number, true or false is the `value` (for a
+                choice, that of an option; for a file, its name). A mapping has further keys, such
+                as `unit` or `explanation`, and a list several choices or files. None from a
+                function leaves the task out, so that the report has the participant without a
+                response.
                 By default each answer suits the type of its item, and they differ.
             study_id: The study that they take part in; by default always the same for a batch.
             at: When they hand in, aware; now if left out.

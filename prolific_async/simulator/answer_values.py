@@ -1,4 +1,4 @@
-"""Turns the answers that a test gives into what the service lists and its report shows.
+"""Conversion of the answers that a test gives to the service's JSON, and to text for its report.
 
 Sources: "get-task-builder-batch-task-responses" under
 https://docs.prolific.com/api-reference/task-builder for `value`; the keys beside it are those that
@@ -39,7 +39,7 @@ def answer_entries(item: _Item, given: Any, folder: str) -> list[dict[str, Any]]
     Args:
         item: The item of the layout.
         given: A value, a mapping of an entry's keys, or a list of these; None for no answer.
-        folder: Where the participant's files are: the beginning of their keys.
+        folder: The folder of the participant's files, with which their keys begin.
 
     Raises:
         TypeError: A value is not text, a number, true or false.

@@ -1,4 +1,4 @@
-"""Submissions: what participants hand in, each the answers to one task group.
+"""Submissions of participants, each with the answers to one task group.
 
 Sources: "get-task-builder-batch-task-responses" under
 https://docs.prolific.com/api-reference/task-builder for a response; answers are stored when a whole
@@ -49,14 +49,16 @@ def make_submissions(
     for number in range(participants):
         before, index = queue[0]
         heapq.heapreplace(queue, (before + 1, index))
-        submission = _Submission(batch, tasks, index, study_id, at)
+        submission = _SubmissionBuilder(batch, tasks, index, study_id, at)
         for task in groups[index]:
             submission.add(task, answer, len(batch.submissions) + number + 1)
-        made.append(submission.made())
+        made.append(submission.build())
     return made
 
 
-class _Submission:
+class _SubmissionBuilder:
+    """Collects the answers of one participant to one task group."""
+
     def __init__(
         self, batch: Batch, tasks: BatchTasks, group: int, study_id: str, at: datetime
     ) -> None:
@@ -95,7 +97,7 @@ class _Submission:
             )
         )
 
-    def made(self) -> Submission:
+    def build(self) -> Submission:
         return Submission(
             id=self._id,
             participant_id=self._participant_id,

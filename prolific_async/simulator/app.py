@@ -35,7 +35,7 @@ def make_app(
     """Make the application that serves a state.
 
     Args:
-        state: What is read and changed.
+        state: The state that requests read and change.
         token: The token that requests must carry.
         faults: The faults that requests meet.
         log: The log of the requests.

@@ -26,7 +26,7 @@ _TASK_DETAILS = ("task_name", "task_introduction", "task_steps")
 
 @attrs.define
 class InvalidLayoutError(RefusedError):
-    """A layout that is refused with its issues, in a form of their own."""
+    """A layout is refused; the response lists its issues, in a form of its own."""
 
     issues: list[dict[str, Any]]
 
@@ -50,7 +50,7 @@ def change_batch(state: State, batch: Batch, fields: Mapping[str, Any]) -> None:
         RefusedError: A field has a wrong type, or there is no such dataset.
         InvalidLayoutError: The layout has issues.
     """
-    changed = _plain(fields)
+    changed = _independent_fields(fields)
     dataset = batch.dataset
     if "dataset_id" in fields:
         dataset = changed["dataset"] = _dataset(state, batch, fields["dataset_id"])
@@ -66,8 +66,8 @@ def change_batch(state: State, batch: Batch, fields: Mapping[str, Any]) -> None:
     batch.encoded = None
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that depend on nothing else."""
+def _independent_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the fields that depend on no other data, and return them."""
     plain: dict[str, Any] = {}
     for key, kind, words in (("name", str, "text"), ("auto_sync_enabled", bool, "true or false")):
         if key in fields:

@@ -1,4 +1,4 @@
-"""What the endpoints of batches have in common: their paths, and finding the batch."""
+"""Paths of the batch endpoints, and their handlers' search for the batch."""
 
 from collections.abc import Callable
 

@@ -30,7 +30,7 @@ def end_syncs(batch: Batch, now: float, utc_now: Callable[[], datetime]) -> None
 
 
 def _build(batch: Batch, built: Built) -> dict[str, Any]:
-    """Make tasks of what has come since the last setup or sync, and return what a sync tells."""
+    """Make tasks of the datapoints since the last setup or sync; return the keys for the JSON."""
     tasks, groups, was = batch.total_task_count, batch.total_task_groups, batch.built
     batch.built = built
     made = batch.total_task_count - tasks

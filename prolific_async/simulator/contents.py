@@ -1,4 +1,4 @@
-"""What the simulated service holds, for tests to fill, read and change without a request."""
+"""The batches of the simulated service, for tests to add, read and change without a request."""
 
 import uuid
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ TASK_DETAILS: Mapping[str, str] = MappingProxyType(
 
 
 class Contents(DatasetContents):
-    """Fills, shows and changes what the simulated service holds, without requests.
+    """Adds, shows and changes batches, datasets and workspaces, without requests.
 
     Every method may be called from any thread.
     """

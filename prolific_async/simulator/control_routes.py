@@ -90,8 +90,8 @@ def control_routes(
     """Return the routes by which a simulator is controlled.
 
     Args:
-        contents: Where batches, datasets and answers are added and changed.
-        faults: Where faults are added.
+        contents: Adds and changes batches, datasets and answers.
+        faults: The queue that faults are added to.
         log: The requests that the service has received.
         expire_urls: Makes all presigned URLs expire.
     """

@@ -1,4 +1,4 @@
-"""The datasets of the simulated service, for tests to fill, read and change without a request."""
+"""The datasets of the simulated service, for tests to add, read and change without a request."""
 
 import uuid
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ __all__ = ["DatasetContents"]
 
 
 class DatasetContents(WorkspaceContents):
-    """Fills, shows and changes datasets and their imports."""
+    """Adds, shows and changes datasets and their imports."""
 
     @property
     def datasets(self) -> Mapping[str, DatasetSnapshot]:

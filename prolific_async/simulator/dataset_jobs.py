@@ -24,7 +24,7 @@ def end_due(
     utc_now: Callable[[], datetime],
     jobs: Iterable[ImportJob | Migration] | None = None,
 ) -> None:
-    """End the imports and migrations of a dataset that are due: all that run, or some of them."""
+    """End the imports and migrations of a dataset that are due, by default of all that run."""
     for job in tuple(dataset.running) if jobs is None else jobs:
         run = job.run
         if run and has_ended(run.ending, elapsed=now - run.started, polls=run.polls):
@@ -37,7 +37,7 @@ def end_due(
 
 
 def add_rows(dataset: Dataset, rows: ImportedRows) -> None:
-    """Add accepted rows: version 3 gets the new file's, version 4 those that it has not yet."""
+    """Add accepted rows: in version 3 in place of the old ones, in version 4 those that are new."""
     if dataset.has_status:
         dataset.datapoints, dataset.groups = rows.accepted, rows.groups
         dataset.records = rows.records

@@ -19,7 +19,7 @@ __all__ = [
 
 
 def dataset_document(dataset: Dataset) -> dict[str, Any]:
-    """Show a dataset: version 3 with a status, version 4 with its schema and newest imports."""
+    """Return the JSON of a dataset: version 3 has a status, version 4 its schema and imports."""
     document: dict[str, Any] = {
         "id": dataset.id,
         "name": dataset.name,
@@ -41,12 +41,12 @@ def dataset_document(dataset: Dataset) -> dict[str, Any]:
 
 
 def status_document(dataset: Dataset) -> dict[str, Any]:
-    """Show a dataset's status, which is null for version 4 [?: nothing meaningful is known]."""
+    """Return a dataset's status as JSON, null for version 4 [?: nothing meaningful is known]."""
     return {"status": dataset.status if dataset.has_status else None}
 
 
 def import_document(dataset: Dataset, job: ImportJob) -> dict[str, Any]:
-    """Show an import."""
+    """Return the JSON of an import."""
     return {
         "dataset_id": dataset.id,
         "import_id": job.id,
@@ -60,7 +60,7 @@ def import_document(dataset: Dataset, job: ImportJob) -> dict[str, Any]:
 
 
 def migration_document(dataset: Dataset, job: Migration) -> dict[str, Any]:
-    """Show a migration."""
+    """Return the JSON of a migration."""
     return {
         "dataset_id": dataset.id,
         "job_id": job.id,
@@ -73,7 +73,7 @@ def migration_document(dataset: Dataset, job: Migration) -> dict[str, Any]:
 
 
 def sync_document(batch_id: str, job: SyncJob) -> dict[str, Any]:
-    """Show a sync."""
+    """Return the JSON of a sync."""
     return {
         "batch_id": batch_id,
         "dataset_id": job.dataset_id,
@@ -86,7 +86,7 @@ def sync_document(batch_id: str, job: SyncJob) -> dict[str, Any]:
 
 
 def upload_document(dataset: Dataset, upload: Upload) -> dict[str, Any]:
-    """Show a presigned URL, with the id of its import for version 4."""
+    """Return the JSON of a presigned URL, with the id of its import for version 4."""
     document = {
         "dataset_id": dataset.id,
         "upload_url": upload.url,
@@ -99,5 +99,5 @@ def upload_document(dataset: Dataset, upload: Upload) -> dict[str, Any]:
 
 
 def append_document(rows: ImportedRows) -> dict[str, Any]:
-    """Show what an append did."""
+    """Return the JSON of an append's result."""
     return {"accepted": rows.accepted, "rejected": rows.rejected, "errors": rows.errors}

@@ -52,7 +52,7 @@ class Run:
 
 @attrs.define(kw_only=True, eq=False)
 class ImportedRows:
-    """What parsing a file or an append gave: rows that are not in the dataset yet.
+    """The rows of a parsed file or append, which are not in the dataset yet.
 
     `records` are the accepted ones, and `digests` identify the first of them, in their order; the
     later ones are not compared. `keys` counts records by the fields that they have, and `groups` by
@@ -82,7 +82,7 @@ class ImportJob:
     rows: ImportedRows | None = None
     run: Run | None = None
     parked: BinaryIO | None = None  # a file that waits for a schema
-    shown: dict[str, Any] = attrs.field(factory=dict)  # what the end adds to the document
+    shown: dict[str, Any] = attrs.field(factory=dict)  # keys that its end adds to the JSON
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -123,7 +123,7 @@ class Dataset:
     digests: dict[bytes, None] = attrs.field(factory=dict)
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
     groups: Counter[str] | None = None
-    import_failure: str | None = None  # why all imports fail
+    import_failure: str | None = None  # the reason with which all imports fail
 
     def snapshot(self) -> DatasetSnapshot:
         """Return the present state as an immutable value."""
@@ -147,7 +147,7 @@ class Dataset:
 
     @property
     def not_ready(self) -> str | None:
-        """Return why a batch cannot be set up with it, or None.
+        """The reason why a batch cannot be set up with it, or None.
 
         Version 4 needs an import that is complete, or partial with accepted rows [?: one text of
         the service demands `complete`, another calls accepted rows usable]. Appending is not

@@ -39,7 +39,7 @@ def dataset_routes(datasets: Datasets) -> list[web.RouteDef]:
     """Return the routes of the dataset endpoints.
 
     Args:
-        datasets: What is read and changed.
+        datasets: The datasets that requests read and change.
     """
     state = datasets.state
 

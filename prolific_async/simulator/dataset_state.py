@@ -1,4 +1,4 @@
-"""What requests do to datasets: uploads, imports, appends and changes of the schema."""
+"""`Datasets`: uploads, imports, appends and changes of the schema, as requests make them."""
 
 import uuid
 from typing import Any, BinaryIO
@@ -37,8 +37,8 @@ class Datasets:
     """The datasets of a state.
 
     Args:
-        state: What is read and changed.
-        uploads: Makes presigned URLs; its files come to `store`.
+        state: The state that is read and changed.
+        uploads: Makes presigned URLs; the files that are sent to them are given to `store`.
         speed: When imports, migrations and syncs end.
     """
 
@@ -48,7 +48,7 @@ class Datasets:
     _reader: ImportReader = attrs.field(init=False, factory=ImportReader)
 
     def poll(self, dataset: Dataset) -> Dataset:
-        """Count a poll of everything that runs on a dataset, update and return it."""
+        """Count a poll of all jobs that run on a dataset, update it, and return it."""
         for job in dataset.running:
             if job.run:
                 job.run.polls += 1
@@ -62,7 +62,7 @@ class Datasets:
             end_due(dataset, self.state.now(), self.state.utc_now, [job])
 
     def update(self, dataset: Dataset) -> Dataset:
-        """End what is due, and return the dataset. Does not count as a poll."""
+        """End the jobs that are due, and return the dataset. Does not count as a poll."""
         end_due(dataset, self.state.now(), self.state.utc_now)
         return dataset
 
@@ -165,7 +165,7 @@ class Datasets:
                         job.parked.close()
 
     def ending(self, rows: int) -> Ending:
-        """Return when work on so many rows ends."""
+        """Return when work on a number of rows ends."""
         return self.speed.ending(rows) if isinstance(self.speed, RowsPerSecond) else self.speed
 
     def _start_import(self, dataset: Dataset, job: ImportJob, file: BinaryIO) -> None:

@@ -30,7 +30,7 @@ _FILE = b"A file that a participant uploaded to the simulator.\n"
 def export_archive(batch: Batch, submissions: Sequence[Submission]) -> bytes:
     """Return the ZIP of some submissions to a batch."""
     content = io.BytesIO()
-    # The fastest level: whoever waits for a poll waits for this, too.
+    # The fastest level, as it delays the response to a poll.
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("responses-by-submission.jsonl", b"".join(_by_submission(submissions)))
         archive.writestr("responses-by-task.jsonl", b"".join(_by_task(batch, submissions)))
@@ -74,7 +74,7 @@ def _by_task(batch: Batch, submissions: Sequence[Submission]) -> Iterator[bytes]
 
 
 def _line(record: dict[str, Any], responses: Iterable[bytes | None]) -> bytes:
-    # Joined from what is encoded already: there may be many.
+    # Joined from responses that are encoded already, as there may be many.
     head = json.dumps(record, ensure_ascii=False).removesuffix("}")
     joined = b", ".join(filter(None, responses))
     # Half a surrogate pair has no UTF-8, so that it is escaped.

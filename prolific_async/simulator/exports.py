@@ -21,7 +21,7 @@ from prolific_async.simulator.storage import StoredFile, Uploads
 
 __all__ = ["Exports"]
 
-_MOST = 10  # jobs of a batch, whatever their filters and states
+_MAX_JOBS = 10  # of a batch, with any filter and in any state
 
 
 @attrs.define(eq=False)
@@ -29,7 +29,7 @@ class Exports:
     """The exports of the batches of a state.
 
     Args:
-        state: What is read and changed.
+        state: The state that is read and changed.
         storage: Keeps the archives.
         ending: When exports end.
     """
@@ -47,21 +47,21 @@ class Exports:
         for job in self.all(batch):
             if job.status == "generating" and job.filter == wanted:
                 return job
-        if len(batch.exports) >= _MOST:
+        if len(batch.exports) >= _MAX_JOBS:
             # The service's status and text are not documented [?].
-            raise RefusedError(400, f"A batch has at most {_MOST} exports: delete one first.")
+            raise RefusedError(400, f"A batch has at most {_MAX_JOBS} exports: delete one first.")
         job = ExportJob(
             id=str(uuid.uuid4()),
             filter=wanted,
             created_at=self.state.utc_now(),
-            submissions=[each for each in batch.submissions if _is_in(each, wanted)],
+            submissions=[each for each in batch.submissions if _matches(each, wanted)],
             run=Run(self.ending, started=self.state.now()),
         )
         batch.exports[job.id] = job
         return job
 
     def all(self, batch: Batch) -> list[ExportJob]:
-        """End what is due, and return the jobs of a batch, oldest first."""
+        """End the jobs of a batch that are due, and return all of its jobs, oldest first."""
         for job in batch.exports.values():
             run = job.run
             if run and has_ended(
@@ -71,7 +71,7 @@ class Exports:
         return list(batch.exports.values())
 
     def poll(self, batch: Batch, *jobs: ExportJob) -> None:
-        """Count a poll of jobs, and end what is due."""
+        """Count a poll of jobs, and end those of the batch that are due."""
         for job in jobs:
             if job.run:
                 job.run.polls += 1
@@ -103,7 +103,7 @@ class Exports:
 
 
 def _filter(query: Mapping[str, str]) -> ExportFilter | None:
-    # The service may ignore others; here they would hide a mistake.
+    # The service may ignore unknown filters; here that would hide a mistake.
     if unknown := query.keys() - {"study_id", "from", "to"}:
         raise RefusedError(400, {name: ["There is no such filter."] for name in sorted(unknown)})
     if not query:
@@ -122,7 +122,7 @@ def _moment(query: Mapping[str, str], name: str) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _is_in(submission: Submission, wanted: ExportFilter | None) -> bool:
+def _matches(submission: Submission, wanted: ExportFilter | None) -> bool:
     if wanted is None:
         return True
     # The bounds belong to the range [?].

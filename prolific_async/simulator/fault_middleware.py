@@ -54,14 +54,14 @@ def apply_faults(faults: FaultQueue, utc_now: Callable[[], datetime]) -> Middlew
 
 
 async def read_rest(request: web.Request) -> None:
-    """Read what has not been read of a request's body, and forget it."""
+    """Read the rest of a request's body, and discard it."""
     with contextlib.suppress(web.RequestPayloadError):
         while await request.content.readany():
             pass
 
 
 async def _read(request: web.Request, size: int) -> None:
-    """Read so many bytes of a request's body, or to its end; the log may have read it before."""
+    """Read `size` bytes of a request's body, or to its end; the log may have read it before."""
     with contextlib.suppress(web.RequestPayloadError):
         while size > 0 and (piece := await request.content.read(size)):
             size -= len(piece)

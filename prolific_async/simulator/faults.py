@@ -31,7 +31,7 @@ def _frozen_headers(headers: Mapping[str, str] | None) -> Mapping[str, str]:
 
 @attrs.frozen
 class Fault:
-    """What goes wrong with one request.
+    """A fault of one request: a scripted response, or harm to the real one or its connection.
 
     With `status` or `body` the client gets that response instead of the real one, and the request
     is not applied. Everything else spoils the real response: the request is applied, counts as a
@@ -75,7 +75,7 @@ class Fault:
     def __attrs_post_init__(self) -> None:
         if problems := self._problems():
             raise ValueError(f"Fault: {'; '.join(problems)}")
-        # Encoded now, so that what cannot be sent fails in the test and not in the server.
+        # Encoded now, so that a body that cannot be sent fails in the test and not in the server.
         object.__setattr__(self, "_content", self._encoded_content())
 
     @property
@@ -131,6 +131,8 @@ class Fault:
 
 @attrs.define
 class _Injection:
+    """A fault, and the requests that meet it."""
+
     method: str
     route: str
     fault: Fault

@@ -21,8 +21,7 @@ _PAUSE = 0.0001  # seconds after each slice, in which the serving thread gets it
 class ImportReader:
     """Reads files into rows, one large file at a time.
 
-    A small file is read before `read` returns, so that what a test sees of it does not depend on
-    time.
+    A small file is read before `read` returns, so that a test does not depend on how long it takes.
     """
 
     def __init__(self) -> None:
@@ -40,8 +39,8 @@ class ImportReader:
 
         Args:
             file: The file, at its beginning.
-            filename: Its suffix tells what it is.
-            schema: Of the dataset; None for version 3.
+            filename: Its suffix tells the format.
+            schema: The dataset's schema; None for version 3.
             done: Called with the rows, in this thread or another one; not at all after `close`.
         """
         if file.seek(0, os.SEEK_END) <= _AT_ONCE:
@@ -85,7 +84,7 @@ class _Slices(io.RawIOBase):
     def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
         self._file = file
         self._stopped = stopped
-        self._size = 0  # of the present slice, which text is read of in smaller pieces
+        self._size = 0  # bytes read of the current slice; text is read in smaller pieces
 
     def readable(self) -> bool:
         return True

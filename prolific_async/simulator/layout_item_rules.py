@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["CONTENT", "item_problems"]
 
 CONTENT = frozenset({"dataset_field", "image", "rich_text"})
-"""The types that ask the participant for nothing."""
+"""The types of items that are shown only, and ask the participant for nothing."""
 
 _Problem = tuple[str, str]  # the field at fault, and a sentence
 _CHOICE = ("description", "answer_limit", "options")

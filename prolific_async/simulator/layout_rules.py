@@ -14,7 +14,7 @@ from prolific_async.simulator.layout_item_rules import CONTENT, item_problems
 
 __all__ = ["instruction_count", "instruction_items", "layout_issues", "node_ids", "with_ids"]
 
-# What each kind of node holds: under which key, and nodes of which kind.
+# For each kind of node, the key and the kind of the nodes in it.
 _NESTING: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"page": ("rows", "row"), "row": ("columns", "column"), "column": ("items", "item")}
 )
@@ -27,7 +27,7 @@ _Issue = dict[str, Any]
 
 
 def layout_issues(pages: Any, fields: Collection[str] | None) -> list[_Issue]:
-    """Return the issues of a layout, as the service lists them; empty if it is good.
+    """Return the issues of a layout, as the service lists them; empty if it is valid.
 
     Args:
         pages: The value of `batch_items`, not null.
@@ -42,7 +42,7 @@ def layout_issues(pages: Any, fields: Collection[str] | None) -> list[_Issue]:
 
 
 def with_ids(pages: list[Any], known: Collection[str] = ()) -> list[Any]:
-    """Return a copy of a good layout with an id on every node.
+    """Return a copy of a valid layout with an id on every node.
 
     Known ids stay; nodes without an id, or with one that is unknown [?], get a new one.
     """
@@ -66,7 +66,7 @@ def instruction_count(pages: list[Any] | None) -> int:
 
 
 def instruction_items(pages: Any) -> list[dict[str, Any]]:
-    """Return the items that ask the participant for something, of a layout that may be bad."""
+    """Return the items that ask the participant for something; the layout may be invalid."""
     items = [item for page in _children({"": pages}, "") for item, _ in _items(page, "page", [])]
     return [
         item
@@ -109,7 +109,7 @@ def _page_issues(page: Any, index: int, fields: Collection[str] | None) -> Itera
 
 
 def _nesting_issues(node: Any, kind: str, at: list[int]) -> Iterator[_Issue]:
-    """Yield an issue for each node that holds nothing, or too many."""
+    """Yield an issue for each node that has no nodes in it, or too many."""
     if kind not in _NESTING:
         return
     key, below = _NESTING[kind]

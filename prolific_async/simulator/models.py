@@ -37,7 +37,7 @@ class BatchSnapshot:
     """The state of a batch at one moment, for asserts and for a `setup=` function.
 
     Args:
-        id: A UUID string, or what the test chose.
+        id: A UUID string, or the id that the test chose.
         name: As the service shows it.
         status: UNINITIALISED, PROCESSING, READY, ERROR, or whatever a test has set; None is null.
         workspace_id: The workspace that holds it.
@@ -77,7 +77,7 @@ class Built:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Built":
-        """Return what a setup or sync that ends now makes tasks of."""
+        """Return the datapoints of which a setup or sync that ends now makes tasks."""
         # Copied: later rows add to it.
         groups = None if dataset.groups is None else dataset.groups.copy()
         records = dataset.records
@@ -87,7 +87,7 @@ class Built:
 
 @attrs.define(kw_only=True, eq=False)
 class SyncJob:
-    """A sync of a batch. `shown` is what its end adds to the document."""
+    """A sync of a batch. `shown` has the keys that its end adds to the JSON."""
 
     id: str
     dataset_id: str
@@ -100,7 +100,7 @@ class SyncJob:
 
 @attrs.frozen(kw_only=True)
 class GivenAnswer:
-    """What a participant answered to one task.
+    """The answer of a participant to one task.
 
     Args:
         task: The number of the task in its batch.
@@ -119,7 +119,7 @@ class GivenAnswer:
 
 @attrs.frozen(kw_only=True)
 class Submission:
-    """What a participant handed in: the answers to one task group, and the files by their keys."""
+    """A participant's answers to one task group, and the keys of the files among them."""
 
     id: str
     participant_id: str
@@ -143,7 +143,7 @@ class ExportFilter:
 class ExportJob:
     """An export of the submissions that there were when it was started.
 
-    `file` is its archive, once somebody has asked for it.
+    `file` is its archive, which is made when a poll shows the export complete.
     """
 
     id: str

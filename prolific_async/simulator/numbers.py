@@ -1,7 +1,7 @@
 """Conversion of numbers of any type, such as numpy's, to plain `int` and `float`.
 
-What is not a number stays unchanged, for a validator to refuse. The four functions differ only in
-their types: attrs converters cannot be generic.
+Any other value stays unchanged, for a validator to refuse. The four functions differ only in their
+types: attrs converters cannot be generic.
 """
 
 import operator

@@ -1,4 +1,4 @@
-"""Presigned URLs: who has one may send one kind of request to one object, until it expires.
+"""Presigned URLs: each allows one kind of request to one object without a token, until it expires.
 
 The service's are those of Amazon S3, whose refusals and their order are imitated here.
 """
@@ -33,8 +33,8 @@ class PresignedUrl:
         method: The only method that it is good for.
         url: The URL, a secret.
         expires_at: When it expires, on the clock of the service's timestamps.
-        content_type: What the request must carry as `Content-Type`; None for anything.
-        target: What it leads to.
+        content_type: The `Content-Type` that the request must have; None for any.
+        target: The `Upload` or `StoredFile` that it leads to.
     """
 
     method: str
@@ -86,7 +86,7 @@ class PresignedUrl:
         self._expires = -math.inf
 
     def forget(self, now: float) -> bool:
-        """Let go of what an expired URL leads to; tell whether it has expired."""
+        """Drop the target if the URL has expired; return whether it has."""
         if now < self._expires:
             return False
         self.target = None
@@ -118,7 +118,7 @@ class PresignedUrls:
         Args:
             method: The method that it is good for.
             path: Segments of its path, of which at least one is new.
-            content_type: What the request must carry as `Content-Type`; None for anything.
+            content_type: The `Content-Type` that the request must have; None for any.
         """
         raw_path = "/" + "/".join(quote(segment, safe="") for segment in path)
         at = self.utc_now()
@@ -140,7 +140,7 @@ class PresignedUrls:
             expires=self.now() + self.lifetime,
         )
         self._by_path[raw_path] = signed
-        # Not to keep the file of each link that was ever given out.
+        # Else the files of all URLs that were ever given out would be kept.
         while self._valid and self._valid[0].forget(self.now()):
             self._valid.popleft()
         self._valid.append(signed)
@@ -165,7 +165,7 @@ class PresignedUrls:
 
 
 def hide_signature(query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return query parameters without what makes a URL a secret."""
+    """Return query parameters without the signature, which makes a URL a secret."""
     if _SIGNATURE not in query:
         return query
     return MappingProxyType({**query, _SIGNATURE: "[signature]"})

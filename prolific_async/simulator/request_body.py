@@ -17,7 +17,7 @@ MAX_BODY = 8 * 2**20
 
 @attrs.frozen
 class OmittedBody:
-    """Stands in the log for a body that was too long to keep, or an uploaded file.
+    """The placeholder in the log for a body that was too long to keep, or for an uploaded file.
 
     Args:
         size: Its length in bytes, after decompression.
@@ -57,11 +57,11 @@ class Body:
 
     @classmethod
     def omit(cls, size: int) -> "Body":
-        """Return the body that stands for one over `MAX_BODY`."""
+        """Return the placeholder for a body over `MAX_BODY`."""
         return cls(size, is_json=False, content=OmittedBody(size))
 
     def json_object(self) -> dict[str, Any]:
-        """Return the JSON object; raise RefusedError if the body is none."""
+        """Return the body's JSON object; raise RefusedError if it is something else."""
         if self.size > MAX_BODY:
             raise RefusedError(
                 413, f"The body has {self.size} bytes, more than the {MAX_BODY} allowed."
@@ -77,7 +77,7 @@ _BODY = web.RequestKey("body", Body)
 
 
 async def read_body(request: web.Request) -> Body:
-    """Read a request's body once, to its end, without keeping what is over `MAX_BODY`.
+    """Read a request's body once, to its end; a body over `MAX_BODY` is not kept.
 
     Raises:
         RefusedError: The body cannot be unpacked.

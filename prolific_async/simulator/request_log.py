@@ -30,8 +30,8 @@ class SeenRequest:
         query: The decoded query parameters, the first one of each name, without the signature of a
             presigned URL.
         body: The decoded JSON, else the text, or None when it was empty. The newest 8 MiB of all
-            bodies are kept; the others are an `OmittedBody`, which has the size. So is what comes
-            over a presigned URL, as far as it has come.
+            bodies are kept; the others are an `OmittedBody`, which has the size. So is a file that
+            is sent to a presigned URL, with the size so far.
         status: The status of the response; None when the connection ended before one was sent.
         at: When it arrived, on the loop's clock in seconds.
         headers: By lower-case name, without those that carry credentials.
@@ -51,7 +51,7 @@ class LogEntry:
     """A request in the log.
 
     Args:
-        seen: What is known of the request so far.
+        seen: The request, as far as it is known.
         finished: Whether it got its response or its connection ended.
         dropped: Whether newer requests have displaced it.
     """

@@ -1,4 +1,4 @@
-"""Parsing of uploaded files and appended records into `ImportedRows`, and their verdicts.
+"""Parsing of uploaded files and appended records into `ImportedRows`, and checks of each record.
 
 Sources: "Working with Datasets" and "Appending data to a dataset" of docs.prolific.com for the
 types of file, the `META_TASK_GROUP_ID` column, identical records and the errors.
@@ -52,7 +52,7 @@ def group_field(schema: Mapping[str, Any]) -> str | None:
 
 
 def missing_field(schema: Mapping[str, Any], has: frozenset[str]) -> str | None:
-    """Return a field that a strict schema misses in a record, of which `has` has the fields."""
+    """Return the first field of a strict schema that is not in `has`, the fields of a record."""
     fields: Mapping[str, Any] = schema["fields"]
     if not schema["strict"] or fields.keys() <= has:
         return None
@@ -73,9 +73,9 @@ def read_upload(
 
     Args:
         file: The file, at its beginning.
-        filename: Its suffix tells what it is.
-        schema: Of the dataset; None for version 3.
-        in_slices: Wraps what is read from the beginning to the end: the file, or those in a ZIP.
+        filename: Its suffix tells the format.
+        schema: The dataset's schema; None for version 3.
+        in_slices: Wraps each file that is read from end to end: the file, or those in a ZIP.
     """
     try:
         if suffix(filename) == ".zip":

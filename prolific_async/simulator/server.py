@@ -17,8 +17,8 @@ class Server:
 
     Args:
         app: The application.
-        decompresses: Whether handlers get bodies as their `Content-Encoding` unpacks them, else as
-            they were sent.
+        decompresses: Whether bodies with a `Content-Encoding` are decompressed for handlers; else
+            handlers get them as they were sent.
     """
 
     def __init__(self, app: web.Application, *, decompresses: bool = True) -> None:

@@ -30,7 +30,7 @@ class ServingThread:
         self._thread = threading.Thread(target=self._run, name="prolific-simulator", daemon=True)
 
     def start(self) -> None:
-        """Start the thread and return once it serves. Raises what `start` raises."""
+        """Start the thread and return once it serves. Raises the exceptions of `start`."""
         self._thread.start()
         try:
             self._started.result()

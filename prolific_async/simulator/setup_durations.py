@@ -1,6 +1,6 @@
 """How long setups and imports take: the values that `Simulator(setup=…, imports=…)` accepts.
 
-What is said of setups holds for imports, schema migrations and syncs, too.
+They apply in the same way to imports, schema migrations, syncs and exports.
 """
 
 import sys
@@ -94,7 +94,7 @@ class RowsPerSecond:
             raise ValueError("rows must be above 0")
 
     def ending(self, rows: int) -> AfterSeconds:
-        """Return when an import of so many rows ends."""
+        """Return when an import of a number of rows ends."""
         return AfterSeconds(rows / self.rows)
 
 
@@ -111,11 +111,11 @@ def check_ending(ending: object, name: str = "setup") -> Ending:
 
 
 def has_ended(ending: Ending | None, *, elapsed: float, polls: int) -> bool:
-    """Tell whether a setup has ended.
+    """Return whether a setup has ended.
 
     Args:
         ending: When it ends; None if that is not known yet.
-        elapsed: Seconds since the setup was accepted, or the file had come.
+        elapsed: Seconds since the setup was accepted, or the file had arrived.
         polls: Polls since then, the present one included.
     """
     if isinstance(ending, AfterSeconds):

@@ -54,7 +54,7 @@ class Simulator(AnswerContents):
         exports: When exports of answers end: as `setup`. One poll by default.
         token: The token that requests must carry as `Authorization: Token …`; random if left out.
         workspace_id: Id of the workspace that exists from the start; random if left out.
-        port: 0 for any free one.
+        port: The port of the service; 0 for any free one.
         storage_port: The port of the storage, to which presigned URLs lead; 0 for any free one.
         url_lifetime: Seconds until a presigned URL expires, on the loop's clock.
         log_size: Number of the newest requests that are kept, 100,000 by default; None for all.
@@ -208,7 +208,7 @@ class Simulator(AnswerContents):
             route: The end of the path as it is sent, starting with a slash: "/batches" is the list,
                 "/status" every status, "/<batch id>" one batch, "/<filename>" a presigned URL. A
                 trailing slash is ignored.
-            fault: What goes wrong.
+            fault: The fault.
             times: Number of requests; None for all until `clear_faults`.
 
         Raises:

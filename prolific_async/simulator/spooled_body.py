@@ -44,7 +44,7 @@ async def spool(content: StreamReader, arrived: Callable[[int], object]) -> Bina
 
 
 class _Writer:
-    """Writes to a file, with one slice on its way to the file and one that grows."""
+    """Writes slices of a body to a file in a thread, while the next slice arrives."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -57,14 +57,14 @@ class _Writer:
         self._pieces.append(piece)
         self._size += len(piece)
         if self._size >= _SLICE:
-            await self._written()
+            await self._wait_for_write()
             pieces, self._pieces, self._size = self._pieces, [], 0
             loop = asyncio.get_running_loop()
             self._writing = loop.run_in_executor(None, self._file.writelines, pieces)
 
     async def finish(self) -> None:
         """Write the rest, which is less than a slice."""
-        await self._written()
+        await self._wait_for_write()
         self._file.writelines(self._pieces)
 
     def close(self) -> None:
@@ -74,12 +74,12 @@ class _Writer:
         else:
             self._writing.add_done_callback(self._close_after)
 
-    async def _written(self) -> None:
+    async def _wait_for_write(self) -> None:
         if self._writing is not None:
-            # A thread cannot be cancelled, so neither is the future that tells of its end.
+            # A thread cannot be cancelled, so its future must not be cancelled either.
             await asyncio.shield(self._writing)
 
     def _close_after(self, writing: asyncio.Future[None]) -> None:
         if not writing.cancelled():
-            writing.exception()  # nobody waits for it any more
+            writing.exception()  # retrieved, or asyncio would log it
         self._file.close()

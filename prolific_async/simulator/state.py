@@ -118,9 +118,9 @@ class State:
         del self.batches[batch.id], self.workspaces[batch.workspace_id][batch.id]
 
     def update(self, batch: Batch) -> Batch:
-        """End what is due of the batch's setup, syncs and dataset, and return the batch.
+        """End the batch's setup, syncs and imports that are due, and return the batch.
 
-        Does not count as a poll.
+        It does not count as a poll.
         """
         if batch.dataset is not None and batch.dataset.running:
             end_due(batch.dataset, self.now(), self.utc_now)

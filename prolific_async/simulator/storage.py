@@ -23,7 +23,7 @@ class Upload:
         id: Its own id, for the import that it starts.
         dataset_id: Id of the dataset.
         filename: Name of the file.
-        content_type: What the request must carry as `Content-Type`.
+        content_type: The `Content-Type` that the request must have.
         method: The method that the URL is good for.
         url: The URL, a secret.
         expires_at: When it expires.
@@ -71,7 +71,7 @@ class Download:
 
 
 class Uploads:
-    """What the storage takes and gives.
+    """The uploads to the storage, and the downloads from it.
 
     Args:
         now: Returns the simulator's clock, in seconds, by which URLs expire.
@@ -80,17 +80,17 @@ class Uploads:
 
     Attributes:
         urls: The presigned URLs.
-        stored: Set before anything is served. Called in the loop that serves, with each upload
-            whose file has come whole, and the file, to be read from its beginning. It owns the
-            file, and closes it. What it raises is a response with status 500. The same file may
-            come again, after a response that was lost.
+        stored: A function that is set before anything is served. It is called in the serving loop
+            with each upload whose whole file has arrived, and with the file at its beginning,
+            which it closes. If it raises, the response has the status 500. The same file may arrive
+            again, after a response was lost.
     """
 
     def __init__(
         self, now: Callable[[], float], utc_now: Callable[[], datetime], lifetime: float = LIFETIME
     ) -> None:
         lifetime = real(lifetime)
-        # Named as the argument of `Simulator` that it is.
+        # The error names the argument of `Simulator`.
         if isinstance(lifetime, bool) or not 0 <= lifetime <= sys.float_info.max:
             raise ValueError(f"url_lifetime must be seconds from 0 on, not {lifetime!r}")
         self.urls = PresignedUrls(now, utc_now, lifetime)

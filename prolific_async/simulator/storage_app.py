@@ -26,8 +26,8 @@ def make_storage_app(
     """Make the application that serves presigned URLs.
 
     Args:
-        uploads: What it takes and gives.
-        token: The API token, which must not come here.
+        uploads: The uploads and downloads.
+        token: The API token, which must not be sent here.
         faults: The faults that requests meet.
         log: The log of the requests, without their bodies.
     """

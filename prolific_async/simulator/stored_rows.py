@@ -43,10 +43,10 @@ class StoredRows:
         # A third of the time that JSON takes: files of a million rows are read, too.
         self._write(marshal.dumps(dict(row)))
 
-    def extend(self, rows: "StoredRows", which: Iterable[int]) -> None:
+    def extend(self, rows: "StoredRows", indexes: Iterable[int]) -> None:
         """Add some rows of another object, by their indexes."""
         self.columns |= rows.columns
-        for index in which:
+        for index in indexes:
             self._write(rows.encoded(index))
 
     def encoded(self, index: int) -> bytes:

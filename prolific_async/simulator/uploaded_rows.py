@@ -14,7 +14,7 @@ from typing import IO, Any
 __all__ = ["UnreadableRecord", "csv_records", "jsonl_records", "task_group_count"]
 
 _FIELD_LIMIT = threading.Lock()
-_LONGEST_CELL = 2**31 - 1  # what a C long holds on every platform
+_LONGEST_CELL = 2**31 - 1  # the largest number in a C long of every platform
 _ROWS_AT_ONCE = 32
 
 
@@ -28,7 +28,7 @@ def csv_records(
     """Yield each data row of a CSV in UTF-8 as a mapping of column to cell.
 
     A byte order mark is skipped, and so are empty lines. A row with too many or too few cells is
-    an `UnreadableRecord` [?: the facts don't tell]. Raises UnicodeDecodeError for other encodings.
+    an `UnreadableRecord` [?: not documented]. Raises UnicodeDecodeError for other encodings.
     Close it before the file.
     """
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")

@@ -1,4 +1,4 @@
-"""What the other parts of the simulator's contents build on: the state, its lock and workspaces."""
+"""Base of the simulator's contents: the state, its lock, and the workspaces."""
 
 import functools
 import json
@@ -13,14 +13,14 @@ __all__ = ["Snapshots", "WorkspaceContents", "as_json", "count", "locked"]
 _Self = TypeVar("_Self", bound="WorkspaceContents")
 _Args = ParamSpec("_Args")
 _Result = TypeVar("_Result")
-_Thing = TypeVar("_Thing")
+_Stored = TypeVar("_Stored")
 _Snapshot = TypeVar("_Snapshot")
 
 
 def locked(
     method: Callable[Concatenate[_Self, _Args], _Result],
 ) -> Callable[Concatenate[_Self, _Args], _Result]:
-    """Hold the lock of the state during a method."""
+    """Make a method hold the lock of the state while it runs."""
 
     @functools.wraps(method)
     def with_lock(self: _Self, /, *args: _Args.args, **options: _Args.kwargs) -> _Result:
@@ -31,32 +31,32 @@ def locked(
 
 
 class Snapshots(Mapping[str, _Snapshot]):
-    """A view of things by their ids, which copies one when it is read.
+    """A read-only mapping of ids to snapshots of stored objects, each made when it is read.
 
     Args:
-        state: Its lock is held for each reading.
-        things: The things by id, oldest first.
-        read: Returns the copy of one.
+        state: The state, whose lock is held for each read.
+        stored: The stored objects by id, oldest first.
+        read: Returns the snapshot of one object.
 
     """
 
     def __init__(
-        self, state: State, things: Mapping[str, _Thing], read: Callable[[_Thing], _Snapshot]
+        self, state: State, stored: Mapping[str, _Stored], read: Callable[[_Stored], _Snapshot]
     ) -> None:
         self._lock = state.lock
-        self._things: Mapping[str, Any] = things
+        self._stored: Mapping[str, Any] = stored
         self._read: Callable[[Any], _Snapshot] = read
 
-    def __getitem__(self, thing_id: str) -> _Snapshot:
+    def __getitem__(self, stored_id: str) -> _Snapshot:
         with self._lock:
-            return self._read(self._things[thing_id])
+            return self._read(self._stored[stored_id])
 
     def __iter__(self) -> Iterator[str]:
         with self._lock:
-            return iter(tuple(self._things))
+            return iter(tuple(self._stored))
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._stored)
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -93,5 +93,5 @@ def count(name: str, value: int, *, least: int = 0) -> int:
 
 
 def as_json(value: Any) -> Any:
-    """Copy a value through JSON, so that what cannot be sent fails here, in the test."""
+    """Copy a value through JSON, so that a value that cannot be sent fails here, in the test."""
     return json.loads(json.dumps(dict(value) if isinstance(value, Mapping) else value))

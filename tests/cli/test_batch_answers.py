@@ -75,7 +75,7 @@ def test_cells_are_written_as_json_writes_them() -> None:
     answers = [{"value": True}, {"value": 1.5, "unit": "kg"}, {"value": None}, {"value": "True"}]
     metadata = {"META_ROW_KEY": "s1"}
     response = TaskResponse.from_dict(samples.task_response(answer=answers, metadata=metadata))
-    text = CsvText(batch_answers._rows_of, [])
+    text = CsvText(batch_answers._csv_rows, [])
     rows = table(text.of(response) + text.rest())
     assert [row["value"] for row in rows] == ["true", "1.5", "", "True"]
     assert [row["unit"] for row in rows] == ["", "kg", "", ""]
@@ -85,7 +85,7 @@ def test_cells_are_written_as_json_writes_them() -> None:
 
 def test_a_response_without_an_answer_has_a_row_all_the_same() -> None:
     response = TaskResponse.from_dict(samples.task_response(answer=[]))
-    (row,) = table(CsvText(batch_answers._rows_of, []).of(response))
+    (row,) = table(CsvText(batch_answers._csv_rows, []).of(response))
     assert (row["id"], row["value"]) == ("r1", "")
 
 
