@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define, field
+from attrs import define
 
 from prolific_async._tracebacks import for_one_caller
 
@@ -21,16 +21,13 @@ class _Shared(Generic[T]):
     """A call and the number of its callers.
 
     Attributes:
-        task: Makes the call.
+        task: Makes the call, and returns its result in a tuple, or its error.
         callers: The number of callers that await it.
-        outcome: The call's result in a tuple, or its error; None until it has ended, and if the
-            task was cancelled.
 
     """
 
-    task: asyncio.Task[None] = field(init=False)
-    callers: int = 0
-    outcome: tuple[T] | BaseException | None = None
+    task: asyncio.Task[tuple[T] | BaseException]
+    callers: int = 1
 
 
 class SharedCalls(Generic[K, T]):
@@ -67,36 +64,29 @@ class SharedCalls(Generic[K, T]):
     async def _outcome(
         self, key: K, call: Callable[[], Awaitable[T]]
     ) -> tuple[T] | BaseException | None:
+        """Return a call's result in a tuple, or its error; None if its task was cancelled."""
         shared = self._calls.get(key)
         while shared is not None and not (shared.callers or shared.task.done()):
             await asyncio.wait([shared.task])  # its last caller has left
             shared = self._calls.get(key)
-        if shared is None or not shared.callers:
-            shared = self._calls[key] = _Shared()
-            shared.callers = 1
-            shared.task = asyncio.get_running_loop().create_task(self._make(key, shared, call))
+        if shared is None or shared.task.done():
+            task = asyncio.get_running_loop().create_task(_outcome_of(call))
+            shared = self._calls[key] = _Shared(task)
         else:
             shared.callers += 1
         try:
             await asyncio.wait([shared.task])
         finally:
             shared.callers -= 1
-            if not shared.callers and not shared.task.done():
+            if not (shared.callers or shared.task.done()):
                 shared.task.cancel()
                 await asyncio.wait([shared.task])
             if not shared.callers and self._calls.get(key) is shared:
-                del self._calls[key]  # a task that was cancelled before it began has not done so
-        if shared.outcome is None and not shared.task.cancelled():
-            return shared.task.exception()
-        return shared.outcome
-
-    async def _make(self, key: K, shared: _Shared[T], call: Callable[[], Awaitable[T]]) -> None:
-        try:
-            shared.outcome = await _outcome_of(call)
-        finally:
-            if self._calls.get(key) is shared:
                 del self._calls[key]
-            del shared  # it has the task, which has the error that passes this frame
+        if shared.task.cancelled():
+            return None
+        error = shared.task.exception()
+        return shared.task.result() if error is None else error
 
 
 async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseException:

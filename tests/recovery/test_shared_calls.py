@@ -79,6 +79,29 @@ def test_a_caller_that_is_cancelled_leaves_the_call_to_the_others(which: int) ->
     run(main())
 
 
+def test_a_call_that_has_ended_is_shared_by_no_newcomer() -> None:
+    async def main() -> None:
+        shared = SharedCalls[str, int]()
+        newcomers: list[asyncio.Future[int]] = []
+
+        async def two() -> int:
+            return 2
+
+        async def one() -> int:
+            await asyncio.sleep(1)
+            # It asks when this call has ended, and before the first caller has learnt of it.
+            asyncio.get_running_loop().call_soon(
+                lambda: newcomers.append(asyncio.ensure_future(shared.run("a", two)))
+            )
+            return 1
+
+        assert await shared.run("a", one) == 1
+        assert await newcomers[0] == 2
+        assert not shared._calls
+
+    run(main())
+
+
 @pytest.mark.parametrize("turns", range(4))
 def test_the_last_caller_ends_the_call(turns: int) -> None:
     async def main() -> None:
@@ -91,6 +114,7 @@ def test_the_last_caller_ends_the_call(turns: int) -> None:
         await asyncio.wait(tasks)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert calls.ended == ["cancelled"] * calls.begun
+        assert not calls.shared._calls
         assert await calls.get() == calls.begun  # the next one is not in its way
 
     run(main())
