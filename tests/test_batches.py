@@ -402,6 +402,15 @@ async def test_find_copies_of_a_batch_needs_no_read_of_it(
     assert seen(sim)[1:] == [("GET", "/batches", None)]
 
 
+async def test_get_or_duplicate_of_a_batch_needs_no_read_of_it(
+    sim: Simulator, client: ProlificClient
+) -> None:
+    batch = await client.batches.get(sim.add_batch())
+    there = sim.add_batch("Round 2")
+    assert (await batch.get_or_duplicate(name="Round 2")).id == there
+    assert seen(sim)[1:] == [("GET", "/batches", None)]
+
+
 async def test_find_copies_finds_the_copy_of_a_cancelled_duplicate(
     sim: Simulator, client: ProlificClient
 ) -> None:

@@ -220,6 +220,12 @@ async def test_a_lost_export_is_found_in_the_list(failure: Any) -> None:
     assert (export.id, export.status) == ("e1", "complete")
 
 
+async def test_a_list_of_exports_is_read_again() -> None:
+    async with scripted((503, {}), None, (200, [listed("e1")])) as (client, service):
+        assert [one.id for one in await client.batches.exports("b1")] == ["e1"]
+    assert service.calls == [("GET", "/batches/b1/export")] * 3
+
+
 async def test_an_export_that_is_generating_is_everybody_s() -> None:
     found = await lost([listed("old", BEFORE, "generating", **WANTED)])
     assert (found.id, found.status) == ("old", "generating")
@@ -233,7 +239,9 @@ async def test_of_several_the_newest_is_taken() -> None:
 
 async def test_a_time_that_the_service_has_cut_is_the_same() -> None:
     wanted = {"study_id": "s1", "from": WANTED["from"], "to": "2026-03-02T08:30:00Z"}
-    assert (await lost([listed("e1", **wanted)], until=UNTIL)).id == "e1"
+    other = wanted | {"to": "2026-03-02T08:30:02Z"}
+    found = await lost([listed("other", **other), listed("e1", **wanted)], until=UNTIL)
+    assert found.id == "e1"
 
 
 async def test_a_lost_export_is_searched_for_again() -> None:

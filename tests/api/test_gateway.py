@@ -5,13 +5,22 @@ from typing import Any
 
 import pytest
 
-from prolific_async import DatasetSchema, NotFoundError, ProlificClient, TaskDetails
+from prolific_async import (
+    DatasetSchema,
+    Export,
+    JobStatus,
+    NotFoundError,
+    ProlificClient,
+    TaskDetails,
+    WaitFailedError,
+)
 from tests.scripted import TOKEN, scripted
 
 Call = Callable[[ProlificClient], Awaitable[Any]]
 
 TASK = TaskDetails("name", "introduction", "steps")
 ROWS = [{"PROMPT": "a"}]
+EXPORT = Export("e1", "b1", JobStatus.GENERATING)
 SCHEMA = DatasetSchema.of(PROMPT="text")
 
 CALLS: dict[str, Call] = {
@@ -29,6 +38,8 @@ CALLS: dict[str, Call] = {
     "GET /batches/b1/report/": lambda client: anext(client.batches.report("b1").rows()),
     "POST /batches/b1/export": lambda client: client.batches.export("b1"),
     "GET /batches/b1/export": lambda client: client.batches.exports("b1"),
+    "GET /batches/b1/export/e1": lambda client: EXPORT.bind(client.batches).wait(),
+    "DELETE /batches/b1/export/e1": lambda client: EXPORT.bind(client.batches).delete(),
     "POST /datasets": lambda client: client.datasets.create("w1", name="n"),
     "GET /datasets/d1": lambda client: client.datasets.get("d1"),
     "GET /datasets/d1/status": lambda client: client.datasets.get_status("d1"),
@@ -46,9 +57,11 @@ async def test_a_call_goes_through_the_gateway(call: str, begin: Call) -> None:
         scripted((404, {})) as (_, service),
         ProlificClient(TOKEN, base_url=f"{service.url}/gateway") as client,
     ):
-        with pytest.raises(NotFoundError) as caught:
+        with pytest.raises((NotFoundError, WaitFailedError)) as caught:
             await begin(client)
     method, _, target = call.partition(" ")
     root = "/gateway/api/v1/data-collection"
     assert [(one.method, one.target) for one in service.received] == [(method, root + target)]
-    assert caught.value.path == (root + target).partition("?")[0]
+    refusal = caught.value.failure or caught.value
+    assert isinstance(refusal, NotFoundError)
+    assert refusal.path == (root + target).partition("?")[0]
