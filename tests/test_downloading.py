@@ -1,4 +1,4 @@
-"""Files that are downloaded under a path, where nothing but a whole file ever stands."""
+"""Downloads to a path, where only a whole file ever appears."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_a_file_is_on_the_disk_before_it_stands_under_its_path(
 
 
 def send_once(listening: socket.socket, content: memoryview) -> None:
-    """Answer one request, without a copy of what is sent."""
+    """Answer one request without copying the body."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(65536)

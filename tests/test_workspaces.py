@@ -1,4 +1,4 @@
-"""``client.workspaces``: every page of the list, and what is wrong with one."""
+"""``client.workspaces``: every page of the list, and malformed pages."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ HARD = 'x, "y"\r\n\x1b[31mé\N{PILE OF POO}&amp;'
 
 @pytest.fixture
 def answered(account: Simulator) -> str:
-    """A batch of three rows, which two people each have answered with a hard text."""
+    """A batch of three rows, each answered by two participants with a text that needs escapes."""
     batch_id = account.add_batch(status="READY", datapoints=3)
     account.answer(batch_id, participants=6, answer=HARD)
     return batch_id
@@ -313,7 +313,7 @@ def test_options_that_do_not_go_together_are_a_usage_error(
 
 
 class Reader(io.TextIOWrapper):
-    """A standard output that calls back for each line, and whose reader leaves at one."""
+    """A standard output that calls back for each line, and whose pipe breaks at a chosen one."""
 
     def __init__(self, on_line: Callable[[int], object], leaves_at: int) -> None:
         super().__init__(io.BytesIO(), "utf-8")

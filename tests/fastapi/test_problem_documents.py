@@ -1,4 +1,4 @@
-"""Problem documents that answer for each error."""
+"""The problem document that each error becomes."""
 
 import logging
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ def because(error: ProlificError, cause: ProlificError) -> ProlificError:
 
 
 def pooled(error: ProlificError) -> ProlificError:
-    """As a process pool gives it: with a cause of its own."""
+    """Return an error as a process pool returns it: with another cause."""
     error.__cause__ = RuntimeError("a traceback")
     return error
 

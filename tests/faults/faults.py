@@ -68,12 +68,12 @@ class Row:
 
     @property
     def is_of_files(self) -> bool:
-        """Whether only a storage, which gives parts of files by links, can do this."""
+        """Whether only a storage, which serves parts of files, can do this."""
         return self.then is not None or self.ignores_range or self.by_storage
 
     @property
     def is_relayed(self) -> bool:
-        """Whether something between the simulator and the client makes the fault."""
+        """Whether a proxy between client and simulator makes the fault."""
         return self.change is not None or self.pieces is not None
 
     def sent(self, answer: bytes) -> Iterable[bytes | float]:

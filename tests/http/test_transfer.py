@@ -1,4 +1,4 @@
-"""Files that go to presigned URLs: the simulator's storage, and sockets that answer worse."""
+"""Uploads to presigned URLs: of the simulator's storage, and of faulty raw servers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Bytes:
 
 @attrs.define
 class Storage:
-    """What the simulator's storage has received."""
+    """The uploads that the simulator's storage has received."""
 
     sim: Simulator
     files: list[bytes] = attrs.Factory(list)
@@ -687,7 +687,7 @@ async def test_a_file_that_changes_between_attempts(storage: Storage, tmp_path: 
 
 
 def shown(error: BaseException) -> str:
-    """Return everything that a logger with local variables would print of an error."""
+    """Return everything that a logger that prints local variables shows of an error."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format()) + repr(error) + repr(vars(error))
 

@@ -42,7 +42,7 @@ PATH = duplicate_batch("b-1", prefix=PREFIX).path
 
 @define
 class Fate:
-    """What becomes of one POST.
+    """How the service handles one POST, and whether its response comes.
 
     Attributes:
         runs_after: Seconds until the service makes the copy; None if it never does.
