@@ -99,7 +99,7 @@ async def test_a_file_that_changes_has_nothing_of_the_old_one(tmp_path: Path, to
     assert path.read_bytes() == to
 
 
-async def test_progress_is_told(tmp_path: Path) -> None:
+async def test_on_progress_gets_rising_bytes_across_a_lost_connection(tmp_path: Path) -> None:
     told: list[Progress] = []
     async with file_server(LONG, cuts=iter([1_900_000])) as server:
         await download(server, tmp_path / "x", on_progress=told.append)

@@ -130,7 +130,7 @@ async def test_responses_are_yielded_in_their_order() -> None:
     ],
     ids=repr,
 )
-async def test_there_may_be_none(body: bytes) -> None:
+async def test_an_empty_list_yields_nothing(body: bytes) -> None:
     async with client_of(plain(body)) as (client, _):
         assert await ids_of(client) == []
 

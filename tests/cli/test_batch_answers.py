@@ -176,7 +176,9 @@ def test_without_answers_there_is_the_header_alone(
     assert answered.startswith(header)
 
 
-def test_keys_come_back(account: Simulator, tmp_path: Path, cli: Any) -> None:
+def test_the_report_has_the_keys_of_uploaded_rows(
+    account: Simulator, tmp_path: Path, cli: Any
+) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("sample_id,prompt\ns1,Same\ns2,Same\n")
     dataset_id = account.add_dataset(status="UNINITIALISED", datapoints=0)
@@ -273,7 +275,9 @@ def test_what_breaks_leaves_no_file(
 
 
 @pytest.mark.parametrize("command", ["responses", "report", "export", "exports"])
-def test_a_refusal_is_told(account: Simulator, command: str, cli: Any) -> None:
+def test_a_refusal_exits_with_4_and_shows_the_status(
+    account: Simulator, command: str, cli: Any
+) -> None:
     ran = cli("batch", command, "nope")
     assert (ran.code, ran.out) == (4, "")
     assert "answered with 404" in ran.err

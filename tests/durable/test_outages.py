@@ -474,7 +474,7 @@ def test_a_network_may_be_silent_for_so_long(url: str, limited: str) -> None:
         (None, False),
     ],
 )
-def test_an_outage_is_told_from_a_statement_that_is_wrong(
+def test_is_outage_distinguishes_outages_from_wrong_statements(
     error: Exception | None, *, outage: bool
 ) -> None:
     assert is_outage(error) == outage

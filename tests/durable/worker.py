@@ -49,7 +49,7 @@ class AtRequest:
 
 @frozen
 class AtInsert:
-    """Die before the given number of inserts into a table is reached."""
+    """Die at the insert with this number (from 1) into a table, before it runs."""
 
     table: str
     number: int

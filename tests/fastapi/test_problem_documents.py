@@ -304,7 +304,7 @@ async def test_an_invalid_id_is_answered_with_422(
     ("headers", "told"),
     [({"Retry-After": "60.5"}, "61"), ({}, "30"), ({"Retry-After": "9" * 30}, "3600")],
 )
-async def test_busy_has_retry_after(
+async def test_a_429_of_the_service_becomes_503_with_retry_after(
     sim: Simulator,
     backend: str,
     session: aiohttp.ClientSession,

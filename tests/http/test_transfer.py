@@ -530,7 +530,7 @@ async def test_a_url_that_may_not_be_used_is_refused_when_it_is_new(storage: Sto
     assert isinstance(await failure(storage.link(lifetime=0.0), renew=renew), DecodeError)
 
 
-def test_expiry_is_told_by_the_clock_of_the_service() -> None:
+def test_expiry_is_measured_by_the_services_clock() -> None:
     headers = {"Date": "Mon, 04 May 2026 12:00:00 GMT"}
     assert presigned.expiry(NOON + timedelta(hours=1), headers, 100.0) == 3700.0
     assert presigned.expiry(None, headers, 100.0) is None
