@@ -49,20 +49,20 @@ def _quiet() -> Iterator[None]:
 
 @given(either(sent.batches))
 @quickly
-def test_any_response_to_get_keeps_the_promise(body: bytes) -> None:
+def test_a_batch(body: bytes) -> None:
     TARGETS["get"].call(body)
     TARGETS["duplicate"].call(body)
 
 
 @given(either(sent.statuses))
 @quickly
-def test_any_response_to_get_status_keeps_the_promise(body: bytes) -> None:
+def test_a_status(body: bytes) -> None:
     TARGETS["status"].call(body)
 
 
 @given(st.lists(either(sent.lists), min_size=1, max_size=3))
 @quickly
-def test_any_pages_of_list_keep_the_promise(bodies: list[bytes]) -> None:
+def test_lists(bodies: list[bytes]) -> None:
     TARGETS["pages"].call(BETWEEN.join(bodies))
     TARGETS["polls"].call(bodies[0])
     TARGETS["duplicate"].call(BETWEEN.join([b"cut", BATCH, bodies[0]]))
@@ -70,14 +70,14 @@ def test_any_pages_of_list_keep_the_promise(bodies: list[bytes]) -> None:
 
 @given(codes, either(sent.errors), either(sent.statuses))
 @quickly
-def test_any_error_response_keeps_the_promise(code: int, body: bytes, status: bytes) -> None:
+def test_errors(code: int, body: bytes, status: bytes) -> None:
     TARGETS["error"].call(bytes([code]) + body)
     TARGETS["setup"].call(bytes([code]) + body + BETWEEN + status)
 
 
 @given(st.lists(either(sent.statuses), max_size=6))
 @quickly
-def test_any_responses_end_a_wait(bodies: list[bytes]) -> None:
+def test_waits(bodies: list[bytes]) -> None:
     TARGETS["wait"].call(BETWEEN.join(bodies))
 
 
