@@ -33,7 +33,7 @@ CHUNK = 256 * 1024  # bytes that aiohttp alone is asked for at once
 
 @attrs.frozen
 class Case:
-    """One run: what reads which answers, and from where."""
+    """One run: its subject, the kind of answers that it reads, and the server's URL."""
 
     kind: str
     subject: str
@@ -47,7 +47,7 @@ class Case:
 
 @attrs.frozen
 class Seen:
-    """What a subject has read: its amount, and all of it if it is to be kept."""
+    """The amount that a subject has read, and the records themselves if the case keeps them."""
 
     amount: int
     kept: Any = None
@@ -117,7 +117,7 @@ def decoded(module: str) -> Subject:
 
 
 def without_none(value: Any) -> Any:
-    """Leave out what the service has not sent."""
+    """Return a value without its None fields, which the service has not sent."""
     if isinstance(value, dict):
         return {key: without_none(each) for key, each in value.items() if each is not None}
     return [without_none(each) for each in value] if isinstance(value, list | tuple) else value
@@ -185,7 +185,7 @@ def bare_export(save: Callable[[aiohttp.ClientResponse, Path], Awaitable[None]])
 
 
 def saver(*, fsync: bool) -> Callable[[aiohttp.ClientResponse, Path], Awaitable[None]]:
-    """Return what saves a body as aiohttp's documentation shows, in the event loop."""
+    """Return a function that saves a body in the event loop, as aiohttp's documentation shows."""
 
     async def save(response: aiohttp.ClientResponse, path: Path) -> None:
         with path.open("wb") as file:

@@ -34,7 +34,7 @@ _BLOCK = random.Random(1).randbytes(MIB)
 
 @attrs.frozen
 class Amounts:
-    """How much there is: responses, rows of the report, and bytes of the export."""
+    """The number of responses, rows of the report and bytes of the export."""
 
     responses: int
     rows: int

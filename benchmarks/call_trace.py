@@ -110,7 +110,7 @@ async def trace_calls(ending: Ending) -> tuple[Trace, Trace]:
 
 
 async def _traced(call: Coroutine[Any, Any, Any], sim: Simulator, paths: Sequence[str]) -> Trace:
-    """Trace a call that must send just the requests whose paths end so."""
+    """Trace a call, and check that it sends one request for each of these ends of paths."""
     before = len(sim.requests)
     trace = await traced(call)
     sent = [request.path for request in sim.requests[before:]]

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @attrs.frozen
 class Cost:
-    """What the work cost, in seconds and bytes."""
+    """The cost of the work, in seconds and bytes."""
 
     wall: float
     cpu: float
@@ -32,7 +32,7 @@ class Cost:
 
 
 class PeakMemory:
-    """The peak of this process's resident memory since it was made, as Linux tells it."""
+    """The peak of this process's resident memory since the object was made (Linux)."""
 
     def __init__(self) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is resident
@@ -76,7 +76,7 @@ class Meter:
 
 
 async def measured(work: Callable[[Meter], Awaitable[T]]) -> tuple[T, Cost]:
-    """Return the result of the work, and what it cost."""
+    """Return the result of the work, and its cost."""
     meter = Meter()
     await meter.start()
     result = await work(meter)

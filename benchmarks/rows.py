@@ -94,7 +94,7 @@ def read_json(data: bytes) -> object:
 
 
 async def timed(encode: Encode, rows: list[Row]) -> tuple[bytes, dict[str, float]]:
-    """Return what the rows become, the CPU seconds, and the longest turn of the loop."""
+    """Return the encoded rows, the CPU seconds, and the longest iteration of the loop."""
     gc.collect()
     began = time.process_time()
     task = asyncio.ensure_future(encode(rows))

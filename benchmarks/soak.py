@@ -88,7 +88,7 @@ class Tally:
     problems: list[str] = attrs.field(factory=list)
 
     def add(self, record: CallerRecord, history: dict[str, Any]) -> None:
-        """Add an epoch: what its callers were told, and what the service did."""
+        """Add an epoch: the results of its calls, and the history of the service."""
         returned = set(record.returned)
         untold = Counter(_untold(record, history).values())
         self.counts.update(
@@ -120,13 +120,13 @@ class Tally:
 
 
 def _untold(record: CallerRecord, history: dict[str, Any]) -> dict[str, str]:
-    """Return the copies that no caller was told of, and the keys of the calls that made them."""
+    """Return the copies that no call returned or named, each with the key of its call."""
     told = record.returned.keys() | record.candidates
     return {copy: key for copy, (key, _) in history["copies"].items() if copy not in told}
 
 
 def audit(record: CallerRecord, history: dict[str, Any]) -> list[str]:
-    """Compare what callers were told with what the service did; return the problems."""
+    """Compare the results of the calls with the service's history; return the problems."""
     statuses = {copy: status for copy, (_, status) in history["copies"].items()}
     told = record.returned.keys() | record.candidates
     problems = [f"{copy} was returned {n} times" for copy, n in record.returned.items() if n > 1]

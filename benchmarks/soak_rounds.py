@@ -109,7 +109,7 @@ async def _close(client: ProlificClient, session: aiohttp.ClientSession | None) 
 
 @attrs.define
 class CallerRecord:
-    """What the rounds of an epoch were told; a key is a source and the name of its copy."""
+    """The results of an epoch's calls; a key is a source and the name of its copy."""
 
     rounds: int = 0
     outcomes: Counter[str] = attrs.field(factory=Counter)

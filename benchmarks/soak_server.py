@@ -52,7 +52,7 @@ _GATEWAY = (500, 502, 503, 504)
 
 
 def key_of(source_id: str, name: str | None) -> str:
-    """Return a key by which a call and its copy are matched, as far as that can be known."""
+    """Return the key that matches a call to its copy, as far as source and name are known."""
     return f"{source_id} {DEFAULT_NAME if name is None or name.endswith(' (Copy)') else name}"
 
 

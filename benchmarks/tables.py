@@ -1,4 +1,4 @@
-"""What every report has: Markdown tables, and a description of the machine and its software."""
+"""Parts of every report: Markdown tables, and a description of machine and software."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine(*packages: str) -> Machine:
-    """Return what the figures depend on beside the code, with the versions of some packages."""
+    """Return a description of machine and Python, with the versions of some packages."""
     return {
         "system": platform.system(),
         "cores": os.cpu_count(),

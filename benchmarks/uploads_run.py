@@ -1,4 +1,4 @@
-"""A single upload of benchmarks.uploads, in a fresh process, and what it cost."""
+"""A single upload of benchmarks.uploads, in a fresh process, and its cost."""
 
 import asyncio
 import csv
@@ -27,7 +27,7 @@ DISTINCT = 1000  # rows that are made, and given again and again
 
 @attrs.frozen
 class Case:
-    """One upload: what sends it, to where, and the file and its rows, which are the same."""
+    """One upload: its subject, the server's URL, and the same data as a file and as rows."""
 
     subject: str
     url: str

@@ -41,7 +41,7 @@ _DATASET = {
 
 @attrs.frozen
 class Stored:
-    """The newest upload: how many bytes, and their CRC-32, 0 if it was not asked for."""
+    """The newest upload: its number of bytes and their CRC-32, 0 if none was computed."""
 
     size: int = 0
     crc: int = 0
@@ -123,7 +123,7 @@ class Handle:
         self._server = server
 
     def stored(self, *, checks: bool = False) -> Stored:
-        """Return the newest upload, and set whether the CRC of the next ones is taken."""
+        """Return the newest upload, and set whether the CRC of the next ones is computed."""
         self._server.stdin.write(f"{int(checks)}\n".encode())
         self._server.stdin.flush()
         return Stored(*json.loads(self._server.stdout.readline()))

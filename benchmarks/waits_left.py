@@ -102,7 +102,7 @@ async def bare_list(url: str, case: Case) -> AsyncIterator[Start]:
 
 
 def resident() -> int:
-    """Return the resident bytes of this process, as Linux tells them."""
+    """Return the resident memory of this process in bytes (Linux)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 

@@ -1,4 +1,4 @@
-"""A loopback server that has a file, serves ranges of it, and cuts its responses as told."""
+"""A loopback server of one file: it serves ranges, and cuts responses where a test says."""
 
 from __future__ import annotations
 

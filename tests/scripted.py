@@ -21,7 +21,7 @@ DATE = "Wed, 04 Mar 2026 05:06:07 GMT"
 
 @frozen
 class Received:
-    """One request."""
+    """A request as the server received it."""
 
     method: str
     target: str
@@ -70,7 +70,7 @@ class Scripted:
 
     @property
     def calls(self) -> list[tuple[str, str]]:
-        """Method and path of each request, without what all paths begin with."""
+        """Return method and path of each request, without the prefix that all paths have."""
         prefix = "/api/v1/data-collection"
         return [(one.method, one.target.removeprefix(prefix)) for one in self.received]
 

@@ -1,4 +1,4 @@
-"""Answers find the rows that they are of, by the key that the rows were uploaded with."""
+"""Answers are joined to their rows by the key that the rows were uploaded with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BY_KEY = {row[KEY]: row for row in ROWS}
 
 
 def said(row: Mapping[str, Any]) -> str:
-    """Return what participants answer to a row."""
+    """Return the answers of the participants to a row."""
     return f"{row['text']} & {row[KEY]}"
 
 

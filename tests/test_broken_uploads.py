@@ -57,7 +57,7 @@ Side = Literal["request", "answer"]
 
 @define
 class Break:
-    """What one request meets.
+    """Where the connection of one request breaks, and how.
 
     Attributes:
         at: How many bytes of its body, or of the answer, get through.

@@ -236,7 +236,7 @@ async def _answered(setting: ClientWithBatches, *, bound: bool = False) -> None:
 
 
 async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bool = False) -> None:
-    """Call a verb of datasets, which the service has an answer for."""
+    """Call a verb of datasets with a service that answers it."""
     appended = {"accepted": 1, "rejected": 0, "errors": []}
     setting.meets("POST", "/datasets", Fault(status=201, body=NEW_DATASET))
     for method, route, body in (
@@ -256,7 +256,7 @@ async def _dataset(setting: ClientWithBatches, verb: str, *given: Any, bound: bo
 
 
 async def _uploaded(setting: ClientWithBatches, source: str, *, bound: bool = False) -> None:
-    """Upload a file, whose first attempt is lost, over the storage that the link leads to."""
+    """Upload a file to the storage of its presigned URL; the first attempt is lost."""
     datasets = setting.client.datasets
     rows = await datasets.create(setting.workspace, name="Rows")
     setting.meets("PUT", "/x.csv", Fault(cut_request=7))
@@ -292,7 +292,7 @@ async def pieces() -> AsyncGenerator[bytes]:
 
 
 async def _job_waited(setting: ClientWithBatches, kind: str, *, bound: bool = False) -> None:
-    """Wait for a dataset or a job, which two polls show as under way or lose."""
+    """Wait for a dataset or a job; its first two polls show it running, or are lost."""
     under_way = Fault(body=JOB | {"status": "processing"})
     ended = Fault(body=JOB | {"status": "complete"})
     datasets = setting.client.datasets

@@ -1,4 +1,4 @@
-"""What the caller sets up, and the life of the session behind it."""
+"""``ProlificClient``: its options, and the life of its session."""
 
 from __future__ import annotations
 

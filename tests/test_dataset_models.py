@@ -200,7 +200,7 @@ async def test_verbs_of_a_dataset_without_a_client_are_an_error(verb: str) -> No
 
 
 class Recorder:
-    """A resource that returns what it was called with."""
+    """A resource whose methods return their arguments."""
 
     def __getattr__(self, verb: str) -> Any:
         async def call(*given: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""``DatasetSchema``: what it takes, its limits, and its form on the wire."""
+"""``DatasetSchema``: its fields, its limits, and its JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are downloaded under a path, where nothing but a whole file ever stands."""
+"""Downloads to a path, where only a whole file ever appears."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_file_that_changes_has_nothing_of_the_old_one(tmp_path: Path, to
     assert path.read_bytes() == to
 
 
-async def test_progress_is_told(tmp_path: Path) -> None:
+async def test_on_progress_gets_rising_bytes_across_a_lost_connection(tmp_path: Path) -> None:
     told: list[Progress] = []
     async with file_server(LONG, cuts=iter([1_900_000])) as server:
         await download(server, tmp_path / "x", on_progress=told.append)
@@ -166,7 +166,7 @@ async def test_a_file_is_on_the_disk_before_it_stands_under_its_path(
 
 
 def send_once(listening: socket.socket, content: memoryview) -> None:
-    """Answer one request, without a copy of what is sent."""
+    """Answer one request without copying the body."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(65536)

@@ -1,4 +1,4 @@
-"""Archives of exports: what they hold, and what is wrong with some."""
+"""``ExportArchive``: the contents of archives, and the errors of malformed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""README's job for a queue, run as a queue may: again after a failure, and again though it ran."""
+"""README's job for a queue, run again after a failure, and again after a success."""
 
 from __future__ import annotations
 

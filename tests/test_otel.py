@@ -482,7 +482,7 @@ class Broken(SpanProcessor):
 
 
 class BrokenAtTheEnd(SpanProcessor):
-    """A span processor with a bug that shows later."""
+    """A span processor that raises when a span ends."""
 
     def on_end(self, span: object) -> None:
         raise RuntimeError("no end")

@@ -73,7 +73,7 @@ def nominal(policy: PollPolicy, step: int) -> float:
 
 
 @pytest.mark.parametrize(("cls", "defaults"), [(RetryPolicy, RETRY), (PollPolicy, POLL)])
-def test_defaults(cls: Policy, defaults: dict[str, Any]) -> None:
+def test_policies_have_the_documented_defaults(cls: Policy, defaults: dict[str, Any]) -> None:
     assert attrs.asdict(cls()) == defaults
     assert cls() == cls(**defaults)
 

@@ -1,4 +1,4 @@
-"""``report``: its rows come as it comes, whole or with an error that says so."""
+"""``report``: rows are yielded while it is received, all of them or with an error."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def serving(
     handle: Callable[..., Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[tuple[Report, FileServer, Simulator]]:
-    """Serve a report by the simulator's API, from a storage that breaks as told."""
+    """Serve a report by the simulator's API, from a storage that breaks where a test says."""
     async with Simulator(setup=AfterPolls(1)) as sim, file_server(stored, **options) as storage:
         url = storage.url
         if handle is not None:
@@ -242,7 +242,7 @@ async def test_refusals_are_those_of_the_api_and_of_the_storage() -> None:
 
 
 class Endless:
-    """A storage that sends one text again and again, until nobody reads it any more.
+    """A storage that sends one text again and again, until the client disconnects.
 
     Attributes:
         ended: Set when a connection has ended.

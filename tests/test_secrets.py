@@ -493,7 +493,7 @@ def unlinked(shown: list[str]) -> Iterator[list[str]]:
 async def uploading(
     storage: Any, shown: list[str], caplog: pytest.LogCaptureFixture, **options: Any
 ) -> tuple[list[bytes], list[bytes]]:
-    """Upload to a storage that answers so; return the heads of requests to the API and to it."""
+    """Upload to a storage with a given response; return the heads of all requests."""
     async with serving(storage) as (far, stored):
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -59,7 +59,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def one_after_another(*answers: Any) -> Any:
-    """Answer each request as the next of these says, and all others as the last one does."""
+    """Answer each request by the next handler, and all further ones by the last handler."""
     left = list(answers)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,7 +75,7 @@ def one_after_another(*answers: Any) -> Any:
 
 @asynccontextmanager
 async def client_of(answer: Any, **given: Any) -> AsyncIterator[tuple[ProlificClient, list[bytes]]]:
-    """Give a client of a server that answers so, and the heads of the requests."""
+    """Yield a client of a server with this handler, and the heads of the requests."""
     options: dict[str, Any] = {"request_timeout": 2.0, "retry": QUICK_RETRY} | given
     async with (
         serving(answer) as (url, heads),
@@ -130,7 +130,7 @@ async def test_responses_are_yielded_in_their_order() -> None:
     ],
     ids=repr,
 )
-async def test_there_may_be_none(body: bytes) -> None:
+async def test_an_empty_list_yields_nothing(body: bytes) -> None:
     async with client_of(plain(body)) as (client, _):
         assert await ids_of(client) == []
 
@@ -649,7 +649,7 @@ STATUS = json.dumps({"status": "READY"}).encode()
 
 @asynccontextmanager
 async def with_two_of_three(*later: Any) -> AsyncIterator[tuple[ProlificClient, Any, Any]]:
-    """Give a client of four connections, two streams that stand still, and one that waits."""
+    """Yield a client of four connections, two stalled streams, and one that waits."""
     silent = then_silent(THREE + b",")
     async with client_of(one_after_another(silent, silent, *later), max_connections=4) as (
         client,

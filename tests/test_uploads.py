@@ -110,7 +110,7 @@ async def test_a_key_is_sent_a_second_time() -> None:
     assert service.received[-1].json == {"a": "1", "b": "x", "META_ROW_KEY": "1"}
 
 
-async def test_progress_is_told() -> None:
+async def test_on_progress_gets_the_bytes_of_the_upload() -> None:
     told: list[Progress] = []
     async with storing(V3, link(), STORED) as (client, _):
         await client.datasets.upload("d1", CSV, filename="x.csv", on_progress=told.append)

@@ -268,7 +268,7 @@ async def test_a_view_for_each_call_leaves_nothing(sim: Simulator, client: Proli
     assert len(session.time_limits) == 0
 
 
-def test_nonsense_is_refused(sim: Simulator) -> None:
+def test_invalid_options_are_a_value_error(sim: Simulator) -> None:
     client = ProlificClient(sim.token, base_url=sim.url)
     for options in (
         {"request_timeout": 0},

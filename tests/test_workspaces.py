@@ -1,4 +1,4 @@
-"""``client.workspaces``: every page of the list, and what is wrong with one."""
+"""``client.workspaces``: every page of the list, and malformed pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def pages(sim: Simulator) -> list[tuple[str, str]]:
     return [(one.query["limit"], one.query["offset"]) for one in sim.requests]
 
 
-async def test_all_are_listed(sim: Simulator, client: ProlificClient) -> None:
+async def test_list_returns_all_workspaces_with_one_request(
+    sim: Simulator, client: ProlificClient
+) -> None:
     other = sim.add_workspace(title="Pilot studies")
     first, second = await client.workspaces.list()
     assert (first.id, first.title) == (sim.workspace_id, "Workspace 1")
@@ -52,7 +54,7 @@ async def test_what_has_no_name_is_kept(sim: Simulator, client: ProlificClient) 
     assert repr(workspace) == "<Workspace 62fce6fff0a78eb4f3ebc09c 'My workspace'>"
 
 
-async def test_those_of_all_pages(sim: Simulator, client: ProlificClient) -> None:
+async def test_list_reads_every_page(sim: Simulator, client: ProlificClient) -> None:
     for _ in range(449):
         sim.add_workspace()
     assert len({one.id for one in await client.workspaces.list()}) == 450

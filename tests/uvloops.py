@@ -27,7 +27,7 @@ except ImportError:  # as on Windows and PyPy
 else:
 
     class _Loop(uvloop.Loop):
-        """uvloop's own loop, which can tell its timers."""
+        """uvloop's loop, with a record of its timers."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -54,7 +54,7 @@ else:
             return handle
 
         def armed(self) -> list[str]:
-            """Name the modules of what the timers call that are neither over nor cancelled."""
+            """Return the modules of the callbacks of all timers that are still armed."""
             for timer, (handle, _) in list(self._armed.items()):
                 if (there := handle()) is None or there.cancelled():
                     del self._armed[timer]
@@ -85,7 +85,7 @@ else:
             *args: *_Ts,
             context: Context | None = None,
         ) -> Any:
-            """Set a timer of whole milliseconds; as uvloop, call soon what has none left."""
+            """Set a timer of whole milliseconds; as uvloop, use call_soon for less than one."""
             milliseconds = round(max(0.0, min(delay, _LONGEST)) * 1000)
             if milliseconds == 0:
                 return self.call_soon(callback, *args, context=context)

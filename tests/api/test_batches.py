@@ -225,7 +225,7 @@ def test_a_status_that_cannot_be_read_is_a_decode_error_of_the_call(data: Any, w
 
 
 class SentCalls:
-    """A transport that notes what it is asked to send, and returns what was prepared."""
+    """A transport that records requests and returns prepared responses."""
 
     prefix = "/gateway"
 

@@ -23,7 +23,7 @@ def crowd(subject: str, workspaces: int, cpu: float) -> Report:
 
 
 def reports(base: float) -> dict[Sequence[str], Report]:
-    """Make a report of every program, whose first figure is `base`."""
+    """Return a report of every program, whose first figure is `base`."""
     ours = [crowd("prolific_async", 1, 1.0), crowd("prolific_async", 100, 10.0)]
     return {
         CALLS: {

@@ -26,7 +26,7 @@ def test_each_round_has_batches_and_workspaces_of_its_own() -> None:
     assert len({batch.workspace_id for batch in plan.batches}) == 6
 
 
-def test_the_table() -> None:
+def test_the_table_shows_memory_in_mib_and_blocks() -> None:
     case = waits_left.Case(waiting_methods.OURS, 20, 10_000)
     left = waits_left.Left(case, (40 * 2**20, 50 * 2**20, 2**19), -1234)
     _, _, row = waits_left.table([left]).splitlines()

@@ -1,4 +1,4 @@
-"""The commands that make one call each, against the simulator."""
+"""The ``batch`` commands that make one call each, against the simulator."""
 
 import json
 import socket

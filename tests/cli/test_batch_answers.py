@@ -26,7 +26,7 @@ HARD = 'x, "y"\r\n\x1b[31mé\N{PILE OF POO}&amp;'
 
 @pytest.fixture
 def answered(account: Simulator) -> str:
-    """A batch of three rows, which two people each have answered with a hard text."""
+    """A batch of three rows, each answered by two participants with a text that needs escapes."""
     batch_id = account.add_batch(status="READY", datapoints=3)
     account.answer(batch_id, participants=6, answer=HARD)
     return batch_id
@@ -176,7 +176,9 @@ def test_without_answers_there_is_the_header_alone(
     assert answered.startswith(header)
 
 
-def test_keys_come_back(account: Simulator, tmp_path: Path, cli: Any) -> None:
+def test_the_report_has_the_keys_of_uploaded_rows(
+    account: Simulator, tmp_path: Path, cli: Any
+) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("sample_id,prompt\ns1,Same\ns2,Same\n")
     dataset_id = account.add_dataset(status="UNINITIALISED", datapoints=0)
@@ -273,7 +275,9 @@ def test_what_breaks_leaves_no_file(
 
 
 @pytest.mark.parametrize("command", ["responses", "report", "export", "exports"])
-def test_a_refusal_is_told(account: Simulator, command: str, cli: Any) -> None:
+def test_a_refusal_exits_with_4_and_shows_the_status(
+    account: Simulator, command: str, cli: Any
+) -> None:
     ran = cli("batch", command, "nope")
     assert (ran.code, ran.out) == (4, "")
     assert "answered with 404" in ran.err
@@ -313,7 +317,7 @@ def test_options_that_do_not_go_together_are_a_usage_error(
 
 
 class Reader(io.TextIOWrapper):
-    """A standard output that calls back for each line, and whose reader leaves at one."""
+    """A standard output that calls back for each line, and whose pipe breaks at a chosen one."""
 
     def __init__(self, on_line: Callable[[int], object], leaves_at: int) -> None:
         super().__init__(io.BytesIO(), "utf-8")

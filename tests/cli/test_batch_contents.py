@@ -22,7 +22,7 @@ def layout(tmp_path: Path) -> str:
 
 @pytest.fixture
 def made(account: Simulator) -> tuple[str, ...]:
-    """Return the start of a command that makes a batch."""
+    """Return the required arguments of ``batch create``."""
     return ("batch", "create", "--workspace", account.workspace_id, "--name", "Round 1", *TEXTS)
 
 

@@ -1,4 +1,4 @@
-"""Displays of given events and ends of waits, without a service."""
+"""The output for given events and outcomes of waits, without a service."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ def timed_out(batch_id: str) -> News:
 
 
 def frames(ids: Iterable[str], news: Iterable[News]) -> list[list[str]]:
-    """Show news in a table, and return the lines of each frame."""
+    """Show reports in a table, and return the lines of each frame."""
     out = Screen(io.BytesIO(), "utf-8")
     with redirect_stdout(out):
         table = TableDisplay({batch_id: batch_id for batch_id in ids})

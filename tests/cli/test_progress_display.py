@@ -1,4 +1,4 @@
-"""Displays of given progress and events, without a service."""
+"""The output for given progress and events, without a service."""
 
 import asyncio
 import io
@@ -36,7 +36,7 @@ def poll(
 
 
 def lines(*news: Progress | StatusEvent) -> None:
-    """Show news in lines, each in a frame of its own."""
+    """Show reports as lines, each in a frame of its own."""
     display = LineDisplay()
     with display._open():
         for each in news:
@@ -52,7 +52,7 @@ def add(display: ProgressDisplay, news: Progress | StatusEvent) -> None:
 
 
 def bars(monkeypatch: pytest.MonkeyPatch, *news: Progress | StatusEvent) -> list[str]:
-    """Show news in bars, and return the lines of the last frame."""
+    """Show reports as bars, and return the lines of the last frame."""
     screen = Screen(io.BytesIO(), "utf-8")
     monkeypatch.setattr(sys, "stderr", screen)
     display = BarDisplay()

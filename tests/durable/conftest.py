@@ -1,4 +1,4 @@
-"""Databases, and workers that are gone when the test ends."""
+"""Fixtures: databases, and workers that are killed when the test ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def client(sim: Simulator) -> AsyncIterator[ProlificClient]:
 
 @pytest.fixture
 def dbos_warnings() -> Iterator[list[str]]:
-    """Return what DBOS warns of in this process; it keeps its log from the root logger."""
+    """Return DBOS's warnings in this process, whose log does not reach the root logger."""
     messages: list[str] = []
 
     class Kept(logging.Handler):

@@ -53,7 +53,7 @@ class SQLite:
         self._folder = folder
 
     def new(self) -> str:
-        """Return the address of a database that nobody has opened."""
+        """Return the address of a database that was never opened."""
         return f"sqlite:///{self._folder}/{uuid.uuid4().hex}.sqlite"
 
     empty = new
@@ -74,7 +74,7 @@ class PostgreSQL:
         return self._named(name)
 
     def empty(self) -> str:
-        """Return the address of a database that is not there yet."""
+        """Return the address of a database that does not exist yet."""
         return self._named(f"t{uuid.uuid4().hex}")
 
     def without_tables(self) -> str:
@@ -208,7 +208,7 @@ def count_transactions(url: str) -> int:
 
 
 def count_writes(url: str) -> Callable[[], Counter[str]]:
-    """Let a database count the rows that are written to DBOS's tables, by whomever.
+    """Let a database count the rows that are written to DBOS's tables, by any process.
 
     Its own triggers count, so that none is missed: an update that changes nothing counts, one that
     finds no row does not.

@@ -1,4 +1,4 @@
-"""What is assumed of DBOS beyond its documentation.
+"""Behaviour of DBOS that orders rely on and its documentation does not promise.
 
 Each test names one thing. Where a version of DBOS breaks one, what leans on it must change: until
 then pyproject.toml excludes that version.

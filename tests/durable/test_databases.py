@@ -1,4 +1,4 @@
-"""Databases that are new, that fail, and what stands in them."""
+"""Databases that are new or fail, and what orders store in them."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_the_token_stands_neither_in_the_database_nor_in_a_log(
 
 
 def _values(url: str) -> set[bytes]:
-    """Return all that stands in a database, decoded where it is a pickle in base64."""
+    """Return all values in a database, decoded where it is a pickle in base64."""
     engine = sa.create_engine(url)
     tables = sa.MetaData()
     tables.reflect(engine)

@@ -158,7 +158,7 @@ async def test_a_crowd_of_orders_is_polled_as_a_group(
 
 
 class Told:
-    """A client whose waits' time-outs are told."""
+    """A client that records the time-outs of its waits."""
 
     def __init__(self, client: ProlificClient) -> None:
         self._batches = client.batches
@@ -303,7 +303,7 @@ async def test_what_ended_before_it_sent_anything_need_not_settle(
 
 
 class Held(aiohttp.TraceConfig):
-    """Holds requests for a list until it is let go on."""
+    """Holds requests for a list until the test lets them go on."""
 
     def __init__(self) -> None:
         super().__init__()

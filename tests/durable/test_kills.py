@@ -1,4 +1,4 @@
-"""Workers that are killed, with SIGKILL, and what the next ones make of it."""
+"""Workers that are killed, with SIGKILL, and how the next ones continue."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ async def _the_rate_is_kept(url: str, *, workers: tuple[str, ...]) -> None:
 
 
 async def _began(url: str) -> list[int]:
-    """Return when each order was begun, in milliseconds; what it sends comes later."""
+    """Return when each order was begun, in milliseconds, which is before its first request."""
     client = DBOSClient(system_database_url=url)
     orders = await client.list_workflows_async()
     await asyncio.to_thread(client.destroy)

@@ -1,4 +1,4 @@
-"""The steps of an order, whatever happened before and whatever happens meanwhile."""
+"""The steps of an order, after and during failures, restarts and other calls."""
 
 import asyncio
 import math

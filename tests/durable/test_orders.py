@@ -1,4 +1,4 @@
-"""How orders stand, what becomes of them, how they are listed and cancelled."""
+"""The status, events, listing and cancelling of orders."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def is_waited_for(sim: Simulator, copy: str) -> None:
 
 
 async def no_more_polls(sim: Simulator) -> None:
-    """Return once the service is asked nothing for five gaps of a worker's polls."""
+    """Return once no request has come for five gaps of a worker's polls."""
     before = -1
     async with asyncio.timeout(SECONDS):
         while len(sim.requests) != before:

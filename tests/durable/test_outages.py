@@ -52,14 +52,14 @@ def mortals() -> Iterator[Mortal]:
 
 @pytest.fixture
 def mortal(mortals: Mortal) -> Mortal:
-    """Return a server that runs."""
+    """A running PostgreSQL server that the test may kill."""
     if not mortals.runs():
         mortals.start()
     return mortals
 
 
 async def in_background(function: Any) -> None:
-    """Run what takes long in a thread that is nobody else's."""
+    """Run a slow function in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
         await asyncio.get_running_loop().run_in_executor(pool, function)
 
@@ -316,7 +316,7 @@ async def test_a_database_that_hangs_is_left_and_holds_no_more_than_its_calls(
 async def test_orders_that_were_taken_though_the_database_said_nothing_are_picked_up(
     database: Database,
 ) -> None:
-    """The connection is lost after the commit: DBOS knows nothing of what it has taken."""
+    """The connection is lost after the commit, so DBOS does not know which orders it took."""
     queues = OrderQueues(database, "the-application", 0.05)
     ids = [order_id("the-application", "source", name) for name in ("lost", "other's", "at work")]
     for number, workflow_id in enumerate(ids):
@@ -474,7 +474,7 @@ def test_a_network_may_be_silent_for_so_long(url: str, limited: str) -> None:
         (None, False),
     ],
 )
-def test_an_outage_is_told_from_a_statement_that_is_wrong(
+def test_is_outage_distinguishes_outages_from_wrong_statements(
     error: Exception | None, *, outage: bool
 ) -> None:
     assert is_outage(error) == outage
@@ -553,7 +553,7 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
 
 async def test_orders_that_were_taken_and_could_not_be_read_are_picked_up() -> None:
     class Away:
-        """A database of DBOS's that tells whom it has given what, and no more."""
+        """A database of DBOS's that gives out orders, and then cannot be read."""
 
         def check_operation_execution(self) -> None: ...
         def record_operation_result(self) -> None: ...

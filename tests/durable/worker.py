@@ -1,4 +1,4 @@
-"""A worker in a process of its own, which can be told when to die.
+"""A worker in a process of its own, which kills itself at a chosen point.
 
 The processes are forked from one that has imported everything, so that a life costs 50 ms.
 """
@@ -40,7 +40,7 @@ _context.set_forkserver_preload(["tests.durable.worker"])
 
 @frozen
 class AtRequest:
-    """Die when a request is about to be sent, or when its answer is there."""
+    """Die before a request is sent, or when its response has come."""
 
     method: str
     ending: str
@@ -49,7 +49,7 @@ class AtRequest:
 
 @frozen
 class AtInsert:
-    """Die before a row is inserted into a table for so many a time."""
+    """Die at the insert with this number (from 1) into a table, before it runs."""
 
     table: str
     number: int
@@ -57,7 +57,7 @@ class AtInsert:
 
 @frozen(kw_only=True)
 class Settings:
-    """What a worker is given."""
+    """The arguments of a worker's process."""
 
     database_url: str
     base_url: str
@@ -72,7 +72,7 @@ class Settings:
 
 
 def start(settings: Settings) -> ForkServerProcess:
-    """Start a worker on a loop like this one; whoever starts it kills it."""
+    """Start a worker on a loop like this one; the caller must kill it."""
     process = _context.Process(target=_run, args=(settings, runs_on_uvloop()), daemon=True)
     process.start()
     return process
@@ -85,12 +85,12 @@ def kill(process: ForkServerProcess) -> None:
 
 
 def pause(process: ForkServerProcess) -> None:
-    """Stop a worker where it is, as a machine does that is out of memory or is moved."""
+    """Suspend a worker, as a machine does that is out of memory or is moved."""
     _signal(process, signal.SIGSTOP)
 
 
 def go_on(process: ForkServerProcess) -> None:
-    """Let a worker that was stopped go on."""
+    """Resume a suspended worker."""
     _signal(process, signal.SIGCONT)
 
 
@@ -147,7 +147,7 @@ async def _work(settings: Settings) -> None:
 
 
 async def _deployed() -> None:
-    """Do what the application did not do before."""
+    """Do nothing: a workflow that only the newer version of the application has."""
 
 
 def _die() -> None:

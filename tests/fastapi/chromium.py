@@ -49,7 +49,7 @@ class Page:
         await self.until("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     async def value(self, expression: str) -> Any:
-        """Return what a JavaScript expression is, a promise's value among them."""
+        """Return the value of a JavaScript expression; a promise is awaited."""
         answer = await self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -63,7 +63,7 @@ class Page:
                 await asyncio.sleep(0.02)
 
     async def save(self, path: Path) -> None:
-        """Save what the page looks like."""
+        """Save a screenshot of the page."""
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True)
         await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
@@ -109,7 +109,7 @@ async def _port(profile: Path) -> str:
 
 
 async def _page(session: aiohttp.ClientSession, pages: str) -> str:
-    """Return the address of its first page, which comes a little later than the port."""
+    """Return the address of the first page, which exists a little later than the port."""
     while True:
         async with session.get(pages) as answer:
             for one in await answer.json():

@@ -1,4 +1,4 @@
-"""An application on the simulated service, really served."""
+"""Fixtures: the example application on a simulated service, over a real server."""
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial

@@ -21,7 +21,7 @@ PATIENCE = 100.0
 
 @asynccontextmanager
 async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve an application in this loop; gives its address."""
+    """Serve an application in this loop; yield its address."""
     listening = socket.create_server(("127.0.0.1", port), backlog=512)
     config = uvicorn.Config(app, lifespan="on", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
@@ -37,19 +37,19 @@ async def serving(app: FastAPI, *, port: int = 0) -> AsyncIterator[str]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Return once something is true."""
+    """Return once a condition is true."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 def open_files() -> int:
-    """Count what this process holds open."""
+    """Return the number of open files and sockets of this process."""
     return len(list(Path("/dev/fd").iterdir()))
 
 
 def tasks() -> set[str]:
-    """Name the tasks of this loop, without those that aiohttp has for each connection it serves."""
+    """Return the names of this loop's tasks, without aiohttp's one for each connection."""
     going = ((task.get_name(), task.get_coro()) for task in asyncio.all_tasks())
     return {name for name, coroutine in going if "RequestHandler" not in repr(coroutine)}
 
@@ -65,7 +65,7 @@ class Event:
 
 @mutable
 class Browser:
-    """What a browser's EventSource does, as the HTML standard has it, but with less patience."""
+    """A client that acts as a browser's EventSource (HTML standard), with shorter pauses."""
 
     session: aiohttp.ClientSession
     url: str
@@ -83,13 +83,13 @@ class Browser:
         return [event.data["status"] for event in self.events if event.kind == "status"]
 
     async def watch(self) -> None:
-        """Connect, and again, until an answer tells it to stop."""
+        """Connect again and again, until a response says to stop."""
         async with asyncio.timeout(PATIENCE):
             while await self._connect():
                 await asyncio.sleep(self.retry)
 
     async def until(self, kind: str) -> None:
-        """Watch until the first event of a kind, and go away."""
+        """Watch until the first event of a kind, then disconnect."""
         watching = asyncio.create_task(self.watch())
         try:
             await until(lambda: kind in [event.kind for event in self.events])
@@ -98,7 +98,7 @@ class Browser:
             await asyncio.wait([watching])
 
     async def _connect(self) -> bool:
-        """Read one answer; returns whether to connect again."""
+        """Read one response; return whether to connect again."""
         try:
             return await self._read()
         except aiohttp.ClientError:
@@ -135,7 +135,7 @@ class Browser:
 
 @mutable
 class Connection:
-    """One request of a browser, without a server between: what it takes in is up to the test."""
+    """One request passed to the application without a server; the test decides what it reads."""
 
     reads: asyncio.Event = field(factory=asyncio.Event)
     """Until this is set it takes in nothing after the first poll."""

@@ -52,7 +52,7 @@ async def until_answering(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def until_all(browsers: list[Browser], *, answers: int) -> None:
-    """Return once every browser has seen a poll, and so many connections answered."""
+    """Return once every browser has seen a poll, and has had `answers` responses."""
     await until(lambda: all(one.events and len(one.answers) >= answers for one in browsers))
 
 
@@ -84,7 +84,7 @@ class Service:
             )
 
     async def stop(self) -> None:
-        """Ask it to stop, and return when it has."""
+        """Stop the process, and return when it has ended."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             await asyncio.to_thread(self._process.wait, PATIENCE)

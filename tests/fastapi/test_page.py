@@ -35,7 +35,7 @@ def poll() -> PollPolicy:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """Where pictures go: to the folder that PICTURES names, to be polled by a person."""
+    """Where pictures go: to the folder that PICTURES names, for a person to look at."""
     return Path(os.environ.get("PICTURES", tmp_path))
 
 

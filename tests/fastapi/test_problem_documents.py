@@ -1,4 +1,4 @@
-"""Problem documents that answer for each error."""
+"""The problem document that each error becomes."""
 
 import logging
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ def because(error: ProlificError, cause: ProlificError) -> ProlificError:
 
 
 def pooled(error: ProlificError) -> ProlificError:
-    """As a process pool gives it: with a cause of its own."""
+    """Return an error as a process pool returns it: with another cause."""
     error.__cause__ = RuntimeError("a traceback")
     return error
 
@@ -304,7 +304,7 @@ async def test_an_invalid_id_is_answered_with_422(
     ("headers", "told"),
     [({"Retry-After": "60.5"}, "61"), ({}, "30"), ({"Retry-After": "9" * 30}, "3600")],
 )
-async def test_busy_has_retry_after(
+async def test_a_429_of_the_service_becomes_503_with_retry_after(
     sim: Simulator,
     backend: str,
     session: aiohttp.ClientSession,

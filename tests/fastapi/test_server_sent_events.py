@@ -33,7 +33,7 @@ def processing(sim: Simulator) -> str:
 
 
 async def quiet(sim: Simulator) -> None:
-    """Return once the service is asked nothing for long, which is ten times a poll's gap."""
+    """Return once no request has come for ten times a poll's gap."""
     async with asyncio.timeout(PATIENCE):
         before = -1
         while sim.in_flight or len(sim.requests) != before:
@@ -267,7 +267,7 @@ async def test_many_browsers_of_one_batch_share_its_polls(
     watching = [asyncio.create_task(browser.watch()) for browser in browsers]
 
     def polls() -> list[int]:
-        """Return how many looks each wait has had, by its own account."""
+        """Return the number of polls that the last event of each wait states."""
         return [browser.events[-1].data["polls"] if browser.events else 0 for browser in browsers]
 
     # However slowly they came, for most of the time all have been there.

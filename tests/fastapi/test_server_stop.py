@@ -41,7 +41,7 @@ GUNICORN = [
 
 @asynccontextmanager
 async def running(sim: Simulator, source: str, command: list[str]) -> AsyncIterator["Server"]:
-    """Run a server in a session of its own, as a terminal does; none of it is left."""
+    """Run a server in a session of its own, as a terminal does; kill that session at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
@@ -84,7 +84,7 @@ class Server:
         return False
 
     async def stopped(self) -> str:
-        """Return what the server has printed, once it is gone."""
+        """Return the server's output once it has ended."""
         output, _ = await asyncio.wait_for(self.process.communicate(), PATIENCE)
         return output.decode()
 

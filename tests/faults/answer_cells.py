@@ -49,7 +49,7 @@ async def seen_answers(row: Row, column: Answers) -> str:
 
 
 async def seen_file(row: Row, column: File) -> str:
-    """Run a cell of a file that is read, and return its outcome in a few words."""
+    """Run a cell of a download, and return its outcome in a few words."""
     is_endless = row.is_endless and column not in _ROWS  # and a file may be of any size
     if is_endless or (row.is_of_files if column.is_link else row.way is Way.UNRESOLVED):
         return NEVER
@@ -95,7 +95,7 @@ class _Cell:
 
     @property
     def attempts(self) -> int | None:
-        """How many requests the last error tells of."""
+        """The number of failed requests that the last error states."""
         return self.errors[-1].attempts
 
     async def outcome(self, call: Awaitable[Any], told: str) -> str:

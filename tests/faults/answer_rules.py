@@ -107,7 +107,7 @@ def expected_of_streams(name: str, column: Column) -> str:
 
 
 def expected_of_file(name: str, column: File, get: str, error: str) -> str:
-    """Return the expected outcome of a file that is read.
+    """Return the expected outcome of a download.
 
     Args:
         name: The fault.

@@ -191,7 +191,7 @@ async def _wait(row: Row, position: Position, sharing: Sharing) -> str:
 
 
 async def _batches(stage: Stage, count: int) -> list[Batch]:
-    """Return batches that are being set up, one of them a copy that this client made."""
+    """Return batches in PROCESSING, one of them a copy that this client made."""
     source, *others = (
         stage.sim.add_batch(status="PROCESSING" if number else "READY") for number in range(count)
     )

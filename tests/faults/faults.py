@@ -68,12 +68,12 @@ class Row:
 
     @property
     def is_of_files(self) -> bool:
-        """Whether only a storage, which gives parts of files by links, can do this."""
+        """Whether only a storage, which serves parts of files, can do this."""
         return self.then is not None or self.ignores_range or self.by_storage
 
     @property
     def is_relayed(self) -> bool:
-        """Whether something between the simulator and the client makes the fault."""
+        """Whether a proxy between client and simulator makes the fault."""
         return self.change is not None or self.pieces is not None
 
     def sent(self, answer: bytes) -> Iterable[bytes | float]:
@@ -92,7 +92,7 @@ def _refusal(status: int, retry_after: str | None = None, **more: str) -> Row:
     return Row(lost=Fault(status, headers=headers | more))
 
 
-def _riddle(status: int, body: object = None, **headers: str) -> Row:
+def _ambiguous(status: int, body: object = None, **headers: str) -> Row:
     """Respond in a way that does not show whether the request was applied."""
     spoilt = partial(Fault, status, body=body, headers=headers)
     return Row(lost=spoilt(), applied=spoilt(applied=True))
@@ -120,7 +120,7 @@ FAULTS: dict[str, Row] = {
     "403": _refusal(403),
     "404, early": Row(lost=Fault(404), grace=1000.0),
     "404, late": Row(lost=Fault(404)),
-    "408": _riddle(408),
+    "408": _ambiguous(408),
     "409": _refusal(409),
     "425": _refusal(425),
     "429, Retry-After 40": _refusal(429, "40"),
@@ -129,10 +129,10 @@ FAULTS: dict[str, Row] = {
     "429, Retry-After a day": _refusal(429, "86400"),
     "429, Retry-After garbage": _refusal(429, "soon"),
     "429": _refusal(429),
-    "500": _riddle(500),
-    "502": _riddle(502),
-    "503": _riddle(503),
-    "504": _riddle(504),
+    "500": _ambiguous(500),
+    "502": _ambiguous(502),
+    "503": _ambiguous(503),
+    "504": _ambiguous(504),
     "host name unknown": Row(lost=Fault(), way=Way.UNRESOLVED),
     "connection refused": Row(lost=Fault(), way=Way.REFUSED),
     "TLS certificate untrusted": Row(lost=Fault(), way=Way.UNTRUSTED),
@@ -144,9 +144,9 @@ FAULTS: dict[str, Row] = {
         applied=Fault(),
         change=lambda answer: answer[:-1],
     ),
-    "HTML with 200": _riddle(200, "<html>Welcome</html>", **{"Content-Type": "text/html"}),
+    "HTML with 200": _ambiguous(200, "<html>Welcome</html>", **{"Content-Type": "text/html"}),
     "wrong content type": Row(applied=Fault(headers={"Content-Type": "text/html"})),
-    "gzip bomb": _riddle(200, _bomb(), **{"Content-Encoding": "gzip"}),
+    "gzip bomb": _ambiguous(200, _bomb(), **{"Content-Encoding": "gzip"}),
     "null status": _shown(b"null"),
     "unseen status": _shown(b'"SYNCING"'),
     "READY, then PROCESSING": _shown(b'"READY"'),

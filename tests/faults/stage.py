@@ -80,7 +80,7 @@ class Stage:
         return (self._under_way == 0 and not answers) or bool(hangs)
 
     def spare(self) -> None:
-        """Hit no request to the storage any more."""
+        """Stop hitting requests to the storage."""
         self._hit_now = 0
 
     def port(self) -> int:
@@ -95,7 +95,7 @@ class Stage:
         return self._row.sent(answer) if self.is_hit else [answer]
 
     def asked(self, head: bytes) -> bytes:
-        """Return what the simulator gets of the head of a request."""
+        """Return the head of a request as the simulator gets it."""
         return _RANGE.sub(b"", head) if self._row.ignores_range else head
 
     def trace(self) -> aiohttp.TraceConfig:

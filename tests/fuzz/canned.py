@@ -60,7 +60,7 @@ class Canned:
         self._status = status
 
     def check_usable(self) -> None:
-        """Do nothing: it is always usable."""
+        """Do nothing: this transport is always usable."""
 
     async def send(self, request: Request, *_: Any, raw: bool = False, **__: Any) -> Any:
         self.asked.append(request)

@@ -89,7 +89,7 @@ ARCHIVES = (_zipped(zipfile.ZIP_STORED), _zipped(zipfile.ZIP_DEFLATED), b"")
 
 
 def _check_hidden(data: bytes, *shown: Any) -> None:
-    """Check that nothing shows the link, which is in the data under the key that it has."""
+    """Check that no text shows the link, which is in the data under its key."""
     if SECRET.encode() in data:
         for one in shown:
             told = repr(vars(one)) if isinstance(one, ProlificError) else repr(one)
@@ -143,7 +143,7 @@ def link(data: bytes) -> None:
 
 
 def refusal(data: bytes) -> None:
-    """What a storage says when it refuses a file."""
+    """The response with which a storage refuses a file."""
     status = _STATUSES[2 + data[0] % (len(_STATUSES) - 2)] if data else 403
     body = data[1:].replace(TOKEN.encode(), b"").decode(errors="replace")
     headers = {"Content-Type": "application/xml", "Server": body[:100]}

@@ -56,7 +56,7 @@ async def sender(**settings: Any) -> AsyncIterator[Transport]:
 
 
 class File:
-    """What the pieces make, as a reader of them puts it together."""
+    """Puts the pieces together, as a reader does."""
 
     def __init__(self) -> None:
         self.content = bytearray()
@@ -383,7 +383,7 @@ async def test_a_slow_reader_is_no_stall() -> None:
 
 
 class Links:
-    """Gives links, each of which lives for a while."""
+    """Returns presigned URLs, each with its own lifetime or with none."""
 
     def __init__(self, server: FileServer, *lives: float | None) -> None:
         self.server = server
@@ -473,7 +473,7 @@ HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"
 
 @asynccontextmanager
 async def standing(answer: bytes) -> AsyncIterator[tuple[FileServer, asyncio.Event]]:
-    """Serve an answer that stands still; the event is set when its connection is closed."""
+    """Serve a response that stalls; the event is set when its connection is closed."""
     gone = asyncio.Event()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -36,7 +36,7 @@ async def take_many(rate_limiter: RateLimiter, count: int, *, poll: bool = True)
 
 
 def in_any_second(times: list[float]) -> int:
-    """Return the largest number of turns within any second, its end excluded."""
+    """Return the largest number of requests within any second, its end excluded."""
     return max(bisect_left(times, began + 1 - 1e-6) - place for place, began in enumerate(times))
 
 
@@ -552,7 +552,7 @@ def rate_now(rate_limiter: RateLimiter) -> float:
 
 
 async def send_for(rate_limiter: RateLimiter, seconds: float, rate: float) -> None:
-    """Take evenly spaced turns at a rate for some seconds."""
+    """Start evenly spaced requests at a rate for some seconds."""
     for _ in range(round(seconds * rate)):
         await take(rate_limiter)
         await asyncio.sleep(1 / rate)

@@ -748,7 +748,7 @@ def test_any_retry_after_gives_seconds_or_none(value: str, date: str | None) -> 
 
 @pytest.mark.parametrize("padding", [0, 122, 126])
 @pytest.mark.parametrize("status", [200, 503])
-def test_the_request_id_is_told_without_the_token(status: int, padding: int) -> None:
+def test_the_request_id_is_shown_without_the_token(status: int, padding: int) -> None:
     headers = CIMultiDict({"X-Request-Id": "r" * padding + TOKEN, "Content-Type": "text/html"})
     with pytest.raises(errors.ProlificError, match="request id ") as caught:
         decode(SETUP, status, headers, b"<h1>", secret=Token(TOKEN))

@@ -56,7 +56,7 @@ def test_the_timer_is_off_without_attempts() -> None:
     run(main())
 
 
-def test_closing_interrupts() -> None:
+def test_close_ends_attempts_under_way_with_a_time_out() -> None:
     async def main() -> None:
         within = limit(10)
         task = asyncio.create_task(attempt(within, 99))

@@ -1,4 +1,4 @@
-"""Files that go to presigned URLs: the simulator's storage, and sockets that answer worse."""
+"""Uploads to presigned URLs: of the simulator's storage, and of faulty raw servers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Bytes:
 
 @attrs.define
 class Storage:
-    """What the simulator's storage has received."""
+    """The uploads that the simulator's storage has received."""
 
     sim: Simulator
     files: list[bytes] = attrs.Factory(list)
@@ -530,7 +530,7 @@ async def test_a_url_that_may_not_be_used_is_refused_when_it_is_new(storage: Sto
     assert isinstance(await failure(storage.link(lifetime=0.0), renew=renew), DecodeError)
 
 
-def test_expiry_is_told_by_the_clock_of_the_service() -> None:
+def test_expiry_is_measured_by_the_services_clock() -> None:
     headers = {"Date": "Mon, 04 May 2026 12:00:00 GMT"}
     assert presigned.expiry(NOON + timedelta(hours=1), headers, 100.0) == 3700.0
     assert presigned.expiry(None, headers, 100.0) is None
@@ -687,7 +687,7 @@ async def test_a_file_that_changes_between_attempts(storage: Storage, tmp_path: 
 
 
 def shown(error: BaseException) -> str:
-    """Return everything that a logger with local variables would print of an error."""
+    """Return everything that a logger that prints local variables shows of an error."""
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(told.format()) + repr(error) + repr(vars(error))
 

@@ -123,7 +123,7 @@ async def test_cookies_are_not_kept(sim: Simulator) -> None:
     assert b"Cookie" not in heads[1]
 
 
-async def test_refused() -> None:
+async def test_a_refused_connection_is_a_connect_error() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = await failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -181,7 +181,7 @@ async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.transport.abort()
 
 
-async def test_reset() -> None:
+async def test_a_reset_connection_is_a_connection_lost_error() -> None:
     async with serving(reset) as (url, _):
         assert isinstance(await failure(url), ConnectionLostError)
 

@@ -25,7 +25,7 @@ CLASSES = {attrs.fields(cls).type.default: cls for cls in ITEMS}
 
 
 def same(first: Any, second: Any) -> bool:
-    """Compare JSON to the letter: 1, 1.0 and True differ."""
+    """Compare JSON exactly: 1, 1.0 and True differ."""
     return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""What is made by hand is checked when it is made: each rule, and the text that says where."""
+"""Layouts are checked when they are made: each rule, and the error that says where."""
 
 from __future__ import annotations
 

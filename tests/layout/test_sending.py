@@ -1,4 +1,4 @@
-"""What calls take as a layout, and the JSON that it becomes."""
+"""The ``items`` argument: which layouts calls accept, and the JSON that is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layouts as the service sends them: each item with what it needs, and with all it may have.
+"""Layouts as the service sends them: each item with its required keys only, and with all keys.
 
 Source: https://docs.prolific.com/api-reference/ai-task-builder (Configurable Layout).
 """

@@ -147,7 +147,7 @@ class KnownWorkspaces(Workspaces):
         return self.group_of(batch_id)
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
-        """Only note it: the test says what is known."""
+        """Record the call only: the test sets which workspaces are known."""
         self.learnt[batch_id] = workspace_id
 
 

@@ -38,7 +38,7 @@ RETRY = RetryPolicy(initial=0.001, maximum=0.002)
 
 
 class Bindable:
-    """A value that tells what it was bound to."""
+    """A value that records its binding."""
 
     __slots__ = ()
 

@@ -342,7 +342,9 @@ async def test_batches_of_unknown_workspaces_are_not_checked() -> None:
         ("PROCESSING", None, False),
     ],
 )
-def test_is_older(one: str | None, other: str | None, answer: Any) -> None:
+def test_is_older_compares_the_statuses_of_two_polls(
+    one: str | None, other: str | None, answer: Any
+) -> None:
     polls = [PollResult(None if status is None else BatchStatus(status)) for status in (one, other)]
     assert is_older(polls[0], polls[1]) is answer
 

@@ -1,4 +1,4 @@
-"""Status source: which requests a list poll makes, what is learnt, and what failures become."""
+"""Status source: which requests a list poll makes, what is remembered, and how failures end."""
 
 from __future__ import annotations
 

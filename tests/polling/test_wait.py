@@ -707,7 +707,7 @@ def test_the_last_but_one_late_poll_is_followed_by_another_after_its_pause(
 
 
 class Jittery(PollPolicy):
-    """Has the gap that its jitter says."""
+    """A policy whose gap is the jitter given by the test."""
 
     def jittered(self, gap: float, share: float) -> float:
         return self.jitter

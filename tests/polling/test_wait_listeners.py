@@ -1,4 +1,4 @@
-"""Listeners of one wait: who is told what, in which context, and what becomes of their bugs."""
+"""Listeners of one wait: the reports each gets, their context, and errors that they raise."""
 
 from __future__ import annotations
 

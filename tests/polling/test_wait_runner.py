@@ -111,7 +111,7 @@ async def test_waits_come_as_they_end_and_the_others_are_left() -> None:
 
 
 @poller_test
-async def test_all_waits_come() -> None:
+async def test_ended_yields_every_wait() -> None:
     client = Client(*(f"k{number}" for number in range(5)))
     waits = [FakeWait(f"k{number}") for number in range(5)]
     assert {wait async for wait in client.waits.ended(waits)} == set(waits)

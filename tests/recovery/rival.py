@@ -2,7 +2,7 @@
 
     python -m tests.recovery.rival URL TOKEN BATCH_ID CALLERS NAME...
 
-It says "ready", begins at a line of input, and prints what each name's callers were told.
+It says "ready", begins at a line of input, and prints the results of each name's callers.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ class Service:
         return post
 
     def losing(self, *names: str, error: ProlificError = LOST, takes: float = 0.1) -> Post:
-        """A POST that makes batches of these names and loses its response."""
+        """Return a POST that makes batches of these names and loses its response."""
 
         async def post(request: Request) -> Response:
             assert request is DUPLICATE

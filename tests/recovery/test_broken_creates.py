@@ -1,4 +1,4 @@
-"""Calls that make or change things, broken at every byte: nothing is made twice or lost unsaid."""
+"""Calls that make or change things, broken at every byte: no second one, none lost silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Duplicates over loopback, broken at every byte: the copy is returned, or named, or unknown."""
+"""Duplicates over loopback, broken at every byte: the copy is returned, named, or unknown."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.virtual_time import run
 
 @define
 class Plan:
-    """One call: when it begins, and the fate of its POST."""
+    """One call: when it begins, and how its POST ends."""
 
     name: str | None
     begins: float

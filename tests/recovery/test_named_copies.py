@@ -42,7 +42,7 @@ PATH = duplicate_batch("b-1", prefix=PREFIX).path
 
 @define
 class Fate:
-    """What becomes of one POST.
+    """How the service handles one POST, and whether its response comes.
 
     Attributes:
         runs_after: Seconds until the service makes the copy; None if it never does.
@@ -158,14 +158,16 @@ async def test_a_source_that_is_known_is_not_read(service: Service) -> None:
 
 
 @in_virtual_time
-async def test_a_lost_one_is_found(service: Service) -> None:
+async def test_a_copy_whose_response_was_lost_is_found(service: Service) -> None:
     process = Process(service, [LOST_AND_RAN])
     assert {(await process.get()).id} == copies_in(service)
     assert process.posts == 1
 
 
 @in_virtual_time
-async def test_one_that_did_not_run_is_sent_again_once_it_has_settled(service: Service) -> None:
+async def test_a_duplicate_that_did_not_run_is_sent_again_after_settle_seconds(
+    service: Service,
+) -> None:
     process = Process(service, [DID_NOT_RUN])
     began = now()
     assert {(await process.get()).id} == copies_in(service)

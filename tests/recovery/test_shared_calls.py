@@ -1,4 +1,4 @@
-"""Calls that are shared: made once for all who ask meanwhile, and ended with the last of them."""
+"""Calls that are shared: made once for concurrent callers, cancelled with the last of them."""
 
 from __future__ import annotations
 

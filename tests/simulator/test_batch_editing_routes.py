@@ -19,7 +19,7 @@ def required(world: World) -> dict[str, Any]:
     return {"name": "B", "workspace_id": world.workspace_id, "task_details": DETAILS}
 
 
-async def test_the_least_batch(world: World) -> None:
+async def test_a_batch_of_the_required_fields_has_defaults_for_the_others(world: World) -> None:
     status, batch = await world.ask("POST", "/batches", required(world))
     assert status == 201
     assert batch == {

@@ -166,7 +166,9 @@ async def test_an_archive_is_of_the_moment_at_which_it_was_requested(world: Expo
         ({"from": "2026-02-01T00:00:00Z", "study_id": "one"}, [3]),
     ],
 )
-async def test_filters(world: ExportWorld, query: dict[str, str], months: list[int]) -> None:
+async def test_an_export_has_only_the_answers_that_its_filters_allow(
+    world: ExportWorld, query: dict[str, str], months: list[int]
+) -> None:
     batch_id = world.add_batch(status="READY")
     for month in (1, 3, 5):
         study_id = "one" if month < 5 else "other"

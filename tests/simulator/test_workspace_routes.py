@@ -15,7 +15,7 @@ async def get(sim: Simulator, path: str) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/workspaces", "/api/v1/workspaces/"])
-async def test_it_lists_all(sim: Simulator, path: str) -> None:
+async def test_the_endpoint_lists_all_workspaces(sim: Simulator, path: str) -> None:
     added = sim.add_workspace(title="Pilot studies")
     status, body = await get(sim, path)
     assert (status, body["meta"]) == (200, {"count": 2})

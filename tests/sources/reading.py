@@ -1,4 +1,4 @@
-"""Reading of what would be sent, with the standard library as the judge."""
+"""Reads the body of an upload with the standard library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = DatasetSchema.of(META_ROW_KEY="metadata")
 
 
 async def sent(given: Any, generation: int, **options: Any) -> bytes:
-    """Return what a source is sent as, and check what is told of it."""
+    """Return the bytes that a source is sent as, and check its stated size."""
     async with Source(given, **options) as source:
         payload = await source.payload(generation, SCHEMA)
         chunks = [chunk async for chunk in payload.chunks()]

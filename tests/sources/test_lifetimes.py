@@ -62,7 +62,7 @@ def named_in(directory: Path) -> list[str]:
 
 @pytest.fixture
 def no_collection() -> Iterator[None]:
-    """Collect no garbage, which would close a forgotten file, some time."""
+    """Switch garbage collection off, as it would close a forgotten file."""
     gc.disable()
     yield
     gc.enable()

@@ -1,4 +1,4 @@
-"""What a source is, what is none, and which name it is sent under."""
+"""Which values are accepted as sources, and under which file name each is sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def slowly(items: Any) -> AsyncIterator[Any]:
 
 
 class Pandas:
-    """A table as pandas has it."""
+    """A stand-in for a pandas DataFrame."""
 
     columns = ("a",)
 
@@ -39,7 +39,7 @@ class Pandas:
 
 
 class Polars:
-    """A table as polars has it."""
+    """A stand-in for a polars DataFrame."""
 
     columns = ("a",)
 
@@ -51,7 +51,7 @@ class Polars:
 
 
 class Arrow:
-    """A table as pyarrow has it."""
+    """A stand-in for a pyarrow Table."""
 
     columns = ("a",)
 
@@ -92,7 +92,7 @@ async def test_what_is_no_source_is_told_by_its_first_item(first: Any, reason: s
 
 
 class Point(NamedTuple):
-    """A row as ``df.itertuples()`` has it."""
+    """A row as ``df.itertuples()`` yields it."""
 
     a: int
 

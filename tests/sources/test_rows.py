@@ -161,7 +161,7 @@ class Odd(Enum):
 
 
 class NAType:
-    """As pandas has it; NaTType, too."""
+    """A stand-in for pandas' NAType and NaTType."""
 
 
 class NaTType(datetime):

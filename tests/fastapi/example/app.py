@@ -1,4 +1,4 @@
-"""The backend: start copies of a batch, list them, and stream what becomes of them.
+"""The backend: routes that start copies of a batch, list them, and stream their progress.
 
 On the real service: `PROLIFIC_TOKEN=… WORKSPACE_ID=… BATCH_ID=… uvicorn --factory
 tests.fastapi.example.app:create_app`.
@@ -28,7 +28,7 @@ _PAGE = Path(__file__).with_name("page.html")
 
 
 class NewCopy(BaseModel):
-    """What a caller may choose."""
+    """The body of a request for a new copy."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     """Unique, so that a copy whose answer was lost is found again."""
@@ -36,7 +36,7 @@ class NewCopy(BaseModel):
 
 
 class Copy(BaseModel):
-    """What a caller is shown of a batch."""
+    """The fields of a batch that callers see."""
 
     id: str
     name: str
