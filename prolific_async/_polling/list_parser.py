@@ -33,7 +33,8 @@ class ListMemory:
 
     Attributes:
         body_hashes: Hashes of the pieces of its whole text.
-        pending: Results of batches that were neither READY nor ERROR, by id.
+        pending: Results of batches that were neither READY nor ERROR, by id; without those that
+            are in ``ended``, too.
         ended: Ids of all others, those without a status among them.
         ids: All ids, in order.
         lengths: Lengths of the elements' texts, in the same order.
@@ -107,6 +108,9 @@ async def read(
     if (fault := page_fault(page)) is not None:
         raise ValueError(fault)
     memory = reading.memory
+    # A batch that is shown twice counts as ended, or its results would differ from read to read.
+    for batch_id in memory.pending.keys() & memory.ended:
+        del memory.pending[batch_id]
     results = memory.pending | reading.ended if reading.ended else memory.pending
     return Listing(results, reading.news, memory, size)
 

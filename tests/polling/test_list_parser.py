@@ -221,6 +221,31 @@ async def test_a_list_that_is_the_same_as_before_is_not_read_unless_it_shows_a_w
     assert set(wanted.results) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("states", [("READY", "PROCESSING"), ("PROCESSING", "READY")], ids=str)
+async def test_a_batch_that_is_shown_twice_counts_as_ended_at_each_read(
+    states: tuple[str, str],
+) -> None:
+    whole = body([item("a", state) for state in states] + [item("b")])
+    unwanted = await reading.read(whole, set(), Reader())
+    assert set(unwanted.results) == {"b"}
+    memory = unwanted.memory
+    for _ in range(3):
+        listing = await reading.read(whole, {"a"}, Reader(), memory)
+        assert listing.results["a"].status == "READY"
+        assert listing.results["b"].status == "PROCESSING"
+        memory = listing.memory
+
+
+@pytest.mark.parametrize("states", [(None, "PROCESSING"), ("PROCESSING", None)], ids=str)
+async def test_a_batch_that_is_shown_with_and_without_a_status_counts_as_not_shown(
+    states: tuple[str | None, str | None],
+) -> None:
+    whole = body(item("a", state) for state in states)
+    listing = await reading.read(whole, {"a"}, Reader())
+    assert not listing.results
+    assert not (await reading.read(whole, {"a"}, Reader(), listing.memory)).results
+
+
 async def test_results_take_little_memory() -> None:
     listing = await reading.read(body([item("a"), item("b")]), set(), Reader())
     assert listing.results["a"] is listing.results["b"]
