@@ -28,7 +28,8 @@ ROOT = Path(__file__).parent.parent
 BEFORE, NOW = "before", "now"
 OURS, NAIVE = "prolific_async", "naive loop"
 
-CALLS = ("calls", "--without-httpx")
+# In rounds of 100 calls, half of those of fifty workers begin at once, with cold caches.
+CALLS = ("calls", "--without-httpx", "--calls", "1000", "--rounds", "30")
 IMPORTS = ("imports",)
 TRACE = ("call_trace",)
 CROWDS = ("waits", "--scenarios", "crowds", "--sizes")
