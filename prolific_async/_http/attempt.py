@@ -18,7 +18,7 @@ import aiohttp
 from prolific_async._http.request import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
 
     from aiohttp.abc import AbstractStreamWriter
@@ -150,13 +150,13 @@ class Attempt(Timed):
         "_begun",
         "_found_dead",
         "_is_connected",
-        "_request",
+        "_send_over",
         "_session",
         "body",
         "is_answered",
     )
 
-    _request: aiohttp.ClientRequest
+    _send_over: Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
         super().__init__(session.time_limit)
@@ -200,7 +200,7 @@ class Attempt(Timed):
 
         """
         self._is_connected = False
-        self._request = request
+        self._send_over = request.send
         # aiohttp offers nothing else between having a connection and writing to it. Setting it in
         # ``vars(request)`` would make every later look at an attribute of the request slower.
         request.send = self._send_connected  # type: ignore[method-assign]
@@ -216,7 +216,7 @@ class Attempt(Timed):
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
-            del request.send, self._request  # else they are in a cycle
+            del request.send, self._send_over  # else they are in a cycle
         await _read_ends()
         return await self(request, handler)
 
@@ -227,7 +227,7 @@ class Attempt(Timed):
         if self._session.rate_limiter.slows or not (is_body or _is_quiet(conn.protocol)):
             return self._wait_and_send(conn)
         self._begun = not is_body
-        return type(self._request).send(self._request, conn)
+        return self._send_over(conn)
 
     async def _wait_and_send(self, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
@@ -237,7 +237,7 @@ class Attempt(Timed):
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._begun = True
-        return await type(self._request).send(self._request, conn)
+        return await self._send_over(conn)
 
     async def _wait_to_depart(self) -> None:
         self.pause()

@@ -148,7 +148,7 @@ class Transport(SessionOwner):
         rate_limiter = session.rate_limiter
         is_poll = poll is not None
         within = math.inf if poll is None else poll.within
-        url = _url(self._origin, request.path, request.query)
+        url = self._url(request)
         # Before request_timeout starts: to wait here is never mistaken for a slow service.
         sent_at = session.loop.time()
         if not rate_limiter.start_now(sent_at, poll=is_poll):
@@ -201,8 +201,7 @@ class Transport(SessionOwner):
         sent_at = session.loop.time()
         try:
             with attempt:
-                url = _url(self._origin, request.path, request.query)
-                response = await attempt.request(request.method, url)
+                response = await attempt.request(request.method, self._url(request))
                 attempt.is_answered = True
                 ok = responses.is_success(response.status)
                 body = b"" if ok else await read_body(request, response)
@@ -220,6 +219,18 @@ class Transport(SessionOwner):
         else:
             return response
         raise failure
+
+    def _url(self, request: Request) -> URL:
+        url = _url_of_path(self._origin, request.path)
+        if not request.query:
+            return url
+        return URL.build(
+            scheme=url.scheme,
+            authority=url.raw_authority,
+            path=request.path,
+            query_string=request.query,
+            encoded=True,
+        )
 
     def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
         """Return whether an error may be a bug of the application, as far as this client knows."""
@@ -262,17 +273,8 @@ class Transport(SessionOwner):
 
 # A URL works out its parts once, and a batch is polled again and again.
 @lru_cache(256)
-def _url(origin: URL, path: str, query: str) -> URL:
-    url = origin.with_path(path, encoded=True)  # much quicker than URL(...)
-    if not query:
-        return url
-    return URL.build(
-        scheme=url.scheme,
-        authority=url.raw_authority,
-        path=path,
-        query_string=query,
-        encoded=True,
-    )
+def _url_of_path(origin: URL, path: str) -> URL:
+    return origin.with_path(path, encoded=True)  # much quicker than URL(...)
 
 
 def _log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:

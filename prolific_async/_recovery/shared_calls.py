@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 from prolific_async._tracebacks import for_one_caller
 
@@ -21,13 +21,16 @@ class _Shared(Generic[T]):
     """A call and the number of its callers.
 
     Attributes:
-        task: Makes the call, and returns its result in a tuple, or its error.
+        task: Makes the call.
         callers: The number of callers that await it.
+        outcome: The call's result in a tuple, or its error; None until it has ended, and if the
+            task was cancelled.
 
     """
 
-    task: asyncio.Task[tuple[T] | BaseException]
+    task: asyncio.Task[None] = field(init=False)
     callers: int = 1
+    outcome: tuple[T] | BaseException | None = None
 
 
 class SharedCalls(Generic[K, T]):
@@ -70,8 +73,8 @@ class SharedCalls(Generic[K, T]):
             await asyncio.wait([shared.task])  # its last caller has left
             shared = self._calls.get(key)
         if shared is None or shared.task.done():
-            task = asyncio.get_running_loop().create_task(_outcome_of(call))
-            shared = self._calls[key] = _Shared(task)
+            shared = self._calls[key] = _Shared()
+            shared.task = asyncio.get_running_loop().create_task(self._make(key, shared, call))
         else:
             shared.callers += 1
         try:
@@ -82,11 +85,18 @@ class SharedCalls(Generic[K, T]):
                 shared.task.cancel()
                 await asyncio.wait([shared.task])
             if not shared.callers and self._calls.get(key) is shared:
+                del self._calls[key]  # a task that was cancelled before it began has not done so
+        if shared.outcome is None and not shared.task.cancelled():
+            return shared.task.exception()
+        return shared.outcome
+
+    async def _make(self, key: K, shared: _Shared[T], call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            shared.outcome = await _outcome_of(call)
+        finally:
+            if self._calls.get(key) is shared:
                 del self._calls[key]
-        if shared.task.cancelled():
-            return None
-        error = shared.task.exception()
-        return shared.task.result() if error is None else error
+            del shared  # it has the task, which has the error that passes this frame
 
 
 async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseException:

@@ -356,6 +356,36 @@ async def test_the_middlewares_of_a_borrowed_session_run(times: int) -> None:
     assert all(b"X-Tenant: a" in head for head in heads)
 
 
+@pytest.mark.parametrize("request_", [REQUEST, POST], ids=["GET", "POST"])
+async def test_a_middleware_of_a_borrowed_session_may_wrap_how_a_request_is_sent(
+    request_: Request,
+) -> None:
+    sent: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(plain(b"{}"))
+        await writer.drain()
+
+    async def wrap(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        send = request.send
+
+        async def wrapped(conn: Any) -> aiohttp.ClientResponse:
+            sent.append(request.method)
+            return await send(conn)
+
+        request.send = wrapped  # type: ignore[method-assign]
+        return await handler(request)
+
+    async with (
+        serving(answer) as (url, _),
+        aiohttp.ClientSession(middlewares=(wrap,)) as session,
+    ):
+        await transport(url, session=session).send(request_)
+    assert sent == [request_.method]
+
+
 def test_a_connection_that_ended_while_the_loop_stood_still_is_replaced(
     runner: asyncio.Runner,
 ) -> None:

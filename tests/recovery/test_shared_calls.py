@@ -146,7 +146,42 @@ def test_one_that_is_cancelled_twice_does_not_wait_for_the_end() -> None:
             task.cancel()
         await asyncio.wait([task])
         assert asyncio.get_running_loop().time() == began + 2
-        assert await calls.get() == 2
+        newcomer = asyncio.ensure_future(calls.get())
+        await asyncio.sleep(1)
+        assert calls.begun == 1  # it waits for the end
+        assert await newcomer == 2
+
+    run(main())
+
+
+def test_a_call_whose_last_caller_is_cancelled_twice_is_forgotten_at_its_end() -> None:
+    async def main() -> None:
+        calls = Calls(cleans_up=3)
+        task = asyncio.ensure_future(calls.get())
+        for _ in range(2):
+            await asyncio.sleep(1)
+            task.cancel()
+        await asyncio.sleep(5)
+        assert calls.ended == ["cancelled"]
+        assert not calls.shared._calls
+
+    run(main())
+
+
+def test_a_call_that_cancels_its_own_task_at_its_end_has_its_result() -> None:
+    async def main() -> None:
+        calls = Calls()
+
+        async def call() -> int:
+            calls.begun += 1
+            await asyncio.sleep(1)
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            return 5
+
+        assert await calls.shared.run("a", call) == 5
+        assert calls.begun == 1
 
     run(main())
 
