@@ -1,4 +1,4 @@
-"""Typed calls that make batches, change them, and tell what is in them.
+"""Typed calls that create, change and sync batches, and list their tasks.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (create, update and sync a batch).
 The lists of ids are used by the service's own command line (github.com/prolific-oss/cli) and not

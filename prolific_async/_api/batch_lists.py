@@ -41,7 +41,7 @@ class ServiceTime(NamedTuple):
 
 
 class PickedPage(NamedTuple, Generic[T]):
-    """What is picked of a page.
+    """The elements that were picked from a page.
 
     Attributes:
         page: The page without its elements.

@@ -32,7 +32,7 @@ async def every_page(
     get: Callable[[Request], Awaitable[Response]],
     read: Callable[[Request, dict[str, Any]], Awaitable[T]],
 ) -> AsyncGenerator[T]:
-    """Yield what is read of each page; its ``results`` are an array, null or absent.
+    """Read each page and yield the result; its ``results`` are an array, null or absent.
 
     A bare array is no page: the service documents those for ids and instructions alone.
 

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @frozen(eq=False, repr=False)
 class Source(WireModel):
-    """The batch that was duplicated: what finding its copy needs; the rest is in ``extra``."""
+    """The fields of a duplicated batch that finding its copy needs; the rest is in ``extra``."""
 
     id: str
     name: str

@@ -278,7 +278,7 @@ if sys.platform != "win32":
 
     @lru_cache(1024)
     def _poll_of(descriptor: int) -> select.poll:
-        """Return what asks for input at a descriptor; to make it takes as long as to ask."""
+        """Return a poll object for input at a descriptor; making one costs as much as using it."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return poll

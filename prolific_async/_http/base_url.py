@@ -21,7 +21,7 @@ _DEFAULT_BASE_URL = "https://api.prolific.com"
 
 
 def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
-    """Return the service's address, given or of the environment, and what is wrong with it, or "".
+    """Return the service's URL, given or of the environment, and its problem, "" for none.
 
     ``/api/v1`` and ``/api/v1/data-collection`` at its end are taken away: scripts have them, and
     each request brings its own. Nothing of a bad address is returned: it may hold a password, or
@@ -45,7 +45,7 @@ def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
 
 
 def _problem(url: URL, text: str, path: str, token: Token) -> str:
-    """Return what is wrong with an address, "" for nothing."""
+    """Return the problem of an address, "" for none."""
     if url.user is not None or url.password is not None:
         return "must hold no user and password: the token does that"
     if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):

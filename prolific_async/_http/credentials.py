@@ -52,7 +52,7 @@ NO_TOKEN = Token("")
 
 
 def read_token(given: str | None) -> tuple[Token, str]:
-    """Return the token, given or of the environment, and what is wrong with it, "" for nothing.
+    """Return the token, given or of the environment, and its problem, "" for none.
 
     Raises nothing, so that the caller can drop its own reference to the text before it does.
     """
@@ -66,7 +66,7 @@ def read_token(given: str | None) -> tuple[Token, str]:
 
 
 def no_token() -> str:
-    """Return what is wrong where no token is set."""
+    """Return the text of the error for a missing token."""
     found = next((name for name in _NOT_READ if os.environ.get(name)), None)
     hint = f" ({found} is set, but it is not read)" if found else ""
     return f"no token: set the environment variable {VARIABLE}{hint}"

@@ -203,7 +203,7 @@ class Download:
         return Failures(self._transport.retry, storage.may_send_again)
 
     async def _attempt(self, session: LoopSession, link: PresignedUrl) -> AsyncGenerator[Piece]:
-        """Ask once for what is missing, and yield what comes."""
+        """Request the missing bytes once, and yield them as they arrive."""
         failure: errors.ProlificError
         request = Request("GET", self._path)
         sent_at = session.loop.time()
@@ -276,7 +276,7 @@ def _strong(etag: str) -> str | None:
 
 
 async def _read(session: LoopSession, response: aiohttp.ClientResponse) -> bytes:
-    """Return what comes next, nothing at the end.
+    """Return the next bytes, none at the end.
 
     Raises:
         TimeoutError: Nothing came for ``request_timeout``.

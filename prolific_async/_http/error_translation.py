@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def is_passed_on(
     error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
 ) -> bool:
-    """Return whether what an attempt raised goes on to the caller as it is.
+    """Return whether an exception of an attempt is raised to the caller unchanged.
 
     Args:
         error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
@@ -49,7 +49,7 @@ def translated(
     closed: bool,
     unsent: bool,
 ) -> errors.ProlificError:
-    """Return our own error for what an attempt raised, without the secret in it.
+    """Return the package's error for an exception of an attempt, without the secret in it.
 
     Args:
         request: The request.

@@ -33,7 +33,7 @@ _SHOWN_HEADERS = (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.RETRY_AFTER, hdrs.SERVER, "
 
 
 class PresignedUrl:
-    """A URL that whoever has it may use, until it expires.
+    """A URL that anybody who has it may use, until it expires.
 
     Attributes:
         method: The method that it is good for.
@@ -70,7 +70,7 @@ class PresignedUrl:
     def problem(
         self, service: URL, *, key: str = "upload_url", methods: tuple[str, ...] = ("PUT", "POST")
     ) -> str | None:
-        """Return what is wrong with it, None if it may be used.
+        """Return the problem of the URL, None if it may be used.
 
         Args:
             service: The service's own address, whose host must be loopback for http.
@@ -164,12 +164,12 @@ def is_refused_as_expired(error: ProlificError) -> bool:
 
 
 def shown_headers(headers: Mapping[str, str], link: PresignedUrl) -> dict[str, str]:
-    """Return what an error shows of the headers of the storage's response."""
+    """Return the headers of a storage's response that an error may show."""
     return {name: link.hide(headers[name]) for name in _SHOWN_HEADERS if name in headers}
 
 
 def shown_refusal(body: str, link: PresignedUrl) -> str:
-    """Return what an error shows of the storage's refusal.
+    """Return the part of a storage's refusal that an error may show.
 
     Of S3's document that is code and message, as JSON in the form of the service's errors: the
     rest repeats the signature and what was signed.

@@ -106,7 +106,7 @@ class Chunks:
             del failure  # else it is in a cycle with its frame
 
     async def _read(self) -> bytes:
-        """Return what comes next; a body that drips may be given up, as one that stalls is.
+        """Return the next bytes; a body that comes too slowly is given up, as one that stalls is.
 
         Raises:
             TimeoutError: Nothing came, or a piece took longer than a whole request may.

@@ -72,7 +72,7 @@ def decode(
     raw: bool = False,
     data: Any = None,
 ) -> Any:
-    """Return what the request's reader makes of a success.
+    """Return a success as the request's reader reads it; raise the error of any other response.
 
     Args:
         request: The request.
@@ -118,7 +118,7 @@ async def decode_long(
     secret: Token = NO_TOKEN,
     raw: bool = False,
 ) -> Any:
-    """Do what ``decode`` does with a body that is long, and let the loop run in between."""
+    """Decode a long body as ``decode`` does, and let the event loop run in between."""
     await asyncio.sleep(0)  # to have put a body together takes its time, too
     if len(body) > MAX_BODY:
         raise too_large(request)
@@ -179,7 +179,7 @@ def too_large(request: Request) -> errors.DecodeError:
 
 
 def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
-    """Check that a success is of who was asked.
+    """Check that a success is no HTML page, which a proxy or a login page in between sends.
 
     Args:
         request: The request.
@@ -206,7 +206,7 @@ def malformed(request: Request, message: str, secret: Token) -> errors.DecodeErr
 
 
 def _excerpt(body: bytes, secret: Token) -> str:
-    """Return what an error shows of a body: the beginning of a long one."""
+    """Return the text of a body that an error shows: the beginning of a long one."""
     text = hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"), secret)
     if len(body) > MAX_SHOWN:
         text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret

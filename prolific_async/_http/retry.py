@@ -83,7 +83,7 @@ def _asked(failure: ProlificError) -> float:
 
 
 class Failures:
-    """The failures of one call so far: tells whether to try again, and after which pause.
+    """The failures of one call so far; decides whether to try again, and after which pause.
 
     A failure that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
     how long, and holding the caller for it would be a hang.

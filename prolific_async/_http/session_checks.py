@@ -14,7 +14,7 @@ from prolific_async.errors import ConfigurationError
 def checked_kinds(
     session: aiohttp.ClientSession | None, trace_configs: Sequence[aiohttp.TraceConfig]
 ) -> list[aiohttp.TraceConfig]:
-    """Return the trace configs, or raise ValueError for what aiohttp would stumble over later."""
+    """Return the trace configs; raise ValueError for what aiohttp would refuse only later."""
     if session is not None and not isinstance(session, aiohttp.ClientSession):
         raise ValueError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
     if not isinstance(trace_configs, Sequence) or not all(

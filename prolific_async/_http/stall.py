@@ -118,7 +118,7 @@ class Stall(Timed):
 
 
 def _unsent(transport: asyncio.WriteTransport) -> int:
-    """Return how many bytes the system has still to send, 0 where it does not tell.
+    """Return how many bytes the system still has to send, 0 if it cannot be asked.
 
     Over a slow line those that it has taken may take longer than a transfer may stand still.
     """

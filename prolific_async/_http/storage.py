@@ -1,4 +1,4 @@
-"""What requests to a storage, by presigned URLs, have in common: a session, and errors.
+"""The session and the errors of requests to a storage by presigned URLs.
 
 Each attempt has a session of its own, without the client's trace configs, headers, cookies and
 login of netrc, outside of its rate limit and connection slots. The API token is never sent, and the
@@ -91,7 +91,7 @@ def failure_of(
     *,
     unsent: bool,
 ) -> errors.ProlificError:
-    """Return our own error for what an attempt raised, without the URL in it."""
+    """Return the package's error for an exception of an attempt, without the URL in it."""
     # aiohttp's own texts have the URL in them.
     while isinstance(error, Lost | aiohttp.ClientOSError) and isinstance(
         error.__cause__, Exception

@@ -1,4 +1,4 @@
-"""Transport: sends requests, and returns what they are for or raises one of our errors."""
+"""Transport: sends requests, and returns their results or raises one of the package's errors."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ class Transport(SessionOwner):
         *,
         unsent: bool = False,
     ) -> errors.ProlificError:
-        """Return our own error for what an attempt raised."""
+        """Return the package's error for an exception of an attempt."""
         if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
             error = error.__cause__
         if session_checks.is_about_netrc(error, session.http):

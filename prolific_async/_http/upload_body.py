@@ -1,4 +1,4 @@
-"""The body of an upload, as aiohttp sends it: piece by piece, while its progress is told."""
+"""The body of an upload, as aiohttp sends it: piece by piece, with reports of its progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Payload(Protocol):
-    """What is uploaded, as often as that takes.
+    """The bytes to upload, which can be read again for each attempt.
 
     Attributes:
         failure: What the latest reading raised, None for nothing.

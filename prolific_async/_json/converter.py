@@ -136,7 +136,7 @@ def load(
 
 
 def prepare() -> None:
-    """Import what reads models, which must not fail between a request and its response."""
+    """Import the converter of models, which must not fail between a request and its response."""
     _converter(detailed=False)
 
 

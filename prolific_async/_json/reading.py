@@ -1,4 +1,4 @@
-"""Hooks that read models and what they hold: a fast one of each, and one that finds every fault."""
+"""Hooks that read models and their values: for each a fast one, and one that finds every fault."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def enum(value: Any, kind: Any) -> Any:
 
 
 def is_union_of_enums(cls: Any) -> bool:
-    """Tell whether a type is a union of open enums of texts, and perhaps of None."""
+    """Return whether a type is a union of open enums of texts, and perhaps of None."""
     kinds = [kind for kind in get_args(cls) if kind is not NoneType]
     return len(kinds) > 1 and all(
         isinstance(one, type) and issubclass(one, StrEnum) for one in kinds

@@ -132,7 +132,7 @@ class TextBuffer:
         return (value, end) if end < len(self.text) and self.text[end] not in ".eE" else None
 
     def _may_go_on(self, error: JSONDecodeError) -> bool:
-        """Return whether more text can mend what is wrong with the text so far."""
+        """Return whether more text may complete the text so far."""
         # Its position is the start of the string.
         is_open = error.msg.startswith("Unterminated string")
         return is_open or _UNFINISHED.match(self.text, error.pos) is not None

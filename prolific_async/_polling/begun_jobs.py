@@ -1,4 +1,4 @@
-"""What a client knows of the datasets and jobs that it began, for its waits for them."""
+"""Memory of the datasets and jobs that a client began: when, and with how many rows."""
 
 from __future__ import annotations
 

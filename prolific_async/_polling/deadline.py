@@ -56,7 +56,7 @@ class Deadline:
         return cls(now, at, last_poll, polls_left, late)
 
     def is_last_poll(self, sent: float) -> bool:
-        """Tell whether another wait's poll, sent at a time, stands for the last one.
+        """Return whether another wait's poll, sent at a time, stands for the last one.
 
         So waits whose deadlines lie close together make one last poll and not one each.
         """
@@ -66,7 +66,7 @@ class Deadline:
         return sent >= self.last_poll - before
 
     def was_slept_through(self, now: float, due: float, *, on_its_way: bool) -> bool:
-        """Tell whether the loop was blocked over the last poll, which is then to be made late.
+        """Return whether the loop was blocked over the last poll, which is then to be made late.
 
         A poll that is on its way is cut off at the deadline, unless that passed so long ago that
         the response may have come while nothing could read it.

@@ -35,7 +35,7 @@ _WITHOUT_ROWS = (JobStatus.UNINITIALISED, JobStatus.PENDING_SCHEMA, JobStatus.FA
 
 
 def status_of_dataset(dataset: Dataset) -> WaitStatus | None:
-    """Return what a wait for a dataset goes by: the status of a V3 dataset, or of V4's imports.
+    """Return the status of a V3 dataset, or the one that follows from the imports of a V4 dataset.
 
     An import that runs comes first, then one that has taken rows; without either, datapoints that
     are there count as complete. What is left is the newest import, or that there is none.

@@ -93,7 +93,7 @@ def _first(problems: tuple[str, ...], most: int) -> tuple[str, ...]:
 
 
 def _fits(value: Any, most: int) -> bool:
-    """Tell whether a value takes no more bytes; goes through no more of it than that."""
+    """Return whether a value takes no more bytes; goes through no more of it than that."""
     values = [value]
     while values:
         one = values.pop()

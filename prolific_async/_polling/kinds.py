@@ -33,7 +33,7 @@ Event: TypeAlias = (
 
 @frozen(eq=False, repr=False, kw_only=True)
 class Verdict:
-    """What the statuses of a kind mean for a wait. Any other status counts as pending.
+    """The meaning of a kind's statuses for a wait. Any other status counts as pending.
 
     Attributes:
         ready: Statuses that end a wait well.
@@ -106,19 +106,19 @@ Key: TypeAlias = str | TargetKey
 
 
 def id_of(key: Key) -> str:
-    """Return the id of what a key stands for."""
+    """Return the id of the batch, dataset or job of a key."""
     return key if isinstance(key, str) else key.id
 
 
 def status_event(key: Key, event: Event) -> StatusEvent:
-    """Make a wait's event of what it keeps of one."""
+    """Return the ``StatusEvent`` of a poll from the record that a wait keeps of it."""
     if isinstance(key, str):
         return StatusEvent(key, *event)
     return StatusEvent(None, *event, key.kind.name, key.id)
 
 
 def complete(error: WaitError, key: Key, events: Iterable[Event], cause: Exception | None) -> None:
-    """Set what the story of a wait's error leaves out: its kind, its events and its cause."""
+    """Set the kind, the events and the cause of a wait's error."""
     error.events = tuple(status_event(key, event) for event in events)
     error.failure = cause
     if not isinstance(key, str):
@@ -126,7 +126,7 @@ def complete(error: WaitError, key: Key, events: Iterable[Event], cause: Excepti
 
 
 def named(key: Key) -> str:
-    """Return what a key stands for as text, such as "batch 018f…"."""
+    """Return the kind and the id of a key as text, such as "batch 018f…"."""
     return f"batch {key}" if isinstance(key, str) else str(key)
 
 

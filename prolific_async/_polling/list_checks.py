@@ -55,7 +55,7 @@ class ListCheck:
         return None
 
     def is_news(self, target: PollTarget, result: PollResult, *, list_is_polled: bool) -> bool:
-        """Take the result of a single poll; tell whether the waits need to see it.
+        """Take the result of a single poll; return whether the waits need to see it.
 
         The response to a list poll under way may be older than the result, and so proves nothing.
         """
@@ -69,7 +69,7 @@ class ListCheck:
         return True
 
     def lags(self, found: Mapping[str, PollResult]) -> bool:
-        """Tell whether a list poll shows ``key`` in an older state for longer than a gap."""
+        """Return whether a list poll shows ``key`` in an older state for longer than a gap."""
         if self._seen is None or self.key is None:
             return False
         shown = found.get(self.key)

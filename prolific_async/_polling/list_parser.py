@@ -149,7 +149,7 @@ class _Reading:
         return end if batch_id in before.pending or batch_id not in self._wanted else None
 
     def take(self, start: int, end: int, element: Any) -> None:
-        """Take in an element, or KNOWN for one that is the same as before."""
+        """Read an element of the list; KNOWN stands for one that is the same as before."""
         if element is KNOWN:
             batch_id = self._before.ids[self._next]
             hashed = self._before.hashes[self._next]

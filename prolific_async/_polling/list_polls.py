@@ -1,4 +1,4 @@
-"""List polls: reads the list of a workspace group for its targets, and tells what follows."""
+"""List polls: reads the list of a workspace group, and gives its targets their results."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ListPolls:
     def steps(
         self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float
     ) -> Iterator[Step]:
-        """Return what follows from a poll whose task is done."""
+        """Return the targets' results of a poll that has ended, and the polls to make next."""
         if task.cancelled():  # by somebody, perhaps with every task there is
             result: GroupResult | None = GroupResult(failure="the poll was broken off")
         elif error := task.exception():
@@ -129,7 +129,7 @@ class ListPolls:
         return target
 
     def is_news(self, target: PollTarget, result: PollResult, now: float) -> bool:
-        """Tell whether waits need the result of a single poll: not if that only checked a list."""
+        """Return whether waits need the result of a single poll: not if it only checked a list."""
         group = target.group
         if group is None or group.check is None or group.check.key != target.key:
             return True

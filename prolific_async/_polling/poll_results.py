@@ -1,4 +1,4 @@
-"""Results of polls: of one thing, and of a workspace's list."""
+"""Results of polls: of one batch, dataset or job, and of a workspace's list."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _AGES: dict[WaitStatus, int] = {
 
 
 def is_older(one: PollResult, other: PollResult) -> bool:
-    """Tell whether a result shows an earlier state of a batch than another result."""
+    """Return whether a result shows an earlier state of a batch than another result."""
     if one.status is None or other.status is None:
         return False
     return _AGES.get(one.status, 1) < _AGES.get(other.status, 1)

@@ -1,4 +1,4 @@
-"""Poller: makes the polls that the scheduler asks for, and tells the waits what they show.
+"""Poller: makes the polls that the scheduler asks for, and gives the waits their results.
 
 All waits of a client share it, and the polls of what they wait for. A wait has no task: a
 poll is a task while it lasts, and one timer serves all waits. Nothing runs when nobody waits.
@@ -159,7 +159,7 @@ class Poller:
                 self._go_on()
 
     def _go_on(self) -> None:
-        """Start queued polls and set the timer; called after whatever may have changed these."""
+        """Start queued polls and set the timer; called when either may have to change."""
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
                 group.cancel_poll()
@@ -253,7 +253,7 @@ class Poller:
         )
 
     def _poll_done(self, thing: Pollable, began: float, task: asyncio.Task[Any]) -> None:
-        """Take in the result of a poll; one that was never sent counts as sent when it began."""
+        """Handle the result of a poll; one that was never sent counts as sent when it began."""
         self._under_way.discard(task)
         # Asked in any case: else asyncio logs that nobody did.
         error = None if task.cancelled() else task.exception()

@@ -1,4 +1,4 @@
-"""Scheduler: decides when what is polled, singly or, of batches, by their workspace's list.
+"""Scheduler: decides when a target is polled, by itself or by its workspace's list.
 
 Pure: it is told about waits, results and the time, and returns what to do. What concerns many
 targets is decided target by target, so that the poller can do it in slices.
@@ -169,7 +169,7 @@ class Scheduler:
                 yield target
 
     def plan(self, target: PollTarget, now: float) -> bool:
-        """Schedule what a target needs next; tell whether it is queued for a poll right now.
+        """Schedule what a target needs next; return whether it is queued for a poll right now.
 
         Without waits it is forgotten.
         """
@@ -223,7 +223,7 @@ class Scheduler:
         return math.inf
 
     def _is_due(self, group: WorkspaceGroup, now: float) -> bool:
-        """Tell whether the target that its list was scheduled for still needs a poll of it."""
+        """Return whether the target that its list was scheduled for still needs a poll of it."""
         first = group.first
         if first not in group.targets or first.stage or not group.is_listed(now):
             return False
@@ -284,7 +284,7 @@ class Scheduler:
 
 
 def next_due(target: PollTarget) -> float:
-    """Take in what a target's waits need now; return when they need the next poll."""
+    """Update a target from what its waits need now, and return when they need the next poll."""
     due = deadline = math.inf
     whole = False
     # For each wait and poll, where a call of min() takes eight times as long as a condition.

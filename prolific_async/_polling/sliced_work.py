@@ -1,4 +1,4 @@
-"""Long loops over many things, in slices, so that the event loop gets its turns."""
+"""Long loops over many items, in slices, so that the event loop is not blocked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Job: TypeAlias = "tuple[Iterator[Any], Callable[[Any], object], Callable[[], obj
 
 
 class SlicedWork:
-    """Runs loops over many things, in order: at once if there is time in this turn, else later.
+    """Runs loops over many items, in order: at once while there is time in this slice, else later.
 
     Anything may happen between two things of a loop: what the next one stands for may have ended.
 
@@ -46,7 +46,7 @@ class SlicedWork:
         act: Callable[[T], object],
         then: Callable[[], object] = lambda: None,
     ) -> None:
-        """Call a function with each thing, and another one at the end; log what they raise."""
+        """Call a function with each item, and another one at the end; log the errors of both."""
         self.jobs.append((iter(things), act, then))
         if len(self.jobs) == 1:
             self._run_slice()
@@ -76,7 +76,7 @@ class SlicedWork:
 
 
 def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> bool:
-    """Call a function with things until all are done or the time is over."""
+    """Call a function with each item until all are done or the time is over."""
     try:
         for count, thing in enumerate(things, 1):
             try:

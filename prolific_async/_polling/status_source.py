@@ -1,4 +1,4 @@
-"""Status source: the requests that show how things stand, and what they show."""
+"""Status source: sends the requests of polls, and reads their responses."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class StatusSource:
         self._lists: OrderedDict[str, ListMemory] = OrderedDict()
 
     def forget(self, workspace_id: str | None) -> None:
-        """Drop what is kept of a workspace that has no poll target any more."""
+        """Forget the list of a workspace that has no poll target any more."""
         if workspace_id is not None:
             self._lists.pop(workspace_id, None)
         self._workspaces.shrink()
 
     async def poll(self, key: TargetKey, poll: Poll, *, whole: bool) -> PollResult:
-        """Poll what is no batch: its status, or what its waits return."""
+        """Poll a dataset or a job: its status, or the whole object that its waits return."""
         kind = key.kind
         found = await self._send(self._request(key, whole=whole), poll)
         if found is None or isinstance(found, OpenEnum):

@@ -1,4 +1,4 @@
-"""What is polled: single things, each with its waits, and groups of batches of one workspace."""
+"""Poll targets: a batch, dataset or job with its waits, and groups of batches of one workspace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IDLE, POLLED, SHOWN = range(3)
 
 @define(eq=False, repr=False, weakref_slot=False)
 class _Pollable(Poll):
-    """What a target and a group have in common: a poll, and the time when they are due.
+    """Base of targets and groups: the stage of a poll, and the time when the next one is due.
 
     Attributes:
         stage: Stage of its poll: IDLE, POLLED or SHOWN.
@@ -120,7 +120,7 @@ class PollTarget(_Pollable):
                 over.set_result(None)
 
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
-        """Tell whether the newest result, or the pause after it, spares a new wait its poll."""
+        """Return whether the newest result, or the pause after it, spares a new wait its poll."""
         return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
@@ -128,18 +128,18 @@ class PollTarget(_Pollable):
         self.not_before = min((wait.again_at for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
-        """Tell whether a poll of its group's list would do for it."""
+        """Return whether a poll of its group's list would do for it."""
         return self.alone_until <= now and not self.whole
 
     def serving(self, now: float) -> Pollable:
-        """Return what is polled for it: its group if that serves it, else itself."""
+        """Return the object to poll for this target: its group if that serves it, else itself."""
         group = self.group
         if self.stage or group is None or not group.stage or not self.fits_group(now):
             return self
         return group
 
     def is_held(self, now: float) -> bool:
-        """Tell whether a poll that it needs is held back: queued, or paused after a failure."""
+        """Return whether a poll that it needs is held back: queued, or paused after a failure."""
         serving = self.serving(now)
         if serving.stage:
             return serving.stage == POLLED and not serving.is_sent
@@ -191,7 +191,7 @@ class WorkspaceGroup(_Pollable):
             self.missed = True
 
     def is_listed(self, now: float) -> bool:
-        """Tell whether its list is polled for its targets."""
+        """Return whether its list is polled for its targets."""
         return len(self.targets) >= self.few and now >= self.apart_until
 
     def take_apart(self, now: float) -> None:
@@ -207,7 +207,7 @@ class WorkspaceGroup(_Pollable):
         return self._judge(result, now)
 
     def serve(self, target: PollTarget, now: float) -> bool:
-        """Tell whether a poll of the list that is sent now serves a target."""
+        """Return whether a poll of the list that is sent now serves a target."""
         if target.stage or not target.fits_group(now):
             return False
         if target.asked:
@@ -216,7 +216,7 @@ class WorkspaceGroup(_Pollable):
         return True
 
     def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
-        """Return what a poll of the list shows a target, None for nothing that it needs."""
+        """Return the result of a list poll for a target, None if it shows nothing that it needs."""
         found = result.found.get(target.key)
         if found is not None:
             target.alone_until = -math.inf

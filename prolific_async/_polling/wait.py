@@ -1,4 +1,4 @@
-"""Rules of one wait, pure: it is told the results of polls and the time.
+"""Rules of one wait, without I/O or a clock: its methods get the results of polls and the time.
 
 It says when it needs its next poll and whether that must read what the wait returns, such as the
 whole batch; the poller hands each result to ``observe`` and reads ``outcome``. Times are those of
@@ -44,7 +44,7 @@ _Poll: TypeAlias = tuple["WaitStatus | None", float]  # the status before it, an
 
 @define(eq=False, repr=False, weakref_slot=False, kw_only=True)
 class Wait:
-    """One wait for one thing, such as a batch, from its first poll to its outcome.
+    """One wait for a batch, dataset or job, from its first poll to its outcome.
 
     Attributes:
         key: Its kind and id (``kinds.Key``), of a batch the id alone.
@@ -270,7 +270,7 @@ class Wait:
         *,
         later: bool = False,
     ) -> Event:
-        """Keep the event of a poll, and tell the listeners of it now or later."""
+        """Keep the event of a poll, and pass it to the listeners now or later."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
         if events is None:

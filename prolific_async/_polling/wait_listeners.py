@@ -70,7 +70,7 @@ class WaitListeners:
 
 
 def call_safely(name: str, key: Key, function: Callable[[Any], object], value: object) -> None:
-    """Call a function of the caller's for one wait; log what it raises."""
+    """Call a function of the application for one wait; log its errors."""
     try:
         _call_outside_of_tasks(function, value)
     except (KeyboardInterrupt, SystemExit):

@@ -25,7 +25,7 @@ _STREAMED = 10_000  # waits of a stream that go on, or are over and not yet aske
 
 
 class WaitRunner:
-    """Starts waits, and tells when each is over.
+    """Starts waits, and returns or yields them when they are over.
 
     Attributes:
         observers: Report the waits for batches that are made from now on: called with the batch's
@@ -53,7 +53,7 @@ class WaitRunner:
         return over
 
     async def leave(self, wait: Wait, over: asyncio.Future[None]) -> None:
-        """Give up a wait by what ``start`` returned, and return when its poll has ended."""
+        """Give up the wait of a future that ``start`` returned; return when its poll has ended."""
         poller = self._poller if over.get_loop() is self._loop else None  # that loop has ended
         await _leave(poller, [wait])
 
@@ -137,7 +137,7 @@ class WaitRunner:
                 self._poller = None  # a later wait asks for a new one, and so whether it may wait
 
     def _here(self) -> Poller:
-        """Return the poller of this loop, a new one if that of before belongs to another loop."""
+        """Return the poller of the running loop; make one if there is none of this loop."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:
             self._poller = self._new_poller()

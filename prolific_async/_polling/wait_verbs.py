@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
-    """What a wait is for: a batch, or what ``awaited_job`` returns.
+    """The target of a wait: a batch, or a dataset or job that ``awaited_job`` returns.
 
     Attributes:
         key: Its kind and id, of a batch the id alone.
@@ -59,7 +59,7 @@ def awaited_job(
     verdict: Verdict | None = None,
     made_at: float | None = None,
 ) -> Awaited:
-    """Return what a wait for something else than a batch is for.
+    """Return the target of a wait for a dataset or a job.
 
     Waits with the same kind and ids share their polls, whatever their verdicts.
 
@@ -115,7 +115,7 @@ class WaitVerbs(Generic[T]):
         return wait, self._waits.start(wait)
 
     async def wait(self, awaited: Awaited, rules: WaitRules, owner: Owner) -> T:
-        """Wait for one thing, and return it or raise the wait's error."""
+        """Wait for one target, and return its result or raise the wait's error."""
         wait, over = self.start(awaited, rules)
         try:
             await over
@@ -133,7 +133,7 @@ class WaitVerbs(Generic[T]):
         *,
         return_exceptions: bool,
     ) -> list[T | WaitError]:
-        """Wait for many things and return the outcomes in the order given.
+        """Wait for many targets, and return their outcomes in the order given.
 
         Raises:
             WaitError: The first one, unless ``return_exceptions``.
@@ -257,7 +257,7 @@ def _bind_outcome(wait: Wait, owner: Owner) -> None:
 
 
 def result_of(wait: Wait, owner: Owner) -> Any:
-    """Return what a wait that is over has come to, or raise its error, once."""
+    """Return the result of a wait that is over, or raise its error; to be called once."""
     _bind_outcome(wait, owner)
     outcome = wait.outcome
     if not isinstance(outcome, WaitError):

@@ -56,7 +56,7 @@ class Workspaces:
             self._age()
 
     def _age(self) -> None:
-        """Begin a new generation with what is awaited of the older one."""
+        """Begin a new generation with the batches of the older one that are still waited for."""
         kept = {
             batch_id: workspace_id
             for batch_id, workspace_id in self._older.items()

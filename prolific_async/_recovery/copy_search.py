@@ -178,7 +178,7 @@ def copies_of(found: Mapping[str, Found]) -> Copies:
 
 
 class CallStart:
-    """When a call began that makes a batch; tells which batches were made since then.
+    """The start of a call that makes a batch; decides which batches were made since then.
 
     The clock is the service's, or this machine's if the responses carry no ``Date``. The service's
     clock counts whole seconds, as the times of batches may, and need not agree with ours. Ours may
@@ -203,15 +203,15 @@ class CallStart:
         return -math.inf if self._utc_now is not None else self._began - _SKEW
 
     def may_precede(self, batch: Found) -> bool:
-        """Tell whether a batch may have been made since the call began."""
+        """Return whether a batch may have been made since the call began."""
         return _made_since(self.earliest, batch)
 
     def precedes(self, batch: Found) -> bool:
-        """Tell whether a batch was made since the call began, or its time cannot be read."""
+        """Return whether a batch was made since the call began, or its time cannot be read."""
         return _made_since(self._began, batch)
 
     def surely_precedes(self, batch: Batch) -> bool:
-        """Tell whether a batch that seems new is surely new."""
+        """Return whether a batch that seems new is surely new."""
         return self._utc_now is None or (
             batch.status is BatchStatus.UNINITIALISED
             and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED

@@ -109,11 +109,11 @@ class PendingDuplicates:
             self.copies[pending.copy] = now
 
     def is_taken(self, batch_id: str) -> bool:
-        """Tell whether a batch was returned as a copy, and not long ago."""
+        """Return whether a batch was returned as a copy, and not long ago."""
         return batch_id in self.copies
 
     def is_alone(self, pending: PendingDuplicate) -> bool:
-        """Tell whether no other call of this client can have made a copy of the pending's name.
+        """Return whether no other call of this client can have made a copy of the pending's name.
 
         Always False for the default name, which the copies of other clients bear, too.
         """

@@ -135,7 +135,7 @@ class NamedCopies:
         return copy_id
 
     async def _find(self, copy: NamedCopy) -> str | None:
-        """Search; a failure that may pass is survived while what was sent settles."""
+        """Search for the copy; while a duplicate settles, a passing failure counts as not found."""
         try:
             return await copy.find()
         except OutcomeUnknownError:

@@ -79,7 +79,7 @@ class NamedCopy:
 
     @property
     def settles_in(self) -> float:
-        """Seconds until what may have been sent has settled, 0 if it has."""
+        """Seconds until a duplicate that may have been sent has settled, 0 if it has."""
         return max(0.0, self._settled_at - _now())
 
     async def find(self) -> str | None:
@@ -109,7 +109,7 @@ class NamedCopy:
         return None
 
     async def send(self) -> bool:
-        """Send the duplicate; tell whether it made a copy, or may have.
+        """Send the duplicate; return whether it surely made a copy.
 
         The copy is to be searched for in both cases.
 
@@ -145,7 +145,7 @@ class NamedCopy:
         self._settle(until)
 
     def unsearched(self, failure: ProlificError) -> OutcomeUnknownError:
-        """Return the error of what may have been sent, and cannot be searched for."""
+        """Return the error of a duplicate that may have been sent, when the search for it fails."""
         if self.made is not None:
             return unknown_copy(self.path, self.name, Copies((self.made,)), failure)
         lost = self.lost or OutcomeUnknownError("POST", self.path)
@@ -157,7 +157,7 @@ class NamedCopy:
 
 
 def _joined(made: Batch, found: Copies) -> Copies:
-    """Return the copy that was made and what a search has found, each once."""
+    """Return the copy that was made and the batches that a search has found, each once."""
     batches = {one.id: one for one in (made, *found.batches)}
     return Copies(tuple(batches.values()), tuple(one for one in found.unreadable if one != made.id))
 

@@ -34,7 +34,7 @@ class _Shared(Generic[T]):
 
 
 class SharedCalls(Generic[K, T]):
-    """Makes one call at a time for each key; whoever asks for it meanwhile shares its outcome.
+    """Makes one call at a time for each key; callers that come meanwhile share its outcome.
 
     The call runs in a task of its own, with the context variables of its first caller. It goes on
     when a caller is cancelled, and is cancelled when no caller is left.

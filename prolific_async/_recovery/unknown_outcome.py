@@ -28,7 +28,7 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
 
 
 async def sent_once(work: Awaitable[T]) -> T:
-    """Await a call that must not run twice, and of which nothing tells whether it has run.
+    """Await a call that must not run twice and cannot be searched for if its response is lost.
 
     Raises:
         OutcomeUnknownError: It failed, and may have run.

@@ -42,7 +42,7 @@ class CsvRecords:
         self._quotes = 0  # in it; their number is odd where it breaks off within a cell
 
     def feed(self, piece: str) -> Iterator[Records]:
-        """Yield the records that end in what came so far.
+        """Yield the records that are complete by now.
 
         Args:
             piece: The next ``PIECE`` characters at the most, so that others may run in between.

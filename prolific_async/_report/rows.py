@@ -64,7 +64,7 @@ class ReportReader:
         self._columns: Columns | None = None
 
     def feed(self, data: bytes) -> Iterator[Iterable[ReportRow]]:
-        """Yield the rows that end in what came so far, some at a time; others may run in between.
+        """Yield the rows that are complete by now, some at a time; other tasks may run in between.
 
         Raises:
             DecodeError: It does not have the documented form; the error tells the row. Those before
@@ -148,7 +148,7 @@ class Columns:
         return cls(len(header), names, tuple(enumerate(firsts, 1)))
 
     def fitting(self, records: Records) -> tuple[Records, str]:
-        """Return the records before the first that is no row, and what is wrong with that one."""
+        """Return the records before the first that is no row, and the problem of that one."""
         for number, cells in enumerate(records):
             if len(cells) != self.count:
                 fault = f"it has {len(cells)} cells, and the header {self.count}"

@@ -1,4 +1,4 @@
-"""Cells of rows: what is text, a number, a boolean or nothing is sent; the rest is refused."""
+"""Cells of rows: text, numbers, booleans and empty values are sent; all else is refused."""
 
 from __future__ import annotations
 

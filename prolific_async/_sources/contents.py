@@ -46,7 +46,7 @@ class Content(Protocol):
         """Raise ValueError if the bytes changed since their length was taken."""
 
     def close(self) -> None:
-        """Give back what holds the bytes; called in a thread."""
+        """Release the file or the memory that holds the bytes; called in a thread."""
 
 
 def flat(given: bytes | bytearray | memoryview) -> memoryview:
@@ -100,7 +100,7 @@ class Spool:
             await self._store()
 
     async def finish(self) -> None:
-        """Make what was written readable; nothing is written afterwards."""
+        """Make the written bytes readable; nothing is written afterwards."""
         if self.size > self._in_memory:
             await self._store()
         else:

@@ -26,7 +26,7 @@ class CsvRecords:
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield the records that end in what came so far, without their line ends.
+        """Yield the records that are complete by now, without their line ends.
 
         Raises:
             ValueError: A quote is out of place, or a record is too long.
@@ -86,7 +86,7 @@ def first_record(data: bytes, *, is_whole: bool) -> tuple[bytes, int] | None:
 
 
 def cells_of(record: bytes) -> list[bytes]:
-    """Return the cells of a record as they stand there, quotes included."""
+    """Return the cells of a record unchanged, quotes included."""
     cells = _CELLS.findall(record)
     return cells if record.endswith(b",") else cells[:-1] if len(cells) > 1 else cells
 

@@ -22,7 +22,7 @@ ROWS = {V3: Format.CSV, V4: Format.JSONL}
 
 
 def format_of(name: object) -> Format:
-    """Return the format that a file's name tells, whatever case its ending has.
+    """Return the format of a file from the ending of its name, in any case.
 
     Raises:
         ValueError: No dataset takes files of that ending, or the name cannot be sent.

@@ -75,7 +75,7 @@ class Items:
         self._most = max(1, min(most, _MOST, _LARGEST * items // (size + 1)))
 
     def _read(self, items: Iterator[Any]) -> list[Any]:
-        """Read a batch, in which the event loop stands still."""
+        """Read a batch of items, which blocks the event loop for a moment."""
         began = perf_counter()
         read = _held if isinstance(self._given, list | tuple) else _made
         batch = read(items, self._most)

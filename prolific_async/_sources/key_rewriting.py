@@ -34,7 +34,7 @@ class KeyedCsv:
         return max(0, self._records.count - 1)
 
     def feed(self, piece: bytes) -> Iterable[bytes]:
-        """Yield the lines that end in what came so far.
+        """Yield the lines that are complete by now.
 
         Raises:
             ValueError: A row has no key, or not one of its own; or as ``CsvRecords``.
@@ -43,7 +43,7 @@ class KeyedCsv:
         return map(self._line, self._records.feed(piece))
 
     def finish(self) -> Iterable[bytes]:
-        """Yield what has no line end."""
+        """Yield the last line if it has no line end."""
         return map(self._line, self._records.finish())
 
     def _line(self, record: bytes) -> bytes:
@@ -76,7 +76,7 @@ class KeyedJsonLines:
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterable[bytes]:
-        """Yield the lines that end in what came so far.
+        """Yield the lines that are complete by now.
 
         Raises:
             ValueError: A line is no JSON object, or has no key, or not one of its own.
@@ -88,7 +88,7 @@ class KeyedJsonLines:
         return (self._line(line) for line in lines if line.strip())
 
     def finish(self) -> Iterable[bytes]:
-        """Yield what has no line end."""
+        """Yield the last line if it has no line end."""
         return self.feed(b"\n")
 
     def _line(self, line: bytes) -> bytes:

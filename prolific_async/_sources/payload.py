@@ -1,4 +1,4 @@
-"""``Payload``: what is sent, with a known length, as often as that takes."""
+"""``Payload``: the bytes to send, with a known length; they can be read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both encoders of rows do with a batch of them."""
+"""Helpers of both encoders of rows, for a batch of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def mappings(batch: list[Any], first: int) -> list[Row]:
-    """Return rows as dicts, those that are just dicts as they are.
+    """Return rows as dicts; rows that are dicts are not copied.
 
     Raises:
         TypeError: One is no mapping; the message tells the row.
@@ -49,6 +49,6 @@ def plain_rows(rows: list[Row], first: int) -> list[Row]:
 
 
 def refuse(rows: list[Row], first: int, error: Exception) -> NoReturn:
-    """Raise a ValueError that tells the cell that could not be encoded."""
+    """Raise a ValueError that names the cell that could not be encoded."""
     plain_rows(rows, first)
     raise error

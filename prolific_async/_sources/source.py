@@ -1,4 +1,4 @@
-"""``Source``: what a caller uploads, from the argument to the bytes that are sent."""
+"""``Source``: turns the argument of an upload into the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Source:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
-        """Return what is sent to a dataset; called once.
+        """Return the payload for a dataset; called once.
 
         Args:
             generation: ``dataset_schema.V3`` or ``V4``.

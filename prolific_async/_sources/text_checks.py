@@ -50,7 +50,7 @@ class Utf8Check:
 
 @frozen
 class Text:
-    """What is known of a file of text before it is sent.
+    """Properties of a text file that are found before it is sent.
 
     Attributes:
         start: Where it begins: behind a byte order mark, which would become a part of the first
