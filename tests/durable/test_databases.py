@@ -116,7 +116,8 @@ async def test_the_token_stands_neither_in_the_database_nor_in_a_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(logging.getLogger("dbos"), "propagate", True)
+    # DBOS stops the propagation of its log when it is first used and the log has no handler.
+    monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [caplog.handler])
     url = sqlite.new()
     source = sim.add_batch()
     sim.add_batch("refused")
