@@ -31,12 +31,12 @@ class Workspaces:
         self.awaited: set[str] = set()
         self._newer: dict[str, str] = {}
         self._older: dict[str, str] = {}
-        self._kept = 0
+        self._most = _GENERATION  # batches in the newer generation
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
         """Remember a batch's workspace."""
         self._newer[batch_id] = sys.intern(workspace_id)  # the same one for all its batches
-        if len(self._newer) >= max(_GENERATION, 2 * self._kept):
+        if len(self._newer) >= self._most:
             self._age()
 
     def learn_all(self, batch_ids: Iterable[str], workspace_id: str) -> None:
@@ -63,4 +63,5 @@ class Workspaces:
             if batch_id not in self._newer and batch_id in self.awaited
         }
         self._older, self._newer = self._newer, kept
-        self._kept = len(kept)  # so that each is gone through a few times only
+        # In proportion, so that each batch that is kept is gone through a few times only.
+        self._most = max(_GENERATION, 2 * len(kept))

@@ -9,8 +9,9 @@ cannot be known here, hence the advice to use unique names.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     ]
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
-_FEW = 1000  # known copies, which may be remembered for longer
+_CLEANUP = 1.0  # seconds between removals of what is older: a few at a time, but not at each call
 
 _DEFAULT_SUFFIX = " (Copy)"
 
@@ -78,35 +79,32 @@ class PendingDuplicates:
     """
 
     def __init__(self) -> None:
+        self._open: set[PendingDuplicate] = set()
         # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
-        self._open: OrderedDict[PendingDuplicate, None] = OrderedDict()
         self._lost: OrderedDict[PendingDuplicate, float] = OrderedDict()
         self.copies: OrderedDict[str, float] = OrderedDict()
-        self._names: Counter[str | None] = Counter()  # of those that are open or lost
+        self._names: dict[str | None, int] = {}  # how many are open or lost, by name
+        self._cleanup_at = -math.inf
 
     def open(self, name: str | None, now: float) -> PendingDuplicate:
         """Begin a call, which must be closed."""
         # A service may drop space around a name.
         pending = PendingDuplicate(name and name.strip(), now)
-        self._open[pending] = None
-        # Counter's own ways to count up from nothing, and to delete, are slow.
+        self._open.add(pending)
         self._names[pending.name] = self._names.get(pending.name, 0) + 1
-        if self._lost or len(self.copies) > _FEW:
-            horizon = next(iter(self._open)).began - _REMEMBERED
-            _forget(self.copies, horizon)
-            for lost in _forget(self._lost, horizon):
-                self._drop_name(lost)
+        if now >= self._cleanup_at:
+            self._clean_up(now)
         return pending
 
     def close(self, pending: PendingDuplicate, now: float) -> None:
         """End a call, and remember its copy, or that there may be one."""
-        del self._open[pending]
-        if pending.copy is None and pending.may_have_run:
+        self._open.remove(pending)
+        if pending.copy is not None:
+            self.copies[pending.copy] = now
+        elif pending.may_have_run:
             self._lost[pending] = now
             return
         self._drop_name(pending)
-        if pending.copy is not None:
-            self.copies[pending.copy] = now
 
     def is_taken(self, batch_id: str) -> bool:
         """Return whether a batch was returned as a copy, and not long ago."""
@@ -119,7 +117,7 @@ class PendingDuplicates:
         """
         if pending.name is None or self._names[pending.name] > 1:
             return False
-        return not (pending.name.endswith(_DEFAULT_SUFFIX) and self._names[None])
+        return not (pending.name.endswith(_DEFAULT_SUFFIX) and None in self._names)
 
     def latest(self, name: str, now: float) -> float | None:
         """Return when a duplicate of a name may have run at the latest, None if none may have.
@@ -127,7 +125,7 @@ class PendingDuplicates:
         It is now for one that is under way. Those whose copy is known do not count.
         """
         name = name.strip()
-        if not self._names[name]:
+        if name not in self._names:
             return None
         if any(one.name == name for one in self._open):
             return now
@@ -137,6 +135,14 @@ class PendingDuplicates:
         count = self._names.pop(pending.name) - 1
         if count:
             self._names[pending.name] = count
+
+    def _clean_up(self, now: float) -> None:
+        """Forget the copies and the lost calls that no open call needs any more."""
+        self._cleanup_at = now + _CLEANUP
+        horizon = min(pending.began for pending in self._open) - _REMEMBERED
+        _forget(self.copies, horizon)
+        for lost in _forget(self._lost, horizon):
+            self._drop_name(lost)
 
 
 def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
