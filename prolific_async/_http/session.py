@@ -44,6 +44,7 @@ class LoopSession:
         time_limits: Those of views, by their seconds; each lives as long as a view or a request.
         transfers: What bounds the transfers under way.
         middlewares: Those of the session, whose place a request's own would take.
+        is_observed: Whether the application sees each request, in a middleware or a TraceConfig.
 
     """
 
@@ -57,10 +58,15 @@ class LoopSession:
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     transfers: set[Expiring] = Factory(set)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
+    is_observed: bool = field(init=False)
 
     @middlewares.default
     def _middlewares_of_session(self) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return tuple(getattr(self.http, "_middlewares", None) or ())  # it has no public name
+
+    @is_observed.default
+    def _is_session_observed(self) -> bool:
+        return bool(self.middlewares or self.http.trace_configs)
 
     def interrupt(self) -> None:
         """End everything that waits, and all requests under way."""

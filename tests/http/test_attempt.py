@@ -477,6 +477,77 @@ def test_a_connection_closed_before_the_request_is_a_connect_error(
     assert peer.seen == []
 
 
+class EndedConnector(aiohttp.TCPConnector):
+    """A connector that counts its connections, which have all ended when they are used."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self._peer = peer
+        self.count = 0
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        self.count += 1
+        connection = await super().connect(*args, **options)
+        self._peer.end(close)
+        return connection
+
+
+@pytest.mark.parametrize("request_", [REQUEST, POST], ids=["GET", "POST"])
+def test_a_second_connection_that_has_ended_is_a_connect_error(
+    runner: asyncio.Runner, request_: Request
+) -> None:
+    async def main(peer: Peer) -> None:
+        connector = EndedConnector(peer)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            sender = transport(peer.url, session=session)
+            with pytest.raises(ConnectError):
+                await sender.send(request_)
+        assert connector.count == 2
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == []
+
+
+@pytest.mark.parametrize("request_", [REQUEST, POST], ids=["GET", "POST"])
+def test_a_connection_that_is_refused_is_not_tried_again(
+    runner: asyncio.Runner, request_: Request
+) -> None:
+    async def main() -> None:
+        connector = EndedConnector(peer)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            with pytest.raises(ConnectError):
+                await transport(peer.url, session=session).send(request_)
+        assert connector.count == 1
+
+    with Peer(tls=False) as peer:
+        pass
+    runner.run(main())
+
+
+def test_a_trace_config_sees_one_request_where_its_connection_had_ended(
+    runner: asyncio.Runner,
+) -> None:
+    async def main(peer: Peer) -> None:
+        seen: list[str] = []
+
+        async def see(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+            seen.append(params.method)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(see)
+        sender = transport(peer.url, trace_configs=[trace])
+        await sender.send(POST)
+        peer.end(close)
+        await sender.send(POST)
+        await sender.close()
+        assert seen == ["POST", "POST"]
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == [(0, "POST"), (1, "POST")]
+
+
 def says(answer: bytes, then: Callable[[asyncio.StreamWriter], object] = close) -> Any:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
