@@ -1,7 +1,7 @@
 """One attempt of a request: its time limit, and the aiohttp middleware that sends it.
 
-It sends the request over a live connection when the rate limiter allows it, and records whether
-anything was sent: a request of which nothing was sent may be sent again.
+The middleware sends the request over a live connection when the rate limiter allows, and records
+whether anything was sent: a request of which nothing was sent may be sent again.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from prolific_async._http.session import LoopSession
     from prolific_async._http.time_limit import TimeLimit
 
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # see TimeLimit
-# Rounds in which the loop reads what has arrived: TLS takes a few to end a connection.
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # our TimeLimit is used instead
+# Loop iterations in which input is read: closing a TLS connection takes a few.
 _ROUNDS = 10
 LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
-"""Lost connections: aiohttp sends a GET or a PUT again by itself after the last two, and turns the
-first into one of them."""
+"""Exceptions of a lost connection. After the last two, aiohttp itself resends a GET or a PUT; it
+wraps a plain ConnectionError in one of them."""
 
 
 class Body(aiohttp.BytesPayload):
-    """The body of a request, which checks the connection before aiohttp writes headers and body.
+    """A request body that checks the connection before aiohttp writes headers and body to it.
 
     Attributes:
-        is_connected: Whether there was a connection to write it to.
+        is_connected: Whether aiohttp had a connection to write the request to.
         begun: Whether a byte of the request may have been sent.
 
     """
@@ -53,9 +53,9 @@ class Body(aiohttp.BytesPayload):
     def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> Coroutine[Any, Any, None]:
-        """Write headers and body, unless the other side has closed the connection meanwhile."""
+        """Write headers and body; raise ConnectionError if the server closed the connection."""
         self.is_connected = True
-        protocol = writer.protocol  # type: ignore[attr-defined]  # of each writer there is
+        protocol = writer.protocol  # type: ignore[attr-defined]  # each writer has it
         if not _is_quiet(protocol):
             return self._write_checked(protocol, writer, content_length)
         self.begun = True
@@ -70,11 +70,11 @@ class Body(aiohttp.BytesPayload):
 
 
 class Lost(aiohttp.ClientConnectionError):
-    """A lost connection, of a kind after which aiohttp does not send a GET again by itself."""
+    """A lost connection, as an error after which aiohttp does not resend the request."""
 
 
 class Timed:
-    """Context manager that raises TimeoutError in its task when its time is over.
+    """Context manager that raises TimeoutError in its task when the time limit is over.
 
     The cancellation rules are those of ``asyncio.timeout``.
     """
@@ -93,11 +93,11 @@ class Timed:
         self._task.cancel()
 
     def pause(self) -> None:
-        """Stop the time; ``resume`` gives all of it again."""
+        """Stop the clock; ``resume`` starts it again with the full time limit."""
         self._limit.deadlines.pop(self, None)
 
     def resume(self) -> None:
-        """Start the time anew, unless it was over before it was stopped."""
+        """Start the clock with the full time limit, unless the limit has already expired."""
         limit = self._limit
         if not self._expired:
             deadline = limit.deadlines[self] = limit.loop.time() + limit.seconds
@@ -105,7 +105,7 @@ class Timed:
                 limit.arm(deadline)
 
     def __enter__(self) -> Self:
-        # With its loop, as to ask for the running one is a system call before Python 3.12.
+        # Looking up the running loop is a system call before Python 3.12, so the loop is given.
         task = asyncio.current_task(self._limit.loop)
         if task is None:
             raise RuntimeError("a time limit needs a task")
@@ -126,7 +126,7 @@ class Timed:
         # Somebody else's cancellation that came at the same time must not be swallowed.
         elif self._task.uncancel() <= self._cancelling:
             is_over = kind is asyncio.CancelledError
-        del self._task  # else an error that ends the task is in a cycle with it
+        del self._task  # else task and error form a reference cycle
         if is_over:
             raise TimeoutError from error
 
@@ -138,14 +138,14 @@ class Attempt(Timed):
     sent. That would bypass the rate limit and the retry policy, so it is prevented.
 
     Args:
-        session: Its session, whose rate limiter decides when a request that has its connection may
-            be sent; the time limit does not count that wait.
-        body: The body, None for none.
-        content_type: Its media type.
+        session: The session. Its rate limiter decides when a connected request may be sent; that
+            wait does not count towards the time limit.
+        body: The request's body, None for none.
+        content_type: Media type of the body.
 
     Attributes:
-        body: The body as aiohttp takes it.
-        is_answered: Whether aiohttp has returned the response, after all callbacks.
+        body: The body to give to aiohttp, None for none.
+        is_answered: Set by the caller when aiohttp has returned the response, after all callbacks.
 
     """
 
@@ -178,7 +178,7 @@ class Attempt(Timed):
     def request(
         self, method: str, url: URL, within: float = math.inf
     ) -> Awaitable[aiohttp.ClientResponse]:
-        """Send the request, within so many seconds if the time limit is longer."""
+        """Send the request; ``within`` is a second time limit, in seconds."""
         session = self._session
         if self.body is None or session.is_observed or session.rate_limiter.slows:
             return self._request(method, url, within, (*session.middlewares, self))
@@ -233,14 +233,14 @@ class Attempt(Timed):
         """
         self._is_connected = False
         self._send_over = request.send
-        # aiohttp offers nothing else between having a connection and writing to it. Setting it in
-        # ``vars(request)`` would make every later look at an attribute of the request slower.
+        # aiohttp has no hook between getting a connection and writing to it. Setting ``send`` in
+        # ``vars(request)`` would slow down every later attribute access of the request.
         request.send = self._send_connected  # type: ignore[method-assign]
         try:
             response = await handler(request)
             if self._begun or self.begun:
                 return response
-            response.close()  # said on an idle connection, such as a 408 before it is closed
+            response.close()  # sent unasked on an idle connection, such as a 408
             raise aiohttp.ServerDisconnectedError
         except LOST as error:
             is_dead = self._is_connected and not self.begun
@@ -248,14 +248,14 @@ class Attempt(Timed):
                 raise Lost(*error.args) from error
             self._found_dead = True
         finally:
-            del request.send, self._send_over  # else they are in a cycle
+            del request.send, self._send_over  # else request and self form a reference cycle
         await _read_ends()
         return await self(request, handler)
 
-    # Mostly there is nothing to wait for, and no coroutine to resume.
+    # Not async: mostly nothing is awaited here, which saves a coroutine.
     def _send_connected(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         self._is_connected = True
-        is_body = self.body is not None  # it checks by itself, in a later round of the loop
+        is_body = self.body is not None  # checks the connection itself, when aiohttp writes it
         if self._session.rate_limiter.slows or not (is_body or _is_quiet(conn.protocol)):
             return self._wait_and_send(conn)
         self._begun = not is_body
@@ -274,16 +274,16 @@ class Attempt(Timed):
     async def _wait_to_depart(self) -> None:
         self.pause()
         await self._session.rate_limiter.wait_to_depart()
-        if self._session.rate_limiter.is_closed:  # so is the time limit: it must not start again
+        if self._session.rate_limiter.is_closed:  # so is the time limit: do not resume
             raise ConnectionError
         self.resume()
 
 
 async def _check_alive(protocol: Any) -> None:
-    """Raise ConnectionError if a connection has ended, or was answered on before it was used.
+    """Raise ConnectionError if the server closed the connection, or sent something unasked.
 
-    A loop that was blocked or did not run may not know, so the socket is asked. It may also hold
-    records of TLS's own, which the loop reads in a few rounds.
+    The loop may not have noticed, if it was blocked or did not run, so the socket is polled. Its
+    unread input may also be TLS's own records, which the loop reads in a few iterations.
     """
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)
@@ -293,14 +293,14 @@ async def _check_alive(protocol: Any) -> None:
 
 
 def _is_quiet(protocol: Any) -> bool:
-    """Return whether a connection is open, and nothing has come over it."""
+    """Return whether a connection is open, and its socket has no unread input."""
     transport = protocol.transport
     if transport is None or transport.is_closing() or protocol.should_close:
         return False
     socket = transport.get_extra_info("socket")
     if socket is None:
         return True
-    # Windows has no `poll`; elsewhere `select` takes no number above 1023.
+    # Windows has no `poll`; elsewhere `select` takes no descriptor above 1023.
     if sys.platform == "win32":
         return not select.select([socket], (), (), 0)[0]
     return not _poll_of(socket.fileno()).poll(0)
@@ -310,13 +310,13 @@ if sys.platform != "win32":
 
     @lru_cache(1024)
     def _poll_of(descriptor: int) -> select.poll:
-        """Return a poll object for input at a descriptor; making one costs as much as using it."""
+        """Return a poll object for input on a file descriptor; cached, as making one is slow."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return poll
 
 
 async def _read_ends() -> None:
-    """Let the loop notice which other idle connections have ended, before one of them is used."""
+    """Let the loop notice which other idle connections have ended, before one is reused."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)
