@@ -1,4 +1,4 @@
-"""The address of the service, and the proxy that leads to it."""
+"""The base URL of the service, and the proxy to reach it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from prolific_async._http.credentials import Token
 from prolific_async.errors import ConfigurationError
 
 ROOT = "/api/v1/data-collection"
-"""Path of the Task Builder, from the host's root or from a gateway's path."""
+"""Path of the Task Builder API, after the host or a gateway's path."""
 VERSION = ROOT.rpartition("/")[0]
-"""Path of the whole API."""
+"""Path of the whole API, ``/api/v1``."""
 
 _DEFAULT_BASE_URL = "https://api.prolific.com"
 
 
 def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
-    """Return the service's URL, given or of the environment, and its problem, "" for none.
+    """Return the base URL, as given or from PROLIFIC_URL, and an error message, "" if it is valid.
 
-    ``/api/v1`` and ``/api/v1/data-collection`` at its end are taken away: scripts have them, and
-    each request brings its own. Nothing of a bad address is returned: it may hold a password, or
-    the token. Raises nothing, so that the caller can drop its own reference to the text.
+    A final ``/api/v1`` or ``/api/v1/data-collection`` is removed: scripts often have it there, and
+    each request adds its own path. The message quotes nothing of a bad URL, which may hold a
+    password or the token. Raises nothing, so that the caller can drop its own reference to the
+    text before raising.
     """
     text = os.environ.get("PROLIFIC_URL", "") if given is None else given
     if given is None and not text.strip():
@@ -45,7 +46,7 @@ def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
 
 
 def _problem(url: URL, text: str, path: str, token: Token) -> str:
-    """Return the problem of an address, "" for none."""
+    """Return what is wrong with a base URL, "" if nothing is."""
     if url.user is not None or url.password is not None:
         return "must hold no user and password: the token does that"
     if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
@@ -57,7 +58,7 @@ def _problem(url: URL, text: str, path: str, token: Token) -> str:
             "must start with https://, or with http:// and name a loopback host, to keep the token "
             f"safe; the service itself is {_DEFAULT_BASE_URL}"
         )
-    # Messages about the host would show it. A token that is no text is refused elsewhere.
+    # Errors name the host, and so would show the token. A token must be text: see read_token.
     if url.host.lower() == str(token.reveal()).lower():
         return f"has the token as its host; the service itself is {_DEFAULT_BASE_URL}"
     if ROOT in path:
@@ -69,7 +70,7 @@ def _problem(url: URL, text: str, path: str, token: Token) -> str:
 
 
 def is_loopback(host: str | None) -> bool:
-    """Return whether a host name or address is this machine."""
+    """Return whether a host is ``localhost`` or a loopback address."""
     try:
         return host == "localhost" or ip_address(host or "").is_loopback
     except ValueError:
@@ -77,10 +78,10 @@ def is_loopback(host: str | None) -> bool:
 
 
 def proxy_for(base_url: str) -> str | None:
-    """Read from the environment which proxy leads to the service; none ever does to loopback.
+    """Return the environment's proxy for a base URL; None for no proxy, as always for loopback.
 
     Raises:
-        ConfigurationError: It names one that aiohttp cannot use.
+        ConfigurationError: aiohttp cannot use that proxy.
 
     """
     url = URL(base_url)
@@ -94,7 +95,7 @@ def proxy_for(base_url: str) -> str | None:
         proxy = f"http://{proxy}"
     if _fits(proxy):
         return proxy
-    del proxy  # its text is not shown, here neither: it may hold a password
+    del proxy  # it may hold a password, and loggers may print local variables
     raise ConfigurationError(
         f"{url.scheme}_proxy names no http or https proxy; "
         "correct it, unset it, or put the host into no_proxy"

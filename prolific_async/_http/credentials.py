@@ -1,7 +1,7 @@
 """The API token: where it is read, and how it is kept out of sight.
 
-Loggers that print the local variables of a traceback (loguru, structlog, rich, Sentry) show every
-frame that an error passes. So the token is text only inside of calls that are over by then.
+Some loggers (loguru, structlog, rich, Sentry) print the local variables of every frame that an
+error passes. So the token is a plain ``str`` only inside calls that have returned by then.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import os
 from typing import NoReturn
 
 VARIABLE = "PROLIFIC_TOKEN"
-"""Of the environment: where the token is read."""
+"""Environment variable that holds the token."""
 
 _NOT_READ = ("PROLIFIC_API_TOKEN", "PROLIFIC_API_KEY")  # other programs' names for it
 
 
 class _Unseen(str):
-    """Text that is sent unchanged, but hidden in its own repr and in that of the headers."""
+    """Text that is sent unchanged, but shown as "[token]" in its own repr and that of headers."""
 
     __slots__ = ()
 
@@ -48,13 +48,13 @@ class Token:
 
 
 NO_TOKEN = Token("")
-"""Stands for no token at all."""
+"""An empty token, for where there is no token to hide."""
 
 
 def read_token(given: str | None) -> tuple[Token, str]:
-    """Return the token, given or of the environment, and its problem, "" for none.
+    """Return the token, as given or from PROLIFIC_TOKEN, and an error message, "" if it is valid.
 
-    Raises nothing, so that the caller can drop its own reference to the text before it does.
+    Raises nothing, so that the caller can drop its own reference to the text before raising.
     """
     if given is None:
         text = os.environ.get(VARIABLE, "")
@@ -66,7 +66,7 @@ def read_token(given: str | None) -> tuple[Token, str]:
 
 
 def no_token() -> str:
-    """Return the text of the error for a missing token."""
+    """Return the error message for a missing token."""
     found = next((name for name in _NOT_READ if os.environ.get(name)), None)
     hint = f" ({found} is set, but it is not read)" if found else ""
     return f"no token: set the environment variable {VARIABLE}{hint}"
@@ -75,7 +75,7 @@ def no_token() -> str:
 def _problem(text: object) -> str:
     if not isinstance(text, str):
         return f"the token must be text, not {type(text).__name__}"
-    # What cannot be seen comes with copying, too: a zero-width space, a byte order mark.
+    # Copying also brings invisible characters: a zero-width space, a byte order mark.
     if " " in text or not text.isprintable():
         return (
             "the token holds white space or invisible characters: copy it again, without line ends"

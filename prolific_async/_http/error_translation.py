@@ -1,4 +1,4 @@
-"""Error translation: aiohttp's errors to ours."""
+"""Error translation: from aiohttp's errors to the package's."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def is_passed_on(
     """Return whether an exception of an attempt is raised to the caller unchanged.
 
     Args:
-        error: What it raised. Callbacks of a TraceConfig, and a borrowed session, can raise
-            anything, also after the request has left.
-        may_be_foreign: Whether a bug of the application is shown as it is: nothing is lost by it.
-        is_own: Whether a ProlificError was raised by this attempt. A callback may raise one of
-            another call, which says nothing about this request.
+        error: The exception. Callbacks of a TraceConfig, and a borrowed session, can raise
+            anything, even after the request was sent.
+        may_be_foreign: Whether to pass on what neither aiohttp nor the system raised, which is a
+            bug of the application. False where the outcome of the request must not be lost.
+        is_own: Whether a ProlificError is about this attempt. A callback may raise one that is
+            about another call.
 
     """
     if isinstance(error, asyncio.CancelledError):
-        # A callback may raise one, too, or a future that another party has cancelled.
+        # Only a cancellation of this task: callbacks and cancelled futures may raise it, too.
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     if isinstance(error, errors.ProlificError) and is_own:
@@ -53,11 +54,11 @@ def translated(
 
     Args:
         request: The request.
-        error: What the attempt raised.
-        seconds: The time limit of the attempt.
-        secret: Hidden in the error's text.
-        closed: Whether the client was closed, which then counts as the reason.
-        unsent: Whether surely no byte went to the service, whatever went to a proxy.
+        error: The exception that the attempt raised.
+        seconds: The time limit of the attempt, in seconds.
+        secret: Token to hide in the error's text.
+        closed: Whether the client was closed; if so, that is given as the reason.
+        unsent: Whether surely no byte was sent to the service, even if some were to a proxy.
 
     """
     call = (request.method, request.path)
@@ -77,24 +78,24 @@ def translated(
             failure = responses.malformed(request, error.message, secret)
         case aiohttp.ClientPayloadError(__cause__=BadHttpMessage() as fault) if not isinstance(
             fault,
-            PayloadEncodingError,  # which an early end is, too
+            PayloadEncodingError,  # raised for an early end, too
         ):
             failure = responses.malformed(request, fault.message, secret)
         case aiohttp.ClientError() | OSError():
             failure = errors.ConnectionLostError(*call, reason)
-        case _:  # such as what a callback of a TraceConfig raises
+        case _:  # such as an error in a callback of a TraceConfig
             failure = errors.TransportError(*call, _named(error, reason))
-    # aiohttp's errors of responses carry the request's headers, and those the token, or bytes of
-    # the response, which may echo it.
+    # aiohttp's errors about responses hold the request's headers, with the token, or bytes of the
+    # response, which may echo the token.
     if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
-        without_frames(error)  # the response keeps it, and its frames would keep the response
+        without_frames(error)  # the response keeps the error, whose frames would keep the response
     else:
         failure.__cause__ = error
     return failure
 
 
 def add_yielded(error: errors.TransportError, number: int, record: str) -> None:
-    """Add to an error how many records, such as rows, were yielded before it; nothing for none."""
+    """Add to an error's text how many records (such as "row") were yielded before, if any."""
     if number:
         records = f"{number:,} {record}{'' if number == 1 else 's'}"
         error.reason += f", after {records}, which another call yields again"
@@ -102,7 +103,7 @@ def add_yielded(error: errors.TransportError, number: int, record: str) -> None:
 
 
 def _named(error: BaseException, reason: str) -> str:
-    """Return a reason with the name of an error whose text alone may say little."""
+    """Return a reason, after the error's class name if the text alone may say little."""
     name = type(error).__name__
     if isinstance(error, aiohttp.ClientError | OSError) or reason == name:
         return reason
@@ -110,7 +111,7 @@ def _named(error: BaseException, reason: str) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong underneath, without aiohttp's own settings in it."""
+    """Return an error's text, or address and cause of a failed connection."""
     match error:
         case aiohttp.ClientConnectorCertificateError():
             reason = str(error.certificate_error)
@@ -120,25 +121,25 @@ def _reason(error: BaseException) -> str:
             reason = "its certificate has another fingerprint"
         case _:
             return str(error)
-    socket = getattr(error, "path", None)  # of a Unix one
+    socket = getattr(error, "path", None)  # of a Unix socket
     return f"{socket or f'{error.host}:{error.port}'}: {reason}"
 
 
 def _undecoded(error: BaseException | None) -> str | None:
-    """Return the problem of a body whose Content-Encoding aiohttp cannot undo, else None."""
+    """Return why aiohttp could not decompress a body, None for any other error."""
     while error is not None and not isinstance(error, ContentEncodingError):
         error = error.__cause__
     if error is None:
         return None
     name = re.search(r"\b(br|zstd|gzip|deflate)\b", error.message)
     encoding = f"Content-Encoding {name[0]}" if name else "Content-Encoding"
-    if "install" in error.message:  # such as Brotli
+    if "install" in error.message:  # "install Brotli", for example
         return f"its {encoding} cannot be decoded here"
     return f"not compressed as its {encoding} says"
 
 
 def _why_unsent(error: BaseException) -> str | None:
-    """Return a better reason than aiohttp's for a connection that failed, None if there is none."""
+    """Return a clearer reason than aiohttp's for a failed connection, None if there is none."""
     match error:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy said {error.status}"

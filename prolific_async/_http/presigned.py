@@ -1,4 +1,4 @@
-"""``PresignedUrl``: an address that needs no token, and is a secret itself.
+"""``PresignedUrl``: a URL of a file in a storage, which needs no token but is itself a secret.
 
 Facts: the pages "Get dataset upload URL" and "Request export" of https://docs.prolific.com, and the
 error responses of S3.
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from prolific_async.errors import ProlificError
 
 _BY_ENDING = {".csv": "text/csv", ".jsonl": "application/x-ndjson", ".zip": "application/zip"}
-_LONG_ENOUGH = 20  # characters of a part that may be a secret; a name or a date has fewer
-_TOO_SHORT = 7  # characters of the beginning of a secret that tell nothing
+_LONG_ENOUGH = 20  # characters of a part that may be secret; names and dates have fewer
+_TOO_SHORT = 7  # leading characters of a cut secret that give nothing away
 _REFUSED = frozenset({400, 401, 403})
 _SHOWN_HEADERS = (hdrs.CONTENT_TYPE, hdrs.DATE, hdrs.RETRY_AFTER, hdrs.SERVER, "X-Amz-Request-Id")
 
@@ -36,9 +36,9 @@ class PresignedUrl:
     """A URL that anybody who has it may use, until it expires.
 
     Attributes:
-        method: The method that it is good for.
-        content_type: What is sent as ``Content-Type``.
-        expires: When it expires, in loop time; None if that is not known.
+        method: HTTP method that the URL is signed for.
+        content_type: ``Content-Type`` to send with an upload.
+        expires: Loop time at which the URL expires, None if unknown.
 
     """
 
@@ -64,18 +64,19 @@ class PresignedUrl:
         raise TypeError("a presigned URL cannot be pickled")
 
     def is_expired(self, now: float) -> bool:
-        """Return whether it has expired, at a loop time."""
+        """Return whether the URL has expired at a loop time."""
         return self.expires is not None and now >= self.expires
 
     def problem(
         self, service: URL, *, key: str = "upload_url", methods: tuple[str, ...] = ("PUT", "POST")
     ) -> str | None:
-        """Return the problem of the URL, None if it may be used.
+        """Return why the URL must not be used, as "path: reason", None if it may be.
 
         Args:
-            service: The service's own address, whose host must be loopback for http.
-            key: The key of the response that it came under.
-            methods: The methods that it may be good for.
+            service: Base URL of the service. Only if its host is loopback may the URL be http,
+                to loopback as well.
+            key: Key of the URL in the service's response, for the reason.
+            methods: HTTP methods that are allowed.
 
         """
         url = self._parsed()
@@ -97,7 +98,7 @@ class PresignedUrl:
             return None
         try:
             url = self.reveal()
-            _ = url.host, url.port  # which are parsed only now
+            _ = url.host, url.port  # yarl parses them only now
         except ValueError:
             return None
         return url
@@ -107,23 +108,23 @@ class PresignedUrl:
         return URL(self._text, encoded=True)
 
     def hide(self, text: str) -> str:
-        """Return a text with "[link]" in place of the URL and of what makes it a secret.
+        """Return a text with "[link]" in place of the URL and of the long values of its query.
 
-        The text may end in the middle of them: it may be cut.
+        The text may be cut: a secret of which it has only the beginning is replaced, too.
         """
         query = self._text.partition("?")[2]
         values = [pair.rpartition("=")[2] for pair in query.split("&")]
         values += [unquote(value) for value in values]
         for secret in (self._text, query, *values):
             if len(secret) >= _LONG_ENOUGH:
-                # Percent-encodings have either case.
+                # Percent-encoding may be in upper or lower case.
                 text = re.sub(re.escape(secret), "[link]", text, flags=re.IGNORECASE)
                 text = _without_beginning(secret, text)
         return text
 
 
 def _without_beginning(secret: str, text: str) -> str:
-    """Return a text with "[link]" in place of the beginning of a secret that it ends with."""
+    """Return a text with "[link]" in place of a cut secret at its end."""
     end = text[-len(secret) :].lower()
     for length in range(len(secret) - 1, _TOO_SHORT, -1):
         if end.endswith(secret[:length].lower()):
@@ -132,7 +133,7 @@ def _without_beginning(secret: str, text: str) -> str:
 
 
 def content_type_of(filename: str) -> str:
-    """Return the Content-Type of a file for which the service named none."""
+    """Return the Content-Type for a file name, for when the service names none."""
     ending = filename[filename.rfind(".") :].lower()
     return _BY_ENDING.get(ending, "application/octet-stream")
 
@@ -140,12 +141,13 @@ def content_type_of(filename: str) -> str:
 def expiry(
     expires_at: datetime | None, headers: Mapping[str, str], received: float
 ) -> float | None:
-    """Return when a URL expires in loop time, whatever the clock of this machine shows.
+    """Return the loop time at which a URL expires, None if unknown.
 
     Args:
-        expires_at: What the service said; None if it said nothing.
-        headers: Headers of that response, whose ``Date`` is the service's clock.
-        received: The loop time at which it came.
+        expires_at: Expiry that the service named, None if it named none.
+        headers: Headers of the service's response, whose ``Date`` is the service's clock; without
+            it, the clock of this machine is used.
+        received: Loop time at which the response came.
 
     """
     if expires_at is None:
@@ -155,7 +157,7 @@ def expiry(
 
 
 def is_refused_as_expired(error: ProlificError) -> bool:
-    """Return whether a request was refused because its URL had expired."""
+    """Return whether a storage refused a request because the URL had expired."""
     return (
         isinstance(error, APIStatusError)
         and error.status in _REFUSED
@@ -164,15 +166,15 @@ def is_refused_as_expired(error: ProlificError) -> bool:
 
 
 def shown_headers(headers: Mapping[str, str], link: PresignedUrl) -> dict[str, str]:
-    """Return the headers of a storage's response that an error may show."""
+    """Return the headers of a storage's response that are safe to show in an error."""
     return {name: link.hide(headers[name]) for name in _SHOWN_HEADERS if name in headers}
 
 
 def shown_refusal(body: str, link: PresignedUrl) -> str:
-    """Return the part of a storage's refusal that an error may show.
+    """Return the part of a storage's error response that is safe to show in an error.
 
-    Of S3's document that is code and message, as JSON in the form of the service's errors: the
-    rest repeats the signature and what was signed.
+    Of S3's XML document, that is code and message, as JSON like the service's errors: the rest
+    repeats the signature and what was signed.
     """
     code = re.search("<Code>([^<]*)</Code>", body)
     if code is None:
