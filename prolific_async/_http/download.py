@@ -1,4 +1,4 @@
-"""Downloads: a file is read from a presigned URL, and resumed where its connection was lost."""
+"""Downloads: read a file from a presigned URL, and resume where the connection was lost."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Piece(NamedTuple):
     """Some bytes of a file.
 
     Attributes:
-        start: Their place in it. One that was passed before means that the file is begun anew,
-            and that all before it is void.
-        data: The bytes; there may be none.
-        total: The size of the whole file, None if the storage does not tell it.
+        start: Position of the bytes in the file. If it is not where the piece before ended, the
+            file starts anew, and all earlier pieces are void.
+        data: The bytes; may be empty.
+        total: Size of the whole file in bytes, None if the storage does not tell it.
 
     """
 
@@ -49,17 +49,17 @@ class Piece(NamedTuple):
 
 
 class _BeginAnew(errors.ProlificError):
-    """The answer to a request for the rest of a file says that there is no such rest."""
+    """The response to a request for the rest of a file is not that rest: download the whole."""
 
 
 @define(eq=False)
 class _Version:
-    """The file as one or more responses told it, which have the same strong ETag.
+    """One version of the file, as described by responses with the same strong ETag.
 
     Attributes:
-        etag: That ETag, None if the file cannot be resumed.
-        total: Its size, None if that is not known.
-        received: Bytes of it that have come, from the first one on.
+        etag: The strong ETag, None if the download cannot be resumed.
+        total: Size of the file in bytes, None if unknown.
+        received: Number of bytes received so far, from the start of the file.
 
     """
 
@@ -68,17 +68,18 @@ class _Version:
     received: int = 0
 
     def condition(self) -> dict[str, str]:
-        """Return the headers of a request for the rest; none to ask for the whole file."""
+        """Return the request headers that ask for the missing rest, empty for the whole file."""
         if not self.received or self.etag is None:
             return {}
         return {hdrs.RANGE: f"bytes={self.received}-", hdrs.IF_RANGE: self.etag}
 
     def following(self, request: Request, status: int, headers: Mapping[str, str]) -> _Version:
-        """Return the version that a success goes on with: this one, or another that it begins.
+        """Return the version that a successful response belongs to: this or a new one.
 
         Raises:
-            _BeginAnew: It is a part of something else.
-            DecodeError: It is a part that was not asked for, or its end could not be recognised.
+            _BeginAnew: The response is a part, but not the missing rest of this version.
+            DecodeError: The response is a part that was not asked for, or its end could not be
+                recognised.
 
         """
         encoded = headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity"
@@ -101,11 +102,11 @@ class _Version:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more has come than the whole file."""
+        """Whether more bytes were received than the file has."""
         return self.total is not None and self.received > self.total
 
     def check_whole(self, request: Request) -> None:
-        """Raise ConnectionLostError if bytes are missing at the end of a response, or too many."""
+        """Raise ConnectionLostError if too few or too many bytes were received for the file."""
         if self.total is not None and self.received != self.total:
             reason = f"{self.received} of {self.total} bytes came"
             raise errors.ConnectionLostError(request.method, request.path, reason)
@@ -113,13 +114,13 @@ class _Version:
 
 @define(eq=False, repr=False)
 class Download:
-    """A file behind presigned URLs.
+    """Downloads a file from a presigned URL, which is renewed when it expires.
 
     Args:
-        transport: The client's transport, for its settings; it sends nothing.
+        transport: The client's transport, for its settings; the file's requests bypass it.
         path: Path of the API call that gives the URLs, for errors.
-        get_link: Makes that call. It is made before the first byte, again when the URL has expired,
-            and once more each time that bytes have come since.
+        get_link: Makes that API call. Called before the first attempt, and when the URL has
+            expired; then not again until more of the file has come.
 
     """
 
@@ -130,27 +131,28 @@ class Download:
     _link: PresignedUrl | None = field(default=None, init=False)
     _may_renew: bool = field(default=True, init=False)
     _failures: Failures = field(init=False)
-    _furthest: int = field(default=0, init=False)  # where any attempt has come to
+    _furthest: int = field(default=0, init=False)  # most bytes received by any attempt
     _came_further: bool = field(default=False, init=False)  # since the latest failure
 
     def __attrs_post_init__(self) -> None:
         self._failures = self._new_failures()
 
     async def pieces(self) -> AsyncGenerator[Piece]:
-        """Yield the file as it comes; when this ends, it was whole.
+        """Yield the file in pieces as they arrive; when the generator ends, the file is complete.
 
-        A lost connection, a 5xx or a stall is followed by another attempt, up to ``max_attempts``
-        since one has come further than all before. It asks for the rest of a file that has a strong
-        ETag. The file is begun anew if it has none, has changed, or the storage sends the whole.
-        An attempt may take any time, but no longer than ``request_timeout`` without a byte.
+        A lost connection, a 5xx or a stall is followed by another attempt, up to ``max_attempts``,
+        counted anew when an attempt gets further than all before. If the file has a strong ETag,
+        only the missing rest is requested. The file starts anew if it has no strong ETag, has
+        changed, or if the storage sends the whole. An attempt may take any time, but no longer than
+        ``request_timeout`` without a byte.
 
-        Close the generator, as by ``aclosing``: it has a connection.
+        Close the generator, for example with ``aclosing``: it holds a connection.
 
         Raises:
             ConfigurationError: The client is closed, or in use by another loop.
-            TransportError: There was no whole response.
-            APIStatusError: The storage refused the file, or the API its URL.
-            DecodeError: The URL must not be used, or the response is no file.
+            TransportError: No complete response came.
+            APIStatusError: The storage refused the file, or the API refused the URL.
+            DecodeError: The URL must not be used, or the response is not a file.
 
         """
         while True:
@@ -171,7 +173,7 @@ class Download:
             await self._transport.pause(pause)
 
     async def _usable_link(self) -> tuple[LoopSession, PresignedUrl]:
-        """Return the session of this loop, and the URL, a new one if the old one has expired."""
+        """Return the session of this loop and the URL, which is renewed if it has expired."""
         transport = self._transport
         transport.check_usable()
         session = await transport.session_here()
@@ -187,7 +189,7 @@ class Download:
         return session, link
 
     def _pause_after(self, error: errors.ProlificError, now: float) -> float | None:
-        """Return the seconds before another attempt, None if there is none."""
+        """Return the seconds to wait before another attempt, None to raise the error."""
         if self._came_further:
             self._failures, self._may_renew = self._new_failures(), True
             self._came_further = False
@@ -195,7 +197,7 @@ class Download:
             self._link.expires = now
             return 0.0
         if isinstance(error, _BeginAnew):
-            self._version = _Version()  # so that it is no answer to the next request
+            self._version = _Version()  # so that the next request asks for the whole
             return 0.0
         return self._failures.pause_after(error)
 
@@ -230,7 +232,7 @@ class Download:
                     if version.received > self._furthest:
                         self._furthest, self._came_further = version.received, True
                     yield Piece(start, data, version.total)
-                    if version.is_exceeded:  # by a part, which may have no end
+                    if version.is_exceeded:  # by a partial response, which may be endless
                         break
                 version.check_whole(request)
             finally:
@@ -262,12 +264,12 @@ class Download:
 
 @define(eq=False)
 class _Held:
-    """A response that nobody may be reading when the client is closed."""
+    """A response whose connection is closed with the client, even while nobody reads it."""
 
     _response: aiohttp.ClientResponse
 
     def expire(self) -> None:
-        """Close its connection."""
+        """Close the connection."""
         self._response.close()
 
 
@@ -276,10 +278,10 @@ def _strong(etag: str) -> str | None:
 
 
 async def _read(session: LoopSession, response: aiohttp.ClientResponse) -> bytes:
-    """Return the next bytes, none at the end.
+    """Return the next bytes of a response, ``b""`` at its end.
 
     Raises:
-        TimeoutError: Nothing came for ``request_timeout``.
+        TimeoutError: No byte came for ``request_timeout``.
         ClientConnectionError: The client was closed.
 
     """

@@ -17,12 +17,12 @@ class Request(NamedTuple):
     Attributes:
         method: HTTP method.
         path: Percent-encoded path from the host's root.
-        query: Percent-encoded query, empty for none.
+        query: Percent-encoded query string, empty for none.
         body: The body, None for none.
-        read: Called with the response's JSON, the method and the path; returns what the call is
-            for. None for the whole response.
+        read: Turns the response's JSON into the result of the call; called with the JSON, and
+            with method and path for errors. None to return the ``Response``.
         content_type: Media type of the body.
-        hides_response: Whether the body of a success holds a secret, so that no error shows it.
+        hides_response: Whether the body of a success holds a secret, which no error may show.
 
     """
 
@@ -36,19 +36,18 @@ class Request(NamedTuple):
 
     @property
     def target(self) -> str:
-        """Path and query."""
+        """Path and query, as in the request line."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
 
 @define(eq=False, kw_only=True, repr=False, weakref_slot=False)
 class Poll:
-    """How the request of a poll is sent: once, with half of the connections, after pauses.
+    """A poll: the time limit of its requests, and when the first of them was sent.
 
     Attributes:
-        within: Seconds that it may take, where they are fewer than ``request_timeout``.
-        sent_at: When its first request was sent, in loop time; None before. That may be long after
-            the call: never while it waits for a connection slot, for the rate limit, or for the
-            end of a pause.
+        within: Time limit of a request in seconds, if shorter than ``request_timeout``.
+        sent_at: Loop time at which the first request was allowed to start, None before. It may
+            first wait long for a connection slot, the rate limit, or the end of a pause.
 
     """
 

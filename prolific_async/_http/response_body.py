@@ -1,4 +1,4 @@
-"""Reading the body of a response: how much of it, at once or as it comes."""
+"""Reads the body of a response, as a whole or in chunks, with bounds on size and time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
     from prolific_async._http.session import LoopSession
 
-_PIECE = 256 * 1024  # bytes of a long body that may take as long as a whole request
+_PIECE = 256 * 1024  # bytes of a long body for which request_timeout is allowed
 
 
 async def read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """Return the whole body of a response and release it.
 
-    Of a response that is no success, no more is read than its error shows.
+    Of an unsuccessful response, no more is read than its error shows.
 
     Raises:
-        DecodeError: It is larger than 64 MiB, decompressed.
+        DecodeError: The body is larger than 64 MiB, decompressed.
 
     """
     content = response.content
@@ -59,15 +59,16 @@ def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.Dec
 
 @define(eq=False, repr=False)
 class Chunks:
-    """The body of a success, as it comes: an async iterator of bytes.
+    """Async iterator over the body of a successful response, in chunks as they arrive.
 
     Its repr does not show the response, whose headers may echo the token.
 
     Attributes:
         response: The response.
         session: The session that sent its request.
-        failure: Returns our own error for what reading raises.
-        may_drip: Whether it may take any time, as long as some of it comes in ``request_timeout``.
+        failure: Translates an exception of reading into one of the package's errors.
+        may_drip: Whether ``request_timeout`` only bounds the time in which no byte comes. If not,
+            each 256 KiB must come in that time as well.
 
     """
 
@@ -75,8 +76,8 @@ class Chunks:
     session: LoopSession
     failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError]
     may_drip: bool
-    _waited: float = field(default=0.0, init=False)  # seconds for the piece that is being read
-    _received: int = field(default=0, init=False)  # bytes of it
+    _waited: float = field(default=0.0, init=False)  # seconds spent on the current 256 KiB
+    _received: int = field(default=0, init=False)  # bytes of the current 256 KiB
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -90,7 +91,7 @@ class Chunks:
         failure: errors.ProlificError
         try:
             if self.session.closing.is_set():
-                raise ConnectionError("closed")  # noqa: TRY301 - as if it had been reading
+                raise ConnectionError("closed")  # noqa: TRY301 - translated like an error of reading
             chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_foreign=False):
@@ -103,13 +104,13 @@ class Chunks:
         try:
             raise failure
         finally:
-            del failure  # else it is in a cycle with its frame
+            del failure  # else error and frame form a reference cycle
 
     async def _read(self) -> bytes:
-        """Return the next bytes; a body that comes too slowly is given up, as one that stalls is.
+        """Return the next bytes of the body, ``b""`` at its end.
 
         Raises:
-            TimeoutError: Nothing came, or a piece took longer than a whole request may.
+            TimeoutError: No byte came for ``request_timeout``, or 256 KiB took longer.
 
         """
         limit = self.session.time_limit

@@ -1,4 +1,4 @@
-"""Responses: the data of a success, or the error that it means; without any I/O.
+"""Responses: decoded into data or into an error, without any I/O.
 
 Facts: https://docs.prolific.com/api-reference (API Fundamentals: errors, rate limits) and the
 pages of the single endpoints.
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from prolific_async._http.request import Request
 
 MAX_BODY = 64 * 1024 * 1024
-"""The most bytes of a response, decompressed, that are read."""
+"""Largest body, in decompressed bytes, that is read as a whole."""
 
 MAX_SHOWN = 64 * 1024
-"""The most bytes of a response that is no JSON, or no success, that its error shows."""
+"""Bytes of a body, from its beginning, that an error shows at most."""
 
 _DECODED = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
-"""Content-Encodings of which nothing is left when aiohttp returns a body."""
+"""Content-Encodings that aiohttp has already decoded when it returns a body."""
 
 _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
     400: errors.BadRequestError,
@@ -50,7 +50,7 @@ _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
 
 
 class Response(NamedTuple):
-    """A success: its headers and its decoded JSON, None for an empty body."""
+    """A success: headers, and decoded JSON (None for an empty body) or, if asked for, raw bytes."""
 
     headers: Mapping[str, str]
     data: Any
@@ -58,7 +58,7 @@ class Response(NamedTuple):
 
     @property
     def request_id(self) -> str | None:
-        """The id that the service gave to the request, without the secret."""
+        """The request id in the headers, without the secret; None if there is none."""
         return errors.request_id_of(_hidden(self.headers, self.secret))
 
 
@@ -72,20 +72,20 @@ def decode(
     raw: bool = False,
     data: Any = None,
 ) -> Any:
-    """Return a success as the request's reader reads it; raise the error of any other response.
+    """Return what ``request.read`` makes of a success; raise the error for any other response.
 
     Args:
         request: The request.
         status: Status of the response.
         headers: Its headers.
         body: Its body.
-        secret: Taken out of what an error shows.
-        raw: Return the response, with the body itself as its data.
-        data: The body's JSON, if it was decoded before.
+        secret: Token to hide in errors.
+        raw: Whether to return a ``Response`` with the undecoded body as its data.
+        data: The body's JSON, if it is already decoded.
 
     Raises:
         APIStatusError: The status is not 2xx.
-        DecodeError: A 2xx whose body is not JSON, or that the reader cannot read.
+        DecodeError: The status is 2xx, but the body is not JSON, or ``request.read`` refuses it.
 
     """
     if not is_success(status):
@@ -98,7 +98,7 @@ def decode(
             data = decode_json(body)
         except ValueError as error:
             reason = str(error)
-    if reason is not None:  # raised here, since the parser's own error holds the whole text
+    if reason is not None:  # not in ``except``: the parser's error holds the whole text
         raise _no_json(request, headers, body, reason, secret)
     if request.read is None:
         return Response(headers, data, secret)
@@ -119,7 +119,7 @@ async def decode_long(
     raw: bool = False,
 ) -> Any:
     """Decode a long body as ``decode`` does, and let the event loop run in between."""
-    await asyncio.sleep(0)  # to have put a body together takes its time, too
+    await asyncio.sleep(0)  # joining the chunks of the body took time, too
     if len(body) > MAX_BODY:
         raise too_large(request)
     if raw or not is_success(status):
@@ -135,7 +135,7 @@ async def decode_long(
 
 @contextmanager
 def adding_request_id(request_id: str | None) -> Iterator[None]:
-    """Give the id of a request to the DecodeError of what is read of its response."""
+    """Set the request id of a DecodeError that the ``with`` block raises."""
     try:
         yield
     except errors.DecodeError as error:
@@ -146,7 +146,7 @@ def adding_request_id(request_id: str | None) -> Iterator[None]:
 def refused(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
-    """Return the error of a response that is not 2xx."""
+    """Return the error for a response that is not 2xx."""
     return _status_error(request, status, _hidden(headers, secret), _excerpt(body, secret))
 
 
@@ -165,48 +165,48 @@ def _no_json(
 
 def is_success(status: int) -> bool:
     """Return whether a status is 2xx."""
-    return 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
+    return 200 <= status < 300  # noqa: PLR2004 - HTTP's status classes
 
 
 def undecodable(request: Request, problem: str, body: Any = None) -> errors.DecodeError:
-    """Return the error of a response that is bad as a whole."""
+    """Return a DecodeError about a response as a whole."""
     return errors.DecodeError((f"$: {problem}",), body, request.method, request.path)
 
 
 def too_large(request: Request) -> errors.DecodeError:
-    """Return the error of a body that is larger than is read."""
+    """Return the DecodeError for a body larger than ``MAX_BODY``."""
     return undecodable(request, f"more than {MAX_BODY} bytes")
 
 
 def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
-    """Check that a success is no HTML page, which a proxy or a login page in between sends.
+    """Check that a success is not an HTML page, such as a proxy or a login page sends.
 
     Args:
         request: The request.
         headers: Headers of the response.
-        expected: What comes from there, for the error: "the storage sends the file".
+        expected: What should have come, for the error, such as "the storage sends the file".
 
     Raises:
-        DecodeError: It is a page, which something in between shows.
+        DecodeError: The response is an HTML page.
 
     """
     is_html = headers.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/html")
-    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages say so of no body
+    if is_html and headers.get(hdrs.CONTENT_LENGTH) != "0":  # some storages use it for no body
         raise undecodable(request, f"HTML, where {expected}")
 
 
 def malformed(request: Request, message: str, secret: Token) -> errors.DecodeError:
-    """Return the error of a response that is not HTTP, from what its parser says.
+    """Return the DecodeError for a response that is not HTTP, with the parser's message.
 
-    What the parser quotes of the response is left out: it is cut, so that half of an echoed secret
-    may be in it.
+    What the parser quotes of the response is left out: the quotation is cut, and may hold half of
+    an echoed secret.
     """
     reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
     return undecodable(request, f"not HTTP ({hide(reason, secret)})")
 
 
 def _excerpt(body: bytes, secret: Token) -> str:
-    """Return the text of a body that an error shows: the beginning of a long one."""
+    """Return the beginning of a body as text for an error, without the secret."""
     text = hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"), secret)
     if len(body) > MAX_SHOWN:
         text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret
@@ -247,10 +247,10 @@ def _status_error(
 
 
 def _explanation(body: Any) -> tuple[int | str | None, str | None, Any]:
-    """Find code, title and detail in the shapes that the service's errors come in.
+    """Return code, title and detail of an error's body, each None if absent.
 
-    Nested ``{"error": {…}}``, flat ``{"message", "detail"}``, either of the two alone, and the
-    layout validation's ``{"type", "message", "issues"}``, whose type serves as the code.
+    The service's errors are nested, ``{"error": {…}}``, flat, ``{"message", "detail"}`` or either
+    key alone, or those of layout validation, ``{"type", "message", "issues"}`` with type as code.
     """
     if not isinstance(body, dict):
         return None, None, None
@@ -267,9 +267,9 @@ def _explanation(body: Any) -> tuple[int | str | None, str | None, Any]:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read ``Retry-After``, as seconds or as an HTTP-date, in seconds from now.
+    """Return how many seconds ``Retry-After`` asks to wait, given in seconds or as an HTTP-date.
 
-    A date is held against the response's own ``Date``, so that a wrong clock here does no harm.
+    A date is compared with the response's own ``Date``, so that a wrong local clock does no harm.
 
     Returns:
         Seconds, never negative; None when the header is absent or unreadable.
@@ -287,7 +287,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(value: str) -> float | None:
-    """Read an HTTP-date as seconds since 1970, None when it is unreadable."""
+    """Return an HTTP-date as seconds since 1970, None when it is unreadable."""
     try:
         moment = parsedate_to_datetime(value)
         # An HTTP-date is UTC, also in the old form that does not say so.
