@@ -10,17 +10,17 @@ from typing import TypeAlias
 
 from prolific_async._logging import log as _log
 
-# Requests a second: the lowest rate after a first 429, unless the limit is lower. Further 429s go
-# below it.
+# Requests per second: the lowest rate after a first 429, or half the limit if that is lower.
+# Further 429s may go below it.
 _LEAST = 5.0
 _LEAST_OF_ALL = 0.5  # the lowest rate ever: the next request is at most two seconds away
-_DECREASE = 0.5  # factor of the rate at each 429
+_DECREASE = 0.5  # each 429 multiplies the rate by this
 _PROBING = 15.0  # seconds from the last 429 until the refused rate is tried again
-_RECOVERY = 30.0  # seconds from the last 429 until the rate from before the first one is back
-_DOUBLING = 30.0  # seconds in which the rate doubles after that
+_RECOVERY = 30.0  # seconds from the last 429 until the rate before the first 429 is back
+_DOUBLING = 30.0  # seconds in which the rate doubles after the recovery
 _DOUBLINGS = 60  # bounds the exponent, which would overflow
-_SPARE = 4.0  # times the demand: a rate above that is lifted
-_BURST = 0.2  # share of a second's requests that may start at once: at most 1.2 in any second
+_SPARE = 4.0  # a slowed rate above this many times the demand is lifted
+_BURST = 0.2  # share of a second's requests that may start at once: 1.2 times the rate at most
 
 _Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
 
@@ -28,28 +28,28 @@ _Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
 class RateLimiter:
     """Starts requests when a connection slot is free and the rate allows it.
 
-    Requests start in the order of their arrival; where polls and plain calls both wait, they take
-    turns. A pause holds back polls only, and they take no slot meanwhile.
+    Requests start in the order of their arrival, but polls and plain calls take turns if both wait.
+    A pause holds back only polls, which take no slot meanwhile.
 
-    Without a limit, requests are only counted until the first 429. A 429 halves the rate. It grows
-    back as in TCP's CUBIC (RFC 9438): fast to just below the refused rate, slowly past it, and fast
-    again if that is not refused, until it no longer delays any request. The rate from before the
-    first 429 is back 30 s after the last, however many there were.
+    Without a limit, requests are only counted until the first 429. A 429 halves the rate. The
+    rate then grows as in TCP's CUBIC (RFC 9438): fast to just below the refused rate, slowly past
+    it, and fast again unless another 429 comes, until the rate delays no request any more. 30 s
+    after the last 429, the rate from before the first is back, however many there were.
 
     Args:
-        limit: Requests a second, None for no limit.
-        connections: The most requests under way at once.
+        limit: Requests per second, None for no limit.
+        connections: Number of connection slots: the most requests under way at once.
 
     Attributes:
-        slows: Whether a rate applies now.
-        is_closed: Whether it was closed, and delays no request any more.
+        slows: Whether a rate limits the requests now.
+        is_closed: Whether ``close`` was called; no request is delayed any more.
 
     """
 
-    # Rates, set at a 429:
+    # Requests per second, set at a 429:
     _slowed_to: float
-    _refused: float  # at the newest 429
-    _former: float  # before the first 429 of those that came in a row
+    _refused: float  # rate at the newest 429
+    _former: float  # rate before the first of several 429s in a row
 
     def __init__(self, limit: float | None = None, connections: float = math.inf) -> None:
         self._limit = math.inf if limit is None else limit
@@ -57,10 +57,10 @@ class RateLimiter:
         self.slows = limit is not None
         self.is_closed = False
         self._slowed_at: float | None = None
-        self._second = -math.inf  # start of the second that is being counted
+        self._second = -math.inf  # start of the second in which requests are counted
         self._count = 0
         self._last_count = 0
-        self._used = 0  # requests in the last second that had any
+        self._used = 0  # requests in the last second that had any: the demand
         self._starts = _LeakyBucket()
         self._departures = _LeakyBucket()
         self._polls_from = -math.inf
@@ -91,7 +91,7 @@ class RateLimiter:
         try:
             await self._wait_in(self._polls if poll else self._calls, turn)
         except BaseException:
-            # The cancellation may come just after the start.
+            # If it was cancelled just after its start, it has a slot to give back.
             if turn.done() and not turn.cancelled():
                 self.finish()
             raise
@@ -100,7 +100,7 @@ class RateLimiter:
         """Give the connection slot of a request back."""
         self._free_slots += 1
         if waiting := self._calls or self._polls:
-            # The garbage collector may finish a request of a closed loop, while another one runs.
+            # The garbage collector may finish a request of a closed loop while another loop runs.
             loop = next(iter(waiting)).get_loop()
             if not loop.is_closed():
                 self._serve(loop)
@@ -108,7 +108,7 @@ class RateLimiter:
     def may_depart(self, now: float) -> bool:
         """Return whether a started request that has its connection may be sent now.
 
-        Many requests that wait for their connections could get them at the same time.
+        The rate is applied again here, as many started requests may get connections at once.
         """
         return not self.slows or (
             not self._connected and self._departures.take(now, self._rate(now))
@@ -130,7 +130,7 @@ class RateLimiter:
                 self._serve(loop)
 
     def slow_down(self, sent_at: float, now: float) -> None:
-        """Slow down after a 429, unless its request was sent before the last slow-down."""
+        """Lower the rate after a 429, unless its request was sent before the last slow-down."""
         slowed_at = self._slowed_at
         if slowed_at is not None and sent_at <= slowed_at:
             return
@@ -154,13 +154,13 @@ class RateLimiter:
         self._starts.hold_until(now + 1 / self._slowed_to)
 
     def pause_polls(self, until: float) -> None:
-        """Hold back all polls until a time, those that wait already included."""
+        """Hold back all polls until a loop time, even those that already wait."""
         self._polls_from = max(self._polls_from, until)
         if self._polls:
             self._serve(asyncio.get_running_loop())
 
     def close(self) -> None:
-        """Release all waiting requests, which find the client closed, and delay no further ones."""
+        """Release all waiting requests, which will see the closed client; delay none any more."""
         self._limit = self._free_slots = math.inf
         self._slowed_at = None
         self.slows = False
@@ -188,7 +188,7 @@ class RateLimiter:
         else:
             share = min((age - _PROBING) / (_RECOVERY - _PROBING), 1.0)
             rate = self._refused + (self._former - self._refused) * share**3
-        # Gradually: else all requests that wait would start at once, and be refused together.
+        # Grows gradually: else all waiting requests would start at once, and be refused together.
         rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
         if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
             self._slowed_at = None
@@ -203,7 +203,7 @@ class RateLimiter:
         return True
 
     def _note(self, now: float) -> None:
-        """Count a request in its second."""
+        """Count a request in the current second."""
         if now - self._second >= 1:
             self._used = self._count
             self._last_count = self._count if now - self._second < 2 else 0  # noqa: PLR2004
@@ -215,12 +215,12 @@ class RateLimiter:
 
         Args:
             loop: The event loop.
-            due: When the timer that calls this was due; the loop may call a little early.
+            due: Loop time for which the calling timer was set; it may fire a little early.
 
         """
         now = max(loop.time(), due)
         if now >= self._polls_from:
-            self._polls_from = -math.inf  # the next reading of the clock may be earlier
+            self._polls_from = -math.inf  # the clock may still be before ``due``
         self._serve_connected(now)
         while self._free_slots and (queue := self._next_queue(now)):
             turn = next(iter(queue))
@@ -246,7 +246,7 @@ class RateLimiter:
             del self._connected[turn]
 
     def _next_due(self, now: float) -> float:
-        """Return when the next request can start without another one ending, inf for never."""
+        """Return when the next request may start even if none under way ends, inf for never."""
         due = self._polls_from if self._polls and self._polls_from > now else math.inf
         if self._free_slots and self._next_queue(now):
             due = min(due, self._starts.free_at(self._rate(now)))
@@ -255,7 +255,7 @@ class RateLimiter:
         return due
 
     def _next_queue(self, now: float) -> _Queue | None:
-        """Return the queue of the next request; it is None or empty if none waits."""
+        """Return the queue that has the next request; None or an empty one if no request waits."""
         polls = self._polls if now >= self._polls_from else None
         if self._calls and (not polls or self._last_was_poll):
             return self._calls
@@ -269,7 +269,7 @@ class _LeakyBucket:
         self._next_at = -math.inf
 
     def take(self, now: float, rate: float) -> bool:
-        """Let one request pass if the rate allows it at this time, and return whether it does."""
+        """Let one request pass if the rate (per second) allows; return whether it passed."""
         if rate != math.inf:
             if self.free_at(rate) > now + 1e-9:
                 return False
@@ -277,9 +277,9 @@ class _LeakyBucket:
         return True
 
     def free_at(self, rate: float) -> float:
-        """Return when the next request may pass."""
+        """Return the loop time from which the next request may pass."""
         return self._next_at - max(_BURST - 1 / rate, 0.0)
 
     def hold_until(self, moment: float) -> None:
-        """Let no request but a burst pass until a time."""
+        """Let only a burst of requests pass before a loop time."""
         self._next_at = max(self._next_at, moment)

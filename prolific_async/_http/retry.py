@@ -32,7 +32,7 @@ _MAY_HAVE_RUN = frozenset({408})
 
 
 def get_again(error: ProlificError) -> bool:
-    """Return whether a GET with this failure is worth another attempt at once."""
+    """Return whether a GET may be retried after this failure."""
     if isinstance(error, APIStatusError):
         return error.status in _GET_AGAIN
     return isinstance(error, TransportError)
@@ -46,12 +46,12 @@ def may_poll_again(error: ProlificError) -> bool:
 
 
 def did_not_run(error: ProlificError) -> bool:
-    """Return whether a POST with this failure surely did not run, so that it may be sent again."""
+    """Return whether a POST with this failure surely did not run, so that a retry is safe."""
     return isinstance(error, ConnectError | RateLimitedError)
 
 
 def may_have_run(error: ProlificError) -> bool:
-    """Return whether a POST with this failure may have run all the same."""
+    """Return whether a POST may have run in spite of this failure."""
     if isinstance(error, APIStatusError):
         return isinstance(error, ServerError) or error.status in _MAY_HAVE_RUN
     if isinstance(error, TransportError):
@@ -62,34 +62,34 @@ def may_have_run(error: ProlificError) -> bool:
 def pauses(policy: RetryPolicy) -> Iterator[float]:
     """Yield the seconds before each further attempt: exponential, with full jitter.
 
-    What the service asks for (``hint``) is a floor, for the caller to add after the jitter.
+    The caller waits longer if the service asks for that (``hint``).
     """
     import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a failure pays
 
-    # backoff doubles without end what never comes to the maximum, until it overflows.
+    # Without islice, backoff's exponent would grow until it overflows, such as if initial is 0.
     growing = backoff.expo(factor=policy.initial, max_value=policy.maximum)
     bounds = chain(islice(growing, 1, 1000), repeat(policy.maximum if policy.initial else 0.0))
     return map(backoff.full_jitter, bounds)
 
 
 def hint(failure: ProlificError, policy: RetryPolicy) -> float:
-    """Return the seconds that the service asked to wait, capped by the policy, 0 if it did not."""
+    """Return the ``Retry-After`` of a failure in seconds, capped by the policy; 0 for none."""
     return min(_asked(failure), policy.retry_after_cap)
 
 
 def _asked(failure: ProlificError) -> float:
-    """Return the seconds that the service asked to wait, 0 if it did not."""
+    """Return the ``Retry-After`` of a failure in seconds, 0 for none."""
     return (failure.retry_after or 0.0) if isinstance(failure, APIStatusError) else 0.0
 
 
 class Failures:
-    """The failures of one call so far; decides whether to try again, and after which pause.
+    """Counts the failures of one call; decides whether to try again, and after which pause.
 
-    A failure that asks for a longer wait than ``retry_after_cap`` is not repeated: its error says
-    how long, and holding the caller for it would be a hang.
+    After a ``Retry-After`` above ``retry_after_cap``, the call is not repeated: its error tells how
+    long to wait, and to wait that long here would look like a hang.
 
     Args:
-        policy: How many attempts there are, and how long the pauses between them.
+        policy: The number of attempts, and the pauses between them.
         again: Returns whether a failure may be tried again.
 
     """
@@ -101,7 +101,7 @@ class Failures:
         self._pauses = pauses(policy)
 
     def pause_after(self, error: ProlificError) -> float | None:
-        """Return the seconds before the next attempt, None if there is none."""
+        """Count a failure; return the seconds before the next attempt, None if there is none."""
         self._count += 1
         attempts, asked = self._policy.max_attempts, _asked(error)
         if (
@@ -109,7 +109,7 @@ class Failures:
             or not self._again(error)
             or asked > self._policy.retry_after_cap
         ):
-            if not isinstance(error, ConfigurationError):  # which sent nothing
+            if not isinstance(error, ConfigurationError):  # raised before anything was sent
                 error.attempts = self._count
             return None
         pause = max(next(self._pauses), asked)
@@ -130,7 +130,7 @@ def retrying(
         call: Makes one attempt.
         policy: As in ``Failures``.
         again: As in ``Failures``.
-        sleep: Waits so many seconds, or until the client is closed.
+        sleep: Waits the given seconds, or until the client is closed.
 
     """
 
