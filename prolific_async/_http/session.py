@@ -1,4 +1,4 @@
-"""The aiohttp session of a client: made at the first request or borrowed, and closed."""
+"""The aiohttp session of a client: made at the first request and closed, or borrowed."""
 
 from __future__ import annotations
 
@@ -30,27 +30,28 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class LoopSession:
-    """A session in its event loop, with the limits of the requests that it sends.
+    """An aiohttp session in its event loop, with the limits on its requests.
 
     Attributes:
         loop: The event loop.
-        http: Sends the requests.
-        headers: Headers of each request; empty where the session sends them itself.
-        rate_limiter: Starts the requests.
-        time_limit: Bounds each attempt.
+        http: The aiohttp session.
+        headers: Headers to send with each request; empty where ``http`` adds them itself.
+        rate_limiter: Decides when each request starts.
+        time_limit: Time limit of each attempt.
         streams: Limits the bodies that callers read at their own pace to half of the connections,
-            so that polls and plain calls find one.
+            so that polls and plain calls find a free one.
         closing: Set when the client is closed.
-        time_limits: Those of views, by their seconds; each lives as long as a view or a request.
-        transfers: What bounds the transfers under way.
-        middlewares: Those of the session, whose place a request's own would take.
+        time_limits: Time limits of views, by their seconds; each lives as long as a view or a
+            request uses it.
+        transfers: Uploads and downloads under way, to interrupt when the client is closed.
+        middlewares: The session's own middlewares, which those of a request would replace.
         is_observed: Whether the application sees each request, in a middleware or a TraceConfig.
 
     """
 
     loop: asyncio.AbstractEventLoop
     http: aiohttp.ClientSession
-    headers: CIMultiDict[str]  # saves a conversion for each request
+    headers: CIMultiDict[str]  # a CIMultiDict saves a conversion per request
     rate_limiter: RateLimiter
     time_limit: TimeLimit
     streams: asyncio.Semaphore
@@ -62,17 +63,17 @@ class LoopSession:
 
     @middlewares.default
     def _middlewares_of_session(self) -> tuple[aiohttp.ClientMiddlewareType, ...]:
-        return tuple(getattr(self.http, "_middlewares", None) or ())  # it has no public name
+        return tuple(getattr(self.http, "_middlewares", None) or ())  # no public name
 
     @is_observed.default
     def _is_session_observed(self) -> bool:
         return bool(self.middlewares or self.http.trace_configs)
 
     def interrupt(self) -> None:
-        """End everything that waits, and all requests under way."""
+        """Release whatever waits, and interrupt all requests and transfers under way."""
         self.closing.set()
         self.rate_limiter.close()
-        self.streams.release()  # the next one finds the client closed, and lets the next one go on
+        self.streams.release()  # the next waiter sees the closed client, and releases the one after
         self.time_limit.close()
         for time_limit in list(self.time_limits.values()):
             time_limit.close()
@@ -81,17 +82,17 @@ class LoopSession:
 
 
 class SessionOwner:
-    """Has one session at a time, in the event loop that uses it, made or borrowed.
+    """Holds one session at a time, made or borrowed, for the event loop that uses it.
 
     Args:
         token: Sent with each request.
-        base_url: Where requests are sent.
-        session: The session that is borrowed, None to make one.
-        request_timeout: Seconds for one attempt.
-        max_connections: Requests that may be under way at once.
-        max_requests_per_second: None for no limit.
+        base_url: Base URL of the service, to which requests are sent.
+        session: The session to borrow, None to make one.
+        request_timeout: Time limit of one attempt, in seconds.
+        max_connections: The most requests under way at once.
+        max_requests_per_second: Rate limit of all requests, None for no limit.
         retry: Says how often a request is sent again, and how long a Retry-After is obeyed.
-        trace_configs: Those of the session that is made.
+        trace_configs: aiohttp's trace configs, for the session that is made.
 
     Attributes:
         prefix: Path of a gateway before the service's own paths, "" for none.
@@ -126,7 +127,7 @@ class SessionOwner:
 
     @property
     def polls_at_once(self) -> int:
-        """Polls that may be under way: half of the connections, so that plain calls find one."""
+        """The most polls under way at once: half of the connections, to leave some for calls."""
         return max(1, self._connection_limit() // 2)
 
     def _connection_limit(self) -> int:
@@ -134,7 +135,7 @@ class SessionOwner:
         limits = [self._max_connections]
         if connector is not None:
             limits += [connector.limit, connector.limit_per_host]
-        return min(limit for limit in limits if limit)  # 0 is for none
+        return min(limit for limit in limits if limit)  # 0 is aiohttp's for no limit
 
     @property
     def origin(self) -> URL:
@@ -143,12 +144,12 @@ class SessionOwner:
 
     @property
     def retry(self) -> RetryPolicy:
-        """Says how often a request is sent again."""
+        """How often a request is sent again, and after which pauses."""
         return self._retry
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed for good."""
+        """Whether the client was closed."""
         return self._closed
 
     def check_usable(self) -> None:
@@ -162,7 +163,7 @@ class SessionOwner:
             )
 
     def check_loop(self) -> None:
-        """Raise ConfigurationError if no loop runs here, or another one is using the session."""
+        """Raise ConfigurationError if no loop runs here, or another open loop has the session."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -178,7 +179,7 @@ class SessionOwner:
             )
 
     async def close(self) -> None:
-        """Close the session if it was made here. Idempotent."""
+        """Interrupt all requests, and close the session if it was made here. Idempotent."""
         if self._closed:
             return
         self.check_loop()
@@ -186,21 +187,21 @@ class SessionOwner:
         await self._let_go(self._session)
 
     async def pause(self, seconds: float) -> None:
-        """Wait between attempts, until the client is closed at the longest."""
+        """Wait between attempts, for the given seconds or until the client is closed."""
         session = self._session or await self._open()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await session.closing.wait()
 
     async def session_here(self) -> LoopSession:
-        """Return the session of the running loop, for views, made if there is none."""
+        """Return the session of the running loop; open it if there is none."""
         session = self._session
         if session is None or session.loop is not asyncio.get_running_loop():
             session = await self._open()
         return session
 
     async def _open(self) -> LoopSession:
-        """Make or borrow the session for the running loop, in place of one of a closed loop."""
+        """Make or borrow the session for the running loop; drop that of a closed loop."""
         self.check_usable()
         previous = self._session
         limit = self._connection_limit()
@@ -220,12 +221,12 @@ class SessionOwner:
         return session
 
     def _make(self, headers: CIMultiDict[str]) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
-        """Make a session, and return it with the headers that each request must bring to it."""
+        """Make a session; return it with the headers that must be given to each request."""
         proxy = proxy_for(self._base_url)
-        # Quicker than with each request, but aiohttp would show them to a proxy, too.
+        # Headers of a session are quicker than those of each request, but a proxy would see them.
         by_session = proxy is None
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # the rate limiter's slots bound them
+            connector=aiohttp.TCPConnector(limit=0),  # limited by the rate limiter's slots
             # A load balancer's cookie must not tie a thousand waits to one machine.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers if by_session else None,
@@ -236,7 +237,7 @@ class SessionOwner:
 
     async def _let_go(self, session: LoopSession | None) -> None:
         if session is not None:
-            if not session.loop.is_closed():  # else nothing that waits in it can be told
+            if not session.loop.is_closed():  # a closed loop wakes nobody
                 session.interrupt()
             if self._borrowed is None:
                 await session.http.close()
@@ -245,7 +246,7 @@ class SessionOwner:
 def _headers(token: Token) -> CIMultiDict[str]:
     """Return the headers of every request.
 
-    Their names are aiohttp's own, which it need not convert for each request.
+    The names are aiohttp's constants, which need no conversion for each request.
     """
     return CIMultiDict(
         {
@@ -255,10 +256,10 @@ def _headers(token: Token) -> CIMultiDict[str]:
                 f"python/{sys.version_info[0]}.{sys.version_info[1]} "
                 f"aiohttp/{aiohttp.__version__}"
             ),
-            # Libraries are asked to name themselves so: https://docs.prolific.com/api-reference
+            # The service asks libraries to name themselves here: https://docs.prolific.com/api-reference
             hdrs.REFERER: f"https://prolific-async/{__version__}/",
             hdrs.ACCEPT: "application/json",
-            # Else a cache, of a session or on the way, answers a poll with the response before.
+            # Else a cache, of a session or on the way, might return an old response to a poll.
             hdrs.CACHE_CONTROL: "no-cache",
         }
     )

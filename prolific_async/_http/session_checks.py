@@ -14,7 +14,7 @@ from prolific_async.errors import ConfigurationError
 def checked_kinds(
     session: aiohttp.ClientSession | None, trace_configs: Sequence[aiohttp.TraceConfig]
 ) -> list[aiohttp.TraceConfig]:
-    """Return the trace configs; raise ValueError for what aiohttp would refuse only later."""
+    """Return the trace configs; raise ValueError for arguments that aiohttp would refuse later."""
     if session is not None and not isinstance(session, aiohttp.ClientSession):
         raise ValueError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}")
     if not isinstance(trace_configs, Sequence) or not all(
@@ -28,7 +28,7 @@ def checked_kinds(
 
 def check(session: aiohttp.ClientSession, base_url: str) -> None:
     """Raise ConfigurationError if the token cannot, or must not, be sent over a session."""
-    # aiohttp has no public way to ask that does not warn.
+    # The public attribute, ``loop``, warns of its deprecation.
     if getattr(session, "_loop", None) not in (None, asyncio.get_running_loop()):
         raise ConfigurationError(
             "the aiohttp session given to this ProlificClient was made in another event loop; "
@@ -48,15 +48,15 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
 
 
 def is_about_netrc(error: BaseException, session: aiohttp.ClientSession) -> bool:
-    """Return whether aiohttp refused a request since it has a login for the host from netrc.
+    """Return whether aiohttp refused a request because netrc has a login for the host.
 
-    It reads that file before each request, so only then is it known.
+    aiohttp reads netrc before each request, so this cannot be checked earlier.
     """
     return session.trust_env and isinstance(error, ValueError) and "AUTHORIZATION" in str(error)
 
 
 def netrc_error() -> ConfigurationError:
-    """Return the error of a request that was refused so."""
+    """Return the error for a request that was refused because of netrc."""
     return ConfigurationError(
         "the aiohttp session given to this ProlificClient has trust_env=True, and netrc (the file "
         "that NETRC names, else ~/.netrc) holds a login for this host, which cannot stand beside "
@@ -65,7 +65,7 @@ def netrc_error() -> ConfigurationError:
 
 
 def _verifies(connector: aiohttp.BaseConnector | None) -> bool:
-    # aiohttp has no public way to ask. A Fingerprint is checked before anything is sent.
+    # The setting is not public. A Fingerprint is safe: it is checked before anything is sent.
     setting = getattr(connector, "_ssl", True)
     if isinstance(setting, ssl.SSLContext):
         return setting.verify_mode is ssl.CERT_REQUIRED and setting.check_hostname

@@ -1,8 +1,8 @@
-"""Time limit of requests: one timer for all of them.
+"""Time limit of requests: one timer for all requests.
 
-Each request has the same number of seconds, so the first to begin is the first whose time is over,
-and a dict keeps that order. ``asyncio.timeout``, which sets a timer for each, costs 7 % more of a
-whole request (benchmarks/README.md).
+All requests have the same time limit, so they expire in the order in which they began, which a dict
+keeps. With ``asyncio.timeout``, which sets a timer for each request, a whole request costs 7 % more
+CPU (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 
 class Expiring(Protocol):
-    """A piece of work whose time can be over."""
+    """Work that can be interrupted, such as when its time limit is over."""
 
     def expire(self) -> None:
-        """Interrupt it."""
+        """Interrupt the work."""
 
 
 class TimeLimit:
-    """So many seconds for each request, in one event loop.
+    """The same time limit for each request, in one event loop.
 
     Attributes:
-        seconds: The seconds.
+        seconds: The time limit, in seconds.
         loop: The event loop.
-        deadlines: Requests whose time runs, each with its deadline, in this order.
-        timer: Rings at the first deadline. It stays armed when the last request has ended, as
-            another one mostly begins at once.
+        deadlines: Requests whose clock runs, with their deadlines in loop time, earliest first.
+        timer: Fires at the first deadline. It stays armed when the last request has ended, as
+            the next one mostly begins at once.
 
     """
 
@@ -39,7 +39,7 @@ class TimeLimit:
         self.timer: asyncio.TimerHandle | None = None
 
     def arm(self, deadline: float) -> None:
-        """Set the timer."""
+        """Set the timer to a deadline, in loop time."""
         self.timer = self.loop.call_at(deadline, self._fire, deadline)
 
     def close(self) -> None:

@@ -36,8 +36,8 @@ _ENCODER = json.JSONEncoder()
 
 
 def json_body(keys: dict[str, Any], *, nulls: bool = False) -> bytes:
-    """Encode an object; a key whose value is None is left out, unless nulls are to be sent."""
-    # Value by value: the encoder is quick for text, and sets itself up anew for each object.
+    """Return an object as JSON, without the keys whose value is None unless ``nulls`` is true."""
+    # Value by value: ``encode`` is quick for a str, but sets up a new encoder for an object.
     encode = _ENCODER.encode
     given = ""
     for key, value in keys.items():
@@ -57,21 +57,21 @@ class Transport(SessionOwner):
         *,
         raw: bool = False,
     ) -> Any:
-        """Send a request, and return what its reader makes of the response.
+        """Send a request, and return what ``request.read`` makes of the response.
 
         Args:
-            request: What to send.
-            poll: How it is sent if a wait wants it; polls give way to each other and to a
-                Retry-After.
-            again: Returns whether it is sent again after a failure, as often as the retry policy
-                says; None to send it once.
-            raw: Whether a success is returned as it came, as bytes.
+            request: The request.
+            poll: The poll that needs the request, None for a plain call. A ``Retry-After``
+                in the response to a poll holds back all polls.
+            again: Returns whether to send the request again after a failure, as often as the retry
+                policy allows; None to send it once.
+            raw: Whether to return a ``Response`` with the body as undecoded bytes.
 
         Raises:
-            ConfigurationError: Closed, or in use by another loop.
-            TransportError: There was no whole response.
+            ConfigurationError: The client is closed, or in use by another loop.
+            TransportError: No complete response came.
             APIStatusError: The status is not 2xx.
-            DecodeError: The body is too large, not JSON, or not what the reader reads.
+            DecodeError: The body is too large, is not JSON, or ``request.read`` refuses it.
 
         """
         loop = asyncio.get_running_loop()
@@ -94,17 +94,17 @@ class Transport(SessionOwner):
 
     @asynccontextmanager
     async def stream(self, request: Request, *, may_drip: bool = False) -> AsyncGenerator[Chunks]:
-        """Send a GET once, and give the body of its response as it comes, however long it is.
+        """Send a GET once, and yield the body of its response as ``Chunks``, however long it is.
 
         ``request_timeout`` bounds the time for each 256 KiB, instead of the whole.
 
         Args:
-            request: What to send.
-            may_drip: Whether it only bounds the time in which nothing comes. At most half of the
-                connections serve such streams, which may last as long as their callers like.
+            request: The request.
+            may_drip: Whether ``request_timeout`` only bounds the time in which no byte comes. At
+                most half of the connections serve such streams, whose callers may read slowly.
 
         Raises:
-            ProlificError: As ``send``; while the body is read, too.
+            ProlificError: As ``send``, and also while the body is read.
 
         """
         session = self._session
@@ -133,7 +133,7 @@ class Transport(SessionOwner):
             if self._closed or self._borrowed is not None:
                 self.check_usable()
             failure = partial(self._failure, session, request)
-            # In no variable of its own, as its headers may echo the token.
+            # No variable for the response, as its headers may echo the token.
             return Chunks(
                 await self._open_stream(session, request), session, failure, may_drip=may_drip
             )
@@ -149,7 +149,7 @@ class Transport(SessionOwner):
         is_poll = poll is not None
         within = math.inf if poll is None else poll.within
         url = self._url(request)
-        # Before request_timeout starts: to wait here is never mistaken for a slow service.
+        # Before request_timeout starts, so that waiting here never looks like a slow service.
         sent_at = session.loop.time()
         if not rate_limiter.start_now(sent_at, poll=is_poll):
             await rate_limiter.start(poll=is_poll)
@@ -165,7 +165,7 @@ class Transport(SessionOwner):
                     response = await attempt.request(request.method, url, within)
                     attempt.is_answered = True
                     content = response.content
-                    # All of a small body mostly came with the headers.
+                    # A small body has mostly arrived with the headers.
                     body = (
                         content.read_nowait()
                         if content.is_eof()
@@ -185,7 +185,7 @@ class Transport(SessionOwner):
                 foreign = (
                     request.method == "GET" and not is_poll and self._may_be_foreign(session, error)
                 )
-                # Before there is a response, the attempt itself raises none of our errors.
+                # Before there is a response, only application code can raise one of our errors.
                 if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
                     raise
                 failure = self._failure(session, request, error, within, unsent=not attempt.begun)
@@ -195,7 +195,7 @@ class Transport(SessionOwner):
             rate_limiter.finish()
 
     async def _open_stream(self, session: LoopSession, request: Request) -> aiohttp.ClientResponse:
-        """Send a GET and return its success, which must be released."""
+        """Send a GET and return its successful response, which the caller must release."""
         failure: errors.ProlificError
         attempt = Attempt(session, None)
         sent_at = session.loop.time()
@@ -209,7 +209,7 @@ class Transport(SessionOwner):
             if not ok:
                 self._heed(session, response, sent_at, poll=False)
                 received = (request, response.status, response.headers, body)
-                responses.decode(*received, secret=self._token)  # raises what it says
+                responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:
             foreign = self._may_be_foreign(session, error)
             if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
@@ -233,7 +233,7 @@ class Transport(SessionOwner):
         )
 
     def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
-        """Return whether an error may be a bug of the application, as far as this client knows."""
+        """Return whether an error may be a bug of the application: not due to a close or netrc."""
         return not (self._closed or session_checks.is_about_netrc(error, session.http))
 
     def _failure(
@@ -262,7 +262,7 @@ class Transport(SessionOwner):
     def _heed(
         self, session: LoopSession, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
     ) -> None:
-        """Slow down, or hold polls back, as a response asks for."""
+        """Slow down after a 429, and hold back polls as the ``Retry-After`` of a poll asks for."""
         now = session.loop.time()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             session.rate_limiter.slow_down(sent_at, now)
@@ -271,7 +271,7 @@ class Transport(SessionOwner):
             session.rate_limiter.pause_polls(now + min(asked, self._retry.retry_after_cap))
 
 
-# A URL works out its parts once, and a batch is polled again and again.
+# Cached: a URL parses its parts only once, and a batch is polled again and again.
 @lru_cache(256)
 def _url_of_path(origin: URL, path: str) -> URL:
     return origin.with_path(path, encoded=True)  # much quicker than URL(...)

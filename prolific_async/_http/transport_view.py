@@ -1,4 +1,4 @@
-"""The transport of a view (``with_options``): a client's session, with other settings."""
+"""The transport of a view (``with_options``): the client's session, with other settings."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class TransportView(Transport):
-    """Sends requests over another transport's session and rate limit, and is closed with it.
+    """Sends requests over another transport's session and rate limit; closed with that transport.
 
     Args:
         owner: The transport that has the session.
         request_timeout: Seconds for one attempt.
-        retry: How calls are tried again.
+        retry: How failed calls are repeated.
 
     """
 
     def __init__(self, owner: Transport, request_timeout: float, retry: RetryPolicy) -> None:
-        vars(self).update(vars(owner))  # its settings
+        vars(self).update(vars(owner))  # the settings of the owner
         self._owner = owner
         self.request_timeout = request_timeout
         self._retry = retry
         self._session = None
 
     @property
-    def _closed(self) -> bool:  # type: ignore[override]  # the owner is closed, at any time
+    def _closed(self) -> bool:  # type: ignore[override]  # the owner may be closed at any time
         return self._owner.is_closed
 
     def check_loop(self) -> None:
