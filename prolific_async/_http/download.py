@@ -74,7 +74,7 @@ class _Version:
         return {hdrs.RANGE: f"bytes={self.received}-", hdrs.IF_RANGE: self.etag}
 
     def following(self, request: Request, status: int, headers: Mapping[str, str]) -> _Version:
-        """Return the version that a successful response belongs to: this or a new one.
+        """Return the version that a successful response belongs to: this one or a new one.
 
         Raises:
             _BeginAnew: The response is a part, but not the missing rest of this version.

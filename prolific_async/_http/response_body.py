@@ -110,7 +110,8 @@ class Chunks:
         """Return the next bytes of the body, ``b""`` at its end.
 
         Raises:
-            TimeoutError: No byte came for ``request_timeout``, or 256 KiB took longer.
+            TimeoutError: No byte came for ``request_timeout``, or 256 KiB took longer without
+                ``may_drip``.
 
         """
         limit = self.session.time_limit

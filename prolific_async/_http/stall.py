@@ -1,4 +1,4 @@
-"""``Stall``: ends a transfer over which no byte moves any more."""
+"""``Stall``: ends an upload in which no byte moves any more."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from prolific_async._http.session import LoopSession
 
-_CHECKS = 8  # within the time that a transfer may stand still
+_CHECKS = 8  # checks of a transfer within request_timeout
 
 
 class Stall(Timed):
-    """Context manager that raises TimeoutError in its task when a transfer has stood still.
+    """Context manager that raises TimeoutError in its task when a transfer stalls.
 
-    A transfer may take any time, but no longer than ``request_timeout`` without a byte that moves.
-    It also ends when the client is closed.
+    A transfer may take any time, but no longer than ``request_timeout`` in which no byte moves. The
+    task is also interrupted when the client is closed.
 
     Attributes:
-        moved: Bytes that were sent or received, which whoever does so counts here.
+        moved: Number of bytes moved so far; the code that moves them adds to it.
         transport: The connection, whose buffers show what moves; None before there is one.
 
     """
@@ -77,18 +77,18 @@ class Stall(Timed):
             super().expire()
 
     def pause(self) -> None:
-        """Stop the time, while something else than the socket is awaited."""
+        """Stop the clock, while something other than the connection is awaited."""
         self._runs = False
 
     def resume(self) -> None:
-        """Start the time anew, with the next check: this is called for each piece."""
+        """Start the clock anew, at the next check; cheap, as it is called for each chunk."""
         if not self._is_over:
             self._runs, self._last = True, ()
             if self._timer is None:
                 self._arm()
 
     def _end(self) -> None:
-        self._is_over = True  # a body that is still being written must not start the time again
+        self._is_over = True  # a body that is still being written must not restart the clock
         self._runs = False
         if self._timer is not None:
             self._timer.cancel()
@@ -110,7 +110,7 @@ class Stall(Timed):
             self.expire()
 
     def _state(self) -> tuple[int, ...]:
-        """Return numbers of which one changes when a byte moves."""
+        """Return numbers, at least one of which changes when a byte moves."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return (self.moved,)
@@ -118,9 +118,9 @@ class Stall(Timed):
 
 
 def _unsent(transport: asyncio.WriteTransport) -> int:
-    """Return how many bytes the system still has to send, 0 if it cannot be asked.
+    """Return the number of bytes that the system still has to send, 0 if it cannot tell.
 
-    Over a slow line those that it has taken may take longer than a transfer may stand still.
+    On a slow connection, to send them may take longer than ``request_timeout``.
     """
     socket = transport.get_extra_info("socket")
     if sys.platform == "win32" or socket is None:

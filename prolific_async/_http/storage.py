@@ -1,8 +1,8 @@
-"""The session and the errors of requests to a storage by presigned URLs.
+"""Sessions and errors for requests to a storage, by presigned URLs.
 
-Each attempt has a session of its own, without the client's trace configs, headers, cookies and
-login of netrc, outside of its rate limit and connection slots. The API token is never sent, and the
-URL, a secret like the token, is in no error and no log record.
+Each attempt has its own aiohttp session, without the client's trace configs, headers, cookies and
+netrc login, and outside of its rate limit and connection slots. The API token is never sent. The
+URL, which is as secret as the token, is in no error and no log record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
 
 NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
-"""None of aiohttp's own: a transfer may take any time in which bytes move."""
+"""Turns off aiohttp's time-outs: a transfer may take any time while bytes move."""
 
 _TIMED_OUT = (
     "RequestTimeout"  # S3's code, with status 400, for a connection over which nothing came
@@ -41,7 +41,7 @@ _AGAIN = frozenset({408, 429})
 
 
 def new_session(link: PresignedUrl) -> aiohttp.ClientSession:
-    """Make the session of one attempt."""
+    """Make the aiohttp session of one attempt."""
     return aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(str(link.reveal().origin()))
     )
@@ -58,7 +58,7 @@ def may_send_again(error: errors.ProlificError) -> bool:
 async def send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request once: aiohttp itself would send it again after a lost connection."""
+    """Middleware that sends a request once: aiohttp would resend it after a lost connection."""
     try:
         return await handler(request)
     except LOST as error:
@@ -66,7 +66,7 @@ async def send_once(
 
 
 async def read_refusal(response: aiohttp.ClientResponse) -> str:
-    """Return the beginning of a response's body."""
+    """Return the beginning of the body of an error response, as text."""
     shown = bytearray()
     while len(shown) < responses.MAX_SHOWN and (chunk := await response.content.readany()):
         shown += chunk
@@ -76,10 +76,10 @@ async def read_refusal(response: aiohttp.ClientResponse) -> str:
 def refused(
     request: Request, status: int, headers: Mapping[str, str], body: str, link: PresignedUrl
 ) -> errors.APIStatusError:
-    """Return the error of a refusal, without the URL in it."""
+    """Return the error for a response that is not 2xx, without the URL in it."""
     shown = shown_refusal(body, link).encode()
     error = responses.refused(request, status, shown_headers(headers, link), shown, NO_TOKEN)
-    if request.method == "GET":  # its usual advice is about the token and the id
+    if request.method == "GET":  # the usual advice is about token and id
         vars(error)["advice"] = "the storage refused the file, so ask for it again"
     return error
 
@@ -92,7 +92,7 @@ def failure_of(
     unsent: bool,
 ) -> errors.ProlificError:
     """Return the package's error for an exception of an attempt, without the URL in it."""
-    # aiohttp's own texts have the URL in them.
+    # Unwrapped, as the texts of aiohttp's errors contain the URL.
     while isinstance(error, Lost | aiohttp.ClientOSError) and isinstance(
         error.__cause__, Exception
     ):
@@ -124,6 +124,7 @@ def failure_of(
 
 
 def log_end(session: LoopSession, request: Request, end: int | str, sent_at: float) -> None:
+    """Log the end of an attempt: the response's status or the name of an error, and the seconds."""
     if _log.isEnabledFor(logging.DEBUG):
         seconds = session.loop.time() - sent_at
         _log.debug("%s %s: %s in %.3f s", request.method, request.path, end, seconds)

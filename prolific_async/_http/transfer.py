@@ -1,4 +1,4 @@
-"""Uploads: a file is sent to a presigned URL."""
+"""Uploads: send a file to a presigned URL."""
 
 from __future__ import annotations
 
@@ -37,25 +37,26 @@ async def upload(
     renew: Callable[[], Awaitable[PresignedUrl]] | None = None,
     on_progress: Callable[[int], object] | None = None,
 ) -> PresignedUrl:
-    """Send a file to a presigned URL, again after a passing failure, and return the URL used.
+    """Send a file to a presigned URL, with retries, and return the URL that was used last.
 
-    Sending it again does no harm, as it replaces the same object. An attempt may take any time, but
-    no longer than ``request_timeout`` in which no byte moves.
+    A PUT is retried after every passing failure, as it replaces the same object; a POST only if it
+    surely did not run. An attempt may take any time, but no longer than ``request_timeout`` in
+    which no byte moves.
 
     Args:
-        transport: The client's transport, for its settings; it sends nothing.
+        transport: The client's transport, for its settings; the upload bypasses it.
         path: Path of the API call that gave the URL, for errors.
-        payload: What is sent.
-        link: The URL.
-        renew: Returns another URL, asked for once: before an attempt when the first one has
-            expired, or after a refusal because of that.
-        on_progress: Called with the bytes of this attempt that were sent so far.
+        payload: The bytes to send.
+        link: The presigned URL.
+        renew: Returns a new URL; called once at most, when ``link`` has expired or the storage
+            refused it as expired. None to use only ``link``.
+        on_progress: Called with the number of bytes sent so far in the current attempt.
 
     Raises:
         ConfigurationError: The client is closed, or in use by another loop.
-        TransportError: There was no whole response.
+        TransportError: No complete response came.
         APIStatusError: The storage refused the file.
-        DecodeError: The URL must not be used, or the response is not HTTP.
+        DecodeError: The URL must not be used, or the response is not HTTP, or an HTML page.
         ValueError, OSError: What reading the source raised.
 
     """
@@ -107,7 +108,7 @@ async def _attempt(
                 with stall:
                     status, headers, refusal = await _send(http, body, link)
             finally:
-                # Else what is in its buffer keeps it open for as long as nobody reads it.
+                # Else bytes left in its buffer keep it open for as long as the storage reads none.
                 if stall.transport is not None:
                     stall.transport.abort()
         storage.log_end(session, request, status, sent_at)
@@ -130,11 +131,11 @@ async def _attempt(
 def _check_stored(
     request: Request, body: UploadBody, status: int, headers: Mapping[str, str]
 ) -> None:
-    """Check that a success can be the storage's, which has the whole file.
+    """Check that a success can mean that the storage has the whole file.
 
     Raises:
-        ConnectionLostError: It came before the whole file was sent.
-        DecodeError: It is a page, which something in between shows.
+        ConnectionLostError: The response came before the whole file was sent.
+        DecodeError: The response is an HTML page.
 
     """
     if body.left:
@@ -146,7 +147,7 @@ def _check_stored(
 async def _send(
     http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl
 ) -> tuple[int, Mapping[str, str], str]:
-    """Send the file, and return status, headers and, of a refusal, the beginning of its body."""
+    """Send the file; return status, headers and the beginning of the body, "" for a success."""
     response = await http.request(
         link.method,
         link.reveal(),
@@ -158,7 +159,7 @@ async def _send(
     )
     try:
         is_stored = responses.is_success(response.status)
-        # That is no movement of the file, so it cannot come for hours.
+        # Reading it does not count as movement of the file, so a slow body is cut off.
         refusal = "" if is_stored else await storage.read_refusal(response)
         return response.status, response.headers, refusal
     finally:

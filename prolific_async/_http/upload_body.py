@@ -22,7 +22,7 @@ class Payload(Protocol):
     """The bytes to upload, which can be read again for each attempt.
 
     Attributes:
-        failure: What the latest reading raised, None for nothing.
+        failure: The exception that the latest reading raised, None for none.
 
     """
 
@@ -30,23 +30,23 @@ class Payload(Protocol):
 
     @property
     def size(self) -> int:
-        """Number of its bytes."""
+        """Number of bytes."""
 
     def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes from the first one on, in pieces that the stall limit can count."""
+        """Yield all bytes from the start, in chunks small enough for the stall limit."""
 
 
 class UploadBody(aiohttp.Payload):
-    """The body of one attempt.
+    """The request body of one attempt of an upload.
 
     Args:
-        payload: What is sent.
-        stall: Bounds the attempt. The time for reading the source does not count.
+        payload: The bytes to send.
+        stall: Time limit of the attempt; reading the source does not count.
         on_progress: Called with the bytes sent so far; what it raises is logged.
 
     Attributes:
         begun: Whether a byte of the request may have been sent.
-        left: Bytes that were not handed to the connection yet.
+        left: Number of bytes not yet handed to the connection.
 
     """
 
@@ -64,7 +64,7 @@ class UploadBody(aiohttp.Payload):
     async def write_with_length(
         self,
         writer: AbstractStreamWriter,
-        content_length: int | None,  # noqa: ARG002 - that of the payload
+        content_length: int | None,  # noqa: ARG002 - always the payload's size
     ) -> None:
         """Write everything."""
         stall = self._stall
@@ -82,7 +82,7 @@ class UploadBody(aiohttp.Payload):
                     stall.moved += len(chunk)
                     sent += len(chunk)
                     self._tell(sent)
-                    await slices.yield_if_due()  # where neither source nor connection wait
+                    await slices.yield_if_due()  # if neither source nor connection has to wait
                     stall.pause()
         finally:
             stall.resume()
@@ -92,7 +92,7 @@ class UploadBody(aiohttp.Payload):
             return
         try:
             self._on_progress(sent)
-        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it raises
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - it must not end the upload
             _log.error("on_progress raised", exc_info=True)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
@@ -100,5 +100,5 @@ class UploadBody(aiohttp.Payload):
         await self.write_with_length(writer, None)
 
     def decode(self, *_: str) -> str:
-        """Raise TypeError: it is never in memory as a whole."""
+        """Raise TypeError: an upload is never in memory as a whole."""
         raise TypeError("an upload is no text")
