@@ -274,6 +274,7 @@ class _Held:
 
 
 def _strong(etag: str) -> str | None:
+    """Return an ETag if it is a strong one, else None."""
     return etag if re.fullmatch(r'"[!#-~]*"', etag) else None
 
 

@@ -91,7 +91,7 @@ class Chunks:
         failure: errors.ProlificError
         try:
             if self.session.closing.is_set():
-                raise ConnectionError("closed")  # noqa: TRY301 - translated like an error of reading
+                raise ConnectionError("closed")  # noqa: TRY301 - as an error of reading
             chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_foreign=False):

@@ -135,7 +135,7 @@ class SessionOwner:
         limits = [self._max_connections]
         if connector is not None:
             limits += [connector.limit, connector.limit_per_host]
-        return min(limit for limit in limits if limit)  # 0 is aiohttp's for no limit
+        return min(limit for limit in limits if limit)  # aiohttp's 0 means no limit
 
     @property
     def origin(self) -> URL:
@@ -256,7 +256,7 @@ def _headers(token: Token) -> CIMultiDict[str]:
                 f"python/{sys.version_info[0]}.{sys.version_info[1]} "
                 f"aiohttp/{aiohttp.__version__}"
             ),
-            # The service asks libraries to name themselves here: https://docs.prolific.com/api-reference
+            # Libraries shall name themselves here: https://docs.prolific.com/api-reference
             hdrs.REFERER: f"https://prolific-async/{__version__}/",
             hdrs.ACCEPT: "application/json",
             # Else a cache, of a session or on the way, might return an old response to a poll.

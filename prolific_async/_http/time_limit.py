@@ -53,7 +53,7 @@ class TimeLimit:
 
     def _fire(self, due: float) -> None:
         self.timer = None
-        # The loop calls a little early, within its clock's resolution.
+        # The loop may call a little early, within its clock's resolution.
         now = max(due, self.loop.time())
         for timed, deadline in list(self.deadlines.items()):
             if deadline > now:

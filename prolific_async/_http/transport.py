@@ -173,7 +173,7 @@ class Transport(SessionOwner):
                     )
                 if _log.isEnabledFor(logging.DEBUG):
                     _log_end(session, request, response.status, sent_at)
-                if response.status >= 400:  # noqa: PLR2004 - HTTP's own classes
+                if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
                     self._heed(session, response, sent_at, poll=is_poll)
                 status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:

@@ -66,7 +66,7 @@ class UploadBody(aiohttp.Payload):
         writer: AbstractStreamWriter,
         content_length: int | None,  # noqa: ARG002 - always the payload's size
     ) -> None:
-        """Write everything."""
+        """Write the whole payload to the connection, and report the progress."""
         stall = self._stall
         self.begun = True
         stall.transport = writer.transport
@@ -96,7 +96,7 @@ class UploadBody(aiohttp.Payload):
             _log.error("on_progress raised", exc_info=True)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Write everything."""
+        """Write the whole payload to the connection, and report the progress."""
         await self.write_with_length(writer, None)
 
     def decode(self, *_: str) -> str:
