@@ -115,7 +115,7 @@ async def _attempt(
         if responses.is_success(status):
             _check_stored(request, body, status, headers)
         else:
-            raise storage.refused(request, status, headers, refusal, link)  # noqa: TRY301 - to log it
+            raise storage.refused(request, status, headers, refusal, link)  # noqa: TRY301 - to log
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
