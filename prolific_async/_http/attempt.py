@@ -1,7 +1,6 @@
-"""One attempt of a request: its time limit, and the aiohttp middleware that sends it.
+"""One attempt of a request, which is sent over a live connection when the rate limiter allows.
 
-The middleware sends the request over a live connection when the rate limiter allows, and records
-whether anything was sent: a request of which nothing was sent may be sent again.
+It records whether anything was sent: a request of which nothing was sent may be sent again.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
     from yarl import URL
 
+    from prolific_async._http.rate_limiter import RateLimiter
     from prolific_async._http.session import LoopSession
     from prolific_async._http.time_limit import TimeLimit
 
@@ -40,6 +40,8 @@ class Body(aiohttp.BytesPayload):
     """A request body that checks the connection before aiohttp writes headers and body to it.
 
     Attributes:
+        rate_limiter: A rate limiter that must not slow requests down when the body is written; None
+            if the request has waited for it before.
         is_connected: Whether aiohttp had a connection to write the request to.
         begun: Whether a byte of the request may have been sent.
 
@@ -47,6 +49,7 @@ class Body(aiohttp.BytesPayload):
 
     def __init__(self, body: bytes, content_type: str = JSON) -> None:
         super().__init__(body, content_type=content_type)
+        self.rate_limiter: RateLimiter | None = None
         self.is_connected = False
         self.begun = False
 
@@ -55,6 +58,8 @@ class Body(aiohttp.BytesPayload):
     ) -> Coroutine[Any, Any, None]:
         """Write headers and body; raise ConnectionError if the server closed the connection."""
         self.is_connected = True
+        if self.rate_limiter is not None and self.rate_limiter.slows:
+            raise ConnectionError("a 429 came while the request waited for its connection")
         protocol = writer.protocol  # type: ignore[attr-defined]  # each writer has it
         if not _is_quiet(protocol):
             return self._write_checked(protocol, writer, content_length)
@@ -132,10 +137,11 @@ class Timed:
 
 
 class Attempt(Timed):
-    """One attempt of a request: the innermost middleware, next to the connection.
+    """One attempt of a request, over a second connection if the first had ended unused.
 
     aiohttp sends a GET again by itself when a kept-alive connection breaks, however much of it was
-    sent. That would bypass the rate limit and the retry policy, so it is prevented.
+    sent. That would bypass the rate limit and the retry policy, so it is prevented: the attempt is
+    a middleware, too, the innermost one, next to the connection.
 
     Args:
         session: The session. Its rate limiter decides when a connected request may be sent; that
@@ -151,6 +157,7 @@ class Attempt(Timed):
 
     __slots__ = (
         "_begun",
+        "_body_checks",
         "_found_dead",
         "_is_connected",
         "_send_over",
@@ -173,31 +180,35 @@ class Attempt(Timed):
     @property
     def begun(self) -> bool:
         """Whether a byte of the request may have been sent to the service."""
-        return self._begun if self.body is None else self.body.begun
+        return self._begun or (self.body is not None and self.body.begun)
 
     def request(
         self, method: str, url: URL, within: float = math.inf
     ) -> Awaitable[aiohttp.ClientResponse]:
         """Send the request; ``within`` is a second time limit, in seconds."""
         session = self._session
-        if self.body is None or session.is_observed or session.rate_limiter.slows:
+        is_observed = session.middlewares or session.http.trace_configs
+        if self.body is None or is_observed or session.rate_limiter.slows:
             return self._request(method, url, within, (*session.middlewares, self))
         return self._request_without_middleware(self.body, method, url, within)
 
-    # A middleware costs 3 % of a whole request, and none is needed where the body checks the
-    # connection, nothing delays the request, and aiohttp never sends it again by itself.
+    # A middleware costs 3 % of a whole request. None is needed where nobody observes the request,
+    # the body checks the connection, and aiohttp never sends it again: a POST or a PATCH.
     async def _request_without_middleware(
         self, body: Body, method: str, url: URL, within: float
     ) -> aiohttp.ClientResponse:
+        body.rate_limiter = self._session.rate_limiter
         try:
             response = await self._request(method, url, within, ())
-            if body.begun:
+            # A response without a connection, of a mock or a cache, needs no byte to be sent.
+            if body.begun or response.connection is None:
                 return response
             response.close()  # as in __call__
         except LOST:
             if body.begun or not body.is_connected:
                 raise
         self._found_dead = True
+        body.rate_limiter = None
         await _read_ends()
         return await self._request(method, url, within, (self,))
 
@@ -232,13 +243,15 @@ class Attempt(Timed):
 
         """
         self._is_connected = False
+        # A middleware of a borrowed session may have given the request another body.
+        self._body_checks = self.body is not None and request.body is self.body
         self._send_over = request.send
         # aiohttp has no hook between getting a connection and writing to it. Setting ``send`` in
         # ``vars(request)`` would slow down every later attribute access of the request.
         request.send = self._send_connected  # type: ignore[method-assign]
         try:
             response = await handler(request)
-            if self._begun or self.begun:
+            if self.begun:
                 return response
             response.close()  # sent unasked on an idle connection, such as a 408
             raise aiohttp.ServerDisconnectedError
@@ -255,17 +268,17 @@ class Attempt(Timed):
     # Not async: mostly nothing is awaited here, which saves a coroutine.
     def _send_connected(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         self._is_connected = True
-        is_body = self.body is not None  # checks the connection itself, when aiohttp writes it
-        if self._session.rate_limiter.slows or not (is_body or _is_quiet(conn.protocol)):
+        is_ready = self._body_checks or _is_quiet(conn.protocol)
+        if self._session.rate_limiter.slows or not is_ready:
             return self._wait_and_send(conn)
-        self._begun = not is_body
+        self._begun = not self._body_checks
         return self._send_over(conn)
 
     async def _wait_and_send(self, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
         if rate_limiter.slows and not rate_limiter.may_depart(asyncio.get_running_loop().time()):
             await self._wait_to_depart()
-        if self.body is None:
+        if not self._body_checks:
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._begun = True

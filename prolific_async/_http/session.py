@@ -45,7 +45,6 @@ class LoopSession:
             request uses it.
         transfers: Uploads and downloads under way, to interrupt when the client is closed.
         middlewares: The session's own middlewares, which those of a request would replace.
-        is_observed: Whether the application sees each request, in a middleware or a TraceConfig.
 
     """
 
@@ -59,15 +58,10 @@ class LoopSession:
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     transfers: set[Expiring] = Factory(set)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
-    is_observed: bool = field(init=False)
 
     @middlewares.default
     def _middlewares_of_session(self) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return tuple(getattr(self.http, "_middlewares", None) or ())  # no public name
-
-    @is_observed.default
-    def _is_session_observed(self) -> bool:
-        return bool(self.middlewares or self.http.trace_configs)
 
     def interrupt(self) -> None:
         """Release whatever waits, and interrupt all requests and transfers under way."""

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Sequence
 
 import aiohttp
+from aiohttp import hdrs
 
 from prolific_async.errors import ConfigurationError
 
@@ -38,6 +39,11 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
         raise ConfigurationError(
             "the aiohttp session given to this ProlificClient has an auth of its own, "
             "which cannot stand beside the token; give one without"
+        )
+    if hdrs.EXPECT in session.headers:
+        raise ConfigurationError(
+            "the aiohttp session given to this ProlificClient has a default header Expect, so it "
+            "would send headers before the connection is checked; give one without"
         )
     if base_url.startswith("https:") and not _verifies(session.connector):
         raise ConfigurationError(

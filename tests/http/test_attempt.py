@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -33,6 +34,8 @@ from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+
+    from aiohttp.connector import Connection
 
 AUTHORITY = trustme.CA()
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -386,6 +389,23 @@ async def test_a_middleware_of_a_borrowed_session_may_wrap_how_a_request_is_sent
     assert sent == [request_.method]
 
 
+async def test_a_middleware_of_a_borrowed_session_may_replace_the_body() -> None:
+    async def replace(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        await request.update_body(b"[1]")
+        return await handler(request)
+
+    with Peer(tls=False) as peer:
+        async with aiohttp.ClientSession(middlewares=(replace,)) as session:
+            sender = transport(peer.url, session=session)
+            await sender.send(POST)
+            peer.on_request = reset
+            with pytest.raises(ConnectionLostError):
+                await sender.send(POST)
+    assert peer.seen == [(0, "POST"), (0, "POST")]
+
+
 def test_a_connection_that_ended_while_the_loop_stood_still_is_replaced(
     runner: asyncio.Runner,
 ) -> None:
@@ -525,8 +545,9 @@ def test_a_connection_that_is_refused_is_not_tried_again(
     runner.run(main())
 
 
+@pytest.mark.parametrize("when", ["before the first request", "after it"])
 def test_a_trace_config_sees_one_request_where_its_connection_had_ended(
-    runner: asyncio.Runner,
+    runner: asyncio.Runner, when: str
 ) -> None:
     async def main(peer: Peer) -> None:
         seen: list[str] = []
@@ -536,16 +557,57 @@ def test_a_trace_config_sees_one_request_where_its_connection_had_ended(
 
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(see)
-        sender = transport(peer.url, trace_configs=[trace])
-        await sender.send(POST)
-        peer.end(close)
-        await sender.send(POST)
-        await sender.close()
-        assert seen == ["POST", "POST"]
+        trace.freeze()
+        is_late = when == "after it"
+        async with aiohttp.ClientSession(trace_configs=[] if is_late else [trace]) as session:
+            sender = transport(peer.url, session=session)
+            await sender.send(REQUEST)
+            if is_late:
+                session.trace_configs.append(trace)
+            seen.clear()
+            peer.end(close)
+            await sender.send(POST)
+        assert seen == ["POST"]
 
     with Peer(tls=False) as peer:
         runner.run(main(peer))
-    assert peer.seen == [(0, "POST"), (1, "POST")]
+    assert peer.seen == [(0, "GET"), (1, "POST")]
+
+
+class Made(SimpleNamespace):
+    """A response that came over no connection, with what aiohttp and the client ask of it."""
+
+    async def start(self, connection: Connection) -> Self:
+        connection.release()
+        return self
+
+
+class Mocked(aiohttp.ClientRequest):
+    """A request that is answered without being sent, as a mock or a cache does."""
+
+    count = 0
+
+    async def send(self, conn: Connection) -> Any:
+        Mocked.count += 1
+        content = SimpleNamespace(is_eof=lambda: True, read_nowait=lambda: b"{}")
+        return Made(
+            status=200,
+            headers={},
+            content=content,
+            connection=None,
+            close=lambda: None,
+            _raw_cookie_headers=None,
+        )
+
+
+async def test_a_response_of_a_mock_is_taken() -> None:
+    Mocked.count = 0
+    async with (
+        serving(plain(b"")) as (url, heads),
+        aiohttp.ClientSession(request_class=Mocked) as session,
+    ):
+        await transport(url, session=session).send(POST)
+    assert (Mocked.count, heads) == (1, [])
 
 
 def says(answer: bytes, then: Callable[[asyncio.StreamWriter], object] = close) -> Any:
@@ -655,6 +717,47 @@ def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
         assert sum(isinstance(end, BaseException) for end in ends) == refused
         assert most_in_a_second(arrivals) <= 60
         assert arrivals[-1] - arrivals[0] < (15 if refused else 2.2)
+
+    run(main(), LoopbackLoop)
+
+
+def test_a_first_429_slows_requests_that_still_wait_for_their_connections() -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+        first, rest = asyncio.Event(), asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            status = "200 OK"
+            if len(heads) <= 60:
+                await (rest if len(heads) > 1 else first).wait()
+            elif rest.is_set():
+                arrivals.append(loop.time())
+            else:
+                status = "429 Too Many Requests"
+            writer.write(plain(b"{}", status=status))
+            await writer.drain()
+
+        async with (
+            serving(answer) as (url, heads),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=60)) as session,
+        ):
+            others = [asyncio.create_task(session.get(url)) for _ in range(60)]
+            while len(heads) < 60:
+                await asyncio.sleep(0.001)
+            sender = transport(url, session=session, max_connections=100)
+            calls = [asyncio.create_task(sender.send(POST)) for _ in range(60)]
+            await asyncio.sleep(0.1)
+            first.set()
+            ends, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+            assert [type(end.exception()) for end in ends] == [RateLimitedError]
+            rest.set()
+            await asyncio.wait(calls)
+            for other in others:
+                (await other).release()
+            await sender.close()
+        assert len(arrivals) == 59
+        assert most_in_a_second(arrivals) <= 40
 
     run(main(), LoopbackLoop)
 

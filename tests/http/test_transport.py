@@ -414,6 +414,15 @@ async def test_a_borrowed_session_with_its_own_authorization_is_refused() -> Non
     assert not heads
 
 
+async def test_a_borrowed_session_that_expects_100_continue_is_refused() -> None:
+    session = aiohttp.ClientSession(headers={"expect": "100-continue"})
+    async with serving(plain(b"{}")) as (url, heads), session:
+        error = await failure(url, session=session)
+    assert isinstance(error, ConfigurationError)
+    assert "Expect" in str(error)
+    assert not heads
+
+
 @pytest.mark.parametrize(
     "login", ["default login me password w0rd", "machine 127.0.0.1 login me password w0rd"]
 )
