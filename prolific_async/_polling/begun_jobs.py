@@ -12,7 +12,7 @@ class BegunJobs:
     """Start times and numbers of rows of datasets and jobs, by id; the oldest are forgotten."""
 
     def __init__(self) -> None:
-        # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
+        # In a plain dict, the first key is slow to find after many keys before it were deleted.
         self._begun: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
 
     def add(self, *ids: str, rows: int | None = None) -> None:
@@ -31,5 +31,5 @@ class BegunJobs:
             self._begun.popitem(last=False)
 
     def get(self, job_id: str) -> tuple[float, int | None] | None:
-        """Return the start, in loop time, and the rows of a dataset or job; None if unknown."""
+        """Return the start (loop time) and number of rows of a dataset or job; None if unknown."""
         return self._begun.get(job_id)

@@ -31,7 +31,7 @@ def bug(key: Key, error: BaseException) -> ProlificError:
         "this is a bug, of this package or of a policy or log handler that it was given "
         f"({brief(repr(error))}); the log has its traceback"
     )
-    # The frames refer to the waits, and the waits will refer to this error.
+    # Frames would refer to the waits, which will refer to this error: a reference cycle.
     failure.failure = without_frames(error)
     return failure
 

@@ -70,7 +70,7 @@ class ListCheck:
         return True
 
     def lags(self, found: Mapping[str, PollResult]) -> bool:
-        """Take in a list poll; return whether it is the second one that shows an older state."""
+        """Take in a list poll; return whether it is the second in a row to show an older state."""
         if self._seen is None or self.key is None:
             return False
         shown = found.get(self.key)

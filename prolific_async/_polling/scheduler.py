@@ -184,7 +184,7 @@ class Scheduler:
     def poll_now(self, key: Key, now: float) -> None:
         """Make the next poll of a target due now; several calls before it lead to one poll."""
         if (target := self.targets.get(key)) is not None:
-            # A poll that is not sent yet will do.
+            # A queued poll that is not sent yet answers this call.
             target.asked = target.stage != POLLED or target.is_sent
             due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))

@@ -125,7 +125,7 @@ class PollTarget(_Pollable):
         return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
-        """Begin the pause after a failed poll."""
+        """Begin the pause after a failed poll: until the earliest ``again_at`` of the waits."""
         self.not_before = min((wait.again_at for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
@@ -140,7 +140,7 @@ class PollTarget(_Pollable):
         return group
 
     def is_held(self, now: float) -> bool:
-        """Return whether a poll that it needs is held back: queued, or paused after a failure."""
+        """Return whether the poll that it needs is queued, or held back by a failure or 429."""
         serving = self.serving(now)
         if serving.stage:
             return serving.stage == POLLED and not serving.is_sent

@@ -53,7 +53,7 @@ class Wait:
         random: Returns a number from 0 to 1, the share of the largest jitter.
         due: When the wait needs its next poll, inf for no more.
         deadline: When to call ``expire``, inf for never.
-        wants_whole: Whether polls must read the object that the wait returns: one showed an end.
+        wants_whole: Whether polls must read the whole object, as one has shown an end status.
         again_at: When the pause after a failed poll is over for this wait.
         outcome: The object that the wait returns, or its error; None while it goes on.
         polls: Number of its polls so far.
@@ -82,7 +82,7 @@ class Wait:
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
     _uninitialised_since: float = field(default=math.inf, init=False)
-    _ending: _Poll | None = field(default=None, init=False)  # showed an end without the object
+    _ending: _Poll | None = field(default=None, init=False)  # poll that showed an end status
     _events: list[Event] | None = field(default=None, init=False)
     _known: tuple[WaitStatus | None, ...] = field(init=False)  # statuses that need no warning
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
-    """The target of a wait: a batch, or a dataset or job that ``awaited_job`` returns.
+    """The target of a wait and its verdict; for a dataset or job, ``awaited_job`` makes it.
 
     Attributes:
         key: Its kind and id, of a batch the id alone.
@@ -136,7 +136,7 @@ class WaitVerbs(Generic[T]):
         """Wait for many targets, and return their outcomes in the order given.
 
         Raises:
-            WaitError: The first wait that fails ends with it, unless ``return_exceptions`` is true.
+            WaitError: The first wait to fail ended with this, and ``return_exceptions`` is false.
 
         """
         waits = await self._waits_of(awaited, rules, self._deadline(rules), copy_context())
