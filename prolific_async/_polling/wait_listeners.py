@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prolific_async.models import StatusEvent
 
 Listener: TypeAlias = Callable[[Any], object]
-"""Called with each StatusEvent, then with the outcome: a result, a WaitError, or None."""
+"""Called with each StatusEvent, then the outcome: result, WaitError, or None if given up."""
 Observer: TypeAlias = Callable[[Any], Listener | None]
 """Called with the key of a wait that begins; may return a listener for this wait."""
 
