@@ -1,1 +1,1 @@
-"""Waits: the rules of one, the poller of many, and the polls that they share."""
+"""Waits: the rules of a single wait, and the poller that serves many waits with shared polls."""

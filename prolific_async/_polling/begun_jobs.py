@@ -1,4 +1,4 @@
-"""Memory of the datasets and jobs that a client began: when, and with how many rows."""
+"""Memory of the datasets and jobs that a client began: start times and numbers of rows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _KEPT = 10_000
 
 
 class BegunJobs:
-    """The datasets and jobs that a client began, by id; the oldest are forgotten."""
+    """Start times and numbers of rows of datasets and jobs, by id; the oldest are forgotten."""
 
     def __init__(self) -> None:
-        # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
+        # In a plain dict, the first key is slow to find after many keys before it were deleted.
         self._begun: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
 
     def add(self, *ids: str, rows: int | None = None) -> None:
-        """Note that something began just now.
+        """Note that a dataset or job began just now.
 
         Args:
-            ids: The ids that its waits may go by.
-            rows: How many rows the service has to write, None if that is not known.
+            ids: All ids under which ``get`` finds it.
+            rows: Number of rows that the service has to write, None if unknown.
 
         """
         begun = asyncio.get_running_loop().time(), rows
@@ -31,5 +31,5 @@ class BegunJobs:
             self._begun.popitem(last=False)
 
     def get(self, job_id: str) -> tuple[float, int | None] | None:
-        """Return when something began, in loop time, and its rows; None if that is not known."""
+        """Return the start (loop time) and number of rows of a dataset or job; None if unknown."""
         return self._begun.get(job_id)

@@ -1,4 +1,4 @@
-"""Bugs in waiting: they end the waits they concern, with a log record, and stop no other."""
+"""Handling of bugs in waits: each is logged and ends the waits that it affects, but no other."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
     from prolific_async._polling.wait import Wait
 
 BUGS = (Exception, asyncio.CancelledError)
-"""What a callback or a policy of the caller's may raise by mistake."""
+"""Exceptions that a callback or policy of the caller may raise by mistake."""
 
 
 def log_bug(error: BaseException) -> None:
-    """Log a bug that concerns no single wait."""
+    """Log a bug that does not belong to a particular wait."""
     _log.error("polling is broken", exc_info=error)
 
 
 def bug(key: Key, error: BaseException) -> ProlificError:
-    """Log a bug in waiting for something, and return the error that its waits fail with."""
+    """Log a bug in waiting for a target, and return the error with which its waits fail."""
     _log.error("waiting for %s is broken", key, exc_info=error)
     failure = ProlificError(
         "this is a bug, of this package or of a policy or log handler that it was given "
         f"({brief(repr(error))}); the log has its traceback"
     )
-    # Its frames hold the waits, which are to hold it.
+    # Frames would refer to the waits, which will refer to this error: a reference cycle.
     failure.failure = without_frames(error)
     return failure
 
 
 def fail(wait: Wait, error: BaseException, now: float) -> None:
-    """Log a bug, and end the wait that it concerns."""
+    """Log a bug in a wait, and end this wait with an error."""
     failure = bug(wait.key, error)
-    with suppress(*BUGS):  # the wait may be what is broken
+    with suppress(*BUGS):  # the wait itself may be broken
         if wait.outcome is None:
             wait.fail(failure, now)

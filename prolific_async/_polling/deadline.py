@@ -1,4 +1,4 @@
-"""Deadline of a wait, and its last poll: shortly before it, or late if the loop was blocked."""
+"""Deadline of a wait, and its last poll: shortly before, or after it if the loop was blocked."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import math
 
 from attrs import evolve, frozen
 
-_LAST_POLL = 1.0  # seconds before the deadline, at most
-_LAST_POLL_SHARE = 0.05  # of the timeout, for short ones
-_SHARED = 1.0  # seconds before it in which another wait's poll stands for it, at most
-_SHARED_SHARE = 5  # times the seconds that the last poll is before the deadline, for short ones
+_LAST_POLL = 1.0  # seconds from the last poll to the deadline, at most
+_LAST_POLL_SHARE = 0.05  # of a short timeout, instead of these seconds
+_SHARED = 1.0  # seconds by which another wait's poll may be earlier and replace the last poll
+_SHARED_SHARE = 5  # times the gap from the last poll to the deadline, instead, if that is shorter
 _PUNCTUAL = 0.1  # seconds that a busy loop may be late without counting as blocked
-_LATE = 1.0  # seconds at most for a last poll that begins after the deadline
+_LATE = 1.0  # seconds that a last poll after the deadline may take, at most
 
 
 @frozen(eq=False, repr=False, weakref_slot=False)
 class Deadline:
-    """Start and deadline of one or more waits, the time of their last poll, and the polls left.
+    """Start, deadline, time of the last poll and number of polls left of one or more waits.
 
-    After a blocked loop, or a sleep of the machine, the times of the last poll and of the deadline
-    may both have passed. That poll is made all the same, and the deadline moves by a second at
-    most.
+    If the loop was blocked, or the machine slept, until after the deadline, the last poll is still
+    made: ``extended`` sets a deadline at most a second from then. All times are loop times.
 
     Attributes:
         started: When the wait began.
-        at: When the wait is over, inf for never.
-        last_poll: When the last poll is to be made, inf for never.
-        polls_left: Polls that the wait may still make, inf for any number.
+        at: When the wait times out, inf for never.
+        last_poll: When the last poll is due, inf for never.
+        polls_left: Number of polls that the wait may still make, inf for any number.
 
     """
 
@@ -34,14 +33,14 @@ class Deadline:
     at: float
     last_poll: float
     polls_left: float
-    _late: float  # seconds for a last poll after the deadline, 0 once it was granted
+    _late: float  # seconds for a last poll after the deadline, 0 once ``extended``
 
     @classmethod
     def after(cls, now: float, timeout: float | None, request_timeout: float) -> Deadline:
         """Return the deadline of a wait that begins now.
 
         Args:
-            now: The time.
+            now: The loop time.
             timeout: Seconds, None for no limit, 0 for one poll within ``request_timeout``.
             request_timeout: Seconds that a poll may last.
 
@@ -56,9 +55,9 @@ class Deadline:
         return cls(now, at, last_poll, polls_left, late)
 
     def is_last_poll(self, sent: float) -> bool:
-        """Return whether another wait's poll, sent at a time, stands for the last one.
+        """Return whether another wait's poll, sent at the given time, replaces the last poll.
 
-        So waits whose deadlines lie close together make one last poll and not one each.
+        Thus waits with nearly the same deadline share one last poll.
         """
         if sent < self.last_poll - _SHARED:
             return False
@@ -66,13 +65,13 @@ class Deadline:
         return sent >= self.last_poll - before
 
     def was_slept_through(self, now: float, due: float, *, on_its_way: bool) -> bool:
-        """Return whether the loop was blocked over the last poll, which is then to be made late.
+        """Return whether a blocked loop prevented the last poll, so that it must be made late.
 
-        A poll that is on its way is cut off at the deadline, unless that passed so long ago that
-        the response may have come while nothing could read it.
+        A poll that is sent or held back is cut off at the deadline, unless the deadline passed so
+        long ago that its response may have come while the loop was blocked.
 
         Args:
-            now: The time, at or after the deadline.
+            now: The loop time, at or after the deadline.
             due: When the next poll was due, inf for none.
             on_its_way: Whether a poll is sent or held back.
 
@@ -84,12 +83,11 @@ class Deadline:
         return due <= now
 
     def extended(self, now: float, *, polling: bool) -> Deadline:
-        """Return the deadline that lets the last poll be made now; it cannot be extended again.
+        """Return a later deadline, with the last poll due now; it cannot be extended again.
 
         Args:
-            now: The time.
-            polling: Whether a poll is under way, which may show an old status and so leaves room
-                for another.
+            now: The loop time.
+            polling: Whether a poll was sent: its status may be old, so another poll may follow.
 
         """
         at = now + self._late
@@ -97,5 +95,5 @@ class Deadline:
         return Deadline(self.started, at, at, polls_left, 0.0)
 
     def after_poll(self) -> Deadline:
-        """Return the deadline with one poll less left."""
+        """Return the same deadline with one poll fewer left."""
         return evolve(self, polls_left=self.polls_left - 1)

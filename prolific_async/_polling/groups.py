@@ -1,4 +1,4 @@
-"""Groups of poll targets by their workspace, as far as it is known."""
+"""Groups of poll targets in the same workspace."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Groups:
-    """Puts targets into groups.
+    """Puts poll targets into one group for each workspace.
 
     Attributes:
-        by_name: All groups by workspace id, and the targets that are alone in a workspace, for
-            which no group is made. None has the batches whose workspace is not known.
-        ended: Groups that lost their last target since this was emptied.
+        by_name: Groups by workspace id. A target that is alone in its workspace has no group and
+            is itself the value. The key None is for batches whose workspace is not known.
+        ended: Groups that lost their last target since this list was emptied.
         have_checks: Whether lists are checked against single polls.
 
     """
@@ -30,13 +30,12 @@ class Groups:
         self.have_checks = True
         self._workspaces = workspaces
         self._few = few
-        self._lagging: set[str | None] = set()  # groups whose lists lag
+        self._lagging: set[str | None] = set()  # names of groups whose lists lag
 
     def of(self, target: PollTarget) -> WorkspaceGroup | None:
-        """Return a target's group, which changes once its workspace becomes known.
+        """Return a target's group; add the target first if it is new or its workspace changed.
 
-        None while it is alone, unless lists are polled for one target, too, and for all that is no
-        batch.
+        None for datasets and jobs, and for a target alone in its workspace unless ``few`` is 1.
         """
         if not isinstance(target.key, str):
             return None
@@ -58,7 +57,7 @@ class Groups:
         return group
 
     def remove(self, target: PollTarget) -> None:
-        """Take a target out of its group, which ends with its last target."""
+        """Take a target out of its group; a group ends when its last target leaves."""
         if not target.is_placed:
             return
         target.is_placed = False
@@ -72,7 +71,7 @@ class Groups:
             self.ended.append(group)
 
     def distrust(self, group: WorkspaceGroup) -> None:
-        """Never poll a group's list again, not even when it ends and begins anew."""
+        """Never poll a group's list again, even if the group ends and is created anew."""
         self._lagging.add(group.name)
         group.apart_until = math.inf
 

@@ -1,4 +1,4 @@
-"""Kinds of poll targets that are no batches: datasets, imports, migrations, syncs and exports.
+"""Kinds of poll targets other than batches: datasets, imports, migrations, syncs and exports.
 
 Facts about the statuses: https://docs.prolific.com/api-reference/ai-task-builder (dataset status,
 import status, schema migration status, batch sync status, export status).
@@ -35,10 +35,11 @@ _WITHOUT_ROWS = (JobStatus.UNINITIALISED, JobStatus.PENDING_SCHEMA, JobStatus.FA
 
 
 def status_of_dataset(dataset: Dataset) -> WaitStatus | None:
-    """Return the status of a V3 dataset, or the one that follows from the imports of a V4 dataset.
+    """Return the status of a V3 dataset, or derive the status of a V4 dataset from its imports.
 
-    An import that runs comes first, then one that has taken rows; without either, datapoints that
-    are there count as complete. What is left is the newest import, or that there is none.
+    The first that applies, of several imports the newest: an import that is running; an import
+    that has taken rows; COMPLETE if the dataset has datapoints; any import that is not
+    uninitialised; UNINITIALISED.
     """
     if dataset.generation == V3:
         return dataset.status
@@ -51,7 +52,7 @@ def status_of_dataset(dataset: Dataset) -> WaitStatus | None:
             return status
     if dataset.total_datapoint_count:
         return JobStatus.COMPLETE
-    # A URL that was asked for and never used leaves an import behind that says nothing.
+    # An upload URL that was requested and never used leaves an uninitialised import behind.
     ended = (status for status in statuses if status != JobStatus.UNINITIALISED)
     return next(ended, JobStatus.UNINITIALISED)
 
@@ -75,7 +76,7 @@ def _migration_error(story: Story, job: Any) -> WaitError:
     return JobFailedError(*story, job)
 
 
-# The whole dataset with each poll: it tells the generation, and what the wait returns.
+# Each poll reads the whole dataset, as its status depends on its generation and its imports.
 DATASET = Kind(
     name="dataset",
     get_status=lambda key, prefix: get_dataset(key.id, prefix=prefix),
@@ -85,7 +86,7 @@ DATASET = Kind(
         failed=(DatasetStatus.ERROR,),
         pending=(DatasetStatus.UNINITIALISED, DatasetStatus.PROCESSING, *_PENDING, *_WITHOUT_ROWS),
         failure=lambda story, dataset: JobFailedError(*story, dataset),
-        # V4's alone: a V3 dataset stays UNINITIALISED for a while after its upload, too.
+        # Only statuses of V4: a V3 dataset stays UNINITIALISED for a while even after its upload.
         unstarted=_WITHOUT_ROWS,
         not_started=NothingUploadedError,
     ),
@@ -109,7 +110,7 @@ PARTIAL_ACCEPTED = Verdict(
     pending=_PENDING,
     failure=_import_error,
 )
-"""Of an import that is welcome when it has taken only a part of the rows."""
+"""Verdict of a wait for an import that accepts PARTIAL as success."""
 
 MIGRATION = Kind(
     name="migration",

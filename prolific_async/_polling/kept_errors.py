@@ -1,7 +1,7 @@
-"""Bounds the memory of errors that a wait keeps: their text stays, large bodies go.
+"""Limits the memory of the errors that a wait keeps: removes large bodies, keeps the message.
 
-A wait keeps the errors of twenty polls. With the bodies, a batch of a megabyte that cannot be read
-would cost each wait hundreds of megabytes.
+A wait keeps the errors of twenty polls. With the decoded bodies, a batch of a megabyte that cannot
+be read would cost each wait hundreds of megabytes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from prolific_async._messages import brief, issues, plain
 from prolific_async.errors import APIStatusError, DecodeError, ProlificError
 
 NEWEST = 64 * 1024
-"""Bytes of its response that the error of the newest poll may keep."""
+"""Bytes of the response that the error of the newest poll may keep."""
 OLDER = 1024
-"""Bytes that the error of an older poll may keep."""
+"""Bytes of the response that the error of an older poll may keep."""
 
 _NO_HEADERS: Mapping[str, str] = CIMultiDict()
 
-# One copy for all waits that saw the poll.
+# By the original error: all waits that saw the poll share one small copy.
 _summaries: WeakKeyDictionary[ProlificError, ProlificError] = WeakKeyDictionary()
 
 
 def summary(error: ProlificError) -> ProlificError:
-    """Return a small copy of an error for an older event, one for all waits; itself if it fits."""
+    """Return a small copy of an error, which all waits share, or the error itself if small."""
     kept = _summaries.get(error)
     if kept is None:
         kept = bounded(error, OLDER)
@@ -38,7 +38,7 @@ def summary(error: ProlificError) -> ProlificError:
 
 
 def bounded(error: ProlificError, most: int) -> ProlificError:
-    """Return an error with the same text that keeps about ``most`` bytes of the response."""
+    """Return an error with the same message that keeps about ``most`` bytes of the response."""
     if not isinstance(error, APIStatusError | DecodeError) or _fits(error.args, most):
         return error
     smaller = _smaller(error, most)
@@ -81,7 +81,7 @@ def _words(error: APIStatusError, most: int) -> str:
 
 
 def _first(problems: tuple[str, ...], most: int) -> tuple[str, ...]:
-    """Return the first problems, as many as fit; each is cut as in a message."""
+    """Return the first problems, as many as fit into ``most`` bytes; long ones are shortened."""
     kept: list[str] = []
     for problem in problems:
         short = problem if len(problem) <= most else brief(problem)
@@ -93,7 +93,7 @@ def _first(problems: tuple[str, ...], most: int) -> tuple[str, ...]:
 
 
 def _fits(value: Any, most: int) -> bool:
-    """Return whether a value takes no more bytes; goes through no more of it than that."""
+    """Return whether a value takes at most ``most`` bytes; stop counting once it takes more."""
     values = [value]
     while values:
         one = values.pop()

@@ -1,8 +1,7 @@
-"""Kinds of poll targets: how each kind is polled, and which of its statuses end a wait, and how.
+"""Kinds of poll targets: the requests of their polls, and the statuses that end a wait.
 
-Batches are one kind; datasets, imports, schema migrations, syncs and exports are others. A kind is
-a value with the requests of its polls and with a verdict; the poller knows no kind but batches,
-whose lists serve many.
+Datasets, imports, schema migrations, syncs and exports are values of ``Kind``. Batches have no
+such value: the poller handles them itself, as a workspace's list shows many at once.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from prolific_async.models import WaitStatus
 
 Story: TypeAlias = "tuple[str, Any, float, int, tuple[()]]"
-"""The first arguments of a WaitError: id, status, seconds, polls, and its events, added later."""
+"""The first arguments of a WaitError: id, status, seconds, polls, and events (set later)."""
 
 
-# A StatusEvent without its kind and id: a plain tuple costs a tenth of one, and mostly nobody asks.
+# Fields of a StatusEvent, without kind and id: few events are read, and a tuple costs a tenth.
 Event: TypeAlias = (
     "tuple[WaitStatus | None, WaitStatus | None, int, float, float | None, ProlificError | None]"
 )
@@ -36,15 +35,15 @@ class Verdict:
     """The meaning of a kind's statuses for a wait. Any other status counts as pending.
 
     Attributes:
-        ready: Statuses that end a wait well.
-        failed: Statuses that end it with an error.
-        pending: Statuses with which it goes on without a warning.
-        failure: Makes that error of a story, the status being its second part, and of what a poll
-            has read; None if nothing could be read.
-        unstarted: Statuses of what nobody has started, which end a wait with ``not_started`` when
-            they stay for ``uninitialised_grace``.
-        not_started: Makes that error of a story.
-        ends: Both kinds of statuses that end a wait.
+        ready: Statuses that end a wait with success.
+        failed: Statuses that end a wait with an error.
+        pending: Statuses with which a wait goes on without a warning.
+        failure: Makes the error for a ``failed`` status from a story and the object that a poll
+            read, None if no poll could read the object.
+        unstarted: Statuses of work that nobody has started. A wait ends with an error when they
+            last for ``uninitialised_grace``.
+        not_started: Makes the error for an ``unstarted`` status from the parts of a story.
+        ends: ``ready`` and ``failed`` together.
 
     """
 
@@ -66,12 +65,12 @@ class Kind:
 
     Attributes:
         name: Its name, as in ``StatusEvent.kind``: "dataset", "import" …
-        get_status: Builds the request of a poll, of a key and the path of a gateway. It reads a
-            status, which may be None, or a value that ``status_of`` knows.
-        get: Builds the request of what a wait returns, which is made when a poll has shown that it
-            is ready, or has read nothing of how it failed; None where the polls read that.
-        status_of: Returns the status of a value that was read, None if it has none.
-        verdict: What its statuses mean.
+        get_status: Builds the request of a poll from a key and the path prefix of a gateway. Its
+            response is a status, which may be None, or an object for ``status_of``.
+        get: Builds the request for the object that a wait returns, sent after a poll that showed
+            success, or a failure without details; None if every poll reads this object.
+        status_of: Returns the status of an object from a response, None if it has none.
+        verdict: What its statuses mean for a wait.
 
     """
 
@@ -83,13 +82,12 @@ class Kind:
 
 
 class TargetKey(NamedTuple):
-    """What is polled, where that is no batch.
+    """Key of a poll target that is a dataset or job.
 
     Attributes:
         kind: Its kind.
-        id: Its id, which another kind may have as well.
-        parent_id: The id of what it belongs to, if its requests need that: the dataset of an
-            import, the batch of a sync.
+        id: Its id; a target of another kind may have the same id.
+        parent_id: Id of the dataset or batch that it belongs to, None if its requests need none.
 
     """
 
@@ -102,16 +100,16 @@ class TargetKey(NamedTuple):
 
 
 Key: TypeAlias = str | TargetKey
-"""Of a batch the id alone, as there may be many thousands, and lists find them by it."""
+"""Key of a poll target. A batch's key is just its id, to save memory and to look it up in lists."""
 
 
 def id_of(key: Key) -> str:
-    """Return the id of the batch, dataset or job of a key."""
+    """Return the id of the batch, dataset or job with a key."""
     return key if isinstance(key, str) else key.id
 
 
 def status_event(key: Key, event: Event) -> StatusEvent:
-    """Return the ``StatusEvent`` of a poll from the record that a wait keeps of it."""
+    """Return the ``StatusEvent`` for the tuple that a wait keeps for each poll."""
     if isinstance(key, str):
         return StatusEvent(key, *event)
     return StatusEvent(None, *event, key.kind.name, key.id)

@@ -1,8 +1,8 @@
 """Checks a workspace's list against single polls, as a list may lag behind the batches.
 
 While a workspace is polled by its list, one of its batches is polled singly as well: half a minute
-after the first list, then once a minute, each batch in turn. When the list shows an older state
-than that poll did, and still does one gap later, the workspace is polled singly from then on.
+after the first list, then once a minute, each batch in turn. When two list polls in a row after
+that poll show the batch in an older state, all its batches are polled singly from then on.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 EVERY = 60.0
 """Seconds between the checks of a group."""
-_FIRST = EVERY / 2  # so that waits of a minute have one
-_LATE = 2  # list polls in a row, a gap between them, that show an older state
+_FIRST = EVERY / 2  # seconds to the first check, so that a wait of one minute gets one
+_LATE = 2  # list polls in a row that show an older state before the list counts as lagging
 
 
 @define(eq=False, repr=False)
@@ -30,7 +30,8 @@ class ListCheck:
     """The check of one group's list.
 
     Attributes:
-        key: The batch that is polled singly, or was seen in a newer state than the list shows.
+        key: Id of the batch that is polled singly, or was found in a newer state than the list
+            shows; None between checks.
 
     """
 
@@ -42,7 +43,7 @@ class ListCheck:
     def choose(
         self, targets: Iterable[PollTarget], found: Mapping[str, PollResult], now: float
     ) -> PollTarget | None:
-        """Return the target to poll singly after a list poll, None while no check is due."""
+        """Return the target to poll singly as a check after a list poll, None for no check."""
         if self._due == math.inf:
             self._due = now + _FIRST
         if now < self._due:
@@ -55,9 +56,9 @@ class ListCheck:
         return None
 
     def is_news(self, target: PollTarget, result: PollResult, *, list_is_polled: bool) -> bool:
-        """Take the result of a single poll; return whether the waits need to see it.
+        """Take in a single poll's result; return whether the target's waits need to see it.
 
-        The response to a list poll under way may be older than the result, and so proves nothing.
+        A list poll that is already under way may be older than the result, so it is not compared.
         """
         if target.key != self.key or self._seen is not None:
             return True
@@ -69,7 +70,7 @@ class ListCheck:
         return True
 
     def lags(self, found: Mapping[str, PollResult]) -> bool:
-        """Return whether a list poll shows ``key`` in an older state for longer than a gap."""
+        """Take in a list poll; return whether it is the second in a row to show an older state."""
         if self._seen is None or self.key is None:
             return False
         shown = found.get(self.key)

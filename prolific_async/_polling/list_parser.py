@@ -1,8 +1,8 @@
-"""List parser: reads the status of wanted batches from a workspace's list, in slices.
+"""List parser: reads the statuses of batches from a workspace's list, in slices.
 
-A list holds whole batches, so it can be megabytes; decoding it at once would block the loop. And
-from one poll to the next hardly any of them changes: an element whose text is the same as the last
-time, by its hash, is not decoded again.
+A list holds whole batches, so it may have megabytes: decoding it at once would block the loop. As
+few batches change from one poll to the next, an element whose text has the same hash as in the
+previous list is not decoded again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ _TERMINAL = (BatchStatus.READY, BatchStatus.ERROR)
 
 @define(eq=False, repr=False)
 class ListMemory:
-    """What is kept of a list, so that the next one is read faster.
+    """Hashes and results of a list, which make reading the workspace's next list faster.
 
     Attributes:
-        body_hashes: Hashes of the pieces of its whole text.
-        pending: Results of batches that were neither READY nor ERROR, by id; without those that
-            are in ``ended``, too.
-        ended: Ids of all others, those without a status among them.
-        ids: All ids, in order.
+        body_hashes: Hashes of the pieces of the body.
+        pending: Results of batches with any status but READY and ERROR, by id.
+        ended: Ids of all other batches, including batches without a status.
+        ids: Ids of all batches, in the order of the list.
         lengths: Lengths of the elements' texts, in the same order.
-        hashes: Hashes of the elements' texts, likewise.
+        hashes: Hashes of the elements' texts, in the same order.
 
     """
 
@@ -51,13 +50,13 @@ class ListMemory:
 
 
 class Listing(NamedTuple):
-    """What a list shows.
+    """The content of a list.
 
     Attributes:
-        results: Results by id; READY and ERROR come with the batch, and are left out where nobody
-            wants the batch, since it is not read then.
-        news: Ids that the previous list did not show.
-        memory: Helps to read the next list.
+        results: Results by id. A READY or ERROR result includes the batch; it is left out for a
+            batch that is not wanted.
+        news: Ids of batches that the previous list did not show.
+        memory: Memory for reading the next list.
         size: Bytes of the body.
 
     """
@@ -76,16 +75,16 @@ async def read(
 ) -> Listing:
     """Read a list's body with the memory of the previous list.
 
-    A malformed batch, or one without a status, counts as not shown.
+    A batch that is malformed or has no status gets no result.
 
     Args:
         body: The response's body, which is dropped as soon as it is decoded.
         wanted: Ids of the batches to read whole when they are READY or ERROR.
-        read_batch: Makes a batch of its JSON.
+        read_batch: Makes a ``Batch`` of decoded JSON; a DecodeError counts as malformed.
         before: Memory of the previous list, None for none.
 
     Raises:
-        ValueError: It is no list of batches.
+        ValueError: The body is not a list of batches.
 
     """
     slices = TimeSlices()
@@ -96,7 +95,7 @@ async def read(
     elif body_hashes == before.body_hashes and not any(one in wanted for one in before.ended):
         return Listing(before.pending, [], before, size)
     text = await text_of(body, slices)
-    del body  # megabytes, and the caller keeps none
+    del body  # frees megabytes, as the caller keeps no reference
     reading = _Reading(text, wanted, read_batch, before, ListMemory(body_hashes))
     page: dict[str, Any] = {}
     for key, start, end, value in parts(text, reading.end_of_known):
@@ -108,7 +107,7 @@ async def read(
     if (fault := page_fault(page)) is not None:
         raise ValueError(fault)
     memory = reading.memory
-    # A batch that is shown twice counts as ended, or its results would differ from read to read.
+    # A batch in both is listed twice, with two statuses: its result would vary between reads.
     for batch_id in memory.pending.keys() & memory.ended:
         del memory.pending[batch_id]
     results = memory.pending | reading.ended if reading.ended else memory.pending
@@ -121,7 +120,7 @@ class _Reading:
 
     Attributes:
         ended: Results of wanted batches that are READY or ERROR, by id.
-        news: Ids that the previous list did not show.
+        news: Ids of batches that the previous list did not show.
         memory: Memory of this list.
 
     """
@@ -134,11 +133,11 @@ class _Reading:
     ended: dict[str, PollResult] = field(factory=dict, init=False)
     news: list[str] = field(factory=list, init=False)
     _next: int = field(default=0, init=False)  # index in the previous list
-    _places: dict[str, int] | None = field(default=None, init=False)  # likewise, by id
+    _places: dict[str, int] | None = field(default=None, init=False)  # such indexes, by id
     _shared: dict[str, PollResult] = field(factory=dict, init=False)  # one result for each status
 
     def end_of_known(self, start: int) -> int | None:
-        """Return the end of the element that starts here, None if it must be decoded."""
+        """Return the end of an unchanged element at ``start``, None if it must be decoded."""
         before, at = self._before, self._next
         if at == len(before.ids):
             return None
@@ -149,7 +148,7 @@ class _Reading:
         return end if batch_id in before.pending or batch_id not in self._wanted else None
 
     def take(self, start: int, end: int, element: Any) -> None:
-        """Read an element of the list; KNOWN stands for one that is the same as before."""
+        """Read an element of the list; ``KNOWN`` stands for an element that did not change."""
         if element is KNOWN:
             batch_id = self._before.ids[self._next]
             hashed = self._before.hashes[self._next]

@@ -1,4 +1,4 @@
-"""List polls: reads the list of a workspace group, and gives its targets their results."""
+"""List polls: polls the list of a workspace group, and gives its targets their results."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
     from prolific_async._polling.targets import Pollable, PollTarget, WorkspaceGroup
 
 PATIENCE = 0.5
-"""Seconds that a list poll may last at least before it counts as too slow."""
+"""Seconds that every list poll may take, even if single polls would be much faster."""
 
 Step: TypeAlias = "tuple[PollTarget, PollResult] | Pollable | None"
-"""A result to show to the waits of a target, something to poll, or nothing to do."""
+"""A result to show to the waits of a target, a target or group to poll, or nothing to do."""
 
 
 class ListPolls:
-    """Polls lists. What follows from a poll comes step by step, for the poller to do in slices.
+    """Polls lists. What to do after a poll is yielded in steps, which the poller does in slices.
 
     Attributes:
-        single_seconds: Mean duration of a single poll.
+        single_seconds: Mean duration of recent single polls, in seconds; the poller updates it.
 
     """
 
     def __init__(self, source: StatusSource, scheduler: Scheduler, at_once: int) -> None:
-        """Begin without polls; the arguments are those of the poller."""
+        """Store the source of polls, the scheduler, and how many polls may run at a time."""
         self.single_seconds = 0.1
         self._source = source
         self._scheduler = scheduler
         self._at_once = at_once
 
     async def poll(self, group: WorkspaceGroup) -> GroupResult | None:
-        """Poll a group's list; return None if no target needs that any more."""
+        """Poll a group's list; return None, without a request, if it would serve no target."""
         now = asyncio.get_running_loop().time()
         slices = TimeSlices()
         served: list[str] = []
@@ -56,7 +56,7 @@ class ListPolls:
                 await slices.yield_if_due()
         if not served:
             return None
-        patience = math.inf  # a list that is always polled may be slow
+        patience = math.inf  # with ``few`` 1, the list is always polled, however slow
         if group.few > 1:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
@@ -66,8 +66,8 @@ class ListPolls:
     def steps(
         self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float
     ) -> Iterator[Step]:
-        """Return the targets' results of a poll that has ended, and the polls to make next."""
-        if task.cancelled():  # by somebody, perhaps with every task there is
+        """Return the steps after a list poll whose task has ended."""
+        if task.cancelled():  # not by the poller: perhaps the application cancels all tasks
             result: GroupResult | None = GroupResult(failure="the poll was broken off")
         elif error := task.exception():
             if isinstance(error, Exception):
@@ -75,13 +75,13 @@ class ListPolls:
             result = GroupResult(failure=repr(error))
         else:
             result = task.result()
-        if result is None:  # for those that came meanwhile
+        if result is None:  # no request was sent, but targets may have joined since
             return self._plan(list(group.targets), now)
         return self.show(group, result, now)
 
     def show(self, group: WorkspaceGroup, result: GroupResult, now: float) -> Iterator[Step]:
-        """Return the results to show and the single polls to make after a poll."""
-        # At once, whenever the steps are taken: the next poll must not begin before they are.
+        """Return the steps after a list poll: its results to show, and the polls to make."""
+        # Not in the generator, which runs later: this keeps the next list poll from starting.
         if (news := group.take_result(result, now)) is not None:
             _log.info("%s", news)
         return self._steps_after(group, result, now)
@@ -90,7 +90,7 @@ class ListPolls:
         self, group: WorkspaceGroup, result: GroupResult, now: float
     ) -> Iterator[Step]:
         scheduler = self._scheduler
-        targets = list(group.targets)  # those that came meanwhile, too
+        targets = list(group.targets)  # also those that joined during the poll
         if group.name is None:
             for target in targets:
                 if target.waits:
@@ -98,7 +98,7 @@ class ListPolls:
                 yield None
         for target in targets:
             found = None
-            if scheduler.targets.get(target.key) is target:  # else a callback has ended it
+            if scheduler.targets.get(target.key) is target:  # a callback may have ended it
                 found = group.result_of(target, result, now)
             yield None if found is None else (target, found)
         yield from self._plan(group.end_showing(), now)
@@ -122,14 +122,14 @@ class ListPolls:
         """Queue the single poll that checks the list, if one is due; return its target."""
         target = check.choose(group.targets, result.found, now)
         if target is not None:
-            del group.targets[target]  # to the end, so that each has its turn
+            del group.targets[target]  # moved to the end, so that each target has its turn
             group.targets[target] = None
             target.stage = POLLED
             self._scheduler.plan(target, now)
         return target
 
     def is_news(self, target: PollTarget, result: PollResult, now: float) -> bool:
-        """Return whether waits need the result of a single poll: not if it only checked a list."""
+        """Return whether waits need a single poll's result: not if it only confirms the list."""
         group = target.group
         if group is None or group.check is None or group.check.key != target.key:
             return True
@@ -137,6 +137,6 @@ class ListPolls:
         return is_news or next_due(target) <= now
 
     def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:
-        """Plan targets anew; yield those that are to be polled at once."""
+        """Plan targets anew; yield each target to poll at once, and None for any other."""
         for target in targets:
             yield target if target.waits and self._scheduler.plan(target, now) else None

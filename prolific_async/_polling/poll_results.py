@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class PollResult(NamedTuple):
-    """Result of one poll: a status, perhaps with more, or an error.
+    """Result of a poll of one target: a status, perhaps with the object that was read, or an error.
 
     Attributes:
         status: The status, None if the poll showed none.
-        value: What the wait returns, such as the whole batch; None if the poll did not read it. If
-            the poll showed no status, it is what has become of a thing in the status of before.
-        error: Why the poll failed.
-        job: What else the poll has read, of which an error may be made.
+        value: The object that the wait returns, such as the whole batch; None if the poll did not
+            read it. Without a status, it confirms the status that an earlier poll showed.
+        error: Why the poll failed, None if it succeeded.
+        job: Another object that the poll read, for the error of a wait that fails; None for none.
 
     """
 
@@ -38,15 +38,15 @@ class PollResult(NamedTuple):
 
 @frozen(kw_only=True)
 class GroupResult:
-    """Result of a poll of a workspace's list.
+    """Result of a poll of a workspace's list, or of a search for the workspaces of batches.
 
     Attributes:
         found: Results by batch id.
         size: Bytes of the response's body.
-        failure: Why nothing was found, None after a success.
-        refused_for: Seconds to pause after a 429, None after any other result.
-        again: Whether another poll at once may find batches that this one did not.
-        gave_up: Why the search for workspaces ended early, None when it did not.
+        failure: Why the poll failed, None if it succeeded.
+        refused_for: Seconds to pause after a 429, None after any other response.
+        again: Whether an immediate second poll may find batches that this poll did not find.
+        gave_up: Why a search found no list that shows several of the batches, None otherwise.
 
     """
 
@@ -69,7 +69,7 @@ def failed_list(error: ProlificError | ValueError) -> GroupResult:
     return GroupResult(failure=brief(reason))
 
 
-# A batch's states in their order; a status without a place here is between the first and the last.
+# Order of a batch's statuses; every other status counts as 1.
 _AGES: dict[WaitStatus, int] = {
     BatchStatus.UNINITIALISED: 0,
     BatchStatus.READY: 2,

@@ -1,7 +1,7 @@
 """Poller: makes the polls that the scheduler asks for, and gives the waits their results.
 
-All waits of a client share it, and the polls of what they wait for. A wait has no task: a
-poll is a task while it lasts, and one timer serves all waits. Nothing runs when nobody waits.
+All waits of a client share one poller, and waits for the same target share its polls. A wait needs
+no task: each poll is a task, and one timer serves all waits. Nothing runs when nobody waits.
 """
 
 from __future__ import annotations
@@ -47,33 +47,30 @@ class Poller:
         """Begin without waits.
 
         Args:
-            source: Makes the requests.
-            workspaces: Knows the workspaces of batches.
-            few: Batches of a workspace from which on its list is polled; inf for never, 1 for
-                always.
-            at_once: Polls that may be under way at a time.
+            source: Sends the requests of polls.
+            workspaces: Remembers the workspaces of batches.
+            few: Least number of targets for which a list is polled; inf for never, 1 for always.
+            at_once: Number of polls that may be under way at a time.
 
         """
         self._loop = asyncio.get_running_loop()
         self._source = source
         self._workspaces = workspaces
-        workspaces.awaited.clear()  # those that wait in a loop that has closed
+        workspaces.awaited.clear()  # ids from an event loop that was closed
         self._scheduler = Scheduler(workspaces, few)
         self._lists = ListPolls(source, self._scheduler, at_once)
         self._at_once = at_once
-        self._queue: deque[Pollable] = deque()  # those that are not POLLED any more are skipped
+        self._queue: deque[Pollable] = deque()  # entries that are no longer POLLED are skipped
         self._under_way: set[asyncio.Task[Any]] = set()
         self._work = SlicedWork(self._go_on)
-        self._is_waking = False  # while all that is due is collected in slices
-        # With its time, as a handle knows its own only on some loops, and only until it is due.
+        self._is_waking = False  # while due targets are collected in slices
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_for = math.inf
-        # An empty context: else the caller who happened to be first would be traced and logged as
-        # the origin of what is done for all.
+        self._timer_for = math.inf  # ``TimerHandle.when`` works in some event loops only
+        # Empty: the work for all waits must not be traced and logged as that of the first caller.
         self._context = Context()
 
     def start(self, wait: Wait) -> asyncio.Future[None]:
-        """Serve a wait; the future is done when the wait is over. It may leave before."""
+        """Serve a wait until it leaves or is over; the returned future is done when it is over."""
         now = self._loop.time()
         over = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
@@ -84,7 +81,7 @@ class Poller:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
             wait.over = over
-            # Another one than before, if a callback of the wait has ended that.
+            # Looked up again: a callback of the wait may have ended the target.
             target = self._scheduler.targets.get(wait.key)
             target = target or PollTarget(wait.key, wait.workspace_id)
             target.add(wait)
@@ -95,15 +92,15 @@ class Poller:
         return over
 
     def leave(self, wait: Wait) -> None:
-        """Forget a wait, whether it is over or not; the polls of its target end with the last."""
-        wait.over = None  # its callbacks may hold the wait
+        """Forget a wait, whether it is over or not; a target's polls end when no wait is left."""
+        wait.over = None  # breaks a cycle, as the future's callbacks may refer to the wait
         target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
             self._plan(target, self._loop.time())
 
     async def leave_all(self, waits: Iterable[Wait]) -> None:
-        """Forget waits, and return when the polls that end with them have ended."""
-        if self._loop.is_closed():  # the garbage collector ends what waited in it
+        """Forget waits, and return when the polls that only they needed have ended."""
+        if self._loop.is_closed():  # the garbage collector closes a coroutine that waited
             return
         self._work.each(list(waits), self.leave)
         await self.settled()
@@ -115,41 +112,41 @@ class Poller:
             await asyncio.wait(ending)
 
     def poll_now(self, key: Key) -> None:
-        """Make the next poll of a target due now; many calls before it make one poll."""
+        """Make the next poll of a target due now; several calls before it lead to one poll."""
         self._scheduler.poll_now(key, self._loop.time())
         self._set_timer()
 
     def close(self, error: Exception) -> None:
-        """End every wait with an error, and every poll; in slices where they are many."""
+        """End every wait with a WaitFailedError caused by ``error``, and so every poll."""
         now = self._loop.time()
         fail = methodcaller("fail", error, now)
         targets = list(self._scheduler.targets.values())
         self._work.each(targets, lambda target: self._tell_all(target, fail, now, self._plan))
 
     def _tell_all(self, target: PollTarget, tell: Tell, now: float, then: Then) -> None:
-        """Call a function with each wait of a target, in slices if many, then another one."""
+        """Call ``tell`` with each wait of a target, in slices if there are many, then ``then``."""
         if len(target.waits) > FEW:
             tell_one = partial(self._tell, target, tell, now)
             self._work.each(list(target.waits), tell_one, partial(then, target, now))
             return
-        for wait in tuple(target.waits):  # a copy, unless it is a tuple
+        for wait in tuple(target.waits):  # copies a dict, which a callback may change
             self._tell(target, tell, now, wait)
         then(target, now)
 
     def _tell(self, target: PollTarget, tell: Tell, now: float, wait: Wait) -> None:
         if wait not in target.waits or wait.outcome is not None:
-            return  # a callback may have made it leave, or called this while the wait ended
+            return  # a callback has made the wait leave, or runs while the wait ends
         broken = False
         try:
             tell(wait)
         except bugs.BUGS as error:
-            broken = True  # whatever becomes of the wait, its caller must not hang
+            broken = True  # ends the wait in any case, so that its caller does not hang
             bugs.fail(wait, error, now)
         if broken or wait.outcome is not None:
             target.end(wait)
 
     def _plan(self, target: PollTarget, now: float) -> None:
-        """Schedule what a target needs next; end it if nobody waits for it any more."""
+        """Schedule or queue a target's next poll; cancel its poll if it has no waits left."""
         if self._scheduler.plan(target, now):
             self._queue.append(target)
         elif not target.waits:
@@ -159,7 +156,7 @@ class Poller:
                 self._go_on()
 
     def _go_on(self) -> None:
-        """Start queued polls and set the timer; called when either may have to change."""
+        """Forget ended groups, set the timer and start queued polls; called after any change."""
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
                 group.cancel_poll()
@@ -183,7 +180,7 @@ class Poller:
 
     def _ring(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
-        now = max(self._loop.time(), when)  # the loop may call a little early
+        now = max(self._loop.time(), when)  # a loop's timer may be a little early
         due: list[Pollable] = []
         popped = self._scheduler.pop_due(now)
         first = list(islice(popped, FEW))
@@ -213,7 +210,7 @@ class Poller:
         self._work.each(chain(first[len(due) :], popped), take, wake)
 
     def _expire(self, target: PollTarget, now: float) -> None:
-        """Expire the waits of a target whose deadlines have come."""
+        """Expire those waits of a target whose deadlines have passed."""
         polling = target.serving(now).is_sent
         cut = self._source.cut_off(target.key, whole=target.whole) if polling else None
         held = target.is_held(now)
@@ -225,7 +222,7 @@ class Poller:
         self._tell_all(target, expire, now, self._plan)
 
     def _take_step(self, now: float, step: Step) -> None:
-        """Show a result to the waits of a target, or queue what is to be polled."""
+        """Show a result to the waits of a target, or queue a target or group for a poll."""
         if isinstance(step, tuple):
             target, result = step
             self._show(target, result, now)
@@ -236,7 +233,7 @@ class Poller:
         poll: Coroutine[Any, Any, Any]
         thing.sent_at = None
         if isinstance(thing, PollTarget):
-            thing.asked = False  # any call of ``poll_now`` so far asked for this poll
+            thing.asked = False  # this poll answers all calls of ``poll_now`` so far
             key = thing.key
             if isinstance(key, str):
                 request = self._source.get if thing.whole else self._source.get_status
@@ -245,7 +242,7 @@ class Poller:
                 poll = self._source.poll(key, thing, whole=thing.whole)
         else:
             poll = self._lists.poll(thing)
-        # In an empty context: a poll is made for many waits, not for the first of them alone.
+        # In an empty context: a poll is made for all waits of a target, not for one caller.
         task = thing.poll = self._loop.create_task(poll, context=Context())
         self._under_way.add(task)
         task.add_done_callback(
@@ -253,11 +250,11 @@ class Poller:
         )
 
     def _poll_done(self, thing: Pollable, began: float, task: asyncio.Task[Any]) -> None:
-        """Handle the result of a poll; one that was never sent counts as sent when it began."""
+        """Handle the result of a poll; an unsent poll counts as sent when its task was made."""
         self._under_way.discard(task)
-        # Asked in any case: else asyncio logs that nobody did.
+        # Read in any case: asyncio logs exceptions that are never retrieved.
         error = None if task.cancelled() else task.exception()
-        if thing.poll is task:  # else it was cancelled by ``cancel_poll``
+        if thing.poll is task:  # else ``cancel_poll`` has cancelled it
             now = self._loop.time()
             sent_at = thing.sent_at = began if thing.sent_at is None else thing.sent_at
             thing.poll = None
@@ -281,7 +278,7 @@ class Poller:
         self._go_on()
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
-        """Show the result of a single poll, unless that only checks a list that is right."""
+        """Show a single poll's result to the waits, unless it is a check that confirms a list."""
         key = target.key
         if result.value is not None and target.workspace_id is None and isinstance(key, str):
             self._workspaces.learn(key, result.value.workspace_id)
@@ -293,15 +290,16 @@ class Poller:
     def _show(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show the result of a poll to the waits of a target."""
         target.result, target.result_at = result, now
-        # A wait that joins before all have seen a failure takes it, too: the pause is not known.
+        # After a failure, the pause is not known until all waits have seen it: until then, a wait
+        # that joins takes the failure, too.
         target.not_before = -math.inf if result.error is None else math.inf
-        target.stage = SHOWN  # a wait that has not seen it yet needs no other poll
+        target.stage = SHOWN  # no poll begins until all waits have seen the result
         if isinstance(target.waits, dict):
             observe = methodcaller("observe", result, now, target.sent_at)
             self._tell_all(target, observe, now, self._shown)
             return
-        sent_at: Any = target.sent_at  # never None, as it was polled
-        for wait in target.waits:  # one: as ``_tell_all``, whose calls take a tenth of a poll
+        sent_at: Any = target.sent_at  # never None after a poll
+        for wait in target.waits:  # at most one; ``_tell_all`` would add a tenth to a poll's cost
             if wait.outcome is not None:
                 continue
             broken = False

@@ -1,12 +1,11 @@
 """Scheduler: decides when a target is polled, by itself or by its workspace's list.
 
-Pure: it is told about waits, results and the time, and returns what to do. What concerns many
-targets is decided target by target, so that the poller can do it in slices.
+No I/O and no clock: it gets waits and the time, and returns what to poll. Decisions about many
+targets are yielded one by one, so that the poller can take them in slices.
 
-A group whose list works and that has ``few`` targets or more is polled by that list, as often as
-its most eager target asks. All other targets are polled singly: those of small groups and of groups
-whose list failed, those that the list did not show, those that need the whole batch, and newcomers:
-fewer than ``few`` at a time are not worth a poll of the whole list.
+A group of at least ``few`` targets is polled by its list, while that works, when one of them is
+due. Polled singly are targets of all other groups, targets that the list did not show or that need
+the whole object, and new targets if fewer than ``few`` are due at a time.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ if TYPE_CHECKING:
     from prolific_async._polling.wait import Wait
     from prolific_async._polling.workspaces import Workspaces
 
-_SMALL = 64  # heap entries up to which outdated ones are not worth clearing away
-_CLEARED = 4  # entries of the old heap that are moved or cleared away with each new one
+_SMALL = 64  # heap entries up to which outdated entries are not worth removing
+_CLEARED = 4  # old entries that are moved or removed for each new entry
 
 
 class Scheduler:
-    """Decides what to poll next.
+    """Decides which targets and groups are polled, and when.
 
     Attributes:
         targets: All poll targets, by key.
         groups: The groups of the targets.
-        next_time: When something is due next, inf for never.
+        next_time: When a target or group is due next, in loop time, inf for never.
 
     """
 
@@ -44,25 +43,24 @@ class Scheduler:
         """Begin without waits.
 
         Args:
-            workspaces: Knows the workspaces of batches.
-            few: Targets from which on a list is polled; inf for never, 1 for always.
+            workspaces: Remembers the workspaces of batches.
+            few: Least number of targets for which a list is polled; inf for never, 1 for always.
 
         """
         self.targets: dict[Any, PollTarget] = {}
         self.groups = Groups(workspaces, few)
         self.next_time = math.inf
         self._workspaces = workspaces
-        # What is rescheduled leaves an outdated entry behind. When those are many, the heap becomes
-        # the old one, whose current entries move to a new heap, a few at a time.
+        # Rescheduling leaves outdated entries: when there are many, the heap becomes ``_old``.
         self._heap: list[tuple[float, int, Pollable]] = []
-        self._old: list[tuple[float, int, Pollable]] = []
+        self._old: list[tuple[float, int, Pollable]] = []  # its current entries move to ``_heap``
         self._order = count()
         self._scheduled = 0
 
     # --- waits -------------------------------------------------------------------------------
 
     def add(self, target: PollTarget, wait: Wait, now: float) -> None:
-        """Schedule a target, old or new, for a wait that it was given, whatever its other waits."""
+        """Schedule a target for a wait that was just added to it; other waits are not read."""
         if target.key not in self.targets:
             self.targets[target.key] = target
             if wait.workspace_id is None and isinstance(target.key, str):
@@ -79,11 +77,11 @@ class Scheduler:
         self._schedule(target, min(target.when, due, wait.deadline))
 
     def remove(self, wait: Wait, now: float) -> PollTarget | None:
-        """Remove a wait, whether it is over or not; return its target if that has no other one."""
+        """Remove a wait, whether it is over or not; return its target if that has no waits left."""
         target = self.targets.get(wait.key)
         if target is None or not target.remove(wait):
             return None
-        if target.waits and wait.wants_whole:  # perhaps no other wait does
+        if target.waits and wait.wants_whole:  # perhaps the list serves all other waits
             self._schedule(target, min(target.when, now))
         return None if target.waits else target
 
@@ -97,7 +95,7 @@ class Scheduler:
     # --- what is due -------------------------------------------------------------------------
 
     def pop_due(self, now: float) -> Iterator[Pollable | None]:
-        """Yield the targets and groups whose time has come, None for each outdated entry."""
+        """Yield the targets and groups that are due, and None for each outdated heap entry."""
         while self.next_time <= now:
             _, order, thing = heapq.heappop(self._first())
             if order == thing.order:
@@ -108,11 +106,11 @@ class Scheduler:
                 yield None
 
     def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
-        """Yield the polls to make of targets and groups whose time has come, None between them.
+        """Yield the targets and groups to poll now, already marked POLLED, and None between them.
 
-        Each is queued by then. Waits that have expired are to be removed before.
+        All ``things`` are due, and their expired waits are removed already.
         """
-        for thing in things:  # first, as their polls may serve the targets
+        for thing in things:  # groups first, as their polls may serve the targets
             if isinstance(thing, WorkspaceGroup):
                 yield from self._poll_of_group(thing, now)
         due: dict[str | None, list[PollTarget]] = {}
@@ -134,9 +132,9 @@ class Scheduler:
             yield from self._polls_of_targets(self.groups.by_name.get(name), members, now)
 
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
-        """Yield the poll of a group's list, or plan its targets anew if that is not needed."""
+        """Yield a due group if its list must be polled, else plan its targets anew."""
         if group.stage:
-            group.missed = True  # at the end of that poll, all are planned
+            group.missed = True  # so all targets are planned when this poll ends
             return
         if group.name is None:
             for target in list(group.targets):
@@ -151,7 +149,7 @@ class Scheduler:
     def _polls_of_targets(
         self, group: Pollable | None, due: list[PollTarget], now: float
     ) -> Iterator[Pollable | None]:
-        """Yield the polls of targets of a group that are due: of many the list, else of each."""
+        """Yield a group if its list serves ``few`` due targets, and due targets it cannot serve."""
         fitting: set[PollTarget] = set()
         if isinstance(group, WorkspaceGroup) and group.is_listed(now) and len(due) >= group.few:
             fitting = {target for target in due if target.fits_group(now)}
@@ -160,7 +158,7 @@ class Scheduler:
             elif self._queue(group, now):
                 yield group
         for target in due:
-            if not target.waits or target.stage:  # it may have ended meanwhile
+            if not target.waits or target.stage:  # callbacks may have changed it
                 yield None
             elif target in fitting:
                 yield target if self.plan(target, now) else None
@@ -169,16 +167,13 @@ class Scheduler:
                 yield target
 
     def plan(self, target: PollTarget, now: float) -> bool:
-        """Schedule what a target needs next; return whether it is queued for a poll right now.
-
-        Without waits it is forgotten.
-        """
+        """Schedule a target, or forget it if it has no waits; return whether to poll it now."""
         if not target.waits:
             self._end(target)
             return False
         due = next_due(target)
         if target.whole and due <= now < target.deadline and not target.stage:
-            target.stage = POLLED  # no list would do, so there is nothing to wait for
+            target.stage = POLLED  # a list cannot serve it, so it waits for no other target
             self._schedule(target, target.deadline)
             return True
         due = self._due_alone(target, due, now)
@@ -187,9 +182,9 @@ class Scheduler:
         return False
 
     def poll_now(self, key: Key, now: float) -> None:
-        """Make the next poll of a target due now; many calls before it make one poll."""
+        """Make the next poll of a target due now; several calls before it lead to one poll."""
         if (target := self.targets.get(key)) is not None:
-            # A poll that is not sent yet is the one that is asked for.
+            # A queued poll that is not sent yet answers this call.
             target.asked = target.stage != POLLED or target.is_sent
             due = self._due_alone(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
@@ -201,19 +196,22 @@ class Scheduler:
                 self._workspaces.awaited.discard(target.key)
             self._schedule(target, math.inf)
             self.groups.remove(target)
-            if not self.targets:  # to clear them gives back the tables, which were large perhaps
+            if not self.targets:  # clear() frees the hash tables, which may be large
                 self.targets.clear()
                 self._workspaces.awaited.clear()
 
     def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
-        """Return when a target is due by itself, inf if its group or its own poll serves it."""
+        """Return when to poll a target singly, inf if its own poll or its group serves it.
+
+        A group that is to serve it is scheduled.
+        """
         group = target.group
         if target.stage:
             return math.inf
         if group is None or target.whole or now < target.alone_until:
             return due
         if group.stage and (due <= now or group.stage != SHOWN):
-            group.missed = group.missed or group.stage == SHOWN  # at its end, all are planned
+            group.missed = group.missed or group.stage == SHOWN  # so all are planned then
             return math.inf
         if not group.is_listed(now) or (target.asked and now >= group.held_until):
             return due
@@ -223,14 +221,14 @@ class Scheduler:
         return math.inf
 
     def _is_due(self, group: WorkspaceGroup, now: float) -> bool:
-        """Return whether the target that its list was scheduled for still needs a poll of it."""
+        """Return whether the target for which a group was scheduled still needs a list poll."""
         first = group.first
         if first not in group.targets or first.stage or not group.is_listed(now):
             return False
         return next_due(first) <= now and first.fits_group(now)
 
     def _queue(self, group: WorkspaceGroup, now: float) -> bool:
-        """Queue a poll of a group's list, if there may be one now."""
+        """Mark a group as POLLED unless it is busy or held back; return whether it was marked."""
         if group.stage or now < group.held_until:
             return False
         group.stage = POLLED
@@ -263,19 +261,19 @@ class Scheduler:
         if not self._old:
             self._heap, self._old = self._old, self._heap
         for _ in range(min(_CLEARED, len(self._old))):
-            entry = self._old.pop()  # the last one, without which a heap is still a heap
+            entry = self._old.pop()  # the last entry: without it, the rest is still a heap
             if entry[1] == entry[2].order:
                 heapq.heappush(self._heap, entry)
 
     def _first(self) -> list[tuple[float, int, Pollable]]:
-        """Return the heap with the first entry of both; it is empty if both are."""
+        """Return the heap with the earliest entry, an empty one if both are empty."""
         heap, old = self._heap, self._old
         return old if old and (not heap or old[0] < heap[0]) else heap
 
     def _set_next_time(self) -> None:
-        """Read the next time from the heaps, one of which has an entry that is not outdated."""
+        """Set ``next_time`` to the time of the earliest entry; at least one must be current."""
         first = self._first()
-        for _ in range(_CLEARED):  # of more, one makes the timer ring in vain
+        for _ in range(_CLEARED):  # if more are outdated, the timer rings once in vain
             if first[0][1] == first[0][2].order:
                 break
             heapq.heappop(first)
@@ -284,10 +282,10 @@ class Scheduler:
 
 
 def next_due(target: PollTarget) -> float:
-    """Update a target from what its waits need now, and return when they need the next poll."""
+    """Update a target's deadline and ``whole`` from its waits; return when its poll is due."""
     due = deadline = math.inf
     whole = False
-    # For each wait and poll, where a call of min() takes eight times as long as a condition.
+    # Runs for each wait after each poll, and min() takes eight times as long as a condition.
     for wait in target.waits:
         if wait.due < due:  # noqa: PLR1730 - as said above
             due = wait.due

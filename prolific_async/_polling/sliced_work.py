@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SLICE = 0.0025  # seconds of work after which the loop gets its turn; it is not alone in one
+_SLICE = 0.0025  # seconds of work after which the event loop runs other callbacks
 FEW = 32
-"""Things that are worked on between two readings of the clock, and without slices."""
+"""Items that are handled between two readings of the clock; so few are never sliced."""
 
 
 Job: TypeAlias = "tuple[Iterator[Any], Callable[[Any], object], Callable[[], object]]"
 
 
 class SlicedWork:
-    """Runs loops over many items, in order: at once while there is time in this slice, else later.
+    """Runs loops over many items, one loop after another, in slices of a few milliseconds.
 
-    Anything may happen between two things of a loop: what the next one stands for may have ended.
+    A loop begins at once if no other is unfinished. Other code runs between slices, and may end the
+    wait or target that a later item stands for.
 
     Attributes:
-        jobs: What is left to do.
+        jobs: Loops that are not finished: the items left, ``act`` and ``then`` of ``each``.
 
     """
 
@@ -37,7 +38,7 @@ class SlicedWork:
         """Store the function that is called after each slice."""
         self.jobs: deque[Job] = deque()
         self._after = after
-        # As of the timer: work for many waits is not traced and logged as that of one of them.
+        # Empty: work for many waits must not be traced and logged as the work of one caller.
         self._context = Context()
 
     def each(
@@ -46,14 +47,14 @@ class SlicedWork:
         act: Callable[[T], object],
         then: Callable[[], object] = lambda: None,
     ) -> None:
-        """Call a function with each item, and another one at the end; log the errors of both."""
+        """Call ``act`` with each item, then ``then`` without arguments; log the errors of both."""
         self.jobs.append((iter(things), act, then))
         if len(self.jobs) == 1:
             self._run_slice()
 
     async def drained(self) -> None:
-        """Return when nothing is left to do."""
-        while self.jobs:  # noqa: ASYNC110 - each turn does a slice of it
+        """Return when all loops are finished."""
+        while self.jobs:  # noqa: ASYNC110 - a slice runs in each iteration of the event loop
             await asyncio.sleep(0)
 
     def _run_slice(self) -> None:
@@ -76,7 +77,7 @@ class SlicedWork:
 
 
 def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> bool:
-    """Call a function with each item until all are done or the time is over."""
+    """Call ``act`` with items until the slice is over; return whether none is left."""
     try:
         for count, thing in enumerate(things, 1):
             try:
@@ -85,6 +86,6 @@ def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> b
                 log_bug(error)
             if count % FEW == 0 and time.perf_counter() > until:
                 return False
-    except BUGS as error:  # of what yields the things
+    except BUGS as error:  # raised by the iterator
         log_bug(error)
     return True

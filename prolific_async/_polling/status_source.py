@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from prolific_async.models import WaitStatus
     from prolific_async.policies import RetryPolicy
 
-_LISTS_AT_MOST = 64  # lists that are compared with the next ones
-_SEARCHES = 3  # unknown batches in a row whose lists may show no other before that is given up
-_REFUSED = 1.0  # seconds at least until a list that was refused is asked for again
+_LISTS_AT_MOST = 64  # workspaces whose previous list is kept for comparison
+_SEARCHES = 3  # batches that one search reads, each with the list of its workspace, at most
+_REFUSED = 1.0  # seconds from a 429 to the next poll of the list, at least
 
 
 class StatusSource:
-    """Polls batches and all else, and learns from lists which workspace a batch belongs to.
+    """Polls batches, datasets, jobs and lists, and learns the workspaces of batches.
 
     Attributes:
         get: Reads a whole batch, as ``BatchesAPI.get``.
@@ -60,24 +60,25 @@ class StatusSource:
         self._lists: OrderedDict[str, ListMemory] = OrderedDict()
 
     def forget(self, workspace_id: str | None) -> None:
-        """Forget the list of a workspace that has no poll target any more."""
+        """Forget the list of a workspace that has no poll targets any more."""
         if workspace_id is not None:
             self._lists.pop(workspace_id, None)
         self._workspaces.shrink()
 
     async def poll(self, key: TargetKey, poll: Poll, *, whole: bool) -> PollResult:
-        """Poll a dataset or a job: its status, or the whole object that its waits return."""
+        """Poll a dataset or job: its status, or the whole object that its waits return."""
         kind = key.kind
         found = await self._send(self._request(key, whole=whole), poll)
         if found is None or isinstance(found, OpenEnum):
             return PollResult(cast("WaitStatus | None", found))
         status = kind.status_of(found)
-        # What a poll for the status has read is a result only with a status, which may be an end.
+        # A value without a status would confirm the previous status (see ``PollResult``), which
+        # only a read with ``get`` does.
         is_value = status is not None if kind.get is None else whole
         return PollResult(status, found) if is_value else PollResult(status, job=found)
 
     def failed(self, key: Key, error: BaseException | None) -> PollResult:
-        """Return the result of a poll that failed: with an error, or as its task was cancelled."""
+        """Return the result of a poll that raised an error, or whose task was cancelled."""
         if isinstance(error, ProlificError):
             _log.info("a poll of %s failed: %s", named(key), error)
             return failed_poll(error)
@@ -110,7 +111,7 @@ class StatusSource:
         Args:
             workspace_id: The workspace, None to search.
             batch_ids: The batches that the poll is made for.
-            wanted: All batches whose status is of use.
+            wanted: Ids of all batches that have waits.
             poll: How each request is sent.
 
         """
@@ -118,7 +119,7 @@ class StatusSource:
             return await self._search(batch_ids, wanted, poll)
         try:
             listing = await read(
-                await self._api.list_body(workspace_id, poll),  # no name keeps it
+                await self._api.list_body(workspace_id, poll),  # unnamed, so that it can be freed
                 wanted,
                 partial(load, Batch),
                 self._lists.pop(workspace_id, None),
@@ -136,7 +137,7 @@ class StatusSource:
     async def _search(
         self, batch_ids: list[str], wanted: Container[str], poll: Poll
     ) -> GroupResult:
-        """Read one batch after the other until the list of its workspace shows others, too."""
+        """Read batches and the lists of their workspaces until a list shows several of them."""
         found: dict[str, PollResult] = {}
         size = 0
         gave_up = "nothing shows which belong together"
@@ -165,12 +166,12 @@ class StatusSource:
                 break
             size += listed.size
             others = {one: listed.found[one] for one in batch_ids if one in listed.found}
-            # Again, as the list may have been the same as before, and they forgotten since.
+            # An unchanged list has no news, but the workspaces may have been forgotten since.
             self._workspaces.learn_all(others, batch.workspace_id)
             found |= others | {batch_id: result}
             if len(others) > 1:
                 return GroupResult(found=found, size=size, again=True)
-            self._lists.pop(batch.workspace_id, None)  # of no use for one batch
+            self._lists.pop(batch.workspace_id, None)  # a single batch is polled without lists
         return GroupResult(found=found, size=size, gave_up=gave_up)
 
     def _refused(

@@ -15,24 +15,24 @@ if TYPE_CHECKING:
     from prolific_async._polling.wait import Wait
 
 APART = 60.0
-"""Seconds for which a group is polled singly, or a batch that its list did not show."""
+"""Seconds of single polls after a list failed, or for a batch that the list did not show."""
 HEAVY = 100_000
 """Bytes of a list for each batch that it serves, above which single polls are cheaper."""
 REFUSALS = 3
-"""Refused list polls in a row after which the group is polled singly."""
+"""List polls in a row that are answered with 429 before the group is polled singly."""
 IDLE, POLLED, SHOWN = range(3)
 """Stages of a poll: none, queued or under way, and its result being shown to the waits."""
 
 
 @define(eq=False, repr=False, weakref_slot=False)
 class _Pollable(Poll):
-    """Base of targets and groups: the stage of a poll, and the time when the next one is due.
+    """Base of targets and groups: the stage of the poll, and the time when the scheduler acts.
 
     Attributes:
         stage: Stage of its poll: IDLE, POLLED or SHOWN.
-        poll: The task that makes the poll; only the poller uses it.
-        when: When it is due, inf for never; only the scheduler sets it.
-        order: Tells its newest entry in the scheduler's heap from older ones; likewise.
+        poll: The task that makes the poll, None for none; only the poller uses it.
+        when: When the scheduler acts on it next, inf for never; only the scheduler sets it.
+        order: Number of its newest entry in the scheduler's heap; only the scheduler sets it.
 
     """
 
@@ -43,7 +43,7 @@ class _Pollable(Poll):
 
     @property
     def is_sent(self) -> bool:
-        """Whether it has a poll under way that was sent."""
+        """Whether the request of its poll was sent, and the poll is still under way."""
         return self.poll is not None and self.sent_at is not None
 
     def cancel_poll(self) -> None:
@@ -55,25 +55,26 @@ class _Pollable(Poll):
 
 @define(eq=False, repr=False, weakref_slot=False)
 class PollTarget(_Pollable):
-    """Something that is polled, such as a batch, and the waits that share its polls.
+    """A batch, dataset or job that is polled, and the waits that share its polls.
 
-    After a failed poll it is not polled before the shortest pause of its waits is over, whoever
-    joins or asks for a poll meanwhile.
+    After a failed poll it is not polled before the shortest pause of its waits is over, even if a
+    wait joins or ``poll_now`` is called meanwhile.
 
     Attributes:
         key: Its kind and id (``kinds.Key``), of a batch the id alone.
-        workspace_id: The batch's workspace, None if that is not known.
-        waits: Its waits: a tuple for one alone, as a dict would take 200 bytes more.
+        workspace_id: The batch's workspace, None if unknown.
+        waits: Its waits: a tuple for a single wait, as a dict would take 200 bytes more.
         asked: Whether ``poll_now`` asked for a poll.
-        whole: Whether a wait needs the whole batch, which a list is not read for.
-        deadline: The first deadline of its waits.
+        whole: Whether a wait needs the whole object; then a list does not serve the target.
+        deadline: The earliest deadline of its waits.
         result: Result of the newest poll, None before the first.
-        result_at: When it came.
+        result_at: When the newest result came.
         not_before: When the pause after a failed poll is over.
-        is_placed: Whether it counts in its workspace: a newcomer does not until it is polled.
-        group: Its group, None for a newcomer, and while it is alone in its workspace.
-        alone_until: When its group's list, which did not show it, is tried for it again; inf for
-            what no list shows.
+        is_placed: Whether it is in ``Groups.by_name``, itself or in a group; false for a new target
+            until its first poll is due.
+        group: Its group, None while it is new or alone in its workspace.
+        alone_until: Until when it is polled singly because its group's list did not show it; inf
+            for a dataset or job, which no list shows.
 
     """
 
@@ -113,39 +114,39 @@ class PollTarget(_Pollable):
         return True
 
     def end(self, wait: Wait) -> None:
-        """Remove a wait that is over, and let its caller go on."""
+        """Remove a wait that is over, and complete the future that its caller awaits."""
         if self.remove(wait):
             over, wait.over = wait.over, None
             if not over.done():
                 over.set_result(None)
 
     def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
-        """Return whether the newest result, or the pause after it, spares a new wait its poll."""
+        """Return whether a new wait uses the newest result instead of a first poll of its own."""
         return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
-        """Begin the pause after a failed poll."""
+        """Begin the pause after a failed poll: until the earliest ``again_at`` of the waits."""
         self.not_before = min((wait.again_at for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
-        """Return whether a poll of its group's list would do for it."""
+        """Return whether a poll of its group's list would serve it."""
         return self.alone_until <= now and not self.whole
 
     def serving(self, now: float) -> Pollable:
-        """Return the object to poll for this target: its group if that serves it, else itself."""
+        """Return its group if the group's poll serves this target now, else the target itself."""
         group = self.group
         if self.stage or group is None or not group.stage or not self.fits_group(now):
             return self
         return group
 
     def is_held(self, now: float) -> bool:
-        """Return whether a poll that it needs is held back: queued, or paused after a failure."""
+        """Return whether the poll that it needs is queued, or held back by a failure or 429."""
         serving = self.serving(now)
         if serving.stage:
             return serving.stage == POLLED and not serving.is_sent
         if now <= self.not_before:
             return True
-        # Whether the group is still polled by its list does not count: it may have shrunk just now.
+        # Not ``is_listed``: the group may have shrunk just now.
         group = self.group
         return group is not None and now < group.held_until and self.fits_group(now)
 
@@ -154,19 +155,20 @@ class PollTarget(_Pollable):
 class WorkspaceGroup(_Pollable):
     """The poll targets of one workspace, and whether its list is polled for them.
 
-    It is while they are ``few`` or more and its list works: not for ``APART`` seconds after a poll
-    that failed, that was refused for the ``REFUSALS``-th time in a row, or that was too heavy for
-    the number of batches it served. Where ``few`` is 1, no list is too heavy.
+    The list is polled while there are at least ``few`` targets, but not for ``APART`` seconds after
+    a list poll that failed, that was the ``REFUSALS``-th 429 in a row, or whose response was too
+    large for the number of targets. With ``few`` 1, no response is too large.
 
     Attributes:
         name: The workspace's id, None for batches whose workspace is not known.
-        few: Targets from which on the list is polled.
+        few: Least number of targets for which the list is polled.
         check: Checks the list against single polls, None for no checks.
-        targets: Its targets; the next one to check is the first.
+        targets: Its targets; the first is the next to be checked.
         first: The target that decides when the list is polled next.
-        missed: Whether a target came, or was due, while a result was being shown.
-        apart_until: When the list may be polled again after a failure.
-        held_until: When it may be polled again after a 429.
+        missed: Whether all targets must be planned anew after the result is shown, as a target
+            joined or became due meanwhile.
+        apart_until: Until when all targets are polled singly.
+        held_until: When the list may be polled again after a 429.
 
     """
 
@@ -179,7 +181,7 @@ class WorkspaceGroup(_Pollable):
     apart_until: float = field(default=-math.inf, init=False)
     held_until: float = field(default=-math.inf, init=False)
     _asked: list[PollTarget] = field(factory=list, init=False)  # for the poll under way
-    _unserved: list[PollTarget] = field(factory=list, init=False)  # by the result being shown
+    _unserved: list[PollTarget] = field(factory=list, init=False)  # missing from the result shown
     _refusals: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
 
@@ -187,7 +189,7 @@ class WorkspaceGroup(_Pollable):
         """Add a target that is in no group."""
         self.targets[target] = None
         target.group = self
-        if self.stage == SHOWN:  # it came too late for that
+        if self.stage == SHOWN:  # too late for the result being shown
             self.missed = True
 
     def is_listed(self, now: float) -> bool:
@@ -195,19 +197,19 @@ class WorkspaceGroup(_Pollable):
         return len(self.targets) >= self.few and now >= self.apart_until
 
     def take_apart(self, now: float) -> None:
-        """Poll its targets singly for a while, or for longer if that was decided before."""
+        """Poll its targets singly for ``APART`` seconds, or longer if already decided."""
         self.apart_until = max(self.apart_until, now + APART)
 
     def take_result(self, result: GroupResult, now: float) -> str | None:
-        """Take in a poll of the list before its targets do; return a text to log if any."""
-        self.stage = SHOWN if result.found else IDLE  # while it is shown, nobody needs another
-        for target in self._asked:  # a target that it did not show still needs a poll
+        """Take in the result of a list poll; return a text to log, None for none."""
+        self.stage = SHOWN if result.found else IDLE  # no poll begins while a result is shown
+        for target in self._asked:  # a target missing from the list still needs a poll
             target.asked = target.asked or target.key not in result.found
         self._asked = []
         return self._judge(result, now)
 
     def serve(self, target: PollTarget, now: float) -> bool:
-        """Return whether a poll of the list that is sent now serves a target."""
+        """Return whether a list poll sent now serves a target; it then answers ``asked``, too."""
         if target.stage or not target.fits_group(now):
             return False
         if target.asked:
@@ -216,13 +218,13 @@ class WorkspaceGroup(_Pollable):
         return True
 
     def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
-        """Return the result of a list poll for a target, None if it shows nothing that it needs."""
+        """Return a target's result from a list poll, None if missing or not needed."""
         found = result.found.get(target.key)
         if found is not None:
             target.alone_until = -math.inf
         elif result.failure is None and not result.again:
             target.alone_until = now + APART
-        if target.stage or target.whole:  # it has a poll of its own
+        if target.stage or target.whole:  # the target is polled singly
             return None
         if found is None:
             self._unserved.append(target)
@@ -231,7 +233,7 @@ class WorkspaceGroup(_Pollable):
         return found
 
     def end_showing(self) -> list[PollTarget]:
-        """Take in that all targets have seen a result; return those to plan anew."""
+        """End the showing of a result; return the targets to plan anew."""
         if self.stage == SHOWN:
             self.stage = IDLE
         targets = list(self.targets) if self.missed else self._unserved
@@ -239,7 +241,7 @@ class WorkspaceGroup(_Pollable):
         return targets
 
     def _judge(self, result: GroupResult, now: float) -> str | None:
-        """Decide how to go on after a poll of the list; return a text to log if that changed."""
+        """Decide how the targets are polled from now on; return a text to log if that changed."""
         served = len(self.targets)
         reason = result.failure
         if result.refused_for is not None:

@@ -1,9 +1,4 @@
-"""Rules of one wait, without I/O or a clock: its methods get the results of polls and the time.
-
-It says when it needs its next poll and whether that must read what the wait returns, such as the
-whole batch; the poller hands each result to ``observe`` and reads ``outcome``. Times are those of
-the event loop.
-"""
+"""Rules of a wait, without I/O or a clock: its methods get poll results and the loop time."""
 
 from __future__ import annotations
 
@@ -37,9 +32,9 @@ if TYPE_CHECKING:
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _KEPT_EVENTS = 20
-_EARLY = 0.001  # seconds by which a loop's timers may ring early, as uvloop's do
+_EARLY = 0.001  # seconds by which a loop's timers may be early, as uvloop's are
 
-_Poll: TypeAlias = tuple["WaitStatus | None", float]  # the status before it, and the time elapsed
+_Poll: TypeAlias = tuple["WaitStatus | None", float]  # status before it, seconds since the start
 
 
 @define(eq=False, repr=False, weakref_slot=False, kw_only=True)
@@ -47,22 +42,22 @@ class Wait:
     """One wait for a batch, dataset or job, from its first poll to its outcome.
 
     Attributes:
-        key: Its kind and id (``kinds.Key``), of a batch the id alone.
-        workspace_id: The batch's workspace, None if that was not known when the wait began.
+        key: Kind and id of its target (``kinds.Key``), of a batch the id alone.
+        workspace_id: The batch's workspace, None if unknown when the wait began.
         time: Its start and deadline.
-        listeners: Get its events, None for nobody.
-        policy: Gaps, graces and the failure budget.
-        retry: Pauses after failures, and the cap of the service's hints.
-        verdict: What its statuses mean.
-        found_by: Until when a 404 means that it is not yet found.
-        random: Source of jitter, from 0 to 1.
+        policy: Gaps between polls, grace periods and the number of failures to survive.
+        retry: Pauses after failures, and the cap of ``Retry-After``.
+        listeners: Called with its events, None for no listeners.
+        verdict: What the target's statuses mean.
+        found_by: Until when a 404 counts as pending, as the target was created only just now.
+        random: Returns a number from 0 to 1, the share of the largest jitter.
         due: When the wait needs its next poll, inf for no more.
-        deadline: When it is to be expired, inf for never.
-        wants_whole: Whether polls must read what the wait returns, as one showed an end.
-        again_at: When it may be polled again after a failed poll, as far as this wait goes.
-        outcome: What the wait returns, or the error that it ends with; None while it lasts.
-        polls: Its polls so far.
-        over: The future of its caller; only the poller and its target use it.
+        deadline: When to call ``expire``, inf for never.
+        wants_whole: Whether polls must read the whole object, as one has shown an end status.
+        again_at: When the pause after a failed poll is over for this wait.
+        outcome: The object that the wait returns, or its error; None while it goes on.
+        polls: Number of its polls so far.
+        over: The future that its caller awaits; only the poller and the target use it.
 
     """
 
@@ -87,11 +82,9 @@ class Wait:
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
     _uninitialised_since: float = field(default=math.inf, init=False)
-    # A poll that showed an end, while what the wait returns is still being read.
-    _ending: _Poll | None = field(default=None, init=False)
+    _ending: _Poll | None = field(default=None, init=False)  # poll that showed an end status
     _events: list[Event] | None = field(default=None, init=False)
-    # Statuses that need no warning, or none any more.
-    _known: tuple[WaitStatus | None, ...] = field(init=False)
+    _known: tuple[WaitStatus | None, ...] = field(init=False)  # statuses that need no warning
 
     def __attrs_post_init__(self) -> None:
         self.due = self.again_at = self.time.started
@@ -100,13 +93,13 @@ class Wait:
         self._known = self.verdict.pending
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
-        """Take in the result of a poll that was sent at a time, for this wait or for others."""
+        """Take in the result of a poll sent at ``sent``, for this wait or for others."""
         if result.error is not None:
             self.again_at = now + self._gap
         if self.time.polls_left != math.inf and sent < self.time.started:
             return  # with a timeout of 0, a wait makes a poll of its own
         if result.status is None and result.value is not None and self._status is None:
-            return  # it was read for others, after an end that this wait has not seen
+            return  # read for other waits, after an end status that this wait has not seen
         shared = self.due == math.inf or sent < self.due - _EARLY
         if self._ending is None:
             self._take_in(result, now, sent if shared else None)
@@ -114,12 +107,12 @@ class Wait:
             self._follow_up(self._ending, result, now)
 
     def expire(self, now: float, *, cut: ProlificError | None = None, held: bool = False) -> None:
-        """End the wait because its time is over, or make the last poll that it has missed.
+        """End the wait at its deadline, or allow a last poll that a blocked loop has prevented.
 
         Args:
-            now: The time, later than the deadline where the loop was blocked.
+            now: The loop time, well after the deadline if the loop was blocked.
             cut: The error of a poll that was sent and is cut off now, None for no such poll.
-            held: Whether a poll is held back.
+            held: Whether a poll is queued, or held back after a failure or 429.
 
         """
         ending = self._ending
@@ -142,13 +135,13 @@ class Wait:
         self._time_out(now)
 
     def fail(self, error: Exception, now: float) -> None:
-        """End the wait because its target will not be polled any more."""
+        """End the wait with a WaitFailedError, whose cause is the given error."""
         ending, self._ending = self._ending, None
         event = None if ending is None else self._tell(ending, None, later=True)
         self._set(WaitFailedError(*self._story(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
-        """Take in a result; ``shared`` is when the poll was sent, if that was for other waits."""
+        """Take in a result; ``shared`` is when the poll was sent, None if it was for this wait."""
         status, error = result.status, result.error
         self.polls += 1
         poll = self._status, now - self.time.started
@@ -178,7 +171,7 @@ class Wait:
         self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
 
     def _take_end(self, poll: _Poll, result: PollResult, now: float, *, is_ready: bool) -> None:
-        """End the wait, or have read first what it returns or how it failed."""
+        """End the wait, or ask for a poll that reads the object if this poll did not read it."""
         value = result.value
         job = value if result.job is None else result.job
         if is_ready and value is not None:
@@ -191,7 +184,7 @@ class Wait:
             self.due = now
 
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
-        """Take in what the wait returns, or how it failed, which was read after an end."""
+        """Take in the poll that reads the object after an earlier poll has shown an end."""
         self._ending = None
         verdict, value, shown = self.verdict, result.value, self._status
         status = shown if result.status is None and value is not None else result.status
@@ -231,7 +224,7 @@ class Wait:
         *,
         last: bool = False,
     ) -> None:
-        """Plan the next poll: after the gap, shortened for the last one, never below the floor."""
+        """Plan the next poll: after gap or pause, the last one sooner, but not before ``floor``."""
         policy, gap, time = self.policy, self._gap, self.time
         self.again_at = now + (max(gap, pause) if pause else gap)
         if time.polls_left != math.inf:
@@ -253,7 +246,7 @@ class Wait:
             self._tell(poll, due - now, error)
 
     def _few_left(self, poll: _Poll, now: float, error: ProlificError | None, floor: float) -> None:
-        """Make one of the few polls that are left at once, or time out."""
+        """Count a poll down, and plan the next one without a gap; time out if none is left."""
         self.time = self.time.after_poll()
         due = now + floor
         goes_on = self.time.polls_left > 0 and due < self.deadline
@@ -270,13 +263,13 @@ class Wait:
         *,
         later: bool = False,
     ) -> Event:
-        """Keep the event of a poll, and pass it to the listeners now or later."""
+        """Keep the event of a poll and return it; tell the listeners unless that is for later."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
         if events is None:
             self._events = [event]  # a bounded deque would take 700 bytes at once
         else:
-            if (before := events[-1])[-1] is not None:  # an older event keeps less of its error
+            if (before := events[-1])[-1] is not None:  # older events keep less of their errors
                 events[-1] = (*before[:-1], summary(before[-1]))
             events.append(event)
             if len(events) > _KEPT_EVENTS:
@@ -289,7 +282,7 @@ class Wait:
         self._set(outcome, cause, self._tell(poll, None, cause, later=True))
 
     def _set(self, outcome: object, cause: Exception | None, news: Event | None) -> None:
-        if self.outcome is None:  # else a callback has ended the wait before
+        if self.outcome is None:  # a callback may have ended the wait already
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
                 complete(outcome, self.key, self._events or (), cause)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from prolific_async.models import StatusEvent
 
 Listener: TypeAlias = Callable[[Any], object]
-"""Gets each StatusEvent, then the outcome: what the wait returns, its WaitError, or None."""
+"""Called with each StatusEvent, then the outcome: result, WaitError, or None if given up."""
 Observer: TypeAlias = Callable[[Any], Listener | None]
-"""Gets the key of a wait that begins."""
+"""Called with the key of a wait that begins; may return a listener for this wait."""
 
 
 @define(eq=False, repr=False)
@@ -27,10 +27,10 @@ class WaitListeners:
     """Calls the observers' listeners of one wait, then the caller's callback.
 
     Attributes:
-        key: What is polled.
+        key: Key of the wait's target.
         on_event: The caller's callback, None for none.
-        observers: Called with the key at the start; each may return a listener. Both run in the
-            context in which the wait was made.
+        observers: Called with the key at the start; each may return a listener. Observers and
+            listeners run in the context in which the wait was made.
 
     """
 
@@ -41,12 +41,12 @@ class WaitListeners:
     _listeners: list[Listener] = field(factory=list, init=False)
 
     def begin(self) -> None:
-        """Report the start to the observers, and keep the listeners that they return."""
+        """Call the observers with the key, and keep the listeners that they return."""
         for observer in self.observers:
             self._observe(self._add_listener, observer)
 
     def tell(self, event: Event) -> None:
-        """Call all with an event."""
+        """Call the listeners and ``on_event`` with an event."""
         told = status_event(self.key, event)
         for listener in self._listeners:
             self._observe(listener, told)
@@ -54,7 +54,7 @@ class WaitListeners:
             call_safely("on_event", self.key, self.on_event, told)
 
     def end(self, outcome: object) -> None:
-        """Report the outcome to observers, None if the wait was given up; only once."""
+        """Call the listeners with the outcome, None if the wait was given up; only once."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             self._observe(listener, outcome)
@@ -70,20 +70,20 @@ class WaitListeners:
 
 
 def call_safely(name: str, key: Key, function: Callable[[Any], object], value: object) -> None:
-    """Call a function of the application for one wait; log its errors."""
+    """Call a callback or observer of the application for a wait; log what it raises."""
     try:
         _call_outside_of_tasks(function, value)
     except (KeyboardInterrupt, SystemExit):
         raise
-    # A CancelledError, as of a future that it asks, would end a poll that serves others, too.
+    # A CancelledError, as from a cancelled future, would end a poll that serves other waits, too.
     except BaseException:  # noqa: BLE001
         _log.exception("%s raised for %s; the wait goes on", name, named(key))
 
 
 def _call_outside_of_tasks(function: Callable[[Any], object], value: object) -> None:
-    """Call a function that must not find a current task to cancel.
+    """Call a function while no task is the current one, so that the function cannot cancel it.
 
-    The task that runs here is anybody's: it makes a poll for others, or closes the client.
+    The current task may belong to others: it makes a poll for other waits, or closes the client.
     """
     try:
         task = asyncio.current_task()
@@ -93,7 +93,7 @@ def _call_outside_of_tasks(function: Callable[[Any], object], value: object) -> 
         function(value)
         return
     loop = task.get_loop()
-    # Public, for those who write tasks of their own ("Extending" in asyncio's documentation).
+    # Public functions, for task classes of one's own ("Extending" in asyncio's documentation).
     asyncio._leave_task(loop, task)  # noqa: SLF001
     try:
         function(value)

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from prolific_async._polling.wait_listeners import Observer
     from prolific_async.errors import ConfigurationError
 
-_STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the loop gets its turn
-_STREAMED = 10_000  # waits of a stream that go on, or are over and not yet asked for, at most
+_STREAMED_AT_A_TIME = 100  # waits of a stream that are started before the event loop runs
+_STREAMED = 10_000  # waits of a stream that are going on, or over but not yet yielded, at most
 
 
 class WaitRunner:
     """Starts waits, and returns or yields them when they are over.
 
     Attributes:
-        observers: Report the waits for batches that are made from now on: called with the batch's
-            id, see ``Batches.add_wait_observer``.
-        job_observers: Report those for all else: called with the ``TargetKey``.
+        observers: Called with the batch's id when a wait for a batch starts, see
+            ``Batches.add_wait_observer``.
+        job_observers: Called with the ``TargetKey`` when a wait for a dataset or job starts.
 
     """
 
     def __init__(self, new_poller: Callable[[], Poller]) -> None:
-        """Begin without waits, and without the poller, which the first wait needs."""
+        """Store the function that makes a poller; the first wait in an event loop calls it."""
         self.observers: tuple[Observer, ...] = ()
         self.job_observers: tuple[Observer, ...] = ()
         self._new_poller = new_poller
@@ -43,7 +43,7 @@ class WaitRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, wait: Wait) -> asyncio.Future[None]:
-        """Start a wait; the future is done when it has its outcome. ``leave`` gives it up."""
+        """Start a wait, and return a future that is done when the wait has its outcome."""
         poller, listeners = self._here(), wait.listeners
         if listeners is None:
             return poller.start(wait)
@@ -53,8 +53,8 @@ class WaitRunner:
         return over
 
     async def leave(self, wait: Wait, over: asyncio.Future[None]) -> None:
-        """Give up the wait of a future that ``start`` returned; return when its poll has ended."""
-        poller = self._poller if over.get_loop() is self._loop else None  # that loop has ended
+        """Give up a wait; return when its poll has ended. ``over`` is the future of ``start``."""
+        poller = self._poller if over.get_loop() is self._loop else None  # its loop has ended
         await _leave(poller, [wait])
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
@@ -66,7 +66,7 @@ class WaitRunner:
             slices = TimeSlices()
             for number, wait in enumerate(going, 1):
                 self.start(wait).add_done_callback(partial(_put, ended, wait))
-                # Many at a time, the last ones too: few newcomers would be polled singly.
+                # Never let a few start alone, not even the last: they would be polled singly.
                 if number % FEW == 0 and len(going) - number >= FEW:
                     await slices.yield_if_due()
             while going:
@@ -79,9 +79,10 @@ class WaitRunner:
     async def ended_of_stream(
         self, waits: AsyncGenerator[Wait], context: Context
     ) -> AsyncGenerator[Wait]:
-        """Start the waits of a stream, read in a context, and yield each when it is over.
+        """Start the waits of a stream, and yield each when it is over.
 
-        The stream is read ahead of its consumer by a bounded number of waits only.
+        At most 10,000 waits are read from the stream and not yet yielded; ``context`` is the
+        context in which the stream is read.
         """
         poller = self._here()
         ended: asyncio.Queue[Wait | None] = asyncio.Queue()
@@ -95,8 +96,8 @@ class WaitRunner:
                         await room.acquire()
                         going[wait] = None
                         self.start(wait).add_done_callback(partial(_put, ended, wait))
-                        # The stream may never wait for anything; the loop must not starve of it.
-                        # At each one, they would all be polled singly, as they come singly.
+                        # A stream that never suspends must not block the loop. Not after each
+                        # wait, though: waits that start one by one are polled singly.
                         if len(going) % _STREAMED_AT_A_TIME == 0:
                             await asyncio.sleep(0)
             finally:
@@ -122,22 +123,22 @@ class WaitRunner:
                 await _leave(poller, going)
 
     def poll_now(self, key: Key) -> None:
-        """Make the next poll of something due now."""
+        """Make the next poll of a target due now."""
         if self._poller is not None:
             self._here().poll_now(key)
 
     async def close(self, reason: ConfigurationError) -> None:
-        """End every wait."""
+        """End every wait with a WaitFailedError; return when all polls have ended."""
         if self._poller is not None:
             poller = self._here()
             poller.close(reason)
             try:
                 await poller.settled()
             finally:
-                self._poller = None  # a later wait asks for a new one, and so whether it may wait
+                self._poller = None  # a later wait needs a new one, which a closed client refuses
 
     def _here(self) -> Poller:
-        """Return the poller of the running loop; make one if there is none of this loop."""
+        """Return the poller of the running event loop; make one if there is none."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:
             self._poller = self._new_poller()
@@ -146,7 +147,7 @@ class WaitRunner:
 
 
 async def _leave(poller: Poller | None, waits: Iterable[Wait]) -> None:
-    """Give up waits that are not over."""
+    """Give up waits; return when the polls that only they needed have ended."""
     leaving = list(waits)
     try:
         if poller is not None:

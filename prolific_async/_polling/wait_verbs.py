@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from prolific_async.models import StatusEvent
     from prolific_async.policies import RetryPolicy
 
-    Owner: TypeAlias = Any  # a resource such as Batches, which is not to be imported here
+    Owner: TypeAlias = Any  # a resource such as Batches, of a layer that must not be imported here
 
 T = TypeVar("T")
 
 
 class Awaited(NamedTuple):
-    """The target of a wait: a batch, or a dataset or job that ``awaited_job`` returns.
+    """The target of a wait and its verdict; for a dataset or job, ``awaited_job`` makes it.
 
     Attributes:
         key: Its kind and id, of a batch the id alone.
         workspace_id: The batch's workspace, None if the caller does not know it.
         error: Why the id is invalid, so that the wait fails; None if it is valid.
-        verdict: What its statuses mean.
-        made_at: When this client made it, in loop time; None if it did not, or for a batch, of
-            which the ``WaitVerbs`` know it.
+        verdict: What its statuses mean for the wait.
+        made_at: When this client created it, in loop time; None if another client did. Not used
+            for a batch, whose time ``WaitVerbs`` looks up.
 
     """
 
@@ -66,9 +66,9 @@ def awaited_job(
     Args:
         kind: Its kind.
         job_id: Its id.
-        parent_id: The id of what it belongs to, if the kind's requests need that.
-        verdict: What its statuses mean; by default what the kind says.
-        made_at: When this client made it, in loop time, None if it did not: for
+        parent_id: Id of the dataset or batch that it belongs to, if the kind's requests need it.
+        verdict: What its statuses mean for the wait; by default the kind's verdict.
+        made_at: When this client created it, in loop time, None if another client did. For
             ``not_found_grace`` from then on, a 404 counts as pending.
 
     """
@@ -77,18 +77,18 @@ def awaited_job(
 
 
 class WaitVerbs(Generic[T]):
-    """Waits for one T or many, with the settings of one client or view.
+    """Waits for one target or many, with the settings of one client or view; T is a result.
 
-    Each verb takes the rules of its waits, and the resource that a T is bound to.
+    Each method takes the rules of its waits and an owner: the resource to which results are bound.
 
     Args:
-        waits: All waits of the client.
-        made_at: When this client made the batches that it waits for, by id, in loop time.
+        waits: Runs all waits of the client.
+        made_at: When this client created each of its new batches, by id, in loop time.
         request_timeout: Seconds that a request may last.
-        retry: Pauses after failures, and the cap of the service's hints.
+        retry: Pauses after failures, and the cap of ``Retry-After``.
 
     Attributes:
-        leave: Gives up a wait that ``start`` began, as ``WaitRunner.leave``.
+        leave: Gives up a wait that ``start`` returned; ``WaitRunner.leave``.
 
     """
 
@@ -106,10 +106,10 @@ class WaitVerbs(Generic[T]):
         self._retry = retry
 
     def start(self, awaited: Awaited, rules: WaitRules) -> tuple[Wait, asyncio.Future[None]]:
-        """Start a wait, and return it with the future that is done when it is over.
+        """Start a wait, and return it with a future that is done when the wait is over.
 
-        The caller awaits the future, by ``leave`` gives the wait up if that is cancelled, and gets
-        its outcome by ``result_of``. A coroutine that did so would take 250 bytes for each wait.
+        The caller awaits the future, calls ``leave`` if cancelled, and then ``result_of``. A
+        coroutine for these steps would take another 250 bytes for each wait.
         """
         wait = self._wait(awaited, rules)
         return wait, self._waits.start(wait)
@@ -136,7 +136,7 @@ class WaitVerbs(Generic[T]):
         """Wait for many targets, and return their outcomes in the order given.
 
         Raises:
-            WaitError: The first one, unless ``return_exceptions``.
+            WaitError: The first wait to fail ended with this, and ``return_exceptions`` is false.
 
         """
         waits = await self._waits_of(awaited, rules, self._deadline(rules), copy_context())
@@ -151,15 +151,15 @@ class WaitVerbs(Generic[T]):
     def as_ready(
         self, awaited: Iterable[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[T | WaitError]:
-        """Yield the outcome of each wait when it is over; the waits begin with this call."""
-        # The rest is done in slices: making 30,000 waits at once would block the loop.
+        """Yield the outcome of each wait when it is over; the timeout runs from this call."""
+        # Waits are made later, in slices: making 30,000 waits at once would block the loop.
         build = partial(self._waits_of, awaited, rules, self._deadline(rules), copy_context())
         return self._outcomes_of(build, owner)
 
     def as_ready_of_stream(
         self, awaited: AsyncGenerator[Awaited], rules: WaitRules, owner: Owner
     ) -> AsyncGenerator[T | WaitError]:
-        """Yield the outcome of each wait when it is over; each begins when the stream yields it."""
+        """Yield the outcome of each wait when it is over; each starts when the stream yields it."""
         stream = self._waits_of_stream(awaited, rules)
         return _outcomes(self._waits.ended_of_stream(stream, copy_context()), owner)
 
@@ -186,7 +186,7 @@ class WaitVerbs(Generic[T]):
     async def _waits_of(
         self, awaited: Iterable[Awaited], rules: WaitRules, time: Deadline, context: Context
     ) -> list[Wait]:
-        """Make many waits, in slices; all share a deadline and a context."""
+        """Make many waits, in slices, in one context and with the same deadline."""
         waits: list[Wait] = []
         slices = TimeSlices()
         for one in awaited:
@@ -248,7 +248,7 @@ async def _outcomes(ended: AsyncGenerator[Wait], owner: Owner) -> AsyncGenerator
 
 
 def _bind_outcome(wait: Wait, owner: Owner) -> None:
-    # Waits of several views may share one value, which is copied for the second of them.
+    # Waits of several views may share one batch: ``bind`` copies it for the second view.
     outcome = wait.outcome
     if isinstance(outcome, BatchFailedError):
         outcome.batch = outcome.batch and outcome.batch.bind(owner)
@@ -257,13 +257,13 @@ def _bind_outcome(wait: Wait, owner: Owner) -> None:
 
 
 def result_of(wait: Wait, owner: Owner) -> Any:
-    """Return the result of a wait that is over, or raise its error; to be called once."""
+    """Return the result of a wait that is over, or raise its error; must be called only once."""
     _bind_outcome(wait, owner)
     outcome = wait.outcome
     if not isinstance(outcome, WaitError):
         return outcome
-    # An error holds the frames that it has passed. What these hold must not hold the error, or
-    # all of it would stay until the next collection.
+    # An error refers to the frames that it has passed. If these referred to the error, all of
+    # them would stay in memory until the next garbage collection.
     wait.outcome = None
     try:
         raise outcome

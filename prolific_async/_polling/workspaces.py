@@ -1,4 +1,4 @@
-"""Workspaces of batches, as far as they are known."""
+"""Memory of the workspaces that batches belong to."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _GENERATION = 1024
-"""Batches that are learnt before those from before the last such number are forgotten.
+"""Batches of a generation; the generation before the previous one is forgotten.
 
-More would keep megabytes from being given back: they lie scattered among what lists were read into.
+With more, entries scattered among the memory of decoded lists would keep megabytes from being
+freed.
 """
 
 
 class Workspaces:
-    """Remembers one or two thousand batches, and all whose workspace a poll target still needs.
+    """Remembers the workspaces of one or two thousand batches, and of all batches in ``awaited``.
 
-    In two generations, of which the older one is dropped as a whole: to drop one batch for each
-    that is learnt would have a dict walk over ever more deleted ones.
+    The batches form two generations, of which the older one is dropped as a whole: dropping one
+    batch at a time is slow, as finding a dict's first key skips all deleted entries.
 
     Attributes:
-        awaited: Ids that are not forgotten; the scheduler keeps those of its targets here whose
-            group is not known.
+        awaited: Ids of batches that are never forgotten; the scheduler adds the targets whose
+            workspace is not known yet.
 
     """
 
@@ -35,7 +36,7 @@ class Workspaces:
 
     def learn(self, batch_id: str, workspace_id: str) -> None:
         """Remember a batch's workspace."""
-        self._newer[batch_id] = sys.intern(workspace_id)  # the same one for all its batches
+        self._newer[batch_id] = sys.intern(workspace_id)  # one string for all its batches
         if len(self._newer) >= self._most:
             self._age()
 
@@ -45,23 +46,23 @@ class Workspaces:
             self.learn(batch_id, workspace_id)
 
     def of(self, batch_id: str) -> str | None:
-        """Return a batch's workspace, None if it is unknown."""
+        """Return the id of a batch's workspace, None if unknown."""
         return self._newer.get(batch_id) or self._older.get(batch_id)
 
     def shrink(self) -> None:
-        """Forget most of a larger number of batches, once they are not awaited any more."""
+        """Forget all batches that are not awaited, if more than two generations are kept."""
         if len(self._newer) + len(self._older) > 2 * _GENERATION:
             self._older |= self._newer
             self._newer = {}
             self._age()
 
     def _age(self) -> None:
-        """Begin a new generation with the batches of the older one that are still waited for."""
+        """Begin a new generation, and drop the older one except the batches in ``awaited``."""
         kept = {
             batch_id: workspace_id
             for batch_id, workspace_id in self._older.items()
             if batch_id not in self._newer and batch_id in self.awaited
         }
         self._older, self._newer = self._newer, kept
-        # In proportion, so that each batch that is kept is gone through a few times only.
+        # Grows with the batches kept, so that each batch is copied only a few times.
         self._most = max(_GENERATION, 2 * len(kept))
