@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         [str, "PendingDuplicate"], Awaitable[tuple[CallStart, dict[str, Found]]]
     ]
 
-_REMEMBERED = 3600.0  # seconds, longer than any POST runs; calls that ended earlier are forgotten
+_REMEMBERED = 3600.0  # seconds before the oldest open call that still matter: no POST runs longer
 _CLEANUP = 1.0  # seconds between cleanups: short ones, but not in each call
 _DEFAULT_SUFFIX = " (Copy)"
 
@@ -56,7 +56,7 @@ class PendingDuplicate:
         name: Name of the copy, without space around it; None for the default name.
         began: When the call began, in loop time.
         copy: Id of the copy, None until it is known.
-        may_have_run: Whether there may be an unknown copy, as after a lost response.
+        may_have_run: Whether there may be a copy although ``copy`` is None, as after cancellation.
 
     """
 
