@@ -1,4 +1,4 @@
-"""The calls of ``client.batches`` for the answers to batches."""
+"""The methods of ``client.batches`` that read and export the answers to batches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BatchAnswers:
 
     @cached_property
     def export_jobs(self) -> ExportJobs:
-        """Begins, lists, downloads and deletes exports, for their own methods."""
+        """Starts, lists, downloads and deletes exports; also used by the methods of ``Export``."""
         from prolific_async._exports import ExportJobs  # noqa: PLC0415 - on its first use
 
         return ExportJobs(self._transport, self._begun_exports)
@@ -64,10 +64,10 @@ class BatchAnswers:
             batch: The batch.
 
         Raises:
-            ConnectionLostError, RequestTimeoutError: Also in the middle; the text tells how many
-                responses had come.
-            DecodeError: Also when a response cannot be read or is longer than 4 MiB, or when fewer
-                come than the service counts.
+            ConnectionLostError, RequestTimeoutError: Also after the first response; the message
+                then tells how many had arrived.
+            DecodeError: Also if a response cannot be read or is longer than 4,194,304 characters,
+                or if there are fewer responses than the service counts.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
 
@@ -125,8 +125,8 @@ class BatchAnswers:
             OutcomeUnknownError: The POST may have run, and no export is surely the one that it
                 made.
             DecodeError: Also if an export without its id is not in the list.
-            APIStatusError: A batch has at most ten exports. The error says so if that is why it was
-                refused: delete one of ``exports``.
+            APIStatusError: Also if the batch has ten exports already, the maximum; the error then
+                advises to delete one.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/request-batch-export
 

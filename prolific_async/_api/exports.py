@@ -4,7 +4,7 @@ No method waits or recovers a lost call. The URL of an archive is a secret: only
 ``needed_url`` return it, and it is removed from what the other methods return.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (request, list and delete an export,
-export status). They do not say whether a list has its exports under ``results``, so both are read.
+export status). They do not say if a list is an array or an object with ``results``: both are read.
 """
 
 from __future__ import annotations
@@ -169,7 +169,10 @@ class ExportsAPI:
         return _path(batch_id, export_id, self._prefix)
 
     async def delete(self, batch_id: str, export_id: str) -> None:
-        """Delete an export; sent again as a GET is, and a 404 to a repeat may count as success."""
+        """Delete an export; sent again as a GET is.
+
+        A 404 is a success if an earlier attempt may have run.
+        """
         may_be_gone = False
 
         def again(error: ProlificError) -> bool:
