@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
-"""For each ``strategy``: the awaited batches of a workspace from which on its list is polled."""
+"""For each ``strategy``: how many awaited batches make the client poll a workspace's list."""
 
 
 @frozen(eq=False, repr=False)

@@ -62,7 +62,7 @@ class CopyPlan:
 
     Attributes:
         source: The batch to copy.
-        source_id: Its id.
+        source_id: Id of the batch to copy.
         prefix: Path of a gateway before the service's own paths.
         dataset_id: As in ``Batches.setup``.
         tasks_per_group: As in ``Batches.setup``.

@@ -42,7 +42,7 @@ class JobWaits:
         self._poll = poll
 
     async def dataset(self, dataset_id: str, owner: Owner, **options: Any) -> Dataset:
-        """Return a dataset once it is READY (V3), or its imports have taken rows (V4)."""
+        """Return a dataset once it is READY (V3) or its imports have added rows (V4)."""
         from prolific_async._polling.job_kinds import DATASET  # noqa: PLC0415 - on its first use
 
         dataset: Dataset = await self._wait(DATASET, dataset_id, None, owner, **options)
@@ -53,7 +53,7 @@ class JobWaits:
     ) -> Dataset:
         """Return the dataset of an upload once its rows are imported.
 
-        ``partial`` says what an import with rejected rows does: "raise" an error, or "accept".
+        If rows were rejected, ``partial="raise"`` raises, and ``"accept"`` returns the dataset.
         """
         from prolific_async._polling.job_kinds import (  # noqa: PLC0415 - on its first use
             IMPORT,

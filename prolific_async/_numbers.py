@@ -93,12 +93,7 @@ def _as_float(value: object) -> float:
 
 
 def _numeric(value: object) -> Any:
-    """Return a value that is a number; float() and index() would also accept text or a bool.
-
-    Raises:
-        TypeError: The value is no number, or a boolean.
-
-    """
+    """Return a number unchanged, or raise TypeError; float() would also accept text and bool."""
     if isinstance(value, bool) or not isinstance(value, SupportsFloat | SupportsIndex):
         raise TypeError("it is no number")
     dtype = _dtype(value)

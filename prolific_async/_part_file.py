@@ -148,7 +148,7 @@ class PartFile:
         Otherwise the system starts only when much more memory is in use, and ``place`` waits long.
         """
         if sys.platform == "linux":  # elsewhere this advice only drops pages
-            with suppress(OSError):  # a file system, or a sandbox, that does not take it
+            with suppress(OSError):  # not supported by the file system or the sandbox
                 new = self._size - self._begun
                 os.posix_fadvise(file.fileno(), self._begun, new, os.POSIX_FADV_DONTNEED)
         self._begun = self._size

@@ -16,7 +16,7 @@ E = TypeVar("E", bound=BaseException)
 def without_frames(error: E) -> E:
     """Remove the tracebacks of an error, its causes, contexts and parts, and return it.
 
-    Each wait keeps the errors of twenty polls, which would take 250 KB with their frames. Also, a
+    Each wait keeps the errors of twenty polls, which would take 250 KB with their frames, and a
     frame that refers to the wait would make a reference cycle.
     """
     for link in _chain(error):

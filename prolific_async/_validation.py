@@ -21,7 +21,7 @@ from prolific_async.policies import PollPolicy
 T = TypeVar("T")
 
 _SHOWN = 100  # characters of an invalid id
-_BEFORE_ROWS = 60.0  # seconds that a job may take beside its rows
+_BEFORE_ROWS = 60.0  # seconds that a job may take, without the time for its rows
 _ROWS_A_SECOND = 10  # about a third of the measured speed
 
 
@@ -247,7 +247,7 @@ def plain_function(name: str, given: Callable[[T], object] | None) -> Callable[[
     """Check a callback and return it, None for none.
 
     Raises:
-        ValueError: It is no function, or a coroutine function.
+        ValueError: The callback is not callable, or is a coroutine function.
 
     """
     if given is None:

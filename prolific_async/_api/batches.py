@@ -40,7 +40,7 @@ read_batch = partial(load, Batch)
 
 def batch_path(batch_id: object, prefix: str) -> str:
     """Return the path of a batch."""
-    # Polls have plain ids, and calling ``path_segment`` takes half of the time of their requests.
+    # Inline for polls, whose ids are plain: ``path_segment`` would double the time for a Request.
     plain = type(batch_id) is str and PLAIN.fullmatch(batch_id)
     return f"{prefix}{ROOT}/batches/{batch_id if plain else path_segment(batch_id)}"
 
@@ -190,7 +190,7 @@ class BatchesAPI:
         """Read a workspace's list as it arrives; return what ``pick`` keeps of its batches.
 
         Also returns the service's clock when the first page arrived. However long the list is, at
-        most one batch is held in memory beside what is kept.
+        most one batch is held in memory besides what is kept.
 
         Args:
             workspace_id: The workspace.

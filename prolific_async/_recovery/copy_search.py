@@ -182,8 +182,8 @@ class CallStart:
 
     The clock is the service's, from the ``Date`` header, in whole seconds. Without one, it is this
     machine's, which may be wrong: then no batch with the name is ruled out, and a batch is surely
-    new only if it is not set up and was made between the start of the call and now. One from the
-    future of this clock may have been made before the call.
+    new only if it is not set up and was made between the start of the call and now. A batch from
+    the future of this clock may have been made before the call.
 
     Args:
         date: The service's clock, in seconds since 1970; None if unknown.

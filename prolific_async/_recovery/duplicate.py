@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     ]
 
 _REMEMBERED = 3600.0  # seconds before the oldest open call that still matter: no POST runs longer
-_CLEANUP = 1.0  # seconds between cleanups: short ones, but not in each call
+_CLEANUP = 1.0  # seconds between cleanups: each stays short, and not every call pays for one
 _DEFAULT_SUFFIX = " (Copy)"
 
 
@@ -67,7 +67,7 @@ class PendingDuplicate:
 
 
 class PendingDuplicates:
-    """The duplicates of a client: open (under way), lost (perhaps with a copy), and their copies.
+    """The duplicates of a client: open (under way) and lost ones (copy unknown), and the copies.
 
     Attributes:
         copies: When each copy was returned, in loop time, by its id; old ones are forgotten.
@@ -116,9 +116,9 @@ class PendingDuplicates:
         return not (pending.name.endswith(_DEFAULT_SUFFIX) and None in self._names)
 
     def latest(self, name: str, now: float) -> float | None:
-        """Return the latest time at which a duplicate with a name may have run, None if none may.
+        """Return the latest loop time at which a duplicate with a name may have run, or None.
 
-        This is ``now`` if such a call is open, else the end of the latest lost one.
+        This is ``now`` if such a duplicate is open, else the end of the latest lost one.
         """
         name = name.strip()
         if name not in self._names:

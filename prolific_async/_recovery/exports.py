@@ -151,7 +151,7 @@ def _is_made_since(export: Export, moment: float) -> bool:
 
 
 def _has_filter(export: Export, wanted: dict[str, str]) -> bool:
-    """Return whether an export has the wanted filter, so that it is of the same answers."""
+    """Return whether an export has the wanted filter."""
     told = {key: value for key, value in (export.filter or {}).items() if value is not None}
     if told.keys() != wanted.keys() or told.get("study_id") != wanted.get("study_id"):
         return False

@@ -52,7 +52,7 @@ async def sent_once(work: Awaitable[T]) -> T:
 def unknown_copy(
     path: str, name: str, candidates: Copies, failure: ProlificError | None = None
 ) -> OutcomeUnknownError:
-    """Return the error of a copy whose name is, or may be, that of several batches.
+    """Return the error of a copy whose name other batches have, or may have.
 
     Args:
         path: Path of the duplicate.
