@@ -7,7 +7,7 @@ from prolific_async import ProlificClient
 
 
 async def new_round(batch_id: str) -> None:
-    async with ProlificClient() as client:  # PROLIFIC_TOKEN
+    async with ProlificClient() as client:  # reads PROLIFIC_TOKEN
         # Safe to run again: a copy of that name is found instead of being made a second time.
         ready = await client.batches.duplicate_and_wait(
             batch_id, name="Round 2", tasks_per_group=5, timeout=600
@@ -28,7 +28,7 @@ The package logs to ``logging.getLogger("prolific_async")``, and never the token
   workspace that is polled as a group, or no longer is, with the reason; a 429 during a slow-down.
 - WARNING: a 429 at full speed, after which the whole client slows down; a missing or undocumented
   status of a batch, once for each wait; a workspace whose list lags behind its batches.
-- ERROR: a bug, with its traceback, in an ``on_event`` of yours or in this package.
+- ERROR: a bug, with its traceback, in a callback of yours or in this package.
 """
 
 import importlib

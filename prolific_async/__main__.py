@@ -14,10 +14,10 @@ _NEEDED = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    ``simulate`` and ``--version`` need the core alone, everything else the extra ``[cli]``.
+    All commands but ``simulate`` and ``--version`` need the extra ``[cli]``.
 
     Args:
-        argv: The arguments, by default the process's own.
+        argv: The arguments, None for those of the process.
 
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_without_extra(arguments: list[str]) -> int:
-    """Run the commands that need no extra; for any other, say which extra it needs."""
+    """Run a command that needs no extra; for any other, print which extra is missing."""
     match arguments:
         case ["simulate", *rest]:
             from prolific_async.simulator.command import main as simulate  # noqa: PLC0415 - only for this

@@ -1,4 +1,4 @@
-"""Appending of records to a dataset, in slices; a slice is repeated while the dataset is busy."""
+"""Appends records to a dataset in slices, and repeats a slice while the dataset is busy."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Appending:
     Args:
         api: Sends the requests.
         dataset_id: The dataset.
-        retry: The cap of the pauses that the service asks for.
+        retry: Caps the pauses that the service asks for (``Retry-After``).
         poll: The gaps between attempts while the dataset is busy.
         sleep: Sleeps for the given seconds, or until the client is closed.
         on_progress: Called with a ``Progress`` after each slice, None for no callback.
@@ -49,10 +49,15 @@ class Appending:
     _busy: ConflictError | None = field(default=None, init=False)
 
     async def run(self, records: Records, *, key: str | None, limit: float | None) -> AppendResult:
-        """Append all records, within ``limit`` seconds; None is no limit.
+        """Append all records.
+
+        Args:
+            records: The records.
+            key: Name of the field that is also sent as ``META_ROW_KEY``, None for none.
+            limit: Seconds for all records, None for no limit.
 
         Raises:
-            RequestTimeoutError: The time is over.
+            RequestTimeoutError: The time limit has passed.
             Exception: Reading the records or sending a request failed. Each error has ``result``,
                 the result so far.
 

@@ -1,4 +1,4 @@
-"""The calls of ``client.batches`` for the answers to batches."""
+"""The methods of ``client.batches`` that read and export the answers to batches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BatchAnswers:
 
     @cached_property
     def export_jobs(self) -> ExportJobs:
-        """Begins, lists, downloads and deletes exports, for their own methods."""
+        """Starts, lists, downloads and deletes exports; also used by the methods of ``Export``."""
         from prolific_async._exports import ExportJobs  # noqa: PLC0415 - on its first use
 
         return ExportJobs(self._transport, self._begun_exports)
@@ -44,10 +44,10 @@ class BatchAnswers:
 
         Answers are stored when a participant hands in a whole group of tasks; there is one response
         for each participant, task and instruction, in the service's order. However many there are,
-        no more than a few are held at a time. The request occupies one of the client's connections
-        until the last response has come, or the generator is closed. At most half of
+        only a few are in memory at a time. The request occupies one of the client's connections
+        until the last response has arrived or the generator is closed. At most half of
         ``max_connections`` serve such streams at once, so that waits and other calls go on. Further
-        streams wait until one of those ends, so read no more than that side by side; with
+        streams wait until another stream ends, so do not read more than that side by side; with
         ``max_connections=1``, other calls wait as well. To leave a loop early, close the generator,
         as by ``contextlib.aclosing``::
 
@@ -57,17 +57,17 @@ class BatchAnswers:
 
         The body may take any time, but RequestTimeoutError is raised when nothing arrives for
         ``request_timeout`` seconds. If the connection breaks before the first response, the request
-        is sent again as other reads are. If it breaks later, the error tells how many responses had
-        arrived, and another call begins with the first one again.
+        is sent again as other GETs are. If it breaks later, the error tells how many responses had
+        arrived, and another call begins with the first response again.
 
         Args:
             batch: The batch.
 
         Raises:
-            ConnectionLostError, RequestTimeoutError: Also in the middle; the text tells how many
-                responses had come.
-            DecodeError: Also when a response cannot be read or is longer than 4 MiB, or when fewer
-                come than the service counts.
+            ConnectionLostError, RequestTimeoutError: Also after the first response; the message
+                then tells how many had arrived.
+            DecodeError: Also if a response cannot be read or is longer than 4,194,304 characters,
+                or if there are fewer responses than the service counts.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/get-task-builder-batch-task-responses
 
@@ -104,13 +104,13 @@ class BatchAnswers:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> prolific_async.Export:
-        """Start an export of the answers to a batch, an archive; ``download`` it next.
+        """Start an export of a batch's answers to an archive; call its ``download`` next.
 
         While an export is generating, the service returns it to every request for the same answers.
-        The POST is repeated only if it surely did not run. If its response is lost, the export is
-        searched for among those of the batch: one of the same answers that was made since the call,
-        or that is generating, is returned. If the service returns a complete export instead, but
-        without its id, the newest complete export of the same answers is taken from that list.
+        The POST is repeated only if it surely did not run. If its response is lost, the batch's
+        exports are searched: an export of the same answers that is generating, or was made since
+        the call began, is returned. If the service returns a complete export without its id, the
+        newest complete export of the same answers is returned.
 
         Args:
             batch: The batch.
@@ -124,9 +124,10 @@ class BatchAnswers:
         Raises:
             OutcomeUnknownError: The POST may have run, and no export is surely the one that it
                 made.
-            DecodeError: Also if an export without its id is not in the list.
-            APIStatusError: A batch has at most ten exports. The error says so if that is why it was
-                refused: delete one of ``exports``.
+            DecodeError: Also if the service returns an export without its id, and no complete
+                export of the same answers is found.
+            APIStatusError: Also if the batch has ten exports already, the maximum; the error then
+                advises to delete one.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/request-batch-export
 

@@ -1,4 +1,4 @@
-"""The calls of ``client.batches`` that create, change and sync batches, and list their tasks."""
+"""The methods of ``client.batches`` that create, change and sync batches, and list their tasks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BatchContents:
     Args:
         transport: Sends the requests.
         workspaces: Remembers the workspace of each batch.
-        copying: Makes batches, and finds those whose response is lost.
+        copying: Creates batches, and searches for those whose response is lost.
         begun: Remembers when each sync began.
 
     """
@@ -52,7 +52,7 @@ class BatchContents:
         dataset: prolific_async.Dataset | str | UUID | None = None,
         auto_sync: bool | None = None,
     ) -> Batch:
-        """Make a batch and return it, UNINITIALISED; call ``setup`` on it next.
+        """Create a batch and return it, UNINITIALISED; call ``setup`` on it next.
 
         The POST is repeated only if it surely did not run. If its response is lost, the batch is
         searched for in the workspace by its name, as the copy of a ``duplicate`` is: **with a
@@ -60,11 +60,11 @@ class BatchContents:
         a batch; the workspace's list tells.
 
         Args:
-            workspace_id: The workspace to make it in.
-            name: Its name.
-            task: The texts that participants see; the service wants all three.
-            items: Its layout: pages of ``prolific_async.layout``, the service's own JSON, or
-                ``{"batch_items": […]}``.
+            workspace_id: The workspace to create the batch in.
+            name: Name of the batch.
+            task: The texts that participants see; the service requires all three.
+            items: Layout of the batch: pages of ``prolific_async.layout``, the service's own JSON,
+                or ``{"batch_items": […]}``.
             dataset: The dataset to make tasks from, in any state; it can also be given to
                 ``setup``.
             auto_sync: Whether data that is added to the dataset later becomes tasks by itself. More
@@ -75,7 +75,7 @@ class BatchContents:
 
         Raises:
             OutcomeUnknownError: The POST may have run, and no batch is surely the one that it made.
-                The error names the candidates. Two calls never return the same batch.
+                The error has the ``candidates``. Two calls never return the same batch.
             TypeError: ``items`` is no layout.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder/create-task-builder-batch
@@ -108,18 +108,18 @@ class BatchContents:
         items: prolific_async.layout.LayoutLike | Unset | None = UNSET,
         auto_sync: bool | Unset = UNSET,
     ) -> Batch:
-        """Change a batch, and return it as it is then; what is not given stays as it is.
+        """Change a batch, and return the changed batch; arguments left out change nothing.
 
-        The call is repeated as a read is, since making the same change twice does no harm.
+        The request is repeated as a GET is, since making the same change twice does no harm.
 
         Args:
             batch: The batch to change. Whether its layout can be changed after ``setup`` is up to
                 the service.
-            name: Its new name.
-            task: The new texts, all three of them.
+            name: The new name.
+            task: The new texts that participants see, all three.
             dataset: The dataset to make tasks from, in any state.
-            items: The new layout, in place of the old one, as in ``create``; None takes the layout
-                away. Parts that keep their ``id`` are the same parts as before.
+            items: The layout that replaces the old one, as in ``create``; None removes the layout.
+                Parts that keep their ``id`` are the same parts as before.
             auto_sync: Whether data that is added to the dataset later becomes tasks by itself. More
                 tasks under an active study may mean more pay.
 
@@ -154,11 +154,11 @@ class BatchContents:
         return self._bind(await self._contents_api.update(batch_id, keys))
 
     async def sync(self, batch: Batch | str | UUID) -> prolific_async.BatchSync:
-        """Have tasks built for the datapoints that the dataset got since ``setup``.
+        """Start a sync, which builds tasks for datapoints added to the dataset since ``setup``.
 
-        The batch must be READY, and its dataset have a schema (V4). Syncs of one batch take turns,
-        and each builds what is still missing, so the call is repeated as a read is. More tasks
-        under an active study may mean more pay.
+        The batch must be READY, and its dataset must have a schema (V4). Syncs of one batch run one
+        after another, and each builds what is still missing, so the request is repeated as a GET
+        is. More tasks under an active study may mean more pay.
 
         Args:
             batch: The batch.
@@ -182,10 +182,10 @@ class BatchContents:
         return await self._contents_api.task_group_ids(_validation.batch_id(batch))
 
     async def preview_url(self, batch: Batch | str | UUID) -> str:
-        """Return the address at which people see the first task group of a batch.
+        """Return the URL of the preview of a batch's first task group.
 
-        It leads to Prolific's web application, or to ``PROLIFIC_APPLICATION_URL`` of the
-        environment, and wants a login there.
+        The URL is in Prolific's web application, which requires a login; the environment variable
+        ``PROLIFIC_APPLICATION_URL`` replaces the application's address.
 
         Args:
             batch: The batch, which must be READY.
@@ -214,7 +214,7 @@ def _batch_items(items: Any) -> list[dict[str, Any]]:
 
 
 def _preview_url(batch_id: str, group_id: str) -> str:
-    """Return the address that the service's command line gives: github.com/prolific-oss/cli."""
+    """Return the URL that the service's own command line gives: github.com/prolific-oss/cli."""
     application = os.environ.get("PROLIFIC_APPLICATION_URL", "").strip() or _APPLICATION
     batch, group = quote(batch_id, safe=""), quote(group_id, safe="")
     path = f"/data-collection-tool/batches/{batch}/task-groups/{group}"

@@ -1,4 +1,4 @@
-"""``BoundModel`` and ``BoundJob``: the bases of the models whose methods use a client."""
+"""``BoundModel`` and ``BoundJob``: base classes of models whose methods use a client."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class BoundModel(WireModel):
     _resource: Any = field(default=None, init=False, eq=False, repr=False, kw_only=True)
 
     def bind(self, resource: Any) -> Self:
-        """Bind this value to a resource of a client and return it; clients do so themselves.
+        """Bind this value to a resource of a client, such as ``client.batches``, and return it.
 
-        If it is bound to another client or view already, a bound copy is returned instead.
+        A value that is bound to another client or view stays so, and a bound copy is returned.
+        Values that a client returns are bound already.
         """
         is_free = self._resource is None or self._resource is resource
         bound = self if is_free else type(self).from_dict(self.to_dict())

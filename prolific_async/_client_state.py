@@ -1,4 +1,4 @@
-"""State of a client that its resources and its views (``with_options``) share."""
+"""State of a client, shared by its resources and its views (``with_options``)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from prolific_async.policies import RetryPolicy
 
 FEW = {"auto": 8, "status": math.inf, "list": 1}
-"""By strategy: the number of waiting batches from which on a workspace's list is polled."""
+"""For each ``strategy``: how many awaited batches make the client poll a workspace's list."""
 
 
 @frozen(eq=False, repr=False)
 class ClientState:
-    """The waits, known workspaces and pending duplicates of a client, which outlive its calls.
+    """What a client keeps between calls: waits, known workspaces, pending duplicates and jobs.
 
     Attributes:
         workspaces: Which workspace each batch belongs to.
         waits: All waits.
-        pending: The duplicates whose copy is not known.
-        attempts: Calls of ``get_or_duplicate``, by batch and name.
-        setups: Setups of named copies, by id.
-        begun: The datasets and jobs that the client began.
+        pending: Duplicates whose copy is not known, and recent copies.
+        attempts: Calls of ``get_or_duplicate`` that are under way, by source and name.
+        setups: Setups of named copies that are under way, by the copy's id.
+        begun: The datasets and jobs that the client began, and when.
 
     """
 
@@ -51,8 +51,8 @@ class ClientState:
 
         Args:
             transport: Sends the polls.
-            retry: The cap of the pauses that the service asks for.
-            few: The number of waiting batches from which on a workspace's list is polled.
+            retry: Caps the pauses that the service asks for (``Retry-After``).
+            few: As in ``FEW``.
 
         """
         workspaces = Workspaces()

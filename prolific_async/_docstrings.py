@@ -18,7 +18,7 @@ def summary(cls: type) -> str:
 def fields(cls: type) -> dict[str, str]:
     """Return the description of each field, own or inherited, as Markdown.
 
-    They are the entries of "Attributes" or "Args" in the docstrings.
+    The descriptions are the entries of "Attributes" or "Args" in the docstrings.
     """
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):

@@ -1,4 +1,4 @@
-"""``DownloadTarget``: the path of a download, where the file appears only when it is complete."""
+"""``DownloadTarget``: the path of a download; the file appears there only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from prolific_async._http.presigned import PresignedUrl
     from prolific_async._http.transport import Transport
 
-_WRITE_SIZE = 1024 * 1024  # bytes of one write: a call in a thread costs as much as 100 KiB
+_WRITE_SIZE = 1024 * 1024  # bytes per write: each also costs a call in a thread, like 100 KiB
 _PROGRESS_STEP = 256 * 1024  # bytes after which progress is reported
 
 
 class DownloadTarget:
-    """Where a file is downloaded to.
+    """The path to which a file is downloaded.
 
     Args:
-        path: The path.
-        overwrite: Whether a file that is there is replaced.
-        on_progress: A plain function that is called with each ``Progress``, None for none.
+        path: Path of the file.
+        overwrite: Whether an existing file is replaced.
+        on_progress: A plain function that is called with each ``Progress``, None for no callback.
 
     Attributes:
-        path: The path.
+        path: Path of the file.
 
     Raises:
-        TypeError: The path is no path.
-        ValueError: It is empty, or another argument is wrong.
+        TypeError: ``path`` is not text or a ``PathLike`` of text.
+        ValueError: ``path`` is empty or contains a null character, or another argument is invalid.
 
     """
 
@@ -68,8 +68,8 @@ class DownloadTarget:
         """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one already, and ``overwrite`` is False.
-            OSError: The path is a directory or a device, or its directory is not there.
+            FileExistsError: The file exists, and ``overwrite`` is False.
+            OSError: The path is a directory or a device, or its directory does not exist.
 
         """
         await _in_thread(self._new_part().check)
@@ -80,12 +80,12 @@ class DownloadTarget:
         api_path: str,
         get_link: Callable[[], Awaitable[PresignedUrl]],
     ) -> Path:
-        """Download a file, and return its path, where only the complete file appears.
+        """Download the file, and return its path; the file appears there only when complete.
 
         Args:
             transport: The client's transport, for its settings.
-            api_path: Path of the API call that gives the URLs, for errors.
-            get_link: Makes that call.
+            api_path: Path of the API call that returns the URL, for errors.
+            get_link: Makes that API call.
 
         Raises:
             OSError: The file cannot be written or moved to its path; or as ``check``.
@@ -125,7 +125,7 @@ class _Writer:
 
     async def add(self, piece: Piece) -> None:
         """Add a piece; once enough bytes have gathered, report progress and write them."""
-        if piece.start != self._end:  # the download was begun anew
+        if piece.start != self._end:  # the download has started again
             self._chunks, self._start, self._reported = [], piece.start, piece.start
         self._chunks.append(piece.data)
         self._end = piece.start + len(piece.data)
@@ -165,6 +165,6 @@ def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
 
 
 def _retrieve(future: asyncio.Future[None]) -> None:
-    """Retrieve an error that nobody awaits any more, which asyncio would log."""
+    """Retrieve the error of a future that nobody awaits any more, else asyncio would log it."""
     if not future.cancelled():
         future.exception()

@@ -32,15 +32,15 @@ class Verbs(Protocol):
     """The methods of ``Batches`` that ``duplicate_and_wait`` calls."""
 
     async def duplicate(self, batch: Batch | str | UUID, /) -> Batch:
-        """Make a copy."""
+        """Duplicate a batch and return the copy."""
 
     async def get_or_duplicate(self, batch: Batch | str | UUID, /, *, name: str) -> Batch:
-        """Find the one copy of a name, or make it."""
+        """Return the copy of a batch that has a unique name; make it if there is none."""
 
     async def setup(
         self, batch: Batch, /, *, dataset_id: str | None, tasks_per_group: int | None
     ) -> None:
-        """Have a copy's tasks built."""
+        """Set a copy up, so that its tasks are built."""
 
     async def get_status(self, batch: Batch, /) -> BatchStatus | None:
         """Return a copy's status."""
@@ -62,7 +62,7 @@ class CopyPlan:
 
     Attributes:
         source: The batch to copy.
-        source_id: Its id.
+        source_id: Id of the batch to copy.
         prefix: Path of a gateway before the service's own paths.
         dataset_id: As in ``Batches.setup``.
         tasks_per_group: As in ``Batches.setup``.
@@ -84,13 +84,13 @@ class CopyPlan:
 async def duplicate_and_wait(
     verbs: Verbs, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
 ) -> Batch:
-    """Return a READY copy.
+    """Duplicate a batch, set the copy up, and return it once it is READY.
 
     Args:
-        verbs: Makes the calls.
-        setups: The setups of named copies that are under way.
+        verbs: The methods of ``Batches``.
+        setups: The setups of named copies that are under way, by the copy's id.
         plan: The arguments of the call.
-        name: Its unique name, None for the default.
+        name: Unique name of the copy, None for the default name.
 
     Raises:
         ProlificError: The error of the step that failed, with its ``step`` and ``copy`` set.
@@ -121,7 +121,7 @@ async def duplicate_and_wait(
             if not limit.expired() or isinstance(error, ProlificError):
                 raise
             is_over = True
-        if is_over or copy is None:  # not in "except", whose error would hold the task
+        if is_over or copy is None:  # not in "except": the TimeoutError's traceback holds the task
             raise _timed_out(plan, copy, name, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
@@ -133,7 +133,7 @@ async def duplicate_and_wait(
             error.advice = f"try again with another name: {kept}"
         raise
     finally:
-        del limit  # it holds the task, which holds the error and so this frame: a reference cycle
+        del limit  # breaks a reference cycle: limit, its task, the error, this frame
 
 
 async def duplicate_and_wait_all(
@@ -144,15 +144,15 @@ async def duplicate_and_wait_all(
     *,
     return_exceptions: bool,
 ) -> list[Batch | ProlificError]:
-    """Return many READY copies in the order of their names.
+    """Make many copies, and return them, READY, in the order of their names.
 
     Args:
-        verbs: Makes the calls.
-        setups: The setups of named copies that are under way.
+        verbs: The methods of ``Batches``.
+        setups: The setups of named copies that are under way, by the copy's id.
         plan: The arguments of the call.
-        names: Their names.
-        return_exceptions: Whether an error takes its copy's place; else the first ends the others
-            and is raised.
+        names: Unique names of the copies.
+        return_exceptions: Whether a ProlificError is returned in place of its copy; else the first
+            error cancels the other copies and is raised.
 
     """
     failures: list[Exception] = []
@@ -204,7 +204,7 @@ async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
 def _timed_out(
     plan: CopyPlan, copy: Batch | None, name: str | None, elapsed: float
 ) -> WaitTimeoutError:
-    """Return the error of a plan whose time was over before the wait began."""
+    """Return the error of a call whose timeout ended before its wait began."""
     if copy is None:
         batch_id = plan.source_id
         request = duplicate_batch(batch_id, prefix=plan.prefix)

@@ -1,4 +1,4 @@
-"""``ExportJobs``: begins, lists, downloads and deletes the exports of batches."""
+"""``ExportJobs``: starts, lists, downloads and deletes the exports of batches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 class ExportJobs:
-    """The exports of batches, for one client or view.
+    """Starts, lists, downloads and deletes exports, for one client or view.
+
+    ``owner`` is the resource to which returned exports are bound.
 
     Args:
         transport: Sends the requests.
@@ -43,10 +45,11 @@ class ExportJobs:
     async def start(
         self, batch_id: str, owner: Owner, study_id: object, since: object, until: object
     ) -> Export:
-        """Begin an export.
+        """Start an export and return it.
 
         Raises:
-            ValueError: The filter makes no sense.
+            ValueError: ``study_id`` is invalid; a time has no offset or is out of range; or
+                ``until`` is before ``since``.
             ProlificError: As ``ExportStarter.start``.
 
         """
@@ -68,7 +71,7 @@ class ExportJobs:
         overwrite: bool,
         on_progress: Callable[[Progress], object] | None,
     ) -> Path:
-        """Download the archive of an export; wait first while it is generating.
+        """Wait until an export is complete, download its archive, and return the path.
 
         Raises:
             OSError: As ``DownloadTarget.fetch``.
@@ -100,10 +103,10 @@ def _ids(export: Export) -> tuple[str, str]:
 
 
 def _export_filter(study_id: object, since: object, until: object) -> dict[str, str]:
-    """Check the filter of an export, and return its JSON without the keys that are None.
+    """Check the filter of an export, and return its query parameters without those that are None.
 
     Raises:
-        ValueError: A time has no offset or is out of range, or the last is before the first.
+        ValueError: As ``ExportJobs.start``.
 
     """
     moments = {"from": _moment("since", since), "to": _moment("until", until)}

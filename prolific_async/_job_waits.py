@@ -26,13 +26,13 @@ _PARTIAL = ("raise", "accept")
 class JobWaits:
     """Waits for datasets and jobs, with the settings of one client or view.
 
-    Each method takes ``owner``, the resource to bind the result to, and the arguments of a wait:
-    ``timeout``, ``poll`` and ``on_event``.
+    Each method takes ``owner``, the resource to which the result is bound, and the arguments of a
+    wait as ``options``: ``timeout``, ``poll`` and ``on_event``.
 
     Args:
         waits: Starts the waits.
         begun: Remembers when the client began each dataset and job, and how many rows it has.
-        poll: How waits poll, unless one brings its own policy.
+        poll: The policy of waits whose ``poll`` is None.
 
     """
 
@@ -42,7 +42,7 @@ class JobWaits:
         self._poll = poll
 
     async def dataset(self, dataset_id: str, owner: Owner, **options: Any) -> Dataset:
-        """Return a dataset once it is READY (V3), or its imports have taken rows (V4)."""
+        """Return a dataset once it is READY (V3) or its imports have added rows (V4)."""
         from prolific_async._polling.job_kinds import DATASET  # noqa: PLC0415 - on its first use
 
         dataset: Dataset = await self._wait(DATASET, dataset_id, None, owner, **options)
@@ -51,7 +51,10 @@ class JobWaits:
     async def upload(
         self, upload: Upload, owner: Owner, *, partial: str, **options: Any
     ) -> Dataset:
-        """Return the dataset of an upload once its rows are taken in."""
+        """Return the dataset of an upload once its rows are imported.
+
+        If rows were rejected, ``partial="raise"`` raises, and ``"accept"`` returns the dataset.
+        """
         from prolific_async._polling.job_kinds import (  # noqa: PLC0415 - on its first use
             IMPORT,
             PARTIAL_ACCEPTED,

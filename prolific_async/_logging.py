@@ -15,7 +15,7 @@ else:
 
 
 class _SafeLog(_Adapter):
-    """A logger that prints what its handlers and filters raise, instead of raising it."""
+    """A logger that prints the errors of its handlers and filters instead of raising them."""
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """Log a record; if that raises, print the error to stderr as ``logging`` does."""

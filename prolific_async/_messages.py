@@ -10,10 +10,10 @@ _SHOWN = 500  # characters of the service's own words in a message: a detail can
 _NAMED = 10  # ids in a message
 _LEVELS = 6  # levels of nesting that people can follow
 _PICKLED = 100  # levels of nesting that pickle manages on a stack that is two thirds full
-_REPLACED = "\ufffd"  # in place of bytes that are not text
+_REPLACED = "\ufffd"  # stands for bytes that are not UTF-8
 
 _POSITION = ("page", "row", "column", "item")
-"""Keys of the position of a layout's issue, from the outside in; counted from 0."""
+"""Keys that say where in a layout an issue is, from the outside in; their values count from 0."""
 
 
 def brief(words: str) -> str:
@@ -41,7 +41,7 @@ def service_words(error_code: int | str | None, title: str | None, detail: Any, 
 
 
 def _free_form(body: Any, error_code: int | str | None) -> str:
-    """Return the words of a body of no known shape."""
+    """Return the text of a body of unknown form, empty for HTML and binary data."""
     if isinstance(body, str):
         is_page = body.lstrip().startswith("<")
         return "" if is_page or _REPLACED in body else body
@@ -53,7 +53,7 @@ def _free_form(body: Any, error_code: int | str | None) -> str:
 def plain(value: Any, levels: int = _LEVELS) -> str:
     """Return decoded JSON as people write it: "name: too long, too odd; id: This is required.".
 
-    Empty values are left out, and so is most of what ``brief`` would cut off.
+    Empty values are left out, and so is most of the text that ``brief`` would cut off.
     """
     if isinstance(value, str):
         return value[: _SHOWN + 1]

@@ -29,12 +29,12 @@ def number(
         name: Name of the argument, for the message.
         value: Anything with ``__float__`` or ``__index__``, but no boolean and no text.
         least: The smallest value that is allowed.
-        positive: Whether the value must be above 0, whatever ``least`` says.
+        positive: Whether the value must be above 0; ``least`` is then ignored.
         infinite: Whether infinity is allowed.
-        or_none: Whether the message offers None, which the caller handles.
+        or_none: Whether the message says that None is allowed; the caller must handle None itself.
 
     Raises:
-        ValueError: The value is not such a number.
+        ValueError: The value is no number, or is out of range.
 
     """
     if isinstance(value, timedelta) or "timedelta" in _dtype(value):
@@ -60,7 +60,7 @@ def whole(name: str, value: object, *, least: int) -> int:
         least: The smallest value that is allowed.
 
     Raises:
-        ValueError: The value is not such a number.
+        ValueError: The value is no whole number, or is less than ``least``.
 
     """
     problem = f"{name} must be a whole number from {least}"
@@ -77,7 +77,8 @@ def plain(value: object) -> int | float:
     """Return a real number of any type as a plain ``int`` or ``float``, which may be infinite.
 
     Raises:
-        TypeError: It is no number.
+        TypeError: The value is no number.
+        OverflowError: The value is finite, but too large for a float.
 
     """
     numeric = _numeric(value)
@@ -92,7 +93,7 @@ def _as_float(value: object) -> float:
 
 
 def _numeric(value: object) -> Any:
-    """Check that a value is a number; float() and index() would also accept text or a bool."""
+    """Return a number unchanged, or raise TypeError; float() would also accept text and bool."""
     if isinstance(value, bool) or not isinstance(value, SupportsFloat | SupportsIndex):
         raise TypeError("it is no number")
     dtype = _dtype(value)

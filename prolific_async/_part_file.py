@@ -12,20 +12,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_SHOWN = 40  # characters of the file's name in the part's: file systems allow 255 bytes
+_SHOWN = 40  # characters of the file's name in the part file's: file systems allow 255 bytes
 _NEW_FILE_MODE = 0o666  # permissions of a new file, before the umask
-_SYNC_STEP = 16 * 1024 * 1024  # bytes after which the system is asked to write them to the disk
+_SYNC_STEP = 16 * 1024 * 1024  # new bytes after which the system is asked to write to the disk
 
 
 class PartFile:
     """A temporary file beside its final path, with a random name that ends in ".part".
 
-    Its methods block, so threads call them. They run one at a time: ``discard`` waits for one that
-    a cancelled caller has left running, and after it the others do nothing.
+    The methods block, so call them in a thread. They run one at a time: ``discard`` waits for a
+    method that a cancelled caller has left running; after ``discard``, the others do nothing.
 
     Args:
         path: The final path; a symbolic link is followed.
-        overwrite: Whether a file that is there is replaced.
+        overwrite: Whether an existing file is replaced.
 
     """
 
@@ -45,8 +45,8 @@ class PartFile:
         """Check that a file may be written to the path.
 
         Raises:
-            FileExistsError: There is one already, and ``overwrite`` is False.
-            OSError: The path is a directory or a device, or its directory is not there.
+            FileExistsError: The file exists, and ``overwrite`` is False.
+            OSError: The path is a directory or a device, or its directory does not exist.
 
         """
         self._target = target = Path(os.path.realpath(self._path))
@@ -73,7 +73,7 @@ class PartFile:
         """Create the part file, empty.
 
         Raises:
-            OSError: As ``check``, or it cannot be created.
+            OSError: As ``check``, or the part file cannot be created.
 
         """
         with self._lock, self._naming():
@@ -86,10 +86,10 @@ class PartFile:
             self._part = part
 
     def write(self, start: int, chunks: Iterable[bytes]) -> None:
-        """Write bytes at a position; if it is not the end, drop the bytes from there on first.
+        """Write bytes at a position; if that is not the end of the file, truncate it there first.
 
         Raises:
-            OSError: It cannot be written: the disk is full, say.
+            OSError: The bytes cannot be written: the disk is full, for example.
 
         """
         with self._lock, self._naming():
@@ -102,7 +102,7 @@ class PartFile:
                 self._begun = min(self._begun, start)
             for chunk in chunks:
                 rest = memoryview(chunk)
-                while rest:  # a disk that becomes full accepts only a part of it at first
+                while rest:  # a disk that becomes full accepts only a part at first
                     written = self._file.write(rest)
                     rest = rest[written:]
                     self._size += written
@@ -113,8 +113,8 @@ class PartFile:
         """Sync the file to the disk, then move it to its final path.
 
         Raises:
-            FileExistsError: There is one by now, and ``overwrite`` is False.
-            OSError: It cannot be moved there.
+            FileExistsError: The final file exists by now, and ``overwrite`` is False.
+            OSError: The file cannot be synced or moved.
 
         """
         with self._lock, self._naming():
@@ -132,7 +132,7 @@ class PartFile:
             self._is_over = True
 
     def discard(self) -> None:
-        """Remove the file, unless it was placed."""
+        """Remove the part file, unless ``place`` has moved it to its final path."""
         with self._lock:
             self._is_over = True
             if self._file is not None:
@@ -145,10 +145,10 @@ class PartFile:
     def _begin_sync(self, file: io.FileIO) -> None:
         """Ask the system to write the new bytes to the disk now, so that ``place`` waits less.
 
-        Else it starts only when much more memory is in use, and ``place`` waits for all of it.
+        Otherwise the system starts only when much more memory is in use, and ``place`` waits long.
         """
         if sys.platform == "linux":  # elsewhere this advice only drops pages
-            with suppress(OSError):  # a file system, or a sandbox, that does not take it
+            with suppress(OSError):  # not supported by the file system or the sandbox
                 new = self._size - self._begun
                 os.posix_fadvise(file.fileno(), self._begun, new, os.POSIX_FADV_DONTNEED)
         self._begun = self._size

@@ -1,9 +1,9 @@
-"""Support for pydantic, and so FastAPI: how it reads, writes and describes the models.
+"""Support for pydantic, and so FastAPI: how pydantic reads, writes and describes the models.
 
-A model is read by its ``from_dict`` and written by its ``to_dict``, so that pydantic never differs
-from them; the schema that is made of its fields only describes it. pydantic's JSON is UTF-8, and
-has U+FFFD for lone surrogates and null for inf and nan, which ``to_dict`` keeps. The core never
-imports pydantic: only pydantic calls the functions here that import it.
+pydantic reads a model by ``from_dict`` and writes it by ``to_dict``, so that the results are the
+same; the schema of the model's fields only describes it. Unlike ``to_dict``, pydantic's JSON has
+U+FFFD for lone surrogates, as it is UTF-8, and null for inf and nan. The core never imports
+pydantic: the functions here that import it are called only by pydantic.
 
 Protocol: https://docs.pydantic.dev/latest/concepts/types/#customizing-validation-with-__get_pydantic_core_schema__
 """
@@ -26,12 +26,12 @@ from prolific_async import _docstrings
 from prolific_async.errors import DecodeError, ProlificError
 
 JSON_SCHEMA = "json_schema"
-"""Key in an attrs field's metadata: what JSON Schema says of its values beyond their type."""
+"""Key in an attrs field's metadata for keywords to add to the field's JSON Schema."""
 
 _SERIALIZER = "__pydantic_serializer__"
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
-_UNKNOWN_KEYS = "extra"  # the field of the keys that a model has no name for
-# Of a path such as $.datasets[1].id or $.fields['a'].type.
+_UNKNOWN_KEYS = "extra"  # the field for keys without a field of their own
+# One step of a path such as $.datasets[1].id or $.fields['a'].type.
 _STEP = re.compile(r"""\.(\w+)|\[(\d+|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\]""")
 _PATH = re.compile(rf"\$(?:{_STEP.pattern})*")
 
@@ -77,11 +77,11 @@ class PydanticModel:
         def read(value: Any, _: Any) -> Any:
             return value if isinstance(value, cls) else _read(cls, value)
 
-        read.__name__ = cls.__name__  # in pydantic's messages
+        read.__name__ = cls.__name__  # shown in pydantic's messages
 
         def write(value: Any, as_described: Any, info: Any) -> Any:
             if not isinstance(value, cls):
-                return as_described(value)  # the JSON of a model within one, or a wrong type
+                return as_described(value)  # the JSON of a nested model, or a wrong type
             wire = _write(value, info)
             parts = info.include is not None or info.exclude is not None
             parts = parts or info.exclude_none or info.exclude_defaults
@@ -105,13 +105,13 @@ class PydanticModel:
                 properties[name]["description"] = words
         for field in _fields(cls):
             properties[field.name] |= field.metadata.get(JSON_SCHEMA, {})
-        if (unknown := _unknown_keys(cls)) != "ignore":  # some versions of pydantic forget it
+        if (unknown := _unknown_keys(cls)) != "ignore":  # some versions of pydantic leave it out
             inside["additionalProperties"] = unknown == "allow"
         return described
 
 
 class OpenEnum(StrEnum):
-    """An enum whose unseen values are kept as they came, and equal their strings."""
+    """A string enum that also accepts unknown strings and keeps them unchanged."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -163,7 +163,7 @@ def _read(cls: type[_Model], value: Any) -> _Model:
 
 
 def _write(model: _Model, info: Any) -> Any:
-    """Return a model's wire form; for JSON, with U+FFFD for what UTF-8 cannot hold."""
+    """Return a model's ``to_dict``; for JSON, with U+FFFD for what UTF-8 cannot encode."""
     wire = model.to_dict()
     if info.mode == "json":
         try:
@@ -190,7 +190,7 @@ def _value_at(value: Any, steps: list[int | str]) -> Any:
 
 
 def _described(cls: type[Any], handler: Any) -> Any:
-    """Return pydantic's schema of an object with the fields of an attrs class."""
+    """Return pydantic's schema for a JSON object with the fields of an attrs class."""
     from pydantic_core import core_schema  # noqa: PLC0415 - an extra's
 
     described = {}
@@ -242,7 +242,7 @@ def _fields(cls: type[Any]) -> list[Any]:
 
 
 def _reference(cls: type) -> str:
-    """Return the name of a class's schema within pydantic; OpenAPI makes it a component."""
+    """Return pydantic's key for a class's schema, which makes it a component in OpenAPI."""
     return f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
 
 

@@ -1,4 +1,4 @@
-"""Removal of frames, or of their local variables, from the tracebacks of errors."""
+"""Removes frames, or their local variables, from the tracebacks of errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ E = TypeVar("E", bound=BaseException)
 def without_frames(error: E) -> E:
     """Remove the tracebacks of an error, its causes, contexts and parts, and return it.
 
-    Each wait keeps the errors of twenty polls, which would take 250 KB with their frames. Also, a
+    Each wait keeps the errors of twenty polls, which would take 250 KB with their frames, and a
     frame that refers to the wait would make a reference cycle.
     """
     for link in _chain(error):
@@ -27,8 +27,8 @@ def without_frames(error: E) -> E:
 def for_one_caller(error: E) -> E:
     """Return an error that several callers share, ready to be raised to one of them.
 
-    It has no frames of the callers that it was raised to before. A ProlificError is copied, as its
-    caller may set attributes of it, such as ``step``.
+    The error has no frames of callers to which it was raised before. A ProlificError is copied, as
+    callers may set attributes on it, such as ``step``.
     """
     error = error.with_traceback(None)
     if not isinstance(error, ProlificError):
@@ -45,11 +45,11 @@ def for_one_caller(error: E) -> E:
 def clear_locals(error: BaseException, outer: BaseException | None) -> None:
     """Clear the local variables in the tracebacks of an error, its causes, contexts and parts.
 
-    They include the request's headers, and so the token, which some loggers would print.
+    The variables include the request's headers, and so the token, which some loggers would print.
 
     Args:
         error: The error; its traceback keeps its lines.
-        outer: The exception that the caller was handling before; it stays as it is.
+        outer: The exception that the caller was handling before, which is not changed.
 
     """
     for link in _chain(error, outer):
@@ -59,7 +59,7 @@ def clear_locals(error: BaseException, outer: BaseException | None) -> None:
 def _chain(error: BaseException, end: BaseException | None = None) -> Iterator[BaseException]:
     """Yield an error, its causes, its contexts and the errors in groups.
 
-    ``end`` and what is behind it are left out.
+    ``end`` and the errors behind it are left out.
     """
     seen = {id(None), id(end)}
     links: list[BaseException | None] = [error]

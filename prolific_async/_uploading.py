@@ -1,4 +1,4 @@
-"""Uploads to datasets: a file or rows, checked, encoded and sent to the service's upload URL."""
+"""Uploads a file or rows to a dataset: checks, encodes and sends them to an upload URL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Uploader:
         source: Source,
         on_progress: Callable[[Progress], object] | None,
     ) -> Upload:
-        """Send a source, and return once the service has stored it.
+        """Send a source to a dataset, and return once the storage has the file.
 
         Raises:
             ValueError: The source cannot be read or sent, or the dataset takes no more files.
@@ -70,7 +70,7 @@ class Uploader:
     async def _send(
         self, dataset_id: str, payload: Payload, on_progress: Callable[[Progress], object] | None
     ) -> UploadUrl:
-        """Send a file, and return the URL that took it."""
+        """Send a file, and return the upload URL that accepted it."""
         url = await self._api.upload_url(dataset_id, payload.filename)
         now = asyncio.get_running_loop().time
         began = now()
@@ -97,12 +97,12 @@ class Uploader:
 
 
 def _check_takes_files(dataset: Dataset) -> None:
-    """Check that a dataset takes a file, as a V3 dataset takes only one.
+    """Check that a dataset accepts a file: a V3 dataset accepts only one.
 
-    After a second file, its status READY, which the first one led to, would end a wait at once.
+    A wait after a second upload would end at once, as the first file has made the dataset READY.
 
     Raises:
-        ValueError: It is a V3 dataset that has its file.
+        ValueError: A V3 dataset has its file already.
 
     """
     status = dataset.status

@@ -1,4 +1,4 @@
-"""Validation of arguments before any I/O, with one message for one fault.
+"""Validation of arguments before any I/O; every function raises ValueError for an invalid one.
 
 Numbers are validated in ``_numbers``, which the policies also need.
 """
@@ -21,7 +21,7 @@ from prolific_async.policies import PollPolicy
 T = TypeVar("T")
 
 _SHOWN = 100  # characters of an invalid id
-_BEFORE_ROWS = 60.0  # seconds that a job may take beside its rows
+_BEFORE_ROWS = 60.0  # seconds that a job may take, without the time for its rows
 _ROWS_A_SECOND = 10  # about a third of the measured speed
 
 
@@ -29,8 +29,8 @@ def identifier(given: object) -> str:
     """Check an id and return it as text.
 
     Raises:
-        ValueError: It is neither text nor a UUID, or is empty, "." or "..", or contains white space
-            or an invisible character, which the message names.
+        ValueError: The id is neither text nor a UUID, or is empty, "." or "..", or contains white
+            space or an invisible character, which the message names.
 
     """
     text = str(given) if isinstance(given, UUID) else given
@@ -38,8 +38,8 @@ def identifier(given: object) -> str:
         raise ValueError(f"an id must be text or a UUID, not {type(given).__name__}")
     if text in {"", ".", ".."}:
         raise ValueError(f"{text!r} cannot be an id: an id is not empty, '.' or '..'")
-    # Invisible characters get in by copying, and the service would only say 404. Of all white space
-    # only the space itself counts as printable.
+    # Invisible characters are often copied along, and the service would answer with a mere 404. The
+    # space is the only white space that isprintable() accepts.
     if " " in text or not text.isprintable():
         at, bad = next(
             (at, one) for at, one in enumerate(text, 1) if one == " " or not one.isprintable()
@@ -50,32 +50,17 @@ def identifier(given: object) -> str:
 
 
 def optional_identifier(given: object) -> str | None:
-    """Check an id and return it as text, None for None.
-
-    Raises:
-        ValueError: As ``identifier``.
-
-    """
+    """Check an id and return it as text, None for None."""
     return None if given is None else identifier(given)
 
 
 def batch_id(batch: object) -> str:
-    """Check the id of a ``Batch``, or an id, and return it as text.
-
-    Raises:
-        ValueError: As ``identifier``.
-
-    """
+    """Check a ``Batch`` or its id, and return the id as text."""
     return identifier(batch.id if isinstance(batch, Batch) else batch)
 
 
 def dataset_id(dataset: object) -> str:
-    """Check the id of a ``Dataset``, or an id, and return it as text.
-
-    Raises:
-        ValueError: As ``identifier``.
-
-    """
+    """Check a ``Dataset`` or its id, and return the id as text."""
     if not isinstance(dataset, str | UUID):
         from prolific_async.dataset_models import Dataset  # noqa: PLC0415 - on its first use
 
@@ -85,12 +70,7 @@ def dataset_id(dataset: object) -> str:
 
 
 def optional_dataset_id(dataset: object) -> str | None:
-    """Check a dataset or its id, and return the id as text, None for None.
-
-    Raises:
-        ValueError: As ``identifier``.
-
-    """
+    """Check a ``Dataset`` or its id, and return the id as text, None for None."""
     return None if dataset is None else dataset_id(dataset)
 
 
@@ -98,7 +78,7 @@ def batches(given: Iterable[T]) -> Iterable[T]:
     """Check that a value is an iterable of batches, and return it unread.
 
     Raises:
-        ValueError: It is one batch or one id, or is not iterable.
+        ValueError: The value is one batch or one id, or is not iterable.
 
     """
     if isinstance(given, Batch | UUID | str):
@@ -117,7 +97,7 @@ def duplicate(
     """Check the arguments of ``duplicate``; return the source's id and the copy's name or None.
 
     Raises:
-        ValueError: As ``identifier``, or the name is not text, or the flag not a bool.
+        ValueError: As ``identifier``; or the name is not text, or the flag is not a bool.
 
     """
     if not isinstance(upload_new_dataset, bool):
@@ -126,10 +106,10 @@ def duplicate(
 
 
 def unique_name(given: object) -> str:
-    """Check a name to search batches by, and return it without white space around it.
+    """Check a name by which batches are searched, and return it without white space around it.
 
     Raises:
-        ValueError: It is not text, or blank.
+        ValueError: The name is not text, or is blank.
 
     """
     if not (name := _name(given).strip()):
@@ -141,7 +121,7 @@ def new_name(given: object) -> str:
     """Check the name of a new batch or dataset, and return it unchanged.
 
     Raises:
-        ValueError: It is not text, or blank.
+        ValueError: The name is not text, or is blank.
 
     """
     unique_name(given)
@@ -149,36 +129,21 @@ def new_name(given: object) -> str:
 
 
 def task_details(given: object) -> dict[str, Any]:
-    """Check the texts of a task, and return their JSON.
-
-    Raises:
-        ValueError: They are no TaskDetails.
-
-    """
+    """Check that a value is a TaskDetails, and return its JSON."""
     if not isinstance(given, TaskDetails):
         raise ValueError(f"task must be a TaskDetails, not {type(given).__name__}")
     return given.to_dict()
 
 
 def auto_sync(given: object) -> bool:
-    """Check the flag ``auto_sync`` and return it.
-
-    Raises:
-        ValueError: It is no bool.
-
-    """
+    """Check that ``auto_sync`` is a bool, and return it."""
     if not isinstance(given, bool):
         raise ValueError(f"auto_sync must be a bool: {brief(repr(given))}")
     return given
 
 
 def dataset_schema(given: object) -> dict[str, Any]:
-    """Check a schema, and return its JSON.
-
-    Raises:
-        ValueError: It is no DatasetSchema.
-
-    """
+    """Check that a value is a DatasetSchema, and return its JSON."""
     from prolific_async.dataset_schema import DatasetSchema  # noqa: PLC0415 - on its first use
 
     if not isinstance(given, DatasetSchema):
@@ -187,10 +152,10 @@ def dataset_schema(given: object) -> dict[str, Any]:
 
 
 def unique_names(given: Iterable[str]) -> list[str]:
-    """Return many names, each as ``unique_name`` does.
+    """Check many names, and return each as ``unique_name`` does.
 
     Raises:
-        ValueError: It is one name, or cannot be iterated; or as ``unique_name``.
+        ValueError: The value is one name, or is not iterable; or as ``unique_name``.
 
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
@@ -202,7 +167,7 @@ def tasks_per_group(given: int | None) -> int | None:
     """Check a number of tasks and return it as a plain ``int``, None for None.
 
     Raises:
-        ValueError: It is not a whole number from 1.
+        ValueError: The value is not a whole number from 1.
 
     """
     return None if given is None else whole("tasks_per_group", given, least=1)
@@ -212,7 +177,7 @@ def timeout(given: float | None) -> float | None:
     """Check a timeout and return its seconds as a plain ``float``, None for no limit.
 
     Raises:
-        ValueError: It is not a number from 0 to infinity.
+        ValueError: The value is not a number from 0 to infinity.
 
     """
     return None if given is None else number("timeout", given, infinite=True, or_none=True)
@@ -224,7 +189,8 @@ def default_limit(policy: PollPolicy, rows: int | None) -> float | None:
     Args:
         policy: The policy; the limit is its ``timeout``, or longer for many rows.
         rows: How many rows the service has to write, None if that is not known or there are none.
-            It wrote 27 a second, so the limit is at least 60 s and a second for every ten rows.
+            The limit is at least 60 s plus one second for every ten rows, as the service wrote 27
+            rows a second.
 
     """
     if policy.timeout is None or rows is None:
@@ -233,12 +199,12 @@ def default_limit(policy: PollPolicy, rows: int | None) -> float | None:
 
 
 class WaitRules(NamedTuple):
-    """The settings of one wait, as its caller gave them.
+    """The checked settings of one wait.
 
     Attributes:
-        policy: How often to poll and what to tolerate.
+        policy: How often to poll and which failures to tolerate.
         timeout: Seconds, None for no limit.
-        on_event: A callback bound to the caller's context, None for none.
+        on_event: A callback that runs in the caller's context, None for none.
 
     """
 
@@ -258,7 +224,7 @@ def wait_rules(
     """Check the arguments of a wait, and return its rules.
 
     Args:
-        given_timeout: Seconds, None for no limit, ... for the default: the policy's.
+        given_timeout: Seconds, None for no limit, ... for ``default_limit``.
         poll: The policy, None for the default.
         on_event: The caller's callback, None for none.
         default: The client's policy.
@@ -281,7 +247,7 @@ def plain_function(name: str, given: Callable[[T], object] | None) -> Callable[[
     """Check a callback and return it, None for none.
 
     Raises:
-        ValueError: It is no function, or a coroutine function.
+        ValueError: The callback is not callable, or is a coroutine function.
 
     """
     if given is None:
@@ -294,8 +260,8 @@ def plain_function(name: str, given: Callable[[T], object] | None) -> Callable[[
 
 
 def _in_context(on_event: Callable[[StatusEvent], object]) -> Callable[[StatusEvent], object]:
-    """Return a callback that runs in the context of this call."""
-    # Its log records and spans belong to the caller, not to the poll.
+    """Return a callback that runs in a copy of the current context."""
+    # Log records and spans of the callback then belong to the caller, not to the poll.
     context = copy_context()
     return lambda event: context.run(on_event, event)
 

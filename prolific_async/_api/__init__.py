@@ -1,1 +1,1 @@
-"""Typed calls of the service: what each request says and how its response is read."""
+"""Typed API calls: they build requests and decode responses, without waits or recovery."""

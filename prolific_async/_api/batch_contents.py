@@ -1,8 +1,8 @@
-"""Typed calls that create, change and sync batches, and list their tasks.
+"""Typed API calls that create, change and sync batches, and list their tasks.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (create, update and sync a batch).
-The lists of ids are used by the service's own command line (github.com/prolific-oss/cli) and not
-documented.
+The lists of ids are not documented, but the service's own command line
+(github.com/prolific-oss/cli) reads them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def create_batch(workspace_id: str, keys: dict[str, Any], *, prefix: str = "") -> Request:
-    """Build the POST that makes a batch; a key whose value is None is left out."""
+    """Build the POST that creates a batch; keys that are None are left out."""
     body = json_body({"workspace_id": workspace_id} | keys)
     return Request("POST", f"{prefix}{ROOT}/batches", "", body, read_batch)
 
@@ -39,7 +39,7 @@ def update_batch(batch_id: object, keys: dict[str, Any], *, prefix: str = "") ->
 
 
 def sync_batch(batch_id: object, *, prefix: str = "") -> Request:
-    """Build the POST that has the tasks of new datapoints built; it has no body."""
+    """Build the POST that starts a sync, which builds tasks for new datapoints; it has no body."""
     return Request("POST", batch_path(batch_id, prefix) + "/sync", read=_read_sync)
 
 
@@ -70,12 +70,12 @@ def _read_ids(data: Any, method: str, path: str) -> list[str]:
 
 
 class BatchContentsAPI:
-    """The calls that make and change batches. What they return is bound to no client.
+    """The API calls that create and change batches. What they return is bound to no client.
 
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
-    and DecodeError, and ValueError for an id that cannot be one. Creating is sent again only when
-    it surely did not run; all others are sent again as a GET is, because a second one has no effect
-    beyond the first: the same change, or a sync that takes its turn and finds nothing left to do.
+    and DecodeError, and ValueError for an invalid id. ``create`` is sent again only when it surely
+    did not run. The others are sent again as a GET is, since a repeat has no further effect: an
+    update makes the same change, and a sync finds nothing left to build.
 
     Args:
         transport: Sends the requests.
@@ -91,16 +91,16 @@ class BatchContentsAPI:
         self._send_again = partial(transport.send, again=get_again)
 
     def create(self, workspace_id: str, keys: dict[str, Any]) -> Coroutine[Any, Any, Batch]:
-        """Make a batch with the keys that are not None, and return it."""
+        """Create a batch with the keys that are not None, and return it."""
         request = create_batch(workspace_id, keys, prefix=self.prefix)
         return self._send(request, None, did_not_run)
 
     def update(self, batch_id: str, keys: dict[str, Any]) -> Coroutine[Any, Any, Batch]:
-        """Change the given keys of a batch, and return it as it is then."""
+        """Change the given keys of a batch, and return the changed batch."""
         return self._send_again(update_batch(batch_id, keys, prefix=self.prefix))
 
     def sync(self, batch_id: str) -> Coroutine[Any, Any, BatchSync]:
-        """Have the tasks of new datapoints built."""
+        """Start a sync, which builds tasks for new datapoints, and return it."""
         return self._send_again(sync_batch(batch_id, prefix=self.prefix))
 
     def task_ids(self, batch_id: str) -> Coroutine[Any, Any, list[str]]:

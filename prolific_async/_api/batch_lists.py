@@ -1,4 +1,4 @@
-"""Pages of lists of batches: read whole, or as they come."""
+"""Reads pages of batch lists, either after or while they arrive."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 
 class ServiceTime(NamedTuple):
-    """The service's clock, and when it showed this.
+    """A time on the service's clock, and the loop time to which it belongs.
 
     Attributes:
-        date: Seconds since 1970, None when the response has no readable ``Date``.
-        at: When the response began to come, in loop time.
+        date: Seconds since 1970, None without a readable ``Date`` header.
+        at: When the response began to arrive, in loop time.
 
     """
 
@@ -41,12 +41,12 @@ class ServiceTime(NamedTuple):
 
 
 class PickedPage(NamedTuple, Generic[T]):
-    """The elements that were picked from a page.
+    """What was kept of a page's elements.
 
     Attributes:
-        page: The page without its elements.
-        elements: Their number.
-        picked: What is picked of them.
+        page: The page's JSON without its elements.
+        elements: Number of the page's elements.
+        picked: What ``pick`` returned for the elements, without None.
         time: The service's clock.
 
     """
@@ -62,12 +62,12 @@ async def pick_from_page(
     request: Request,
     pick: Callable[[Any], T | None],
 ) -> PickedPage[T]:
-    """Read a page as it comes, and return what is picked of its elements."""
+    """Read a page as it arrives, and return what ``pick`` keeps of its elements."""
     page: dict[str, Any] = {}
     picked: list[T] = []
     elements = 0
     slices = TimeSlices()
-    async with stream(request) as chunks:  # which adds the request id to a DecodeError
+    async with stream(request) as chunks:  # adds the request id to a DecodeError
         time = ServiceTime(
             http_date(chunks.headers.get("Date", "")), asyncio.get_running_loop().time()
         )
@@ -88,7 +88,7 @@ async def pick_from_page(
 
 
 async def read_batches(request: Request, page: dict[str, Any]) -> list[Batch]:
-    """Read the batches of a page, which may be so many that they are read in slices."""
+    """Decode the batches of a page, in slices, so that a long page does not block the loop."""
     call = (request.method, request.path)
     found: list[Batch] = []
     problems: list[str] = []

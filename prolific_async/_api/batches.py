@@ -1,8 +1,8 @@
-"""Typed calls of batches: what each request says, and how its response is read.
+"""Typed API calls for batches: they build each request and decode its response.
 
-No method waits for a batch or recovers a lost POST. A GET is sent again as the retry policy says,
-a POST only when it surely did not run; a poll is sent once. ``prefix`` is the path of a gateway
-before the service's own paths, "" for none.
+No method waits for a batch or recovers a lost POST. A GET is sent again as the retry policy says, a
+duplicate only when it surely did not run; a setup and a poll are sent once. ``prefix`` is the path
+of a gateway before the service's own paths, "" for none.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder
 """
@@ -40,7 +40,7 @@ read_batch = partial(load, Batch)
 
 def batch_path(batch_id: object, prefix: str) -> str:
     """Return the path of a batch."""
-    # The id of a poll is plain, and a call of `path_segment` is half of what its request takes.
+    # Inline for the plain ids of polls, which saves a call of ``path_segment``.
     plain = type(batch_id) is str and PLAIN.fullmatch(batch_id)
     return f"{prefix}{ROOT}/batches/{batch_id if plain else path_segment(batch_id)}"
 
@@ -68,7 +68,7 @@ def duplicate_batch(
     upload_new_dataset: bool | None = None,
     prefix: str = "",
 ) -> Request:
-    """Build the POST that copies a batch; None leaves a key out."""
+    """Build the POST that duplicates a batch; keys that are None are left out."""
     path = batch_path(batch_id, prefix) + "/duplicate"
     body = json_body({"name": name, "upload_new_dataset": upload_new_dataset})
     return Request("POST", path, "", body, read_batch)
@@ -81,13 +81,13 @@ def set_up_batch(
     tasks_per_group: int | None = None,
     prefix: str = "",
 ) -> Request:
-    """Build the POST that sets a batch up; None leaves a key out."""
+    """Build the POST that sets a batch up; keys that are None are left out."""
     path = batch_path(batch_id, prefix) + "/setup"
     body = json_body({"dataset_id": dataset_id, "tasks_per_group": tasks_per_group})
     return Request("POST", path, "", body)
 
 
-# To call the enum takes ten times as long.
+# A dict, as calling the enum takes ten times as long.
 _STATUSES = {status.value: status for status in BatchStatus}
 
 
@@ -104,8 +104,8 @@ class SourceRead(NamedTuple):
     """A duplicate's source, and the service's clock when it was read.
 
     Attributes:
-        source: The batch.
-        date: Seconds since 1970, None when the response has no readable ``Date``.
+        source: The batch that was or will be duplicated.
+        date: The service's clock, in seconds since 1970; None without a readable ``Date`` header.
 
     """
 
@@ -114,10 +114,14 @@ class SourceRead(NamedTuple):
 
 
 class BatchesAPI:
-    """The calls of batches. Batches that it returns are bound to no client.
+    """The API calls for batches. Returned batches are bound to no client.
 
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
-    and DecodeError, and ValueError for an id that cannot be one.
+    and DecodeError, and ValueError for an invalid id.
+
+    Args:
+        transport: Sends the requests.
+        retry: How often reading a list is repeated.
 
     Attributes:
         prefix: Path of a gateway before the service's own paths, "" for none.
@@ -132,7 +136,7 @@ class BatchesAPI:
         self._pause = transport.pause
         self._get = partial(transport.send, again=get_again)
 
-    # What only builds a request is no coroutine itself, so that nothing here is resumed.
+    # Not "async", as most methods only return a coroutine: one less to resume for each call.
 
     def get(self, batch_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Batch]:
         """Return a batch as it is now."""
@@ -147,23 +151,26 @@ class BatchesAPI:
         return self._send(request, poll, get_again if poll is None else None)
 
     async def get_source(self, batch_id: str) -> SourceRead:
-        """Return what is needed of a batch to find its copies, even if the rest is unreadable."""
+        """Return the fields of a batch that are needed to find its copies, and the ``Date``.
+
+        The other fields may be unreadable.
+        """
         request = get_batch(batch_id, prefix=self.prefix)._replace(read=None)
         response = await self._get(request)
         data, request_id = response.data, response.request_id
         date = http_date(response.headers.get("Date", ""))
-        # They may echo the token, and loggers show the local variables of an error's frames.
+        # The response may echo the token, and some loggers print the local variables of errors.
         del response
         with adding_request_id(request_id):
             return SourceRead(load(Source, data, request.method, request.path), date)
 
     async def pages(self, workspace_id: str) -> AsyncGenerator[list[Batch]]:
-        """Yield a workspace's batches page by page; each page is read in slices.
+        """Yield a workspace's batches page by page; long pages are decoded in slices.
 
         Raises:
-            DecodeError: Among others, when a batch cannot be read (the problem names its id), when
-                the response is no list, when fewer batches come than the service counts, or more
-                than a thousand pages.
+            DecodeError: Among others, if a batch cannot be read (the problem names its id), if the
+                response is not a list, or if there are fewer batches than the service counts or
+                more than a thousand pages.
 
         """
         first = list_batches(workspace_id, prefix=self.prefix)
@@ -180,15 +187,14 @@ class BatchesAPI:
     async def pick_from_list(
         self, workspace_id: str, pick: Callable[[Any], T | None]
     ) -> tuple[list[T], ServiceTime]:
-        """Read a workspace's whole list as it comes, and return what is picked of its elements.
+        """Read a workspace's list as it arrives; return what ``pick`` keeps of its batches.
 
-        The service's clock is returned beside it, as it was when the list began to come.
-
-        However long the list is, no more than one element is held beside those.
+        Also returns the service's clock when the first page arrived. However long the list is, at
+        most one batch is held in memory besides what is kept.
 
         Args:
             workspace_id: The workspace.
-            pick: Returns what to keep of an element's JSON, None for nothing.
+            pick: Returns what to keep of a batch's JSON, None for nothing.
 
         """
         picked: list[T] = []
@@ -210,7 +216,7 @@ class BatchesAPI:
     def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
     ) -> Coroutine[Any, Any, Batch]:
-        """Copy a batch and return the copy."""
+        """Duplicate a batch and return the copy."""
         request = duplicate_batch(
             batch_id,
             name=name,
@@ -226,7 +232,7 @@ class BatchesAPI:
         dataset_id: str | None = None,
         tasks_per_group: int | None = None,
     ) -> Coroutine[Any, Any, object]:
-        """Have a batch's tasks built; sent once."""
+        """Set a batch up, so that its tasks are built; sent once."""
         request = set_up_batch(
             batch_id,
             dataset_id=dataset_id,

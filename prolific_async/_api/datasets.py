@@ -1,8 +1,8 @@
-"""Typed calls of datasets: what each request says, and how its response is read.
+"""Typed API calls for datasets: they build each request and decode its response.
 
 No method waits or recovers a lost call. A GET is sent again as the retry policy says, and so is an
-append, as the service takes identical records as one; what makes a dataset or changes its schema is
-sent again only when it surely did not run.
+append, as the service stores identical records only once. A request that creates a dataset or
+changes its schema is sent again only when it surely did not run.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (datasets).
 """
@@ -45,7 +45,7 @@ def dataset_path(dataset_id: object, prefix: str) -> str:
 def create_dataset(
     workspace_id: str, *, name: str, schema: dict[str, Any] | None = None, prefix: str = ""
 ) -> Request:
-    """Build the POST that makes a dataset; one with a schema is of V4."""
+    """Build the POST that creates a dataset: V4 with a schema, V3 without."""
     body = json_body({"name": name, "workspace_id": workspace_id, "schema": schema})
     return Request("POST", f"{prefix}{ROOT}/datasets", "", body, _read_dataset)
 
@@ -69,10 +69,10 @@ def update_dataset_schema(
 
 
 def get_upload_url(dataset_id: object, filename: str, *, prefix: str = "") -> Request:
-    """Build the GET of a URL to upload a file to; its success is a 201.
+    """Build the GET of a URL to upload a file to; the service answers it with a 201.
 
     Raises:
-        ValueError: The filename cannot be one.
+        ValueError: As ``file_names.format_of``.
 
     """
     file_names.format_of(filename)
@@ -92,9 +92,9 @@ def append_datapoints(dataset_id: object, body: bytes, *, first: int, prefix: st
     Args:
         dataset_id: The dataset.
         body: The records.
-        first: The place of the first one in all that is appended, from 0; the service counts each
-            request's from 1.
-        prefix: Path of a gateway.
+        first: Index of the first record among all records of an append, from 0. It is added to the
+            indexes of rejected records, which the service counts from 1 in each request.
+        prefix: Path of a gateway before the service's own paths, "" for none.
 
     """
     path = dataset_path(dataset_id, prefix) + "/datapoints"
@@ -132,10 +132,10 @@ def _read_appended(first: int, data: Any, method: str, path: str) -> AppendResul
 
 
 class DatasetsAPI:
-    """The calls of datasets. What they return is bound to no client.
+    """The API calls for datasets. What they return is bound to no client.
 
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
-    and DecodeError, and ValueError for an id that cannot be one.
+    and DecodeError, and ValueError for an invalid id.
 
     Args:
         transport: Sends the requests.
@@ -149,7 +149,7 @@ class DatasetsAPI:
     def create(
         self, workspace_id: str, *, name: str, schema: dict[str, Any] | None = None
     ) -> Coroutine[Any, Any, Dataset]:
-        """Make a dataset and return it."""
+        """Create a dataset and return it."""
         request = create_dataset(workspace_id, name=name, schema=schema, prefix=self._prefix)
         return self._send(request, None, did_not_run)
 
@@ -164,17 +164,17 @@ class DatasetsAPI:
     def update_schema(
         self, dataset_id: str, schema: dict[str, Any]
     ) -> Coroutine[Any, Any, Dataset]:
-        """Change a dataset's schema, and return the dataset as it is then."""
+        """Change a dataset's schema, and return the changed dataset."""
         request = update_dataset_schema(dataset_id, schema, prefix=self._prefix)
         return self._send(request, None, did_not_run)
 
     async def upload_url(self, dataset_id: str, filename: str) -> UploadUrl:
-        """Return a URL to upload a file to; on V4 it comes with a new import."""
+        """Return a URL to upload a file to, for a V4 dataset with the id of a new import."""
         request = get_upload_url(dataset_id, filename, prefix=self._prefix)
         response = await self._read(request)
         received = asyncio.get_running_loop().time()
         data, headers, request_id = response.data, response.headers, response.request_id
-        # They may echo the token, and loggers show the local variables of an error's frames.
+        # The response may echo the token, and some loggers print the local variables of errors.
         del response
         call = (request.method, request.path)
         with adding_request_id(request_id):
@@ -190,7 +190,7 @@ class DatasetsAPI:
     def append(
         self, dataset_id: str, body: bytes, *, first: int
     ) -> Coroutine[Any, Any, AppendResult]:
-        """Add records, given as JSON lines, the first of which has a place in a longer stream."""
+        """Append records, given as JSON lines; ``first`` is as in ``append_datapoints``."""
         request = append_datapoints(dataset_id, body, first=first, prefix=self._prefix)
         return self._send(request, None, get_again)
 

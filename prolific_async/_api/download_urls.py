@@ -1,4 +1,4 @@
-"""Responses that say where a file can be downloaded from.
+"""Requests the URL from which a file can be downloaded.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (export status, report).
 """
@@ -31,7 +31,7 @@ class _Wire(WireModel):
 
 
 async def download_url(transport: Transport, request: Request) -> PresignedUrl | None:
-    """Send a GET, and return the URL that its response has; None if it has none.
+    """Send a GET, and return the download URL in its response, None if there is none.
 
     Raises:
         ProlificError: The request failed.
@@ -42,7 +42,7 @@ async def download_url(transport: Transport, request: Request) -> PresignedUrl |
     )
     received = asyncio.get_running_loop().time()
     data, headers, request_id = response.data, response.headers, response.request_id
-    # They may echo the token, and loggers show the local variables of an error's frames.
+    # The response may echo the token, and some loggers print the local variables of errors.
     del response
     with adding_request_id(request_id):
         try:
@@ -52,10 +52,10 @@ async def download_url(transport: Transport, request: Request) -> PresignedUrl |
 
 
 async def needed_url(transport: Transport, request: Request) -> PresignedUrl:
-    """Send a GET, and return the URL that its response has.
+    """Send a GET, and return the download URL in its response.
 
     Raises:
-        DecodeError: It has none.
+        DecodeError: The response has no URL.
         ProlificError: The request failed.
 
     """
@@ -68,11 +68,11 @@ async def needed_url(transport: Transport, request: Request) -> PresignedUrl:
 def _read(
     data: Any, headers: Mapping[str, str], received: float, call: tuple[str, str]
 ) -> PresignedUrl | None:
-    """Read a URL.
+    """Read the download URL in a response, None if there is none.
 
     Raises:
-        DecodeError: It does not have the documented form. Its body, which may have the URL, is left
-            out.
+        DecodeError: The response does not have the documented form. The error does not show the
+            body, which may contain the URL, a secret.
 
     """
     try:
@@ -87,5 +87,5 @@ def _read(
             method=wire.http_method or "GET",
             expires=expiry(wire.expires_at, headers, received),
         )
-    del data  # loggers show the local variables of an error's frames
+    del data  # some loggers print the local variables of a traceback
     raise DecodeError(problems, None, *call)

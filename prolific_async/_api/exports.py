@@ -1,10 +1,10 @@
-"""Typed calls of exports: what each request says, and how its response is read.
+"""Typed API calls for exports: they build each request and decode its response.
 
-No method waits or recovers a lost call. The link to an archive is a secret: ``url`` alone returns
-it, and it is removed from all that the others return.
+No method waits or recovers a lost call. The URL of an archive is a secret: only ``url`` and
+``needed_url`` return it, and it is removed from what the other methods return.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (request, list and delete an export,
-export status). They do not tell whether a list has its exports under ``results``.
+export status). They do not say if a list is an array or an object with ``results``: both are read.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from prolific_async._http.presigned import PresignedUrl
     from prolific_async._http.transport import Transport
 
-_LINK = ("http_method", "expires_at")  # beside the keys that name a URL
+_LINK = ("http_method", "expires_at")  # keys that belong to the URL of an archive
 
 
 def create_export(batch_id: object, wanted: dict[str, str], *, prefix: str = "") -> Request:
-    """Build the POST that begins an export; it has no body.
+    """Build the POST that starts an export; it has no body.
 
     Args:
         batch_id: The batch.
-        wanted: The filter: ``study_id``, ``from`` and ``to``, those that there are.
-        prefix: Path of a gateway.
+        wanted: The filter, sent as the query: any of ``study_id``, ``from`` and ``to``.
+        prefix: Path of a gateway before the service's own paths, "" for none.
 
     """
     path = batch_path(batch_id, prefix) + "/export"
@@ -83,7 +83,7 @@ def _read_created(
 
 
 def _read_export(batch_id: str, export_id: str, data: Any, method: str, path: str) -> Export:
-    ids = {"batch_id": batch_id, "export_id": export_id}  # a complete one does not tell its own
+    ids = {"batch_id": batch_id, "export_id": export_id}  # missing from the response if complete
     return load(Export, _without_link(load(dict, data, method, path)) | ids, method, path)
 
 
@@ -107,10 +107,10 @@ class Exports(NamedTuple):
 
 
 class ExportsAPI:
-    """The calls of exports. What they return is bound to no client.
+    """The API calls for exports. What they return is bound to no client.
 
     Each method may raise ConfigurationError (the client is closed), TransportError, APIStatusError
-    and DecodeError, and ValueError for an id that cannot be one.
+    and DecodeError, and ValueError for an invalid id.
 
     Args:
         transport: Sends the requests.
@@ -123,15 +123,16 @@ class ExportsAPI:
         self._send = transport.send
 
     def create(self, batch_id: str, wanted: dict[str, str]) -> Coroutine[Any, Any, Export | None]:
-        """Begin an export; it is sent again only when it surely did not run.
+        """Start an export and return it; sent again only when the POST surely did not run.
 
-        None for a complete one that the service gives instead, without its id, as it did in 2026.
+        Returns None if the service answers with a complete export without its id, as it did in
+        2026.
         """
         request = create_export(batch_id, wanted, prefix=self._prefix)
         return self._send(request, None, did_not_run)
 
     def without_id(self, batch_id: str) -> DecodeError:
-        """Return the error of a complete export whose id is nowhere."""
+        """Return the error of a complete export whose id is neither in the response nor listed."""
         request = create_export(batch_id, {}, prefix=self._prefix)
         return DecodeError(("$.export_id: it is missing",), None, request.method, request.path)
 
@@ -143,21 +144,21 @@ class ExportsAPI:
             http_date(response.headers.get("Date", "")), asyncio.get_running_loop().time()
         )
         data, request_id = response.data, response.request_id
-        # They may echo the token, and loggers show the local variables of an error's frames.
+        # The response may echo the token, and some loggers print the local variables of errors.
         del response
         with adding_request_id(request_id):
             return Exports(_read_list(batch_id, data, request), time)
 
     async def url(self, batch_id: str, export_id: str) -> PresignedUrl | None:
-        """Return a URL of an export's archive, None if it is not complete."""
+        """Return a URL of an export's archive, None while the export is not complete."""
         request = get_export(batch_id, export_id, prefix=self._prefix)
         return await download_url(self._transport, request)
 
     async def needed_url(self, batch_id: str, export_id: str) -> PresignedUrl:
-        """Return a URL of the archive of an export that is complete.
+        """Return a URL of the archive of a complete export.
 
         Raises:
-            DecodeError: Also if the response has none.
+            DecodeError: Also if the response has no URL.
 
         """
         request = get_export(batch_id, export_id, prefix=self._prefix)
@@ -168,7 +169,10 @@ class ExportsAPI:
         return _path(batch_id, export_id, self._prefix)
 
     async def delete(self, batch_id: str, export_id: str) -> None:
-        """Delete an export; it is sent again as a GET is, and is gone if a repeat gets a 404."""
+        """Delete an export; sent again as a GET is.
+
+        A 404 is a success if an earlier attempt may have run.
+        """
         may_be_gone = False
 
         def again(error: ProlificError) -> bool:
@@ -183,7 +187,7 @@ class ExportsAPI:
             if not may_be_gone:
                 raise
             return
-        if response.data:  # usually there is none
+        if response.data:  # usually empty
             check_no_page(request, response.headers, "the service says that it is deleted")
 
 

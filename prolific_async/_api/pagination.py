@@ -1,7 +1,7 @@
-"""Every page of a list, as each links to the next.
+"""Reads all pages of a list: each page links to the next one.
 
-Of batches the service documents a ``meta.count`` and no pages; its other lists may link to a next
-one (``_links.next.href``): https://docs.prolific.com/api-reference.
+For batches the service documents a ``meta.count`` but no pages; its other lists may link to a next
+page (``_links.next.href``): https://docs.prolific.com/api-reference.
 """
 
 from __future__ import annotations
@@ -32,20 +32,27 @@ async def every_page(
     get: Callable[[Request], Awaitable[Response]],
     read: Callable[[Request, dict[str, Any]], Awaitable[T]],
 ) -> AsyncGenerator[T]:
-    """Read each page and yield the result; its ``results`` are an array, null or absent.
+    """Request every page of a list, and yield what ``read`` returns for each.
 
-    A bare array is no page: the service documents those for ids and instructions alone.
+    The ``results`` of a page are an array, null or absent. A bare array is not a page: the service
+    documents bare arrays only for ids and instructions.
+
+    Args:
+        first: The request of the first page.
+        get: Sends a request.
+        read: Called with a page's request and JSON.
 
     Raises:
-        DecodeError: A page is no page of a list, or links to one that was read before, to none
-            although there must be more, or to more than a thousand.
+        DecodeError: A response is not a page of a list, a link is no URL or leads back to an
+            earlier page, the last page comes before ``meta.count`` elements, or there are more than
+            a thousand pages.
 
     """
     links = Pagination(first)
     while (request := links.following) is not None:
         response = await get(request)
         data, request_id = response.data, response.request_id
-        # They may echo the token, and loggers show the local variables of an error's frames.
+        # The response may echo the token, and some loggers print the local variables of errors.
         del response
         with adding_request_id(request_id):
             page = load(dict, data, request.method, request.path)
@@ -63,7 +70,7 @@ def check_page(request: Request, page: dict[str, Any]) -> None:
 
 
 def check_another(request: Request, pages: int, page: dict[str, Any]) -> None:
-    """Raise DecodeError if no page may follow so many, of which this is the last."""
+    """Raise DecodeError if too many pages were read to request another; ``page`` is the last."""
     if pages >= _MAX_PAGES:
         raise undecodable(request, f"more than {_MAX_PAGES} pages", page)
 
@@ -73,7 +80,7 @@ class Pagination:
 
     Args:
         first: The request of the first page.
-        what: What is listed, for errors.
+        what: Name of the listed elements in the plural, for errors.
 
     Attributes:
         following: The request of the next page, None after the last.
@@ -87,10 +94,14 @@ class Pagination:
         self._elements = 0
 
     def follow(self, page: dict[str, Any], elements: int) -> None:
-        """Move on from the page that ``following`` has requested; it had so many elements.
+        """Set ``following`` to the request of the next page.
+
+        Args:
+            page: The page that ``following`` has requested; its elements may be left out.
+            elements: The number of its elements.
 
         Raises:
-            DecodeError: It leads nowhere, as ``every_page`` says.
+            DecodeError: The link or the number of pages or elements is wrong, as in ``every_page``.
 
         """
         request = self.following
@@ -113,8 +124,8 @@ class Pagination:
 def next_page(request: Request, page: Any) -> Request | None:
     """Build the request of the next page, None after the last.
 
-    Only the link's query is followed: whatever host and path it names, the next request goes where
-    this one went, and so does the token.
+    Only the query of the link is used. The request goes to the same host and path as the one
+    before, so that a link cannot send the token elsewhere.
     """
     href = _within(page, "_links", "next", "href")
     if not isinstance(href, str) or not href:
@@ -127,7 +138,7 @@ def next_page(request: Request, page: Any) -> Request | None:
 
 
 def count(page: Any) -> int:
-    """Return how many elements there are on all pages, 0 when a page does not say."""
+    """Return the number of elements on all pages together, 0 if a page does not say."""
     counted = _within(page, "meta", "count")
     return counted if isinstance(counted, int) else 0
 

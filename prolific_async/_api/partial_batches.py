@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @frozen(eq=False, repr=False)
 class Source(WireModel):
-    """The fields of a duplicated batch that finding its copy needs; the rest is in ``extra``."""
+    """The fields of a duplicate's source that are needed to find its copy; others in ``extra``."""
 
     id: str
     name: str
@@ -24,7 +24,7 @@ class Source(WireModel):
 
 
 class PartialBatch(NamedTuple):
-    """The readable fields of a batch that cannot be read whole; None for each other one."""
+    """The readable fields of a batch that is not wholly readable; the others are None."""
 
     id: str | None
     name: str | None
@@ -32,7 +32,7 @@ class PartialBatch(NamedTuple):
 
 
 def read_partial(data: Any) -> PartialBatch:
-    """Read the fields of a batch that can be read."""
+    """Return the readable fields in a batch's JSON."""
     wire = data if isinstance(data, dict) else {}
     return PartialBatch(
         _read_or_none(str, wire, "id"),
@@ -42,7 +42,7 @@ def read_partial(data: Any) -> PartialBatch:
 
 
 def read_created_at(wire: Mapping[str, Any]) -> datetime | None:
-    """Return when a batch was made, None if that cannot be read."""
+    """Return the ``created_at`` in a batch's JSON, None if it is missing or unreadable."""
     return _read_or_none(datetime, wire, "created_at")
 
 

@@ -1,4 +1,4 @@
-"""Segments of paths: an id is always one."""
+"""Encoding of ids for URL paths."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import quote
 from prolific_async._validation import identifier
 
 PLAIN = re.compile(r"[0-9A-Za-z_-]+")
-"""The service's own ids, UUIDs and hexadecimal strings, which need no encoding."""
+"""Ids that need no encoding, such as the service's own: UUIDs and hexadecimal strings."""
 
 
 def path_segment(given: object) -> str:
-    """Encode an id as one path segment, so that none can reach another path.
+    """Encode an id as one path segment, so that no id can lead to another path.
 
     Raises:
         ValueError: As ``identifier``.

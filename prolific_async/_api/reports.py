@@ -1,4 +1,4 @@
-"""The typed call that asks where the report of a batch is.
+"""Typed API call that returns the URL of a batch's report.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (get the report of a batch).
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def get_report(batch_id: object, *, prefix: str = "") -> Request:
-    """Build the GET that tells where a report is; the service documents the slash at its end."""
+    """Build the GET of a report's URL; the service documents the trailing slash."""
     return Request("GET", batch_path(batch_id, prefix) + "/report/")
 
 
@@ -25,7 +25,7 @@ async def report_url(transport: Transport, batch_id: str) -> PresignedUrl:
     """Return a URL of a batch's report.
 
     Raises:
-        DecodeError: The response has none.
+        DecodeError: The response has no URL.
         ProlificError: The request failed.
 
     """

@@ -1,7 +1,7 @@
-"""Typed call of the responses to a batch's tasks, which are read as they come.
+"""Typed API call that yields the responses to a batch's tasks as they arrive.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (get the responses of a batch). It
-documents a ``meta.count`` and no pages.
+documents a ``meta.count`` but no pages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from prolific_async._json.pages import Part
 
 MAX_RECORD = 4 * 1024 * 1024
-"""The most characters of one response; of all of them there may be any number."""
+"""Maximum characters of one response; the number of responses is not limited."""
 
 
 def list_responses(batch_id: object, *, prefix: str = "") -> Request:
@@ -39,16 +39,16 @@ def list_responses(batch_id: object, *, prefix: str = "") -> Request:
 
 
 async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerator[TaskResponse]:
-    """Yield every response to a batch's tasks, each as soon as it has come.
+    """Yield every response to a batch's tasks, each as soon as it has arrived.
 
     Args:
-        transport: Sends the requests. A body may come slowly, but must not stand still for
-            ``request_timeout``.
+        transport: Sends the requests. A body may take any time, but something must arrive every
+            ``request_timeout`` seconds.
         batch_id: The batch.
 
     Raises:
         ProlificError: As ``Transport.stream``. A request is sent again as the retry policy says,
-            unless something of it was yielded: then the error tells how many responses were.
+            unless some of its responses were yielded; then the error tells how many.
 
     """
     before = count = 0  # responses on the pages before this one, and on this one
@@ -91,13 +91,13 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
 
 @asynccontextmanager
 async def _parts(transport: Transport, request: Request) -> AsyncGenerator[AsyncGenerator[Part]]:
-    """Send a request, and give the parts of its page as they come."""
+    """Send a request, and give an iterator of the parts of its page as they arrive."""
     async with transport.stream(request, may_drip=True) as chunks:
         try:
             async with aclosing(parts_as_they_come(chunks, MAX_RECORD)) as parts:
                 yield parts
         except CutShort as error:
-            reason = str(without_frames(error))  # else it is in a cycle, from Python 3.12 on
+            reason = str(without_frames(error))  # no reference cycle (Python 3.12 on)
         except ValueError as error:
             problem = f"not a readable list of JSON ({without_frames(error)})"
             raise undecodable(request, problem) from None

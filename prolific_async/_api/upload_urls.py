@@ -1,4 +1,4 @@
-"""The response that says where a dataset's file is uploaded to.
+"""Reads the response that has the upload URL for a dataset's file.
 
 Facts: https://docs.prolific.com/api-reference/ai-task-builder (working with datasets).
 """
@@ -17,11 +17,11 @@ from prolific_async.errors import DecodeError
 
 
 class UploadUrl(NamedTuple):
-    """Where a file is uploaded.
+    """The URL to which a file is uploaded.
 
     Attributes:
         link: The presigned URL, a secret.
-        import_id: The import that the upload begins (V4), None for V3.
+        import_id: Id of the import that the upload starts (V4), None for V3.
 
     """
 
@@ -46,18 +46,18 @@ def read_upload_url(
     filename: str,
     call: tuple[str, str],
 ) -> UploadUrl:
-    """Read the response to the request for a URL.
+    """Read the upload URL in a response.
 
     Args:
-        data: Its JSON.
-        headers: Its headers.
-        received: The loop time at which it came.
-        filename: The name of the file, whose ending tells a content type if the service does not.
+        data: The response's JSON.
+        headers: The response's headers.
+        received: The loop time at which the response arrived.
+        filename: Name of the file; its ending gives the content type if the response does not.
         call: Method and path of the request.
 
     Raises:
-        DecodeError: It does not have the documented form. Its body, which may have the link, is
-            left out.
+        DecodeError: The response does not have the documented form. The error does not show the
+            body, which may contain the URL.
 
     """
     try:
@@ -72,5 +72,5 @@ def read_upload_url(
             expires=expiry(wire.expires_at, headers, received),
         )
         return UploadUrl(link, wire.import_id)
-    del data  # loggers show the local variables of an error's frames
+    del data  # some loggers print the local variables of a traceback
     raise DecodeError(problems, None, *call)

@@ -1,8 +1,8 @@
-"""Typed calls of workspaces.
+"""Typed API calls for workspaces.
 
-Facts: https://docs.prolific.com/api-reference/workspaces. It documents neither pages nor a count;
-the service's own command line (github.com/prolific-oss/cli) gives a limit and an offset, and reads
-a count.
+Facts: https://docs.prolific.com/api-reference/workspaces. It documents neither pages nor a count,
+but the service's own command line (github.com/prolific-oss/cli) sends a limit and an offset, and
+reads a count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prolific_async.models import Workspace
 if TYPE_CHECKING:
     from prolific_async._http.transport import Transport
 
-_LIMIT = 200  # workspaces of a page, as many as the service's command line asks for
+_LIMIT = 200  # workspaces per page, as in the service's command line
 
 
 def list_workspaces(limit: int, offset: int, *, prefix: str = "") -> Request:
@@ -32,7 +32,7 @@ def list_workspaces(limit: int, offset: int, *, prefix: str = "") -> Request:
 
 
 class WorkspacesAPI:
-    """The calls of workspaces; each GET is sent again as the retry policy says."""
+    """The API calls for workspaces; each GET is sent again as the retry policy says."""
 
     def __init__(self, transport: Transport) -> None:
         self._prefix = transport.prefix
@@ -42,8 +42,8 @@ class WorkspacesAPI:
         """Return all workspaces.
 
         Raises:
-            DecodeError: Among others, when fewer come than the service counts, or more than a
-                thousand pages.
+            DecodeError: Among others, if there are fewer workspaces than the service counts, or
+                more than a thousand pages.
 
         """
         found: dict[str, Workspace] = {}
@@ -54,7 +54,7 @@ class WorkspacesAPI:
             request = list_workspaces(_LIMIT, len(found), prefix=self._prefix)
             response = await self._get(request)
             data, request_id = response.data, response.request_id
-            # They may echo the token, and loggers show the local variables of an error's frames.
+            # The response may echo the token, and some loggers print the local variables of errors.
             del response
             with adding_request_id(request_id):
                 is_last = _add_page(found, request, data)
@@ -64,7 +64,7 @@ class WorkspacesAPI:
 
 
 def _add_page(found: dict[str, Workspace], request: Request, data: Any) -> bool:
-    """Add the workspaces of a page by their ids; return whether it is the last one."""
+    """Add the workspaces of a page to ``found``; return whether it is the last page."""
     call = (request.method, request.path)
     page = load(dict, data, *call)
     check_page(request, page)
@@ -74,7 +74,7 @@ def _add_page(found: dict[str, Workspace], request: Request, data: Any) -> bool:
         workspace = load(Workspace, one, *call, at=f"$.{RESULTS}[{index}]", within=page)
         found[workspace.id] = workspace
     expected = count(page)
-    if len(found) == known:  # a service without offsets sends the same ones again
+    if len(found) == known:  # a service that ignores the offset sends the same page again
         if known < expected:
             problem = f"{known} of {expected} workspaces, and no more with an offset"
             raise undecodable(request, problem, page)

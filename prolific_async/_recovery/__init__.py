@@ -1,4 +1,4 @@
-"""Recovery of the two POSTs, duplicate and setup, when a response is lost.
+"""Recovery of POSTs whose response is lost: duplicate, create, setup and export.
 
-A POST that may have run is never simply repeated, since the service knows no idempotency key.
+A POST that may have run is never simply repeated, since the service has no idempotency keys.
 """

@@ -1,6 +1,6 @@
-"""Search for the copies of a batch, or a new one: the batches of a workspace that bear a name.
+"""Search for batches by name in a workspace: the copies of a batch, or one that was created.
 
-A batch that cannot be read whole must not hide another, so one of the name is found by its id.
+One batch that cannot be read must not hide the others, so it is returned as a ``PartialBatch``.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from prolific_async.models import Batch, BatchStatus, Copies
 
 Found: TypeAlias = Batch | PartialBatch
 
-_SKEW = 60.0  # seconds that the clock of batches may be behind the one of responses
-_ROUNDED = 1.0  # seconds by which the time of a batch may have been rounded up
+_SKEW = 60.0  # seconds by which ``created_at`` may be behind the clock of the ``Date`` header
+_ROUNDED = 1.0  # seconds by which ``created_at`` may have been rounded up
 
 
 class Listed(NamedTuple):
-    """The batches of a workspace that its list shows.
+    """The batches that one request for a workspace's list has found, for all its callers.
 
     Attributes:
-        found: The wanted ones by their names, in the order of the list.
+        found: The wanted batches by name, in the order of the list.
         time: The service's clock when the list was read.
 
     """
@@ -38,12 +38,12 @@ class Listed(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """The batches of a workspace that one caller searches for.
+    """The name and age of the batches that one caller searches for.
 
     Attributes:
-        name: Their name, without space around it.
-        since: The earliest time of their creation, in seconds since 1970. Batches whose time
-            cannot be read are included.
+        name: Name of the batches, without space around it.
+        since: The earliest creation time, in seconds since 1970. Batches whose time cannot be read
+            are included.
 
     """
 
@@ -52,7 +52,7 @@ class _Wanted(NamedTuple):
 
 
 class CopySearch:
-    """Reads sources and lists; callers that search at the same time share the requests."""
+    """Searches for batches by name; callers that search at the same time share the requests."""
 
     def __init__(self, api: BatchesAPI) -> None:
         self._api = api
@@ -60,31 +60,31 @@ class CopySearch:
         self._lists = SharedRequests[str, _Wanted, Listed](self._read_list)
 
     async def source(self, batch_id: str) -> SourceRead:
-        """Return a source and the service's clock."""
+        """Return the source of a duplicate, and the service's clock when it was read."""
         return await self._sources.get(batch_id, None)
 
     async def named(
         self, source: Source | Batch, name: str, since: float = -math.inf
     ) -> dict[str, Found]:
-        """Return the batches of a source's workspace that bear a name, by id, without the source.
+        """Return the batches of a source's workspace that have a name, by id, without the source.
 
         Args:
             source: The batch that was duplicated.
-            name: Their name; space around it is ignored.
-            since: Leaves out batches made earlier, in seconds since 1970.
+            name: Name of the batches; space around it is ignored.
+            since: The earliest creation time, in seconds since 1970.
 
         Raises:
-            DecodeError: One of them has no id.
+            DecodeError: A batch with this name has no readable id.
 
         """
         found = await self.batches_of(source.workspace_id, name, since)
         return namesakes(found, name.strip(), source, self._api.prefix)
 
     async def made_in(self, workspace_id: str, name: str) -> tuple[dict[str, Found], ServiceTime]:
-        """Return the batches of a workspace that bear a name, by id, and the service's clock.
+        """Return the batches of a workspace that have a name, by id, and the service's clock.
 
         Raises:
-            DecodeError: One of them has no id.
+            DecodeError: A batch with this name has no readable id.
 
         """
         wanted = _Wanted(name.strip())
@@ -95,7 +95,7 @@ class CopySearch:
     async def batches_of(
         self, workspace_id: str, name: str, since: float = -math.inf
     ) -> list[Found]:
-        """Return the batches of a workspace that bear a name, in the order of its list."""
+        """Return the batches of a workspace that have a name, in the order of its list."""
         wanted = _Wanted(name.strip(), since)
         return (await self._lists.get(workspace_id, wanted)).found.get(wanted.name, [])
 
@@ -130,7 +130,7 @@ def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
 
     Args:
         data: The batch's JSON.
-        since: The wanted names, each with the earliest time of creation, in seconds since 1970.
+        since: The earliest creation time for each wanted name, in seconds since 1970.
 
     """
     name = data.get("name") if type(data) is dict else None
@@ -145,12 +145,12 @@ def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
 def namesakes(
     found: list[Found], name: str, source: Source | Batch, prefix: str = ""
 ) -> dict[str, Found]:
-    """Return the batches that bear a name, by id, without the source.
+    """Return the batches that have a name, by id, without the source.
 
-    A batch whose name cannot be read is left out, since the copy was given a name.
+    A batch whose name cannot be read is left out, as every copy has a name.
 
     Raises:
-        DecodeError: One of them has no id.
+        DecodeError: A batch with this name has no readable id.
 
     """
     others = [batch for batch in found if batch.id != source.id]
@@ -165,12 +165,12 @@ def _by_id(found: list[Found], name: str, workspace_id: str, prefix: str) -> dic
         if batch.id is None:
             path = list_batches(workspace_id, prefix=prefix).path
             raise DecodeError((f"$.{RESULTS}: {name!r} has no id",), None, "GET", path)
-        named[batch.id] = batch  # pages may overlap when a batch is made between two of them
+        named[batch.id] = batch  # by id, as pages overlap if a batch is made between their requests
     return named
 
 
 def copies_of(found: Mapping[str, Found]) -> Copies:
-    """Split batches into those that were read whole and the ids of the others."""
+    """Split batches into readable ones and the ids of the unreadable ones."""
     return Copies(
         tuple(batch for batch in found.values() if isinstance(batch, Batch)),
         tuple(key for key, batch in found.items() if not isinstance(batch, Batch)),
@@ -178,18 +178,17 @@ def copies_of(found: Mapping[str, Found]) -> Copies:
 
 
 class CallStart:
-    """The start of a call that makes a batch; decides which batches were made since then.
+    """When a call that makes a batch began; tells which batches were made since then.
 
-    The clock is the service's, or this machine's if the responses carry no ``Date``. The service's
-    clock counts whole seconds, as the times of batches may, and need not agree with ours. Ours may
-    be wrong, so with it no batch of the name is ruled out, and a batch is surely new only if it is
-    not set up and was made between the start of the call and now: a batch in the future of our
-    clock may have been made before the call.
+    The clock is the service's, from the ``Date`` header, in whole seconds. Without one, it is this
+    machine's, which may be wrong: then no batch with the name is ruled out, and a batch is surely
+    new only if it is not set up and was made between the start of the call and now. A batch from
+    the future of this clock may have been made before the call.
 
     Args:
         date: The service's clock, in seconds since 1970; None if unknown.
-        age: Seconds since the call began.
-        utc_now: This machine's clock, in seconds since 1970.
+        age: Seconds from the start of the call to ``date``.
+        utc_now: Returns the time of this machine's clock, in seconds since 1970.
 
     """
 
@@ -199,7 +198,7 @@ class CallStart:
 
     @property
     def earliest(self) -> float:
-        """The earliest time of a batch that may be new, in seconds since 1970."""
+        """The earliest ``created_at`` of a batch that may be new, in seconds since 1970."""
         return -math.inf if self._utc_now is not None else self._began - _SKEW
 
     def may_precede(self, batch: Found) -> bool:
@@ -211,7 +210,7 @@ class CallStart:
         return _made_since(self._began, batch)
 
     def surely_precedes(self, batch: Batch) -> bool:
-        """Return whether a batch that seems new is surely new."""
+        """Return whether a batch for which ``precedes`` holds is surely new."""
         return self._utc_now is None or (
             batch.status is BatchStatus.UNINITIALISED
             and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED

@@ -1,4 +1,4 @@
-"""Copies of batches: a new one, the only one of its name, or all that bear a name."""
+"""Makes and finds copies of batches: a new copy, the only one with a name, or all with a name."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Copying:
     Args:
         api: Sends the requests.
         pending: The duplicates of the client.
-        attempts: The attempts to find or make a copy that are under way, by source and name.
-        retry: How often requests, searches and duplicates are repeated.
-        poll: The gaps between the searches for a copy of a unique name.
-        sleep: Waits so many seconds, or until the client is closed.
+        attempts: The calls of ``get_or_duplicate`` that are under way, by source and name.
+        retry: How often searches and duplicates are repeated.
+        poll: The gaps between the searches for a copy with a unique name.
+        sleep: Sleeps for the given seconds, or until the client is closed.
 
     Attributes:
-        duplicate: Sends a duplicate and returns its copy, as ``Duplicator.duplicate``.
-        create: Sends a create and returns its batch, as ``Duplicator.create``.
-        named_copy: Returns the steps of ``get_or_duplicate``, as ``NamedCopies.named_copy``.
+        duplicate: As ``Duplicator.duplicate``.
+        create: As ``Duplicator.create``.
+        named_copy: As ``NamedCopies.named_copy``.
 
     """
 
@@ -60,15 +60,16 @@ class Copying:
     async def get_or_duplicate(
         self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
     ) -> Batch:
-        """Return the one copy of a batch under a unique name, found or made.
+        """Return the copy of a batch that has a unique name; make it if there is none.
 
         Calls with the same source and name share the attempt that is under way.
 
         Args:
             source_id: The batch to copy.
             name: Name of the copy.
-            settle_seconds: Seconds after which a lost duplicate that does not show did not run.
-            source: The batch, if it was read before.
+            settle_seconds: Seconds after which a lost duplicate that is not in the list counts as
+                not run.
+            source: The batch to copy, if it was read before.
 
         Raises:
             ProlificError: As ``NamedCopies.get``.
@@ -86,12 +87,12 @@ class Copying:
     async def find_copies(
         self, source_id: str, name: str, *, source: Batch | None = None
     ) -> Copies:
-        """Return the batches of a source's workspace that bear a name, without the source.
+        """Return the batches of a source's workspace that have a name, without the source.
 
         Args:
             source_id: The batch that was copied.
             name: Name of the copies.
-            source: The batch, if it was read before.
+            source: The batch that was copied, if it was read before.
 
         """
         search = Duplicates(self._search, self._duplicator, source)

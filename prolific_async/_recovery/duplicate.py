@@ -1,9 +1,8 @@
-"""Batches that a call makes: it is sent once, and searched for if the response is lost.
+"""Duplicates and creates batches; if the response is lost, the new batch is searched for by name.
 
-The calls are duplicates, which make copies, and creates; what is said here of a duplicate and its
-copy holds for a create and its batch, too. The search goes by name, so it must never find the copy
-of another call: ``PendingDuplicates`` remembers the calls and copies of this client. Other clients
-cannot be known here, hence the advice to use unique names.
+What is said here of a duplicate and its copy also holds for a create and its batch. The search must
+not return the copy of another call, so ``PendingDuplicates`` remembers the calls and copies of this
+client. Those of other clients are unknown, hence the advice to use unique names.
 """
 
 from __future__ import annotations
@@ -36,14 +35,13 @@ if TYPE_CHECKING:
         [str, "PendingDuplicate"], Awaitable[tuple[CallStart, dict[str, Found]]]
     ]
 
-_REMEMBERED = 3600.0  # seconds before the oldest open call began: no POST runs for that long
-_CLEANUP = 1.0  # seconds between removals of what is older: a few at a time, but not at each call
-
+_REMEMBERED = 3600.0  # seconds before the oldest open call that still matter: no POST runs longer
+_CLEANUP = 1.0  # seconds between cleanups: each stays short, and not every call pays for one
 _DEFAULT_SUFFIX = " (Copy)"
 
 
 def default_name(source_name: str) -> str:
-    """Return the name that the service gives a copy when the caller gave none.
+    """Return the name that the service gives a copy when the caller gives none.
 
     Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
     """
@@ -55,10 +53,10 @@ class PendingDuplicate:
     """One call of ``duplicate`` or ``create``, until its copy is known.
 
     Attributes:
-        name: The name that its copy is to have, without space around it; None for the default.
-        began: When it began, in loop time.
-        copy: The id of its copy, once that is known.
-        may_have_run: Whether there may be a copy although none is known, as after a cancellation.
+        name: Name of the copy, without space around it; None for the default name.
+        began: When the call began, in loop time.
+        copy: Id of the copy, None until it is known.
+        may_have_run: Whether there may be a copy although ``copy`` is None, as after cancellation.
 
     """
 
@@ -69,26 +67,24 @@ class PendingDuplicate:
 
 
 class PendingDuplicates:
-    """The duplicates of a client: those without a known copy, and the copies of the others.
-
-    Times are those of the event loop.
+    """The duplicates of a client: open (under way) and lost ones (copy unknown), and the copies.
 
     Attributes:
-        copies: The batches that were returned as copies, not long ago, and when.
+        copies: When each copy was returned, in loop time, by its id; old ones are forgotten.
 
     """
 
     def __init__(self) -> None:
         self._open: set[PendingDuplicate] = set()
-        # OrderedDict: the first key of a dict is slow to find once many before it were deleted.
+        # OrderedDict, as finding the first key of a dict is slow after many deletions.
         self._lost: OrderedDict[PendingDuplicate, float] = OrderedDict()
         self.copies: OrderedDict[str, float] = OrderedDict()
-        self._names: dict[str | None, int] = {}  # how many are open or lost, by name
+        self._names: dict[str | None, int] = {}  # number of open and lost calls, by name
         self._cleanup_at = -math.inf
 
     def open(self, name: str | None, now: float) -> PendingDuplicate:
-        """Begin a call, which must be closed."""
-        # A service may drop space around a name.
+        """Remember a call that begins; ``close`` must be called at its end."""
+        # The service may strip a name.
         pending = PendingDuplicate(name and name.strip(), now)
         self._open.add(pending)
         self._names[pending.name] = self._names.get(pending.name, 0) + 1
@@ -97,7 +93,7 @@ class PendingDuplicates:
         return pending
 
     def close(self, pending: PendingDuplicate, now: float) -> None:
-        """End a call, and remember its copy, or that there may be one."""
+        """End a call; remember its copy, or that it is lost if there may be a copy."""
         self._open.remove(pending)
         if pending.copy is not None:
             self.copies[pending.copy] = now
@@ -107,22 +103,22 @@ class PendingDuplicates:
         self._drop_name(pending)
 
     def is_taken(self, batch_id: str) -> bool:
-        """Return whether a batch was returned as a copy, and not long ago."""
+        """Return whether a batch was returned as a copy not long ago."""
         return batch_id in self.copies
 
     def is_alone(self, pending: PendingDuplicate) -> bool:
-        """Return whether no other call of this client can have made a copy of the pending's name.
+        """Return whether no other call of this client can have made a copy with the same name.
 
-        Always False for the default name, which the copies of other clients bear, too.
+        Always False for the default name, which copies of other clients have, too.
         """
         if pending.name is None or self._names[pending.name] > 1:
             return False
         return not (pending.name.endswith(_DEFAULT_SUFFIX) and None in self._names)
 
     def latest(self, name: str, now: float) -> float | None:
-        """Return when a duplicate of a name may have run at the latest, None if none may have.
+        """Return the latest loop time at which a duplicate with a name may have run, or None.
 
-        It is now for one that is under way. Those whose copy is known do not count.
+        This is ``now`` if such a duplicate is open, else the end of the latest lost one.
         """
         name = name.strip()
         if name not in self._names:
@@ -137,7 +133,7 @@ class PendingDuplicates:
             self._names[pending.name] = count
 
     def _clean_up(self, now: float) -> None:
-        """Forget the copies and the lost calls that no open call needs any more."""
+        """Forget copies and lost calls that are too old to matter to any open call."""
         self._cleanup_at = now + _CLEANUP
         horizon = min(pending.began for pending in self._open) - _REMEMBERED
         _forget(self.copies, horizon)
@@ -146,7 +142,7 @@ class PendingDuplicates:
 
 
 def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
-    """Remove the entries before the horizon, which come first, and return their keys."""
+    """Remove the entries older than the horizon, which come first, and return their keys."""
     forgotten = []
     while entries and next(iter(entries.values())) < horizon:
         forgotten.append(entries.popitem(last=False)[0])
@@ -154,15 +150,15 @@ def _forget(entries: OrderedDict[Any, float], horizon: float) -> list[Any]:
 
 
 class Duplicator:
-    """Duplicates batches and creates them. Two calls of one client never return the same batch.
+    """Duplicates and creates batches; two calls of one client never return the same batch.
 
     Args:
         api: Sends the requests.
-        search: Finds copies whose response was lost.
+        search: Searches for batches whose response was lost.
         pending: The duplicates of this client.
-        retry: Pauses between searches, and their number.
-        sleep: Waits so many seconds, or until the client is closed.
-        utc_now: This machine's clock, in seconds since 1970.
+        retry: Number of searches, and the pauses between them.
+        sleep: Sleeps for the given seconds, or until the client is closed.
+        utc_now: Returns the time of this machine's clock, in seconds since 1970.
 
     """
 
@@ -183,16 +179,16 @@ class Duplicator:
         self._sleep = sleep
         self._utc_now = utc_now
 
-    # What only prepares a call is no coroutine itself, so that nothing here is resumed.
+    # Not "async", as they only return a coroutine: one less to resume for each call.
 
     def duplicate(
         self, batch_id: str, *, name: str | None = None, upload_new_dataset: bool = False
     ) -> Coroutine[Any, Any, Batch]:
-        """Send a duplicate and return its copy, searched for if the response is lost.
+        """Duplicate a batch and return the copy; search for it if the response is lost.
 
         Raises:
-            OutcomeUnknownError: It may have run, and no batch is surely its copy.
-            ProlificError: It failed and made no copy.
+            OutcomeUnknownError: The POST may have run, and no batch is surely its copy.
+            ProlificError: The POST failed and made no copy.
 
         """
         return self._make(
@@ -205,16 +201,16 @@ class Duplicator:
     def create(
         self, workspace_id: str, name: str, send: Callable[[], Awaitable[Batch]]
     ) -> Coroutine[Any, Any, Batch]:
-        """Send a create and return its batch, searched for if the response is lost.
+        """Create a batch and return it; search for it if the response is lost.
 
         Args:
-            workspace_id: The workspace that the batch is made in.
-            name: Its name.
-            send: Sends the create.
+            workspace_id: The workspace in which the batch is created.
+            name: Name of the batch.
+            send: Sends the POST and returns the batch.
 
         Raises:
-            OutcomeUnknownError: It may have run, and no batch is surely the one that it made.
-            ProlificError: It failed and made none.
+            OutcomeUnknownError: The POST may have run, and no batch is surely the new one.
+            ProlificError: The POST failed and made no batch.
 
         """
         return self._make(name, send, self._batches_in, workspace_id)
@@ -266,9 +262,9 @@ class Duplicator:
     async def _find(
         self, search: _Search, searched_id: str, pending: PendingDuplicate
     ) -> tuple[Copies, bool]:
-        """Return the candidates, and whether the only one is surely the copy.
+        """Return the batches that may be the copy, and whether there is one that surely is it.
 
-        Searches again while there is no candidate: the POST may still be running, or the list lag.
+        Searches again while no batch is new: the POST may still be running, or the list may lag.
         """
         candidates: dict[str, Found] = {}
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
@@ -276,12 +272,12 @@ class Duplicator:
                 await self._sleep(pause)
                 start, named = await search(searched_id, pending)
             except ProlificError as failure:
-                # The GETs were repeated already, where a repeat helps.
+                # The search has already repeated its GETs after failures of ``get_again``.
                 if may_poll_again(failure) and not get_again(failure):
                     continue
                 break
-            # The source's workspace may be no id, and a callback of the application can raise
-            # anything: the caller must learn all the same that the POST may have run.
+            # An invalid workspace id or a callback of the application can raise anything: the
+            # caller must still learn that the POST may have run.
             except Exception as failure:  # noqa: BLE001
                 _log.error("the search for a lost copy is broken", exc_info=failure)
                 break
@@ -297,6 +293,6 @@ class Duplicator:
                 and start.surely_precedes(new.batches[0])
             ):
                 return new, True
-            if new.batches:  # an unreadable one may be only half written yet
+            if new.batches:  # else search again: an unreadable one may be half written yet
                 break
         return copies_of(candidates), False

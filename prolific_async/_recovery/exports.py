@@ -1,4 +1,4 @@
-"""Begins exports: one whose response is lost is looked for in the list of the batch."""
+"""Starts exports; if the response is lost, the export is searched for among those of the batch."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from prolific_async.export_models import Export
     from prolific_async.policies import RetryPolicy
 
-_MOST = 10  # exports of a batch
+_MOST = 10  # exports that a batch can have
 _FULL = "a batch has at most ten exports, so delete one of batches.exports()"
-_CUT = 1.0  # seconds, of which the service may cut the fraction
+_CUT = 1.0  # seconds; the service may cut the fraction of a second from the filter's times
 
 
 class ExportStarter:
-    """Begins exports.
+    """Starts exports, and searches for those whose response is lost.
 
     Args:
         api: Sends the requests.
-        retry: Pauses between searches, and their number.
-        sleep: Waits so many seconds, or until the client is closed.
-        utc_now: This machine's clock, in seconds since 1970.
+        retry: Number of searches, and the pauses between them.
+        sleep: Sleeps for the given seconds, or until the client is closed.
+        utc_now: Returns the time of this machine's clock, in seconds since 1970.
 
     """
 
@@ -52,12 +52,18 @@ class ExportStarter:
         self._utc_now = utc_now
 
     async def start(self, batch_id: str, wanted: dict[str, str]) -> Export:
-        """Begin an export and return it, searched for if the response is lost.
+        """Start an export and return it; search for it if the response is lost.
+
+        Args:
+            batch_id: The batch.
+            wanted: The filter, as in ``create_export``.
 
         Raises:
-            OutcomeUnknownError: It may have begun, and none of the batch's exports is surely it.
-            DecodeError: The service has a complete one, and none of the batch's exports can be it.
-            ProlificError: It was refused.
+            OutcomeUnknownError: The POST may have run, and no export was found that can be the new
+                one.
+            DecodeError: The service returned a complete export without an id, and no complete
+                export with this filter was found.
+            ProlificError: The POST failed and started no export.
 
         """
         began = asyncio.get_running_loop().time()
@@ -90,7 +96,7 @@ class ExportStarter:
         return export
 
     async def _advise(self, failure: ProlificError, batch_id: str) -> None:
-        """Add advice to a refusal if the batch has ten exports already."""
+        """Add the advice to delete an export to a refusal, if the batch has ten exports already."""
         if not isinstance(failure, APIStatusError) or isinstance(failure, NotFoundError):
             return
         listed = await self._list(batch_id)
@@ -103,9 +109,9 @@ class ExportStarter:
         wanted: dict[str, str],
         can_be_it: Callable[[Export, Exports], bool],
     ) -> Export | None:
-        """Return the newest export with a filter that can be it, as the list shows it.
+        """Return the newest export with the wanted filter for which ``can_be_it`` holds, or None.
 
-        Searches again while there is none: the POST may still be running, or the list lag.
+        Searches again while there is none: the POST may still be running, or the list may lag.
         """
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
             await self._sleep(pause)
@@ -120,7 +126,7 @@ class ExportStarter:
         return None
 
     async def _list(self, batch_id: str) -> Exports | None:
-        """Return the exports of a batch, None if that fails."""
+        """Return the exports of a batch, None if the request fails."""
         try:
             return await self._api.list(batch_id)
         except ProlificError as error:
@@ -130,7 +136,7 @@ class ExportStarter:
     def _by_service(self, listed: Exports, began: float) -> float:
         """Convert a loop time to the service's clock, in whole seconds since 1970.
 
-        This machine's clock is used if the service does not tell its own.
+        Without a ``Date`` header, this machine's clock is used instead.
         """
         date = listed.time.date
         now = self._utc_now() if date is None else date
@@ -145,7 +151,7 @@ def _is_made_since(export: Export, moment: float) -> bool:
 
 
 def _has_filter(export: Export, wanted: dict[str, str]) -> bool:
-    """Return whether an export is of the same answers."""
+    """Return whether an export has the wanted filter."""
     told = {key: value for key, value in (export.filter or {}).items() if value is not None}
     if told.keys() != wanted.keys() or told.get("study_id") != wanted.get("study_id"):
         return False

@@ -1,4 +1,4 @@
-"""``get_or_duplicate``: the one copy of a batch under a unique name, found or made."""
+"""``get_or_duplicate``: finds the copy of a batch that has a unique name, or makes it."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 @define(eq=False, repr=False)
 class Duplicates:
-    """Searches for the copies of one batch, which is read once at most, and duplicates it."""
+    """Duplicates one batch and searches for its copies; reads the batch at most once."""
 
     _search: CopySearch
     _duplicator: Duplicator
     _source: Source | Batch | None
 
     async def find_copies(self, batch: str, /, *, name: str) -> Copies:
-        """Return the batches of the source's workspace that bear a name."""
+        """Return the batches of the source's workspace that have a name, without the source."""
         if self._source is None:
             self._source = (await self._search.source(batch)).source
         return copies_of(await self._search.named(self._source, name))
 
     async def duplicate(self, batch: str, /, *, name: str) -> Batch:
-        """Send a duplicate and return its copy."""
+        """Duplicate the batch and return the copy."""
         return await self._duplicator.duplicate(batch, name=name)
 
 
@@ -49,13 +49,13 @@ class NamedCopies:
     """Finds or makes copies by their unique names.
 
     Args:
-        api: Reads a copy that the list does not show whole.
-        search: Finds copies.
-        duplicator: Makes them.
+        api: Reads a copy that is unreadable in the list.
+        search: Searches for copies.
+        duplicator: Makes copies.
         pending: The duplicates of this client.
         retry: How often a duplicate is sent at most.
         poll: The gaps between searches.
-        sleep: Waits so many seconds, or until the client is closed.
+        sleep: Sleeps for the given seconds, or until the client is closed.
 
     """
 
@@ -81,13 +81,14 @@ class NamedCopies:
     def named_copy(
         self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
     ) -> NamedCopy:
-        """Return an object that searches for the copy of a name and sends its duplicate.
+        """Return an object that searches for the copy with a name, or sends the duplicate.
 
         Args:
             source_id: The batch to copy.
             name: Name of the copy.
-            settle_seconds: Seconds after which a lost duplicate that does not show did not run.
-            source: The batch, if it was read before; else it is read once.
+            settle_seconds: Seconds after which a lost duplicate that is not in the list counts as
+                not run.
+            source: The batch to copy, if it was read before; else the first search reads it.
 
         """
         duplicates = Duplicates(self._search, self._duplicator, source)
@@ -97,14 +98,14 @@ class NamedCopies:
     async def get(
         self, source_id: str, name: str, *, settle_seconds: float, source: Batch | None = None
     ) -> Batch:
-        """Return the copy of a batch under a unique name, which is made if there is none.
+        """Return the copy of a batch that has a unique name; make it if there is none.
 
         The arguments are those of ``named_copy``.
 
         Raises:
-            OutcomeUnknownError: More than one batch bears the name, or a copy may have been made
+            OutcomeUnknownError: More than one batch has the name, or a copy may have been made
                 that was not found.
-            ProlificError: The service refuses, and no copy was made.
+            ProlificError: A request failed, and no copy was made.
 
         """
         copy = self.named_copy(source_id, name, settle_seconds=settle_seconds, source=source)
@@ -116,10 +117,10 @@ class NamedCopies:
             copy_id = await self._make(copy)
             return copy.copy or await self._read(copy_id, copy.path)
         finally:
-            copy.lost = None  # else it and this frame, which it may have passed, are in a cycle
+            copy.lost = None  # an error's traceback may hold this frame: a reference cycle
 
     async def _make(self, copy: NamedCopy) -> str:
-        """Search and send in turns, and return the id of the copy."""
+        """Search and send in turns until the copy is found, and return its id."""
         sent = 0
         gap = self._poll.initial
         while (copy_id := await self._find(copy)) is None:
@@ -135,7 +136,7 @@ class NamedCopies:
         return copy_id
 
     async def _find(self, copy: NamedCopy) -> str | None:
-        """Search for the copy; while a duplicate settles, a passing failure counts as not found."""
+        """Search for the copy; while a duplicate settles, transient failures count as not found."""
         try:
             return await copy.find()
         except OutcomeUnknownError:
@@ -144,13 +145,13 @@ class NamedCopies:
             if copy.lost is None:
                 raise
             if not may_poll_again(failure) or not copy.settles_in:
-                # Its cause is how the duplicate failed, if it did.
+                # No "from failure": the error's cause is the failure of the duplicate, if any.
                 raise copy.unsearched(failure)  # noqa: B904
             _log.info("%s; it is searched for again: %s", copy.lost, failure)
             return None
 
     async def _read(self, copy_id: str, path: str) -> Batch:
-        """Return a copy that the list does not show whole."""
+        """Return a copy that is unreadable in the list, read by its id."""
         try:
             return await self._api.get(copy_id)
         except ProlificError as failure:

@@ -1,7 +1,7 @@
 """The copy of a batch that has a unique name: one search or one duplicate at a time.
 
-Its callers decide when to search again, and how long. They may be begun anew at any point, after a
-crash too, and then find what was made before.
+The caller decides when to search again, and for how long. It may start again at any point, also
+after a crash, and then finds a copy that was made before.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from prolific_async.models import Batch, Copies
 
 
 class Duplicates(Protocol):
-    """Searches for copies, and duplicates batches."""
+    """Searches for copies of a batch, and duplicates it."""
 
     async def find_copies(self, batch: str, /, *, name: str) -> Copies:
-        """Return the batches of the source's workspace that bear a name."""
+        """Return the batches of the source's workspace that have a name, without the source."""
 
     async def duplicate(self, batch: str, /, *, name: str) -> Batch:
-        """Send a duplicate and return its copy."""
+        """Duplicate the batch and return the copy."""
 
 
 class NamedCopy:
     """Finds the copy of a batch by its unique name, or sends the duplicate that makes it.
 
-    A duplicate whose response was lost has ``settle_seconds`` to show in the workspace's list.
-    Another one may be sent when a search that begins later finds none.
+    A duplicate whose response was lost has ``settle_seconds`` to appear in the workspace's list.
+    Another one may be sent only when a search that begins after that finds no copy.
 
-    A copy that was made is searched for as well. Of two processes that send at the same time, the
-    later one then sees both copies. A list that does not show the copy within ``settle_seconds`` is
-    taken for one that lags.
+    ``find`` is called after a successful ``send``, too: if two processes send at the same time, the
+    later one then sees both copies. If the list does not show the copy within ``settle_seconds``,
+    the list is taken to lag, and the copy is returned.
 
     Args:
-        duplicates: Searches and sends.
+        duplicates: Searches for the copy and sends the duplicate.
         source_id: The batch to copy.
-        name: Name of the copy. A batch that bears it is taken for the copy.
+        name: Name of the copy. A batch with this name is taken for the copy.
         path: Path of the duplicate, for errors.
-        settle_seconds: Seconds after which a lost duplicate that does not show did not run.
+        settle_seconds: Seconds after which a lost duplicate that is not in the list counts as not
+            run.
 
     Attributes:
         may_send: Whether a duplicate may be sent now.
         made: The copy that ``send`` made, None if there is none.
         name: Name of the copy.
         path: Path of the duplicate.
-        lost: Says that the latest duplicate may have run, or that it made a copy that ``find`` has
-            not returned yet; None otherwise.
+        lost: The error to raise if the caller gives up now: the latest duplicate may have run, or
+            it made a copy that ``find`` has not returned yet. None otherwise.
 
     """
 
@@ -74,26 +75,25 @@ class NamedCopy:
 
     @property
     def copy(self) -> Batch | None:
-        """The copy that was found; None if there is none, or if it cannot be read."""
+        """The copy that ``find`` found, None if there is none or it cannot be read."""
         return self._found.batches[0] if len(self._found) == len(self._found.batches) == 1 else None
 
     @property
     def settles_in(self) -> float:
-        """Seconds until a duplicate that may have been sent has settled, 0 if it has."""
+        """Seconds until the latest duplicate has settled, 0 if it has or none was sent."""
         return max(0.0, self._settled_at - _now())
 
     async def find(self) -> str | None:
-        """Return the id of the only batch that bears the name.
+        """Return the id of the only batch that has the name, or None.
 
-        It is None if there is no such batch: if ``may_send``, a duplicate is to be sent, else
-        another search is to be made later.
+        After None, call ``send`` if ``may_send``, else ``find`` again later.
 
         Raises:
-            OutcomeUnknownError: More than one batch bears the name; they are the candidates.
+            OutcomeUnknownError: More than one batch has the name; they are the candidates.
             ProlificError: The search failed.
 
         """
-        # Checked before the search, which must see what has settled.
+        # Checked first, as only a search that begins after settling can rule a copy out.
         has_settled = _now() >= self._settled_at
         self.may_send = False
         found = await self._duplicates.find_copies(self._source_id, name=self.name)
@@ -111,14 +111,14 @@ class NamedCopy:
     async def send(self) -> bool:
         """Send the duplicate; return whether it surely made a copy.
 
-        The copy is to be searched for in both cases.
+        In both cases, call ``find`` next.
 
         Raises:
-            ProlificError: It failed and made no copy.
+            ProlificError: The duplicate failed and made no copy.
 
         """
         self.may_send = False
-        self.lost = OutcomeUnknownError("POST", self.path)  # until there is a response
+        self.lost = OutcomeUnknownError("POST", self.path)  # kept if this is cancelled
         try:
             self.made = await self._duplicates.duplicate(self._source_id, name=self.name)
         except OutcomeUnknownError as error:
@@ -134,10 +134,10 @@ class NamedCopy:
             self._settle()
 
     def assume_sent(self, until: float | None = None) -> None:
-        """Take it that somebody else has sent a duplicate, such as a process that has died.
+        """Assume that a duplicate may have been sent before, as by a process that has died.
 
         Args:
-            until: The latest that it may have been sent, in loop time; None for now.
+            until: The latest loop time at which it may have been sent; None for now.
 
         """
         self.may_send = False
@@ -145,7 +145,7 @@ class NamedCopy:
         self._settle(until)
 
     def unsearched(self, failure: ProlificError) -> OutcomeUnknownError:
-        """Return the error of a duplicate that may have been sent, when the search for it fails."""
+        """Return the error for a duplicate that may have run when the search for its copy fails."""
         if self.made is not None:
             return unknown_copy(self.path, self.name, Copies((self.made,)), failure)
         lost = self.lost or OutcomeUnknownError("POST", self.path)
@@ -157,7 +157,7 @@ class NamedCopy:
 
 
 def _joined(made: Batch, found: Copies) -> Copies:
-    """Return the copy that was made and the batches that a search has found, each once."""
+    """Return the copy that was made and the batches that a search found, without repetition."""
     batches = {one.id: one for one in (made, *found.batches)}
     return Copies(tuple(batches.values()), tuple(one for one in found.unreadable if one != made.id))
 

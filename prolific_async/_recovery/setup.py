@@ -1,4 +1,4 @@
-"""Setup of a batch: if its response is lost, the batch's status tells whether it was accepted."""
+"""Sets batches up; if the response is lost, the batch's status tells if the setup was accepted."""
 
 from __future__ import annotations
 
@@ -27,11 +27,19 @@ async def set_up(
     retry: RetryPolicy,
     sleep: Callable[[float], Awaitable[object]],
 ) -> None:
-    """Send a setup until the service has accepted it.
+    """Set a batch up; repeat the POST as the retry policy allows until it is accepted.
+
+    Args:
+        api: Sends the requests.
+        batch_id: The batch.
+        dataset_id: The dataset to make tasks from, None to leave it out.
+        tasks_per_group: Number of tasks in a group, None to leave it out.
+        retry: How often the POST is sent, and the pauses between attempts.
+        sleep: Sleeps for the given seconds, or until the client is closed.
 
     Raises:
-        OutcomeUnknownError: It may have run, and the status does not tell whether it did.
-        ProlificError: It failed and was not accepted.
+        OutcomeUnknownError: The POST may have run, and the status does not tell whether it did.
+        ProlificError: The POST failed, and the setup was not accepted.
 
     """
     not_accepted: ProlificError | None = None
@@ -41,7 +49,7 @@ async def set_up(
         try:
             await api.set_up(batch_id, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
         except ProlificError as failure:
-            # The service refuses a repeat if it accepted the setup before it.
+            # A repeat gets a 400 if the service accepted the attempt before it after all.
             refused_repeat = not_accepted is not None and isinstance(failure, BadRequestError)
             if not (may_have_run(failure) or refused_repeat):
                 raise
@@ -56,7 +64,7 @@ async def set_up(
     try:
         await retrying(attempt, retry, again, sleep=sleep)(batch_id)
     finally:
-        not_accepted = None  # breaks the cycle with its own traceback
+        not_accepted = None  # breaks a reference cycle: the error's traceback holds this frame
 
 
 async def _was_accepted(api: BatchesAPI, batch_id: str, failure: ProlificError) -> bool:
@@ -79,7 +87,7 @@ async def set_up_once(
     *,
     is_new: bool = False,
 ) -> None:
-    """Set a batch up unless that was done before, by an earlier call or another process.
+    """Set a batch up unless an earlier call or another process has done so.
 
     Args:
         send: Sends the setup.
@@ -87,7 +95,7 @@ async def set_up_once(
         is_new: Whether the batch was made just now, so that its status need not be read first.
 
     Raises:
-        Exception: What the two raise.
+        Exception: As raised by ``send`` or ``get_status``.
 
     """
     if not is_new and await _is_set_up(get_status):

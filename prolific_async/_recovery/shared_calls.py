@@ -1,4 +1,4 @@
-"""Single-flight calls: callers that need the same thing at the same time share one call."""
+"""Single-flight calls: callers that ask for the same key at the same time share one call."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class _Shared(Generic[T]):
 
     Attributes:
         task: Makes the call.
-        callers: The number of callers that await it.
-        outcome: The call's result in a tuple, or its error; None until it has ended, and if the
-            task was cancelled.
+        callers: The number of callers that await the task.
+        outcome: The call's result in a tuple, or its error; None while the task runs or if it was
+            cancelled.
 
     """
 
@@ -36,7 +36,7 @@ class _Shared(Generic[T]):
 class SharedCalls(Generic[K, T]):
     """Makes one call at a time for each key; callers that come meanwhile share its outcome.
 
-    The call runs in a task of its own, with the context variables of its first caller. It goes on
+    The call runs in its own task, with the context variables of the first caller. The task goes on
     when a caller is cancelled, and is cancelled when no caller is left.
     """
 
@@ -45,23 +45,27 @@ class SharedCalls(Generic[K, T]):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, key: K, call: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of the call that is under way for the key; if none is, make this one.
+        """Return the result of the call that is under way for a key; start one if there is none.
+
+        Args:
+            key: Identifies the call.
+            call: Makes the call; not used if one is under way.
 
         Raises:
-            Exception: The call's, for all callers that share it.
+            Exception: As raised by the call, for all callers that share it.
 
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a call of a loop that has closed never ends
+        if loop is not self._loop:  # a call of a closed loop never ends
             self._loop, self._calls = loop, {}
         outcome = None
-        while outcome is None:  # again if others have cancelled the task
+        while outcome is None:  # again if the task was cancelled from outside
             outcome = await self._outcome(key, call)
         if isinstance(outcome, BaseException):
             try:
                 raise for_one_caller(outcome)
             finally:
-                del outcome  # else this frame and the error are in a cycle
+                del outcome  # else this frame and the error form a reference cycle
         return outcome[0]
 
     async def _outcome(
@@ -70,7 +74,7 @@ class SharedCalls(Generic[K, T]):
         """Return a call's result in a tuple, or its error; None if its task was cancelled."""
         shared = self._calls.get(key)
         while shared is not None and not (shared.callers or shared.task.done()):
-            await asyncio.wait([shared.task])  # its last caller has left
+            await asyncio.wait([shared.task])  # being cancelled, as its last caller has left
             shared = self._calls.get(key)
         if shared is None or shared.task.done():
             shared = self._calls[key] = _Shared()
@@ -85,7 +89,7 @@ class SharedCalls(Generic[K, T]):
                 shared.task.cancel()
                 await asyncio.wait([shared.task])
             if not shared.callers and self._calls.get(key) is shared:
-                del self._calls[key]  # a task that was cancelled before it began has not done so
+                del self._calls[key]  # a task that was cancelled before it began has not deleted it
         if shared.outcome is None and not shared.task.cancelled():
             return shared.task.exception()
         return shared.outcome
@@ -96,7 +100,7 @@ class SharedCalls(Generic[K, T]):
         finally:
             if self._calls.get(key) is shared:
                 del self._calls[key]
-            del shared  # it has the task, which has the error that passes this frame
+            del shared  # breaks a reference cycle: task, its error, and this frame
 
 
 async def _outcome_of(call: Callable[[], Awaitable[T]]) -> tuple[T] | BaseException:

@@ -1,4 +1,4 @@
-"""Requests shared by callers that ask for the same thing at the same time."""
+"""Requests shared by callers that ask for the same key at the same time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 
 @define(eq=False, repr=False)
 class _Shared(Generic[W, T]):
-    """The callers that ask for one key, and its latest request.
+    """The callers that ask for one key, and the latest request for it.
 
     Attributes:
-        wanted: What each caller wants.
+        wanted: The argument ``wanted`` of each caller.
         begun: Number of requests that have begun.
         running: Set when the request under way ends; None if there is none.
-        ended: Number of the latest request that has an outcome.
-        outcome: Its outcome.
+        ended: Number of the latest request that has an outcome, counted from 1.
+        outcome: Result of that request in a tuple, or its error.
 
     """
 
@@ -40,36 +40,40 @@ class _Shared(Generic[W, T]):
 class SharedRequests(Generic[K, W, T]):
     """Makes one request at a time for each key, however many callers ask.
 
-    A caller that comes during a request gets the next one: the response to the first may show an
-    earlier state.
+    A caller that comes during a request gets the outcome of the next one, as the response under way
+    may show an earlier state.
 
     Args:
-        make: Makes the request for a key, given what each of its callers wants.
+        make: Makes the request for a key, given the ``wanted`` of each of its callers.
 
     """
 
-    _shared: dict[K, _Shared[W, T]]  # of the loop
+    _shared: dict[K, _Shared[W, T]]  # for the loop in _loop
 
     def __init__(self, make: Callable[[K, Collection[W]], Awaitable[T]]) -> None:
         self._make = make
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def get(self, key: K, wanted: W) -> T:
-        """Return the outcome of a request that began after this call.
+        """Return the result of a request that began after this call.
+
+        Args:
+            key: Identifies the request.
+            wanted: What this caller needs of the response, for ``make``.
 
         Raises:
-            Exception: The request's, for all callers that share it.
+            Exception: As raised by the request, for all callers that share it.
 
         """
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a request of a loop that has closed never ends
+        if loop is not self._loop:  # a request of a closed loop never ends
             self._loop, self._shared = loop, {}
         shared = self._shared.setdefault(key, _Shared())
         begun_before = shared.begun
         caller = object()
         shared.wanted[caller] = wanted
         try:
-            # Again if the caller that made the request was cancelled.
+            # Again if the caller that was making the request is cancelled.
             while shared.ended <= begun_before:
                 if shared.running is None:
                     await self._request(key, shared)
@@ -87,7 +91,7 @@ class SharedRequests(Generic[K, W, T]):
     async def _request(self, key: K, shared: _Shared[W, T]) -> None:
         shared.running = running = asyncio.Event()
         try:
-            await asyncio.sleep(0)  # callers of this turn of the loop share it
+            await asyncio.sleep(0)  # lets other callers of this loop iteration join the request
             shared.begun = number = shared.begun + 1
             outcome = await self._outcome(key, list(shared.wanted.values()))
             shared.ended, shared.outcome = number, outcome
@@ -98,6 +102,6 @@ class SharedRequests(Generic[K, W, T]):
     async def _outcome(self, key: K, wanted: Collection[W]) -> tuple[T] | Exception:
         try:
             return (await self._make(key, wanted),)
-        # A trace callback of the application can raise anything, and would again for each caller.
+        # A trace callback can raise anything; else each caller in turn would repeat the request.
         except Exception as error:  # noqa: BLE001 - raised to all callers
             return error

@@ -1,4 +1,4 @@
-"""The error of a POST that may or may not have run."""
+"""Builds the error of a POST that may or may not have run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ T = TypeVar("T")
 
 
 def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> OutcomeUnknownError:  # noqa: B008 - frozen
-    """Return the error of a POST that failed so, with the batches that may be its copy."""
+    """Return the error of a POST that may have run.
+
+    Args:
+        failure: How the POST failed.
+        candidates: The batches that may be the one that it made.
+
+    """
     method, path = call_of(failure)
     return OutcomeUnknownError(
         method, path, candidates.batches, candidates.unreadable, failure=failure
@@ -28,10 +34,11 @@ def unknown_outcome(failure: ProlificError, candidates: Copies = Copies()) -> Ou
 
 
 async def sent_once(work: Awaitable[T]) -> T:
-    """Await a call that must not run twice and cannot be searched for if its response is lost.
+    """Await a POST that must not run twice and whose effect cannot be searched for.
 
     Raises:
-        OutcomeUnknownError: It failed, and may have run.
+        OutcomeUnknownError: The POST failed, and may have run.
+        ProlificError: The POST failed, and did not run.
 
     """
     try:
@@ -45,7 +52,15 @@ async def sent_once(work: Awaitable[T]) -> T:
 def unknown_copy(
     path: str, name: str, candidates: Copies, failure: ProlificError | None = None
 ) -> OutcomeUnknownError:
-    """Return the error of a name that several batches bear, or may bear until a search ends."""
+    """Return the error of a copy whose name other batches have, or may have.
+
+    Args:
+        path: Path of the duplicate.
+        name: Name of the copy.
+        candidates: The batches with this name; a single one if a search is still to be made.
+        failure: How the search failed, if it did.
+
+    """
     shown = repr(brief(name))
     if len(candidates) > 1:
         reason = (
@@ -65,7 +80,14 @@ def unknown_copy(
 def unsearched_copy(
     lost: OutcomeUnknownError, name: str, search: ProlificError
 ) -> OutcomeUnknownError:
-    """Return the error of a lost duplicate whose copy cannot be searched for by its name."""
+    """Return the error of a lost duplicate whose copy could not be searched for by its name.
+
+    Args:
+        lost: The error of the duplicate.
+        name: Name of the copy.
+        search: How the search failed.
+
+    """
     error = OutcomeUnknownError(
         lost.method,
         lost.path,
@@ -83,7 +105,7 @@ def unsearched_copy(
 
 
 def call_of(failure: BaseException | None) -> tuple[str, str]:
-    """Return method and path of the call that failed; both are empty for an error of no call."""
+    """Return the method and path in a failure; both are empty if it belongs to no request."""
     if isinstance(failure, TransportError | APIStatusError | DecodeError):
         return failure.method or "", failure.path or ""
     return "", ""
