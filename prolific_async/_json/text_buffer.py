@@ -55,11 +55,11 @@ class TextBuffer:
     async def fill(
         self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
     ) -> None:
-        """Drop the text that was read, and at least double the rest, up to ``most`` characters.
+        """Drop the text that was read, and add pieces: as much as is left, up to ``most`` in all.
 
-        Doubling avoids that a long value is decoded anew for each small piece. A text of at most
-        64 Ki characters is also returned after a piece with "}", as a value may end there: it
-        would otherwise be delayed until more of the next value has arrived.
+        Doubling keeps a long value from being decoded anew for each small piece. Up to 64 Ki
+        characters, a piece with "}" is the last one, as a value may end there: it would otherwise
+        be delayed until more of the next value has arrived.
 
         Raises:
             CutShort: The text ends within a character.

@@ -122,7 +122,7 @@ class CsvRows:
 
 
 def _is_not_finite(columns: list[tuple[Any, ...]], kinds: list[set[type]]) -> bool:
-    """Return whether a float may be NaN or infinite, from sums; an overflow only takes time."""
+    """Return whether a float may be NaN or infinite: the sum of its column is not finite then."""
     sums = (
         sum(cell for cell in column if type(cell) is float)
         for column, kind in zip(columns, kinds, strict=True)

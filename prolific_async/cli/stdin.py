@@ -86,7 +86,8 @@ def is_utf_16(first: bytes) -> bool:
     """Return whether text begins as UTF-16: by a byte order mark, or with every other byte NUL."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
-    # A line that was cut at b"\n" has that one's NUL at its end (big-endian) or not at all.
+    # A line feed is b"\0\n" or b"\n\0". If the text was cut at b"\n", its NUL is at the end of the
+    # line, or at the start of the next one.
     halves = (first[::2], first[1::2] if len(first) % 2 == 0 else b"")
     return any(half and not half.strip(b"\0") for half in halves)
 

@@ -40,7 +40,7 @@ class OrderQueues:
         self._resumed = f"{application}:resumed"
 
     async def register(self, rate: float | None) -> None:
-        """Create both queues; ``rate`` limits the new orders begun per second, None does not."""
+        """Create both queues; ``rate`` new orders may begin per second, None for no limit."""
         limit = max(1, int(rate or 1))
         limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
         for queue, its_limiter in ((self._orders, limiter), (self._resumed, None)):

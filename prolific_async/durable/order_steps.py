@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Return whether an order goes on after an error, since it may pass.
+    """Return whether an order goes on after an error, since the error may pass.
 
-    It also goes on after a refused token, which is the worker's fault, not the order's.
+    The order also goes on after a refused token, which is the worker's fault, not the order's.
     """
     return isinstance(error, AuthenticationError) or (
         isinstance(error, ProlificError) and may_poll_again(error)
