@@ -1,1 +1,1 @@
-"""JSON: decoded, in slices where it is long, and structured into models and back."""
+"""JSON: decoding, in slices if it is long, and conversion to models and back."""

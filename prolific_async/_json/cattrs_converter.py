@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 def problems(converter: Converter, cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
-    """Return why data is no model: every bad path ``at`` a path, and the reason.
+    """Return why data does not fit a model, as one "path: reason" for each fault.
 
     Args:
-        converter: One with ``detailed``.
+        converter: A converter that was made with ``detailed=True``.
         cls: The model.
-        data: What is no such model.
-        at: The path of the data.
+        data: The decoded JSON that does not fit.
+        at: JSON path of the data, the start of each path that is returned.
 
     """
     try:
         converter.structure(data, cls)
     except Exception as error:  # noqa: BLE001 - cattrs lets through what a hook raises
         found = transform_error(error, at, _reason)
-        # The frames of the hooks hold the errors that they have found, which hold the frames.
+        # Hooks keep the errors in local variables: errors and frames would be reference cycles.
         without_frames(error)
         return tuple(f"{path}: {reason}" for reason, path in (f.rsplit(" @ ", 1) for f in found))
     return (f"{at}: unreadable",)
@@ -79,8 +79,8 @@ def new_converter(plain_model: type[Any], wire_model: type[Any], *, detailed: bo
 
     Args:
         plain_model: The base of all models.
-        wire_model: The base of those that keep unknown keys.
-        detailed: Whether it finds every fault, instead of the first one.
+        wire_model: The base of the models that keep unknown keys.
+        detailed: Whether the converter finds every fault, not only the first.
 
     """
 

@@ -1,4 +1,4 @@
-"""Models, and how JSON is turned into them and back.
+"""Base classes of models, and the conversion of JSON to models and back.
 
 Keys that a model does not know are kept in its ``extra``. The fast converter reads responses; the
 detailed one finds every fault, and runs only after the fast one has failed.
@@ -44,8 +44,8 @@ class JsonModel(PydanticModel):
         """Read a mapping in wire form, such as one from ``to_dict``.
 
         Raises:
-            DecodeError: A key is missing or has a wrong type; it lists every such path, of an
-                array those of its first hundred faults.
+            DecodeError: A key is missing or has a wrong type; ``.problems`` lists every such path,
+                but stops at about a hundred in one array.
 
         """
         return load_copy(cls, data)
@@ -54,7 +54,7 @@ class JsonModel(PydanticModel):
         """Return the wire form: JSON values only, ``extra`` included, absent keys left out.
 
         Raises:
-            DecodeError: What is in ``extra`` is nested too deep to be copied.
+            DecodeError: ``extra`` is nested too deep to be copied.
 
         """
         try:
@@ -66,7 +66,7 @@ class JsonModel(PydanticModel):
 
 @frozen(eq=False, repr=False)  # each model defines its own equality
 class WireModel(JsonModel):
-    """A value that the service sends, keeps keys that it does not know, and can be sent back."""
+    """A value that the service sends; it keeps unknown keys, and can be sent back."""
 
     extra: JsonObject = field(default=_NOTHING, converter=_read_only, hash=False, kw_only=True)
     """Unknown keys of the response, read-only."""
@@ -74,7 +74,7 @@ class WireModel(JsonModel):
     _nulls: frozenset[str] = field(
         default=frozenset(), init=False, eq=False, repr=False, kw_only=True
     )
-    """Keys that were null: ``to_dict`` tells them from absent ones, and from empty arrays."""
+    """Keys that were null, so that ``to_dict`` can write null, not leave them out or write []."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_dict, (self.to_dict(),)
@@ -95,17 +95,17 @@ class WireModel(JsonModel):
 
 
 def load_copy(cls: type[T], data: Any, *, at: str = "$") -> T:
-    """Turn a caller's JSON into a model, which must not change with it.
+    """Turn a copy of a caller's JSON into a model, so that later changes do not reach the model.
 
     Raises:
-        DecodeError: As ``load``, or it is not JSON.
+        DecodeError: As ``load``, or the data cannot be copied.
 
     """
     try:
         own = copy.deepcopy(dict(data) if isinstance(data, Mapping) else data)
     except RecursionError:
         raise DecodeError((f"{at}: {TOO_DEEP}",), data) from None
-    except Exception as error:  # noqa: BLE001 - whatever cannot be copied is not of JSON
+    except Exception as error:  # noqa: BLE001 - JSON values can all be copied
         raise DecodeError((f"{at}: not JSON ({type(error).__name__})",), data) from None
     return load(cls, own, at=at)
 
@@ -119,10 +119,18 @@ def load(
     at: str = "$",
     within: Any = None,
 ) -> T:
-    """Turn decoded JSON into a model: a whole response, or the part ``at`` a path ``within`` it.
+    """Turn decoded JSON into a model.
+
+    Args:
+        cls: The model.
+        data: A decoded response, or a part of one.
+        method: Method of the request, for the error.
+        path: Path of the request, for the error.
+        at: JSON path of ``data`` in the response, for the error.
+        within: The whole response, for the error; None if ``data`` is the whole.
 
     Raises:
-        DecodeError: It does not fit; ``.problems`` has every bad path.
+        DecodeError: The data does not fit the model; ``.problems`` lists every bad path.
 
     """
     hook = _HOOKS.get(cls) or _hook(cls)
@@ -136,7 +144,7 @@ def load(
 
 
 def prepare() -> None:
-    """Import the converter of models, which must not fail between a request and its response."""
+    """Import cattrs now: an import must not fail between a request and its response."""
     _converter(detailed=False)
 
 
@@ -144,7 +152,7 @@ _HOOKS: dict[Any, Hook] = {}
 
 
 def _hook(cls: Any) -> Hook:
-    """Look up the hook of a class once: in cattrs, that takes a tenth of the time of a batch."""
+    """Return the hook of a class, cached: cattrs' lookup takes a tenth of the time of a batch."""
     hook = _HOOKS[cls] = _converter(detailed=False).get_structure_hook(cls)
     return hook
 
@@ -157,7 +165,7 @@ def _problems(cls: type[Any], data: Any, at: str) -> tuple[str, ...]:
 
 @functools.cache
 def _converter(*, detailed: bool) -> Converter:
-    # With the first client: what only names the classes of this package need not import cattrs.
+    # Imported with the first client: code that only uses the classes does not need cattrs.
     from prolific_async._json.cattrs_converter import new_converter  # noqa: PLC0415
 
     return new_converter(JsonModel, WireModel, detailed=detailed)

@@ -1,7 +1,7 @@
-"""The code that reads a model, generated for each model, as attrs generates ``__init__``.
+"""Generated code that reads JSON into a model, as attrs generates ``__init__``.
 
-A loop over the fields takes half as long again; the ``__init__`` of attrs and a hook for each plain
-value take more than twice as long.
+A loop over the fields takes half as long again; calling attrs' ``__init__``, and a hook for each
+plain value, takes more than twice as long.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class Slot(NamedTuple):
     """A field of a model that is a key of the wire form.
 
     Attributes:
-        name: Its name.
-        default: Its value if the key is absent, NOTHING if the key must be there; if it is None,
-            the key may also be null.
-        is_array: Whether it is an array of which a null is read as an empty one.
-        plain: The type whose values need no hook, None if there is none.
-        read: The hook of all other values.
-        kind: The field's type, for the hook.
+        name: Name of the field and of the key.
+        default: Value if the key is absent, NOTHING if the key is required. With None, the key may
+            also be null.
+        is_array: Whether the field is an array for which null is read as an empty array.
+        plain: Values of exactly this type need no hook; None if all need it.
+        read: Hook that reads all other values.
+        kind: Type of the field, for the hook.
 
     """
 
@@ -94,23 +94,23 @@ _END = """
 
 
 def _others(value: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
-    # A comprehension in the hook would make a cell of `value`, which is slower to read.
+    # A comprehension in the hook would turn `value` into a closure cell, which is slower to read.
     return MappingProxyType({key: value[key] for key in value if key not in known})
 
 
 def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any]) -> Hook:
-    """Make the hook of a model, which sets its slots itself.
+    """Make the hook that reads a model from JSON.
 
-    It calls no validator and no converter.
+    The hook sets the fields itself; it calls neither ``__init__`` nor validators nor converters.
 
     Args:
         cls: The model, with the fields ``extra`` and ``_nulls``.
         slots: The fields that are keys of the wire form.
-        others: The defaults of the others.
+        others: Defaults of all other fields, by name.
 
     """
     slots = list(slots)
-    # A frozen model refuses to be written to, so it is of another class until it is complete.
+    # A frozen model cannot be written to, so it has an unfrozen class until it is complete.
     free = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__, "__slots__": ()}
     names: dict[str, Any] = {
         "cls": cls,
@@ -120,7 +120,7 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         "unfrozen": type(cls.__name__, (cls,), free),
         "others": _others,
     }
-    # To count the keys that are known takes less than to compare them with the keys that came.
+    # Counting the known keys in a response is faster than comparing two sets of keys.
     code = [_BEGIN.format(required=sum(slot.default is NOTHING for slot in slots))]
     for name, default in others.items():
         code.append(_DEFAULT.format(name=name))
@@ -130,7 +130,7 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         if slot.default not in (None, NOTHING):
             template = _IF_THERE + indent(template, "    ") + _ELSE
             names[f"default_{slot.name}"] = slot.default
-        plain = slot.plain and slot.plain.__name__  # no value is of the type None
+        plain = slot.plain and slot.plain.__name__  # the name "None" never matches a type
         code.append(template.format(name=slot.name, plain=plain))
         names |= {f"read_{slot.name}": slot.read, f"kind_{slot.name}": slot.kind}
     exec("".join([*code, _END]), names)  # noqa: S102 - made of the names of fields only

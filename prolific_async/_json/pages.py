@@ -1,8 +1,8 @@
-"""Pages of lists, decoded element by element, since a page can be megabytes.
+"""Decoding of a list's pages element by element, since a page can be megabytes.
 
 ``json`` would decode a page at once and block the event loop for that long, even from another
-thread, as it holds the GIL. The same reader decodes a whole text and a text that arrives in pieces,
-of which it keeps one value at most.
+thread, as it holds the GIL. One reader serves whole texts and texts that arrive in pieces; of the
+latter, only the value that is being read is kept.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     )
 
 RESULTS = "results"
-"""The key of a page's elements."""
+"""Key of the array of a page's elements."""
 
 KNOWN: Final = object()
-"""Stands for an element that the caller knows already, which was not decoded."""
+"""Value of an element that was not decoded, because the caller knows it already."""
 ARRAY: Final = object()
-"""Stands for the array whose elements come next."""
+"""Value of ``results`` if it is an array; its elements follow as parts of their own."""
 
 _BESIDE = frozenset({RESULTS, "meta", "_links"})
-"""All keys of a page, each of them optional."""
+"""All documented keys of a page, each of them optional."""
 
 _MOST_KEYS = 1000
-"""The most keys of a page that arrives in pieces, else it may be read for ever."""
+"""Keys that a page in pieces may have: without a limit, a page might never end."""
 
 _SHOWN = 20
-"""The most keys that the error of an object that is no page shows."""
+"""Keys that an error shows of an object that is no page."""
 _NAME = re.compile("[A-Za-z_]{1,32}")
 
 
 class Part(NamedTuple):
-    """A member of a page, or an element of its ``results``, whose key is None.
+    """A member of a page, or an element of its ``results``.
 
     Attributes:
-        key: Of the member.
-        start: Where the value starts in the text.
-        end: Where it ends.
-        value: The value, ``ARRAY`` for ``results`` themselves.
+        key: Key of the member, None for an element.
+        start: Index in the text where the value starts.
+        end: Index where the value ends.
+        value: The decoded value, ``ARRAY`` or ``KNOWN``.
 
     """
 
@@ -64,11 +64,11 @@ class Part(NamedTuple):
 
 
 def page_fault(page: Mapping[str, Any]) -> str | None:
-    """Return why an object is no page of a list, as "path: reason", None when it is one.
+    """Return why an object is no page of a list, as "path: reason"; None if it is a page.
 
-    A gateway's ``{"message": "maintenance"}`` must not be read as an empty list. So an object
-    without an array of ``results`` is a page only if all its keys are ``meta`` and ``_links``: the
-    service documents all three as optional.
+    The service documents ``results``, ``meta`` and ``_links`` as optional, so an object without
+    ``results`` may be an empty page. With any other key it is none: a gateway's
+    ``{"message": "maintenance"}`` must not be read as an empty list.
 
     Source: https://docs.prolific.com/api-reference/ai-task-builder (list batches)
     """
@@ -79,22 +79,24 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
         return f"$.{RESULTS}: an array is needed, not {named(results)}"
     if page.keys() <= _BESIDE:
         return None
-    # Without the values, and keys that are no names: each may echo the token.
+    # Values, and keys that are not plain names, may echo the token, so they are not shown.
     keys = ", ".join(repr(key) if _NAME.fullmatch(key) else "'…'" for key in islice(page, _SHOWN))
     return f"$: not a list, which has an array of {RESULTS!r}, but an object with {keys}"
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:
-    """Add a member to a page without its elements; drop it if no error would show it."""
+    """Add a member to a page, ``[]`` for ``ARRAY``; skip unknown keys that no error would show."""
     if key in _BESIDE or len(page) < _SHOWN:
         page[key] = [] if value is ARRAY else value
 
 
 async def read_page(body: bytes) -> dict[str, Any]:
-    """Decode a body as ``json`` would, in slices between which the event loop runs.
+    """Decode a body that is a JSON object, in slices between which the event loop runs.
+
+    Responses of other kinds are never long enough to need slices.
 
     Raises:
-        ValueError: It is no JSON object, the only kind of response that can be so long.
+        ValueError: The body is not a JSON object, or has ``results`` twice.
 
     """
     slices = TimeSlices()
@@ -112,18 +114,18 @@ async def read_page(body: bytes) -> dict[str, Any]:
 
 
 def parts(text: str, known: Callable[[int], int | None] = lambda _: None) -> Iterator[Part]:
-    """Yield a page's members and the elements of its ``results``, each decoded just before.
+    """Yield a page's members and the elements of its ``results``, each when it is decoded.
 
     Args:
         text: A JSON object.
-        known: Called with the start of each element; if it returns the end, the element is
-            ``KNOWN`` instead of being decoded.
+        known: Called with the index where an element starts; if it returns the index where the
+            element ends, the element is not decoded, and its value is ``KNOWN``.
 
     Raises:
         ValueError: The text is not a JSON object, or has ``results`` twice.
 
     """
-    # None asks for more text, which a whole text never does.
+    # _page() yields None to ask for more text, which does not happen with a whole text.
     return cast("Iterator[Part]", _page(TextBuffer(text, is_whole=True), known))
 
 
@@ -135,7 +137,9 @@ async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGe
         most: The most characters of one value, or of white space in a row.
 
     Raises:
-        ValueError: As ``parts``, a value is longer, or the object has too many keys.
+        CutShort: The pieces end before the object does.
+        ValueError: As ``parts``, a value is longer than ``most``, or the object has more than
+            1,000 keys.
 
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
@@ -153,7 +157,7 @@ async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGe
 
 
 def _page(text: TextBuffer, known: Callable[[int], int | None]) -> Iterator[Part | None]:
-    """Yield the parts of a page; None asks for more text."""
+    """Yield the parts of a page, and None to ask for more text."""
     at = yield from text.expect(0, "{")
     at = yield from text.space(at)
     if text.text[at : at + 1] == "}":

@@ -1,4 +1,4 @@
-"""Hooks that read models and their values: for each a fast one, and one that finds every fault."""
+"""Hooks that read models and their values: a fast one each, and one that finds every fault."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 _AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int, Scalar: str}
-"""Types whose values are taken as they are, if they have just this type."""
+"""By a field's type, the exact type of the values that need no hook."""
 
-# RFC 3339, and what ISO 8601 and databases add: no seconds, a short offset, or none. Without this
-# rule ``datetime`` would read week dates and any separator, and more with each release of Python.
+# RFC 3339, and what ISO 8601 and databases write, too: no seconds, a short offset, or none. Without
+# this pattern, ``datetime`` would accept week dates, any separator, and more in each new Python.
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):[0-5]\d"
     r"(?::(?:[0-5]\d|((?<=:59:)60))(?:\.\d+)?)?"  # the group is a leap second
@@ -40,9 +40,10 @@ def _text(value: Any) -> str:
 
 
 def time(value: Any, _: Any) -> datetime:
-    """Return a time in UTC, cut to microseconds; one without an offset is in UTC.
+    """Read a time and return it in UTC, cut to microseconds.
 
-    A leap second is read as the second after it, as datetime knows none.
+    A time without an offset is taken as UTC. A leap second is read as the second after it, as
+    datetime has no leap seconds.
     """
     text = _text(value)
     found = _TIME.fullmatch(text)
@@ -64,12 +65,12 @@ def time(value: Any, _: Any) -> datetime:
 
 
 def enum(value: Any, kind: Any) -> Any:
-    """Read a member of an enum of texts."""
+    """Read a member of a ``StrEnum``."""
     return kind(_text(value))
 
 
 def is_union_of_enums(cls: Any) -> bool:
-    """Return whether a type is a union of open enums of texts, and perhaps of None."""
+    """Return whether a type is a union of two or more ``StrEnum`` types, and perhaps None."""
     kinds = [kind for kind in get_args(cls) if kind is not NoneType]
     return len(kinds) > 1 and all(
         isinstance(one, type) and issubclass(one, StrEnum) for one in kinds
@@ -77,7 +78,7 @@ def is_union_of_enums(cls: Any) -> bool:
 
 
 def enum_of_union(value: Any, cls: Any) -> Any:
-    """Read a member of the first enum that has it, else an unseen one of the first."""
+    """Read text as a member of the first enum that has it, else as an unseen one of the first."""
     kinds = get_args(cls)
     if value is None and NoneType in kinds:
         return None
@@ -91,11 +92,11 @@ def _kind(cls: Any) -> Any:
     kinds = get_args(cls)
     if NoneType not in kinds:
         return cls
-    return Union[tuple(kind for kind in kinds if kind is not NoneType)]  # noqa: UP007 - of many
+    return Union[tuple(kind for kind in kinds if kind is not NoneType)]  # noqa: UP007 - of any number of types
 
 
 def tuple_hook(cls: Any, converter: Converter) -> Hook:
-    """Make the hook of a ``tuple[X, ...]``, where cattrs' own takes whatever can be iterated."""
+    """Make the hook of a ``tuple[X, ...]``; cattrs' own would accept any iterable."""
     kind, _ = get_args(cls)
     item = converter.get_structure_hook(kind)
 
@@ -139,10 +140,10 @@ def model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    """Make the hook of a model out of code that is generated for it.
+    """Make the hook of a model from generated code.
 
-    A model's validators and converters check only what is made by hand: what the service sends may
-    be more than they allow.
+    The hook calls no validators and no converters: they are for models that are built by hand, and
+    the service may send values that they refuse.
     """
     keys = wire_fields(cls)
     others = {one.name: one.default for one in fields(cls) if one not in keys}
@@ -151,7 +152,7 @@ def _fast_model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def mapping_hook(cls: Any, converter: Converter) -> Hook:
-    """Make the hook of a ``Mapping[str, X]`` that is read-only."""
+    """Make the hook that reads a ``Mapping[str, X]`` into a read-only mapping."""
     _, kind = get_args(cls)
     item = converter.get_structure_hook(kind)
 
@@ -189,7 +190,7 @@ def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
 
 
 def _enum_hook(kind: type[StrEnum]) -> Hook:
-    """Make a hook that looks members up, which takes a third of what calling the enum does."""
+    """Make a hook that looks members up, in a third of the time that calling the enum takes."""
     members = {member.value: member for member in kind}
 
     def hook(value: Any, _: Any) -> Any:
@@ -199,7 +200,7 @@ def _enum_hook(kind: type[StrEnum]) -> Hook:
 
 
 def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
-    # Without the checks of what is made by hand, which reading skips.
+    # A class without the model's validators and converters, which are not for reading.
     keys = {one.name: field(type=one.type, default=one.default) for one in wire_fields(cls)}
     bare: Any = make_class(cls.__name__, keys, kw_only=True)
     inner = make_dict_structure_fn(bare, converter)
@@ -214,9 +215,10 @@ def _detailed_model_hook(cls: type[Any], converter: Converter) -> Hook:
 
 
 def union_hook(cls: Any, converter: Converter) -> Hook:
-    """Make the hook of a union of models, which ``type`` tells apart.
+    """Make the hook of a union of models, which picks the model by the key ``type``.
 
-    That of each is the default of its field, except for one without: it is for all others.
+    A model is picked if ``type`` is the default of its field ``type``, and the model whose default
+    is None if there is no such model.
     """
     kinds = {fields(kind).type.default: kind for kind in get_args(cls)}
     hooks = {tag: (converter.get_structure_hook(kind), kind) for tag, kind in kinds.items()}
@@ -236,7 +238,7 @@ def wire_fields(cls: type[Any]) -> list[Any]:
 
 
 def arrays_of(cls: type[Any]) -> frozenset[str]:
-    """Return the fields of arrays that are never None: a null is read as an empty one."""
+    """Return the names of array fields that are never None: null is read as an empty array."""
     return frozenset(
         one.name for one in fields(cls) if get_origin(one.type) is tuple and one.default is NOTHING
     )

@@ -1,4 +1,4 @@
-"""Hooks that read one value of JSON, and refuse a value of another type."""
+"""Hooks that read one JSON value, and raise TypeError for a value of another type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IntOrDigits = Annotated[int, "a string of digits is read too"]
 """An int that the service sends both as a number and as a string."""
 
 Number = Annotated[float, "an integer stays one"]
-"""A number that is kept as it came, with or without a fraction."""
+"""A number that stays an int or a float, as it came."""
 
 Scalar = str | int | float | bool
 """A text, a number or a boolean."""
@@ -52,7 +52,7 @@ def string(value: Any, _: Any) -> str:
 
 
 def number(value: Any, _: Any) -> float:
-    """Read a number with or without a fraction."""
+    """Read a number as a float."""
     if type(value) in (int, float):
         return float(value)
     raise TypeError(f"a number is needed, not {named(value)}")
@@ -87,5 +87,5 @@ def read_only(value: Any, _: Any) -> JsonObject:
 
 
 def error(value: Any, _: Any) -> ProlificError:
-    """Read an error from its text, which is all of it that is on the wire."""
+    """Read an error from its text, the only part of it in the wire form."""
     return ProlificError(string(value, str))

@@ -1,4 +1,4 @@
-"""Slices of long work on bodies, between which the event loop runs."""
+"""Long work on bodies in slices, between which the event loop runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import codecs
 import time
 
 LONG = 256 * 1024
-"""Bytes above which a body is worked on in slices."""
+"""Bytes above which a body is processed in slices."""
 
 _SLICE = 0.005  # seconds of work after which the event loop runs
-_PIECE = 1 << 20  # bytes that are handled at once, in less than a slice
+_PIECE = 1 << 20  # bytes that are processed at once, in less time than a slice
 
 
 class TimeSlices:
@@ -27,7 +27,7 @@ class TimeSlices:
 
 
 async def hashes(body: bytes, slices: TimeSlices) -> list[int]:
-    """Return the hashes of a body's pieces, which tell it from other bodies."""
+    """Return the hashes of a body's pieces, to compare the body with another."""
     found = []
     for start in range(0, len(body), _PIECE):
         found.append(hash(body[start : start + _PIECE]))
@@ -42,7 +42,7 @@ async def text_of(body: bytes, slices: TimeSlices) -> str:
         UnicodeDecodeError: The body is not valid UTF-8.
 
     """
-    # "utf-8-sig" would be imported here, into memory that is to be given back after the waits.
+    # Importing "utf-8-sig" here would leave objects in memory that is to be freed after the waits.
     decoder = codecs.getincrementaldecoder("utf-8")()
     pieces = []
     begin = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
@@ -50,5 +50,5 @@ async def text_of(body: bytes, slices: TimeSlices) -> str:
         pieces.append(decoder.decode(body[start : start + _PIECE]))
         await slices.yield_if_due()
     decoder.decode(b"", final=True)
-    await asyncio.sleep(0)  # joining the pieces takes as long as a slice
+    await asyncio.sleep(0)  # joining the pieces may take a slice of its own
     return "".join(pieces)

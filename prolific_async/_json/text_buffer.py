@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-# What stands where ``json`` finds a fault, if the text ends within a literal, number or escape.
+# Matches at the position of an error of ``json`` if the text ends within a literal, a number or an
+# escape, so that more text may complete it.
 _UNFINISHED = re.compile(
     r"(?:t(?:ru?)?|f(?:a(?:ls?)?)?|n(?:ul?)?|-|\.|[eE][+-]?|u[0-9a-fA-F]{0,4})?\Z"
 )
 
 _NUMBERS = (int, float)
-_SHORT = 64 * 1024  # characters that are decoded within a millisecond, for a piece each time
+_SHORT = 64 * 1024  # characters that take less than 1 ms to decode, so every piece may be tried
 
 
-class CutShort(ValueError):  # noqa: N818 - it becomes an error of the package
-    """The text ends before its value does."""
+class CutShort(ValueError):  # noqa: N818 - internal, callers translate it
+    """The text ends before the JSON value does."""
 
     def __init__(self) -> None:
         super().__init__("its JSON ends in the middle")
@@ -34,12 +35,12 @@ class CutShort(ValueError):  # noqa: N818 - it becomes an error of the package
 class TextBuffer:
     """JSON text, and the position up to which it was read.
 
-    Its generators yield None to ask for more text, which moves the unread text to the front, and
-    return the position at which reading goes on.
+    The generators yield None to ask for more text; the caller then calls ``fill``, which moves the
+    unread text to the front. They return the position at which reading goes on.
 
     Attributes:
-        text: The text that has arrived and is kept.
-        is_whole: Whether all of it has arrived.
+        text: The text that has arrived, without what was dropped by ``fill``.
+        is_whole: Whether the end of the text has arrived.
 
     """
 
@@ -49,19 +50,20 @@ class TextBuffer:
         self.text = text
         self.is_whole = is_whole
         self._at = 0  # start of the unread text
-        self._before = 0  # characters that were dropped
+        self._before = 0  # number of dropped characters, for messages
 
     async def fill(
         self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
     ) -> None:
-        """Drop the text that was read, and add as much as is left, or up to ``most``.
+        """Drop the text that was read, and add pieces: as much as is left, up to ``most`` in all.
 
-        So a long value is not decoded anew for each small piece. A shorter one is, where a piece
-        may have its end: else it would be given only when more of the next one has come.
+        Doubling keeps a long value from being decoded anew for each small piece. Up to 64 Ki
+        characters, a piece with "}" is the last one, as a value may end there: it would otherwise
+        be delayed until more of the next value has arrived.
 
         Raises:
             CutShort: The text ends within a character.
-            ValueError: More than ``most`` characters are left, or a piece is not UTF-8.
+            ValueError: More than ``most`` characters are unread, or a piece is not UTF-8.
 
         """
         left = self.text[self._at :]
@@ -84,35 +86,35 @@ class TextBuffer:
         self.text = "".join(found)
 
     def more(self, at: int) -> Generator[None, None, int]:
-        """Ask for more text, since the value at a position is incomplete."""
+        """Ask for more text to complete the value at a position; return its new position, 0."""
         self._at = at
         yield None
         return 0
 
     def space(self, at: int) -> Generator[None, None, int]:
-        """Skip white space, up to another character or the end."""
+        """Skip white space; return the position of the next character, or of the end."""
         while (end := skip(self.text, at)) == len(self.text) and not self.is_whole:
             at = yield from self.more(at)
         return end
 
     def expect(self, at: int, what: str) -> Generator[None, None, int]:
-        """Skip white space, and the character that must follow it."""
+        """Skip white space and the character ``what``, which must follow."""
         at = yield from self.space(at)
         self.check(at, what)
         return at + 1
 
     def check(self, at: int, what: str) -> None:
-        """Raise ValueError unless a character stands at a position."""
+        """Raise ValueError unless the character ``what`` is at a position."""
         if self.text[at : at + 1] != what:
             if at == len(self.text) and self._before + at:
                 raise CutShort
             raise ValueError(f"{what} is missing at {self._before + at}")
 
     def value(self, at: int) -> tuple[Any, int] | None:
-        """Decode the value at a position; return it and its end, None if it is incomplete.
+        """Decode the value at a position; return the value and its end, None if more is needed.
 
         Raises:
-            CutShort: It is incomplete, and all text has arrived.
+            CutShort: The value is incomplete, and all text has arrived.
             ValueError: As ``decode_at``.
 
         """
@@ -132,13 +134,13 @@ class TextBuffer:
         return (value, end) if end < len(self.text) and self.text[end] not in ".eE" else None
 
     def _may_go_on(self, error: JSONDecodeError) -> bool:
-        """Return whether more text may complete the text so far."""
-        # Its position is the start of the string.
+        """Return whether the error may be due to text that has not arrived yet."""
+        # Such an error has the position of the string's start, not of the text's end.
         is_open = error.msg.startswith("Unterminated string")
         return is_open or _UNFINISHED.match(self.text, error.pos) is not None
 
     def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
-        """Decode the value at a position, and return it and its end."""
+        """Decode the value at a position; return the value and its end."""
         while (decoded := self.value(at)) is None:
             at = yield from self.more(at)
         return decoded

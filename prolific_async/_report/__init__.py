@@ -1,4 +1,4 @@
-"""The report of a batch, from the bytes of its CSV to rows; no HTTP.
+"""Parsing of a batch's report, from the bytes of its CSV to rows; no HTTP.
 
-``csv_records`` cuts the text into records, and ``rows`` makes rows of them.
+``csv_records`` cuts the text into records, and ``rows`` turns the records into rows.
 """

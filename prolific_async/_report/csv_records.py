@@ -1,6 +1,6 @@
 """Records of a CSV that arrives in pieces, without the csv module's limit for a cell.
 
-That limit, 128 KiB at first, is one for the whole process, so it is not a library's to change.
+That limit, 128 KiB by default, is one for the whole process, so a library must not change it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Generator, Iterator
 from typing import TypeAlias
 
 PIECE = 64 * 1024
-"""Bytes or characters that are handled at once, in much less than a slice of work."""
+"""Bytes or characters that are processed at once, in much less time than a slice of work."""
 
 MAX_CELL = 4 * 1024 * 1024
-"""Characters of the longest cell that is read, as it stands in the file."""
+"""Characters of the longest cell that is accepted, counted as in the file, with quotes doubled."""
 
 MAX_RECORD = 4 * MAX_CELL
-"""Characters of the longest record that is read, as it stands in the file."""
+"""Characters of the longest record that is accepted, counted as in the file."""
 
 Records: TypeAlias = list[list[str]]
 
@@ -26,26 +26,26 @@ _END = "\r\n"
 _UNQUOTED = re.compile(r"[^,\r\n]*+")
 _BLANK = re.compile(r"[\r\n]+")
 _AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
-_QUOTES = 2000  # that are passed at once
-_AT_ONCE = 2 * PIECE  # characters whose records are read in less than a slice of work
+_QUOTES = 2000  # quotes that are passed before other tasks may run
+_AT_ONCE = 2 * PIECE  # characters that are parsed at once, in less time than a slice of work
 
 
 class CsvRecords:
-    """Cuts records from pieces of text; blank lines are left out, as the csv module does.
+    """Cuts records from pieces of text; skips blank lines, as the csv module does.
 
-    Its generators yield some records at a time, and none where they only let others run.
+    The generators yield lists of records, and an empty list only to let other tasks run.
     """
 
     def __init__(self) -> None:
-        self._begun = io.StringIO()  # a record whose end has not come
+        self._begun = io.StringIO()  # a record whose end has not arrived
         self._size = 0
-        self._quotes = 0  # in it; their number is odd where it breaks off within a cell
+        self._quotes = 0  # number of quotes in ``_begun``; odd if it ends within a cell
 
     def feed(self, piece: str) -> Iterator[Records]:
         """Yield the records that are complete by now.
 
         Args:
-            piece: The next ``PIECE`` characters at the most, so that others may run in between.
+            piece: The next characters, at most ``PIECE``, so that other tasks may run in between.
 
         Raises:
             ValueError: A record cannot be read, or is too long.
@@ -68,24 +68,24 @@ class CsvRecords:
         """Yield the record at the end of the file, which may have no line end.
 
         Raises:
-            ValueError: It cannot be read.
+            ValueError: The record cannot be read.
 
         """
         yield from _read(self._begun.getvalue(), self._quotes)
 
 
 def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[int, int]]:
-    """Return the end of the last record that ends in a piece, 0 if none does.
+    """Find the end of the last record that ends in a piece.
 
     Args:
         piece: The piece.
-        quotes: Quotes up to its end, from the beginning of a record.
+        quotes: Number of quotes up to its end, from the start of the record that is begun.
 
     Returns:
-        The end, and the quotes up to it.
+        The index of the end, 0 if no record ends here, and the number of quotes up to the end.
 
     """
-    # Within a cell, the number of quotes before a place is odd: a doubled one counts twice.
+    # Within a cell, the number of quotes so far is odd; a doubled quote counts twice.
     end = len(piece)
     while True:
         for _ in range(_QUOTES):
@@ -103,7 +103,7 @@ def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[i
 
 
 def _read(block: str, quotes: int) -> Iterator[Records]:
-    """Yield the records of a text that has whole ones and so many quotes."""
+    """Yield the records of a text of whole records; ``quotes`` is its number of quotes."""
     records = None
     if len(block) <= _AT_ONCE:
         records = _split(block, quotes)
@@ -116,32 +116,32 @@ def _read(block: str, quotes: int) -> Iterator[Records]:
 
 
 def _read_with_csv(block: str) -> Records | None:
-    """Return records as the csv module reads them, None if it does not."""
+    """Read records with the csv module; return None if the module would refuse them."""
     if len(block) > csv.field_size_limit():
         return None
     try:
         records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
-    except csv.Error:  # the other reader tells where, after the records before it
+    except csv.Error:  # _read_each() yields the records before the fault, then says where it is
         return None
     return [record for record in records if record]
 
 
 def _split(block: str, quotes: int) -> Records | None:
-    """Return records all of whose cells are quoted, None of others.
+    """Read records whose cells are all quoted; return None if this is not sure.
 
-    It takes half of the csv module's time, as it does not look at each character.
+    This takes half of the csv module's time, as it does not check each character.
     """
     body = block.removesuffix(_END)
     if len(body) < len('""') or body[0] != '"' or body[-1] != '"':
         return None
     records = [line.split('","') for line in body[1:-1].split('"\r\n"')]
-    # If no quote is left, each of these ends was one.
+    # If there are no other quotes, each separator that was found is one.
     if quotes == 2 * sum(map(len, records)):
         return records
     for record in records:
         for place, cell in enumerate(record):
             if '"' in cell:
-                # Where a text was cut in two, the quote before it was doubled, and is single now.
+                # A separator inside a text would have split a doubled quote, and left a single one.
                 if cell.count('"') != 2 * cell.count('""'):
                     return None
                 record[place] = cell.replace('""', '"')
@@ -149,7 +149,7 @@ def _split(block: str, quotes: int) -> Records | None:
 
 
 def _read_each(block: str) -> Iterator[Records]:
-    """Yield records one by one, and others run in between."""
+    """Yield records one by one, so that other tasks may run in between."""
     at = 0
     while at < len(block):
         if blank := _BLANK.match(block, at):
@@ -160,14 +160,14 @@ def _read_each(block: str) -> Iterator[Records]:
 
 
 def _record(block: str, at: int) -> Generator[Records, None, tuple[list[str], int]]:
-    """Return the record at a place, and the place behind its end."""
+    """Return the record at an index, and the index of the next one."""
     cells: list[str] = []
     while True:
         if block.startswith('"', at):
             cell, end = yield from _quoted(block, at + 1)
         else:
             unquoted = _UNQUOTED.match(block, at)
-            assert unquoted is not None  # noqa: S101 - for the type checker: it matches nothing, too
+            assert unquoted is not None  # noqa: S101 - for the type checker: it also matches ""
             cell, end = unquoted[0], unquoted.end()
         if end - at > MAX_CELL + len('""'):
             raise ValueError(f"column {len(cells) + 1}: longer than {MAX_CELL} characters")
@@ -181,7 +181,12 @@ def _record(block: str, at: int) -> Generator[Records, None, tuple[list[str], in
 
 
 def _quoted(block: str, at: int) -> Generator[Records, None, tuple[str, int]]:
-    """Return the text of the cell whose quote was opened before a place, and the cell's end."""
+    """Return the text of a quoted cell and the index of its end; ``at`` is behind its first quote.
+
+    Raises:
+        ValueError: The quote is never closed.
+
+    """
     parts: list[str] = []
     while True:
         start = at

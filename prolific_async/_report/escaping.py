@@ -1,21 +1,21 @@
-"""The HTML escaping of a report's texts, undone.
+"""Unescaping of HTML entities in a report's texts.
 
-Facts: reports that people have published.
+Source: reports that people have published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-_BETWEEN = "\0"  # cells that are handled at once; a cell that has it is right too, only slower
-_AT_ONCE = 100  # characters for each entity, up to which handling cells at once is quicker
+_BETWEEN = "\0"  # joins cells to unescape them at once; a cell that contains it is only slower
+_AT_ONCE = 100  # characters for each entity; with more, unescaping cell by cell is faster
 
 
 def unescaped(text: str) -> str:
-    """Undo the escaping of HTML once, and leave entities that people have typed.
+    """Return a text with HTML entities unescaped once, so that entities that people typed remain.
 
-    Only what the service escapes is undone, unlike by ``html.unescape``, which also knows names
-    without a semicolon: "&copy=1" in an address is no sign.
+    Only the characters that the service escapes are unescaped. ``html.unescape`` would also change
+    names without a semicolon, such as "&copy=1" in an address.
     """
     if "&#" in text:
         text = text.replace("&#39;", "'").replace("&#x27;", "'")
@@ -24,7 +24,7 @@ def unescaped(text: str) -> str:
 
 
 def unescaped_cells(cells: Sequence[str]) -> Sequence[str]:
-    """Undo the escaping of each cell, in a third of the time that a call for each takes."""
+    """Return cells unescaped, in a third of the time that a call for each cell takes."""
     text = _BETWEEN.join(cells)
     entities = text.count("&")
     if not entities:

@@ -1,8 +1,9 @@
-"""Rows of a report, made of the records of its CSV.
+"""Rows of a report, made from the records of its CSV.
 
-Facts: reports that people have published. Columns of the dataset may have the names of the
-service's own, which are therefore told by their places: four at the beginning, and three for each
-annotator at the end.
+A column of the dataset may have the same name as one of the service's own columns, so the service's
+are recognized by position: four at the beginning, and three for each annotator at the end.
+
+Source: reports that people have published.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ _NOT_UTF_8 = "not UTF-8, here or further on"
 _PARTS = ("ID", "Response", "Timestamp")
 _TASK_TYPE, _RESPONSE = _FIXED.index("Task_Type"), _PARTS.index("Response")
 
-# Frozen values refuse to be written to, so they are of another class until they are complete: their
-# own ``__init__`` takes twice the time.
+# Frozen values cannot be written to, so they have an unfrozen class until they are complete;
+# calling their ``__init__`` takes twice as long.
 _FREE = {
     "__setattr__": object.__setattr__,
-    "__delattr__": object.__delattr__,  # else writing takes the slow way of both
+    "__delattr__": object.__delattr__,  # without it, writing is slow, too
     "__slots__": (),
 }
 _FreeAnnotation: Any = type("Annotation", (Annotation,), _FREE)
@@ -46,13 +47,13 @@ _new = object.__new__
 
 
 class ReportReader:
-    """Makes rows of a report that arrives in pieces.
+    """Reads the rows of a report that arrives in pieces.
 
     Args:
         call: Method and path of the request, for errors.
 
     Attributes:
-        count: How many rows were made.
+        count: Number of rows so far.
 
     """
 
@@ -67,8 +68,8 @@ class ReportReader:
         """Yield the rows that are complete by now, some at a time; other tasks may run in between.
 
         Raises:
-            DecodeError: It does not have the documented form; the error tells the row. Those before
-                it were yielded.
+            DecodeError: The report does not have the expected form; the error names the row. All
+                rows before it were yielded.
 
         """
         with self._telling_place():
@@ -78,10 +79,10 @@ class ReportReader:
                 yield ()
 
     def finish(self) -> Iterator[Iterable[ReportRow]]:
-        """Yield the row at the end, which has no line end.
+        """Yield the last row if it has no line end.
 
         Raises:
-            DecodeError: As ``feed``, or there was no header.
+            DecodeError: As ``feed``, or the report has no header.
 
         """
         with self._telling_place():
@@ -121,9 +122,9 @@ class Columns:
     """The columns of a report.
 
     Attributes:
-        count: How many there are.
-        data: Names of the dataset's own.
-        slots: Number and first column of each annotator.
+        count: Number of columns.
+        data: Names of the dataset's own columns.
+        slots: For each annotator, the number from 1 on and the index of the first column.
 
     """
 
@@ -133,10 +134,10 @@ class Columns:
 
     @classmethod
     def of(cls, header: list[str]) -> Columns:
-        """Read a header.
+        """Return the columns of a header.
 
         Raises:
-            ValueError: It is not a report's.
+            ValueError: The header is not one of a report.
 
         """
         if header[: len(_FIXED)] != _FIXED:
@@ -148,7 +149,7 @@ class Columns:
         return cls(len(header), names, tuple(enumerate(firsts, 1)))
 
     def fitting(self, records: Records) -> tuple[Records, str]:
-        """Return the records before the first that is no row, and the problem of that one."""
+        """Return the records before the first invalid one, and its fault, "" if all are valid."""
         for number, cells in enumerate(records):
             if len(cells) != self.count:
                 fault = f"it has {len(cells)} cells, and the header {self.count}"
@@ -160,12 +161,12 @@ class Columns:
         return records, ""
 
     def rows(self, records: Records) -> Iterator[ReportRow]:
-        """Yield the rows of records that are fitting.
+        """Yield the rows of records that ``fitting`` returned.
 
-        One by one, as many at once would have the garbage collector run, which takes a third of
-        the time.
+        Rows are made one by one: many at once would make the garbage collector run, which takes a
+        third of the time.
         """
-        # In one loop, as a call for each row and each annotation takes a third of the time.
+        # All in one loop, as a call for each row and each annotation takes a third of the time.
         names, slots = self.data, self.slots
         read_iso = datetime.fromisoformat
         row: Any
@@ -182,13 +183,13 @@ class Columns:
                         at_time = read_iso(moment)
                     except ValueError:
                         at_time = None
-                    # The usual form takes a tenth of the time of the rule of all models.
+                    # For the usual form, this takes a tenth of the time of _time().
                     usual = at_time is not None and at_time.tzinfo is UTC
                     annotation.at = at_time if usual else _time(moment)
                     annotation.at_text = moment
                     annotation.__class__ = Annotation
                     annotations.append(annotation)
-            data = dict(zip(names, cells[len(_FIXED) :]))  # noqa: B905 - the annotators' are left
+            data = dict(zip(names, cells[len(_FIXED) :]))  # noqa: B905 - without the annotators' cells
             row = _new(_FreeRow)
             row.datapoint_id, row.task_group_id, row.task_type, row.question = cells[:4]
             row.data = MappingProxyType(data)
@@ -198,7 +199,7 @@ class Columns:
             yield row
 
     def _unescaped(self, records: Records) -> Iterator[tuple[str, ...]]:
-        """Return records whose texts are unescaped; ids and times are no texts."""
+        """Return the records with unescaped texts; ids and times are left as they are."""
         if not records:
             return iter(())
         columns: list[Sequence[str]] = list(zip(*records, strict=True))
@@ -209,9 +210,9 @@ class Columns:
 
 
 def _annotators_begin(header: list[str]) -> int:
-    """Return the place of the first annotator's columns; the end if there is none.
+    """Return the index of the first annotator's columns, the header's length if there are none.
 
-    They are the triplets at the end whose numbers go down to 1 from right to left.
+    The columns of annotators are the triplets at the end of the header, numbered 1, 2 and so on.
     """
     last = _LAST.fullmatch(header[-1])
     count = int(last[1]) if last else 0
@@ -224,7 +225,7 @@ def _annotators_begin(header: list[str]) -> int:
 
 
 def _time(text: str) -> datetime | None:
-    """Return a time in UTC, None if it cannot be read."""
+    """Return a time in UTC, None if the text is not a valid time."""
     try:
         return time(text, datetime)
     except ValueError:

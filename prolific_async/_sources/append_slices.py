@@ -1,4 +1,4 @@
-"""Slices of records for ``append``, each a request's body."""
+"""Division of the records of ``append`` into slices, each the body of one request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.row_keys import RowKey
 
 MOST_RECORDS = 1000
-"""Records that the service takes at once, see "append datapoints" in its documentation."""
+"""Records that the service takes in one request.
+
+Source: "append datapoints" in the service's documentation.
+"""
 
 MOST_BYTES = 4 * 1024 * 1024
 
@@ -29,11 +32,11 @@ Records = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
 @frozen
 class AppendSlice:
-    """Records that are sent together.
+    """Records that are sent in one request.
 
     Attributes:
-        first: Index of its first record in the whole stream, from 0.
-        count: The number of its records.
+        first: Index of the first record among all records, from 0.
+        count: Number of the records.
         body: The records as JSON lines.
 
     """
@@ -44,10 +47,10 @@ class AppendSlice:
 
 
 def check_records(records: object) -> None:
-    """Check the argument of ``append`` as far as that goes without reading it.
+    """Check the type of the argument of ``append``, without reading any record.
 
     Raises:
-        TypeError: It is no iterable of mappings; the message says what to pass.
+        TypeError: It cannot be an iterable of mappings; the message says what to pass.
 
     """
     if recognition.is_bytes(records) or isinstance(records, str | os.PathLike | io.IOBase):
@@ -59,9 +62,14 @@ def check_records(records: object) -> None:
 async def append_slices(records: Records, key: str | None) -> AsyncGenerator[AppendSlice]:
     """Yield all records in slices of at most 1,000 records and 4 MiB.
 
+    Args:
+        records: The records.
+        key: Name of the field that is sent a second time, as ``META_ROW_KEY``; None for none.
+
     Raises:
-        TypeError: One of the records is no mapping.
-        ValueError: One cannot be sent; of those before it, the last ones are not yielded.
+        TypeError: A record is no mapping.
+        ValueError: A record cannot be sent. Earlier records whose slice was not full yet are not
+            yielded.
 
     """
     items = Items(records)

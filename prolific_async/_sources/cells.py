@@ -18,22 +18,22 @@ Cell: TypeAlias = "str | int | float | bool | Decimal | None"
 EXACT = frozenset({str, int, float, bool, NoneType})
 """Types whose values the encoders write as they are."""
 
-_SHORT = 1000  # bits of an int that Python surely turns into text
-_MISSING = frozenset({"NAType", "NaTType", "MaskedConstant"})  # of pandas, and of numpy.ma
+_SHORT = 1000  # bits; Python's limit of digits, however it is set, allows ints of this size
+_MISSING = frozenset({"NAType", "NaTType", "MaskedConstant"})  # types of pandas and numpy.ma
 _FOR_EMPTY = "for an empty cell, give None"
 
 
 def plain(value: Any) -> Cell:
-    """Return a cell as a value of a plain type.
+    """Return the value of a cell as a plain str, int, float, bool, Decimal or None.
 
     Raises:
-        ValueError: It cannot be sent; the message says what it is, and perhaps what to give.
+        ValueError: The value cannot be sent; the message says why, and often what to pass.
 
     """
     if type(value) is int and value.bit_length() < _SHORT:
         return value
     if isinstance(value, str):
-        text = str.__str__(value)  # of an enum's member its value
+        text = str.__str__(value)  # for a member of a StrEnum, its value
         _check_text(text)
         return text
     if value is None or isinstance(value, bool):
@@ -44,7 +44,7 @@ def plain(value: Any) -> Cell:
 
 
 def text(value: Any) -> str:
-    """Return the text that a cell has in a file of text, empty for None.
+    """Return the value of a cell as text, empty for None.
 
     Raises:
         ValueError: As ``plain``.
@@ -69,7 +69,7 @@ def _of_other_type(value: Any) -> Cell:
         raise ValueError(refused)
     try:
         number = _numbers.plain(value)
-        str(number)  # which Python refuses of integers that are very long
+        str(number)  # raises for an integer with more digits than Python's limit
     except Exception as error:
         shown = brief(f"{type(value).__name__}: {error}")
         raise ValueError(f"it is neither text nor a number ({shown})") from error
@@ -83,14 +83,14 @@ def _finite(number: float) -> int | float:
 
 
 def _is_missing(value: Any) -> bool:
-    """Return whether a value is pandas' or numpy's mark of a missing one."""
+    """Return whether a value is pandas' or numpy's marker of a missing value."""
     if "time" in _dtype(value):
-        return bool(value != value)  # noqa: PLR0124 - as NaT alone does
+        return bool(value != value)  # noqa: PLR0124 - only NaT differs from itself
     return type(value).__name__ in _MISSING
 
 
 def _refused(value: Any) -> str | None:
-    """Return why a value of a type that people do put into cells is refused."""
+    """Return why bytes, times and containers are refused, None for any other type."""
     kind = type(value).__name__
     if isinstance(value, bytes | bytearray | memoryview):
         return f"it is {kind}: decode it to text"
@@ -118,7 +118,7 @@ def _check_text(value: str) -> None:
 
 
 def place(row: int, column: object = None) -> str:
-    """Return where a fault is, for the start of a message."""
+    """Return "row N (counted from 0), column C", for the start of an error message."""
     where = f"row {row} (counted from 0)"
     return where if column is None else f"{where}, column {brief(repr(column))}"
 
@@ -126,8 +126,12 @@ def place(row: int, column: object = None) -> str:
 def plain_row(row: int, cells: Mapping[Any, Any]) -> dict[str, Cell]:
     """Return a row with names and cells of plain types.
 
+    Args:
+        row: Index of the row, for messages.
+        cells: The row.
+
     Raises:
-        ValueError: A name or a cell cannot be sent; the message tells the row and the column.
+        ValueError: A name or a cell cannot be sent; the message names the row and the column.
 
     """
     found: dict[str, Cell] = {}
@@ -141,10 +145,10 @@ def plain_row(row: int, cells: Mapping[Any, Any]) -> dict[str, Cell]:
 
 
 def check_name(row: int, name: object) -> None:
-    """Check the name of a column.
+    """Check the name of a column in a row.
 
     Raises:
-        ValueError: It is not text, or is blank, or cannot be encoded.
+        ValueError: The name is not text, is blank, or cannot be encoded as UTF-8.
 
     """
     if not isinstance(name, str):

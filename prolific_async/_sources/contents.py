@@ -1,4 +1,4 @@
-"""Contents: bytes of a known length that can be read again, from memory, a spool or a file."""
+"""Contents: bytes of a known length, in memory, a spool or a file, that can be read repeatedly."""
 
 from __future__ import annotations
 
@@ -20,68 +20,69 @@ and gets new ones for each piece.
 """
 
 PART = 256 * 1024
-"""Bytes that are worked on at once."""
+"""Bytes that are processed at once."""
 
 Check: TypeAlias = Callable[[bytes], object]
 
 
 class Content(Protocol):
-    """Bytes that can be read from any place, more than once."""
+    """Bytes that can be read from any offset, more than once."""
 
     @property
     def size(self) -> int:
-        """Number of the bytes."""
+        """Number of bytes."""
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
-        """Begin to read bytes from a place on; there are fewer than asked for only at the end.
+        """Start to read bytes, and return a future of them.
 
         Args:
-            start: The place.
-            length: How many bytes.
-            check: Called with them, in the thread that reads them, and raises if they are wrong.
+            start: Offset of the first byte.
+            length: Number of bytes; fewer are returned only at the end.
+            check: Called with the bytes, in the thread that reads them; raises ValueError if they
+                are invalid.
 
         """
 
     async def verify(self) -> None:
-        """Raise ValueError if the bytes changed since their length was taken."""
+        """Raise ValueError if the bytes have changed since their number was determined."""
 
     def close(self) -> None:
         """Release the file or the memory that holds the bytes; called in a thread."""
 
 
 def flat(given: bytes | bytearray | memoryview) -> memoryview:
-    """Return a view of bytes as single bytes; it locks the size of the caller's, so release it."""
+    """Return a view of single bytes; release it, as it locks the size of the caller's buffer."""
     view = memoryview(given)
     return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 
 
 class BytesContent:
-    """Bytes of the caller, which are not copied as a whole."""
+    """Bytes of the caller in memory, not copied as a whole."""
 
     def __init__(self, given: bytes | bytearray | memoryview) -> None:
         self._view = flat(given)
 
     @property
     def size(self) -> int:
-        """Number of the bytes."""
+        """Number of bytes."""
         return len(self._view)
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
-        """Return bytes from a place on."""
+        """Return bytes from an offset on."""
         return _done(bytes(self._view[start : start + length]), check)
 
     async def verify(self) -> None:
-        """Do nothing: the caller's bytes are locked."""
+        """Do nothing: the size of the caller's buffer is locked."""
 
     def close(self) -> None:
-        """Unlock the caller's bytes."""
+        """Unlock the caller's buffer."""
         self._view.release()
 
 
 class Spool:
-    """Bytes that come one after the other; more than a piece go to a temporary file.
+    """Bytes that are written piece by piece; from 256 KiB on, to a temporary file.
 
-    The file has no name where the system allows that, so that nothing of it is ever left.
+    The file has no name where the system allows that, so it vanishes even if the process is killed.
     """
 
     def __init__(self) -> None:
@@ -100,7 +101,7 @@ class Spool:
             await self._store()
 
     async def finish(self) -> None:
-        """Make the written bytes readable; nothing is written afterwards."""
+        """Make the written bytes readable; do not write afterwards."""
         if self.size > self._in_memory:
             await self._store()
         else:
@@ -114,13 +115,13 @@ class Spool:
         await self._file.use(lambda file: file.write(data))
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
-        """Return bytes from a place on."""
+        """Return bytes from an offset on."""
         if self._whole or not self.size:
             return _done(self._whole[start : start + length], check)
         return self._file.use(lambda file: _checked(_read(file, start, length), check))
 
     async def verify(self) -> None:
-        """Do nothing: nobody else has the file."""
+        """Do nothing: nobody else can write to the file."""
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -140,15 +141,15 @@ class FileContent:
         """Open the file.
 
         Raises:
-            OSError: It is not there, or must not be read.
-            ValueError: It is no regular file.
+            OSError: The file does not exist, or cannot be read.
+            ValueError: The path names something other than a regular file.
 
         """
         self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
         self.size = self._seen[-1]
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
-        """Return bytes from a place on.
+        """Return bytes from an offset on.
 
         Raises:
             ValueError: The file has become shorter.
@@ -168,7 +169,7 @@ class FileContent:
         """Check that the path still names the same file, unchanged.
 
         Raises:
-            ValueError: It does not.
+            ValueError: The file was changed, replaced or removed.
 
         """
         if await self._file.use(self._differs):

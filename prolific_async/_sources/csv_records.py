@@ -1,4 +1,4 @@
-"""Records of CSV files, cut from bytes as the csv module reads them, with no limit for a cell."""
+"""Records of CSV files, cut from bytes as the csv module would, but without its limit of a cell."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from prolific_async._messages import brief
 from prolific_async._sources.cells import place
 
 MOST = 1024 * 1024
-"""Bytes of the longest record that is looked into: what is held of it is several times as much."""
+"""Bytes of the longest record that is accepted; reading it takes several times as much memory."""
 
-# A quote that does not begin a cell is a character like others, as in the csv module.
+# A quote is special only at the start of a cell, as in the csv module.
 _CELL = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^",\r\n][^,\r\n]*+|)'
 _RECORD = re.compile(rb"(?:%b,)*+%b(\r\n|\r|\n)" % (_CELL, _CELL))
 _CELLS = re.compile(rb"(%b)(?:,|\Z)" % _CELL)
 
 
 class CsvRecords:
-    """Cuts records from pieces of a file; blank lines are left out, as the csv module does."""
+    """Cuts records from pieces of a file; skips blank lines, as the csv module does."""
 
     def __init__(self) -> None:
-        self.count = 0  # records, the header included
+        self.count = 0  # records so far, including the header
         self._rest = b""
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
@@ -34,7 +34,7 @@ class CsvRecords:
         """
         data = self._rest + piece
         at = 0
-        # Half of a line end ends a record, too: the other half is a blank line.
+        # A "\r" at the end of a piece ends a record, too; the "\n" to come is then a blank line.
         while (found := _RECORD.match(data, at)) is not None:
             yield from self._record(data[at : found.start(1)])
             at = found.end()
@@ -70,10 +70,14 @@ class CsvRecords:
 
 
 def first_record(data: bytes, *, is_whole: bool) -> tuple[bytes, int] | None:
-    """Return the first record of a file and where it ends, None if more of the file is needed.
+    """Return the first record of a file and the offset of its end, None if more data is needed.
+
+    Args:
+        data: The beginning of the file.
+        is_whole: Whether ``data`` is the whole file.
 
     Raises:
-        ValueError: There is none, or it is unreadable.
+        ValueError: The file has no record, or the first one is unreadable.
 
     """
     records = CsvRecords()
@@ -92,22 +96,22 @@ def cells_of(record: bytes) -> list[bytes]:
 
 
 def text_of(cell: bytes) -> str:
-    """Return the text of a cell."""
+    """Return the text of a cell, without quotes and doubled quotes."""
     if cell.startswith(b'"'):
         cell = cell[1:-1].replace(b'""', b'"')
     return cell.decode()
 
 
 def cell_of(text: str) -> bytes:
-    """Return the cell of a text."""
+    """Return a quoted cell that contains a text."""
     return b'"%b"' % text.replace('"', '""').encode()
 
 
 def columns_of(header: bytes) -> list[str]:
-    """Return the names of the columns.
+    """Return the names of the columns of a header.
 
     Raises:
-        ValueError: One is empty, or is there twice.
+        ValueError: A name is empty, or appears twice.
 
     """
     columns = [text_of(cell) for cell in cells_of(header)]
@@ -121,13 +125,14 @@ def columns_of(header: bytes) -> list[str]:
 
 
 def check_separator(header: bytes) -> None:
-    """Check that a header is not of a file whose cells something else than commas separates.
+    """Check that the cells of a header are separated by commas, not by something else.
 
-    Such a file is a CSV, too, whose rows would be shown to participants in one piece.
+    With another separator, the file would be a valid CSV of one column, and participants would see
+    each row in one piece.
 
     Raises:
-        ValueError: It has one column, whose name has no quotes and looks like several, or like the
-            line that Windows PowerShell puts before the header.
+        ValueError: The header has one column, whose name is unquoted and has a semicolon or a tab,
+            or is the "#TYPE" line that Windows PowerShell writes before the header.
 
     """
     if len(cells_of(header)) > 1 or header.startswith(b'"'):

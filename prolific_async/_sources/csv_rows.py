@@ -1,7 +1,7 @@
-"""Rows as CSV: columns in order of their first appearance, all text as it is.
+"""Encoding of rows as CSV: columns in order of their first appearance, text unchanged.
 
-All cells are quoted, as in the service's own reports: so line ends, spaces and a byte order mark
-in a cell stay what they are, whatever reads them.
+All cells are quoted, as in the service's own reports, so that every reader keeps line ends, spaces
+and a byte order mark in a cell.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _ROW_END = "\r\n"
 
 
 class CsvRows:
-    """Encodes batches of rows. Rows of before a column first appeared are filled up at the end."""
+    """Encodes batches of rows as CSV.
+
+    Rows that were encoded before a column first appeared have no cell for it until ``fill_up``.
+    """
 
     def __init__(self, key: RowKey | None) -> None:
         self.count = 0
@@ -33,14 +36,14 @@ class CsvRows:
         self._columns: dict[str, None] = {}
         self._get: Any = None
         self._size = 0
-        self._widths: list[tuple[int, int]] = []  # where rows begin to have a number of columns
+        self._widths: list[tuple[int, int]] = []  # offset of the first row, and number of columns
 
     def encode(self, batch: list[Any]) -> bytes:
         """Return the next rows as CSV.
 
         Raises:
             TypeError: A row is no mapping.
-            ValueError: A cell, a name or a key cannot be sent; the message tells row and column.
+            ValueError: A cell, a name or a key cannot be sent; the message names row and column.
 
         """
         rows = mappings(batch, self.count)
@@ -64,10 +67,10 @@ class CsvRows:
         return data
 
     def header(self) -> bytes:
-        """Return the first line, with all columns that appeared.
+        """Return the header line, with all columns that have appeared.
 
         Raises:
-            ValueError: There was no row, or none with a column.
+            ValueError: No row with a column was encoded.
 
         """
         if not self._columns:
@@ -77,11 +80,17 @@ class CsvRows:
 
     @property
     def is_ragged(self) -> bool:
-        """Whether rows lack cells of columns that appeared after them."""
+        """Whether earlier rows lack cells for columns that appeared later."""
         return len(self._widths) > 1
 
     async def fill_up(self, spool: Spool, filled: Spool) -> None:
-        """Copy all encoded rows from a spool to another one, with a cell for each column."""
+        """Copy all encoded rows from one spool to another, with a cell for each column.
+
+        Args:
+            spool: The spool with the data that ``encode`` returned.
+            filled: The empty spool to write to.
+
+        """
         slices = TimeSlices()
         ends = [start for start, _ in self._widths[1:]] + [spool.size]
         for (start, width), end in zip(self._widths, ends, strict=True):
@@ -113,7 +122,7 @@ class CsvRows:
 
 
 def _is_not_finite(columns: list[tuple[Any, ...]], kinds: list[set[type]]) -> bool:
-    """Return whether a float may be NaN or infinite; a sum that overflows is no harm."""
+    """Return whether a float may be NaN or infinite: the sum of its column is not finite then."""
     sums = (
         sum(cell for cell in column if type(cell) is float)
         for column, kind in zip(columns, kinds, strict=True)
@@ -132,10 +141,10 @@ def _written(rows: Iterable[Iterable[Any]]) -> str:
 async def _fill_up(
     spool: Spool, places: tuple[int, int], missing: bytes, filled: Spool, slices: TimeSlices
 ) -> None:
-    """Copy rows from one place to another, each with something added at its end."""
+    """Copy rows between two offsets, with ``missing`` added at the end of each row."""
     ending = _ROW_END.encode()
     start, end = places
-    quotes = 0  # so far; within a cell their number is odd, and a line end is no row's
+    quotes = 0  # so far; if their number is odd, a line end is inside a cell
     while start < end:
         part = await spool.read(start, min(PART, end - start))
         if part.endswith(b"\r") and len(part) > 1:  # perhaps half a line end

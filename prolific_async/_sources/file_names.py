@@ -9,7 +9,7 @@ from prolific_async.dataset_schema import V3, V4
 
 
 class Format(StrEnum):
-    """The format of a file, which is its ending, too."""
+    """The format of a file; its value is the ending of the file's name."""
 
     CSV = ".csv"
     JSONL = ".jsonl"
@@ -18,14 +18,14 @@ class Format(StrEnum):
 
 FORMATS = {V3: (Format.CSV, Format.ZIP), V4: (Format.CSV, Format.JSONL)}
 ROWS = {V3: Format.CSV, V4: Format.JSONL}
-"""What rows are sent as."""
+"""Format in which rows are sent, by generation of the dataset."""
 
 
 def format_of(name: object) -> Format:
-    """Return the format of a file from the ending of its name, in any case.
+    """Return the format of a file by the ending of its name, in upper or lower case.
 
     Raises:
-        ValueError: No dataset takes files of that ending, or the name cannot be sent.
+        ValueError: No dataset takes files with this ending, or the name cannot be sent.
 
     """
     if not isinstance(name, str):
@@ -42,10 +42,10 @@ def format_of(name: object) -> Format:
 
 
 def check_generation(name: str, generation: int) -> Format:
-    """Return the format of a file for a dataset of a generation.
+    """Return the format of a file, and check that datasets of a generation take it.
 
     Raises:
-        ValueError: Datasets of this generation do not take it.
+        ValueError: As ``format_of``, or datasets of this generation do not take the format.
 
     """
     found = format_of(name)

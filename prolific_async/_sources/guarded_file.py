@@ -1,4 +1,4 @@
-"""``GuardedFile``: a file that only threads use, and that is closed on every path."""
+"""``GuardedFile``: a file that is used in threads, and is closed even after a cancellation."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class GuardedFile:
-    """A file for one thread at a time; a cancelled caller does not stop the thread that uses it."""
+    """A file that one thread at a time uses; a thread goes on even if its caller is cancelled."""
 
     def __init__(self, open_file: Callable[[], BinaryIO]) -> None:
-        """Take a function that opens the file; it is called by the thread that uses it first."""
+        """Take the function that opens the file; the first ``use`` calls it, in its thread."""
         self._open = open_file
         self._file: BinaryIO | None = None
         self._is_closed = False
@@ -24,7 +24,10 @@ class GuardedFile:
         self.close()
 
     def use(self, work: Callable[[BinaryIO], T]) -> asyncio.Future[T]:
-        """Call a function of the file in a thread, at once, and return what it returns."""
+        """Start ``work(file)`` in a thread, and return a future of its result.
+
+        The future raises ValueError if the file is closed by then.
+        """
         return asyncio.get_running_loop().run_in_executor(None, self._use, work)
 
     def _use(self, work: Callable[[BinaryIO], T]) -> T:
@@ -36,11 +39,11 @@ class GuardedFile:
                     self._file = self._open()
                 return work(self._file)
         finally:
-            if self._is_closed:  # by another thread, which could not wait for this one
+            if self._is_closed:  # meanwhile: close() does not wait for this thread
                 self.close()
 
     def close(self) -> None:
-        """Close the file at once or, if a thread is using it, when that is done."""
+        """Close the file now or, if a thread is using it, as soon as that thread is done."""
         self._is_closed = True
         if self._lock.acquire(blocking=False):
             try:

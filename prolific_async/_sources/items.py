@@ -1,4 +1,4 @@
-"""Items of an iterable of the caller, plain or async, in batches that fit into memory."""
+"""Reading of a caller's iterable, plain or async, in batches that fit into memory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-_MOST = 64  # items of a batch: enough to share what a batch costs
+_MOST = 64  # items of a batch; more would hardly lower the cost per item
 _LARGEST = 256 * 1024  # bytes of a batch, about
-_QUICK = 0.001  # seconds; while reading a batch takes longer, batches become smaller
+_QUICK = 0.001  # seconds; if reading a batch takes longer, the next batch is smaller
 
 _BUFFERS = (bytearray, memoryview)
 
 END = object()
-"""What stands for the first item where there is none."""
+"""Returned instead of the first item if there is none."""
 
 
 class Items:
     """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
 
-    Batches begin with one item and grow. ``size_seen`` is to be called after each of them, so that
-    the next one is not too large. Whoever makes the items one by one may use the same dict or
-    buffer for the next one, so a batch has copies of dicts, and ends after a buffer.
+    Batches begin with one item and grow. Call ``size_seen`` after each batch, so that the next one
+    is not too large. A generator may reuse one dict or buffer for all its items, so a batch has
+    copies of dicts, and ends after a buffer.
     """
 
     def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -41,7 +41,7 @@ class Items:
         self._is_quick = True
 
     async def first(self) -> Any:
-        """Read the first item, which stays the first of the batches; ``END`` if there is none."""
+        """Read and return the first item, ``END`` if there is none; ``batches`` yields it, too."""
         if isinstance(self._given, AsyncIterable):
             self._async = aiter(self._given)
             self._first = await anext(self._async, END)
@@ -51,7 +51,7 @@ class Items:
         return self._first
 
     async def batches(self) -> AsyncGenerator[list[Any]]:
-        """Yield all items in lists; ``first`` was called before."""
+        """Yield all items in lists; call ``first`` before."""
         if self._first is not END:
             first, self._first = self._first, END
             yield [first]
@@ -70,7 +70,7 @@ class Items:
             yield batch
 
     def size_seen(self, items: int, size: int) -> None:
-        """Fit the next batch to the size in bytes of the one before, and to the time it took."""
+        """Fit the next batch to the last one: its number of items, its bytes, and its time."""
         most = 2 * items if self._is_quick else items // 2
         self._most = max(1, min(most, _MOST, _LARGEST * items // (size + 1)))
 
@@ -84,12 +84,12 @@ class Items:
 
 
 def _held(items: Iterator[Any], most: int) -> list[Any]:
-    """Read items that exist all at once."""
+    """Read items of a list or tuple, which need no copies."""
     return list(islice(items, most))
 
 
 def _made(items: Iterator[Any], most: int) -> list[Any]:
-    """Read items that are made one by one."""
+    """Read items of a generator or similar, which may reuse a dict or buffer."""
     batch = []
     for item in islice(items, most):
         batch.append(_kept(item))
@@ -99,7 +99,7 @@ def _made(items: Iterator[Any], most: int) -> list[Any]:
 
 
 def _kept(item: Any) -> Any:
-    """Return an item that does not change when the next one is made, unless it is a buffer."""
+    """Return a copy of a mapping, which may be reused for the next item; else the item itself."""
     if type(item) is dict:
         return item.copy()
     return dict(item) if isinstance(item, Mapping) else item

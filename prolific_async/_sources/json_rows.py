@@ -1,4 +1,4 @@
-"""Rows as JSON lines, all text as it is."""
+"""Encoding of rows as JSON lines, text unchanged."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
 from prolific_async._sources.row_keys import RowKey
 
-# A circle would need a container in a cell, which is refused before.
+# No check for circular references: a container in a cell is refused before.
 _dumps = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 
-# What some readers take for a line end, within text that JSON itself leaves as it is.
+# Characters that JSON does not escape, but that some readers take for line ends.
 _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 class JsonRows:
-    """Encodes batches of rows."""
+    """Encodes batches of rows as JSON lines."""
 
     def __init__(self, key: RowKey | None) -> None:
         self.count = 0
@@ -34,7 +34,7 @@ class JsonRows:
 
         Raises:
             TypeError: A row is no mapping.
-            ValueError: A cell, a name or a key cannot be sent; the message tells row and column.
+            ValueError: A cell, a name or a key cannot be sent; the message names row and column.
 
         """
         rows = mappings(batch, self.count)
@@ -65,7 +65,7 @@ class JsonRows:
 
 
 def _with_decimals(row: Row) -> str:
-    """Return a row as JSON in which Decimals have their own digits."""
+    """Return a row as JSON; Decimals are written with all their digits."""
     cells = (
         f"{_dumps(name)}:{cell if isinstance(cell, Decimal) else _dumps(cell)}"
         for name, cell in row.items()

@@ -1,4 +1,4 @@
-"""Files of text with the key's text in every row a second time, as ``META_ROW_KEY``."""
+"""Copies of text files in which each row has its key a second time, as ``META_ROW_KEY``."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from prolific_async._sources.file_names import Format
 from prolific_async._sources.row_keys import RowKey, already_there
 from prolific_async._sources.text_checks import Utf8Check
 
-_ROWS = 64  # rows between two looks at the clock
+_ROWS = 64  # rows between two checks whether to yield to the loop
 
 
 class KeyedCsv:
-    """Adds the key's column to a CSV, as its second one; all else stays as it is."""
+    """Adds the column ``META_ROW_KEY`` to a CSV, as its second one; other cells are unchanged."""
 
     def __init__(self, key: RowKey) -> None:
         self._key = key
         self._records = CsvRecords()
-        self._index = -1  # of the key's column, when the header was read
+        self._index = -1  # of the key's column; -1 until the header was read
 
     @property
     def count(self) -> int:
-        """Number of the rows so far."""
+        """Number of rows so far."""
         return max(0, self._records.count - 1)
 
     def feed(self, piece: bytes) -> Iterable[bytes]:
         """Yield the lines that are complete by now.
 
         Raises:
-            ValueError: A row has no key, or not one of its own; or as ``CsvRecords``.
+            ValueError: A row has no key, or the key of another row; or as ``CsvRecords``.
 
         """
         return map(self._line, self._records.feed(piece))
@@ -68,7 +68,7 @@ class KeyedCsv:
 
 
 class KeyedJsonLines:
-    """Adds the key's field to JSON lines, as their first one; all else stays as it is."""
+    """Adds the field ``META_ROW_KEY`` to JSON lines, as the first one; all else is unchanged."""
 
     def __init__(self, key: RowKey) -> None:
         self.count = 0
@@ -79,7 +79,7 @@ class KeyedJsonLines:
         """Yield the lines that are complete by now.
 
         Raises:
-            ValueError: A line is no JSON object, or has no key, or not one of its own.
+            ValueError: A line is no JSON object, is too long, or has no key or the key of another.
 
         """
         *lines, self._rest = (self._rest + piece).split(b"\n")
@@ -93,7 +93,7 @@ class KeyedJsonLines:
 
     def _line(self, line: bytes) -> bytes:
         try:
-            # Numbers keep their digits.
+            # Numbers are read as text, so that a key has the same digits as in the file.
             row = json.loads(line, parse_int=str, parse_float=str)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{place(self.count)}: no JSON ({error})") from None
@@ -116,10 +116,18 @@ class KeyedJsonLines:
 async def write_with_keys(
     content: Content, start: int, kind: Format, key: RowKey, spool: Spool
 ) -> int:
-    """Write a text with its keys to a spool, and return the number of its rows.
+    """Copy a text file to a spool, with ``META_ROW_KEY`` in each row; return the number of rows.
+
+    Args:
+        content: The file.
+        start: Offset of its text, behind a byte order mark.
+        kind: ``Format.CSV`` or ``Format.JSONL``.
+        key: The key.
+        spool: The empty spool to write to.
 
     Raises:
-        ValueError: A row has no key, or not one of its own, or cannot be read.
+        ValueError: A row has no key, has the key of another row, or cannot be read; or the file
+            changed meanwhile.
 
     """
     rewriter = KeyedCsv(key) if kind is Format.CSV else KeyedJsonLines(key)

@@ -1,4 +1,4 @@
-"""``Payload``: the bytes to send, with a known length; they can be read again."""
+"""``Payload``: the bytes to send, with a known length; they can be read repeatedly."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from prolific_async._sources.text_checks import Utf8Check
 
 @define(eq=False)
 class Payload:
-    """A file to upload. It can be read again, whatever the source is.
+    """A file to upload. It can be read repeatedly, even if the source cannot.
 
     Attributes:
-        filename: Its name; the ending tells its format.
-        rows: The number of its rows, None if that is not known. Of a text that is sent as it is, an
-            estimate: about the number of its lines, which are more than its rows if cells have line
-            ends.
-        failure: What the latest reading raised, None for nothing. Whoever sends the file may get an
-            error of the HTTP client's own instead.
+        filename: Name of the file; the ending tells its format.
+        rows: Number of rows, None if unknown. For a text file that is sent unchanged, an estimate
+            from its number of lines; too high if cells have line ends.
+        failure: Error that the latest ``chunks`` raised, None for none. The sender may get an error
+            of the HTTP client instead.
 
     """
 
@@ -34,24 +33,24 @@ class Payload:
 
     @property
     def size(self) -> int:
-        """Number of its bytes, which is its ``Content-Length``."""
+        """Number of bytes, for the header ``Content-Length``."""
         return len(self._head) + self._content.size - self._start
 
     async def chunks(self) -> AsyncGenerator[bytes]:
-        """Yield the bytes from the first one on, in pieces of at most 256 KiB.
+        """Yield all bytes from the start, in pieces of at most 256 KiB.
 
-        The last piece comes only if the file did not change, so that a file that did is never sent
-        whole.
+        The last piece is yielded only if the file did not change meanwhile, so that a changed file
+        is never sent completely.
 
         Raises:
             ValueError: The file changed, or is not UTF-8.
-            OSError: It cannot be read any more.
+            OSError: The file cannot be read any more.
 
         """
         self.failure = None
         content = self._content
         check = Utf8Check(self._start, content.size).feed if self._is_text else None
-        # Each piece is read while the one before is sent.
+        # Each piece is read while the previous one is sent.
         reading = content.read(self._start, PIECE, check)
         try:
             if self._head:
@@ -69,4 +68,4 @@ class Payload:
                     raise
                 yield piece
         finally:
-            reading.cancel()  # if it has failed, asyncio does not log that any more
+            reading.cancel()  # if it has failed, this keeps asyncio from logging that

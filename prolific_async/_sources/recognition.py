@@ -1,4 +1,4 @@
-"""Recognition of what a caller passes as a source, with advice where it is something else."""
+"""Recognition of what a caller passes as a source, with advice if it is something else."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from prolific_async._messages import brief
 # Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
 _TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}
 
-# What rows have that are no mappings, but easily become ones: named tuples and rows of SQLAlchemy,
-# dataclasses, and rows of sqlite3 and asyncpg.
+# By an attribute of rows that are no mappings, how to convert them: named tuples and rows of
+# SQLAlchemy; dataclasses; rows of sqlite3 and asyncpg.
 _ROWS = {
     "_asdict": "(row._asdict() for row in rows)",
     "__dataclass_fields__": "map(dataclasses.asdict, rows)",
@@ -35,10 +35,10 @@ def check_iterable(given: Any, needed: str = _NEEDED) -> None:
 
     Args:
         given: The source.
-        needed: What is wanted, for the start of the message.
+        needed: What the caller should pass, for the start of the message.
 
     Raises:
-        TypeError: It cannot be an iterable of bytes or rows; the message says what to pass.
+        TypeError: The source cannot be an iterable of bytes or rows; the message says what to pass.
 
     """
     kind = type(given).__name__
@@ -54,10 +54,10 @@ def check_iterable(given: Any, needed: str = _NEEDED) -> None:
 
 
 def check_first(item: Any) -> bool:
-    """Return whether the first item of an iterable says that it is one of bytes, not of rows.
+    """Return True if the first item of an iterable is bytes, False if it is a row.
 
     Raises:
-        TypeError: It is one of neither; the message says what to pass.
+        TypeError: The item is neither; the message says what to pass.
 
     """
     if is_bytes(item):
@@ -74,6 +74,6 @@ def check_first(item: Any) -> bool:
 
 
 def advice(row: object) -> str:
-    """Return how rows that are no mappings become ones, for the end of a message."""
+    """Return how to turn rows like this one into mappings, for the end of a message, or ""."""
     rows = next((call for name, call in _ROWS.items() if hasattr(row, name)), None)
     return "" if rows is None else f": pass {rows}"

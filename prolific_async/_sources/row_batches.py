@@ -1,4 +1,7 @@
-"""Helpers of both encoders of rows, for a batch of them."""
+"""Helpers of the CSV and the JSON encoder for a batch of rows.
+
+``first`` is the index of the batch's first row, for error messages.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ Row = dict[str, Any]
 
 
 def mappings(batch: list[Any], first: int) -> list[Row]:
-    """Return rows as dicts; rows that are dicts are not copied.
+    """Return the rows of a batch as dicts; rows that are dicts are not copied.
 
     Raises:
-        TypeError: One is no mapping; the message tells the row.
+        TypeError: A row is no mapping; the message names it.
 
     """
     if set(map(type, batch)) == {dict}:
@@ -34,7 +37,7 @@ def _mapping(number: int, row: Any) -> Row:
 
 
 def kinds_of(rows: Iterable[Iterable[Any]]) -> set[type]:
-    """Return the types of all cells."""
+    """Return the types of all cells of some rows."""
     return set(map(type, chain.from_iterable(rows)))
 
 
@@ -42,13 +45,13 @@ def plain_rows(rows: list[Row], first: int) -> list[Row]:
     """Return rows with cells of plain types.
 
     Raises:
-        ValueError: A cell cannot be sent; the message tells the row and the column.
+        ValueError: A name or a cell cannot be sent; the message names the row and the column.
 
     """
     return [plain_row(number, row) for number, row in enumerate(rows, first)]
 
 
 def refuse(rows: list[Row], first: int, error: Exception) -> NoReturn:
-    """Raise a ValueError that names the cell that could not be encoded."""
+    """Raise a ValueError that names the cell that cannot be sent; ``error`` if none is found."""
     plain_rows(rows, first)
     raise error

@@ -1,4 +1,4 @@
-"""The key of rows: a column whose text is unique, sent a second time where answers show it."""
+"""The key of rows: a column with unique texts, sent a second time in a field that answers show."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ from prolific_async._sources.cells import place, text
 from prolific_async.dataset_schema import DatasetSchema, FieldType
 
 _BUCKETS = 1 << 14
-_DIGEST = 16  # bytes; so long that two texts never share one
+_DIGEST = 16  # bytes; enough that two texts never have the same digest
 
 
 class RowKey:
-    """The key of the rows of one source."""
+    """The key of the rows of one source; refuses a key that an earlier row had."""
 
     def __init__(self, column: str) -> None:
         self.column = column
         self._seen: list[bytearray | None] = [None] * _BUCKETS
 
     def of_row(self, row: int, cells: Mapping[Any, Any]) -> str:
-        """Return the key's text of a row, and remember it.
+        """Return the text of a row's key, and remember it.
+
+        Args:
+            row: Index of the row, for messages.
+            cells: The row.
 
         Raises:
-            ValueError: The row has no key or ``META_ROW_KEY``, or the key is not unique.
+            ValueError: The row has no key, or has ``META_ROW_KEY`` already, or an earlier row has
+                the same key.
 
         """
         if META_ROW_KEY in cells:
@@ -43,13 +48,13 @@ class RowKey:
         """Remember the key of a row.
 
         Raises:
-            ValueError: It is empty, or an earlier row has it.
+            ValueError: The key is empty, or an earlier row has it.
 
         """
         if not key:
             raise ValueError(f"{place(row, self.column)}: the key is missing or empty")
-        # Each bucket has the digests of its texts, one after the other: 30 bytes a row, where a
-        # set would take 120.
+        # Each bucket has the digests of its keys, one after the other. This takes 30 bytes for each
+        # row, a set would take 120.
         digest = hashlib.blake2b(_encoded(row, self.column, key), digest_size=_DIGEST).digest()
         number = (digest[0] << 8 | digest[1]) % _BUCKETS
         bucket = self._seen[number]
@@ -74,15 +79,15 @@ def _encoded(row: int, column: str, key: str) -> bytes:
 
 
 def already_there(key: str) -> str:
-    """Return the message for a source that has ``META_ROW_KEY``."""
+    """Return the error message for a source that has the column ``META_ROW_KEY`` already."""
     return f"the source has {META_ROW_KEY} already: leave out key={key!r}"
 
 
 def checked(key: object) -> str | None:
-    """Check the name of a key's column, None for none.
+    """Check the argument ``key``, and return it.
 
     Raises:
-        ValueError: It is no name of a column.
+        ValueError: It is neither the name of a column nor None.
 
     """
     if key is None:
@@ -104,7 +109,7 @@ def check_schema(schema: DatasetSchema | None) -> None:
     """Check that a dataset's schema has a field for keys.
 
     Raises:
-        ValueError: It has not.
+        ValueError: The schema has no such field, or there is no schema.
 
     """
     if takes_keys(schema):

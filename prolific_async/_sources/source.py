@@ -43,8 +43,8 @@ class Source:
     The constructor does no I/O; entering opens a file, or reads the first item of an iterable;
     ``payload`` encodes the rows for one generation of datasets. Leaving removes temporary files. An
     iterable is read in the event loop, a few milliseconds at a time, as it may be bound to a thread
-    (a cursor of sqlite3 is): one that waits for something should be an async one. Files are read
-    and written in threads.
+    (a cursor of sqlite3 is), so an iterable that waits for something should be an async one. Files
+    are read and written in threads.
     """
 
     def __init__(
@@ -54,12 +54,13 @@ class Source:
 
         Args:
             given: The source.
-            filename: The name to upload it under, needed for bytes; a path has one of its own.
+            filename: Name of the uploaded file. Required for bytes; the default for a path is its
+                last part, and for rows "rows.csv" or "rows.jsonl".
             key: Name of the column whose text is sent a second time, as ``META_ROW_KEY``.
 
         Raises:
-            TypeError: It is no source; the message says what to pass.
-            ValueError: The name or the key makes no sense.
+            TypeError: ``given`` is no source; the message says what to pass.
+            ValueError: The file name is missing or invalid, or the key is.
 
         """
         self._key = row_keys.checked(key)
@@ -81,12 +82,12 @@ class Source:
             raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
 
     async def __aenter__(self) -> Self:
-        """Open a file, or read the first item of an iterable.
+        """Open a file, read an iterable of bytes, or read the first row of an iterable of rows.
 
         Raises:
-            TypeError: The item shows that it is no source; the message says what to pass.
-            ValueError: The source is empty, or no file, or its name is missing.
-            OSError: The file is not there, or must not be read.
+            TypeError: An item is neither bytes nor a row; the message says what to pass.
+            ValueError: The source is empty, the path names no regular file, or bytes have no name.
+            OSError: The file does not exist, or cannot be read.
 
         """
         try:
@@ -108,8 +109,8 @@ class Source:
         """Close files and remove temporary ones; safe to call again."""
         held, self._held = self._held, []
         if held:
-            # In a thread, as it takes time to free the space of a large file; and surely, as a
-            # cancellation takes what waits for a thread out of the queue.
+            # In a thread, as freeing the space of a large file takes time. Shielded, as a
+            # cancellation would remove the call from the executor's queue.
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
@@ -121,8 +122,8 @@ class Source:
 
         Raises:
             TypeError: A row is no mapping.
-            ValueError: This generation does not take the file; a row, a key or the encoding is
-                wrong; or the source has no row.
+            ValueError: Datasets of this generation do not take the file; a row, a key or the
+                encoding is wrong; or the source has no row.
 
         """
         for_rows = file_names.ROWS[generation]
@@ -157,7 +158,7 @@ class Source:
             raise ValueError("the source is empty")
 
     async def _read(self, items: Items) -> None:
-        """Read an iterable: all of it if it is one of bytes, of rows the first one."""
+        """Read all of an iterable of bytes, or the first row of an iterable of rows."""
         first = await items.first()
         if first is END:
             raise ValueError("the source is empty")
@@ -243,7 +244,7 @@ def _name_of(given: object, path: str) -> str:
 
 
 async def _pieces_of(file: io.BufferedIOBase | io.RawIOBase) -> AsyncGenerator[bytes]:
-    """Read a file that the caller opened; as an iterable, it would be read in the event loop."""
+    """Read a file that the caller opened, in threads; iterating over it would block the loop."""
     while piece := await asyncio.to_thread(file.read, PIECE):
         yield piece
     if piece is None:

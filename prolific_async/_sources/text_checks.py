@@ -1,4 +1,4 @@
-"""Checks of files of text before they are sent: that they are UTF-8 and have a row."""
+"""Checks of text files before they are sent: that they are UTF-8 and have a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prolific_async._sources.contents import PART, PIECE, Content
 from prolific_async._sources.csv_records import check_separator, columns_of, first_record
 
 CHECKED_FIRST = 8 * 1024 * 1024
-"""Bytes at the start of a file that are checked before it is sent, and the rest on its way."""
+"""Bytes that are checked before a file is sent; the rest is checked while it is sent."""
 
 _MARKS = {
     b"\xff\xfe": "UTF-16",
@@ -21,10 +21,10 @@ _MARKS = {
 
 
 class Utf8Check:
-    """Checks that pieces of a file are UTF-8 together."""
+    """Checks that a file, read in pieces, is UTF-8."""
 
     def __init__(self, start: int, end: int) -> None:
-        """Take the place of the first piece in its file, for messages, and of the file's end."""
+        """Take the offset of the first piece in the file, and that of the end of the file."""
         self._at = start
         self._end = end
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -33,7 +33,7 @@ class Utf8Check:
         """Check the next piece.
 
         Raises:
-            ValueError: It is not UTF-8.
+            ValueError: The piece is not UTF-8; the message has the offset in the file.
 
         """
         pending = self._decoder.getstate()[0]
@@ -53,9 +53,9 @@ class Text:
     """Properties of a text file that are found before it is sent.
 
     Attributes:
-        start: Where it begins: behind a byte order mark, which would become a part of the first
-            column's name if it were sent.
-        lines: The number of its lines, of a text of more than 8 MiB about that.
+        start: Offset of the first character, behind a byte order mark. If the mark were sent, the
+            service would take it as a part of the first column's name.
+        lines: Number of lines; an estimate if the file is larger than 8 MiB.
 
     """
 
@@ -64,7 +64,7 @@ class Text:
 
 
 async def checked_text(content: Content) -> Text:
-    """Check the encoding of a text, as far as that takes no time worth mentioning.
+    """Check that the first 8 MiB of a file are UTF-8, and count its lines.
 
     Raises:
         ValueError: The source is empty, or is not UTF-8.
@@ -76,7 +76,7 @@ async def checked_text(content: Content) -> Text:
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             raise ValueError(f"the source is {encoding}: save it as UTF-8 first")
-    if b"\0" in head[:2]:  # a first character in two bytes or four
+    if b"\0" in head[:2]:  # a first character of two or four bytes
         raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     check = Utf8Check(start, content.size)
@@ -96,7 +96,8 @@ async def check_csv(content: Content, start: int) -> None:
     """Check that a CSV has a header and a row.
 
     Raises:
-        ValueError: It has no row, a column without a name of its own, or another separator.
+        ValueError: The CSV has no row, the name of a column is empty or appears twice, or the cells
+            are not separated by commas.
 
     """
     data = b""
@@ -105,7 +106,7 @@ async def check_csv(content: Content, start: int) -> None:
         data += await content.read(start + len(data), PART)
         found = first_record(data, is_whole=start + len(data) == content.size)
     header, end = found
-    if b"\0" in header:  # first letters beyond Latin-1 have no such byte
+    if b"\0" in header:  # checked_text() misses it if the first character is beyond Latin-1
         raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
     check_separator(header)
     columns_of(header)
@@ -117,7 +118,7 @@ async def check_json_lines(content: Content, start: int) -> None:
     """Check that a file of JSON lines has a line that is not blank.
 
     Raises:
-        ValueError: It has not.
+        ValueError: All lines are blank.
 
     """
     if not await _has_other_than(b" \t\r\n", content, start):

@@ -83,7 +83,7 @@ def export(
         display = progress_display(as_json=as_json)
 
         async def begin_and_save() -> tuple[Export, Export | WaitError | None]:
-            if output is not None:  # before an export is made, of which a batch has at most ten
+            if output is not None:  # checked before an export is begun: a batch has at most ten
                 with file_errors(output):
                     await asyncio.to_thread(PartFile(output, overwrite=overwrite).check)
             if export_id is None:

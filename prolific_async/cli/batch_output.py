@@ -57,7 +57,7 @@ def print_batches(batches: Sequence[Batch]) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("id", no_wrap=True)
-    table.add_column("name")  # may wrap, so that it shrinks; its cells are cut instead
+    table.add_column("name")  # rich shrinks only columns that may wrap; the cells are cut instead
     table.add_column("status", no_wrap=True)
     table.add_column("tasks", no_wrap=True, justify="right")
     if console.width >= _WIDE:

@@ -10,7 +10,7 @@ from prolific_async.statuses import JobStatus
 
 __all__ = ["dataset_line", "print_rejected"]
 
-_SHOWN = 20  # rejected rows; a file that does not fit its schema has as many as rows
+_SHOWN = 20  # rejected rows; if a file does not fit its schema, all its rows are rejected
 
 
 def dataset_line(dataset: Dataset) -> tuple[object, ...]:

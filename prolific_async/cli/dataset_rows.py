@@ -28,7 +28,7 @@ _STDIN = "-"
 
 
 class Partial(StrEnum):
-    """Values of ``--partial``: how an import counts of which the service took only a part."""
+    """Values of ``--partial``: what to do if the service takes only some of the rows."""
 
     ACCEPT = "accept"
 
@@ -196,7 +196,7 @@ async def _upload(
     except OSError as error:
         if isinstance(error, ProlificError):
             raise
-        # An error of the file, or of the temporary file that some sources are copied to.
+        # An error of the file, or of the temporary file to which some sources are copied.
         reason = error.strerror or error
         raise ValueError(f"'{printable(file)}' cannot be sent ({reason})") from None
 

@@ -22,7 +22,7 @@ from prolific_async.errors import WaitError, WaitFailedError
 __all__ = ["wait"]
 
 _STDIN = "-"
-_AT_ONCE = 10_000  # waits; an input may have no end
+_AT_ONCE = 10_000  # waits at the same time; standard input may have no end
 
 
 def wait(
@@ -79,10 +79,10 @@ class _Waits:
     """The waits of one command.
 
     Args:
-        datasets: Waits for each dataset.
-        timeout: Seconds for each, None for the default.
-        display: Shows their polls.
-        report: Gets their outcomes.
+        datasets: The client's ``datasets``.
+        timeout: Seconds for each wait, None for the default.
+        display: Shows the polls.
+        report: Reports the outcomes.
 
     """
 
@@ -92,7 +92,7 @@ class _Waits:
     _report: WaitReport
 
     async def run(self, ids: AsyncGenerator[str]) -> None:
-        """Wait for each dataset as soon as its id comes."""
+        """Wait for all datasets, beginning each wait as soon as the id arrives."""
         room = asyncio.Semaphore(_AT_ONCE)
         try:
             async with aclosing(ids), asyncio.TaskGroup() as waits:
@@ -100,7 +100,7 @@ class _Waits:
                     await room.acquire()
                     one = waits.create_task(self._report_on(dataset_id))
                     one.add_done_callback(lambda _: room.release())
-        except BaseExceptionGroup as errors:  # of a single error, such as an unreadable input
+        except BaseExceptionGroup as errors:  # has a single error, such as an unreadable input
             raise errors.exceptions[0] from None
 
     async def _report_on(self, dataset_id: str) -> None:

@@ -20,18 +20,18 @@ async def follow(
     poll: PollPolicy,
     on_error: Callable[[ProlificError], object],
 ) -> AsyncGenerator[TaskResponse]:
-    """Yield each response once: first those that there are, then new ones as they arrive.
+    """Yield each response once: first the existing ones, then new ones as they arrive.
 
-    It never ends. The id of each response stays in memory.
+    This never ends. The id of each response stays in memory.
 
     Args:
         read: Reads all responses.
-        poll: The gaps between two reads, which begin anew with a new response, and how many reads
-            may fail in a row. A gap is at least as long as the read before it took.
+        poll: The gaps between two reads, which start again from ``initial`` after a new response,
+            and how many reads may fail in a row. A gap is at least as long as the read before it.
         on_error: Called with each error after which reading goes on.
 
     Raises:
-        ProlificError: Reading failed for good.
+        ProlificError: Too many reads failed in a row, or the error is not temporary.
 
     """
     loop, known = asyncio.get_running_loop(), set[str]()

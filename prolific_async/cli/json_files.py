@@ -1,4 +1,4 @@
-"""Parsers of options that name a JSON file: it is read and checked before anything is sent."""
+"""Parsers of options that name a JSON file, which is checked before anything is sent."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -19,27 +19,27 @@ _BATCH_ITEMS = "batch_items"
 
 
 def read_layout(path: str) -> list[dict[str, Any]]:
-    """Return the pages in a file; a parser for an option.
+    """Read the pages of a batch's layout from a file; a parser for an option.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or holds something else.
+        typer.BadParameter: The file cannot be read, or has no list of pages.
 
     """
     return _read(path, _pages)
 
 
 def read_schema(path: str) -> DatasetSchema:
-    """Return the schema in a file; a parser for an option.
+    """Read a dataset's schema from a file; a parser for an option.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or holds something else.
+        typer.BadParameter: The file cannot be read, or has no schema.
 
     """
     return _read(path, _schema)
 
 
 def unreadable(path: str, error: OSError) -> str:
-    """Return a sentence about a file that cannot be read."""
+    """Return the error message for a file that cannot be read."""
     return f"'{printable(path)}' cannot be read ({error.strerror or error})"
 
 

@@ -23,7 +23,7 @@ _LONGEST = 16 * 1024 * 1024  # bytes of a line; the service takes less
 
 @define(eq=False)
 class FileRecords:
-    """The records of a file, which is read a second time when they are iterated.
+    """The records of a file, which is read anew by ``check`` and by each iteration.
 
     Args:
         path: The file's path.
@@ -34,10 +34,10 @@ class FileRecords:
     _count: int = field(default=0, init=False)
 
     async def check(self) -> None:
-        """Read the whole file, and count its records.
+        """Read and check the whole file, and count its records.
 
         Raises:
-            ValueError: It cannot be read, has no records, or a line is no JSON object.
+            ValueError: The file cannot be read or has no records, or a line is no JSON object.
 
         """
         self._count = 0
@@ -58,7 +58,7 @@ class FileRecords:
 
 
 def input_records() -> AsyncIterator[dict[str, Any]]:
-    """Return the records of standard input, which are read as they come."""
+    """Return the records of standard input, each as soon as its line arrives."""
     return _records(input_pieces(), "standard input")
 
 
@@ -73,7 +73,7 @@ async def _pieces(path: str) -> AsyncGenerator[bytes]:
 
 def _opened(path: str) -> BinaryIO:
     if (given := Path(path)).is_fifo():
-        # It cannot be read twice, and to open it may take for ever.
+        # A pipe cannot be read twice, and opening it may block for ever.
         raise ValueError(f"'{printable(path)}' is a pipe, not a file: give - and pipe it in")
     return given.open("rb")
 
@@ -108,7 +108,7 @@ async def _lines(pieces: AsyncGenerator[bytes], name: str) -> AsyncGenerator[byt
 
 def _record(line: bytes, name: str) -> dict[str, Any]:
     try:
-        # Numbers keep their digits.
+        # A Decimal keeps all digits of a number.
         record = json.loads(line.decode(), parse_float=Decimal, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise ValueError(f"{name} is not UTF-8: save it as UTF-8 first") from None

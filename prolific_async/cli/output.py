@@ -20,8 +20,8 @@ __all__ = [
     "printable",
 ]
 
-_CANNOT_REDRAW = ("dumb", "unknown")  # the same as rich's
-# Advice at the end of an error's message that can be followed in Python only.
+_CANNOT_REDRAW = ("dumb", "unknown")  # values of TERM, the same as rich's
+# Advice at the end of an error's message that is of use only in Python.
 _PYTHON_ADVICE = re.compile(
     r"(?<=; )see \.errors, and (?=upload)"
     r"|; see (?!\.errors, and upload)\.\w+(?: and \.\w+| for what the service said)?"
@@ -54,7 +54,7 @@ def is_pipe(stream: TextIO) -> bool:
     """Return whether a stream is a pipe to another program."""
     try:
         return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
-    except (OSError, ValueError):  # no file of the system
+    except (OSError, ValueError):  # not a file of the operating system
         return False
 
 

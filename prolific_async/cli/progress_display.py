@@ -1,6 +1,6 @@
 """Displays of transfers and of the waits after them: bars for a person, lines for a log.
 
-They are written to stderr, so that stdout has the result alone.
+They are written to stderr, so that stdout has only the result.
 """
 
 import time
@@ -34,7 +34,7 @@ _BESIDE_BAR = 44  # columns: the step, the amount, the time, and the space betwe
 
 @define(eq=False)
 class _Step:
-    """A step of the work: a transfer, which is measured, or a wait, which has statuses."""
+    """A step of the work: a transfer, which has a progress, or a wait, which has statuses."""
 
     name: str
     began: float
@@ -56,7 +56,7 @@ class _Step:
 
 
 def amount_of(progress: Progress) -> str:
-    """Return how much is done, and of how much, with the unit."""
+    """Return the amount that is done, the total if it is known, and the unit."""
     done, total = progress.done, progress.total
     if progress.unit == "bytes":
         unit, name = pick_unit_and_suffix(max(done, total or 0), _BYTES, 1000)
@@ -70,17 +70,17 @@ def amount_of(progress: Progress) -> str:
 
 @define(eq=False)
 class ProgressDisplay(Display):
-    """Collects the progress of transfers and the events of waits, a step for each kind."""
+    """Collects the progress of transfers and the events of waits, in one step for each kind."""
 
     _steps: dict[str, _Step] = field(factory=dict, init=False)
 
     def add_progress(self, progress: Progress) -> None:
-        """Add the progress of a transfer; made for ``on_progress``."""
+        """Add the progress of a transfer; to be passed as ``on_progress``."""
         step = self._step(progress.step, progress.elapsed)
         step.progress = progress
 
     def add_event(self, event: StatusEvent) -> None:
-        """Add a poll of a wait; made for ``on_event``."""
+        """Add a poll of a wait; to be passed as ``on_event``."""
         # The import into a dataset without a schema shows as the dataset's status.
         name = "import" if event.kind == "dataset" else event.kind
         step = self._step(name, event.elapsed)
@@ -106,7 +106,7 @@ class BarDisplay(ProgressDisplay):
     _live: Live = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Prepare the terminal's part that is redrawn."""
+        """Prepare the part of the terminal that is redrawn."""
         self._live = Live(
             get_renderable=self._render,
             console=self._console,
@@ -132,7 +132,7 @@ class BarDisplay(ProgressDisplay):
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True)
         grid.add_column(no_wrap=True)
-        grid.add_column()  # may wrap, so that it shrinks; its cells are cut instead
+        grid.add_column()  # rich shrinks only columns that may wrap; the cells are cut instead
         grid.add_column(no_wrap=True, justify="right")
         for step in self._steps.values():
             elapsed = Text(f"{step.elapsed(now):.1f} s")
@@ -171,7 +171,7 @@ class LineDisplay(ProgressDisplay):
                 self._draw_event(step.name, step.event)
 
     def _draw_progress(self, step: _Step, progress: Progress) -> None:
-        # The step's elapsed seconds at its newest line; 0 before the first.
+        # The step's elapsed seconds when its last line was printed; 0 before the first line.
         when, shown = self._written.get(step.name, (0.0, None))
         is_due = progress.elapsed - when >= _LINE_GAP or step.ended is not None
         if is_due and progress is not shown:
@@ -205,7 +205,7 @@ def progress_display(
     Args:
         as_json: Whether JSON was asked for.
         reads_stdin: Whether the command reads standard input.
-        is_piped: Whether it writes to another program meanwhile, which may share the terminal.
+        is_piped: Whether stdout goes to another program, which may write to the same terminal.
 
     """
     # Typed text, or output of another program on the same terminal, would break up a bar.

@@ -31,13 +31,13 @@ class RecordOutput:
     """The output of records: to a file or standard output, as CSV or JSON lines.
 
     Args:
-        path: The path of a file, None for standard output.
-        overwrite: Whether a file that is there is replaced.
-        given: The format; by default CSV where the path ends with ".csv", else JSON lines.
+        path: Path of the file, None for standard output.
+        overwrite: Whether an existing file is replaced.
+        given: The format; by default CSV if the path ends with ".csv", else JSON lines.
         as_json: Whether JSON was asked for.
 
     Raises:
-        UsageError: The options do not go together.
+        UsageError: The options cannot be given together, or standard output is closed.
 
     """
 
@@ -61,7 +61,7 @@ class RecordOutput:
         return self.given or (Format.CSV if is_csv else Format.JSONL)
 
     def display(self) -> ProgressDisplay:
-        """Return the display of the progress; it is empty if a terminal shows the records."""
+        """Return the display of the progress; it shows nothing if a terminal shows the records."""
         if self.path is None and sys.stdout.isatty():
             return NoDisplay()
         is_piped = self.path is None and is_pipe(sys.stdout)
@@ -77,8 +77,8 @@ class RecordOutput:
         """Write records as they arrive, show how many, and print the path of a file at the end.
 
         Args:
-            records: The records, which are closed at the end.
-            name: Name of the records, for the display and the JSON.
+            records: The records; the generator is closed at the end.
+            name: Name of the records in the plural, for the display and the JSON.
             rows: As in ``CsvText``.
             columns: As in ``CsvText``.
 
@@ -103,7 +103,7 @@ class RecordOutput:
         self.print_path(await display.show_during(write_all()), name)
 
     def print_path(self, count: int, name: str) -> None:
-        """Print the path of a file, and in JSON how many records it has."""
+        """Print the path of the file, if there is one, and in JSON the number of records, too."""
         if self.path is None:
             return
         if self.as_json:
@@ -130,7 +130,7 @@ class RecordOutput:
 
 @define(eq=False)
 class _File:
-    """A text file, which appears at its path only when it is complete."""
+    """A text file that appears at its path only when it is complete."""
 
     _path: str
     _part: PartFile
@@ -167,7 +167,7 @@ class _File:
 
 
 def _encode_as_in_file(stream: TextIO) -> None:
-    """Make a pipe or a redirected file get the same bytes as ``--output``, on any system."""
+    """Write the same bytes to a pipe or a redirected file as to ``--output``, on any system."""
     if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
@@ -179,7 +179,7 @@ async def _print(text: str) -> None:
 
 @contextmanager
 def file_errors(path: str) -> Iterator[None]:
-    """Turn errors of a file into a ValueError that names it; the client's errors pass."""
+    """Turn an OSError of a file into a ValueError that names the file; ProlificErrors pass."""
     try:
         yield
     except OSError as error:

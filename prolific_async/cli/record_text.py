@@ -45,7 +45,7 @@ class CsvText(Generic[T]):
 
     Args:
         rows: Returns the rows of a record, which all have the same keys: the names of the columns.
-        columns: The names, for a header where there is no record.
+        columns: Names of the columns, for the header if there is no record.
         for_terminal: Whether control characters are escaped, as they could control a terminal.
 
     """

@@ -19,7 +19,7 @@ def is_typed() -> bool:
 
 
 async def input_pieces() -> AsyncGenerator[bytes]:
-    """Yield the bytes of standard input as soon as they are there.
+    """Yield the bytes of standard input as soon as they arrive.
 
     Raises:
         ValueError: Standard input cannot be read.
@@ -30,7 +30,7 @@ async def input_pieces() -> AsyncGenerator[bytes]:
 
 
 async def first_words() -> AsyncGenerator[str]:
-    """Yield the first word of each line of standard input as soon as the line is there.
+    """Yield the first word of each line of standard input as soon as the line arrives.
 
     A byte order mark at the start, as PowerShell writes it, is dropped.
 
@@ -75,7 +75,7 @@ async def with_stdin(given: Iterable[str], *, reads_stdin: bool) -> AsyncGenerat
 
 
 def utf_16_words(subject: str) -> str:
-    """Return a sentence about a text in UTF-16, with advice."""
+    """Return the error message for a text in UTF-16, with advice."""
     return (
         f"{subject} is UTF-16, but it is read as UTF-8: in PowerShell, write it with "
         "Out-File -Encoding utf8"
@@ -83,10 +83,11 @@ def utf_16_words(subject: str) -> str:
 
 
 def is_utf_16(first: bytes) -> bool:
-    """Return whether a text's first bytes have UTF-16's byte order mark, or NUL as every other."""
+    """Return whether text begins as UTF-16: by a byte order mark, or with every other byte NUL."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
-    # A line feed's own NUL stands before it (big-endian) or at the start of the next line.
+    # A line feed is b"\0\n" or b"\n\0". If the text was cut at b"\n", its NUL is at the end of the
+    # line, or at the start of the next one.
     halves = (first[::2], first[1::2] if len(first) % 2 == 0 else b"")
     return any(half and not half.strip(b"\0") for half in halves)
 

@@ -70,7 +70,7 @@ class _Row:
 
 
 def _shortened(name: str, width: int) -> str:
-    """Return a name, without its middle if it is too long: ids of one day begin alike."""
+    """Return a name, cut in the middle if it is too long, as ids of one day begin alike."""
     if len(name) <= width:
         return name
     half = width // 2
@@ -87,8 +87,8 @@ class TableDisplay(WaitDisplay):
     Args:
         names: Names by id; ids without a name are shown as they are.
         heading: Heading of the names.
-        describe: Describes a wait's error in the last column.
-        keeps_ready: Whether a row stays when it is ready; else it is only counted.
+        describe: Returns the text for a wait's error in the last column.
+        keeps_ready: Whether the row of a READY batch or dataset stays; else it is only counted.
 
     """
 
@@ -138,7 +138,7 @@ class TableDisplay(WaitDisplay):
         if not is_narrow:
             table.add_column("polls", no_wrap=True, justify="right")
         table.add_column("elapsed", no_wrap=True, justify="right", min_width=7)
-        table.add_column("")  # may wrap, so that it shrinks; its cells are cut instead
+        table.add_column("")  # rich shrinks only columns that may wrap; the cells are cut instead
         rows = list(self._rows.values())
         # On a narrow terminal the counts take two lines.
         room = self._console.height - _LINES_AROUND_ROWS - is_narrow

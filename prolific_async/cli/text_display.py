@@ -16,10 +16,10 @@ __all__ = ["JsonDisplay", "TextDisplay"]
 
 @define(eq=False)
 class TextDisplay(WaitDisplay):
-    """A line for each change of a status, and for each outcome that no status shows.
+    """Prints a line for each change of a status, and for each outcome that no status shows.
 
-    The first failed poll of each kind is written to stderr, as a wait without a network would be
-    silent for minutes otherwise.
+    The first failed poll with each type of error is reported on stderr: without a network, a wait
+    would otherwise be silent for minutes.
 
     Args:
         names: Names of batches by id; ids without a name are shown as they are.
@@ -48,7 +48,7 @@ class TextDisplay(WaitDisplay):
 
 @define(eq=False)
 class JsonDisplay(WaitDisplay):
-    """A line of JSON for each poll and for each end.
+    """Prints a line of JSON for each poll and for the end of each wait.
 
     Args:
         kind: "batch" or "dataset".

@@ -30,7 +30,7 @@ class WaitEnd:
     outcome: Batch | Dataset | WaitError
 
 
-OUTCOMES: Mapping[type[WaitError], str] = {  # the first that fits
+OUTCOMES: Mapping[type[WaitError], str] = {  # the first class that matches decides
     PartialImportError: "partial",
     BatchFailedError: "failed",
     JobFailedError: "failed",
@@ -43,12 +43,12 @@ OUTCOMES: Mapping[type[WaitError], str] = {  # the first that fits
 
 
 def outcome_name(outcome: object) -> str:
-    """Return the name of a wait's outcome in JSON."""
+    """Return the name of a wait's outcome in JSON, such as "timed_out"."""
     return next((name for kind, name in OUTCOMES.items() if isinstance(outcome, kind)), "ready")
 
 
 def outcome_words(outcome: object) -> str:
-    """Return the name of a wait's outcome for a person."""
+    """Return the name of a wait's outcome for a person, such as "timed out"."""
     return outcome_name(outcome).replace("_", " ")
 
 
@@ -59,7 +59,7 @@ class WaitDisplay(Display):
     _news: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
 
     def add_event(self, event: StatusEvent) -> None:
-        """Add a poll; made for ``on_event``."""
+        """Add a poll; to be passed as ``on_event``."""
         self._news.append(event)
 
     def add_end(self, awaited_id: str, outcome: Batch | Dataset | WaitError) -> None:

@@ -19,7 +19,7 @@ __all__ = ["WaitReport", "outcome_document", "wait_display"]
 
 @define(eq=False)
 class WaitReport:
-    """Reports the outcomes of any number of waits, and keeps little of each."""
+    """Shows the outcomes of any number of waits and finds the exit code; does not keep results."""
 
     _display: WaitDisplay
     _errors: dict[ExitCode, WaitError] = field(factory=dict, init=False)
@@ -65,7 +65,7 @@ def wait_display(ids: Iterable[str], kind: str, *, as_json: bool, reads_stdin: b
     """Return the display that suits stdout: a table, lines of text, or lines of JSON.
 
     Args:
-        ids: The ids to wait for that are known already.
+        ids: Ids that are known from the start.
         kind: "batch" or "dataset".
         as_json: Whether lines of JSON were asked for.
         reads_stdin: Whether more ids come from standard input.

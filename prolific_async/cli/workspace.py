@@ -56,7 +56,7 @@ def _print_workspaces(workspaces: Sequence[Workspace]) -> None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("id", no_wrap=True)
-    table.add_column("title")  # may wrap, so that it shrinks; its cells are cut instead
+    table.add_column("title")  # rich shrinks only columns that may wrap; the cells are cut instead
     table.add_column("description")
     for one in workspaces:
         table.add_row(Text(printable(one.id)), cut_text(one.title), cut_text(one.description or ""))

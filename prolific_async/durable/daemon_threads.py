@@ -1,7 +1,7 @@
-"""Calls in daemon threads.
+"""Calls in daemon threads, which do not keep Python from exiting.
 
-The loop's default pool belongs to the application. Python does not exit before the threads of any
-pool have ended, and a database that hangs may hold one for ever.
+Python does not exit before the threads of all pools have ended, and a database that hangs may block
+a thread for ever. The loop's default pool also belongs to the application.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def in_thread(
     """Run a function in a thread of its own; return a future of its outcome.
 
     Args:
-        function: It runs on if the future is cancelled.
+        function: Called in the thread; it runs on if the future is cancelled.
         ended: Called in the loop when the function has ended.
 
     """

@@ -49,7 +49,7 @@ class DatabaseUnavailableError(ProlificError, ConnectionError):
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Return whether an error is an outage of the database, which may pass."""
+    """Return whether an error is due to an outage of the database, which may pass."""
     if isinstance(error, exc.TimeoutError):  # all connections of the pool hang
         return True
     if not isinstance(error, exc.DBAPIError):
@@ -61,7 +61,7 @@ def is_outage(error: BaseException | None) -> bool:
 
 def translated(error: exc.SQLAlchemyError) -> ProlificError:
     """Translate an error of SQLAlchemy into one of this package."""
-    # Not the whole text, which shows the statement and its parameters.
+    # Not the whole text of the error, which shows the statement and its parameters.
     reason = str(getattr(error, "orig", None) or error)
     if is_outage(error):
         return DatabaseUnavailableError(reason)
@@ -77,7 +77,7 @@ def checked_database(
     python: tuple[int, ...] = sys.version_info[:2],
     sqlite: tuple[int, ...] = sqlite3.sqlite_version_info,
 ) -> str:
-    """Return the address of a database that DBOS can use with this Python.
+    """Check that DBOS can use a database with this Python, and return the database's URL.
 
     Raises:
         ConfigurationError: As ``DurableBatches``.
@@ -86,7 +86,7 @@ def checked_database(
     if not _is_readable(url):
         raise ConfigurationError(
             "database_url cannot be read: sqlite:///path or postgresql://user@host/database"
-        )  # its text may hold the password
+        )  # without the text of the error, which may have the password
     # From 3.12 on DBOS calls unixepoch('subsec'), which is NULL in an older SQLite.
     if url.startswith("sqlite") and python >= (3, 12) and sqlite < (3, 42):
         found = ".".join(map(str, sqlite))
@@ -111,7 +111,7 @@ def _is_readable(url: str) -> bool:
 
 
 def with_time_limits(url: str) -> str:
-    """Add time limits for a silent network to the URL of a PostgreSQL, unless it has them."""
+    """Return a PostgreSQL URL with time limits for a silent network, unless it has its own."""
     address = sa.make_url(url)
     if address.drivername.startswith("sqlite"):
         return url
@@ -137,11 +137,14 @@ class Database:
         self.client: DBOSClient
 
     async def open(self, *, migrate: bool) -> None:
-        """Connect to the database, without a second attempt.
+        """Connect to the database, without retries.
+
+        Args:
+            migrate: Whether to create or update DBOS's tables first.
 
         Raises:
-            DatabaseUnavailableError: There is no database.
-            ConfigurationError: The database refuses.
+            DatabaseUnavailableError: The database cannot be reached, or does not answer.
+            ConfigurationError: The database refuses the connection or a statement.
 
         """
 
@@ -151,7 +154,7 @@ class Database:
             return DBOSClient(
                 system_database_url=self._url,
                 application_name=self._application,
-                retry_connection_errors=False,  # or it would retry without end
+                retry_connection_errors=False,  # else it retries without end
             )
 
         try:
@@ -160,7 +163,7 @@ class Database:
             raise translated(error) from error
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await in_thread(self.client.destroy)
 
     async def call(self, function: Callable[[DBOSClient], T]) -> T:
@@ -170,11 +173,12 @@ class Database:
         never will, unless the database hangs.
 
         Args:
-            function: It may run twice, if the response to the first call is lost.
+            function: Called with the DBOSClient; it may take effect twice, if the database's answer
+                to the first call is lost.
 
         Raises:
-            DatabaseUnavailableError: The outage outlasts the patience.
-            ConfigurationError: The database refuses.
+            DatabaseUnavailableError: The outage lasts longer than ``patience``.
+            ConfigurationError: The database refuses a statement.
 
         """
         loop = asyncio.get_running_loop()
@@ -197,12 +201,12 @@ class Database:
         """Call a function once and return its result.
 
         Args:
-            function: Gets the DBOSClient.
-            within: Seconds for its result, by default the patience.
+            function: Called with the DBOSClient.
+            within: Seconds that the call may take, by default ``patience``.
 
         Raises:
-            DatabaseUnavailableError: There is no database, or it does not answer.
-            ConfigurationError: It refuses.
+            DatabaseUnavailableError: The database cannot be reached, or does not answer.
+            ConfigurationError: The database refuses a statement.
 
         """
         within = self._patience if within is None else within

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prolific_async.durable.running_orders import RunningOrders
 
-_ONCE_IN = 60.0  # seconds
+_ONCE_IN = 60.0  # seconds in which each line of DBOS's code may report an outage once
 _CANCELLED = re.compile(rf"Workflow {re.escape(NAME)}:.* was cancelled during execution", re.DOTALL)
 _OUTAGE = re.compile("OperationalError|connection")
 _DBOS = str(Path(dbos.__file__).parent)  # applications use DBOS's logger, too

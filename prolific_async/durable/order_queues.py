@@ -35,12 +35,12 @@ class OrderQueues:
         self._application = application
         self._poll_every = poll_every
         self._orders = first_queue(application)
-        # For orders that were begun before. It has no rate: in the first queue, where DBOS would
-        # put them, a thousand waits would be resumed no faster than a thousand copies may be made.
+        # For orders that were begun before. This queue has no rate limit: in the first queue, where
+        # DBOS would put them, orders would be resumed no faster than new ones may begin.
         self._resumed = f"{application}:resumed"
 
     async def register(self, rate: float | None) -> None:
-        """Create both queues. New orders are begun at a rate per second, None for no limit."""
+        """Create both queues; ``rate`` new orders may begin per second, None for no limit."""
         limit = max(1, int(rate or 1))
         limiter: Any = None if rate is None else {"limit": limit, "period": limit / rate}
         for queue, its_limiter in ((self._orders, limiter), (self._resumed, None)):
@@ -54,7 +54,7 @@ class OrderQueues:
             )
 
     async def enqueue(self, workflow_id: str, spec: OrderSpec) -> None:
-        """Record an order, unless it exists."""
+        """Record an order, unless it exists already."""
         options: EnqueueOptions = {
             "workflow_name": NAME,
             "queue_name": self._orders,
@@ -106,10 +106,10 @@ class OrderQueues:
         await self._database.call(cancel)
 
     async def cancelled(self, ids: list[str]) -> list[str]:
-        """Return those of some orders that are cancelled, without a second attempt in an outage.
+        """Return which of some orders are cancelled; in an outage, raise without a retry.
 
         Raises:
-            DatabaseUnavailableError: There is no database.
+            DatabaseUnavailableError: The database cannot be reached, or does not answer.
 
         """
         cancelled: list[str] = []

@@ -24,7 +24,7 @@ NAME = "prolific_async.order"
 MAX_BYTES = 1024
 """Most bytes of UTF-8 in each part of an order's id: PostgreSQL indexes 2,700 bytes in all."""
 
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # in PostgreSQL, and in UTF-8
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # NUL by PostgreSQL, half surrogate pairs in UTF-8
 
 
 @frozen
@@ -92,9 +92,9 @@ def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
 
 
 def source_prefix(application: str, source_id: str | None) -> str:
-    """Return the prefix of the ids of an application's orders, or of those of one source."""
+    """Return the prefix of the ids of an application's orders, or of its orders of one source."""
     prefix = f"{NAME}:{application}:"
-    # Quoted, so that no colon of the source's id ends it.
+    # Quoted, since a colon ends the source's id.
     return prefix if source_id is None else f"{prefix}{quote(source_id, safe='')}:"
 
 
@@ -116,7 +116,7 @@ def checked_source_id(batch: Batch | str | UUID) -> str:
 
 
 def checked_name(name: object) -> str:
-    """Check a name, and return it without the space around it, which a service may drop."""
+    """Check a copy's name; return it without spaces at its ends, which the service may drop."""
     return _storable("name", arguments.unique_name(name))
 
 

@@ -152,7 +152,14 @@ def read_status(client: DBOSClient, workflow_id: str) -> OrderStatus:
 def read_statuses(
     client: DBOSClient, ids: list[str], copies: Mapping[str, str | None] | None = None
 ) -> list[OrderStatus]:
-    """Read the statuses of orders; ``copies``, the known copies, saves a query for each."""
+    """Read the statuses of orders.
+
+    Args:
+        client: DBOS's client.
+        ids: The orders' ids in DBOS.
+        copies: Ids of known copies by the order's id; each saves a query.
+
+    """
     known = copies or {}
     return [
         _status_of(client, workflow, known.get(workflow.workflow_id))

@@ -1,6 +1,6 @@
 """The steps of one order: find its copy or duplicate the batch, set the copy up, await READY.
 
-Each can be begun again at any point. Nothing here depends on DBOS.
+Each step can be repeated, whatever point it had reached. Nothing here depends on DBOS.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Return whether an order goes on after a failure.
+    """Return whether an order goes on after an error, since the error may pass.
 
-    A refused token is among these: it is the worker's fault, and not the order's.
+    The order also goes on after a refused token, which is the worker's fault, not the order's.
     """
     return isinstance(error, AuthenticationError) or (
         isinstance(error, ProlificError) and may_poll_again(error)
@@ -68,16 +68,17 @@ async def wait_until_ready(
 class OrderSteps:
     """Finds or makes the one copy of an order and sets it up, also after a crash.
 
-    ``find_and_set_up`` and ``duplicate`` take turns. The caller records the outcome of the first
-    before it calls the second, so that it knows after a crash that a duplicate may have been sent.
-    It then calls ``duplicate`` of a new instance, which sends nothing but lets time pass.
+    The caller calls ``find_and_set_up`` and, while that returns None, ``duplicate`` in turn. It
+    records each None before it calls ``duplicate``, so that it knows after a crash that a duplicate
+    may have been sent. It then calls ``duplicate`` of a new instance first, which sends nothing and
+    only starts ``settle_seconds``.
 
     Args:
         batches: The client's ``batches``.
         spec: The order.
         settle_seconds: Seconds in which a duplicate that may have been sent must show in the list,
             from when its response was lost or its sender was found dead.
-        pauses: The gaps between tries, and between searches for a copy that may still appear.
+        pauses: The pauses between tries, and between searches for a copy that may still appear.
 
     """
 
@@ -102,13 +103,13 @@ class OrderSteps:
     async def find_and_set_up(self) -> str | None:
         """Return the copy's id once its setup was accepted; None if a duplicate is to be sent.
 
-        Failures that may pass are survived until the order's time is over.
+        Errors that may pass are logged, and the call is repeated until the order's time is over.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
             WaitTimeoutError: The order's time is over; ``batch_id`` is the source's if no copy
                 is known, and ``failure`` an OutcomeUnknownError if there may be one.
-            ProlificError: The service refuses.
+            ProlificError: The service refuses a request.
 
         """
         async with self._time_limit():
@@ -131,7 +132,7 @@ class OrderSteps:
 
         Raises:
             WaitTimeoutError: As ``find_and_set_up``.
-            ProlificError: The service refuses.
+            ProlificError: The service refuses the request.
 
         """
         if not self._copy.may_send:
@@ -169,7 +170,7 @@ class OrderSteps:
         self._gap = self._pauses.following(self._gap)
 
     async def _set_up(self, copy_id: str) -> bool:
-        """Set the copy up unless its status shows that it was; return whether it surely is."""
+        """Set the copy up unless its status shows a setup; return False if this is not sure."""
         is_new, self._may_be_set_up = not self._may_be_set_up, True
         spec = self._spec
         send = partial(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AT_ONCE = 1000
-"""Workflows that one statement names: SQLite takes 32,766 parameters."""
+"""Ids of workflows in one statement: SQLite allows at most 32,766 parameters."""
 
 _NO_WORKER = "no worker has said what became of the order: see that one runs, then ask again"
 
@@ -57,7 +57,7 @@ class Results:
         self._poll_every = poll_every
         self._margin = margin
         self._awaited: defaultdict[str, set[Ended]] = defaultdict(set)
-        self._watched: dict[Changed, OrderStatus] = {}  # with the newest status of each
+        self._watched: dict[Changed, OrderStatus] = {}  # with the status that the caller knows
         self._poll_now = asyncio.Event()
         self._polling: asyncio.Task[None] | None = None
         self._outage: DatabaseUnavailableError | None = None
@@ -96,7 +96,7 @@ class Results:
         raise late
 
     async def close(self) -> None:
-        """End the queries, and cancel the calls that await a result."""
+        """End the queries, and cancel all calls that await a result or a change."""
         if self._polling is not None:
             self._polling.cancel()
             await asyncio.wait([self._polling])

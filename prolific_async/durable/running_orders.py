@@ -1,4 +1,4 @@
-"""The orders that run in this process, between DBOS's event loop and the client's."""
+"""The orders that run in this process, in DBOS's event loop and in the client's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunningOrders:
     """Runs this process's share of the queue; there is at most one instance.
 
     DBOS runs workflows in a loop and a thread of its own, since its calls replace the default
-    executor of their loop. The calls of the service run in the client's loop, in which this
+    executor of their loop. Requests to the service run in the client's loop, in which this
     instance is made.
 
     Args:
@@ -39,7 +39,7 @@ class RunningOrders:
         settle_seconds: As for ``OrderSteps``.
 
     Attributes:
-        left: Ids of orders left for the next start of a worker, since the client is closed.
+        left: Ids of orders that were left for the next worker, since the client is closed.
 
     """
 
@@ -60,7 +60,7 @@ class RunningOrders:
         return task in self._workflows
 
     async def end(self) -> None:
-        """Stop every workflow where it is, without an outcome, so that it can be resumed."""
+        """Stop all workflows; none records an outcome, so that each can be resumed."""
         self._is_ending = True
         loop = self._dbos_loop
         if loop is not None and loop.is_running():
@@ -84,8 +84,8 @@ class RunningOrders:
                 if running := list(self._workflows.values()):
                     self._cancel(await queues.cancelled(running))
             except DatabaseUnavailableError:
-                pass  # the next read will tell
-            except Exception as error:  # noqa: BLE001 - or no order would be stopped any more
+                pass  # the next read tries again
+            except Exception as error:  # noqa: BLE001 - else no order would be stopped any more
                 _log.warning("%s; cancelled orders are searched for later", error, exc_info=error)
 
     def _cancel(self, ids: list[str]) -> None:
@@ -95,7 +95,7 @@ class RunningOrders:
                 self._dbos_loop.call_soon_threadsafe(task.cancel)
 
     async def run(self, spec: OrderSpec) -> dict[str, Any]:
-        """Return the order's batch once it is READY, as ``Batch.to_dict`` gives it.
+        """Run an order, and return its copy as a dict (``Batch.to_dict``) once the copy is READY.
 
         DBOS calls this in its loop.
         """
@@ -112,12 +112,12 @@ class RunningOrders:
             step = partial(DBOS.run_step_async, {"name": _STEP}, find_and_set_up)
             while (copy_id := await step()) is None:
                 await self._in_client_loop(steps.duplicate)
-            # Not a step: its outcome is the workflow's, which is written anyway.
+            # Not a step: its outcome is the workflow's outcome, which is recorded anyway.
             wait = partial(wait_until_ready, self._batches, copy_id, spec)
             return (await self._in_client_loop(wait)).to_dict()
 
     async def _in_client_loop(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return the outcome of a call that is made in the client's loop."""
+        """Run a call in the client's loop, and return its result."""
 
         async def run() -> T:
             task = _current_task()
@@ -134,7 +134,8 @@ class RunningOrders:
 
     def _add_workflow(self, task: asyncio.Task[Any]) -> None:
         self._dbos_loop = asyncio.get_running_loop()
-        # If the order was moved to another worker, DBOS goes on in this task to await its result.
+        # Until the task ends: after a move of the order to another worker, DBOS awaits its result
+        # in this task.
         self._workflows[task] = str(DBOS.workflow_id)
         task.add_done_callback(lambda done: self._workflows.pop(done, None))
         if self._is_ending:

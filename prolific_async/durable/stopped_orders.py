@@ -1,4 +1,4 @@
-"""Orders of a worker that an outage of the database has stopped, resumed when it is over."""
+"""Orders of a worker that an outage of the database has stopped, to be resumed after it."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class StoppedOrders:
             queues: The application's queues.
             executor_id: The worker's name.
             running: Returns the ids of the workflows that run in this process.
-            every: Seconds between checks. An order has stopped if two of them find it idle: one
-                that was taken during an outage may not have begun at the first.
+            every: Seconds between checks. An order counts as stopped if two checks find it idle:
+                at the first, an order that was taken during an outage may not have begun yet.
 
         """
         idle: set[str] = set()
@@ -76,7 +76,7 @@ class StoppedOrders:
                 stopped = idle & now_idle
                 if stopped:
                     await self._resume(stopped, queues, executor_id)
-            except Exception as error:  # noqa: BLE001 - or orders would be stranded for ever
+            except Exception as error:  # noqa: BLE001 - else orders would be stranded for ever
                 _log.warning(
                     "%s; orders that have stopped are searched for later",
                     error,
@@ -97,8 +97,8 @@ class StoppedOrders:
             raise
 
     async def _resume(self, stopped: set[str], queues: OrderQueues, executor_id: str) -> None:
-        # Removed before they are enqueued, since this worker may take and stop one again at once.
-        # Those that have ended meanwhile are removed for good.
+        # Removed before the orders are enqueued, since this worker may take and stop one again at
+        # once. Orders that have ended meanwhile are removed for good.
         self._stopped -= stopped
         try:
             begun = sorted(stopped.intersection(await queues.begun_by(executor_id)))
@@ -163,7 +163,7 @@ class StoppedOrders:
 
 
 class _ForTheApplication:
-    """A flag that is true only in the application's own workflows: there DBOS repeats calls."""
+    """A flag for DBOS to repeat calls in an outage: true in the application's workflows only."""
 
     def __bool__(self) -> bool:
         workflow_id: str | None = DBOS.workflow_id

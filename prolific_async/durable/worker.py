@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from prolific_async.durable.order_queues import OrderQueues
 
 STEPS = 1
-"""Version of the workflow's steps, to be raised when they change. DBOS resumes only what was begun
-under the same version; this one outlives releases, of this package and of applications."""
+"""Version of the workflow's steps; raise it when they change.
+
+DBOS resumes only orders that were begun under the same version, so it must not change with each
+release of this package or of an application.
+"""
 
 _RESUME_EVERY = 10  # times ``poll_every``
 
-_THREADS = 20  # as many as DBOS's pool has connections; unbounded, it makes one for each task
+_THREADS = 20  # as many as DBOS's pool has connections; by default, each task gets a thread
 
 
 _running: RunningOrders | None = None
@@ -46,7 +49,7 @@ def _registered(orders: RunningOrders) -> Iterator[None]:
     """Make ``run_order`` use a worker's ``RunningOrders`` within this context.
 
     Raises:
-        ConfigurationError: This process has a worker.
+        ConfigurationError: This process has a worker already.
 
     """
     global _running  # noqa: PLW0603 - DBOS calls plain functions, and has one instance itself
@@ -91,13 +94,13 @@ async def worker(
         queues: The application's queues.
         settle_seconds: As for ``OrderSteps``.
         max_starts_per_second: As for ``DurableBatches.worker``.
-        poll_every: Seconds between searches for cancelled orders; orders that an outage has stopped
+        poll_every: Seconds between searches for cancelled orders. Orders that an outage has stopped
             are searched for a tenth as often.
 
     Raises:
-        ConfigurationError: This process has a worker, or a DBOS of the application's; or the
-            database refuses.
-        DatabaseUnavailableError: There is no database.
+        ConfigurationError: This process has a worker or an application's DBOS already, or the
+            database refuses a statement of DBOS.
+        DatabaseUnavailableError: The database cannot be reached, or does not answer.
 
     """
     settings = {
@@ -132,7 +135,7 @@ async def worker(
 
 async def _launch() -> None:
     # In another thread, so that DBOS makes a loop of its own for workflows and leaves this one
-    # alone. To the end, since a DBOS that is half launched cannot be destroyed.
+    # alone. Never interrupted, since a DBOS that is half launched cannot be destroyed.
     try:
         await _to_the_end(in_thread(DBOS.launch))
     except SQLAlchemyError as error:
@@ -155,7 +158,7 @@ async def _end(
 
 
 def _restore_default_executor() -> None:
-    """Give the loop a new default executor if it has the one of the DBOS that has ended.
+    """Give the loop a new default executor if it has that of the DBOS that has ended.
 
     DBOS's coroutines install it in each loop in which the application awaits them.
     """

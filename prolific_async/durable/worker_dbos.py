@@ -1,4 +1,4 @@
-"""The DBOS instance of a worker. A process has one instance, which may be the application's."""
+"""The DBOS instance of a worker. A process can have only one, which may be the application's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WorkerDBOS(DBOS):
-    """The DBOS of this process while a worker runs; the class tells it from an application's."""
+    """The DBOS instance of this process while a worker runs; an application's has another class."""
 
     _is_in_use = False
 
@@ -39,10 +39,10 @@ class WorkerDBOS(DBOS):
 
     @classmethod
     def make(cls, settings: DBOSConfig) -> Self:
-        """Make the DBOS of this process.
+        """Make the DBOS instance of this process.
 
         Raises:
-            ConfigurationError: The application has made one, which is left alone.
+            ConfigurationError: The application has made one already, which is left alone.
 
         """
         dbos: DBOS = cls(config=settings)
@@ -76,8 +76,8 @@ class WorkerDBOS(DBOS):
         return set(self._active_workflows_set.activeList())
 
     def end(self, settings: DBOSConfig) -> None:
-        """Destroy it; an instance that the application has put in its place is left alone."""
-        # The DBOS of this process. If there is none, this makes one, which is destroyed below.
+        """Destroy this instance; one that the application has put in its place is left alone."""
+        # The instance of this process. If there is none, this makes one, which is destroyed below.
         current: DBOS = DBOS.__new__(type(self), config=settings)
         if current is not self:
             _log.error("the application destroyed the worker's DBOS; the work is left for later")
