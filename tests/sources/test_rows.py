@@ -88,7 +88,7 @@ def test_columns_that_appear_late_fill_up_the_rows_before(cells: list[tuple[int,
     rows = [{f"c{number}": text} for number, text in cells]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contents, "PIECE", 64)  # through a temporary file
-        patch.setattr(csv_rows, "PART", 7)  # which cuts line ends apart
+        patch.setattr(csv_rows, "PIECE", 7)  # which cuts line ends apart
         header, *found = read_csv(run(rows, 3))
     assert header == columns_of(rows)
     assert found == [[row.get(name, "") for name in header] for row in rows]
@@ -285,7 +285,7 @@ async def test_no_row_is_an_empty_source(rows: Any, generation: int) -> None:
 
 
 async def test_rows_without_any_column_are_an_empty_source_of_csv() -> None:
-    with pytest.raises(ValueError, match="no row with a column"):
+    with pytest.raises(ValueError, match="none of its rows has a column"):
         await sent([{}, {}], 3)
 
 
