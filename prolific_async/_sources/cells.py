@@ -57,7 +57,7 @@ def text(value: Any) -> str:
 def _of_other_type(value: Any) -> Cell:
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError(f"{value} is no value; {_FOR_EMPTY}")
+            raise ValueError(f"{value} cannot be sent; {_FOR_EMPTY}")
         return Decimal(value)
     if isinstance(value, UUID):
         return str(value)
@@ -78,7 +78,7 @@ def _of_other_type(value: Any) -> Cell:
 
 def _finite(number: float) -> int | float:
     if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError(f"{'NaN' if math.isnan(number) else number} is no value; {_FOR_EMPTY}")
+        raise ValueError(f"{'NaN' if math.isnan(number) else number} cannot be sent; {_FOR_EMPTY}")
     return number
 
 

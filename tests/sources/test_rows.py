@@ -169,14 +169,14 @@ class NaTType(datetime):
 
 
 REFUSED: list[tuple[Any, str]] = [
-    (math.nan, "NaN is no value; for an empty cell, give None"),
-    (np.float64("nan"), "NaN is no value"),
-    (np.float32("inf"), "inf is no value"),
-    (math.inf, "inf is no value"),
-    (-math.inf, "-inf is no value"),
-    (Decimal("NaN"), "NaN is no value"),
-    (Decimal("sNaN"), "sNaN is no value"),
-    (Decimal("-Infinity"), "-Infinity is no value"),
+    (math.nan, "NaN cannot be sent; for an empty cell, give None"),
+    (np.float64("nan"), "NaN cannot be sent"),
+    (np.float32("inf"), "inf cannot be sent"),
+    (math.inf, "inf cannot be sent"),
+    (-math.inf, "-inf cannot be sent"),
+    (Decimal("NaN"), "NaN cannot be sent"),
+    (Decimal("sNaN"), "sNaN cannot be sent"),
+    (Decimal("-Infinity"), "-Infinity cannot be sent"),
     ("ok\ud800", r"half a surrogate pair \(U\+D800\) at position 2"),
     (np.str_("\udfff"), r"half a surrogate pair \(U\+DFFF\) at position 0"),
     ([1], r"a container \(list\)"),
@@ -234,7 +234,9 @@ async def test_numbers_whose_sum_is_too_large_are_sent() -> None:
 @pytest.mark.parametrize("cell", [math.nan, math.inf, -math.inf])
 async def test_a_number_that_is_none_is_found_among_others(cell: float) -> None:
     cells = [1.5, None, "x", *[7.25] * 50, cell, 2, *[-math.inf] * 50]
-    with pytest.raises(ValueError, match=r"row 53 \(counted from 0\), column 'a': -?(NaN|inf) is"):
+    with pytest.raises(
+        ValueError, match=r"row 53 \(counted from 0\), column 'a': -?(NaN|inf) cannot"
+    ):
         await sent([{"b": 1.5, "a": cell} for cell in cells], 3)
 
 
