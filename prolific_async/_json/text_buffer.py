@@ -22,7 +22,7 @@ _UNFINISHED = re.compile(
 )
 
 _NUMBERS = (int, float)
-_SHORT = 64 * 1024  # characters that take less than 1 ms to decode, so every piece may be tried
+_ALWAYS_TRIED = 64 * 1024  # characters; decoding them takes less than 1 ms
 
 
 class TruncatedJson(ValueError):  # noqa: N818 - internal, callers translate it
@@ -81,7 +81,7 @@ class TextBuffer:
             if self.is_whole and decoder.getstate()[0]:
                 raise TruncatedJson  # within a character
             size += len(texts[-1])
-            if size > len(unread) + wanted or (size <= _SHORT and "}" in texts[-1]):
+            if size > len(unread) + wanted or (size <= _ALWAYS_TRIED and "}" in texts[-1]):
                 break
         self.text = "".join(texts)
 

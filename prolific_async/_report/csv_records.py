@@ -26,7 +26,7 @@ _END = "\r\n"
 _UNQUOTED = re.compile(r"[^,\r\n]*+")
 _BLANK = re.compile(r"[\r\n]+")
 _AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
-_QUOTES = 2000  # quotes that are passed before other tasks may run
+_QUOTES_PER_SLICE = 2000  # quotes that are passed before other tasks may run
 _PARSED_AT_ONCE = 2 * PIECE  # characters; parsing them takes less time than a slice of work
 
 
@@ -88,7 +88,7 @@ def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[i
     # Within a cell, the number of quotes so far is odd; a doubled quote counts twice.
     end = len(piece)
     while True:
-        for _ in range(_QUOTES):
+        for _ in range(_QUOTES_PER_SLICE):
             line_end = piece.rfind("\n", 0, end)
             if line_end < 0:
                 return 0, 0
@@ -190,7 +190,7 @@ def _quoted(block: str, at: int) -> Generator[Records, None, tuple[str, int]]:
     parts: list[str] = []
     while True:
         start = at
-        for _ in range(_QUOTES):
+        for _ in range(_QUOTES_PER_SLICE):
             quote = block.find('"', at)
             if quote < 0:
                 raise ValueError("a quote is never closed")

@@ -75,7 +75,7 @@ class Source:
         elif not recognition.is_bytes(given):
             recognition.check_iterable(given)
         elif filename is None:
-            raise ValueError(_NO_NAME)
+            raise ValueError(_NAME_NEEDED)
         if self._filename is None or file_names.format_of(self._filename) is not Format.ZIP:
             return
         if key is not None:
@@ -166,7 +166,7 @@ class Source:
             self._items = items
             return
         if self._filename is None:
-            raise ValueError(_NO_NAME)
+            raise ValueError(_NAME_NEEDED)
         self._content = await self._spooled(items)
 
     async def _spooled(self, items: Items) -> Spool:
@@ -260,7 +260,7 @@ def _close(contents: list[Content]) -> None:
         content.close()
 
 
-_NO_NAME = (
+_NAME_NEEDED = (
     "filename is needed for a source of bytes, as its ending tells the service the format; "
     "a path is given as text or as a Path, not as bytes"
 )

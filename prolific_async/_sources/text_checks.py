@@ -13,7 +13,7 @@ from prolific_async._sources.csv_records import check_separator, column_names, f
 CHECKED_FIRST = 8 * 1024 * 1024
 """Bytes that are checked before a file is sent; the rest is checked while it is sent."""
 
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -73,7 +73,7 @@ async def checked_text(content: Content) -> Text:
     if content.size == 0:
         raise ValueError("the source is empty")
     head = await content.read(0, 4)
-    for mark, encoding in _MARKS.items():
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             raise ValueError(f"the source is {encoding}: save it as UTF-8 first")
     if b"\0" in head[:2]:  # a first character of two or four bytes

@@ -133,7 +133,7 @@ class Database:
         self._url = url
         self._application = application
         self._patience = patience
-        self._free = asyncio.Semaphore(_MAX_CALLS)
+        self._call_slots = asyncio.Semaphore(_MAX_CALLS)
         self.client: DBOSClient
 
     async def open(self, *, migrate: bool) -> None:
@@ -212,8 +212,8 @@ class Database:
         within = self._patience if within is None else within
         try:
             async with asyncio.timeout(within) as limit:
-                await self._free.acquire()
-                calling = in_thread(lambda: function(self.client), ended=self._free.release)
+                await self._call_slots.acquire()
+                calling = in_thread(lambda: function(self.client), ended=self._call_slots.release)
                 try:
                     return await asyncio.shield(calling)
                 except asyncio.CancelledError:

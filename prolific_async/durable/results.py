@@ -38,7 +38,7 @@ T = TypeVar("T")
 IDS_PER_STATEMENT = 1000
 """Ids of workflows in one statement: SQLite allows at most 32,766 parameters."""
 
-_NO_WORKER = "no worker has said what became of the order: see that one runs, then ask again"
+_NO_WORKER = "no worker has recorded the order's outcome: make sure that one runs, then ask again"
 
 
 class Results:

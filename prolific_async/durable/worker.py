@@ -54,7 +54,7 @@ def _registered(orders: RunningOrders) -> Iterator[None]:
     """
     global _running  # noqa: PLW0603 - DBOS calls plain functions, and has one instance itself
     if _running is not None:
-        raise ConfigurationError("this process has a worker: one runs any number of orders")
+        raise ConfigurationError("this process has a worker already: it runs any number of orders")
     _running = orders
     try:
         yield

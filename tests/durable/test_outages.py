@@ -380,7 +380,7 @@ async def test_a_result_is_not_awaited_beyond_the_order_s_time_without_a_worker(
             await asyncio.wait_for(order.result(), SECONDS)
     assert late.value.batch_id == "source"
     assert late.value.elapsed > 0.02
-    assert "no worker has said" in str(late.value)
+    assert "no worker has recorded" in str(late.value)
 
 
 async def test_what_a_database_refuses_is_a_configuration_error(
