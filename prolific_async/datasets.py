@@ -195,7 +195,7 @@ class Datasets:
         """
         dataset_id = _validation.dataset_id(dataset)
         check_records(records)
-        key = row_keys.checked(key)
+        key = row_keys.checked_key(key)
         known = len(records) if isinstance(records, Sized) else None
         default = _validation.default_limit(self._poll, known)
         limit = default if timeout is ... else _limit(timeout)

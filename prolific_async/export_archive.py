@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from prolific_async._json.decoding import decode, named
+from prolific_async._json.decoding import decode, json_type_name
 from prolific_async._json.scalars import JsonObject
 from prolific_async.errors import DecodeError
 
@@ -144,7 +144,7 @@ class ExportArchive:
         else:
             if isinstance(data, dict):
                 return data
-            reason = f"an object is needed, not {named(data)}"
+            reason = f"an object is needed, not {json_type_name(data)}"
         raise self._unreadable(where, reason)
 
     @contextmanager

@@ -229,7 +229,7 @@ def test_what_was_read_does_not_change_with_what_was_given() -> None:
 
 
 def test_braces_in_a_reason_are_no_places_to_fill() -> None:
-    with pytest.raises(ValidationError, match=re.escape("no key '{input}' or '{x}'")):
+    with pytest.raises(ValidationError, match=re.escape("unknown keys '{input}', '{x}'")):
         TypeAdapter(PollPolicy).validate_python({"{x}": 1, "{input}": 2})
 
 
@@ -239,7 +239,7 @@ def test_braces_in_a_reason_are_no_places_to_fill() -> None:
         ({"initial": 0}, "initial must be a finite number above 0: 0.0"),
         ({"initial": 20, "maximum": 3}, "initial must not be above maximum"),
         ({"max_consecutive_failures": -1}, "must be a whole number from 0: -1"),
-        ({"intial": 3}, "there is no key 'intial'"),
+        ({"intial": 3}, "unknown key 'intial'"),
     ],
 )
 def test_a_policy_is_checked_as_it_always_is(data: dict[str, Any], message: str) -> None:

@@ -194,7 +194,7 @@ async def test_a_report_that_changes_in_between_is_not_read_on() -> None:
 @pytest.mark.parametrize(
     ("stored", "problem"),
     [
-        (b"", "the header: it is missing"),
+        (b"", "the header: missing, as the report is empty"),
         (b'{"message": "maintenance"}', "the header: DataPoint_ID, Task_Group_ID, "),
         (SMALL + b'\r\n"x', "row 5 (counted from 0): a quote is never closed"),
         (SMALL.replace(b"k2", b"k\xe9"), "not UTF-8"),

@@ -11,7 +11,7 @@ from prolific_async._api.partial_batches import read_partial
 from prolific_async._http.responses import MAX_BODY, http_date, undecodable
 from prolific_async._json.converter import load
 from prolific_async._json.decoding import MAX_PROBLEMS
-from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
+from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
 from prolific_async._json.slices import TimeSlices
 from prolific_async._messages import brief
 from prolific_async.errors import DecodeError
@@ -72,7 +72,7 @@ async def pick_from_page(
             http_date(chunks.headers.get("Date", "")), asyncio.get_running_loop().time()
         )
         try:
-            async with aclosing(parts_as_they_come(chunks, MAX_BODY)) as parts:
+            async with aclosing(parts_of_stream(chunks, MAX_BODY)) as parts:
                 async for key, _, _, value in parts:
                     if key is not None:
                         add_member(page, key, value)

@@ -16,9 +16,9 @@ from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
 from prolific_async._http.retry import Failures, get_again
 from prolific_async._json.converter import load
-from prolific_async._json.pages import RESULTS, add_member, parts_as_they_come
+from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
 from prolific_async._json.slices import TimeSlices
-from prolific_async._json.text_buffer import CutShort
+from prolific_async._json.text_buffer import TruncatedJson
 from prolific_async._tracebacks import without_frames
 from prolific_async.answer_models import TaskResponse
 from prolific_async.errors import ConnectionLostError, ProlificError, TransportError
@@ -94,9 +94,9 @@ async def _parts(transport: Transport, request: Request) -> AsyncGenerator[Async
     """Send a request, and give an iterator of the parts of its page as they arrive."""
     async with transport.stream(request, may_drip=True) as chunks:
         try:
-            async with aclosing(parts_as_they_come(chunks, MAX_RECORD)) as parts:
+            async with aclosing(parts_of_stream(chunks, MAX_RECORD)) as parts:
                 yield parts
-        except CutShort as error:
+        except TruncatedJson as error:
             reason = str(without_frames(error))  # no reference cycle (Python 3.12 on)
         except ValueError as error:
             problem = f"not a readable list of JSON ({without_frames(error)})"

@@ -63,7 +63,7 @@ def _problem(url: URL, text: str, path: str, token: Token) -> str:
         return f"has the token as its host; the service itself is {_DEFAULT_BASE_URL}"
     if ROOT in path:
         return (
-            f"must not go on after {ROOT}, which each request brings; "
+            f"must end before {ROOT}, which each request adds; "
             f"the service itself is {_DEFAULT_BASE_URL}"
         )
     return ""

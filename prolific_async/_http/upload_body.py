@@ -101,4 +101,4 @@ class UploadBody(aiohttp.Payload):
 
     def decode(self, *_: str) -> str:
         """Raise TypeError: an upload is never in memory as a whole."""
-        raise TypeError("an upload is no text")
+        raise TypeError("an upload is streamed, so it cannot be decoded to text")

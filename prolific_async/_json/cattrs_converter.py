@@ -46,7 +46,8 @@ def problems(converter: Converter, cls: type[Any], data: Any, at: str) -> tuple[
 
 def _reason(error: BaseException, _type: object) -> str:
     if isinstance(error, ForbiddenExtraKeysError):
-        return f"there is no key {' or '.join(sorted(map(repr, error.extra_fields)))}"
+        names = sorted(map(repr, error.extra_fields))
+        return f"unknown key{'s' if len(names) > 1 else ''} {', '.join(names)}"
     return "it is missing" if isinstance(error, KeyError) else str(error)
 
 

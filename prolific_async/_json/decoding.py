@@ -47,7 +47,7 @@ def decode_at(text: str, start: int) -> tuple[Any, int]:
         raise ValueError(TOO_DEEP) from None
 
 
-def named(value: Any) -> str:
+def json_type_name(value: Any) -> str:
     """Return the JSON type of a value in words, such as "an object"."""
     if value is None:
         return "null"

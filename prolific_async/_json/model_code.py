@@ -76,7 +76,7 @@ _OPTIONAL = """
             one = read_{name}(one, kind_{name})
     model.{name} = one
 """
-_IF_THERE = """
+_IF_PRESENT = """
     if "{name}" in value:
         found += 1"""
 _ELSE = """
@@ -128,7 +128,7 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
     for slot in slots:
         template = _ARRAY if slot.is_array else _OPTIONAL if slot.default is None else _REQUIRED
         if slot.default not in (None, NOTHING):
-            template = _IF_THERE + indent(template, "    ") + _ELSE
+            template = _IF_PRESENT + indent(template, "    ") + _ELSE
             names[f"default_{slot.name}"] = slot.default
         plain = slot.plain and slot.plain.__name__  # the name "None" never matches a type
         code.append(template.format(name=slot.name, plain=plain))

@@ -13,8 +13,8 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from prolific_async._json.decoding import named
-from prolific_async._json.slices import TimeSlices, text_of
+from prolific_async._json.decoding import json_type_name
+from prolific_async._json.slices import TimeSlices, decode_text
 from prolific_async._json.text_buffer import TextBuffer, skip
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ KNOWN: Final = object()
 ARRAY: Final = object()
 """Value of ``results`` if it is an array; its elements follow as parts of their own."""
 
-_BESIDE = frozenset({RESULTS, "meta", "_links"})
+_PAGE_KEYS = frozenset({RESULTS, "meta", "_links"})
 """All documented keys of a page, each of them optional."""
 
-_MOST_KEYS = 1000
+_MAX_KEYS = 1000
 """Keys that a page in pieces may have: without a limit, a page might never end."""
 
-_SHOWN = 20
+_MAX_SHOWN_KEYS = 20
 """Keys that an error shows of an object that is no page."""
-_NAME = re.compile("[A-Za-z_]{1,32}")
+_PLAIN_KEY = re.compile("[A-Za-z_]{1,32}")
 
 
 class Part(NamedTuple):
@@ -76,17 +76,19 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
     if type(results) is list:
         return None
     if results is not None:
-        return f"$.{RESULTS}: an array is needed, not {named(results)}"
-    if page.keys() <= _BESIDE:
+        return f"$.{RESULTS}: an array is needed, not {json_type_name(results)}"
+    if page.keys() <= _PAGE_KEYS:
         return None
     # Values, and keys that are not plain names, may echo the token, so they are not shown.
-    keys = ", ".join(repr(key) if _NAME.fullmatch(key) else "'…'" for key in islice(page, _SHOWN))
+    keys = ", ".join(
+        repr(key) if _PLAIN_KEY.fullmatch(key) else "'…'" for key in islice(page, _MAX_SHOWN_KEYS)
+    )
     return f"$: not a list, which has an array of {RESULTS!r}, but an object with {keys}"
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:
     """Add a member to a page, ``[]`` for ``ARRAY``; skip unknown keys that no error would show."""
-    if key in _BESIDE or len(page) < _SHOWN:
+    if key in _PAGE_KEYS or len(page) < _MAX_SHOWN_KEYS:
         page[key] = [] if value is ARRAY else value
 
 
@@ -100,7 +102,7 @@ async def read_page(body: bytes) -> dict[str, Any]:
 
     """
     slices = TimeSlices()
-    text = await text_of(body, slices)
+    text = await decode_text(body, slices)
     await asyncio.sleep(0)
     page: dict[str, Any] = {}
     elements: list[Any] = []
@@ -129,16 +131,16 @@ def parts(text: str, known: Callable[[int], int | None] = lambda _: None) -> Ite
     return cast("Iterator[Part]", _page(TextBuffer(text, is_whole=True), known))
 
 
-async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGenerator[Part]:
+async def parts_of_stream(pieces: AsyncIterator[bytes], max_chars: int) -> AsyncGenerator[Part]:
     """Yield the parts of a page that arrives in pieces, each as soon as it is complete.
 
     Args:
         pieces: A JSON object, in UTF-8.
-        most: The most characters of one value, or of white space in a row.
+        max_chars: The most characters of one value, or of white space in a row.
 
     Raises:
-        CutShort: The pieces end before the object does.
-        ValueError: As ``parts``, a value is longer than ``most``, or the object has more than
+        TruncatedJson: The pieces end before the object does.
+        ValueError: As ``parts``, a value is longer than ``max_chars``, or the object has more than
             1,000 keys.
 
     """
@@ -147,12 +149,12 @@ async def parts_as_they_come(pieces: AsyncIterator[bytes], most: int) -> AsyncGe
     keys = 0
     for part in _page(text, lambda _: None):
         if part is None:
-            await text.fill(pieces, decoder, most)
+            await text.fill(pieces, decoder, max_chars)
             continue
         if part.key is not None:
             keys += 1
-            if keys > _MOST_KEYS:
-                raise ValueError(f"more than {_MOST_KEYS} keys")
+            if keys > _MAX_KEYS:
+                raise ValueError(f"more than {_MAX_KEYS} keys")
         yield part
 
 
@@ -210,7 +212,7 @@ def _elements(
         if end is None:
             decoded = text.value(at)
             if decoded is None:
-                at = yield from text.more(at)
+                at = yield from text.ask_for_more(at)
                 continue
             value, end = decoded
         yield Part(None, at, end, value)

@@ -21,7 +21,7 @@ from prolific_async._json.scalars import IntOrDigits, Scalar
 if TYPE_CHECKING:
     from cattrs import Converter
 
-_AS_THEY_ARE = {str: str, int: int, bool: bool, IntOrDigits: int, Scalar: str}
+_EXACT_TYPES = {str: str, int: int, bool: bool, IntOrDigits: int, Scalar: str}
 """By a field's type, the exact type of the values that need no hook."""
 
 # RFC 3339, and what ISO 8601 and databases write, too: no seconds, a short offset, or none. Without
@@ -87,7 +87,7 @@ def enum_of_union(value: Any, cls: Any) -> Any:
     return next(known, kinds[0])(text)
 
 
-def _kind(cls: Any) -> Any:
+def _without_none(cls: Any) -> Any:
     """Return X for ``X | None``, and any other type as it is."""
     kinds = get_args(cls)
     if NoneType not in kinds:
@@ -115,7 +115,7 @@ def tuple_hook(cls: Any, converter: Converter) -> Hook:
             except Exception as error:  # noqa: BLE001 - whatever a hook raises
                 error.add_note(IterableValidationNote("", index, kind))
                 errors.append(error)
-                found += _weight(error)
+                found += _count_faults(error)
                 if found >= MAX_PROBLEMS:
                     break
         if errors:
@@ -125,10 +125,10 @@ def tuple_hook(cls: Any, converter: Converter) -> Hook:
     return detailed if converter.detailed_validation else hook
 
 
-def _weight(error: BaseException) -> int:
+def _count_faults(error: BaseException) -> int:
     """Count the faults that an error holds."""
     if isinstance(error, BaseExceptionGroup):
-        return sum(map(_weight, error.exceptions))
+        return sum(map(_count_faults, error.exceptions))
     return 1
 
 
@@ -177,13 +177,13 @@ def mapping_hook(cls: Any, converter: Converter) -> Hook:
 
 
 def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
-    kind = _kind(one.type)
+    kind = _without_none(one.type)
     is_enum = isinstance(kind, type) and issubclass(kind, StrEnum)
     return Slot(
         name=one.name,
         default=one.default,
         is_array=one.name in arrays,
-        plain=_AS_THEY_ARE.get(kind),
+        plain=_EXACT_TYPES.get(kind),
         read=_enum_hook(kind) if is_enum else converter.get_structure_hook(kind),
         kind=kind,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, NoneType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args
 
-from prolific_async._json.decoding import named
+from prolific_async._json.decoding import json_type_name
 from prolific_async.errors import ProlificError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _exactly(kind: type[T]) -> Callable[[Any, Any], T]:
     def hook(value: Any, _: Any) -> T:
         if type(value) is kind:
             return value
-        raise TypeError(f"{wanted} is needed, not {named(value)}")
+        raise TypeError(f"{wanted} is needed, not {json_type_name(value)}")
 
     return hook
 
@@ -48,14 +48,14 @@ def string(value: Any, _: Any) -> str:
     """Read text."""
     if isinstance(value, str):
         return value
-    raise TypeError(f"a string is needed, not {named(value)}")
+    raise TypeError(f"a string is needed, not {json_type_name(value)}")
 
 
 def number(value: Any, _: Any) -> float:
     """Read a number as a float."""
     if type(value) in (int, float):
         return float(value)
-    raise TypeError(f"a number is needed, not {named(value)}")
+    raise TypeError(f"a number is needed, not {json_type_name(value)}")
 
 
 def any_number(value: Any, _: Any) -> float:
@@ -68,7 +68,7 @@ def scalar(value: Any, kind: Any) -> Any:
     """Read a ``Scalar``, or None where its type allows for it."""
     if type(value) in _SCALARS or (value is None and NoneType in get_args(kind)):
         return value
-    raise TypeError(f"a string, a number or a boolean is needed, not {named(value)}")
+    raise TypeError(f"a string, a number or a boolean is needed, not {json_type_name(value)}")
 
 
 _SCALARS = get_args(Scalar)

@@ -35,7 +35,7 @@ async def hashes(body: bytes, slices: TimeSlices) -> list[int]:
     return found
 
 
-async def text_of(body: bytes, slices: TimeSlices) -> str:
+async def decode_text(body: bytes, slices: TimeSlices) -> str:
     """Decode UTF-8, and drop a byte order mark.
 
     Raises:

@@ -22,14 +22,14 @@ _UNFINISHED = re.compile(
 )
 
 _NUMBERS = (int, float)
-_SHORT = 64 * 1024  # characters that take less than 1 ms to decode, so every piece may be tried
+_ALWAYS_TRIED = 64 * 1024  # characters; decoding them takes less than 1 ms
 
 
-class CutShort(ValueError):  # noqa: N818 - internal, callers translate it
+class TruncatedJson(ValueError):  # noqa: N818 - internal, callers translate it
     """The text ends before the JSON value does."""
 
     def __init__(self) -> None:
-        super().__init__("its JSON ends in the middle")
+        super().__init__("the response ended before its JSON was complete")
 
 
 class TextBuffer:
@@ -44,48 +44,48 @@ class TextBuffer:
 
     """
 
-    __slots__ = ("_at", "_before", "is_whole", "text")
+    __slots__ = ("_at", "_dropped", "is_whole", "text")
 
     def __init__(self, text: str, *, is_whole: bool) -> None:
         self.text = text
         self.is_whole = is_whole
         self._at = 0  # start of the unread text
-        self._before = 0  # number of dropped characters, for messages
+        self._dropped = 0  # number of dropped characters, for messages
 
     async def fill(
-        self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, most: int
+        self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, max_chars: int
     ) -> None:
-        """Drop the text that was read, and add pieces: as much as is left, up to ``most`` in all.
+        """Drop the text that was read, and add pieces to double the rest, up to ``max_chars``.
 
         Doubling keeps a long value from being decoded anew for each small piece. Up to 64 Ki
         characters, a piece with "}" is the last one, as a value may end there: it would otherwise
         be delayed until more of the next value has arrived.
 
         Raises:
-            CutShort: The text ends within a character.
-            ValueError: More than ``most`` characters are unread, or a piece is not UTF-8.
+            TruncatedJson: The text ends within a character.
+            ValueError: More than ``max_chars`` characters are unread, or a piece is not UTF-8.
 
         """
-        left = self.text[self._at :]
-        if len(left) > most:
-            raise ValueError(f"more than {most} characters in one value")
-        wanted = min(len(left), most - len(left))
-        self._before += self._at
+        unread = self.text[self._at :]
+        if len(unread) > max_chars:
+            raise ValueError(f"more than {max_chars} characters in one value")
+        wanted = min(len(unread), max_chars - len(unread))
+        self._dropped += self._at
         self._at = 0
-        found = [left]
-        size = len(left)
+        texts = [unread]
+        size = len(unread)
         while not self.is_whole:
             piece = await anext(pieces, b"")
             self.is_whole = not piece
-            found.append(decoder.decode(piece))
+            texts.append(decoder.decode(piece))
             if self.is_whole and decoder.getstate()[0]:
-                raise CutShort  # within a character
-            size += len(found[-1])
-            if size > len(left) + wanted or (size <= _SHORT and "}" in found[-1]):
+                raise TruncatedJson  # within a character
+            size += len(texts[-1])
+            if size > len(unread) + wanted or (size <= _ALWAYS_TRIED and "}" in texts[-1]):
                 break
-        self.text = "".join(found)
+        self.text = "".join(texts)
 
-    def more(self, at: int) -> Generator[None, None, int]:
+    def ask_for_more(self, at: int) -> Generator[None, None, int]:
         """Ask for more text to complete the value at a position; return its new position, 0."""
         self._at = at
         yield None
@@ -94,7 +94,7 @@ class TextBuffer:
     def space(self, at: int) -> Generator[None, None, int]:
         """Skip white space; return the position of the next character, or of the end."""
         while (end := skip(self.text, at)) == len(self.text) and not self.is_whole:
-            at = yield from self.more(at)
+            at = yield from self.ask_for_more(at)
         return end
 
     def expect(self, at: int, what: str) -> Generator[None, None, int]:
@@ -106,34 +106,34 @@ class TextBuffer:
     def check(self, at: int, what: str) -> None:
         """Raise ValueError unless the character ``what`` is at a position."""
         if self.text[at : at + 1] != what:
-            if at == len(self.text) and self._before + at:
-                raise CutShort
-            raise ValueError(f"{what} is missing at {self._before + at}")
+            if at == len(self.text) and self._dropped + at:
+                raise TruncatedJson
+            raise ValueError(f"{what} is missing at {self._dropped + at}")
 
     def value(self, at: int) -> tuple[Any, int] | None:
         """Decode the value at a position; return the value and its end, None if more is needed.
 
         Raises:
-            CutShort: The value is incomplete, and all text has arrived.
+            TruncatedJson: The value is incomplete, and all text has arrived.
             ValueError: As ``decode_at``.
 
         """
         try:
             value, end = decode_at(self.text, at)
         except ValueError as error:
-            if isinstance(error, JSONDecodeError) and not self._may_go_on(error):
-                raise ValueError(f"{error.msg} at {self._before + error.pos}") from None
+            if isinstance(error, JSONDecodeError) and not self._may_be_incomplete(error):
+                raise ValueError(f"{error.msg} at {self._dropped + error.pos}") from None
             if not self.is_whole:
                 return None
             if isinstance(error, JSONDecodeError):
-                raise CutShort from None
+                raise TruncatedJson from None
             raise
         # More digits, a fraction or an exponent may follow a number.
         if type(value) not in _NUMBERS or self.is_whole:
             return value, end
         return (value, end) if end < len(self.text) and self.text[end] not in ".eE" else None
 
-    def _may_go_on(self, error: JSONDecodeError) -> bool:
+    def _may_be_incomplete(self, error: JSONDecodeError) -> bool:
         """Return whether the error may be due to text that has not arrived yet."""
         # Such an error has the position of the string's start, not of the text's end.
         is_open = error.msg.startswith("Unterminated string")
@@ -142,7 +142,7 @@ class TextBuffer:
     def whole_value(self, at: int) -> Generator[None, None, tuple[Any, int]]:
         """Decode the value at a position; return the value and its end."""
         while (decoded := self.value(at)) is None:
-            at = yield from self.more(at)
+            at = yield from self.ask_for_more(at)
         return decoded
 
 

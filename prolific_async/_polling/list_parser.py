@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attrs import define, field
 
 from prolific_async._json.pages import ARRAY, KNOWN, page_fault, parts
-from prolific_async._json.slices import TimeSlices, hashes, text_of
+from prolific_async._json.slices import TimeSlices, decode_text, hashes
 from prolific_async._polling.poll_results import PollResult
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
@@ -94,7 +94,7 @@ async def read(
         before = ListMemory()
     elif body_hashes == before.body_hashes and not any(one in wanted for one in before.ended):
         return Listing(before.pending, [], before, size)
-    text = await text_of(body, slices)
+    text = await decode_text(body, slices)
     del body  # frees megabytes, as the caller keeps no reference
     reading = _Reading(text, wanted, read_batch, before, ListMemory(body_hashes))
     page: dict[str, Any] = {}

@@ -26,12 +26,12 @@ _END = "\r\n"
 _UNQUOTED = re.compile(r"[^,\r\n]*+")
 _BLANK = re.compile(r"[\r\n]+")
 _AFTER_CELL = re.compile(r",|\r\n|\r|\n|\Z")
-_QUOTES = 2000  # quotes that are passed before other tasks may run
-_AT_ONCE = 2 * PIECE  # characters that are parsed at once, in less time than a slice of work
+_QUOTES_PER_SLICE = 2000  # quotes that are passed before other tasks may run
+_PARSED_AT_ONCE = 2 * PIECE  # characters; parsing them takes less time than a slice of work
 
 
-class CsvRecords:
-    """Cuts records from pieces of text; skips blank lines, as the csv module does.
+class CsvParser:
+    """Reads records from pieces of text; skips blank lines, as the csv module does.
 
     The generators yield lists of records, and an empty list only to let other tasks run.
     """
@@ -88,7 +88,7 @@ def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[i
     # Within a cell, the number of quotes so far is odd; a doubled quote counts twice.
     end = len(piece)
     while True:
-        for _ in range(_QUOTES):
+        for _ in range(_QUOTES_PER_SLICE):
             line_end = piece.rfind("\n", 0, end)
             if line_end < 0:
                 return 0, 0
@@ -105,12 +105,12 @@ def _end_of_records(piece: str, quotes: int) -> Generator[Records, None, tuple[i
 def _read(block: str, quotes: int) -> Iterator[Records]:
     """Yield the records of a text of whole records; ``quotes`` is its number of quotes."""
     records = None
-    if len(block) <= _AT_ONCE:
-        records = _split(block, quotes)
+    if len(block) <= _PARSED_AT_ONCE:
+        records = _split_quoted(block, quotes)
         if records is None:
             records = _read_with_csv(block)
     if records is None:
-        yield from _read_each(block)
+        yield from _parse_each(block)
     else:
         yield records
 
@@ -121,12 +121,12 @@ def _read_with_csv(block: str) -> Records | None:
         return None
     try:
         records = list(csv.reader(io.StringIO(block, newline="\n"), strict=True))
-    except csv.Error:  # _read_each() yields the records before the fault, then says where it is
+    except csv.Error:  # _parse_each() yields the records before the fault, then says where it is
         return None
     return [record for record in records if record]
 
 
-def _split(block: str, quotes: int) -> Records | None:
+def _split_quoted(block: str, quotes: int) -> Records | None:
     """Read records whose cells are all quoted; return None if this is not sure.
 
     This takes half of the csv module's time, as it does not check each character.
@@ -148,7 +148,7 @@ def _split(block: str, quotes: int) -> Records | None:
     return records
 
 
-def _read_each(block: str) -> Iterator[Records]:
+def _parse_each(block: str) -> Iterator[Records]:
     """Yield records one by one, so that other tasks may run in between."""
     at = 0
     while at < len(block):
@@ -190,7 +190,7 @@ def _quoted(block: str, at: int) -> Generator[Records, None, tuple[str, int]]:
     parts: list[str] = []
     while True:
         start = at
-        for _ in range(_QUOTES):
+        for _ in range(_QUOTES_PER_SLICE):
             quote = block.find('"', at)
             if quote < 0:
                 raise ValueError("a quote is never closed")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_BETWEEN = "\0"  # joins cells to unescape them at once; a cell that contains it is only slower
-_AT_ONCE = 100  # characters for each entity; with more, unescaping cell by cell is faster
+_SEPARATOR = "\0"  # joins cells to unescape them at once; a cell that contains it is only slower
+_MAX_CHARS_PER_ENTITY = 100  # with more, unescaping cell by cell is faster
 
 
 def unescaped(text: str) -> str:
@@ -25,12 +25,12 @@ def unescaped(text: str) -> str:
 
 def unescaped_cells(cells: Sequence[str]) -> Sequence[str]:
     """Return cells unescaped, in a third of the time that a call for each cell takes."""
-    text = _BETWEEN.join(cells)
+    text = _SEPARATOR.join(cells)
     entities = text.count("&")
     if not entities:
         return cells
-    if len(text) <= _AT_ONCE * entities:
-        at_once = unescaped(text).split(_BETWEEN)
+    if len(text) <= _MAX_CHARS_PER_ENTITY * entities:
+        at_once = unescaped(text).split(_SEPARATOR)
         if len(at_once) == len(cells):
             return at_once
     return [unescaped(cell) if "&" in cell else cell for cell in cells]

@@ -21,7 +21,7 @@ from attrs import frozen
 
 from prolific_async._json.reading import time
 from prolific_async._messages import brief
-from prolific_async._report.csv_records import PIECE, CsvRecords, Records
+from prolific_async._report.csv_records import PIECE, CsvParser, Records
 from prolific_async._report.escaping import unescaped_cells
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import place
@@ -29,7 +29,7 @@ from prolific_async.errors import DecodeError
 from prolific_async.report_models import Annotation, ReportRow
 
 _FIXED = ["DataPoint_ID", "Task_Group_ID", "Task_Type", "Question"]
-_LAST = re.compile(r"Annotator([1-9][0-9]{0,5})_Timestamp")
+_LAST_COLUMN = re.compile(r"Annotator([1-9][0-9]{0,5})_Timestamp")
 _NOT_UTF_8 = "not UTF-8, here or further on"
 _PARTS = ("ID", "Response", "Timestamp")
 _TASK_TYPE, _RESPONSE = _FIXED.index("Task_Type"), _PARTS.index("Response")
@@ -61,7 +61,7 @@ class ReportReader:
         self.count = 0
         self._call = call
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._records = CsvRecords()
+        self._records = CsvParser()
         self._columns: Columns | None = None
 
     def feed(self, data: bytes) -> Iterator[Iterable[ReportRow]]:
@@ -72,7 +72,7 @@ class ReportReader:
                 rows before it were yielded.
 
         """
-        with self._telling_place():
+        with self._decode_errors():
             for start in range(0, len(data), PIECE):
                 piece = self._decoder.decode(data[start : start + PIECE])
                 yield from self._rows(self._records.feed(piece))
@@ -85,11 +85,11 @@ class ReportReader:
             DecodeError: As ``feed``, or the report has no header.
 
         """
-        with self._telling_place():
+        with self._decode_errors():
             self._decoder.decode(b"", final=True)
             yield from self._rows(self._records.finish())
             if self._columns is None:
-                raise ValueError("it is missing")
+                raise ValueError("missing, as the report is empty")
 
     def _rows(self, parts: Iterator[Records]) -> Iterator[Iterable[ReportRow]]:
         for records in parts:
@@ -98,14 +98,15 @@ class ReportReader:
             if self._columns is None:
                 yield ()
                 continue
-            fitting, fault = self._columns.fitting(records)
-            self.count += len(fitting)
-            yield self._columns.rows(fitting)
+            valid, fault = self._columns.valid_prefix(records)
+            self.count += len(valid)
+            yield self._columns.rows(valid)
             if fault:
                 raise ValueError(fault)
 
     @contextmanager
-    def _telling_place(self) -> Iterator[None]:
+    def _decode_errors(self) -> Iterator[None]:
+        """Turn each ValueError into a DecodeError that names the row."""
         try:
             yield
         except ValueError as error:
@@ -148,7 +149,7 @@ class Columns:
         firsts = range(end, len(header), len(_PARTS))
         return cls(len(header), names, tuple(enumerate(firsts, 1)))
 
-    def fitting(self, records: Records) -> tuple[Records, str]:
+    def valid_prefix(self, records: Records) -> tuple[Records, str]:
         """Return the records before the first invalid one, and its fault, "" if all are valid."""
         for number, cells in enumerate(records):
             if len(cells) != self.count:
@@ -161,7 +162,7 @@ class Columns:
         return records, ""
 
     def rows(self, records: Records) -> Iterator[ReportRow]:
-        """Yield the rows of records that ``fitting`` returned.
+        """Yield the rows of records that ``valid_prefix`` returned.
 
         Rows are made one by one: many at once would make the garbage collector run, which takes a
         third of the time.
@@ -214,7 +215,7 @@ def _annotators_begin(header: list[str]) -> int:
 
     The columns of annotators are the triplets at the end of the header, numbered 1, 2 and so on.
     """
-    last = _LAST.fullmatch(header[-1])
+    last = _LAST_COLUMN.fullmatch(header[-1])
     count = int(last[1]) if last else 0
     begin = len(header) - len(_PARTS) * count
     if begin >= len(_FIXED):

@@ -17,13 +17,13 @@ from prolific_async._sources.items import END, Items
 from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.row_keys import RowKey
 
-MOST_RECORDS = 1000
+MAX_RECORDS = 1000
 """Records that the service takes in one request.
 
 Source: "append datapoints" in the service's documentation.
 """
 
-MOST_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 
 _NEEDED = "append takes an iterable of mappings of field names to values"
 
@@ -82,12 +82,12 @@ async def append_slices(records: Records, key: str | None) -> AsyncGenerator[App
     async with aclosing(items.batches()) as batches:
         async for batch in batches:
             data = encoder.encode(batch)
-            items.size_seen(len(batch), len(data))
+            items.adapt_batch_size(len(batch), len(data))
             for line in data.splitlines(keepends=True):
-                if len(line) > MOST_BYTES:
+                if len(line) > MAX_BYTES:
                     number = first + len(pending)
-                    raise ValueError(f"{place(number)}: it is longer than {MOST_BYTES} bytes")
-                if len(pending) == MOST_RECORDS or size + len(line) > MOST_BYTES:
+                    raise ValueError(f"{place(number)}: it is longer than {MAX_BYTES} bytes")
+                if len(pending) == MAX_RECORDS or size + len(line) > MAX_BYTES:
                     yield AppendSlice(first, len(pending), b"".join(pending))
                     first += len(pending)
                     pending.clear()

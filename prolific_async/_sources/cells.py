@@ -18,7 +18,7 @@ Cell: TypeAlias = "str | int | float | bool | Decimal | None"
 EXACT = frozenset({str, int, float, bool, NoneType})
 """Types whose values the encoders write as they are."""
 
-_SHORT = 1000  # bits; Python's limit of digits, however it is set, allows ints of this size
+_MAX_PLAIN_BITS = 1000  # Python's limit of digits, however it is set, allows ints of this size
 _MISSING = frozenset({"NAType", "NaTType", "MaskedConstant"})  # types of pandas and numpy.ma
 _FOR_EMPTY = "for an empty cell, give None"
 
@@ -30,7 +30,7 @@ def plain(value: Any) -> Cell:
         ValueError: The value cannot be sent; the message says why, and often what to pass.
 
     """
-    if type(value) is int and value.bit_length() < _SHORT:
+    if type(value) is int and value.bit_length() < _MAX_PLAIN_BITS:
         return value
     if isinstance(value, str):
         text = str.__str__(value)  # for a member of a StrEnum, its value
@@ -57,7 +57,7 @@ def text(value: Any) -> str:
 def _of_other_type(value: Any) -> Cell:
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError(f"{value} is no value; {_FOR_EMPTY}")
+            raise ValueError(f"{value} cannot be sent; {_FOR_EMPTY}")
         return Decimal(value)
     if isinstance(value, UUID):
         return str(value)
@@ -78,7 +78,7 @@ def _of_other_type(value: Any) -> Cell:
 
 def _finite(number: float) -> int | float:
     if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError(f"{'NaN' if math.isnan(number) else number} is no value; {_FOR_EMPTY}")
+        raise ValueError(f"{'NaN' if math.isnan(number) else number} cannot be sent; {_FOR_EMPTY}")
     return number
 
 

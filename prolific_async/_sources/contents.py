@@ -13,14 +13,11 @@ from typing import BinaryIO, Protocol, TypeAlias
 from prolific_async._sources.guarded_file import GuardedFile
 
 PIECE = 256 * 1024
-"""Bytes that are read, written and sent at once.
+"""Bytes that are read, processed, written and sent at once.
 
 Measured: pieces twice as large cost a third more CPU, as glibc gives their pages back to the system
 and gets new ones for each piece.
 """
-
-PART = 256 * 1024
-"""Bytes that are processed at once."""
 
 Check: TypeAlias = Callable[[bytes], object]
 
@@ -69,7 +66,7 @@ class BytesContent:
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from an offset on."""
-        return _done(bytes(self._view[start : start + length]), check)
+        return _completed(bytes(self._view[start : start + length]), check)
 
     async def verify(self) -> None:
         """Do nothing: the size of the caller's buffer is locked."""
@@ -117,7 +114,7 @@ class Spool:
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from an offset on."""
         if self._whole or not self.size:
-            return _done(self._whole[start : start + length], check)
+            return _completed(self._whole[start : start + length], check)
         return self._file.use(lambda file: _checked(_read(file, start, length), check))
 
     async def verify(self) -> None:
@@ -135,7 +132,7 @@ class FileContent:
         self.path = path
         self.size = 0
         self._file = GuardedFile(lambda: _regular_file(path))
-        self._seen: tuple[int, ...] = ()
+        self._original: tuple[int, ...] = ()
 
     async def open(self) -> None:
         """Open the file.
@@ -145,8 +142,8 @@ class FileContent:
             ValueError: The path names something other than a regular file.
 
         """
-        self._seen = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
-        self.size = self._seen[-1]
+        self._original = await self._file.use(lambda file: _identity(os.fstat(file.fileno())))
+        self.size = self._original[-1]
 
     def read(self, start: int, length: int, check: Check | None = None) -> asyncio.Future[bytes]:
         """Return bytes from an offset on.
@@ -160,7 +157,7 @@ class FileContent:
         def whole(file: BinaryIO) -> bytes:
             data = _read(file, start, wanted)
             if len(data) < wanted:
-                raise self._changed()
+                raise self._changed_error()
             return _checked(data, check)
 
         return self._file.use(whole)
@@ -172,17 +169,17 @@ class FileContent:
             ValueError: The file was changed, replaced or removed.
 
         """
-        if await self._file.use(self._differs):
-            raise self._changed()
+        if await self._file.use(self._has_changed):
+            raise self._changed_error()
 
-    def _differs(self, file: BinaryIO) -> bool:
+    def _has_changed(self, file: BinaryIO) -> bool:
         try:
             now = Path(self.path).stat()
         except OSError:
             return True
-        return not self._seen == _identity(now) == _identity(os.fstat(file.fileno()))
+        return not self._original == _identity(now) == _identity(os.fstat(file.fileno()))
 
-    def _changed(self) -> ValueError:
+    def _changed_error(self) -> ValueError:
         return ValueError(f"the file {self.path!r} changed while it was read")
 
     def close(self) -> None:
@@ -194,7 +191,7 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _done(data: bytes, check: Check | None) -> asyncio.Future[bytes]:
+def _completed(data: bytes, check: Check | None) -> asyncio.Future[bytes]:
     future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     try:
         future.set_result(_checked(data, check))

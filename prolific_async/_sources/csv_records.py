@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from prolific_async._messages import brief
 from prolific_async._sources.cells import place
 
-MOST = 1024 * 1024
+MAX_RECORD_BYTES = 1024 * 1024
 """Bytes of the longest record that is accepted; reading it takes several times as much memory."""
 
 # A quote is special only at the start of a cell, as in the csv module.
@@ -18,7 +18,7 @@ _RECORD = re.compile(rb"(?:%b,)*+%b(\r\n|\r|\n)" % (_CELL, _CELL))
 _CELLS = re.compile(rb"(%b)(?:,|\Z)" % _CELL)
 
 
-class CsvRecords:
+class CsvRecordSplitter:
     """Cuts records from pieces of a file; skips blank lines, as the csv module does."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class CsvRecords:
             yield from self._record(data[at : found.start(1)])
             at = found.end()
         self._rest = data[at:]
-        if len(self._rest) > MOST:
+        if len(self._rest) > MAX_RECORD_BYTES:
             raise self._unreadable()
 
     def finish(self) -> Iterator[bytes]:
@@ -64,8 +64,8 @@ class CsvRecords:
     def _unreadable(self) -> ValueError:
         where = place(self.count - 1) if self.count else "the header"
         return ValueError(
-            f"{where}: no CSV, or longer than {MOST} bytes: perhaps a quote is never closed, or "
-            "something follows a closing quote"
+            f"{where}: not valid CSV (a quote is never closed, or something follows a closing "
+            f"quote), or longer than {MAX_RECORD_BYTES} bytes"
         )
 
 
@@ -80,7 +80,7 @@ def first_record(data: bytes, *, is_whole: bool) -> tuple[bytes, int] | None:
         ValueError: The file has no record, or the first one is unreadable.
 
     """
-    records = CsvRecords()
+    records = CsvRecordSplitter()
     found = next(records.feed(data), None)
     if found is None and is_whole:
         found = next(records.finish(), None)
@@ -89,32 +89,32 @@ def first_record(data: bytes, *, is_whole: bool) -> tuple[bytes, int] | None:
     return None if found is None else (found, data.index(found) + len(found))
 
 
-def cells_of(record: bytes) -> list[bytes]:
+def raw_cells(record: bytes) -> list[bytes]:
     """Return the cells of a record unchanged, quotes included."""
     cells = _CELLS.findall(record)
     return cells if record.endswith(b",") else cells[:-1] if len(cells) > 1 else cells
 
 
-def text_of(cell: bytes) -> str:
+def unquoted(cell: bytes) -> str:
     """Return the text of a cell, without quotes and doubled quotes."""
     if cell.startswith(b'"'):
         cell = cell[1:-1].replace(b'""', b'"')
     return cell.decode()
 
 
-def cell_of(text: str) -> bytes:
+def quoted(text: str) -> bytes:
     """Return a quoted cell that contains a text."""
     return b'"%b"' % text.replace('"', '""').encode()
 
 
-def columns_of(header: bytes) -> list[str]:
+def column_names(header: bytes) -> list[str]:
     """Return the names of the columns of a header.
 
     Raises:
         ValueError: A name is empty, or appears twice.
 
     """
-    columns = [text_of(cell) for cell in cells_of(header)]
+    columns = [unquoted(cell) for cell in raw_cells(header)]
     for number, name in enumerate(columns, 1):
         if not name.strip():
             raise ValueError(f"the name of column {number} of the CSV is empty")
@@ -135,9 +135,9 @@ def check_separator(header: bytes) -> None:
             or is the "#TYPE" line that Windows PowerShell writes before the header.
 
     """
-    if len(cells_of(header)) > 1 or header.startswith(b'"'):
+    if len(raw_cells(header)) > 1 or header.startswith(b'"'):
         return
-    found = f"the CSV has one column, {brief(repr(text_of(header)))}"
+    found = f"the CSV has one column, {brief(repr(unquoted(header)))}"
     if header.startswith(b"#TYPE "):
         raise ValueError(f"{found}: leave out that line, as Export-Csv -NoTypeInformation does")
     if b";" in header or b"\t" in header:

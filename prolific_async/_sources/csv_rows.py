@@ -17,8 +17,8 @@ from typing import Any
 from prolific_async._json.slices import TimeSlices
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
-from prolific_async._sources.contents import PART, Spool
-from prolific_async._sources.row_batches import Row, mappings, plain_rows, refuse
+from prolific_async._sources.contents import PIECE, Spool
+from prolific_async._sources.row_batches import Row, mappings, plain_rows, raise_cell_error
 from prolific_async._sources.row_keys import RowKey
 
 _ROW_END = "\r\n"
@@ -59,9 +59,9 @@ class CsvRows:
                 for number, (row, some) in enumerate(zip(rows, cells, strict=True), self.count)
             ]
         try:
-            data = _written(cells).encode()
+            data = _csv_text(cells).encode()
         except ValueError as error:
-            refuse(rows, self.count, error)
+            raise_cell_error(rows, self.count, error)
         self.count += len(rows)
         self._size += len(data)
         return data
@@ -74,9 +74,9 @@ class CsvRows:
 
         """
         if not self._columns:
-            raise ValueError("the source is empty: it has no row with a column")
+            raise ValueError("the source is empty: none of its rows has a column")
         first, *others = self._columns
-        return _written([(first, *([META_ROW_KEY] if self._key else []), *others)]).encode()
+        return _csv_text([(first, *([META_ROW_KEY] if self._key else []), *others)]).encode()
 
     @property
     def is_ragged(self) -> bool:
@@ -131,7 +131,7 @@ def _is_not_finite(columns: list[tuple[Any, ...]], kinds: list[set[type]]) -> bo
     return not all(map(math.isfinite, sums))
 
 
-def _written(rows: Iterable[Iterable[Any]]) -> str:
+def _csv_text(rows: Iterable[Iterable[Any]]) -> str:
     lines: list[str] = []
     target = SimpleNamespace(write=lines.append)
     csv.writer(target, quoting=csv.QUOTE_ALL, lineterminator=_ROW_END).writerows(rows)
@@ -146,7 +146,7 @@ async def _fill_up(
     start, end = places
     quotes = 0  # so far; if their number is odd, a line end is inside a cell
     while start < end:
-        part = await spool.read(start, min(PART, end - start))
+        part = await spool.read(start, min(PIECE, end - start))
         if part.endswith(b"\r") and len(part) > 1:  # perhaps half a line end
             part = part[:-1]
         start += len(part)

@@ -14,9 +14,9 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-_MOST = 64  # items of a batch; more would hardly lower the cost per item
-_LARGEST = 256 * 1024  # bytes of a batch, about
-_QUICK = 0.001  # seconds; if reading a batch takes longer, the next batch is smaller
+_MAX_ITEMS = 64  # items of a batch; more would hardly lower the cost per item
+_MAX_BYTES = 256 * 1024  # bytes of a batch, about
+_MAX_SECONDS = 0.001  # if reading a batch takes longer, the next batch is smaller
 
 _BUFFERS = (bytearray, memoryview)
 
@@ -27,9 +27,9 @@ END = object()
 class Items:
     """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
 
-    Batches begin with one item and grow. Call ``size_seen`` after each batch, so that the next one
-    is not too large. A generator may reuse one dict or buffer for all its items, so a batch has
-    copies of dicts, and ends after a buffer.
+    Batches begin with one item and grow. Call ``adapt_batch_size`` after each batch, so that the
+    next one is not too large. A generator may reuse one dict or buffer for all its items, so a
+    batch has copies of dicts, and ends after a buffer.
     """
 
     def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -37,7 +37,7 @@ class Items:
         self._plain: Iterator[Any] | None = None
         self._async: AsyncIterator[Any] | None = None
         self._first: Any = END
-        self._most = 1
+        self._max_items = 1
         self._is_quick = True
 
     async def first(self) -> Any:
@@ -62,43 +62,43 @@ class Items:
             return
         batch = []
         async for item in self._async:
-            batch.append(_kept(item))
-            if len(batch) >= self._most or isinstance(item, _BUFFERS):
+            batch.append(_copied(item))
+            if len(batch) >= self._max_items or isinstance(item, _BUFFERS):
                 yield batch
                 batch = []
         if batch:
             yield batch
 
-    def size_seen(self, items: int, size: int) -> None:
+    def adapt_batch_size(self, items: int, size: int) -> None:
         """Fit the next batch to the last one: its number of items, its bytes, and its time."""
-        most = 2 * items if self._is_quick else items // 2
-        self._most = max(1, min(most, _MOST, _LARGEST * items // (size + 1)))
+        wanted = 2 * items if self._is_quick else items // 2
+        self._max_items = max(1, min(wanted, _MAX_ITEMS, _MAX_BYTES * items // (size + 1)))
 
     def _read(self, items: Iterator[Any]) -> list[Any]:
         """Read a batch of items, which blocks the event loop for a moment."""
         began = perf_counter()
-        read = _held if isinstance(self._given, list | tuple) else _made
-        batch = read(items, self._most)
-        self._is_quick = perf_counter() - began < _QUICK
+        read = _take if isinstance(self._given, list | tuple) else _take_copies
+        batch = read(items, self._max_items)
+        self._is_quick = perf_counter() - began < _MAX_SECONDS
         return batch
 
 
-def _held(items: Iterator[Any], most: int) -> list[Any]:
+def _take(items: Iterator[Any], count: int) -> list[Any]:
     """Read items of a list or tuple, which need no copies."""
-    return list(islice(items, most))
+    return list(islice(items, count))
 
 
-def _made(items: Iterator[Any], most: int) -> list[Any]:
+def _take_copies(items: Iterator[Any], count: int) -> list[Any]:
     """Read items of a generator or similar, which may reuse a dict or buffer."""
     batch = []
-    for item in islice(items, most):
-        batch.append(_kept(item))
+    for item in islice(items, count):
+        batch.append(_copied(item))
         if isinstance(item, _BUFFERS):
             break
     return batch
 
 
-def _kept(item: Any) -> Any:
+def _copied(item: Any) -> Any:
     """Return a copy of a mapping, which may be reused for the next item; else the item itself."""
     if type(item) is dict:
         return item.copy()

@@ -9,7 +9,13 @@ from typing import Any
 
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
-from prolific_async._sources.row_batches import Row, kinds_of, mappings, plain_rows, refuse
+from prolific_async._sources.row_batches import (
+    Row,
+    kinds_of,
+    mappings,
+    plain_rows,
+    raise_cell_error,
+)
 from prolific_async._sources.row_keys import RowKey
 
 # No check for circular references: a container in a cell is refused before.
@@ -51,7 +57,7 @@ class JsonRows:
             lines = map(_dumps if kinds <= EXACT else _with_decimals, rows)
             data = _escaped("\n".join(chain(lines, ("",)))).encode()
         except ValueError as error:
-            refuse(rows, self.count, error)
+            raise_cell_error(rows, self.count, error)
         self.count += len(rows)
         return data
 

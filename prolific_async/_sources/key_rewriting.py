@@ -11,13 +11,19 @@ from prolific_async._messages import brief
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources import csv_records
 from prolific_async._sources.cells import place
-from prolific_async._sources.contents import PART, Content, Spool
-from prolific_async._sources.csv_records import CsvRecords, cell_of, cells_of, columns_of, text_of
+from prolific_async._sources.contents import PIECE, Content, Spool
+from prolific_async._sources.csv_records import (
+    CsvRecordSplitter,
+    column_names,
+    quoted,
+    raw_cells,
+    unquoted,
+)
 from prolific_async._sources.file_names import Format
-from prolific_async._sources.row_keys import RowKey, already_there
+from prolific_async._sources.row_keys import RowKey, reserved_column_message
 from prolific_async._sources.text_checks import Utf8Check
 
-_ROWS = 64  # rows between two checks whether to yield to the loop
+_YIELD_EVERY = 64  # rows between two checks whether to yield to the event loop
 
 
 class KeyedCsv:
@@ -25,7 +31,7 @@ class KeyedCsv:
 
     def __init__(self, key: RowKey) -> None:
         self._key = key
-        self._records = CsvRecords()
+        self._records = CsvRecordSplitter()
         self._index = -1  # of the key's column; -1 until the header was read
 
     @property
@@ -37,7 +43,7 @@ class KeyedCsv:
         """Yield the lines that are complete by now.
 
         Raises:
-            ValueError: A row has no key, or the key of another row; or as ``CsvRecords``.
+            ValueError: A row has no key, or the key of another row, or is not valid CSV.
 
         """
         return map(self._line, self._records.feed(piece))
@@ -47,20 +53,20 @@ class KeyedCsv:
         return map(self._line, self._records.finish())
 
     def _line(self, record: bytes) -> bytes:
-        cells = cells_of(record)
+        cells = raw_cells(record)
         if self._index < 0:
-            self._find_key(columns_of(record))
-            cell = cell_of(META_ROW_KEY)
+            self._find_key(column_names(record))
+            cell = quoted(META_ROW_KEY)
         else:
-            key = text_of(cells[self._index]) if self._index < len(cells) else ""
+            key = unquoted(cells[self._index]) if self._index < len(cells) else ""
             self._key.add(self.count - 1, key)
-            cell = cell_of(key)
+            cell = quoted(key)
         rest = record[len(cells[0]) :]
         return b"%b,%b%b\r\n" % (cells[0], cell, rest)
 
     def _find_key(self, columns: list[str]) -> None:
         if META_ROW_KEY in columns:
-            raise ValueError(already_there(self._key.column))
+            raise ValueError(reserved_column_message(self._key.column))
         if self._key.column not in columns:
             there = brief(", ".join(map(repr, columns)))
             raise ValueError(f"the CSV has no column {self._key.column!r} for key, only {there}")
@@ -68,7 +74,7 @@ class KeyedCsv:
 
 
 class KeyedJsonLines:
-    """Adds the field ``META_ROW_KEY`` to JSON lines, as the first one; all else is unchanged."""
+    """Adds the field ``META_ROW_KEY`` to JSON lines, as the first one, and drops blank lines."""
 
     def __init__(self, key: RowKey) -> None:
         self.count = 0
@@ -83,8 +89,9 @@ class KeyedJsonLines:
 
         """
         *lines, self._rest = (self._rest + piece).split(b"\n")
-        if len(self._rest) > csv_records.MOST:
-            raise ValueError(f"{place(self.count)}: longer than {csv_records.MOST} bytes")
+        limit = csv_records.MAX_RECORD_BYTES
+        if len(self._rest) > limit:
+            raise ValueError(f"{place(self.count)}: longer than {limit} bytes")
         return (self._line(line) for line in lines if line.strip())
 
     def finish(self) -> Iterable[bytes]:
@@ -96,11 +103,11 @@ class KeyedJsonLines:
             # Numbers are read as text, so that a key has the same digits as in the file.
             row = json.loads(line, parse_int=str, parse_float=str)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{place(self.count)}: no JSON ({error})") from None
+            raise ValueError(f"{place(self.count)}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise ValueError(f"{place(self.count)}: a JSON object is needed")
         if META_ROW_KEY in row:
-            raise ValueError(f"{place(self.count)}: {already_there(self._key.column)}")
+            raise ValueError(f"{place(self.count)}: {reserved_column_message(self._key.column)}")
         key = row.get(self._key.column)
         if key is not None and not isinstance(key, str):
             kind = type(key).__name__
@@ -133,13 +140,13 @@ async def write_with_keys(
     rewriter = KeyedCsv(key) if kind is Format.CSV else KeyedJsonLines(key)
     slices = TimeSlices()
     check = Utf8Check(start, content.size)
-    for at in range(start, content.size, PART):
-        piece = await content.read(at, PART, check.feed)
+    for at in range(start, content.size, PIECE):
+        piece = await content.read(at, PIECE, check.feed)
         is_last = at + len(piece) == content.size
         lines = []
         for line in chain(rewriter.feed(piece), rewriter.finish() if is_last else ()):
             lines.append(line)
-            if len(lines) % _ROWS == 0:
+            if len(lines) % _YIELD_EVERY == 0:
                 await slices.yield_if_due()
         await spool.write(b"".join(lines))
     await content.verify()

@@ -53,8 +53,8 @@ def check_iterable(given: Any, needed: str = _NEEDED) -> None:
         raise TypeError(f"{needed}, not {kind}")
 
 
-def check_first(item: Any) -> bool:
-    """Return True if the first item of an iterable is bytes, False if it is a row.
+def first_is_bytes(item: Any) -> bool:
+    """Return whether the first item of an iterable is bytes; if not, it is a row.
 
     Raises:
         TypeError: The item is neither; the message says what to pass.

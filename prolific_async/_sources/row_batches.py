@@ -51,7 +51,7 @@ def plain_rows(rows: list[Row], first: int) -> list[Row]:
     return [plain_row(number, row) for number, row in enumerate(rows, first)]
 
 
-def refuse(rows: list[Row], first: int, error: Exception) -> NoReturn:
+def raise_cell_error(rows: list[Row], first: int, error: Exception) -> NoReturn:
     """Raise a ValueError that names the cell that cannot be sent; ``error`` if none is found."""
     plain_rows(rows, first)
     raise error

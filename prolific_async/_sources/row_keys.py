@@ -35,7 +35,7 @@ class RowKey:
 
         """
         if META_ROW_KEY in cells:
-            raise ValueError(f"{place(row)}: {already_there(self.column)}")
+            raise ValueError(f"{place(row)}: {reserved_column_message(self.column)}")
         cell = cells.get(self.column)
         try:
             key = cell if type(cell) is str else text(cell)
@@ -78,12 +78,12 @@ def _encoded(row: int, column: str, key: str) -> bytes:
         ) from None
 
 
-def already_there(key: str) -> str:
+def reserved_column_message(key: str) -> str:
     """Return the error message for a source that has the column ``META_ROW_KEY`` already."""
     return f"the source has {META_ROW_KEY} already: leave out key={key!r}"
 
 
-def checked(key: object) -> str | None:
+def checked_key(key: object) -> str | None:
     """Check the argument ``key``, and return it.
 
     Raises:
@@ -95,7 +95,7 @@ def checked(key: object) -> str | None:
     if not isinstance(key, str) or not key.strip():
         raise ValueError(f"key must be the name of a column: {brief(repr(key))}")
     if key == META_ROW_KEY:
-        raise ValueError(already_there(key))
+        raise ValueError(reserved_column_message(key))
     return key
 
 

@@ -63,19 +63,19 @@ class Source:
             ValueError: The file name is missing or invalid, or the key is.
 
         """
-        self._key = row_keys.checked(key)
+        self._key = row_keys.checked_key(key)
         self._path = os.fsdecode(given) if isinstance(given, str | os.PathLike) else None
         self._filename = filename
         self._content: Content | None = None
         self._items: Items | None = None
-        self._held: list[Content] = []
+        self._open_contents: list[Content] = []
         self._given: Any = given
         if self._path is not None:
             self._filename = _name_of(given, self._path) if filename is None else filename
         elif not recognition.is_bytes(given):
             recognition.check_iterable(given)
         elif filename is None:
-            raise ValueError(_NO_NAME)
+            raise ValueError(_NAME_NEEDED)
         if self._filename is None or file_names.format_of(self._filename) is not Format.ZIP:
             return
         if key is not None:
@@ -107,11 +107,11 @@ class Source:
 
     async def aclose(self) -> None:
         """Close files and remove temporary ones; safe to call again."""
-        held, self._held = self._held, []
-        if held:
+        contents, self._open_contents = self._open_contents, []
+        if contents:
             # In a thread, as freeing the space of a large file takes time. Shielded, as a
             # cancellation would remove the call from the executor's queue.
-            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, held))
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, _close, contents))
 
     async def payload(self, generation: int, schema: DatasetSchema | None = None) -> Payload:
         """Return the payload for a dataset; called once.
@@ -137,18 +137,18 @@ class Source:
             row_keys.check_schema(schema)
         key = None if self._key is None else RowKey(self._key)
         if self._items is not None:
-            return await self._of_rows(self._items, name, kind, key)
-        return await self._of_file(name, kind, key)
+            return await self._rows_payload(self._items, name, kind, key)
+        return await self._file_payload(name, kind, key)
 
     async def _open(self) -> None:
         if self._path is not None:
             file = FileContent(self._path)
-            self._hold(file)
+            self._close_at_exit(file)
             await file.open()
             self._content = file
         elif recognition.is_bytes(self._given):
             self._content = BytesContent(self._given)
-            self._hold(self._content)
+            self._close_at_exit(self._content)
         elif isinstance(self._given, io.BufferedIOBase | io.RawIOBase):
             async with aclosing(_pieces_of(self._given)) as pieces:
                 await self._read(Items(pieces))
@@ -162,16 +162,16 @@ class Source:
         first = await items.first()
         if first is END:
             raise ValueError("the source is empty")
-        if not recognition.check_first(first):
+        if not recognition.first_is_bytes(first):
             self._items = items
             return
         if self._filename is None:
-            raise ValueError(_NO_NAME)
+            raise ValueError(_NAME_NEEDED)
         self._content = await self._spooled(items)
 
     async def _spooled(self, items: Items) -> Spool:
         spool = Spool()
-        self._hold(spool)
+        self._close_at_exit(spool)
         slices = TimeSlices()
         number = 0
         async with aclosing(items.batches()) as batches:
@@ -187,20 +187,22 @@ class Source:
                         for start in range(0, len(view), PIECE):
                             await spool.write(bytes(view[start : start + PIECE]))
                     number += 1
-                items.size_seen(len(batch), spool.size - before)
+                items.adapt_batch_size(len(batch), spool.size - before)
                 await slices.yield_if_due()
         await spool.finish()
         return spool
 
-    async def _of_rows(self, items: Items, name: str, kind: Format, key: RowKey | None) -> Payload:
+    async def _rows_payload(
+        self, items: Items, name: str, kind: Format, key: RowKey | None
+    ) -> Payload:
         encoder = CsvRows(key) if kind is Format.CSV else JsonRows(key)
         spool = Spool()
-        self._hold(spool)
+        self._close_at_exit(spool)
         slices = TimeSlices()
         async with aclosing(items.batches()) as batches:
             async for batch in batches:
                 data = encoder.encode(batch)
-                items.size_seen(len(batch), len(data))
+                items.adapt_batch_size(len(batch), len(data))
                 await spool.write(data)
                 await slices.yield_if_due()
         await spool.finish()
@@ -209,11 +211,11 @@ class Source:
         head = encoder.header()
         if encoder.is_ragged:
             ragged, spool = spool, Spool()
-            self._hold(spool)
+            self._close_at_exit(spool)
             await encoder.fill_up(ragged, spool)
         return Payload(name, encoder.count, spool, head=head)
 
-    async def _of_file(self, name: str, kind: Format, key: RowKey | None) -> Payload:
+    async def _file_payload(self, name: str, kind: Format, key: RowKey | None) -> Payload:
         content = self._content
         assert content is not None  # noqa: S101 - it was opened
         if kind is Format.ZIP:
@@ -225,12 +227,12 @@ class Source:
             rows = max(1, text.lines - 1) if kind is Format.CSV else text.lines
             return Payload(name, rows, content, start=text.start, is_text=True)
         spool = Spool()
-        self._hold(spool)
+        self._close_at_exit(spool)
         rows = await write_with_keys(content, text.start, kind, key, spool)
         return Payload(name, rows, spool)
 
-    def _hold(self, content: Content) -> None:
-        self._held.append(content)
+    def _close_at_exit(self, content: Content) -> None:
+        self._open_contents.append(content)
 
 
 def _name_of(given: object, path: str) -> str:
@@ -253,12 +255,12 @@ async def _pieces_of(file: io.BufferedIOBase | io.RawIOBase) -> AsyncGenerator[b
         )
 
 
-def _close(held: list[Content]) -> None:
-    for content in held:
+def _close(contents: list[Content]) -> None:
+    for content in contents:
         content.close()
 
 
-_NO_NAME = (
+_NAME_NEEDED = (
     "filename is needed for a source of bytes, as its ending tells the service the format; "
     "a path is given as text or as a Path, not as bytes"
 )

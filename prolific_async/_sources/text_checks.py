@@ -7,13 +7,13 @@ import codecs
 from attrs import frozen
 
 from prolific_async._json.slices import TimeSlices
-from prolific_async._sources.contents import PART, PIECE, Content
-from prolific_async._sources.csv_records import check_separator, columns_of, first_record
+from prolific_async._sources.contents import PIECE, Content
+from prolific_async._sources.csv_records import check_separator, column_names, first_record
 
 CHECKED_FIRST = 8 * 1024 * 1024
 """Bytes that are checked before a file is sent; the rest is checked while it is sent."""
 
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -73,7 +73,7 @@ async def checked_text(content: Content) -> Text:
     if content.size == 0:
         raise ValueError("the source is empty")
     head = await content.read(0, 4)
-    for mark, encoding in _MARKS.items():
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             raise ValueError(f"the source is {encoding}: save it as UTF-8 first")
     if b"\0" in head[:2]:  # a first character of two or four bytes
@@ -103,14 +103,14 @@ async def check_csv(content: Content, start: int) -> None:
     data = b""
     found = None
     while found is None:
-        data += await content.read(start + len(data), PART)
+        data += await content.read(start + len(data), PIECE)
         found = first_record(data, is_whole=start + len(data) == content.size)
     header, end = found
     if b"\0" in header:  # checked_text() misses it if the first character is beyond Latin-1
         raise ValueError("the source is UTF-16 or UTF-32: save it as UTF-8 first")
     check_separator(header)
-    columns_of(header)
-    if not await _has_other_than(b"\r\n", content, start + end):
+    column_names(header)
+    if not await _has_byte_outside(b"\r\n", content, start + end):
         raise ValueError("the CSV has a header, but no row")
 
 
@@ -121,13 +121,14 @@ async def check_json_lines(content: Content, start: int) -> None:
         ValueError: All lines are blank.
 
     """
-    if not await _has_other_than(b" \t\r\n", content, start):
-        raise ValueError("the source is empty: it has no JSON")
+    if not await _has_byte_outside(b" \t\r\n", content, start):
+        raise ValueError("the source is empty: all its lines are blank")
 
 
-async def _has_other_than(blanks: bytes, content: Content, start: int) -> bool:
-    for at in range(start, content.size, PART):
-        piece = await content.read(at, PART)
+async def _has_byte_outside(blanks: bytes, content: Content, start: int) -> bool:
+    """Return whether there is any byte, from an offset on, that is not one of ``blanks``."""
+    for at in range(start, content.size, PIECE):
+        piece = await content.read(at, PIECE)
         if piece.strip(blanks):
             return True
     return False

@@ -30,7 +30,7 @@ def _parsed_time(given: Any) -> datetime:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise typer.BadParameter(
-            f"'{given}' is no time with an offset, such as 2026-05-04T00:00:00Z"
+            f"'{given}' is not a time with an offset, such as 2026-05-04T00:00:00Z"
         )
     return moment
 

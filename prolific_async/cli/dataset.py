@@ -123,7 +123,7 @@ def _schema(fields: list[str]) -> DatasetSchema:
     for one in fields:
         name, equals, kind = one.rpartition("=")
         if not equals:
-            raise UsageError(f"--field '{one}' is no NAME=TYPE, such as prompt=text")
+            raise UsageError(f"--field '{one}' is not of the form NAME=TYPE, such as prompt=text")
         if name in types:
             raise UsageError(f"--field '{name}' is given twice")
         types[name] = kind

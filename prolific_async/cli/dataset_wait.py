@@ -22,7 +22,7 @@ from prolific_async.errors import WaitError, WaitFailedError
 __all__ = ["wait"]
 
 _STDIN = "-"
-_AT_ONCE = 10_000  # waits at the same time; standard input may have no end
+_MAX_WAITS = 10_000  # waits at the same time; standard input may have no end
 
 
 def wait(
@@ -93,7 +93,7 @@ class _Waits:
 
     async def run(self, ids: AsyncGenerator[str]) -> None:
         """Wait for all datasets, beginning each wait as soon as the id arrives."""
-        room = asyncio.Semaphore(_AT_ONCE)
+        room = asyncio.Semaphore(_MAX_WAITS)
         try:
             async with aclosing(ids), asyncio.TaskGroup() as waits:
                 async for dataset_id in ids:

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import typer
 
 from prolific_async.cli.output import printable
-from prolific_async.cli.stdin import is_utf_16, utf_16_words
+from prolific_async.cli.stdin import is_utf_16, utf_16_message
 from prolific_async.dataset_schema import DatasetSchema
 
-__all__ = ["read_layout", "read_schema", "unreadable"]
+__all__ = ["read_layout", "read_schema", "unreadable_message"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def read_schema(path: str) -> DatasetSchema:
     return _read(path, _schema)
 
 
-def unreadable(path: str, error: OSError) -> str:
+def unreadable_message(path: str, error: OSError) -> str:
     """Return the error message for a file that cannot be read."""
     return f"'{printable(path)}' cannot be read ({error.strerror or error})"
 
@@ -47,14 +47,14 @@ def _read(path: str, check: Callable[[Any], T]) -> T:
     try:
         return check(_parsed_json(Path(path).read_bytes()))
     except OSError as error:
-        raise typer.BadParameter(unreadable(path, error)) from None
+        raise typer.BadParameter(unreadable_message(path, error)) from None
     except ValueError as error:
         raise typer.BadParameter(f"'{printable(path)}' {error}") from None
 
 
 def _parsed_json(data: bytes) -> Any:
     if is_utf_16(data[:4]):
-        raise ValueError(utf_16_words("").strip())
+        raise ValueError(utf_16_message("").strip())
     try:
         return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:

@@ -11,14 +11,14 @@ from typing import Any, BinaryIO
 
 from attrs import define, field
 
-from prolific_async.cli.json_files import unreadable
+from prolific_async.cli.json_files import unreadable_message
 from prolific_async.cli.output import printable
-from prolific_async.cli.stdin import input_pieces, is_utf_16, utf_16_words
+from prolific_async.cli.stdin import input_pieces, is_utf_16, utf_16_message
 
 __all__ = ["FileRecords", "input_records"]
 
 _PIECE = 1024 * 1024  # bytes
-_LONGEST = 16 * 1024 * 1024  # bytes of a line; the service takes less
+_MAX_LINE = 16 * 1024 * 1024  # bytes of a line; the service takes less
 
 
 @define(eq=False)
@@ -68,7 +68,7 @@ async def _pieces(path: str) -> AsyncGenerator[bytes]:
             while piece := await asyncio.to_thread(file.read, _PIECE):
                 yield piece
     except OSError as error:
-        raise ValueError(unreadable(path, error)) from None
+        raise ValueError(unreadable_message(path, error)) from None
 
 
 def _opened(path: str) -> BinaryIO:
@@ -95,14 +95,14 @@ async def _lines(pieces: AsyncGenerator[bytes], name: str) -> AsyncGenerator[byt
             rest += piece
             if is_start and len(rest) >= len(codecs.BOM_UTF8):
                 if is_utf_16(rest[:4]):
-                    raise ValueError(utf_16_words(name))
+                    raise ValueError(utf_16_message(name))
                 rest = rest.removeprefix(codecs.BOM_UTF8)
                 is_start = False
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 yield line
-            if len(rest) > _LONGEST:
-                raise ValueError(f"{name} has a line of more than {_LONGEST} bytes")
+            if len(rest) > _MAX_LINE:
+                raise ValueError(f"{name} has a line of more than {_MAX_LINE} bytes")
     yield rest
 
 
@@ -120,7 +120,7 @@ def _record(line: bytes, name: str) -> dict[str, Any]:
             f"{name} is not JSON ({reason}): a record is a JSON object in a line of its own"
         ) from None
     if not isinstance(record, dict):
-        raise ValueError(f'{name} is no JSON object, such as {{"prompt": "..."}}')
+        raise ValueError(f'{name} is not a JSON object, such as {{"prompt": "..."}}')
     return record
 
 

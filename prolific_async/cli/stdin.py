@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 
-__all__ = ["first_words", "input_pieces", "is_typed", "is_utf_16", "utf_16_words", "with_stdin"]
+__all__ = ["first_words", "input_pieces", "is_typed", "is_utf_16", "utf_16_message", "with_stdin"]
 
 _CHUNK = 65536  # bytes
 
@@ -53,7 +53,7 @@ async def first_words() -> AsyncGenerator[str]:
 def _first_word(line: bytes, *, is_start: bool) -> list[str]:
     if is_start:
         if is_utf_16(line):
-            raise ValueError(utf_16_words("standard input"))
+            raise ValueError(utf_16_message("standard input"))
         line = line.removeprefix(codecs.BOM_UTF8)
     return line.decode(errors="surrogateescape").split(maxsplit=1)[:1]
 
@@ -74,7 +74,7 @@ async def with_stdin(given: Iterable[str], *, reads_stdin: bool) -> AsyncGenerat
             yield word
 
 
-def utf_16_words(subject: str) -> str:
+def utf_16_message(subject: str) -> str:
     """Return the error message for a text in UTF-16, with advice."""
     return (
         f"{subject} is UTF-16, but it is read as UTF-8: in PowerShell, write it with "

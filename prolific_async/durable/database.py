@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_AT_ONCE = 5  # as many as DBOSClient's pool has connections
+_MAX_CALLS = 5  # at the same time: as many as DBOSClient's pool has connections
 _PAUSES = PollPolicy(initial=0.1, factor=2.0, maximum=1.0)
-_IN_FLIGHT = 5.0  # seconds for a cancelled call to take effect
+_CANCEL_WAIT = 5.0  # seconds for a cancelled call to take effect
 _LIMITS = {"connect_timeout": "10", "tcp_user_timeout": "30000"}  # seconds, and milliseconds
 _READ_ONLY = "25006"  # PostgreSQL's code of a server that has become a standby
 _WRONG_STATEMENT = "SQLITE_ERROR"  # SQLite's code
@@ -49,7 +49,7 @@ class DatabaseUnavailableError(ProlificError, ConnectionError):
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Return whether an error is due to an outage of the database, which may pass."""
+    """Return whether an error is due to an outage of the database."""
     if isinstance(error, exc.TimeoutError):  # all connections of the pool hang
         return True
     if not isinstance(error, exc.DBAPIError):
@@ -133,7 +133,7 @@ class Database:
         self._url = url
         self._application = application
         self._patience = patience
-        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._call_slots = asyncio.Semaphore(_MAX_CALLS)
         self.client: DBOSClient
 
     async def open(self, *, migrate: bool) -> None:
@@ -212,12 +212,12 @@ class Database:
         within = self._patience if within is None else within
         try:
             async with asyncio.timeout(within) as limit:
-                await self._free.acquire()
-                calling = in_thread(lambda: function(self.client), ended=self._free.release)
+                await self._call_slots.acquire()
+                calling = in_thread(lambda: function(self.client), ended=self._call_slots.release)
                 try:
                     return await asyncio.shield(calling)
                 except asyncio.CancelledError:
-                    await asyncio.wait([calling], timeout=_IN_FLIGHT)
+                    await asyncio.wait([calling], timeout=_CANCEL_WAIT)
                     raise
         except exc.SQLAlchemyError as error:
             raise translated(error) from error

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     from prolific_async.durable.running_orders import RunningOrders
 
-_ONCE_IN = 60.0  # seconds in which each line of DBOS's code may report an outage once
+_REPEAT_AFTER = 60.0  # seconds in which each line of DBOS's code may report an outage once
 _CANCELLED = re.compile(rf"Workflow {re.escape(NAME)}:.* was cancelled during execution", re.DOTALL)
 _OUTAGE = re.compile("OperationalError|connection")
 _DBOS = str(Path(dbos.__file__).parent)  # applications use DBOS's logger, too
-_STDERR = logging.Handler()  # its ``handleError`` prints the current exception
+_STDERR_HANDLER = logging.Handler()  # its ``handleError`` prints the current exception
 
 
 class QuietDBOS(logging.Filter):
@@ -53,7 +53,7 @@ class QuietDBOS(logging.Filter):
             return True
         line = record.pathname, record.lineno
         now = time.monotonic()
-        if now - self._shown.get(line, -_ONCE_IN) < _ONCE_IN:
+        if now - self._shown.get(line, -_REPEAT_AFTER) < _REPEAT_AFTER:
             return False
         self._shown[line] = now
         return True
@@ -88,6 +88,6 @@ def _safely(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging.Lo
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - nothing restarts the threads in which DBOS logs
-            _STDERR.handleError(record)
+            _STDERR_HANDLER.handleError(record)
 
     return safely

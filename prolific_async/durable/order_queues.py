@@ -11,7 +11,7 @@ from dbos import DBOSClient
 from dbos import error as dbos_error
 
 from prolific_async.durable.order_spec import NAME, first_queue
-from prolific_async.durable.results import AT_ONCE
+from prolific_async.durable.results import IDS_PER_STATEMENT
 
 if TYPE_CHECKING:
     from dbos import EnqueueOptions
@@ -92,8 +92,8 @@ class OrderQueues:
             if begun := _with_status(client, "PENDING", ids):
                 client.resume_workflows(begun, queue_name=self._resumed)
 
-        for start in range(0, len(ids), AT_ONCE):
-            await self._database.call(partial(resume, ids=ids[start : start + AT_ONCE]))
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            await self._database.call(partial(resume, ids=ids[start : start + IDS_PER_STATEMENT]))
 
     async def cancel(self, workflow_id: str) -> None:
         """Cancel an order unless it has ended."""
@@ -113,8 +113,8 @@ class OrderQueues:
 
         """
         cancelled: list[str] = []
-        for start in range(0, len(ids), AT_ONCE):
-            page = ids[start : start + AT_ONCE]
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            page = ids[start : start + IDS_PER_STATEMENT]
             read = partial(_with_status, status="CANCELLED", ids=page)
             cancelled += await self._database.attempt(read)
         return cancelled

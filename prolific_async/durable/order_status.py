@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dbos import DBOSClient, WorkflowStatus
 
 _ADVICE_AFTER_TIMEOUT = (
-    "the order stays so: wait for its copy by client.batches, or order one by another name"
+    "this outcome is final: wait for its copy with client.batches, or order one of another name"
 )
 
 

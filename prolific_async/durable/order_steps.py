@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch
 
 
-def may_pass(error: BaseException | None) -> bool:
-    """Return whether an order goes on after an error, since the error may pass.
+def is_temporary(error: BaseException | None) -> bool:
+    """Return whether an error is temporary, so that the order goes on after it.
 
-    The order also goes on after a refused token, which is the worker's fault, not the order's.
+    A refused token counts as temporary, as it is the worker's fault, not the order's.
     """
     return isinstance(error, AuthenticationError) or (
         isinstance(error, ProlificError) and may_poll_again(error)
@@ -58,7 +58,7 @@ async def wait_until_ready(
         try:
             return await batches.wait_until_ready(copy_id, timeout=left)
         except WaitFailedError as error:
-            if not may_pass(error.failure) or left == 0:
+            if not is_temporary(error.failure) or left == 0:
                 raise
             _log.warning("%s; it is polled again", error)
         left = spec.seconds_left()
@@ -94,7 +94,7 @@ class OrderSteps:
         self._spec = spec
         self._copy = named_copy(batches, spec.source_id, spec.name, settle_seconds=settle_seconds)
         self._pauses = pauses
-        self._gap = pauses.initial
+        self._next_pause = pauses.initial
         self._tries = 0
         self._failure: ProlificError | None = None
         self._copy_id: str | None = None
@@ -103,7 +103,7 @@ class OrderSteps:
     async def find_and_set_up(self) -> str | None:
         """Return the copy's id once its setup was accepted; None if a duplicate is to be sent.
 
-        Errors that may pass are logged, and the call is repeated until the order's time is over.
+        Temporary errors are logged, and the call is repeated until the order's time is over.
 
         Raises:
             OutcomeUnknownError: More than one batch bears the name; they are the candidates.
@@ -124,7 +124,7 @@ class OrderSteps:
                     if self._copy_id is not None and await self._set_up(self._copy_id):
                         return self._copy_id
                 except ProlificError as error:
-                    self._survive(error)
+                    self._raise_unless_temporary(error)
                 await self._pause()
 
     async def duplicate(self) -> None:
@@ -143,7 +143,7 @@ class OrderSteps:
                 if not await self._copy.send():
                     _log.warning("%s; it is searched for", self._copy.lost)
             except ProlificError as error:
-                self._survive(error)
+                self._raise_unless_temporary(error)
                 await self._pause()
 
     @asynccontextmanager
@@ -159,15 +159,15 @@ class OrderSteps:
             failure = self._copy.lost or self._failure
             raise WaitTimeoutError(batch_id, None, elapsed, self._tries, (), failure) from failure
 
-    def _survive(self, error: ProlificError) -> None:
-        if not may_pass(error):
+    def _raise_unless_temporary(self, error: ProlificError) -> None:
+        if not is_temporary(error):
             raise error
         self._failure = error
         _log.warning("%r of %s: %s", self._spec.name, self._spec.source_id, error)
 
     async def _pause(self) -> None:
-        await asyncio.sleep(self._gap)
-        self._gap = self._pauses.following(self._gap)
+        await asyncio.sleep(self._next_pause)
+        self._next_pause = self._pauses.following(self._next_pause)
 
     async def _set_up(self, copy_id: str) -> bool:
         """Set the copy up unless its status shows a setup; return False if this is not sure."""

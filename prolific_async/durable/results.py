@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AT_ONCE = 1000
+IDS_PER_STATEMENT = 1000
 """Ids of workflows in one statement: SQLite allows at most 32,766 parameters."""
 
-_NO_WORKER = "no worker has said what became of the order: see that one runs, then ask again"
+_NO_WORKER = "no worker has recorded the order's outcome: make sure that one runs, then ask again"
 
 
 class Results:
@@ -155,8 +155,8 @@ class Results:
             self._outage = None
 
     async def _poll_ends(self, ids: list[str]) -> None:
-        for start in range(0, len(ids), AT_ONCE):
-            poll = partial(_ended, ids=ids[start : start + AT_ONCE])
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            poll = partial(_ended, ids=ids[start : start + IDS_PER_STATEMENT])
             for workflow in await self._database.attempt(poll):
                 for ended in self._pending([workflow.workflow_id]):
                     ended.set_result(workflow)
@@ -164,8 +164,8 @@ class Results:
     async def _poll_changes(self) -> None:
         copies = {known.workflow_id: known.copy_id for known in self._watched.values()}
         ids = list(copies)
-        for start in range(0, len(ids), AT_ONCE):
-            page = ids[start : start + AT_ONCE]
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            page = ids[start : start + IDS_PER_STATEMENT]
             read = await self._database.attempt(partial(read_statuses, ids=page, copies=copies))
             statuses = {status.workflow_id: status for status in read}
             for changed, known in self._watched.items():

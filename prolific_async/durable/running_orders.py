@@ -48,9 +48,8 @@ class RunningOrders:
         self._settle_seconds = settle_seconds
         self._client_loop = asyncio.get_running_loop()
         self._dbos_loop: asyncio.AbstractEventLoop | None = None
-        self._workflows: dict[
-            asyncio.Task[Any], str
-        ] = {}  # tasks in DBOS's loop, and their orders' ids
+        # Tasks in DBOS's loop, and their orders' ids.
+        self._workflows: dict[asyncio.Task[Any], str] = {}
         self._calls: set[asyncio.Task[Any]] = set()  # the workflows' calls, in the client's loop
         self._is_ending = False
         self.left: set[str] = set()

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from prolific_async.durable.order_queues import OrderQueues
 
-_OF_WORKFLOWS = ("check_operation_execution", "record_operation_result", "update_workflow_outcome")
+_WORKFLOW_METHODS = (
+    "check_operation_execution",
+    "record_operation_result",
+    "update_workflow_outcome",
+)
 """Methods of DBOS's database that a workflow calls."""
 
 
@@ -39,11 +43,11 @@ class StoppedOrders:
 
     def watch(self, database: Any) -> None:
         """Replace methods of DBOS's database, so that outages stop orders and are noticed."""
-        database._retry_connection_errors = _ForTheApplication()  # noqa: SLF001 - see the class
-        for method in _OF_WORKFLOWS:
-            setattr(database, method, self._stopping(getattr(database, method)))
-        database.start_queued_workflows = self._taking(database.start_queued_workflows)
-        database.get_workflow_status = self._beginning(database.get_workflow_status)
+        database._retry_connection_errors = _RetryInApplication()  # noqa: SLF001 - see the class
+        for method in _WORKFLOW_METHODS:
+            setattr(database, method, self._stop_on_outage(getattr(database, method)))
+        database.start_queued_workflows = self._watch_taking(database.start_queued_workflows)
+        database.get_workflow_status = self._watch_beginning(database.get_workflow_status)
 
     def idle(self, running: set[str]) -> set[str]:
         """Return the orders that may have stopped and are not running."""
@@ -109,7 +113,7 @@ class StoppedOrders:
         if begun:
             _log.warning("an outage of the database had stopped %d orders", len(begun))
 
-    def _stopping(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _stop_on_outage(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a method that workflows call, so that an outage stops an order."""
 
         @functools.wraps(method)
@@ -134,7 +138,7 @@ class StoppedOrders:
 
         return call
 
-    def _taking(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_taking(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the method that takes orders out of the queue, to notice lost responses."""
 
         @functools.wraps(method)
@@ -147,7 +151,7 @@ class StoppedOrders:
 
         return call
 
-    def _beginning(self, method: Callable[..., Any]) -> Callable[..., Any]:
+    def _watch_beginning(self, method: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap the method that reads a workflow to begin it, to notice orders that do not begin."""
 
         @functools.wraps(method)
@@ -162,8 +166,8 @@ class StoppedOrders:
         return call
 
 
-class _ForTheApplication:
-    """A flag for DBOS to repeat calls in an outage: true in the application's workflows only."""
+class _RetryInApplication:
+    """A flag for DBOS to repeat calls in an outage: true only in the application's workflows."""
 
     def __bool__(self) -> bool:
         workflow_id: str | None = DBOS.workflow_id

@@ -54,7 +54,7 @@ def _registered(orders: RunningOrders) -> Iterator[None]:
     """
     global _running  # noqa: PLW0603 - DBOS calls plain functions, and has one instance itself
     if _running is not None:
-        raise ConfigurationError("this process has a worker: one runs any number of orders")
+        raise ConfigurationError("this process has a worker already: it runs any number of orders")
     _running = orders
     try:
         yield
@@ -130,14 +130,14 @@ async def worker(
             tasks.append(asyncio.create_task(orders.keep_cancelling(queues, every=poll_every)))
             yield
         finally:
-            await _to_the_end(_end(orders, dbos, settings, tasks))
+            await _uninterrupted(_end(orders, dbos, settings, tasks))
 
 
 async def _launch() -> None:
     # In another thread, so that DBOS makes a loop of its own for workflows and leaves this one
     # alone. Never interrupted, since a DBOS that is half launched cannot be destroyed.
     try:
-        await _to_the_end(in_thread(DBOS.launch))
+        await _uninterrupted(in_thread(DBOS.launch))
     except SQLAlchemyError as error:
         raise translated(error) from error
 
@@ -169,7 +169,7 @@ def _restore_default_executor() -> None:
         loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
 
 
-async def _to_the_end(work: Awaitable[None]) -> None:
+async def _uninterrupted(work: Awaitable[None]) -> None:
     """Await work that must not be left half done, however often this task is cancelled."""
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

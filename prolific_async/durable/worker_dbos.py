@@ -86,10 +86,10 @@ class WorkerDBOS(DBOS):
                 current._sys_db_field._retry_connection_errors = False  # noqa: SLF001 - as above
             DBOS.destroy()
             for connection in list(self._connections):
-                hang_up(connection)
+                shut_down(connection)
 
 
-def hang_up(connection: Any) -> None:
+def shut_down(connection: Any) -> None:
     """Shut a connection down, which frees a thread that waits for a server that hangs.
 
     Python would not exit before that thread ends. A closed connection is left alone.

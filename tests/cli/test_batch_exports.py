@@ -145,8 +145,8 @@ def test_a_broken_download_leaves_no_file(
         ),
         (("--id", "e1"), "--id needs --output"),
         (("--id", "e1", "--output", "a", "--study", "s1"), "no --study"),
-        (("--since", "2026-05-04"), "'2026-05-04' is no time with an offset"),
-        (("--until", "yesterday"), "'yesterday' is no time with an offset"),
+        (("--since", "2026-05-04"), "'2026-05-04' is not a time with an offset"),
+        (("--until", "yesterday"), "'yesterday' is not a time with an offset"),
     ],
 )
 def test_wrong_options_are_a_usage_error(

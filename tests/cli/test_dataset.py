@@ -40,7 +40,7 @@ def test_create_with_fields_or_a_schema(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--field", "prompt"), "--field 'prompt' is no NAME=TYPE, such as prompt=text"),
+        (("--field", "prompt"), "--field 'prompt' is not of the form NAME=TYPE"),
         (("--field", "a=text", "--field", "a=text"), "--field 'a' is given twice"),
         (("--field", "a=image"), "--field: the field 'a': 'image' is no type of a field"),
         (("--field", "=text"), "a name has 1 to 128 characters"),

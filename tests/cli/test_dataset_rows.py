@@ -211,7 +211,7 @@ def test_append_names_the_records_that_were_not_taken(v4: str, tmp_path: Path, c
     [
         (b"", "has no records"),
         (b"\n \n", "has no records"),
-        (b'{"a": 1}\n[1]\n', 'is no JSON object, such as {"prompt": "..."}'),
+        (b'{"a": 1}\n[1]\n', 'is not a JSON object, such as {"prompt": "..."}'),
         (b'{"a": 1}\na,b\n', "is not JSON (Expecting value): a record is a JSON object in a line"),
         (b'[\n{"a": 1}\n]', "is not JSON (Expecting value): a record is"),
         (b'{"a": NaN}', "is not JSON (it holds NaN)"),

@@ -398,7 +398,7 @@ async def test_a_process_has_one_worker(
 ) -> None:
     order = await durable.order(sim.add_batch(), name="Round 2")
     async with durable.worker(client, **QUICK_WORKER):
-        with pytest.raises(ConfigurationError, match="one"):
+        with pytest.raises(ConfigurationError, match="has a worker already"):
             async with durable.worker(client, executor_id="two"):
                 pass
         await asyncio.wait_for(order.result(), SECONDS)

@@ -176,7 +176,7 @@ async def test_events_are_cancelled_when_it_closes(sqlite: SQLite) -> None:
 async def test_events_end_when_no_worker_takes_the_order_in_time(durable: DurableBatches) -> None:
     durable._parts.results._margin = 0.05
     order = await durable.order("source", name="Round 2", timeout=0)
-    with pytest.raises(WaitTimeoutError, match="see that one runs"):
+    with pytest.raises(WaitTimeoutError, match="make sure that one runs"):
         await Told(order).end()
 
 

@@ -30,7 +30,7 @@ from prolific_async.durable.order_queues import OrderQueues
 from prolific_async.durable.order_spec import OrderSpec, order_id
 from prolific_async.durable.running_orders import RunningOrders
 from prolific_async.durable.stopped_orders import StoppedOrders
-from prolific_async.durable.worker_dbos import hang_up
+from prolific_async.durable.worker_dbos import shut_down
 from tests.conftest import RaisingHandler
 from tests.durable.databases import Mortal
 from tests.durable.worker import QUICK_WORKER, SECONDS, Settings, start
@@ -261,11 +261,11 @@ async def test_a_thread_is_freed_of_a_server_that_hangs(mortal: Mortal) -> None:
     asking = asyncio.ensure_future(in_thread(lambda: connection.execute("SELECT pg_sleep(60)")))
     await asyncio.sleep(0.05)
     assert not asking.done()
-    hang_up(connection)
+    shut_down(connection)
     with pytest.raises(psycopg.OperationalError):
         await asyncio.wait_for(asking, SECONDS)
     connection.close()
-    hang_up(connection)
+    shut_down(connection)
 
 
 @pytest.fixture
@@ -299,7 +299,7 @@ async def test_what_is_cancelled_is_over_when_its_call_is(database: Database) ->
 async def test_a_database_that_hangs_is_left_and_holds_no_more_than_its_calls(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prolific_async.durable.database._IN_FLIGHT", 0.01)
+    monkeypatch.setattr("prolific_async.durable.database._CANCEL_WAIT", 0.01)
     database._patience = 0.05
     hanging = threading.Event()
     calls = [asyncio.create_task(database.call(lambda _: hanging.wait(SECONDS))) for _ in range(9)]
@@ -380,7 +380,7 @@ async def test_a_result_is_not_awaited_beyond_the_order_s_time_without_a_worker(
             await asyncio.wait_for(order.result(), SECONDS)
     assert late.value.batch_id == "source"
     assert late.value.elapsed > 0.02
-    assert "no worker has said" in str(late.value)
+    assert "no worker has recorded" in str(late.value)
 
 
 async def test_what_a_database_refuses_is_a_configuration_error(

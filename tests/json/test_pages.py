@@ -22,10 +22,10 @@ from prolific_async._json.pages import (
     add_member,
     page_fault,
     parts,
-    parts_as_they_come,
+    parts_of_stream,
     read_page,
 )
-from prolific_async._json.text_buffer import CutShort
+from prolific_async._json.text_buffer import TruncatedJson
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -345,7 +345,7 @@ def in_pieces(body: bytes, ends: Iterable[int], most: int = 10_000) -> list[tupl
     """Return the key and value of each part of a body that is cut into pieces at these ends."""
 
     async def main() -> list[tuple[Any, Any]]:
-        pieces = parts_as_they_come(pieces_of(body, ends), most)
+        pieces = parts_of_stream(pieces_of(body, ends), most)
         return [(key, value) async for key, _, _, value in pieces]
 
     return asyncio.run(main())
@@ -407,7 +407,7 @@ def test_the_end_of_an_element_may_be_shorter_than_its_beginning(left: int, afte
         raise AssertionError("more was asked for than was needed")
 
     async def main() -> None:
-        seen = parts_as_they_come(pieces(), 100_000)
+        seen = parts_of_stream(pieces(), 100_000)
         assert (await anext(seen)).value is ARRAY
         assert (await anext(seen)).value == json.loads(element)
         await seen.aclose()
@@ -425,7 +425,7 @@ def test_each_element_is_yielded_as_soon_as_it_is_complete() -> None:
                 yield (b'{"results": [' if number == 0 else b"") + b'{"n": %d}, ' % number
             raise AssertionError("more was asked for than was needed")
 
-        seen = parts_as_they_come(pieces(), 1000)
+        seen = parts_of_stream(pieces(), 1000)
         assert (await anext(seen)).value is ARRAY
         for number in range(5):
             assert (await anext(seen)).value == {"n": number}
@@ -461,7 +461,7 @@ def test_an_endless_value_is_refused(body: bytes) -> None:
 
     async def main() -> None:
         with pytest.raises(ValueError, match="more than 100 characters"):
-            [part async for part in parts_as_they_come(endless(), 100)]
+            [part async for part in parts_of_stream(endless(), 100)]
 
     asyncio.run(main())
     assert len(read) <= 40
@@ -475,14 +475,14 @@ EVERYTHING = r"""{"meta": {"a": [true, false, null, -1.5e+10, 12, "\u00e9\ud83d\
 def test_a_page_that_ends_early_is_cut_short(size: int) -> None:
     body = EVERYTHING.encode()
     for end in range(1, len(body)):
-        with pytest.raises(CutShort, match="ends in the middle"):
+        with pytest.raises(TruncatedJson, match="before its JSON was complete"):
             in_pieces(body[:end], range(size, end, size))
     assert len(in_pieces(body, range(size, len(body), size))) == 8
 
 
 @pytest.mark.parametrize("results", ["1e", "1e-", "1.", "tr", "n", r'"\u0', '"', "-", "[", ""])
 def test_a_page_that_ends_within_an_element_is_cut_short(results: str) -> None:
-    with pytest.raises(CutShort):
+    with pytest.raises(TruncatedJson):
         in_pieces(f'{{"results": [{{"x": {results}'.encode(), [])
 
 
@@ -513,8 +513,8 @@ def test_a_malformed_page_is_refused_at_once(body: str) -> None:
 
     async def main() -> None:
         with pytest.raises(ValueError, match=MALFORMED[body]) as caught:
-            [part async for part in parts_as_they_come(endless(), 10_000)]
-        assert not isinstance(caught.value, CutShort)
+            [part async for part in parts_of_stream(endless(), 10_000)]
+        assert not isinstance(caught.value, TruncatedJson)
 
     asyncio.run(main())
     assert read <= 2
@@ -524,14 +524,14 @@ def test_a_malformed_page_is_refused_at_once(body: str) -> None:
 def test_what_is_complete_but_no_page_is_not_cut_short(body: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         in_pieces(body.encode(), [])
-    assert not isinstance(caught.value, CutShort)
+    assert not isinstance(caught.value, TruncatedJson)
 
 
 def test_a_value_may_be_as_long_as_the_bound() -> None:
     async def main(size: int) -> int:
         body = b'{"results": ["' + b"x" * (size - 2) + b'"]}'
         pieces = pieces_of(body, range(7, len(body), 7))
-        parts = [part async for part in parts_as_they_come(pieces, 1000)]
+        parts = [part async for part in parts_of_stream(pieces, 1000)]
         return len(parts[1].value)
 
     assert asyncio.run(main(1000)) == 998
@@ -547,7 +547,7 @@ def test_a_long_page_takes_little_memory_and_linear_time() -> None:
         nonlocal decoded
         body = b'{"results": [' + b",".join([element] * 6) + b"]}"
         pieces = pieces_of(body, range(1000, len(body), 1000))
-        async for part in parts_as_they_come(pieces, 10_000_000):
+        async for part in parts_of_stream(pieces, 10_000_000):
             decoded += part.key is None
 
     began = time.process_time()
@@ -568,7 +568,7 @@ def test_a_long_page_takes_little_memory_and_linear_time() -> None:
         yield small + b"]}"
 
     async def read_small() -> int:
-        return sum([part.key is None async for part in parts_as_they_come(pieces(), 100_000)])
+        return sum([part.key is None async for part in parts_of_stream(pieces(), 100_000)])
 
     tracemalloc.start()
     try:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from prolific_async._json import slices as turning
-from prolific_async._json.slices import TimeSlices, hashes, text_of
+from prolific_async._json.slices import TimeSlices, decode_text, hashes
 
 
 async def test_other_tasks_run_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,10 +38,10 @@ async def test_other_tasks_run_between_slices(monkeypatch: pytest.MonkeyPatch) -
 async def test_text_decoded_in_slices_is_unchanged(mark: str) -> None:
     for shift in range(4):
         text = "." * shift + mark * 600_000
-        assert await text_of(text.encode("utf-8"), TimeSlices()) == text
-        assert await text_of(text.encode("utf-8-sig"), TimeSlices()) == text
+        assert await decode_text(text.encode("utf-8"), TimeSlices()) == text
+        assert await decode_text(text.encode("utf-8-sig"), TimeSlices()) == text
         with pytest.raises(UnicodeDecodeError):
-            await text_of(text.encode()[:-1] + b"\xff", TimeSlices())
+            await decode_text(text.encode()[:-1] + b"\xff", TimeSlices())
 
 
 async def test_different_bodies_have_different_hashes() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prolific_async._report import csv_records
-from prolific_async._report.csv_records import MAX_CELL, CsvRecords
+from prolific_async._report.csv_records import MAX_CELL, CsvParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ def pieces(text: str, size: int) -> Iterator[str]:
 
 
 def read(text: str, size: int = sys.maxsize) -> list[list[str]]:
-    records = CsvRecords()
+    records = CsvParser()
     found = []
     for piece in pieces(text, size):
         found += [record for some in records.feed(piece) for record in some]
@@ -120,14 +120,14 @@ def test_a_record_without_end_is_refused_as_soon_as_it_is_too_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(csv_records, "MAX_RECORD", 100)
-    records = CsvRecords()
+    records = CsvParser()
     assert list(records.feed('"' + "x" * 99)) == []
     with pytest.raises(ValueError, match=r"^longer than 100 characters$"):
         list(records.feed("x"))
 
 
 def test_others_run_while_the_end_of_a_record_is_looked_for() -> None:
-    records = CsvRecords()
+    records = CsvParser()
     text = written([["a", "b"], ["x", '"\n' * 5000]])
     steps = list(records.feed(text[:-10]))
     assert [len(some) for some in steps] == [0, 0, 1]
@@ -136,6 +136,6 @@ def test_others_run_while_the_end_of_a_record_is_looked_for() -> None:
 
 def test_others_run_while_a_long_cell_full_of_quotes_is_read() -> None:
     row = ['","' * 100_000, "x"]
-    steps = list(CsvRecords().feed(written([row, ["y", "z"]])))
+    steps = list(CsvParser().feed(written([row, ["y", "z"]])))
     assert [some for some in steps if some] == [[row], [["y", "z"]]]
     assert len(steps) > 50

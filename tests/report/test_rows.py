@@ -224,8 +224,8 @@ GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", f"{HEADER}it is missing"),
-        ("\r\n\r\n", f"{HEADER}it is missing"),
+        ("", f"{HEADER}missing, as the report is empty"),
+        ("\r\n\r\n", f"{HEADER}missing, as the report is empty"),
         ("<html>Sorry</html>", f"{HEADER}{FOUR} '<html>Sorry</html>'"),
         (written([["DataPoint_ID", "Question"]]), f"{HEADER}{FOUR} 'DataPoint_ID', 'Question'"),
         (written([FIXED, cells()]), f"{FIRST}{NO_ANNOTATORS}"),
@@ -237,7 +237,7 @@ GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
         ),
         (written([*GOOD, cells("p1")]), f"{SECOND}it has 5 cells, and the header 7"),
         (written([*GOOD, cells(*"abcd")]), f"{SECOND}it has 8 cells, and the header 7"),
-        ("\ufeff", f"{HEADER}it is missing"),
+        ("\ufeff", f"{HEADER}missing, as the report is empty"),
         ("\0", f"{HEADER}{FOUR} '\\x00'"),
         (written(GOOD) + '"d2","g', f"{SECOND}a quote is never closed"),
         (written(GOOD) + '"d2"x,"g"', f"{SECOND}column 1: something follows its closing quote"),

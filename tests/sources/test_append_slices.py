@@ -47,8 +47,8 @@ async def test_a_slice_has_a_thousand_records_at_most(count: int) -> None:
 def test_a_slice_is_as_large_as_it_may_be(lengths: list[int]) -> None:
     records = [{"a": "x" * length} for length in lengths]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slices, "MOST_BYTES", 100)
-        patch.setattr(slices, "MOST_RECORDS", 5)
+        patch.setattr(slices, "MAX_BYTES", 100)
+        patch.setattr(slices, "MAX_RECORDS", 5)
         found = asyncio.run(sliced(records))
     assert [row for one in found for row in json_rows(one.body)] == records
     for one, following in pairwise(found):

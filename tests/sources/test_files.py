@@ -139,8 +139,8 @@ def test_a_file_without_permission_is_the_error_of_the_system(tmp_path: Path) ->
         (BOM + b"a\tb\r\n1\t2\r\n", r"one column, 'a\\tb': separate cells by commas"),
         (b"sep=;\r\na;b\r\n1;2\r\n", "one column, 'sep=;'"),
         (b'#TYPE X.Y\r\n"a","b"\r\n"1","2"\r\n', "one column, '#TYPE X.Y': .*NoTypeInformation"),
-        (b'a,"b\n1,2\n', "the header: no CSV"),
-        (b'a,"b"c\n1,2\n', "the header: no CSV"),
+        (b'a,"b\n1,2\n', "the header: not valid CSV"),
+        (b'a,"b"c\n1,2\n', "the header: not valid CSV"),
         ("a,é\n1,2\n".encode("utf-16"), "the source is UTF-16: save it as UTF-8"),
         ("a,é\n1,2\n".encode("utf-16-be"), "the source is UTF-16 or UTF-32"),
         ("a,é\n1,2\n".encode("utf-16-le"), "the source is UTF-16 or UTF-32"),
@@ -169,7 +169,7 @@ async def test_a_csv_is_checked_before_it_is_sent(data: bytes, reason: str, tmp_
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b" \n\t\r\n", "it has no JSON"),
+        (b" \n\t\r\n", "all its lines are blank"),
         (b'{"a": "\xff"}\n', "not UTF-8"),
         ('{"a": 1}'.encode("utf-16"), "UTF-16"),
         (b"", "the source is empty"),

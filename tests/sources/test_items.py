@@ -21,7 +21,7 @@ async def sizes(given: Iterable[int], bytes_each: int = 10) -> list[int]:
     await read.first()
     found, lengths = [], []
     async for batch in read.batches():
-        read.size_seen(len(batch), bytes_each * len(batch))
+        read.adapt_batch_size(len(batch), bytes_each * len(batch))
         found += batch
         lengths.append(len(batch))
     assert found == list(range(COUNT))
@@ -48,7 +48,7 @@ async def test_batches_grow_when_items_are_awaited() -> None:
     assert await read.first() == 0
     lengths = []
     async for batch in read.batches():
-        read.size_seen(len(batch), 10)
+        read.adapt_batch_size(len(batch), 10)
         lengths.append(len(batch))
     assert lengths[:7] == [1, 2, 4, 8, 16, 32, 64]
     assert sum(lengths) == COUNT

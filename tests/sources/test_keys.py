@@ -53,7 +53,7 @@ def test_the_key_of_a_csv_file_is_its_second_column(
     needed: Literal[0, 1] = quoting if end == "\r\n" else csv.QUOTE_ALL
     csv.writer(buffer, lineterminator=end, quoting=needed).writerows(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(key_rewriting, "PART", 7)
+        patch.setattr(key_rewriting, "PIECE", 7)
         found = csv_rows(run(buffer.getvalue().encode(), 3, key="k", filename="x.csv"))
     second = [META_ROW_KEY, *keys]
     assert found == [[row[0], key, row[1]] for row, key in zip(rows, second, strict=True)]
@@ -66,7 +66,7 @@ def test_the_key_of_json_lines_is_added_and_all_else_stays(
     rows = [{other: text, "k": key, "n": 1.5} for key in keys]
     data = "\n".join(f" {json.dumps(row, ensure_ascii=bool(is_ascii))}" for row in rows).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(key_rewriting, "PART", 7)
+        patch.setattr(key_rewriting, "PIECE", 7)
         found = run(data, 4, key="k", filename="x.jsonl")
     assert [json.loads(line) for line in found.decode().removesuffix("\n").split("\n")] == [
         {META_ROW_KEY: row["k"], **row} for row in rows
@@ -173,8 +173,8 @@ async def test_a_key_that_cannot_be_sent_is_refused(cell: Any, generation: int) 
         (b'{"k":"\\ud800"}', "column 'k': the key has half a surrogate pair"),
         (b"[1]", "a JSON object is needed"),
         (b"{}", "column 'k': the key is missing"),
-        (b'{"k":', "no JSON"),
-        (b"[" * 100_000, "no JSON"),
+        (b'{"k":', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 async def test_lines_without_a_usable_key_are_refused(line: bytes, reason: str) -> None:
@@ -186,8 +186,8 @@ async def test_lines_without_a_usable_key_are_refused(line: bytes, reason: str) 
     ("data", "reason"),
     [
         (b"a,b\r\n1,2\r\n", "the CSV has no column 'k' for key, only 'a', 'b'"),
-        (b'k\n"1"2\n', r"row 0 \(counted from 0\): no CSV"),
-        (b'k\n1\n"2\n3\n', r"row 1 \(counted from 0\): no CSV"),
+        (b'k\n"1"2\n', r"row 0 \(counted from 0\): not valid CSV"),
+        (b'k\n1\n"2\n3\n', r"row 1 \(counted from 0\): not valid CSV"),
         (b"k\n1\n\xe9\n", r"not UTF-8 \(see its byte 4\)"),
     ],
 )
@@ -208,8 +208,8 @@ async def test_all_of_a_file_is_checked_when_keys_are_added(
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 async def test_the_longest_row_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prolific_async._sources.csv_records.MOST", 1000)
-    monkeypatch.setattr(key_rewriting, "PART", 64)
+    monkeypatch.setattr("prolific_async._sources.csv_records.MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr(key_rewriting, "PIECE", 64)
     row = b'k\n"%b"\n' if name == "x.csv" else b'{"k":1}\n{"k":"%b"}\n'
     assert await sent(row % (b"x" * 900), 4, key="k", filename=name)
     with pytest.raises(ValueError, match=r"row [01] .* longer than 1000 bytes"):

@@ -283,7 +283,7 @@ async def test_an_iterable_is_read_in_the_thread_that_it_may_be_bound_to(generat
 async def test_a_late_column_is_no_reason_to_hold_the_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(csv_rows, "PART", 1000)
+    monkeypatch.setattr(csv_rows, "PIECE", 1000)
     rows = [{"a": f'{number}"\r\n"'} for number in range(3000)]
     header, *found = read_csv(await sent([*rows, {"b": "late"}], 3))
     assert header == ["a", "b"]
