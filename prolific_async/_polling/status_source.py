@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from prolific_async._api.batches import get_batch, get_batch_status
-from prolific_async._http.retry import hint
+from prolific_async._http.retry import capped_retry_after
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
 from prolific_async._polling.kinds import named
@@ -177,6 +177,6 @@ class StatusSource:
     def _refused(
         self, error: RateLimitedError, name: str, found: dict[str, PollResult]
     ) -> GroupResult:
-        seconds = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
+        seconds = max(capped_retry_after(error, self._retry), min(_REFUSED, self._retry.maximum))
         failure = f"{name} was answered with 429"
         return GroupResult(found=found, failure=failure, refused_for=seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
-from prolific_async._http.retry import hint, may_poll_again, pauses
+from prolific_async._http.retry import capped_retry_after, may_poll_again, pauses
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import summary
@@ -211,7 +211,7 @@ class Wait:
         if not may_poll_again(error) or self._failures > self.policy.max_consecutive_failures:
             self._end(poll, WaitFailedError(*self._story(now)), error)
             return
-        asked = hint(error, self.retry)
+        asked = capped_retry_after(error, self.retry)
         self._go_on(poll, now, error, max(next(self._pauses), asked), asked)
 
     def _go_on(
