@@ -89,7 +89,9 @@ class StatusSource:
     def cut_off(self, key: Key, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
         request = self._request(key, whole=whole)
-        return RequestTimeoutError(request.method, request.path, "the wait's time was over")
+        return RequestTimeoutError(
+            request.method, request.path, "the wait's deadline came before the response"
+        )
 
     def _request(self, key: Key, *, whole: bool) -> Request:
         prefix = self._api.prefix
@@ -140,7 +142,7 @@ class StatusSource:
         """Read batches and the lists of their workspaces until a list shows several of them."""
         found: dict[str, PollResult] = {}
         size = 0
-        gave_up = "nothing shows which belong together"
+        gave_up = "no list that was read shows two of the batches"
         for batch_id in batch_ids[:_SEARCHES]:
             if batch_id in found:
                 continue
